@@ -1,0 +1,122 @@
+"""What all jobs share: `--json` and `--debug`, error lines and exit codes, progress, tables."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+from rich.console import Console, RenderableType
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from mfdask.errors import MfdaskError
+from mfdask.progress import Progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job ends with: the object for `--json`, and the tables that a person sees."""
+
+    values: dict[str, Any]
+    view: list[RenderableType] = field(default_factory=list)
+
+
+def job(run: Callable[..., Outcome]) -> Callable[..., None]:
+    """Turn a function that returns an `Outcome` into the callback of a click command.
+
+    Errors that the user can cause end with one line on standard error and their exit code (2 bad
+    input, 3 refused); everything else with exit code 1. `--debug` shows the traceback instead.
+    """
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+    @click.option("--debug", is_flag=True, help="Log more, and show tracebacks.")
+    @functools.wraps(run)
+    def callback(as_json: bool, debug: bool, **options: Any) -> None:
+        _log_to_stderr(debug)
+        try:
+            outcome = run(**options)
+        except (Exception, KeyboardInterrupt) as error:
+            if debug or isinstance(error, click.ClickException | click.exceptions.Exit):
+                raise
+            code, line = _explain(error)
+            click.echo(f"mfdask: {line}", err=True)
+            sys.exit(code)
+        if as_json:
+            click.echo(json.dumps(outcome.values))
+        else:
+            console = Console()
+            for part in outcome.view:
+                console.print(part)
+
+    return callback
+
+
+def _explain(error: BaseException) -> tuple[int, str]:
+    """Exit code and line for an error that ends a job."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted; nothing was left half-written"
+    if isinstance(error, MfdaskError):
+        return error.exit_code, " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return _DISK[error.errno][0], f"{error.filename or 'disk'}: {_DISK[error.errno][1]}"
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    return 1, f"unexpected error, {line} (run again with --debug to see where)"
+
+
+_DISK = {
+    errno.ENOSPC: (3, "no space left on the disk; free some, or write elsewhere with --out"),
+    errno.EDQUOT: (3, "the disk quota is used up; free some, or write elsewhere with --out"),
+    errno.EROFS: (2, "the file system is read-only; write elsewhere with --out"),
+    errno.EACCES: (2, "permission denied; check its owner and mode, or write elsewhere with --out"),
+    errno.EPERM: (2, "not permitted; check its owner and mode, or write elsewhere with --out"),
+}
+
+
+def _log_to_stderr(debug: bool) -> None:
+    handler = RichHandler(console=Console(stderr=True), show_path=debug, rich_tracebacks=debug)
+    logging.basicConfig(
+        level=logging.INFO if debug else logging.WARNING,
+        format="%(message)s",
+        handlers=[handler],
+        force=True,
+    )
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Show a bar with the time left for each stage, on standard error."""
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def report(stage: str, done: int, total: int, note: str = "") -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total, note=note)
+        bars.update(tasks[stage], completed=done, total=total, note=note)
+
+    with bars:
+        yield report
+
+
+def table(title: str, *columns: str) -> Table:
+    """Build a short table in the style of all jobs: first column left, the others right."""
+    made = Table(title=title, title_justify="left", header_style="bold")
+    for place, column in enumerate(columns):
+        made.add_column(column, justify="left" if place == 0 else "right")
+    return made

@@ -1,0 +1,1 @@
+"""Predictions held against ratings that the model has not seen."""

@@ -1,0 +1,1 @@
+"""What is learned: parameters, the fit loop, the model directory."""

@@ -1,0 +1,1 @@
+"""Raw ratings: files, catalogue, synthetic data."""

@@ -1,0 +1,86 @@
+"""What every reader of raw ratings hands on: a list of parts that tasks can read on their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+IdKind = Literal["int", "string"]
+
+REJECTED_COLUMNS = ["file", "row", "reason", "text"]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One part of a source, read and cleaned.
+
+    Attributes
+    ----------
+    ratings : DataFrame
+        The good rows: `user_id`, `item_id` (int64 or str, as the source's `user_kind` and
+        `item_kind` say), `rating` (float32, finite), `timestamp` (int64, seconds since 1970; the
+        column is absent where the source has none). The index is the row's number within the
+        part, rejected rows counted, so it has gaps where rows were rejected.
+    rejected : DataFrame
+        The bad rows, columns `REJECTED_COLUMNS`: `row` is the line (text files) or row (Parquet)
+        number within the part, from 0; `text` the row as it was found.
+    n_read : int
+        Rows read: ``len(ratings) + len(rejected)``.
+    n_lines : int
+        Lines (or rows) of the file that this part covers, header and blank lines included: what
+        later parts of the same file add to their row numbers.
+    digest : str
+        SHA-256 of the part's bytes, for the source fingerprint.
+    """
+
+    ratings: pd.DataFrame
+    rejected: pd.DataFrame
+    n_read: int
+    n_lines: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a source that one task reads: `read` can be pickled and called anywhere.
+
+    `first_row` numbers the first line or row of the file for people: 1 in a text file, 0 in a
+    Parquet file.
+    """
+
+    file: str
+    read: Callable[[], Parsed]
+    first_row: int = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """Raw ratings, not yet read.
+
+    Attributes
+    ----------
+    name : str
+        Short name, fit for a folder.
+    parts : tuple of Part
+        In file order.
+    user_kind, item_kind : {"int", "string"}
+        What the ids are.
+    has_timestamps : bool
+        Whether each rating has a time.
+    catalogue : DataFrame or None
+        `item_id`, `title` (str), `year` (Int16, may be missing), `genres` (str, joined by ``|``,
+        empty where unknown): items that are known by more than their id, rated or not.
+    origin : str
+        Where it came from, for the manifest (no absolute path: a file name or a spec).
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    user_kind: IdKind
+    item_kind: IdKind
+    has_timestamps: bool
+    catalogue: pd.DataFrame | None
+    origin: str

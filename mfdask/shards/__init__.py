@@ -1,0 +1,1 @@
+"""User and item blocks of ratings in CSR form, on disk."""
