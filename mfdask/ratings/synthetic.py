@@ -1,0 +1,316 @@
+"""Synthetic ratings in MovieLens's shape, made on the spot from a spec and a seed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mfdask.errors import InputError
+from mfdask.kernels.synthetic import bits, make_ratings
+from mfdask.ratings.source import REJECTED_COLUMNS, Parsed, Part, Source
+
+PREFIX = "synthetic:"
+EXAMPLE = (
+    "synthetic:small, synthetic:1m, synthetic:32m or synthetic:users=600,items=2000,ratings=60000"
+)
+#: No count of a spec may be larger: offsets times items must fit into 64 bits.
+LARGEST = 1_000_000_000
+PART_RATINGS = 1_500_000
+
+NO_GENRES = "(no genres listed)"
+#: Share of the films that carry each genre (a film has one to three).
+GENRES = {
+    "Action": 0.19,
+    "Adventure": 0.13,
+    "Animation": 0.06,
+    "Children": 0.07,
+    "Comedy": 0.39,
+    "Crime": 0.12,
+    "Documentary": 0.05,
+    "Drama": 0.45,
+    "Fantasy": 0.08,
+    "Film-Noir": 0.01,
+    "Horror": 0.10,
+    "IMAX": 0.02,
+    "Musical": 0.03,
+    "Mystery": 0.06,
+    "Romance": 0.16,
+    "Sci-Fi": 0.10,
+    "Thriller": 0.19,
+    "War": 0.04,
+    "Western": 0.02,
+    NO_GENRES: 0.0,
+}
+NO_GENRES_SHARE = 0.03
+#: One, two or three genres: cumulative shares.
+GENRE_COUNTS = (0.30, 0.68)
+#: Release years at these shares of the catalogue.
+YEARS = (
+    (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1),
+    (1902, 1934, 1954, 1967, 1988, 1999, 2008, 2016, 2023),
+)
+
+#: Standard deviation that each taste adds to a rating.
+TASTES = 0.32 * 0.88 ** np.arange(10)
+#: Share of an item's taste vector (in variance) that its genres explain.
+GENRE_VARIANCE = 0.5
+ITEM_SPREAD = 0.45
+#: Stars that an item gains for each natural logarithm of popularity.
+FAME = 0.08
+
+FEWEST_RATINGS = 20
+#: No user rates a larger share of the catalogue, unless the spec is that dense.
+LARGEST_SHARE = 0.4
+USER_TAIL = 1.8
+#: The best-known items are those among the first `REACH` times the ratings of a mean user.
+REACH = 1.7
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How much to make: numbers of users, items and ratings."""
+
+    users: int
+    items: int
+    ratings: int
+
+
+NAMED = {
+    "small": Spec(600, 2_000, 60_000),
+    "1m": Spec(6_040, 3_700, 1_000_000),
+    "32m": Spec(200_948, 84_432, 32_000_204),
+}
+
+
+def open_synthetic(text: str, seed: int, part_ratings: int = PART_RATINGS) -> Source:
+    """Describe synthetic ratings; nothing but the catalogue is made before a part is read.
+
+    Parameters
+    ----------
+    text : str
+        ``synthetic:small``, ``1m`` or ``32m`` (the shapes of MovieLens), or
+        ``synthetic:users=…,items=…,ratings=…``.
+    seed : int
+        The same seed gives the same ratings, whatever reads them.
+    part_ratings : int
+        About how many ratings to a part. A part is a range of users.
+
+    Returns
+    -------
+    Source
+        Integer ids, timestamps, and a catalogue of all items.
+
+    Raises
+    ------
+    InputError
+        If the spec cannot be read, or asks for the impossible.
+    """
+    spec = parse_spec(text)
+    world = _world(spec, seed)
+    shape = text.removeprefix(PREFIX) if text.removeprefix(PREFIX) in NAMED else None
+    cuts = np.arange(0, spec.ratings, part_ratings)
+    edges = np.unique(np.append(np.searchsorted(world.offsets, cuts), spec.users))
+    parts = tuple(
+        Part(text, functools.partial(read_users, spec, seed, int(first), int(last)), first_row=0)
+        for first, last in pairwise(edges)
+    )
+    return Source(
+        name=f"synthetic-{shape or f'{spec.users}x{spec.items}x{spec.ratings}'}",
+        parts=parts,
+        user_kind="int",
+        item_kind="int",
+        has_timestamps=True,
+        catalogue=_catalogue(world),
+        origin=f"{text} (seed {seed})",
+    )
+
+
+def parse_spec(text: str) -> Spec:
+    """Read ``synthetic:…``; see `open_synthetic`."""
+    wanted = text.removeprefix(PREFIX)
+    if wanted in NAMED:
+        return NAMED[wanted]
+    counts: dict[str, int] = {}
+    for field in wanted.split(","):
+        match = re.fullmatch(r"\s*(users|items|ratings)=(\d[\d_]*)\s*", field, re.ASCII)
+        if match is None or match[1] in counts:
+            raise InputError(f"{text}: cannot read {field.strip()!r}; write {EXAMPLE}")
+        counts[match[1]] = int(match[2])
+    missing = [name for name in ("users", "items", "ratings") if name not in counts]
+    if missing:
+        raise InputError(f"{text}: {' and '.join(missing)} missing; write {EXAMPLE}")
+    spec = Spec(**counts)
+    if not 1 <= min(counts.values()) <= max(counts.values()) <= LARGEST:
+        raise InputError(f"{text}: each number must lie between 1 and {LARGEST:,}")
+    if 2 * spec.ratings > spec.users * spec.items:
+        raise InputError(
+            f"{text}: at most users * items / 2 = {spec.users * spec.items // 2:,} ratings "
+            "fit; ask for fewer ratings, or more users or items"
+        )
+    return spec
+
+
+def read_users(spec: Spec, seed: int, first: int, last: int) -> Parsed:
+    """Make the ratings of users `first` to `last - 1`."""
+    world = _world(spec, seed)
+    with np.errstate(over="ignore"):  # hashing wraps around, and says so where it is not compiled
+        items, stars, times = make_ratings(
+            _key(seed),
+            first,
+            last,
+            world.offsets,
+            world.vectors,
+            world.item_bias,
+            world.released,
+            REACH * spec.ratings / spec.users,
+        )
+    counts = np.diff(world.offsets[first : last + 1])
+    columns = {
+        "user_id": np.repeat(world.user_ids[first:last], counts),
+        "item_id": world.item_ids[items],
+        "rating": stars,
+        "timestamp": times,
+    }
+    digest = hashlib.sha256()
+    for values in columns.values():
+        digest.update(values.data)
+    return Parsed(
+        ratings=pd.DataFrame(columns),
+        rejected=pd.DataFrame(columns=REJECTED_COLUMNS),
+        n_read=items.size,
+        n_lines=items.size,
+        digest=digest.hexdigest(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _World:
+    """Who rates how much, and what there is to rate, the most popular item first."""
+
+    offsets: NDArray[np.int64]
+    user_ids: NDArray[np.int64]
+    item_ids: NDArray[np.int64]
+    years: NDArray[np.int64]
+    genres: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    item_bias: NDArray[np.float32]
+
+    @property
+    def released(self) -> NDArray[np.int64]:
+        """Seconds since 1970 at the start of each item's year."""
+        years = (self.years - 1970).astype("datetime64[Y]")
+        return years.astype("datetime64[s]").astype(np.int64)
+
+
+@functools.lru_cache(maxsize=2)
+def _world(spec: Spec, seed: int) -> _World:
+    key = _key(seed)
+    n = spec.items
+    genres = _draw_genres(key, n)
+    rank = np.arange(n)
+    reach = REACH * spec.ratings / spec.users
+    popularity = (1 + rank / reach) ** -2.0
+    bias = ITEM_SPREAD * _normals(key, "item bias", n) + FAME * np.log(popularity)
+    bias -= np.sum(popularity * bias) / np.sum(popularity)
+    ids = _draw_ids(key, "item ids", n)
+    return _World(
+        offsets=_draw_offsets(key, spec),
+        user_ids=_draw_ids(key, "user ids", spec.users),
+        item_ids=ids[np.argsort(_uniforms(key, "item order", n), kind="stable")],
+        years=np.interp(_uniforms(key, "year", n), *YEARS).astype(np.int64),
+        genres=genres,
+        vectors=_draw_vectors(key, genres),
+        item_bias=bias.astype(np.float32),
+    )
+
+
+def _draw_offsets(key: np.uint64, spec: Spec) -> NDArray[np.int64]:
+    """Ratings before each user: a power law above a floor, cut off, that sums exactly."""
+    mean = spec.ratings / spec.users
+    floor = min(FEWEST_RATINGS, mean / 2)
+    ceiling = min(spec.items, max(LARGEST_SHARE * spec.items, 2 * mean))
+    excess = (1 - _uniforms(key, "activity", spec.users)) ** (-1 / USER_TAIL) - 1
+    low, high = 0.0, 1.0
+    while np.minimum(floor + high * excess, ceiling).sum() < spec.ratings:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        enough = np.minimum(floor + middle * excess, ceiling).sum() >= spec.ratings
+        low, high = (low, middle) if enough else (middle, high)
+    offsets = np.zeros(spec.users + 1, np.int64)
+    # Rounding the running total keeps each count within one of its share, and the sum exact.
+    offsets[1:] = np.rint(np.cumsum(np.minimum(floor + high * excess, ceiling)))
+    offsets[-1] = spec.ratings
+    return offsets
+
+
+def _draw_ids(key: np.uint64, what: str, n: int) -> NDArray[np.int64]:
+    """Ascending ids with gaps, as a live system leaves them."""
+    return np.cumsum(1 + (5 * _uniforms(key, what, n)).astype(np.int64))
+
+
+def _draw_genres(key: np.uint64, n: int) -> NDArray[np.int64]:
+    """One to three different genres for each item, ascending, -1 where there are no more."""
+    shares = np.array(list(GENRES.values())[:-1])
+    draws = _uniforms(key, "genre", n * shares.size).reshape(n, shares.size)
+    # Exponential races: the first to arrive are a weighted sample without replacement.
+    arrival = -np.log(1 - draws) / shares
+    genres = np.argsort(arrival, axis=1, kind="stable")[:, :3]
+    many = np.searchsorted(GENRE_COUNTS, _uniforms(key, "genre count", n), side="right") + 1
+    genres[np.arange(3) >= many[:, None]] = len(GENRES)
+    genres.sort(axis=1)
+    genres[genres == len(GENRES)] = -1
+    genres[_uniforms(key, "no genres", n) < NO_GENRES_SHARE] = (len(GENRES) - 1, -1, -1)
+    return genres
+
+
+def _draw_vectors(key: np.uint64, genres: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Taste vectors: the mean of the genres' vectors, and something of one's own."""
+    n, size = genres.shape[0], TASTES.size
+    own = _normals(key, "item vector", n * size).reshape(n, size)
+    of_genre = _normals(key, "genre vector", len(GENRES) * size).reshape(len(GENRES), size)
+    known = (genres >= 0)[:, :, None]
+    shared = np.where(known, of_genre[genres], 0).sum(axis=1) / np.sqrt(known.sum(axis=1))
+    mixed = np.sqrt(GENRE_VARIANCE) * shared + np.sqrt(1 - GENRE_VARIANCE) * own
+    return (mixed * TASTES).astype(np.float32)
+
+
+def _catalogue(world: _World) -> pd.DataFrame:
+    """Titles, years and genres of all items, by id."""
+    names = np.array([*GENRES, ""], dtype=object)[world.genres]
+    titles = zip(world.item_ids, world.years, strict=True)
+    catalogue = pd.DataFrame(
+        {
+            "item_id": world.item_ids,
+            "title": [f"Synthetic {item:05d} ({year})" for item, year in titles],
+            "year": pd.array(world.years, dtype="Int16"),
+            "genres": ["|".join(filter(None, of_item)) for of_item in names],
+        }
+    )
+    return catalogue.sort_values("item_id", ignore_index=True)
+
+
+def _key(seed: int) -> np.uint64:
+    return np.uint64(seed & 0xFFFF_FFFF_FFFF_FFFF)
+
+
+def _uniforms(key: np.uint64, what: str, n: int) -> NDArray[np.float64]:
+    """Draw `n` numbers from [0, 1) in a stream of their own."""
+    stream = np.frombuffer(hashlib.sha256(what.encode()).digest()[:8], "<u8")
+    counters = np.arange(n, dtype=np.uint64)
+    hashed: NDArray[Any] = bits(key ^ stream[0], counters)
+    return (hashed >> np.uint64(11)) * 2.0**-53
+
+
+def _normals(key: np.uint64, what: str, n: int) -> NDArray[np.float64]:
+    radius = np.sqrt(-2 * np.log(1 - _uniforms(key, what, n)))
+    angle = 2 * np.pi * _uniforms(key, f"{what}, angle", n)
+    return radius * np.cos(angle)
