@@ -1,0 +1,97 @@
+"""Eight symmetric systems solved side by side: lane `l` of every vector belongs to system `l`.
+
+One small Cholesky factorisation is a chain of short loops that no compiler vectorises; eight of the
+same size are one such chain of whole vectors. A system of order `order` is stored with its right-
+hand side as one more row: element ``(i, j)``, ``j <= i <= order``, of lane `l` lies at
+``((i * (order + 1)) + j) * 8 + l``. Factorising the augmented matrix solves the forward half on the
+way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from mfdask.kernels.simd import LANES, fma, fnma, load, mul, store
+
+
+@njit(nogil=True, cache=True)
+def _finish_4(a, i, j, line, inverse):
+    """Turn elements ``(i..i+3, j)`` into those of the factor, given all columns before `j`."""
+    p = i * line
+    q = j * line
+    s0 = load(a, p + j * LANES)
+    s1 = load(a, p + line + j * LANES)
+    s2 = load(a, p + 2 * line + j * LANES)
+    s3 = load(a, p + 3 * line + j * LANES)
+    for k in range(0, j * LANES, LANES):
+        x = load(a, q + k)
+        s0 = fnma(load(a, p + k), x, s0)
+        s1 = fnma(load(a, p + line + k), x, s1)
+        s2 = fnma(load(a, p + 2 * line + k), x, s2)
+        s3 = fnma(load(a, p + 3 * line + k), x, s3)
+    scale = load(inverse, j * LANES)
+    store(a, p + j * LANES, mul(s0, scale))
+    store(a, p + line + j * LANES, mul(s1, scale))
+    store(a, p + 2 * line + j * LANES, mul(s2, scale))
+    store(a, p + 3 * line + j * LANES, mul(s3, scale))
+
+
+@njit(nogil=True, cache=True)
+def _finish_1(a, i, j, line, inverse):
+    """As `_finish_4`, for one element."""
+    p = i * line
+    q = j * line
+    s = load(a, p + j * LANES)
+    for k in range(0, j * LANES, LANES):
+        s = fnma(load(a, p + k), load(a, q + k), s)
+    store(a, p + j * LANES, mul(s, load(inverse, j * LANES)))
+
+
+@njit(nogil=True, cache=True)
+def factorise(a, order, inverse, failed):
+    """Replace eight augmented systems by their Cholesky factors.
+
+    Parameters
+    ----------
+    a : float32[(order + 1)**2 * 8]
+        The systems; on return the factors, with the forward solution as row `order`.
+    order : int
+        Unknowns of each system.
+    inverse : float32[order * 8]
+        Filled with the reciprocals of the diagonals.
+    failed : bool[8]
+        Set where a pivot is not positive (or not a number); that lane is then meaningless.
+    """
+    line = (order + 1) * LANES
+    for j in range(order):
+        d = j * line + j * LANES
+        s = load(a, d)
+        for k in range(0, j * LANES, LANES):
+            x = load(a, j * line + k)
+            s = fnma(x, x, s)
+        store(a, d, s)
+        for lane in range(LANES):
+            pivot = a[d + lane]
+            good = pivot > np.float32(0.0)
+            failed[lane] |= not good
+            inverse[j * LANES + lane] = np.float32(1.0) / np.sqrt(pivot if good else np.float32(1.0))
+        i = j + 1
+        while i + 3 <= order:
+            _finish_4(a, i, j, line, inverse)
+            i += 4
+        while i <= order:
+            _finish_1(a, i, j, line, inverse)
+            i += 1
+
+
+@njit(nogil=True, cache=True)
+def substitute(a, order, inverse):
+    """Solve the backward half in place: row `order` of each system becomes its solution."""
+    line = (order + 1) * LANES
+    answer = order * line
+    for j in range(order - 1, -1, -1):
+        w = mul(load(a, answer + j * LANES), load(inverse, j * LANES))
+        store(a, answer + j * LANES, w)
+        for k in range(0, j * LANES, LANES):
+            store(a, answer + k, fnma(w, load(a, j * line + k), load(a, answer + k)))

@@ -1,0 +1,212 @@
+"""The one row solver: every half-step of every model is a call of `solve_rows`.
+
+For each row it solves ``(fidelity * sum x x' + scale * P) w = fidelity * sum x y + scale * P m``
+with ``x = [1, factors of the other side]`` and ``y = rating - mean - bias of the other side``. The
+unknown ``w = [bias, factors]`` has ``D = n_factors + 1`` places; ``P`` (`precision`) and ``m``
+(`mean`) are the row's Gaussian prior, ``scale = max(n, 1)**scaling``.
+
+A side is kept as *design rows*, float32 of shape ``(n, width)``: ``[1, factors..., bias, 0...]``,
+padded to a multiple of 8, so that what one half-step writes is what the next one gathers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, prange
+
+from mfdask.kernels.cholesky import factorise, substitute
+from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, quadratic
+from mfdask.kernels.simd import LANES
+
+#: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
+CHUNKS = 128
+
+#: Columns of the statistics that `solve_rows` fills, one row a chunk, float64.
+SSE, PENALTY, MOVED, NORM = range(4)
+
+
+class Block(NamedTuple):
+    """Rows of ratings in CSR form."""
+
+    indptr: Any  # int64 (rows + 1,)
+    indices: Any  # int32 (ratings,), rows of the other side
+    ratings: Any  # float32 (ratings,)
+
+
+class Prior(NamedTuple):
+    """What a row is drawn to when its ratings say little."""
+
+    fidelity: Any  # float32, the paper's lambda
+    precision: Any  # float32 (D, width), symmetric and padded with zeros
+    mean: Any  # float32 (1, D) for all rows, or (rows, D)
+    pull: Any  # float32, of the shape of `mean`: precision times mean
+    scaling: Any  # float64, power of the row's number of ratings that multiplies the prior
+
+
+class Step(NamedTuple):
+    """How a row moves to its solution."""
+
+    mean_rating: Any  # float32
+    alternating: Any  # bool: bias first, given the old factors; then the factors, given the bias
+    damping: Any  # float32 in (0, 1]: share of the way to the solution
+
+
+def row_width(n_factors: int) -> int:
+    """Floats in a design row: ``[1, factors..., bias]``, padded to whole vectors."""
+    return -(-(n_factors + 2) // LANES) * LANES
+
+
+@njit(nogil=True, cache=True)
+def chunk_bounds(indptr, chunks):
+    """Cut rows into `chunks` contiguous pieces of about equal work, int64 (chunks + 1,).
+
+    A row costs its ratings and the solving of one system, as much as some 32 ratings.
+    """
+    rows = len(indptr) - 1
+    total = indptr[rows] + 32 * rows
+    bounds = np.empty(chunks + 1, np.int64)
+    row = 0
+    for c in range(chunks):
+        while row < rows and indptr[row] + 32 * row < total * c // chunks:
+            row += 1
+        bounds[c] = row
+    bounds[chunks] = rows
+    return bounds
+
+
+@njit(nogil=True, cache=True)
+def _accumulate(block, row, fixed, width, last, mean_rating, tile, gram, base):
+    """Fill one row's augmented Gram matrix ``[x, y]' [x, y]``, a tile of ratings at a time."""
+    gram[base : base + width * width] = np.float32(0.0)
+    start = block.indptr[row]
+    stop = block.indptr[row + 1]
+    step = len(tile) // width
+    while start < stop:
+        n = min(step, stop - start)
+        gather(fixed, width, block.indices, block.ratings, start, n, last, mean_rating, tile)
+        add_gram(tile, n, width, last + 1, gram, base)
+        start += n
+
+
+@njit(nogil=True, cache=True)
+def _assemble(gram, base, width, d, prior, scale, pull, lane, system):
+    """Write one lane of the eight systems: data and prior, right-hand side as the last row."""
+    for i in range(d):
+        for j in range(i + 1):
+            value = prior.fidelity * gram[base + i * width + j] + scale * prior.precision[i, j]
+            system[(i * (d + 1) + j) * LANES + lane] = value
+    for i in range(d):
+        value = prior.fidelity * gram[base + d * width + i] + scale * pull[i]
+        system[(d * (d + 1) + i) * LANES + lane] = value
+
+
+@njit(nogil=True, cache=True)
+def _fix_bias(system, d, lane, current):
+    """Solve for the bias given the current factors, and leave a system for the factors alone."""
+    top = d * (d + 1)
+    rest = system[top * LANES + lane]
+    for k in range(1, d):
+        rest -= system[k * (d + 1) * LANES + lane] * current[k]
+    bias = rest / system[lane]
+    for k in range(1, d):
+        system[(top + k) * LANES + lane] -= system[k * (d + 1) * LANES + lane] * bias
+        system[k * (d + 1) * LANES + lane] = np.float32(0.0)
+    system[lane] = np.float32(1.0)
+    system[top * LANES + lane] = bias
+
+
+@njit(nogil=True, cache=True)
+def _settle(gram, base, width, d, prior, scale, m, damping, solution, lane, row, v, scratch, stats):
+    """Move one row to its solution and account for it; False where the result is not finite."""
+    finite = True
+    moved = np.float64(0.0)
+    norm = np.float64(0.0)
+    for k in range(d):
+        old = row[d] if k == 0 else row[k]
+        new = old + damping * (solution[k * LANES + lane] - old)
+        finite &= np.isfinite(new)
+        moved += np.float64(new - old) ** 2
+        norm += np.float64(new) ** 2
+        v[k] = -new
+    row[0] = np.float32(1.0)
+    for k in range(1, d):
+        row[k] = -v[k]
+    row[d] = -v[0]
+    v[d] = np.float32(1.0)
+    stats[SSE] += quadratic(gram, base, width, v, d + 1, scratch)
+    for k in range(d):
+        v[k] += m[k]
+    stats[PENALTY] += scale * quadratic(prior.precision.reshape(-1), 0, width, v, d, scratch)
+    stats[MOVED] += moved
+    stats[NORM] += norm
+    return finite
+
+
+@njit(nogil=True, cache=True)
+def _solve_chunk(first, stop, block, fixed, prior, step, out, stats):
+    """Solve rows ``first`` to ``stop``, eight at a time; return the first bad row, or -1."""
+    d = len(prior.precision)
+    width = out.shape[1]
+    flat = fixed.reshape(-1)
+    tile = np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32)
+    grams = np.empty(LANES * width * width, np.float32)
+    system = np.zeros((d + 1) * (d + 1) * LANES, np.float32)
+    inverse = np.empty(d * LANES, np.float32)
+    failed = np.empty(LANES, np.bool_)
+    v = np.empty(width, np.float32)
+    scratch = np.empty(width, np.float32)
+    current = np.empty(d, np.float32)
+    answer = system[d * (d + 1) * LANES :]
+    for group in range(first, stop, LANES):
+        lanes = min(LANES, stop - group)
+        failed[:] = False
+        for lane in range(lanes):
+            row = group + lane
+            base = lane * width * width
+            _accumulate(block, row, flat, width, d, step.mean_rating, tile, grams, base)
+            scale = np.float32(max(block.indptr[row + 1] - block.indptr[row], 1) ** prior.scaling)
+            pull = prior.pull[row if len(prior.pull) > 1 else 0]
+            _assemble(grams, base, width, d, prior, scale, pull, lane, system)
+            if step.alternating:
+                current[1:] = out[row, 1:d]
+                _fix_bias(system, d, lane, current)
+        factorise(system, d, inverse, failed)
+        substitute(system, d, inverse)
+        for lane in range(lanes):
+            row = group + lane
+            scale = np.float32(max(block.indptr[row + 1] - block.indptr[row], 1) ** prior.scaling)
+            m = prior.mean[row if len(prior.mean) > 1 else 0]
+            good = _settle(
+                grams, lane * width * width, width, d, prior, scale, m, step.damping,
+                answer, lane, out[row], v, scratch, stats,
+            )  # fmt: skip
+            if failed[lane] or not good:
+                return row
+    return -1
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def solve_rows(block, bounds, fixed, prior, step, out, stats, bad):
+    """Solve every row of a block.
+
+    Parameters
+    ----------
+    block : Block
+    bounds : int64 (chunks + 1,)
+        From `chunk_bounds`; chunks are what threads share.
+    fixed : float32 (rows of the other side, width)
+        Design rows of the side held still.
+    prior : Prior
+    step : Step
+    out : float32 (rows, width)
+        The rows as they are; on return as they have become.
+    stats : float64 (chunks, 4)
+        Filled with `SSE`, `PENALTY`, `MOVED` and `NORM` sums of each chunk.
+    bad : int64 (chunks,)
+        Filled with the first row of each chunk whose system could not be solved, or -1.
+    """
+    for c in prange(len(bounds) - 1):
+        stats[c] = 0.0
+        bad[c] = _solve_chunk(bounds[c], bounds[c + 1], block, fixed, prior, step, out, stats[c])

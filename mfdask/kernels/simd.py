@@ -1,0 +1,171 @@
+"""An eight-lane float32 vector for Numba code: `load`, `splat`, `fma`, `store`, `prefetch`.
+
+LLVM vectorises neither a rank-1 update into an array (it cannot rule out aliasing) nor a small
+triangular solve. With a vector type the kernels say themselves what stays in which register, and
+still read as ordinary Python. Every offset counts elements of a flat float32 array; nothing here
+checks bounds, so callers check their arrays once, before the loops.
+
+A multiply and the add behind it may be fused, but nothing is reordered: results depend on the input
+alone. Under ``NUMBA_DISABLE_JIT=1`` the same names are plain NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.extending import intrinsic, models, register_model
+
+LANES = 8
+
+_FLOAT = ir.FloatType()
+_INT32 = ir.IntType(32)
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_FUSE = ("contract",)
+
+
+class Float32x8(types.Type):  # type: ignore[misc]
+    """Numba's name for eight float32 lanes."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x8")
+
+
+float32x8 = Float32x8()
+
+
+@register_model(Float32x8)
+class _Float32x8Model(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, frontend: Any) -> None:
+        super().__init__(manager, frontend, _VECTOR)
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+def _broadcast(builder: Any, scalar: Any) -> Any:
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(nothing, scalar, _INT32(0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES))
+
+
+@intrinsic
+def _zero(typing: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(_VECTOR, [0.0] * LANES)
+
+    return float32x8(), generate
+
+
+@intrinsic
+def _load(typing: Any, array: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _address(context, builder, signature.args[0], *args)
+        return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+
+    return float32x8(array, types.intp), generate
+
+
+@intrinsic
+def _store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _address(context, builder, signature.args[0], *args[:2])
+        builder.store(args[2], builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, float32x8), generate
+
+
+@intrinsic
+def _add_to(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _address(context, builder, signature.args[0], *args[:2])
+        place = builder.bitcast(place, _VECTOR.as_pointer())
+        builder.store(builder.fadd(builder.load(place, align=4), args[2]), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, float32x8), generate
+
+
+@intrinsic
+def _splat(typing: Any, array: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _broadcast(builder, builder.load(_address(context, builder, signature.args[0], *args)))
+
+    return float32x8(array, types.intp), generate
+
+
+@intrinsic
+def _fma(typing: Any, a: Any, b: Any, total: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, b, total = args
+        return builder.fadd(builder.fmul(a, b, flags=_FUSE), total, flags=_FUSE)
+
+    return float32x8(float32x8, float32x8, float32x8), generate
+
+
+@intrinsic
+def _fnma(typing: Any, a: Any, b: Any, total: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, b, total = args
+        return builder.fsub(total, builder.fmul(a, b, flags=_FUSE), flags=_FUSE)
+
+    return float32x8(float32x8, float32x8, float32x8), generate
+
+
+@intrinsic
+def _mul(typing: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fmul(*args)
+
+    return float32x8(float32x8, float32x8), generate
+
+
+@intrinsic
+def _prefetch(typing: Any, array: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _INT32, _INT32, _INT32])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        place = builder.bitcast(_address(context, builder, signature.args[0], *args), pointer)
+        builder.call(fetch, [place, _INT32(0), _INT32(3), _INT32(1)])  # read, keep close, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+def _plain_store(array: Any, offset: int, vector: Any) -> None:
+    array[offset : offset + LANES] = vector
+
+
+def _plain_add_to(array: Any, offset: int, vector: Any) -> None:
+    array[offset : offset + LANES] += vector
+
+
+def _choose(compiled: Any, plain: Callable[..., Any]) -> Any:
+    return plain if config.DISABLE_JIT else compiled
+
+
+#: ``zero()``: eight zeros.
+zero = _choose(_zero, lambda: np.zeros(LANES, np.float32))
+#: ``load(array, offset)``: the eight values from `offset` on.
+load = _choose(_load, lambda array, offset: array[offset : offset + LANES].copy())
+#: ``store(array, offset, vector)``: put them there.
+store = _choose(_store, _plain_store)
+#: ``add_to(array, offset, vector)``: add them to what is there.
+add_to = _choose(_add_to, _plain_add_to)
+#: ``splat(array, offset)``: one value, eight times.
+splat = _choose(_splat, lambda array, offset: np.full(LANES, array[offset], np.float32))
+#: ``fma(a, b, total)``: ``a * b + total``.
+fma = _choose(_fma, lambda a, b, total: a * b + total)
+#: ``fnma(a, b, total)``: ``total - a * b``.
+fnma = _choose(_fnma, lambda a, b, total: total - a * b)
+#: ``mul(a, b)``: ``a * b``.
+mul = _choose(_mul, lambda a, b: a * b)
+#: ``prefetch(array, offset)``: ask for that cache line, wait for nothing.
+prefetch = _choose(_prefetch, lambda array, offset: None)
