@@ -1,0 +1,135 @@
+"""Which column of a table is the user, the item, the rating and the timestamp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mfdask.errors import InputError
+from mfdask.ratings.values import ROLES
+
+_GUESSES = {
+    "user": ("userid", "user", "uid", "customerid", "reviewerid"),
+    "item": ("movieid", "itemid", "item", "movie", "iid", "productid", "asin", "isbn", "bookid"),
+    "rating": ("rating", "ratings", "score", "stars", "overall"),
+    "timestamp": ("timestamp", "time", "ts", "unixtime", "datetime", "date", "ratedat"),
+}
+_EXAMPLE = "--columns user=…,item=…,rating=…,timestamp=…"
+
+
+def are_positions(columns: Mapping[str, str] | None) -> bool:
+    """Tell whether `columns` gives positions from 0, for a table without a header."""
+    names = [name for name in (columns or {}).values() if name]
+    return bool(names) and all(name.isdecimal() for name in names)
+
+
+def by_name(header: Sequence[str], columns: Mapping[str, str] | None, file: str) -> dict[str, int]:
+    """Find the place of each role in `header`: as `columns` says, else by a sensible guess.
+
+    Parameters
+    ----------
+    header : sequence of str
+        The names in the file.
+    columns : mapping or None
+        Role (`user`, `item`, `rating`, `timestamp`) to name. Roles left out are guessed; an empty
+        name leaves the timestamps out.
+    file : str
+        For messages.
+
+    Returns
+    -------
+    dict
+        Role to place from 0, in the order of `ROLES`; without `timestamp` where there is none.
+
+    Raises
+    ------
+    InputError
+        A role is unknown, its column is missing or meant twice.
+    """
+    given = _checked_roles(columns)
+    places = {}
+    for role in ROLES:
+        place = _named(header, given[role], role, file) if role in given else _guess(header, role)
+        if place is not None:
+            places[role] = place
+        elif role != "timestamp":
+            raise InputError(_not_found(header, role, file))
+    return _distinct(places, file)
+
+
+def by_position(n_fields: int, columns: Mapping[str, str], file: str) -> dict[str, int]:
+    """Take the place of each role from `columns`, for a table of `n_fields` without a header.
+
+    Raises
+    ------
+    InputError
+        A role is unknown or missing, or its place is beyond the last column or meant twice.
+    """
+    given = {role: name for role, name in _checked_roles(columns).items() if name}
+    missing = [role for role in ROLES if role not in given and role != "timestamp"]
+    if missing:
+        raise InputError(
+            f"{file}: positions are given, but none for {' and '.join(missing)}; "
+            "write --columns user=0,item=1,rating=2 with the positions from 0"
+        )
+    places = {role: int(given[role]) for role in ROLES if role in given}
+    beyond = [f"{role}={place}" for role, place in places.items() if place >= n_fields]
+    if beyond:
+        raise InputError(
+            f"{file}: --columns {','.join(beyond)} is beyond the last column; the file's first "
+            f"line has {n_fields} columns, counted from 0"
+        )
+    return _distinct(places, file)
+
+
+def _checked_roles(columns: Mapping[str, str] | None) -> Mapping[str, str]:
+    unknown = [role for role in columns or {} if role not in ROLES]
+    if unknown:
+        raise InputError(
+            f"--columns: {unknown[0]!r} is not one of {', '.join(ROLES)}; write {_EXAMPLE}"
+        )
+    return columns or {}
+
+
+def _named(header: Sequence[str], name: str, role: str, file: str) -> int | None:
+    if not name and role == "timestamp":
+        return None
+    if header.count(name) == 1:
+        return list(header).index(name)
+    if name in header:
+        raise InputError(f"{file}: the header has {name!r} twice; rename one of them")
+    raise InputError(
+        f"{file}: no column {name!r} (meant as {role}) in the header {', '.join(header)}; "
+        f"write {_EXAMPLE} with names from it"
+    )
+
+
+def _guess(header: Sequence[str], role: str) -> int | None:
+    plain = [name.casefold().translate({ord(c): None for c in "_- ."}) for name in header]
+    return next((plain.index(name) for name in _GUESSES[role] if name in plain), None)
+
+
+def _not_found(header: Sequence[str], role: str, file: str) -> str:
+    if any(_is_number(name) for name in header):
+        return (
+            f"{file}: no header, the first line is {', '.join(header)}; say which column is "
+            "which by position from 0: --columns user=0,item=1,rating=2,timestamp=3"
+        )
+    return (
+        f"{file}: no column looks like the {role} in the header {', '.join(header)}; "
+        f"write {_EXAMPLE} with names from it"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _distinct(places: dict[str, int], file: str) -> dict[str, int]:
+    if len(set(places.values())) < len(places):
+        twice = ", ".join(f"{role}={place}" for role, place in places.items())
+        raise InputError(f"{file}: one column is meant twice ({twice}); write {_EXAMPLE}")
+    return places

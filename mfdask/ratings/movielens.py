@@ -1,0 +1,187 @@
+"""MovieLens in all forms it was published in, titles, years and genres included."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mfdask.errors import InputError
+from mfdask.ratings.source import IdKind, Source
+from mfdask.ratings.tables import open_tables
+from mfdask.ratings.text import PART_BYTES
+from mfdask.ratings.values import Ids
+
+NO_GENRES = "(no genres listed)"
+_YEAR = re.compile(r"\((\d{4})(?:\s*[-\u2013]\s*\d{0,4})?\)\s*$")  # series: (1975-1979), (2005-)
+_Movie = tuple[str, str, str]  # id, title, genres joined by |
+
+
+@dataclass(frozen=True)
+class Form:
+    """One published form: its two files, and the columns where the ratings have no header."""
+
+    ratings: str
+    movies: str
+    columns: dict[str, str] | None = None
+
+    def is_in(self, folder: Path) -> bool:
+        """Tell whether `folder` holds this form."""
+        return (folder / self.ratings).is_file() and (folder / self.movies).is_file()
+
+
+_POSITIONS = {"user": "0", "item": "1", "rating": "2", "timestamp": "3"}
+FORMS = (
+    Form("ratings.csv", "movies.csv"),  # latest, 20M, 25M, 32M
+    Form("ratings.dat", "movies.dat", _POSITIONS),  # 10M and 1M
+    Form("u.data", "u.item", _POSITIONS),  # 100K
+)
+
+
+def find_folder(path: Path) -> Path | None:
+    """Return the folder with the MovieLens files that `path` means, None if there is none.
+
+    `path` may be that folder, the folder around it, or its file of ratings.
+    """
+    if path.is_file():
+        beside = any(path.name == form.ratings and form.is_in(path.parent) for form in FORMS)
+        return path.parent if beside else None
+    inner = [place for place in path.iterdir() if place.is_dir() and _form(place)]
+    if _form(path):
+        return path
+    return inner[0] if len(inner) == 1 else None
+
+
+def _form(folder: Path) -> Form | None:
+    return next((form for form in FORMS if form.is_in(folder)), None)
+
+
+def open_folder(
+    folder: Path,
+    *,
+    name: str,
+    origin: str,
+    ids: Ids = "auto",
+    cache_dir: Path,
+    part_bytes: int = PART_BYTES,
+) -> Source:
+    """Open the ratings of a MovieLens folder, with its catalogue of movies.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder that `find_folder` found.
+    name, origin, ids, cache_dir, part_bytes
+        As in `tables.open_tables`; MovieLens ids are integers unless `ids` is "string".
+
+    Returns
+    -------
+    Source
+        With a catalogue. Genres are joined by ``|``; a movie without any has the genre
+        "(no genres listed)", also where a form has its own word for it.
+
+    Raises
+    ------
+    InputError
+        A file is damaged.
+    """
+    form = _form(folder)
+    if form is None:
+        raise InputError(f"{folder} is not a MovieLens folder; no {_listed()} in it")
+    kind: IdKind = "string" if ids == "string" else "int"
+    return open_tables(
+        [folder / form.ratings],
+        name=name,
+        origin=origin,
+        columns=form.columns,
+        ids=kind,
+        cache_dir=cache_dir,
+        catalogue=read_catalogue(folder / form.movies, kind),
+        part_bytes=part_bytes,
+    )
+
+
+def _listed() -> str:
+    return ", ".join(f"{form.ratings} + {form.movies}" for form in FORMS)
+
+
+def read_catalogue(path: Path, kind: IdKind) -> pd.DataFrame:
+    """Read a file of movies of any form into the `catalogue` of a `Source`.
+
+    Raises
+    ------
+    InputError
+        A line has too few fields, or an id that is no integer.
+    """
+    readers = {".csv": _csv_movies, ".dat": _dat_movies, ".item": _item_movies}
+    try:
+        movies = list(readers[path.suffix](path))
+        item_ids = [int(movie_id) for movie_id, _, _ in movies]
+    except (ValueError, IndexError, csv.Error) as error:
+        raise InputError(f"{path.name} is damaged ({error}); fetch the data set again") from error
+    titles = [title for _, title, _ in movies]
+    frame = pd.DataFrame(
+        {
+            "item_id": pd.Series(item_ids, dtype="int64"),
+            "title": pd.Series(titles, dtype="str"),
+            "year": pd.array([_year(title) for title in titles], dtype="Int16"),
+            "genres": pd.Series([genres for _, _, genres in movies], dtype="str"),
+        }
+    ).drop_duplicates("item_id", ignore_index=True)
+    return frame.astype({"item_id": "str"}) if kind == "string" else frame
+
+
+def _year(title: str) -> int | None:
+    found = _YEAR.search(title)
+    return int(found.group(1)) if found else None
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines that are not blank: UTF-8 (10M and younger), else Latin-1 (1M, 100K)."""
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return [line for line in io.StringIO(text, newline=None).read().split("\n") if line.strip()]
+
+
+def _csv_movies(path: Path) -> Iterator[_Movie]:
+    for number, row in enumerate(csv.DictReader(_lines(path)), start=2):
+        if None in row.values() or not {"movieId", "title", "genres"} <= row.keys():
+            raise ValueError(f"line {number} is not movieId,title,genres")
+        yield row["movieId"], row["title"], row["genres"]
+
+
+def _dat_movies(path: Path) -> Iterator[_Movie]:
+    for number, line in enumerate(_lines(path), start=1):
+        fields = line.split("::")
+        if len(fields) < 3:
+            raise ValueError(f"line {number} is not MovieID::Title::Genres")
+        yield fields[0], "::".join(fields[1:-1]), fields[-1]
+
+
+def _item_movies(path: Path) -> Iterator[_Movie]:
+    """Read `u.item`: id, title, two dates, an address, then a flag for each genre of `u.genre`."""
+    genres = _genres(path.with_name("u.genre"))
+    for number, line in enumerate(_lines(path), start=1):
+        fields = line.split("|")
+        flags = fields[5:]
+        if len(flags) != len(genres):
+            raise ValueError(f"line {number} has {len(flags)} genre flags, not {len(genres)}")
+        names = [genre for genre, flag in zip(genres, flags, strict=True) if flag == "1"]
+        yield fields[0], fields[1], "|".join(names) or NO_GENRES
+
+
+def _genres(path: Path) -> list[str]:
+    """Read `u.genre`: a name and its number in each line."""
+    if not path.is_file():
+        raise ValueError("no u.genre beside it")
+    numbered = [line.split("|") for line in _lines(path)]
+    names = [name for name, _ in sorted(numbered, key=lambda pair: int(pair[1]))]
+    return [NO_GENRES if name == "unknown" else name for name in names]

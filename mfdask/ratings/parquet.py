@@ -1,0 +1,233 @@
+"""Ratings in Parquet files, a part for each row group."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mfdask.errors import InputError
+from mfdask.ratings import columns as column_choice
+from mfdask.ratings.cleaning import Row, clean
+from mfdask.ratings.source import Parsed, Part
+from mfdask.ratings.values import STRING, WHOLE, Ids, Types, sniff_id, sniff_time
+
+_SAMPLE_ROWS = 50_000
+_FAN_OUT = 16
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """A Parquet file whose columns are known: `names` gives the column of each role."""
+
+    path: Path
+    label: str
+    names: Mapping[str, str]
+    types: Types
+    has_rows: bool
+
+    def parts(self, types: Types, part_bytes: int = 0) -> list[Part]:
+        """Make a part of each row group; `part_bytes` is of no use here."""
+        with pq.ParquetFile(self.path) as file:
+            n_groups = file.num_row_groups
+        reads = [
+            RowGroup(self.path, self.label, group, self.names, types) for group in range(n_groups)
+        ]
+        return [Part(self.label, read, first_row=0) for read in reads]
+
+
+def open_parquet(
+    path: Path, label: str, columns: Mapping[str, str] | None, ids: Ids
+) -> ParquetFile:
+    """Find the columns of a Parquet file and how they are to be read.
+
+    Raises
+    ------
+    InputError
+        The file is not Parquet, or cut off, or lacks a column, or has one of a type that cannot be
+        an id, a rating or a time.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            header = file.schema_arrow.names
+            places = column_choice.by_name(header, columns, label)
+            names = {role: header[place] for role, place in places.items()}
+            for role, name in names.items():
+                _check_type(file.schema_arrow.field(name).type, name, role, label)
+            batches = file.iter_batches(_SAMPLE_ROWS, columns=list(names.values()))
+            sample = next(batches, None)
+            n_rows = file.metadata.num_rows
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise _unreadable(label, error) from error
+    types = {
+        role: _sniff(role, sample and sample.column(name), ids) for role, name in names.items()
+    }
+    return ParquetFile(path.resolve(), label, names, types, n_rows > 0)
+
+
+def _unreadable(label: str, error: Exception) -> InputError:
+    return InputError(
+        f"{label} is not a whole Parquet file ({str(error).splitlines()[0]}); fetch it again"
+    )
+
+
+def _check_type(value_type: pa.DataType, name: str, role: str, label: str) -> None:
+    if pa.types.is_dictionary(value_type):
+        value_type = value_type.value_type
+    usable = _is_text(value_type) or _is_number(value_type)
+    if role == "timestamp":
+        usable = usable or pa.types.is_timestamp(value_type) or pa.types.is_date(value_type)
+    if not usable:
+        raise InputError(
+            f"{label}: column {name!r} has type {value_type} and cannot be the {role}; choose "
+            f"another with --columns {role}=NAME"
+        )
+
+
+def _is_text(value_type: pa.DataType) -> bool:
+    return (
+        pa.types.is_string(value_type)
+        or pa.types.is_large_string(value_type)
+        or pa.types.is_string_view(value_type)
+        or pa.types.is_binary(value_type)
+        or pa.types.is_large_binary(value_type)
+    )
+
+
+def _is_number(value_type: pa.DataType) -> bool:
+    return (
+        pa.types.is_integer(value_type)
+        or pa.types.is_floating(value_type)
+        or pa.types.is_decimal(value_type)
+    )
+
+
+def _sniff(role: str, array: pa.Array | None, ids: Ids) -> pa.DataType:
+    if role == "rating":
+        return pa.float64()
+    plain = _plain(pa.array([], WHOLE) if array is None else array)
+    is_text = pa.types.is_large_string(plain.type)
+    texts = [text for text in plain.to_pylist() if text] if is_text else []
+    if role == "timestamp":
+        return sniff_time(texts) if is_text else WHOLE
+    return sniff_id(texts, ids) if is_text or ids == "string" else WHOLE
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """Bring any column to int64, float64 or text; moments in time to whole seconds."""
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.timestamp("ms"))
+    if pa.types.is_timestamp(array.type):
+        return _whole_seconds(array)
+    if _is_text(array.type):
+        return array.cast(STRING)
+    if pa.types.is_integer(array.type) and array.type != pa.uint64():
+        return array.cast(WHOLE)
+    if pa.types.is_integer(array.type):
+        return array  # may hold ids that do not fit: cleaning finds them
+    return array.cast(pa.float64())
+
+
+def _whole_seconds(array: pa.Array) -> pa.Array:
+    """Round moments down to seconds since 1970, before 1970 too (Arrow's division would not)."""
+    per_second = _PER_SECOND[array.type.unit]
+    counts = array.cast(WHOLE)
+    seconds = pc.divide(counts, per_second)
+    rounded_up = pc.greater(pc.multiply(seconds, per_second), counts)
+    return pc.if_else(rounded_up, pc.subtract(seconds, 1), seconds)
+
+
+def _as_names(array: pa.Array) -> pa.Array:
+    """Write numeric ids as text; whole numbers without a point, even if they came as floats."""
+    if not pa.types.is_floating(array.type):
+        return array.cast(STRING)
+    is_whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**63))
+    whole = pc.if_else(is_whole, array, None).cast(WHOLE).cast(STRING)
+    return pc.coalesce(whole, array.cast(STRING))
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Reads one row group of a Parquet file: the `read` of a `Part`."""
+
+    path: Path
+    label: str
+    group: int
+    names: Mapping[str, str]
+    types: Types
+
+    def __call__(self) -> Parsed:
+        """Read, check and type the group's rows.
+
+        Raises
+        ------
+        InputError
+            The file is gone or damaged.
+        """
+        try:
+            with pq.ParquetFile(self.path) as file:
+                digest = _digest(self.path, file.metadata.row_group(self.group))
+                table = file.read_row_group(
+                    self.group, columns=list(self.names.values()), use_threads=False
+                )
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _unreadable(self.label, error) from error
+        rows = Rows({role: self._column(table, role) for role in self.types})
+        ratings, rejected = clean(rows, self.types, self.label)
+        return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
+
+    def _column(self, table: pa.Table, role: str) -> pa.Array:
+        array = _plain(table[self.names[role]].combine_chunks())
+        return _as_names(array) if self.types[role] == STRING else array
+
+
+def _digest(path: Path, group: pq.RowGroupMetaData) -> str:
+    """Hash the bytes of a row group, as they lie in the file."""
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    begin = min(_chunk_begin(chunk) for chunk in chunks)
+    end = max(_chunk_begin(chunk) + chunk.total_compressed_size for chunk in chunks)
+    with path.open("rb") as file:
+        file.seek(begin)
+        return hashlib.sha256(file.read(end - begin)).hexdigest()
+
+
+def _chunk_begin(chunk: pq.ColumnChunkMetaData) -> int:
+    return chunk.dictionary_page_offset or chunk.data_page_offset
+
+
+class Rows:
+    """Rows of a table whose columns are numbers or text, as a `cleaning.Piece`."""
+
+    def __init__(self, arrays: dict[str, pa.Array]) -> None:
+        self.arrays = arrays
+        self.n_lines = len(next(iter(arrays.values())))
+
+    def columns(self, types: Types) -> dict[str, pa.Array]:
+        """Read texts as the types say, numbers as they are. Raises where a text does not fit."""
+        return {
+            role: array.cast(types[role]) if pa.types.is_large_string(array.type) else array
+            for role, array in self.arrays.items()
+        }
+
+    def split(self) -> list[Rows]:
+        """Cut into sixteen pieces, or into single rows."""
+        step = max(1, -(-self.n_lines // _FAN_OUT))
+        return [
+            Rows({role: array.slice(begin, step) for role, array in self.arrays.items()})
+            for begin in range(0, self.n_lines, step)
+        ]
+
+    def rows(self, types: Types) -> Iterator[Row]:
+        """Go through the rows, values written as text, missing ones as an empty text."""
+        columns = [self.arrays[role].to_pylist() for role in types]
+        for number, values in enumerate(zip(*columns, strict=True)):
+            texts = ["" if value is None else str(value) for value in values]
+            yield Row(number, ",".join(texts), texts)

@@ -1,0 +1,110 @@
+"""Ratings in plain tables: CSV, TSV or Parquet, one file or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mfdask.errors import InputError
+from mfdask.ratings.archive import unpack_gzip
+from mfdask.ratings.parquet import ParquetFile, open_parquet
+from mfdask.ratings.source import Source
+from mfdask.ratings.text import PART_BYTES, TextFile, open_text
+from mfdask.ratings.values import STRING, Ids, Types
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+def table_suffix(path: Path) -> str | None:
+    """Return the suffix that tells the format (that before `.gz`), None if it is no table."""
+    name = path.name.casefold().removesuffix(".gz")
+    if path.name.startswith((".", "_")):
+        return None
+    return next((end for end in TEXT_SUFFIXES + PARQUET_SUFFIXES if name.endswith(end)), None)
+
+
+def open_tables(
+    paths: Sequence[Path],
+    *,
+    name: str,
+    origin: str,
+    columns: Mapping[str, str] | None = None,
+    ids: Ids = "auto",
+    cache_dir: Path,
+    catalogue: pd.DataFrame | None = None,
+    part_bytes: int = PART_BYTES,
+) -> Source:
+    """Open one or several tables of ratings, all read the same way.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files, in the order they are read; a file that is no Parquet is taken as text.
+    name, origin : str
+        See `Source`.
+    columns : mapping or None
+        Role to column name, or to position from 0 for text without a header.
+    ids : {"auto", "int", "string"}
+        What the ids are; "auto" looks at the start of each file.
+    cache_dir : Path
+        Where `.gz` files are unpacked, once: parts can then be read side by side.
+    catalogue : DataFrame or None
+        See `Source`.
+    part_bytes : int
+        The size of a part of a text file, in bytes.
+
+    Returns
+    -------
+    Source
+        With no row read yet.
+
+    Raises
+    ------
+    InputError
+        A file is missing, empty, damaged or not a table of ratings; no file has any row; some
+        files have timestamps and others have none.
+    """
+    files = [_open(path, columns, ids, cache_dir) for path in paths]
+    if not any(file.has_rows for file in files):
+        raise InputError(f"{origin} has a header but no ratings; nothing to read")
+    with_time = [file for file in files if "timestamp" in file.types]
+    if 0 < len(with_time) < len(files):
+        without = next(file for file in files if "timestamp" not in file.types)
+        raise InputError(
+            f"{with_time[0].label} has timestamps, {without.label} has none; "
+            "leave them out with --columns timestamp="
+        )
+    named = {role for file in files for role in ("user", "item") if file.types[role] == STRING}
+    parts = [
+        part for file in files for part in file.parts(_with_names(file.types, named), part_bytes)
+    ]
+    return Source(
+        name=name,
+        parts=tuple(parts),
+        user_kind="string" if "user" in named else "int",
+        item_kind="string" if "item" in named else "int",
+        has_timestamps=bool(with_time),
+        catalogue=catalogue,
+        origin=origin,
+    )
+
+
+def _with_names(types: Types, named: set[str]) -> Types:
+    """Read the ids of the roles `named` as text: what one file needs, all files do."""
+    return {role: STRING if role in named else kind for role, kind in types.items()}
+
+
+def _open(
+    path: Path, columns: Mapping[str, str] | None, ids: Ids, cache_dir: Path
+) -> TextFile | ParquetFile:
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the spelling")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path.name} is empty; nothing to read")
+    if table_suffix(path) in PARQUET_SUFFIXES:
+        return open_parquet(path, path.name, columns, ids)
+    plain = unpack_gzip(path, cache_dir) if path.suffix.casefold() == ".gz" else path
+    return open_text(plain, path.name, columns, ids)

@@ -1,0 +1,301 @@
+"""Ratings in text files: comma, tab, semicolon or bar between the fields, or MovieLens's ``::``.
+
+Fields may be quoted, but a quoted field may not hold a line break: a row is a line, so that a file
+can be cut at any line end and a bad row be named by its line.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from mfdask.errors import InputError
+from mfdask.ratings import columns as column_choice
+from mfdask.ratings.cleaning import Row, UncleanError, clean
+from mfdask.ratings.source import Parsed, Part
+from mfdask.ratings.values import ROLES, Ids, Types, sniff_id, sniff_time
+
+PART_BYTES = 32 * 2**20
+_SAMPLE_BYTES = 2**20
+_BOM = b"\xef\xbb\xbf"
+_DOUBLE_COLON = "::"
+_ONE_BYTE = "\x1f"  # stands for ``::`` when Arrow reads, as it knows only one-byte delimiters
+_FAN_OUT = 16  # pieces that a piece with a bad row is cut into
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a line is cut into fields: `places` gives the position of each role."""
+
+    delimiter: str
+    n_fields: int
+    places: Mapping[str, int]
+    header_lines: int
+
+    @property
+    def quote(self) -> str | bool:
+        """The quote character, or False: ``::`` files use none, and titles may hold any."""
+        return False if self.delimiter == _DOUBLE_COLON else '"'
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A text file whose layout is known.
+
+    Attributes
+    ----------
+    path : Path
+        The file, absolute.
+    label : str
+        Its name for people.
+    layout : Layout
+        How its lines are cut.
+    types : dict
+        Role to type, as sniffed from the file's start.
+    has_rows : bool
+        Whether anything follows the header.
+    """
+
+    path: Path
+    label: str
+    layout: Layout
+    types: Types
+    has_rows: bool
+
+    def parts(self, types: Types, part_bytes: int = PART_BYTES) -> list[Part]:
+        """Cut the file at line ends into parts of about `part_bytes`, to be read as `types`."""
+        cuts = _line_cuts(self.path, part_bytes)
+        reads = [
+            TextRange(self.path, self.label, begin, end, self.layout, types)
+            for begin, end in pairwise(cuts)
+        ]
+        return [Part(self.label, read) for read in reads]
+
+
+def open_text(path: Path, label: str, columns: Mapping[str, str] | None, ids: Ids) -> TextFile:
+    """Find out the layout and the types of a text file from its first MiB.
+
+    Raises
+    ------
+    InputError
+        The file is empty, is no text, or its columns cannot be told apart.
+    """
+    lines, whole = _sample(path, label)
+    filled = [number for number, line in enumerate(lines) if line.strip()]
+    if not filled:
+        raise InputError(f"{label} is empty; nothing to read")
+    first = lines[filled[0]]
+    delimiter = _delimiter(first, label)
+    layout = Layout(delimiter, 0, {}, 0)
+    fields = [field.strip() for field in split_line(first, layout)]
+    if columns is not None and column_choice.are_positions(columns):
+        places, header_lines = column_choice.by_position(len(fields), columns, label), 0
+    else:
+        places, header_lines = column_choice.by_name(fields, columns, label), filled[0] + 1
+    layout = Layout(delimiter, len(fields), places, header_lines)
+    rows = [split_line(line, layout) for line in lines[header_lines:]]
+    has_rows = not whole or any(line.strip() for line in lines[header_lines:])
+    return TextFile(path.resolve(), label, layout, _types(rows, layout, ids), has_rows)
+
+
+def _types(rows: list[list[str]], layout: Layout, ids: Ids) -> Types:
+    rows = [row for row in rows if len(row) == layout.n_fields]
+    types: Types = {}
+    for role in (role for role in ROLES if role in layout.places):
+        texts = (row[layout.places[role]] for row in rows)
+        if role == "rating":
+            types[role] = pa.float64()
+        else:
+            types[role] = sniff_time(texts) if role == "timestamp" else sniff_id(texts, ids)
+    return types
+
+
+def _sample(path: Path, label: str) -> tuple[list[str], bool]:
+    """Return the whole lines of the file's start, and whether they are all of the file."""
+    with path.open("rb") as file:
+        data = file.read(_SAMPLE_BYTES)
+        whole = not file.read(1)
+    if b"\0" in data:
+        raise InputError(f"{label} is not a UTF-8 text file; save it as UTF-8 CSV or Parquet")
+    if not whole:
+        data = data[: data.rfind(b"\n") + 1]
+        if not data:
+            raise InputError(f"{label}: its first line is longer than 1 MiB; not a ratings file")
+    return data.removeprefix(_BOM).decode("utf-8", "replace").split("\n"), whole
+
+
+def _delimiter(line: str, label: str) -> str:
+    """Tell the delimiter from one line: the commonest of the usual ones."""
+    best = max(",\t;|", key=line.count)
+    if best in line:
+        return best
+    if _DOUBLE_COLON in line:
+        return _DOUBLE_COLON
+    raise InputError(
+        f"{label}: no comma, tab, semicolon, bar or '::' in its first line {line.strip()[:80]!r}; "
+        "not a table of ratings"
+    )
+
+
+def split_line(line: str, layout: Layout) -> list[str]:
+    """Cut one line into its fields."""
+    line = line.rstrip("\r\n")
+    if layout.quote and '"' in line:
+        try:
+            return next(csv.reader([line], delimiter=layout.delimiter), [])
+        except csv.Error:
+            return []
+    return line.split(layout.delimiter)
+
+
+def _line_cuts(path: Path, part_bytes: int) -> list[int]:
+    """Return where parts begin, and the end of the file: each just behind a line break."""
+    size = path.stat().st_size
+    cuts = [0]
+    with path.open("rb") as file:
+        while cuts[-1] + part_bytes < size:
+            cuts.append(_next_line(file, cuts[-1] + part_bytes - 1, size))
+    return cuts if cuts[-1] == size else [*cuts, size]
+
+
+def _next_line(file: BinaryIO, place: int, size: int) -> int:
+    """Return the place behind the first line break at or after `place`."""
+    file.seek(place)
+    while block := file.read(2**16):
+        found = block.find(b"\n")
+        if found >= 0:
+            return place + found + 1
+        place += len(block)
+    return size
+
+
+@dataclass(frozen=True)
+class TextRange:
+    """Reads one byte range of a text file: the `read` of a `Part`."""
+
+    path: Path
+    label: str
+    begin: int
+    end: int
+    layout: Layout
+    types: Types
+
+    def __call__(self) -> Parsed:
+        """Read, check and type the range's rows.
+
+        Raises
+        ------
+        InputError
+            The file is gone, or shorter than it was when it was opened.
+        """
+        data = self._bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        header_lines = 0
+        if self.begin == 0:
+            data = data.removeprefix(_BOM)
+            header_lines = self.layout.header_lines
+            data = _behind_lines(data, header_lines)
+        lines = Lines(data, self.layout)
+        ratings, rejected = clean(lines, self.types, self.label, first=header_lines)
+        n_read = len(ratings) + len(rejected)
+        return Parsed(ratings, rejected, n_read, header_lines + lines.n_lines, digest)
+
+    def _bytes(self) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.begin)
+                data = file.read(self.end - self.begin)
+        except FileNotFoundError:
+            data = b""
+        if len(data) < self.end - self.begin:
+            raise InputError(f"{self.label} became shorter while it was read; start again")
+        return data
+
+
+def _behind_lines(data: bytes, n_lines: int) -> bytes:
+    place = 0
+    for _ in range(n_lines):
+        found = data.find(b"\n", place)
+        place = found + 1 if found >= 0 else len(data)
+    return data[place:]
+
+
+class Lines:
+    """The lines of a byte string, as a `cleaning.Piece`."""
+
+    def __init__(self, data: bytes, layout: Layout) -> None:
+        self.data = data
+        self.layout = layout
+        self.n_lines = data.count(b"\n") + (bool(data) and not data.endswith(b"\n"))
+
+    def columns(self, types: Types) -> dict[str, pa.Array]:
+        """Read all lines with Arrow. Raises where a line is bad, or blank, or counted wrongly."""
+        if not self.data:
+            return {}
+        layout = self.layout
+        data, delimiter = self.data, layout.delimiter
+        if delimiter == _DOUBLE_COLON:
+            data, delimiter = data.replace(b"::", _ONE_BYTE.encode()), _ONE_BYTE
+        names = [str(place) for place in range(layout.n_fields)]
+        wanted = [names[layout.places[role]] for role in types]
+        table = pacsv.read_csv(
+            pa.BufferReader(data),
+            # One block, one thread: Dask runs parts side by side, and a single chunk needs no copy.
+            read_options=pacsv.ReadOptions(
+                use_threads=False, block_size=min(len(data), 2**30), column_names=names
+            ),
+            parse_options=pacsv.ParseOptions(delimiter=delimiter, quote_char=layout.quote),
+            convert_options=pacsv.ConvertOptions(
+                include_columns=wanted,
+                column_types=dict(zip(wanted, types.values(), strict=True)),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        if table.num_rows != self.n_lines:
+            raise UncleanError("blank lines, or a line break within quotes")
+        return {
+            role: table[name].combine_chunks() for role, name in zip(types, wanted, strict=True)
+        }
+
+    def split(self) -> list[Lines]:
+        """Cut at line ends into pieces of about a sixteenth."""
+        pieces, begin = [], 0
+        step = max(1, len(self.data) // _FAN_OUT)
+        while begin < len(self.data):
+            end = self.data.find(b"\n", begin + step - 1) + 1 or len(self.data)
+            pieces.append(Lines(self.data[begin:end], self.layout))
+            begin = end
+        return pieces
+
+    def rows(self, types: Types) -> Iterator[Row]:
+        """Go through the lines that are not blank."""
+        places = [self.layout.places[role] for role in types]
+        for number, line in enumerate(self.data.removesuffix(b"\n").split(b"\n")):
+            try:
+                text = line.decode()
+            except UnicodeDecodeError:
+                yield Row(number, line.decode("utf-8", "backslashreplace"), None, "not UTF-8 text")
+                continue
+            text = text.rstrip("\r")
+            if not text.strip():
+                continue
+            fields = split_line(text, self.layout)
+            if len(fields) == self.layout.n_fields:
+                yield Row(number, text, [fields[place] for place in places])
+            else:
+                yield Row(number, text, None, _wrong_count(len(fields), self.layout.n_fields))
+
+
+def _wrong_count(found: int, expected: int) -> str:
+    if found < expected:
+        return f"cut-off line: {found} fields, {expected} expected"
+    return f"too many fields: {found}, {expected} expected"

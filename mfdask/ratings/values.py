@@ -1,0 +1,162 @@
+"""What the text of one value means, and of which type the values of a column are.
+
+A ratings table has up to four columns, its *roles*. `Types` says for each role how its texts are
+read; the order of its keys is the order of the columns everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+Ids = Literal["auto", "int", "string"]
+Types = dict[str, pa.DataType]
+
+ROLES = {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp": "timestamp"}
+
+STRING = pa.large_string()
+WHOLE = pa.int64()
+DECIMAL = pa.float64()  # as a type of ids: whole numbers that were written as 12.0
+LOCAL_TIME = pa.timestamp("ns")  # ISO dates without a zone, taken as UTC
+ZONED_TIME = pa.timestamp("ns", tz="UTC")  # ISO dates that carry a zone
+
+INT64 = np.iinfo(np.int64)
+EXACT_IN_FLOAT64 = 2**53
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
+_INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?")
+
+
+class BadValueError(ValueError):
+    """A value, and so its row, cannot be used: the reason in words."""
+
+
+def sniff_id(texts: Iterable[str], ids: Ids) -> pa.DataType:
+    """Choose how ids are read, from a sample of their texts; `ids` other than "auto" decides."""
+    if ids == "string":
+        return STRING
+    found = [text for text in map(str.strip, texts) if text]
+    if all(map(_CANONICAL.fullmatch, found)):
+        return WHOLE
+    has_points = any(_INTEGER.fullmatch(text) and "." in text for text in found)
+    if ids == "int":
+        return DECIMAL if has_points else WHOLE
+    whole = (text.rstrip("0").removesuffix(".") if "." in text else text for text in found)
+    return DECIMAL if all(map(_CANONICAL.fullmatch, whole)) else STRING
+
+
+def sniff_time(texts: Iterable[str]) -> pa.DataType:
+    """Choose how timestamps are read: as what most of a sample of their texts can be read."""
+    votes = {WHOLE: 0, DECIMAL: 0, LOCAL_TIME: 0, ZONED_TIME: 0}
+    for text in texts:
+        seen = _time_type(text.strip())
+        if seen is not None:
+            votes[seen] += 1
+    if votes[LOCAL_TIME] + votes[ZONED_TIME] > votes[WHOLE] + votes[DECIMAL]:
+        return LOCAL_TIME if votes[LOCAL_TIME] > votes[ZONED_TIME] else ZONED_TIME
+    return DECIMAL if votes[DECIMAL] else WHOLE
+
+
+def _time_type(text: str) -> pa.DataType | None:
+    if _INTEGER.fullmatch(text) and "." not in text:
+        return WHOLE
+    try:
+        _number(text, "timestamp")
+        return DECIMAL
+    except BadValueError:
+        pass
+    try:
+        return LOCAL_TIME if datetime.fromisoformat(text).tzinfo is None else ZONED_TIME
+    except ValueError:
+        return None
+
+
+def row_reader(types: Types) -> Callable[[list[str]], list[int | float | str]]:
+    """Return the function that reads a row's texts, in the order of `types`, into values.
+
+    It raises `BadValueError` with the reason for the first value that is of no use. This is the
+    slow way, value by value: it defines what is right, the fast ways only repeat it.
+    """
+    readers = [_reader(role, value_type) for role, value_type in types.items()]
+    return lambda texts: [read(text) for read, text in zip(readers, texts, strict=True)]
+
+
+def _reader(role: str, value_type: pa.DataType) -> Callable[[str], int | float | str]:
+    if role == "rating":
+        return _rating
+    if role == "timestamp":
+        return _date_seconds if pa.types.is_timestamp(value_type) else _seconds
+    if pa.types.is_large_string(value_type):
+        return lambda text: _present(text, f"{role} id")
+    return lambda text: _int_id(text, role)
+
+
+def _present(text: str, what: str) -> str:
+    if not text:
+        raise BadValueError(f"missing {what}")
+    return text
+
+
+def _int_id(text: str, role: str) -> int:
+    text = _present(text.strip(), f"{role} id")
+    if _INTEGER.fullmatch(text):
+        value = int(text.partition(".")[0])
+        if not INT64.min <= value <= INT64.max:
+            raise BadValueError(f"{role} id does not fit into 64 bits (--ids string keeps it)")
+        return value
+    try:
+        number = _number(text, role)
+    except BadValueError:
+        number = math.inf
+    if number.is_integer() and abs(number) < EXACT_IN_FLOAT64:  # 1.2e5
+        return int(number)
+    if number != number:  # how pandas writes a missing number
+        raise BadValueError(f"missing {role} id")
+    raise BadValueError(f"{role} id is not an integer (--ids string keeps it)")
+
+
+def _number(text: str, what: str) -> float:
+    if "_" not in text:  # Python would take 1_000
+        try:
+            return float(text)
+        except ValueError:
+            pass
+    raise BadValueError(f"{what} is not a number")
+
+
+def _rating(text: str) -> float:
+    value = _number(_present(text.strip(), "rating"), "rating")
+    if not abs(value) <= np.finfo(np.float32).max:
+        raise BadValueError("rating is not finite")
+    return value
+
+
+def _seconds(text: str) -> int:
+    text = _present(text.strip(), "timestamp")
+    value = int(text) if _INTEGER.fullmatch(text) and "." not in text else None
+    if value is None:
+        number = _number(text, "timestamp")
+        if not math.isfinite(number):
+            raise BadValueError("timestamp is not finite")
+        value = math.floor(number)
+    if not INT64.min <= value <= INT64.max:
+        raise BadValueError("timestamp does not fit into 64 bits")
+    return value
+
+
+def _date_seconds(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(_present(text.strip(), "timestamp"))
+    except BadValueError:
+        raise
+    except ValueError:
+        raise BadValueError("timestamp is not an ISO date") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(seconds=1)
