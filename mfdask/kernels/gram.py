@@ -14,10 +14,10 @@ AHEAD = 16
 
 
 @njit(nogil=True, cache=True)
-def gather(fixed, width, indices, ratings, start, n, last, mean, tile):
-    """Copy the design rows of `n` ratings into `tile`, with the centred rating in place `last`.
+def gather(fixed, width, indices, ratings, start, n, mean, tile):
+    """Copy the design rows of `n` ratings into `tile`, each with its own centred rating in front.
 
-    A design row is ``[1, factors..., bias, 0...]``; the copy is ``[1, factors..., y, 0...]`` with
+    A design row is ``[bias, 1, factors..., 0...]``; the copy is ``[y, 1, factors..., 0...]`` with
     ``y = rating - mean - bias``.
     """
     final = len(indices) - 1
@@ -29,7 +29,7 @@ def gather(fixed, width, indices, ratings, start, n, last, mean, tile):
         target = t * width
         for v in range(0, width, LANES):
             store(tile, target + v, load(fixed, source + v))
-        tile[target + last] = ratings[start + t] - mean - tile[target + last]
+        tile[target] = ratings[start + t] - mean - tile[target]
 
 
 @njit(nogil=True, cache=True)

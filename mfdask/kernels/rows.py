@@ -5,7 +5,7 @@ with ``x = [1, factors of the other side]`` and ``y = rating - mean - bias of th
 unknown ``w = [bias, factors]`` has ``D = n_factors + 1`` places; ``P`` (`precision`) and ``m``
 (`mean`) are the row's Gaussian prior, ``scale = max(n, 1)**scaling``.
 
-A side is kept as *design rows*, float32 of shape ``(n, width)``: ``[1, factors..., bias, 0...]``,
+A side is kept as *design rows*, float32 of shape ``(n, width)``: ``[bias, 1, factors..., 0...]``,
 padded to a multiple of 8, so that what one half-step writes is what the next one gathers.
 """
 
@@ -54,7 +54,7 @@ class Step(NamedTuple):
 
 
 def row_width(n_factors: int) -> int:
-    """Floats in a design row: ``[1, factors..., bias]``, padded to whole vectors."""
+    """Floats in a design row: ``[bias, 1, factors...]``, padded to whole vectors."""
     return -(-(n_factors + 2) // LANES) * LANES
 
 
@@ -77,16 +77,16 @@ def chunk_bounds(indptr, chunks):
 
 
 @njit(nogil=True, cache=True)
-def _accumulate(block, row, fixed, width, last, mean_rating, tile, gram, base):
-    """Fill one row's augmented Gram matrix ``[x, y]' [x, y]``, a tile of ratings at a time."""
+def _accumulate(block, row, fixed, width, order, mean_rating, tile, gram, base):
+    """Fill one row's augmented Gram matrix ``[y, x]' [y, x]``, a tile of ratings at a time."""
     gram[base : base + width * width] = np.float32(0.0)
     start = block.indptr[row]
     stop = block.indptr[row + 1]
     step = len(tile) // width
     while start < stop:
         n = min(step, stop - start)
-        gather(fixed, width, block.indices, block.ratings, start, n, last, mean_rating, tile)
-        add_gram(tile, n, width, last + 1, gram, base)
+        gather(fixed, width, block.indices, block.ratings, start, n, mean_rating, tile)
+        add_gram(tile, n, width, order, gram, base)
         start += n
 
 
@@ -95,10 +95,11 @@ def _assemble(gram, base, width, d, prior, scale, pull, lane, system):
     """Write one lane of the eight systems: data and prior, right-hand side as the last row."""
     for i in range(d):
         for j in range(i + 1):
-            value = prior.fidelity * gram[base + i * width + j] + scale * prior.precision[i, j]
+            x = gram[base + (i + 1) * width + j + 1]
+            value = prior.fidelity * x + scale * prior.precision[i, j]
             system[(i * (d + 1) + j) * LANES + lane] = value
     for i in range(d):
-        value = prior.fidelity * gram[base + d * width + i] + scale * pull[i]
+        value = prior.fidelity * gram[base + (i + 1) * width] + scale * pull[i]
         system[(d * (d + 1) + i) * LANES + lane] = value
 
 
@@ -124,20 +125,18 @@ def _settle(gram, base, width, d, prior, scale, m, damping, solution, lane, row,
     moved = np.float64(0.0)
     norm = np.float64(0.0)
     for k in range(d):
-        old = row[d] if k == 0 else row[k]
+        place = k + 1 if k > 0 else 0
+        old = row[place]
         new = old + damping * (solution[k * LANES + lane] - old)
         finite &= np.isfinite(new)
         moved += np.float64(new - old) ** 2
         norm += np.float64(new) ** 2
-        v[k] = -new
-    row[0] = np.float32(1.0)
-    for k in range(1, d):
-        row[k] = -v[k]
-    row[d] = -v[0]
-    v[d] = np.float32(1.0)
+        row[place] = new
+        v[k + 1] = -new
+    v[0] = np.float32(1.0)
     stats[SSE] += quadratic(gram, base, width, v, d + 1, scratch)
     for k in range(d):
-        v[k] += m[k]
+        v[k] = -v[k + 1] - m[k]
     stats[PENALTY] += scale * quadratic(prior.precision.reshape(-1), 0, width, v, d, scratch)
     stats[MOVED] += moved
     stats[NORM] += norm
@@ -165,12 +164,12 @@ def _solve_chunk(first, stop, block, fixed, prior, step, out, stats):
         for lane in range(lanes):
             row = group + lane
             base = lane * width * width
-            _accumulate(block, row, flat, width, d, step.mean_rating, tile, grams, base)
+            _accumulate(block, row, flat, width, d + 1, step.mean_rating, tile, grams, base)
             scale = np.float32(max(block.indptr[row + 1] - block.indptr[row], 1) ** prior.scaling)
             pull = prior.pull[row if len(prior.pull) > 1 else 0]
             _assemble(grams, base, width, d, prior, scale, pull, lane, system)
             if step.alternating:
-                current[1:] = out[row, 1:d]
+                current[1:] = out[row, 2 : d + 1]
                 _fix_bias(system, d, lane, current)
         factorise(system, d, inverse, failed)
         substitute(system, d, inverse)

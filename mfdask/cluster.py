@@ -1,0 +1,120 @@
+"""The one place that starts or joins a Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import dask
+from distributed import Client, LocalCluster
+
+from mfdask.errors import InputError
+
+#: Tasks that run parallel kernels hold this resource, so that one runs at a time per worker: its
+#: Numba threads then fill the worker's cores, and no two of them enter the threading layer at once.
+SOLVER = "solver"
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """Where the work runs.
+
+    Attributes
+    ----------
+    workers : int
+        Local worker processes.
+    threads : int or None
+        Threads of each; by default the cores are shared out evenly.
+    memory_limit : str
+        Bytes a worker may hold, such as ``"4GB"``; ``"auto"`` shares the memory out evenly.
+    scheduler : str or None
+        Address of a running scheduler, ``"tcp://host:8786"``, in place of a local cluster.
+    dashboard_address : str
+        Where a local cluster's dashboard listens, ``host:port``; another port is taken if that one
+        is in use.
+    """
+
+    workers: int = 1
+    threads: int | None = None
+    memory_limit: str = "auto"
+    scheduler: str | None = None
+    dashboard_address: str = "127.0.0.1:8787"
+
+
+@contextmanager
+def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
+    """Start the local cluster, or join the remote one, for as long as the block runs.
+
+    Yields
+    ------
+    Client
+
+    Raises
+    ------
+    InputError
+        If the scheduler cannot be reached, or none of its workers offers the resource `SOLVER`.
+    """
+    config = config or ClusterConfig()
+    if config.scheduler is not None:
+        with closing(_join(config.scheduler)) as client:
+            yield client
+        return
+    threads = config.threads or max(1, _cores() // config.workers)
+    environ = dask.config.get("distributed.nanny.pre-spawn-environ")
+    settings = {
+        # Numba reads it once, at import: it has to be there before the worker's process starts.
+        "distributed.nanny.pre-spawn-environ": {**environ, "NUMBA_NUM_THREADS": threads},
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=config.workers,
+            threads_per_worker=threads,
+            memory_limit=config.memory_limit,
+            dashboard_address=_free_address(config.dashboard_address),
+            resources={SOLVER: 1},
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _join(address: str) -> Client:
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--scheduler {address}: no Dask scheduler answers there ({error}); start one with "
+            "`dask scheduler`, or leave the option out to use this machine"
+        ) from error
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    if not any(SOLVER in worker["resources"] for worker in workers.values()):
+        client.close()
+        raise InputError(
+            f"--scheduler {address}: none of its {len(workers)} workers can solve; start them with "
+            f'`dask worker {address} --resources "{SOLVER}=1"`'
+        )
+    return client
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _free_address(address: str) -> str:
+    """Return `address`, with port 0 (any free one) in place of a port that is in use."""
+    host, _, port = address.rpartition(":")
+    host = host or "127.0.0.1"
+    if not port.isdigit():
+        raise InputError(f"--dashboard-address {address}: write it as host:port")
+    with closing(socket.socket()) as probe:
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return f"{host}:0"
+    return f"{host}:{port}"

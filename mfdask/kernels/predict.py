@@ -1,0 +1,52 @@
+"""Predicted ratings for given pairs of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from mfdask.kernels.simd import LANES, fma, load, store, zero
+
+#: Pairs that one thread takes at a time.
+PIECE = 16384
+
+
+@njit(nogil=True, cache=True)
+def _predict_piece(users, items, first, stop, user_rows, item_rows, mean, out):
+    width = user_rows.shape[1]
+    flat_users = user_rows.reshape(-1)
+    flat_items = item_rows.reshape(-1)
+    sums = np.empty(LANES, np.float32)
+    for t in range(first, stop):
+        p = np.int64(users[t]) * width
+        q = np.int64(items[t]) * width
+        total = zero()
+        for k in range(0, width, LANES):
+            total = fma(load(flat_users, p + k), load(flat_items, q + k), total)
+        store(sums, 0, total)
+        out[t] = mean + (
+            ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
+        )
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def predict_pairs(users, items, user_rows, item_rows, mean, out):
+    """Fill `out` with the mean and the inner product of each pair of rows.
+
+    Parameters
+    ----------
+    users, items : int32 (pairs,)
+        Row numbers; not checked.
+    user_rows : float32 (users, width)
+        ``[1, bias, factors..., 0...]``.
+    item_rows : float32 (items, width)
+        Design rows, ``[bias, 1, factors..., 0...]``.
+    mean : float32
+    out : float32 (pairs,)
+    """
+    n = len(users)
+    for piece in prange((n + PIECE - 1) // PIECE):
+        first = piece * PIECE
+        _predict_piece(
+            users, items, first, min(first + PIECE, n), user_rows, item_rows, mean, out
+        )  # fmt: skip

@@ -1,0 +1,53 @@
+"""How much memory the process and its children hold together."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+import psutil
+
+
+class PeakMemory:
+    """Sample the resident memory of this process and all its children while the block runs.
+
+    `bytes` is the largest sum seen. Pages that two processes map are counted in each, so it errs
+    on the high side.
+    """
+
+    def __init__(self, interval: float = 0.1) -> None:
+        self.bytes = 0
+        self._interval = interval
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.bytes = max(self.bytes, resident_bytes())
+            if self._done.wait(self._interval):
+                return
+
+
+def resident_bytes() -> int:
+    """Return the resident bytes of this process and all its children, now."""
+    here = psutil.Process()
+    total = 0
+    for process in [here, *here.children(recursive=True)]:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total

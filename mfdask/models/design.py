@@ -1,0 +1,73 @@
+"""Design rows: the one form in which a side's factors and biases are kept and moved."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.kernels.rows import row_width
+
+Array = npt.NDArray[np.float32]
+
+#: Cache lines are 64 bytes: rows that start on one touch the fewest.
+_LINE = 16
+
+
+def empty_rows(n: int, n_factors: int) -> Array:
+    """Return `n` design rows on a cache-line boundary, all zero but for the one in place 1."""
+    rows = _aligned(n, row_width(n_factors))
+    rows[:, 1] = 1.0
+    return rows
+
+
+def _aligned(n: int, width: int) -> Array:
+    store = np.zeros(n * width + _LINE, np.float32)
+    skip = -(store.ctypes.data // 4) % _LINE
+    return store[skip : skip + n * width].reshape(n, width)
+
+
+def pack(bias: Array, factors: Array) -> Array:
+    """Return design rows ``[bias, 1, factors..., 0...]``.
+
+    Parameters
+    ----------
+    bias : float32 (n,)
+    factors : float32 (n, n_factors)
+
+    Returns
+    -------
+    float32 (n, width)
+    """
+    n_factors = factors.shape[1]
+    rows = empty_rows(len(factors), n_factors)
+    rows[:, 0] = bias
+    rows[:, 2 : n_factors + 2] = factors
+    return rows
+
+
+def join(blocks: list[Array]) -> Array:
+    """Return the rows of consecutive blocks as one side; a single block is handed on as it is."""
+    if len(blocks) == 1:
+        return blocks[0]
+    rows = _aligned(sum(map(len, blocks)), blocks[0].shape[1])
+    np.concatenate(blocks, out=rows)
+    return rows
+
+
+def initial_rows(n: int, n_factors: int, scale: float, seed: int, side: str) -> Array:
+    """Return rows with zero bias and normal factors that depend on (seed, side, row) only.
+
+    The generator runs through the rows in order, so cutting them into blocks changes nothing, and
+    rows appended later leave the earlier ones as they were.
+    """
+    rows = empty_rows(n, n_factors)
+    random = np.random.Generator(np.random.Philox([seed, ("users", "items").index(side)]))
+    rows[:, 2 : n_factors + 2] = scale * random.standard_normal((n, n_factors), dtype=np.float32)
+    return rows
+
+
+def facing(rows: Array) -> Array:
+    """Return ``[1, bias, factors..., 0...]``: times a design row it gives biases plus factors."""
+    turned = rows.copy()
+    turned[:, 0], turned[:, 1] = rows[:, 1], rows[:, 0]
+    return turned

@@ -1,0 +1,174 @@
+"""One half-step on one block: the task that training consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.errors import InputError, MfdaskError
+from mfdask.kernels import rows as kernel
+from mfdask.kernels.predict import predict_pairs
+from mfdask.models.design import Array, empty_rows, facing
+from mfdask.shards import Dataset, Shard
+
+
+@dataclass(frozen=True)
+class StepRule:
+    """The equations of a half-step: how strongly a row is held, and how it moves.
+
+    Attributes
+    ----------
+    n_factors : int
+    mean_rating : float
+        Taken off every rating.
+    fidelity, factor_reg, bias_reg : float
+        The paper's lambda, tau and gamma.
+    reg_scaling : float
+        Power of a row's number of ratings that multiplies tau and gamma.
+    alternating : bool
+        Bias first, then factors (the paper's Algorithm 1), in place of both at once.
+    damping : float
+        Share of the way to the solution that a row moves, in (0, 1].
+    """
+
+    n_factors: int
+    mean_rating: float
+    fidelity: float
+    factor_reg: float
+    bias_reg: float
+    reg_scaling: float
+    alternating: bool
+    damping: float
+
+    def prior(self) -> kernel.Prior:
+        """Return the rows' prior: mean zero, precisions gamma (bias) and tau (factors)."""
+        d = self.n_factors + 1
+        precision = np.zeros((d, kernel.row_width(self.n_factors)), np.float32)
+        np.fill_diagonal(precision, self.factor_reg)
+        precision[0, 0] = self.bias_reg
+        zero = np.zeros((1, d), np.float32)
+        return kernel.Prior(np.float32(self.fidelity), precision, zero, zero, self.reg_scaling)
+
+    def step(self) -> kernel.Step:
+        """Return how a row moves."""
+        return kernel.Step(
+            np.float32(self.mean_rating), self.alternating, np.float32(self.damping)
+        )
+
+
+class Moved(NamedTuple):
+    """A block after its half-step.
+
+    Attributes
+    ----------
+    rows : float32 (rows, width)
+        Design rows.
+    totals : float64 (4,)
+        Sums over the block: squared training error, penalty ``w' P w``, squared length of the
+        move, squared length of the rows.
+    """
+
+    rows: Array
+    totals: npt.NDArray[np.float64]
+
+
+class ShardRef(NamedTuple):
+    """Names a shard on disk, so that a task carries its address and not its ratings."""
+
+    path: str
+    side: str
+    block: int
+
+    def open(self) -> Shard:
+        """Map the shard, once in each process."""
+        return _open_shard(self)
+
+
+@lru_cache(maxsize=1024)
+def _open_shard(ref: ShardRef) -> Shard:
+    data = Dataset.open(ref.path)
+    data.verify_shard(ref.side, ref.block)
+    return data.shard(ref.side, ref.block)
+
+
+def read_only(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Return a plain read-only view: the kernels are compiled for this kind of array alone."""
+    view = np.asarray(array).view(np.ndarray)
+    view.flags.writeable = False
+    return view
+
+
+def half_step(shard: Shard | ShardRef, fixed: Array, current: Array, rule: StepRule) -> Moved:
+    """Solve every row of a shard against the other side.
+
+    Parameters
+    ----------
+    shard : Shard or ShardRef
+    fixed : float32 (rows of the other side, width)
+        Its design rows.
+    current : float32 (rows of the shard, width)
+        The shard's design rows before the step; left as they are.
+    rule : StepRule
+
+    Returns
+    -------
+    Moved
+
+    Raises
+    ------
+    MfdaskError
+        If a row's system cannot be solved; it names the row.
+    """
+    shard = shard.open() if isinstance(shard, ShardRef) else shard
+    block = kernel.Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
+    out = empty_rows(shard.n_rows, rule.n_factors)
+    out[:] = current
+    bounds = kernel.chunk_bounds(block.indptr, kernel.CHUNKS)
+    stats = np.empty((kernel.CHUNKS, 4))
+    bad = np.empty(kernel.CHUNKS, np.int64)
+    kernel.solve_rows(
+        block, bounds, read_only(fixed), rule.prior(), rule.step(), out, stats, bad
+    )  # fmt: skip
+    if bad.max() >= 0:
+        _refuse(shard, int(bad[bad >= 0][0]))
+    return Moved(out, stats.sum(axis=0))
+
+
+def _refuse(shard: Shard, row: int) -> None:
+    n = int(shard.indptr[row + 1] - shard.indptr[row])
+    raise MfdaskError(
+        f"{shard.side} row {shard.start + row} ({n} ratings) has no finite solution: its equations "
+        "are not positive definite; raise --tau and --gamma above zero, or check its ratings"
+    )
+
+
+def squared_error(shard: Shard, user_rows: Array, item_rows: Array, mean: float) -> float:
+    """Return the summed squared error on a user shard whose `user_rows` are given, float64."""
+    error = predict_shard(shard, user_rows, item_rows, mean) - shard.ratings
+    return float(np.square(error, dtype=np.float64).sum())
+
+
+def predict_shard(shard: Shard, user_rows: Array, item_rows: Array, mean: float) -> Array:
+    """Return the prediction for each rating of a user shard, float32, in the shard's order."""
+    users = np.repeat(np.arange(shard.n_rows, dtype=np.int32), np.diff(shard.indptr))
+    return predict_rows(users, shard.indices, user_rows, item_rows, mean)
+
+
+def predict_rows(
+    users: npt.NDArray[np.int32],
+    items: npt.NDArray[np.int32],
+    user_rows: Array,
+    item_rows: Array,
+    mean: float,
+) -> Array:
+    """Return the prediction for pairs of row numbers, float32 (pairs,)."""
+    out = np.empty(len(users), np.float32)
+    predict_pairs(
+        read_only(users), read_only(items),
+        read_only(facing(user_rows)), read_only(item_rows), np.float32(mean), out,
+    )  # fmt: skip
+    return out
