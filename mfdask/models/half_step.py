@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.errors import InputError, MfdaskError
+from mfdask.errors import MfdaskError
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
 from mfdask.models.design import Array, empty_rows, facing
@@ -82,17 +82,19 @@ class ShardRef(NamedTuple):
     path: str
     side: str
     block: int
+    part: str
 
-    def open(self) -> Shard:
-        """Map the shard, once in each process."""
-        return _open_shard(self)
+
+def open_shard(shard: Shard | ShardRef) -> Shard:
+    """Return the shard, mapped and checked once in each process that solves it."""
+    return _open(shard) if isinstance(shard, ShardRef) else shard
 
 
 @lru_cache(maxsize=1024)
-def _open_shard(ref: ShardRef) -> Shard:
+def _open(ref: ShardRef) -> Shard:
     data = Dataset.open(ref.path)
-    data.verify_shard(ref.side, ref.block)
-    return data.shard(ref.side, ref.block)
+    data.verify_shard(ref.side, ref.block, ref.part)
+    return data.shard(ref.side, ref.block, ref.part)
 
 
 def read_only(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
@@ -102,12 +104,12 @@ def read_only(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return view
 
 
-def half_step(shard: Shard | ShardRef, fixed: Array, current: Array, rule: StepRule) -> Moved:
+def half_step(shard: Shard, fixed: Array, current: Array, rule: StepRule) -> Moved:
     """Solve every row of a shard against the other side.
 
     Parameters
     ----------
-    shard : Shard or ShardRef
+    shard : Shard
     fixed : float32 (rows of the other side, width)
         Its design rows.
     current : float32 (rows of the shard, width)
@@ -123,7 +125,6 @@ def half_step(shard: Shard | ShardRef, fixed: Array, current: Array, rule: StepR
     MfdaskError
         If a row's system cannot be solved; it names the row.
     """
-    shard = shard.open() if isinstance(shard, ShardRef) else shard
     block = kernel.Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
     out = empty_rows(shard.n_rows, rule.n_factors)
     out[:] = current

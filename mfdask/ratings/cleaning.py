@@ -25,6 +25,9 @@ ROW_BY_ROW = 512  # rows; below this, reading row by row costs about as much as 
 _TEXT_KEPT = 500  # characters of a rejected row that are kept
 
 
+_Column = np.ndarray | pa.Array  # Arrow for text, NumPy for numbers
+
+
 class UncleanError(ValueError):
     """Some row of a piece is bad, or missing."""
 
@@ -54,7 +57,9 @@ class Piece(Protocol):
         """Go through the rows; blank lines are left out, but counted in `Row.place`."""
 
 
-def clean(piece: Piece, types: Types, file: str, first: int = 0) -> tuple[pd.DataFrame, ...]:
+def clean(
+    piece: Piece, types: Types, file: str, first: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read `piece` into good and rejected rows, the two frames of `Parsed`.
 
     Parameters
@@ -68,104 +73,109 @@ def clean(piece: Piece, types: Types, file: str, first: int = 0) -> tuple[pd.Dat
     first : int
         The number of the piece's first line or row.
     """
-    good: list[pd.DataFrame] = []
-    bad: list[pd.DataFrame] = []
-    for start, small in _pieces(piece, types, first, good):
-        _row_by_row(small, types, file, start, good, bad)
-    kept = _joined(good) if good else _frame({}, types, first)
-    rejected = pd.concat(bad, ignore_index=True) if bad else _rejected([], file)
-    return kept, rejected
+    sieve = _Sieve(types)
+    sieve.take(piece, first)
+    return sieve.ratings(), sieve.rejected(file)
 
 
-def _pieces(
-    piece: Piece, types: Types, first: int, good: list[pd.DataFrame]
-) -> Iterator[tuple[int, Piece]]:
-    """Add what can be read at once to `good`; yield, in order, the small pieces that cannot."""
-    try:
-        good.append(_frame(piece.columns(types), types, first))
-        return
-    except (UncleanError, pa.ArrowInvalid):
-        pass
-    if piece.n_lines <= ROW_BY_ROW:
-        yield first, piece
-        return
-    for smaller in piece.split():
-        yield from _pieces(smaller, types, first, good)
-        first += smaller.n_lines
+class _Sieve:
+    """Gathers good rows, as pieces of columns, and bad rows."""
 
+    def __init__(self, types: Types) -> None:
+        self.types = types
+        self.read_row = row_reader(types)
+        self.places: list[np.ndarray | range] = []
+        self.columns: dict[str, list[_Column]] = {role: [] for role in types}
+        self.bad: list[tuple[int, str, str]] = []
 
-def _row_by_row(
-    piece: Piece,
-    types: Types,
-    file: str,
-    first: int,
-    good: list[pd.DataFrame],
-    bad: list[pd.DataFrame],
-) -> None:
-    read = row_reader(types)
-    places, kept, rejected = [], [], []
-    for row in piece.rows(types):
-        reason = row.reason
-        if row.texts is not None:
-            try:
-                kept.append(read(row.texts))
-                places.append(first + row.place)
-                continue
-            except BadValueError as error:
-                reason = str(error)
-        rejected.append((first + row.place, reason, row.text))
-    if kept:
-        columns = zip(*kept, strict=True)
-        series = {
-            ROLES[role]: pd.Series(column, dtype=_dtype(role, types[role]))
-            for role, column in zip(types, columns, strict=True)
+    def take(self, piece: Piece, first: int) -> None:
+        """Read a piece that begins with row `first`, at once if possible."""
+        try:
+            columns = _checked(piece.columns(self.types), self.types)
+        except (UncleanError, pa.ArrowInvalid):
+            if piece.n_lines <= ROW_BY_ROW:
+                self._take_rows(piece, first)
+                return
+        else:
+            self._add(range(first, first + piece.n_lines), columns)
+            return
+        for smaller in piece.split():
+            self.take(smaller, first)
+            first += smaller.n_lines
+
+    def _add(self, places: range | np.ndarray, columns: dict[str, _Column]) -> None:
+        self.places.append(places)
+        for role, values in columns.items():
+            self.columns[role].append(values)
+
+    def _take_rows(self, piece: Piece, first: int) -> None:
+        places: list[int] = []
+        kept: list[list[int | float | str]] = []
+        for row in piece.rows(self.types):
+            reason = row.reason
+            if row.texts is not None:
+                try:
+                    kept.append(self.read_row(row.texts))
+                    places.append(first + row.place)
+                    continue
+                except BadValueError as error:
+                    reason = str(error)
+            self.bad.append((first + row.place, reason, row.text))
+        columns = {
+            role: _column([row[place] for row in kept], role, self.types)
+            for place, role in enumerate(self.types)
         }
-        good.append(pd.DataFrame(series).set_axis(places, axis=0))
-    if rejected:
-        bad.append(_rejected(rejected, file))
+        self._add(np.array(places, np.int64), columns)
+
+    def ratings(self) -> pd.DataFrame:
+        """Return the good rows, numbered by their places."""
+        columns = {ROLES[role]: _joined(pieces) for role, pieces in self.columns.items()}
+        if len(self.places) == 1 and isinstance(self.places[0], range):
+            index: pd.Index = pd.RangeIndex(self.places[0])
+        else:
+            index = pd.Index(np.concatenate(self.places), dtype=np.int64)
+        return pd.DataFrame(columns, index=index, copy=False)
+
+    def rejected(self, file: str) -> pd.DataFrame:
+        """Return the bad rows, with the reason for each."""
+        frame = pd.DataFrame(self.bad, columns=REJECTED_COLUMNS[1:])
+        frame = frame.astype({"row": "int64", "reason": "str", "text": "str"})
+        too_long = frame["text"].str.len() > _TEXT_KEPT
+        frame["text"] = frame["text"].where(~too_long, frame["text"].str[:_TEXT_KEPT] + "…")
+        frame.insert(0, "file", pd.Series([file] * len(frame), dtype="str"))
+        return frame
 
 
-def _dtype(role: str, value_type: pa.DataType) -> str:
-    if role == "rating":
-        return "float32"
-    return "str" if pa.types.is_large_string(value_type) else "int64"
+def _column(values: Sequence[int | float | str], role: str, types: Types) -> _Column:
+    """Make a piece of a column of values that were read one by one."""
+    if pa.types.is_large_string(types[role]):
+        return pa.array(values, types[role])
+    return np.array(values, np.float32 if role == "rating" else np.int64)
 
 
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    return frames[0] if len(frames) == 1 else pd.concat(frames)
+def _joined(pieces: list[_Column]) -> np.ndarray | ExtensionArray:
+    if isinstance(pieces[0], pa.Array):
+        return pa.chunked_array(pieces).to_pandas().astype("str").array
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _rejected(rows: list[tuple[int, str, str]], file: str) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=REJECTED_COLUMNS[1:])
-    frame = frame.astype({"row": "int64", "reason": "str", "text": "str"})
-    too_long = frame["text"].str.len() > _TEXT_KEPT
-    frame["text"] = frame["text"].where(~too_long, frame["text"].str[:_TEXT_KEPT] + "…")
-    frame.insert(0, "file", pd.Series([file] * len(frame), dtype="str"))
-    return frame
-
-
-def _frame(columns: dict[str, pa.Array], types: Types, first: int) -> pd.DataFrame:
-    """Turn typed columns into a frame of good rows; raises if any row is bad."""
-    made: dict[str, np.ndarray | ExtensionArray] = {}
+def _checked(columns: dict[str, pa.Array], types: Types) -> dict[str, _Column]:
+    """Bring typed columns into their final types; raises if any row is bad."""
+    checks = {"rating": _ratings, "timestamp": _seconds}
+    made = {}
     for role, value_type in types.items():
         array = columns.get(role, pa.array([], value_type))
         if array.null_count:
             raise UncleanError(role)
-        if role == "rating":
-            made[ROLES[role]] = _ratings(array)
-        elif role == "timestamp":
-            made[ROLES[role]] = _seconds(array)
-        else:
-            made[ROLES[role]] = _ids(array)
-    length = len(next(iter(made.values())))
-    return pd.DataFrame(made, index=pd.RangeIndex(first, first + length), copy=False)
+        made[role] = checks.get(role, _ids)(array)
+    return made
 
 
-def _ids(array: pa.Array) -> np.ndarray | ExtensionArray:
+def _ids(array: pa.Array) -> _Column:
     if pa.types.is_large_string(array.type):
         if pc.any(pc.equal(pc.binary_length(array), 0)).as_py():
             raise UncleanError("empty id")
-        return array.to_pandas().astype("str").array
+        return array
     if pa.types.is_integer(array.type):
         return array.cast(pa.int64()).to_numpy()
     values = array.to_numpy()

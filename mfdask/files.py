@@ -1,0 +1,82 @@
+"""Files that no reader meets half-written, and locks that die with their holder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mfdask.errors import RefusedError
+
+
+@contextmanager
+def written_folder(target: Path) -> Iterator[Path]:
+    """Yield a fresh folder beside `target`, and put it in its place once the block has ended well.
+
+    A folder already at `target` is replaced; on any error it stays, and the fresh one goes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        yield fresh
+        replace_folder(fresh, target)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def replace_folder(fresh: Path, target: Path) -> None:
+    """Move `fresh` to `target`; what was there is removed once it has moved aside."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def locked(target: Path, doing: str) -> Iterator[None]:
+    """Hold the lock of `target` while the block runs; it falls with the process that held it.
+
+    Raises
+    ------
+    RefusedError
+        If another process holds it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place = target.with_name(f".{target.name}.lock")
+    with place.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RefusedError(
+                f"{target}: another process is {doing} it; wait for it, or write elsewhere with --out"
+            ) from None
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
+
+
+def crc32(path: Path) -> int:
+    """Return the CRC-32 of a file's bytes."""
+    total = 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            total = zlib.crc32(piece, total)
+    return total
+
+
+def free_bytes(path: Path) -> int:
+    """Return the bytes free where `path` lies, or would lie."""
+    while not path.exists():
+        path = path.parent
+    stat = os.statvfs(path)
+    return stat.f_bavail * stat.f_frsize

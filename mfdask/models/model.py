@@ -1,0 +1,207 @@
+"""A learned model: ids in, predicted ratings out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.models.design import Array
+from mfdask.models.half_step import predict_rows
+
+if TYPE_CHECKING:
+    from mfdask.models.als import ALS
+    from mfdask.shards import Dataset
+
+#: What a prediction rests on, by whether the user (2) and the item (1) are known.
+SOURCES = ("mean", "item", "user", "model")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One line of a fit's history.
+
+    Attributes
+    ----------
+    sweep : int
+        From 1.
+    objective : float
+        The full regularised objective after the sweep.
+    train_rmse : float
+    test_rmse : float or None
+        Unclipped; None where nothing is held out.
+    moved : float
+        Length of the sweep's move against the length of all rows.
+    seconds : float
+        From the end of the sweep before.
+    """
+
+    sweep: int
+    objective: float
+    train_rmse: float
+    test_rmse: float | None
+    moved: float
+    seconds: float
+
+    def note(self) -> str:
+        """Return the errors, for a progress bar."""
+        test = "" if self.test_rmse is None else f", test {self.test_rmse:.4f}"
+        return f"RMSE train {self.train_rmse:.4f}{test}"
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a model remembers of the data that it was learned from."""
+
+    name: str
+    fingerprint: str
+    n_train: int
+    n_test: int
+    rating_min: float
+    rating_max: float
+
+
+@dataclass(frozen=True)
+class FactorModel:
+    """Predicts ``mean + b_u + b_i + p_u . q_i``.
+
+    Attributes
+    ----------
+    kind : str
+        ``"als"`` or ``"bias"``.
+    parameters : dict
+        Of the fit.
+    mean : float
+        Mean training rating, or 0 where the fit did not take it off.
+    user_rows, item_rows : float32 (n, width)
+        Design rows ``[bias, 1, factors..., 0...]``.
+    users, items : DataFrame
+        One line a row: `user_id`, `n_train`; `item_id`, `title`, `year`, `genres`, `n_train`.
+    data : DataFacts
+    history : list of Sweep
+    """
+
+    kind: str
+    parameters: dict[str, Any]
+    mean: float
+    user_rows: Array
+    item_rows: Array
+    users: pd.DataFrame
+    items: pd.DataFrame
+    data: DataFacts
+    history: list[Sweep]
+    _indexes: dict[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def learned(
+        cls,
+        config: ALS,
+        data: Dataset,
+        mean: float,
+        rows: dict[str, Array],
+        history: list[Sweep],
+    ) -> FactorModel:
+        """Return the model that a fit ends with."""
+        facts = DataFacts(
+            data.name, data.fingerprint, data.n_train, data.n_test, data.rating_min, data.rating_max
+        )
+        items = data.items().drop(columns=["n_read", "n_test"], errors="ignore")
+        return cls(
+            kind=config.kind,
+            parameters=config.parameters(),
+            mean=mean,
+            user_rows=rows["users"],
+            item_rows=rows["items"],
+            users=data.users()[["user_id", "n_train"]],
+            items=items,
+            data=facts,
+            history=history,
+        )
+
+    @property
+    def n_factors(self) -> int:
+        """Length of a factor vector."""
+        return int(self.parameters["n_factors"])
+
+    @property
+    def user_factors(self) -> Array:
+        """Factors of the users, float32 (n_users, n_factors)."""
+        return self.user_rows[:, 2 : self.n_factors + 2]
+
+    @property
+    def item_factors(self) -> Array:
+        """Factors of the items, float32 (n_items, n_factors)."""
+        return self.item_rows[:, 2 : self.n_factors + 2]
+
+    @property
+    def user_bias(self) -> Array:
+        """Biases of the users in rating units, float32 (n_users,)."""
+        return self.user_rows[:, 0]
+
+    @property
+    def item_bias(self) -> Array:
+        """Biases of the items in rating units, float32 (n_items,)."""
+        return self.item_rows[:, 0]
+
+    def rows_of(self, side: str, ids: Any) -> npt.NDArray[np.int32]:
+        """Return the row of each raw id, int32, -1 for ids that the model has not learned."""
+        if side not in self._indexes:
+            table = self.users["user_id"] if side == "users" else self.items["item_id"]
+            self._indexes[side] = pd.Index(table)
+        return self._indexes[side].get_indexer(pd.Index(ids)).astype(np.int32)
+
+    def predict(self, user_ids: Any, item_ids: Any, *, clip: bool = True) -> Array:
+        """Return the predicted ratings of pairs of raw ids, float32 (pairs,).
+
+        An unknown user or item adds nothing: the other's bias and the mean remain. `predict_table`
+        tells which predictions those are. With `clip` (the default) predictions are kept on the
+        rating scale of the training data.
+        """
+        users, items = self.rows_of("users", user_ids), self.rows_of("items", item_ids)
+        return self.predict_known(users, items, clip=clip)
+
+    def predict_table(self, user_ids: Any, item_ids: Any, *, clip: bool = True) -> pd.DataFrame:
+        """Return `predict` as a table: `user_id`, `item_id`, `prediction` and its `source`.
+
+        `source` is ``"model"`` where both ids are known, ``"user"`` or ``"item"`` where only that
+        one's bias is, ``"mean"`` where neither is.
+        """
+        users, items = self.rows_of("users", user_ids), self.rows_of("items", item_ids)
+        return pd.DataFrame(
+            {
+                "user_id": user_ids,
+                "item_id": item_ids,
+                "prediction": self.predict_known(users, items, clip=clip),
+                "source": np.array(SOURCES)[source_codes(users, items)],
+            }
+        )
+
+    def predict_known(
+        self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], *, clip: bool = True
+    ) -> Array:
+        """Return the predictions for pairs of the model's row numbers, -1 for an unknown one."""
+        found = predict_rows(
+            np.where(users < 0, len(self.user_rows), users).astype(np.int32),
+            np.where(items < 0, len(self.item_rows), items).astype(np.int32),
+            _with_unknown(self.user_rows),
+            _with_unknown(self.item_rows),
+            self.mean,
+        )
+        return found.clip(self.data.rating_min, self.data.rating_max) if clip else found
+
+
+def source_codes(
+    users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]
+) -> npt.NDArray[np.intp]:
+    """Return the place in `SOURCES` of each pair of row numbers."""
+    return 2 * (users >= 0).astype(np.intp) + (items >= 0)
+
+
+def _with_unknown(rows: Array) -> Array:
+    """Return the rows and one more without bias or factors, for ids that nobody has rated."""
+    nobody = np.zeros((1, rows.shape[1]), np.float32)
+    nobody[0, 1] = 1.0
+    return np.concatenate([rows, nobody])

@@ -1,0 +1,79 @@
+"""Where a fit's tasks run: in this process, or on a Dask cluster. The fit reads the same for both."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from distributed import Client, wait
+
+from mfdask.cluster import SOLVER
+from mfdask.models.half_step import ShardRef
+from mfdask.shards import Dataset, Shard
+
+
+class Runner(Protocol):
+    """Takes tasks and hands back handles, which are arguments of later tasks."""
+
+    def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> Shard | ShardRef:
+        """Return what a task is given to find a shard."""
+
+    def submit(self, name: str, place: int, task: Callable[..., Any], *args: Any) -> Any:
+        """Start a task; tasks of one `place` run where that place's shard is."""
+
+    def result(self, handle: Any) -> Any:
+        """Wait for a task and return what it made."""
+
+
+class LocalRunner:
+    """Runs each task at once, in this process."""
+
+    def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> Shard:
+        """Return the shard itself."""
+        return data.shard(side, block, part)
+
+    def submit(self, name: str, place: int, task: Callable[..., Any], *args: Any) -> Any:
+        """Run the task and return its result."""
+        return task(*args)
+
+    def result(self, handle: Any) -> Any:
+        """Return the handle, which is the result."""
+        return handle
+
+
+class DaskRunner:
+    """Submits each task to a cluster. Shards stay where they are mapped; only rows of factors move.
+
+    Places are dealt out over the workers in turn, softly: should a worker die, its tasks run
+    elsewhere and map the shard there.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._token = uuid.uuid4().hex[:8]
+        self._workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+
+    def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> ShardRef:
+        """Return the shard's address."""
+        return ShardRef(str(data.path), side, block, part)
+
+    def submit(self, name: str, place: int, task: Callable[..., Any], *args: Any) -> Any:
+        """Submit the task under `name` and return its future."""
+        return self._client.submit(
+            task, *args,
+            key=f"{name}-{self._token}",
+            workers=[self._workers[place % len(self._workers)]],
+            allow_other_workers=True,
+            resources={SOLVER: 1},
+        )  # fmt: skip
+
+    def result(self, handle: Any) -> Any:
+        """Gather the future's result."""
+        wait([handle])
+        return handle.result()
+
+
+def runner_for(data: Dataset, client: Client | None) -> Runner:
+    """Return a runner on `client`, or in this process where there is none or no files to share."""
+    return LocalRunner() if client is None or data.path is None else DaskRunner(client)

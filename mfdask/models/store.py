@@ -1,0 +1,145 @@
+"""A model as a directory of open formats: `model.json`, three Parquet tables, nothing else.
+
+======================  ==========================================================================
+`model.json`            schema version, kind, parameters, data facts, metrics, package versions
+`users.parquet`         `user_id, bias, f00…, n_train`
+`items.parquet`         `item_id, title, year, genres, bias, f00…, n_train`
+`history.parquet`       one line a sweep
+======================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mfdask.errors import InputError
+from mfdask.files import written_folder
+from mfdask.models.design import pack
+from mfdask.models.model import DataFacts, FactorModel, Sweep
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("mfdask", "numpy", "numba", "dask", "distributed", "pandas", "pyarrow")
+
+
+def save_model(model: FactorModel, path: Path | str) -> None:
+    """Write a model's directory; a model that is there already is replaced in one move.
+
+    Raises
+    ------
+    InputError
+        If `path` is there and is not a model.
+    """
+    path = Path(path)
+    if path.exists() and not (path / "model.json").exists():
+        raise InputError(f"{path}: is there already and is not a model; write elsewhere with --out")
+    with written_folder(path) as fresh:
+        pq.write_table(_side_table(model, "users"), fresh / "users.parquet")
+        pq.write_table(_side_table(model, "items"), fresh / "items.parquet")
+        history = pd.DataFrame([asdict(sweep) for sweep in model.history])
+        history.astype({"test_rmse": "float64"}).to_parquet(fresh / "history.parquet", index=False)
+        (fresh / "model.json").write_text(json.dumps(_description(model), indent=2) + "\n")
+
+
+def _description(model: FactorModel) -> dict[str, Any]:
+    last = asdict(model.history[-1])
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": model.kind,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parameters": model.parameters,
+        "mean": model.mean,
+        "data": asdict(model.data),
+        "metrics": {"sweeps": last.pop("sweep"), **last},
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _side_table(model: FactorModel, side: str) -> pa.Table:
+    """Return the ids and facts of a side with `bias` and a column for each factor."""
+    users = side == "users"
+    frame, bias, factors = (
+        (model.users, model.user_bias, model.user_factors)
+        if users
+        else (model.items, model.item_bias, model.item_factors)
+    )
+    table = pa.Table.from_pandas(frame.drop(columns="n_train"), preserve_index=False)
+    table = table.append_column("bias", pa.array(np.ascontiguousarray(bias)))
+    for k in range(model.n_factors):
+        table = table.append_column(_factor(k), pa.array(np.ascontiguousarray(factors[:, k])))
+    return table.append_column("n_train", pa.array(frame["n_train"]))
+
+
+def _factor(k: int) -> str:
+    return f"f{k:02d}"
+
+
+def load_model(path: Path | str) -> FactorModel:
+    """Read a model's directory.
+
+    Raises
+    ------
+    InputError
+        If there is no model, it is damaged, or a newer version of mfdask wrote it.
+    """
+    path = Path(path)
+    said = _read_description(path)
+    try:
+        n_factors = int(said["parameters"]["n_factors"])
+        users, user_rows = _read_side(path / "users.parquet", n_factors)
+        items, item_rows = _read_side(path / "items.parquet", n_factors)
+        history = [Sweep(**line) for line in _read_history(path / "history.parquet")]
+        return FactorModel(
+            kind=said["kind"],
+            parameters=said["parameters"],
+            mean=said["mean"],
+            user_rows=user_rows,
+            item_rows=item_rows,
+            users=users,
+            items=items,
+            data=DataFacts(**said["data"]),
+            history=history,
+        )
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        line = " ".join(str(error).split())
+        raise InputError(f"{path}: damaged model ({line}); train it again") from error
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads((path / "model.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{path}: no model there (no model.json); make one with `mfdask train DATA --out {path}`"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path}/model.json: damaged ({error}); train it again") from None
+    if said.get("schema_version", 0) > SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: written by a newer mfdask (schema {said['schema_version']}, this one reads "
+            f"up to {SCHEMA_VERSION}); upgrade mfdask"
+        )
+    return dict(said)
+
+
+def _read_side(file: Path, n_factors: int) -> tuple[pd.DataFrame, Any]:
+    frame = pq.read_table(file).to_pandas()
+    names = [_factor(k) for k in range(n_factors)]
+    rows = pack(frame["bias"].to_numpy(np.float32), frame[names].to_numpy(np.float32))
+    return frame.drop(columns=["bias", *names]), rows
+
+
+def _read_history(file: Path) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    for line in lines:
+        line["test_rmse"] = None if line["test_rmse"] != line["test_rmse"] else line["test_rmse"]
+    return lines

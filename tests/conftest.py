@@ -1,0 +1,29 @@
+"""Fixtures that every folder of tests shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from mfdask.cluster import ClusterConfig, open_cluster
+
+MOVIELENS = Path(__file__).parents[2] / "shared" / "data" / "ml-latest-small.zip"
+
+
+@pytest.fixture(scope="session")
+def movielens_zip() -> Path:
+    """Return the real ratings, where they are."""
+    if not MOVIELENS.exists():
+        pytest.skip(f"the real ratings are not there: put ml-latest-small.zip at {MOVIELENS}")
+    return MOVIELENS
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Client]:
+    """Return a client of a real cluster of two worker processes."""
+    config = ClusterConfig(workers=2, threads=1, dashboard_address="127.0.0.1:0")
+    with open_cluster(config) as client:
+        yield client
