@@ -1,0 +1,83 @@
+"""The vector kernels against plain NumPy."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mfdask.kernels.cholesky import factorise, substitute
+from mfdask.kernels.gram import add_gram, gather, quadratic
+from mfdask.kernels.rows import row_width
+
+
+@pytest.mark.parametrize("n_factors", [0, 1, 6, 7, 14, 20, 31, 64])
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_gram_adds_the_lower_triangle(n_factors, n):
+    width, order = row_width(n_factors), n_factors + 2
+    random = np.random.default_rng(n)
+    tile = random.normal(size=(max(n, 1), width)).astype(np.float32)
+    before = random.normal(size=width * width).astype(np.float32)
+    gram = np.concatenate([np.zeros(3, np.float32), before])
+    add_gram(tile.ravel(), n, width, order, gram, 3)
+    wanted = before.reshape(width, width) + tile[:n].T @ tile[:n]
+    lower = np.tril_indices(order)
+    np.testing.assert_allclose(gram[3:].reshape(width, width)[lower], wanted[lower], rtol=2e-5, atol=1e-5)
+
+
+def test_gather_centres_each_rating():
+    width = row_width(2)
+    fixed = np.arange(5 * width, dtype=np.float32)
+    tile = np.full(3 * width, np.nan, np.float32)
+    indices = np.array([9, 4, 0, 2, 9], np.int32)
+    ratings = np.array([0, 3, 4, 5, 0], np.float32)
+    gather(fixed, width, np.where(indices == 9, 1, indices).astype(np.int32), ratings, 1, 3, np.float32(3.5), tile)
+    rows = fixed.reshape(5, width)[[4, 0, 2]]
+    wanted = rows.copy()
+    wanted[:, 0] = np.array([3, 4, 5]) - 3.5 - rows[:, 0]
+    np.testing.assert_array_equal(tile.reshape(3, width), wanted)
+
+
+@given(order=st.integers(1, 12), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_eight_systems_are_solved_side_by_side(order, seed):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(8, 2 * order, order))
+    a = np.einsum("lni,lnj->lij", x, x) + np.eye(order)
+    b = random.normal(size=(8, order))
+    system = np.zeros((order + 1, order + 1, 8), np.float32)
+    system[:order, :order] = a.transpose(1, 2, 0)
+    system[order, :order] = b.T
+    flat = system.ravel()
+    inverse = np.empty(order * 8, np.float32)
+    failed = np.zeros(8, np.bool_)
+    factorise(flat, order, inverse, failed)
+    substitute(flat, order, inverse)
+    assert not failed.any()
+    solved = flat.reshape(order + 1, order + 1, 8)[order, :order].T
+    np.testing.assert_allclose(solved, np.linalg.solve(a, b[..., None])[..., 0], atol=2e-4)
+
+
+@pytest.mark.parametrize("spoiler", [0.0, -1.0, np.nan])
+def test_a_pivot_that_is_not_positive_is_told_of_its_lane_alone(spoiler):
+    system = np.zeros((3, 3, 8), np.float32)
+    system[0, 0] = system[1, 1] = 1.0
+    system[1, 1, 5] = spoiler
+    failed = np.zeros(8, np.bool_)
+    factorise(system.ravel(), 2, np.empty(16, np.float32), failed)
+    np.testing.assert_array_equal(np.flatnonzero(failed), [5])
+
+
+@pytest.mark.parametrize("n", [1, 2, 8, 9, 22])
+def test_quadratic_reads_the_lower_triangle_alone(n):
+    width = -(-n // 8) * 8
+    random = np.random.default_rng(n)
+    a = random.normal(size=(n, n))
+    a += a.T
+    matrix = np.full((width, width), np.nan, np.float32)
+    for i in range(n):  # whole vectors are read: what lies right of the diagonal is finite
+        matrix[i, : -(-(i + 1) // 8) * 8] = 1e3
+        matrix[i, : i + 1] = a[i, : i + 1]
+    v = np.zeros(width, np.float32)
+    v[:n] = random.normal(size=n)
+    found = quadratic(matrix.ravel(), 0, width, v, n, np.empty(width, np.float32))
+    assert found == pytest.approx(v[:n] @ a @ v[:n], rel=1e-4, abs=1e-4)

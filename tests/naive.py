@@ -1,0 +1,77 @@
+"""Slow, obviously right versions in float64 of what the kernels compute."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def solve_row(x, y, fidelity, precision, mean, current, *, scale=1.0, alternating=False, damping=1.0):
+    """Return the new ``[bias, factors]`` of one row.
+
+    `x` is (n, D) with a leading column of ones, `y` (n,) the ratings less mean and other bias.
+    """
+    a = fidelity * x.T @ x + scale * precision
+    b = fidelity * x.T @ y + scale * precision @ mean
+    if alternating:
+        w = np.array(current, dtype=np.float64)
+        w[0] = (b[0] - a[0, 1:] @ w[1:]) / a[0, 0]
+        w[1:] = np.linalg.solve(a[1:, 1:], b[1:] - a[1:, 0] * w[0])
+    else:
+        w = np.linalg.solve(a, b)
+    return current + damping * (w - current)
+
+
+class Naive:
+    """Biases and factors of both sides, fitted one row at a time."""
+
+    def __init__(self, triples, n_users, n_items, user_rows, item_rows, config, mean):
+        self.triples = triples
+        self.weights = {"users": np.array(user_rows, float), "items": np.array(item_rows, float)}
+        self.counts = {"users": n_users, "items": n_items}
+        self.config = config
+        self.mean = mean if config.centre else 0.0
+
+    def ratings_of(self, side, row):
+        """Return the other side's row numbers and the ratings of one row."""
+        users, items, ratings = self.triples
+        own, other = (users, items) if side == "users" else (items, users)
+        here = own == row
+        return other[here], ratings[here]
+
+    def half_step(self, side):
+        """Solve each row of a side against the other."""
+        c = self.config
+        d = c.n_factors + 1
+        precision = np.diag([c.bias_reg] + [c.factor_reg] * (d - 1))
+        fixed = self.weights["items" if side == "users" else "users"]
+        solved = self.weights[side].copy()
+        for row in range(self.counts[side]):
+            other, ratings = self.ratings_of(side, row)
+            x = np.column_stack([np.ones(len(other)), fixed[other, 1:]])
+            y = ratings - self.mean - fixed[other, 0]
+            solved[row] = solve_row(
+                x, y, c.fidelity, precision, np.zeros(d), self.weights[side][row],
+                scale=max(len(other), 1) ** c.reg_scaling,
+                alternating=c.update == "alternating", damping=c.damping,
+            )  # fmt: skip
+        self.weights[side] = solved
+
+    def predict(self, users, items):
+        """Return ``mean + b_u + b_i + p . q`` of pairs of rows."""
+        p, q = self.weights["users"][users], self.weights["items"][items]
+        return self.mean + p[:, 0] + q[:, 0] + (p[:, 1:] * q[:, 1:]).sum(axis=1)
+
+    def squared_error(self):
+        """Return the squared training error."""
+        users, items, ratings = self.triples
+        return ((ratings - self.predict(users, items)) ** 2).sum()
+
+    def objective(self):
+        """Return the full regularised objective."""
+        c = self.config
+        total = c.fidelity * self.squared_error()
+        for side, w in self.weights.items():
+            n = np.array([max(len(self.ratings_of(side, r)[0]), 1) for r in range(len(w))])
+            row = c.bias_reg * w[:, 0] ** 2 + c.factor_reg * (w[:, 1:] ** 2).sum(axis=1)
+            total += (n**c.reg_scaling * row).sum()
+        return total / 2
