@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, clean
 from mfdask.ratings.source import Parsed, Part
-from mfdask.ratings.values import STRING, WHOLE, Ids, Types, sniff_id, sniff_time
+from mfdask.ratings.values import STRING, WHOLE, Ids, Types, plain_pattern, sniff_id, sniff_time
 
 _SAMPLE_ROWS = 50_000
 _FAN_OUT = 16
@@ -225,9 +226,36 @@ class Rows:
             for begin in range(0, self.n_lines, step)
         ]
 
-    def rows(self, types: Types) -> Iterator[Row]:
+    def sift(self, types: Types) -> tuple[np.ndarray, Rows, Iterator[Row]]:
+        """Part the plain rows from the odd ones."""
+        is_plain = np.ones(self.n_lines, bool)
+        for role, array in self.arrays.items():
+            is_plain &= _are_plain(array, role, types[role])
+        places, odd = np.flatnonzero(is_plain), np.flatnonzero(~is_plain)
+        return places, self._take(places), self._take(odd)._texts(types, odd)
+
+    def _take(self, places: np.ndarray) -> Rows:
+        return Rows({role: array.take(places) for role, array in self.arrays.items()})
+
+    def _texts(self, types: Types, places: np.ndarray) -> Iterator[Row]:
         """Go through the rows, values written as text, missing ones as an empty text."""
         columns = [self.arrays[role].to_pylist() for role in types]
-        for number, values in enumerate(zip(*columns, strict=True)):
+        for place, values in zip(places.tolist(), zip(*columns, strict=True), strict=True):
             texts = ["" if value is None else str(value) for value in values]
-            yield Row(number, ",".join(texts), texts)
+            yield Row(place, ",".join(texts), texts)
+
+
+def _are_plain(array: pa.Array, role: str, value_type: pa.DataType) -> np.ndarray:
+    """Tell which values are surely good."""
+    if pa.types.is_large_string(array.type):
+        pattern = plain_pattern(role, value_type)
+        if pattern is None:
+            return np.zeros(len(array), bool)
+        found = pc.match_substring_regex(array, f"^(?:{pattern})$")
+    elif pa.types.is_integer(array.type):
+        found = pc.less(array, pa.scalar(2**62, array.type))
+    else:
+        found = pc.less(pc.abs(array), 2.0**53)
+        if role in ("user", "item"):
+            found = pc.and_(found, pc.equal(pc.floor(array), array))
+    return pc.fill_null(found, False).to_numpy(zero_copy_only=False)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
@@ -21,7 +23,7 @@ from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, UncleanError, clean
 from mfdask.ratings.source import Parsed, Part
-from mfdask.ratings.values import ROLES, Ids, Types, sniff_id, sniff_time
+from mfdask.ratings.values import ROLES, Ids, Types, plain_pattern, sniff_id, sniff_time
 
 PART_BYTES = 32 * 2**20
 _SAMPLE_BYTES = 2**20
@@ -276,10 +278,24 @@ class Lines:
             begin = end
         return pieces
 
-    def rows(self, types: Types) -> Iterator[Row]:
-        """Go through the lines that are not blank."""
-        places = [self.layout.places[role] for role in types]
+    def sift(self, types: Types) -> tuple[np.ndarray, Lines, Iterator[Row]]:
+        """Part the plain lines from the odd ones."""
+        is_plain = _plain_line(self.layout, types)
+        places: list[int] = []
+        plain: list[bytes] = []
+        odd: list[tuple[int, bytes]] = []
         for number, line in enumerate(self.data.removesuffix(b"\n").split(b"\n")):
+            if is_plain(line):
+                places.append(number)
+                plain.append(line)
+            else:
+                odd.append((number, line))
+        found = Lines(b"\n".join(plain), self.layout)
+        return np.array(places, np.int64), found, self._rows(odd, types)
+
+    def _rows(self, lines: list[tuple[int, bytes]], types: Types) -> Iterator[Row]:
+        places = [self.layout.places[role] for role in types]
+        for number, line in lines:
             try:
                 text = line.decode()
             except UnicodeDecodeError:
@@ -293,6 +309,19 @@ class Lines:
                 yield Row(number, text, [fields[place] for place in places])
             else:
                 yield Row(number, text, None, _wrong_count(len(fields), self.layout.n_fields))
+
+
+def _plain_line(layout: Layout, types: Types) -> Callable[[bytes], object]:
+    """Return a test for lines that are surely good; without quotes and beyond ASCII at least."""
+    fields = [rf"[^{re.escape(layout.delimiter[0])}\"\r\x80-\xff]*"] * layout.n_fields
+    for role, value_type in types.items():
+        pattern = plain_pattern(role, value_type)
+        if pattern is None:
+            return lambda line: False
+        fields[layout.places[role]] = pattern
+    return re.compile(
+        (re.escape(layout.delimiter).join(fields) + "\r?").encode("latin-1")
+    ).fullmatch
 
 
 def _wrong_count(found: int, expected: int) -> str:

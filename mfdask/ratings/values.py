@@ -26,7 +26,8 @@ DECIMAL = pa.float64()  # as a type of ids: whole numbers that were written as 1
 LOCAL_TIME = pa.timestamp("ns")  # ISO dates without a zone, taken as UTC
 ZONED_TIME = pa.timestamp("ns", tz="UTC")  # ISO dates that carry a zone
 
-INT64 = np.iinfo(np.int64)
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 EXACT_IN_FLOAT64 = 2**53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
@@ -77,6 +78,20 @@ def _time_type(text: str) -> pa.DataType | None:
         return None
 
 
+def plain_pattern(role: str, value_type: pa.DataType) -> str | None:
+    """Return a pattern of texts that are surely good for a role; None if there is no such.
+
+    Stricter than need be: a text that does not match may still be good.
+    """
+    if role == "rating":
+        return r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?"
+    if value_type == STRING:
+        return r"[!#-+\--9<-{}~]+"  # printable ASCII without quotes, spaces and delimiters
+    if value_type == WHOLE:
+        return r"-?[0-9]{1,18}"
+    return r"-?[0-9]{1,15}(?:\.0{0,9})?" if value_type == DECIMAL else None
+
+
 def row_reader(types: Types) -> Callable[[list[str]], list[int | float | str]]:
     """Return the function that reads a row's texts, in the order of `types`, into values.
 
@@ -107,7 +122,7 @@ def _int_id(text: str, role: str) -> int:
     text = _present(text.strip(), f"{role} id")
     if _INTEGER.fullmatch(text):
         value = int(text.partition(".")[0])
-        if not INT64.min <= value <= INT64.max:
+        if not _INT64_MIN <= value <= _INT64_MAX:
             raise BadValueError(f"{role} id does not fit into 64 bits (--ids string keeps it)")
         return value
     try:
@@ -132,7 +147,7 @@ def _number(text: str, what: str) -> float:
 
 def _rating(text: str) -> float:
     value = _number(_present(text.strip(), "rating"), "rating")
-    if not abs(value) <= np.finfo(np.float32).max:
+    if not abs(value) <= _FLOAT32_MAX:
         raise BadValueError("rating is not finite")
     return value
 
@@ -145,7 +160,7 @@ def _seconds(text: str) -> int:
         if not math.isfinite(number):
             raise BadValueError("timestamp is not finite")
         value = math.floor(number)
-    if not INT64.min <= value <= INT64.max:
+    if not _INT64_MIN <= value <= _INT64_MAX:
         raise BadValueError("timestamp does not fit into 64 bits")
     return value
 
