@@ -7,22 +7,19 @@ import hashlib
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mfdask.errors import InputError
-from mfdask.kernels.synthetic import bits, make_ratings
+from mfdask.kernels.synthetic import Items, bits, make_ratings
 from mfdask.ratings.source import REJECTED_COLUMNS, Parsed, Part, Source
 
 PREFIX = "synthetic:"
-EXAMPLE = (
-    "synthetic:small, synthetic:1m, synthetic:32m or synthetic:users=600,items=2000,ratings=60000"
-)
-#: No count of a spec may be larger: offsets times items must fit into 64 bits.
-LARGEST = 1_000_000_000
+EXAMPLE = "synthetic:small|1m|32m or synthetic:users=600,items=2000,ratings=60000"
+#: The largest counts that make sense on one workstation.
+LARGEST = {"users": 50_000_000, "items": 2_000_000, "ratings": 2_000_000_000}
 PART_RATINGS = 1_500_000
 
 NO_GENRES = "(no genres listed)"
@@ -59,10 +56,10 @@ YEARS = (
 )
 
 #: Standard deviation that each taste adds to a rating.
-TASTES = 0.32 * 0.88 ** np.arange(10)
+TASTES = np.array([0.40, 0.34, *(0.26 * 0.88 ** np.arange(10))])
 #: Share of an item's taste vector (in variance) that its genres explain.
 GENRE_VARIANCE = 0.5
-ITEM_SPREAD = 0.45
+ITEM_SPREAD = 0.44
 #: Stars that an item gains for each natural logarithm of popularity.
 FAME = 0.08
 
@@ -144,12 +141,13 @@ def parse_spec(text: str) -> Spec:
         if match is None or match[1] in counts:
             raise InputError(f"{text}: cannot read {field.strip()!r}; write {EXAMPLE}")
         counts[match[1]] = int(match[2])
-    missing = [name for name in ("users", "items", "ratings") if name not in counts]
+    missing = [name for name in LARGEST if name not in counts]
     if missing:
         raise InputError(f"{text}: {' and '.join(missing)} missing; write {EXAMPLE}")
     spec = Spec(**counts)
-    if not 1 <= min(counts.values()) <= max(counts.values()) <= LARGEST:
-        raise InputError(f"{text}: each number must lie between 1 and {LARGEST:,}")
+    for name, count in counts.items():
+        if not 1 <= count <= LARGEST[name]:
+            raise InputError(f"{text}: {name} must be between 1 and {LARGEST[name]:,}")
     if 2 * spec.ratings > spec.users * spec.items:
         raise InputError(
             f"{text}: at most users * items / 2 = {spec.users * spec.items // 2:,} ratings "
@@ -162,20 +160,11 @@ def read_users(spec: Spec, seed: int, first: int, last: int) -> Parsed:
     """Make the ratings of users `first` to `last - 1`."""
     world = _world(spec, seed)
     with np.errstate(over="ignore"):  # hashing wraps around, and says so where it is not compiled
-        items, stars, times = make_ratings(
-            _key(seed),
-            first,
-            last,
-            world.offsets,
-            world.vectors,
-            world.item_bias,
-            world.released,
-            REACH * spec.ratings / spec.users,
-        )
+        picked, stars, times = make_ratings(_key(seed), first, last, world.offsets, world.items)
     counts = np.diff(world.offsets[first : last + 1])
     columns = {
         "user_id": np.repeat(world.user_ids[first:last], counts),
-        "item_id": world.item_ids[items],
+        "item_id": world.item_ids[picked],
         "rating": stars,
         "timestamp": times,
     }
@@ -185,8 +174,8 @@ def read_users(spec: Spec, seed: int, first: int, last: int) -> Parsed:
     return Parsed(
         ratings=pd.DataFrame(columns),
         rejected=pd.DataFrame(columns=REJECTED_COLUMNS),
-        n_read=items.size,
-        n_lines=items.size,
+        n_read=stars.size,
+        n_lines=stars.size,
         digest=digest.hexdigest(),
     )
 
@@ -195,41 +184,37 @@ def read_users(spec: Spec, seed: int, first: int, last: int) -> Parsed:
 class _World:
     """Who rates how much, and what there is to rate, the most popular item first."""
 
-    offsets: NDArray[np.int64]
-    user_ids: NDArray[np.int64]
-    item_ids: NDArray[np.int64]
-    years: NDArray[np.int64]
-    genres: NDArray[np.int64]
-    vectors: NDArray[np.float32]
-    item_bias: NDArray[np.float32]
-
-    @property
-    def released(self) -> NDArray[np.int64]:
-        """Seconds since 1970 at the start of each item's year."""
-        years = (self.years - 1970).astype("datetime64[Y]")
-        return years.astype("datetime64[s]").astype(np.int64)
+    offsets: NDArray[np.int64]  # (users + 1,): ratings before each user
+    user_ids: NDArray[np.int64]  # (users,), ascending
+    item_ids: NDArray[np.int64]  # (items,)
+    years: NDArray[np.int64]  # (items,)
+    genres: NDArray[np.int64]  # (items, 3): places in GENRES, -1 where there are no more
+    items: Items
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=2)  # each process makes it once: cheaper than sending it around
 def _world(spec: Spec, seed: int) -> _World:
-    key = _key(seed)
-    n = spec.items
+    key, n = _key(seed), spec.items
     genres = _draw_genres(key, n)
-    rank = np.arange(n)
+    years = np.interp(_uniforms(key, "year", n), *YEARS).astype(np.int64)
+    released = (years - 1970).astype("datetime64[Y]").astype("datetime64[s]").astype(np.int64)
     reach = REACH * spec.ratings / spec.users
-    popularity = (1 + rank / reach) ** -2.0
-    bias = ITEM_SPREAD * _normals(key, "item bias", n) + FAME * np.log(popularity)
-    bias -= np.sum(popularity * bias) / np.sum(popularity)
-    ids = _draw_ids(key, "item ids", n)
+    item_ids = _draw_ids(key, "item ids", n)
     return _World(
         offsets=_draw_offsets(key, spec),
         user_ids=_draw_ids(key, "user ids", spec.users),
-        item_ids=ids[np.argsort(_uniforms(key, "item order", n), kind="stable")],
-        years=np.interp(_uniforms(key, "year", n), *YEARS).astype(np.int64),
+        item_ids=item_ids[np.argsort(_uniforms(key, "item order", n), kind="stable")],
+        years=years,
         genres=genres,
-        vectors=_draw_vectors(key, genres),
-        item_bias=bias.astype(np.float32),
+        items=Items(_draw_vectors(key, genres), _draw_bias(key, n, reach), released, reach),
     )
+
+
+def _draw_bias(key: np.uint64, n: int, reach: float) -> NDArray[np.float32]:
+    """Stars above the mean, which are none for the mean rating: famous items are better."""
+    popularity = (1 + np.arange(n) / reach) ** -2
+    bias = ITEM_SPREAD * _normals(key, "item bias", n) + FAME * np.log(popularity)
+    return (bias - np.sum(popularity * bias) / np.sum(popularity)).astype(np.float32)
 
 
 def _draw_offsets(key: np.uint64, spec: Spec) -> NDArray[np.int64]:
@@ -306,11 +291,11 @@ def _uniforms(key: np.uint64, what: str, n: int) -> NDArray[np.float64]:
     """Draw `n` numbers from [0, 1) in a stream of their own."""
     stream = np.frombuffer(hashlib.sha256(what.encode()).digest()[:8], "<u8")
     counters = np.arange(n, dtype=np.uint64)
-    hashed: NDArray[Any] = bits(key ^ stream[0], counters)
-    return (hashed >> np.uint64(11)) * 2.0**-53
+    return (bits(key ^ stream[0], counters) >> np.uint64(11)) * 2.0**-53
 
 
 def _normals(key: np.uint64, what: str, n: int) -> NDArray[np.float64]:
+    """Draw `n` standard normal numbers, by Box and Muller."""
     radius = np.sqrt(-2 * np.log(1 - _uniforms(key, what, n)))
     angle = 2 * np.pi * _uniforms(key, f"{what}, angle", n)
-    return radius * np.cos(angle)
+    return np.asarray(radius * np.cos(angle))
