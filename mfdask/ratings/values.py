@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 
 Ids = Literal["auto", "int", "string"]
@@ -27,7 +26,7 @@ LOCAL_TIME = pa.timestamp("ns")  # ISO dates without a zone, taken as UTC
 ZONED_TIME = pa.timestamp("ns", tz="UTC")  # ISO dates that carry a zone
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT32_END = 2.0**128 - 2.0**103  # from here on a number rounds to infinity
 EXACT_IN_FLOAT64 = 2**53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
@@ -137,7 +136,7 @@ def _int_id(text: str, role: str) -> int:
 
 
 def _number(text: str, what: str) -> float:
-    if "_" not in text:  # Python would take 1_000
+    if text.isascii() and "_" not in text:  # Python would take 1_000, and digits of any script
         try:
             return float(text)
         except ValueError:
@@ -147,7 +146,7 @@ def _number(text: str, what: str) -> float:
 
 def _rating(text: str) -> float:
     value = _number(_present(text.strip(), "rating"), "rating")
-    if not abs(value) <= _FLOAT32_MAX:
+    if not abs(value) < _FLOAT32_END:
         raise BadValueError("rating is not finite")
     return value
 
