@@ -35,7 +35,11 @@ _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class _TryAgainError(Exception):
+class _DownloadError(Exception):
+    """The server does not give what it should."""
+
+
+class _TryAgainError(_DownloadError):
     """A failure that may pass."""
 
 
@@ -91,7 +95,7 @@ def fetch(
         with _locked(part) as file:
             _fetch_checked(url, file, progress, pause)
             part.rename(target)
-    except _TryAgainError as error:
+    except _DownloadError as error:
         raise InputError(
             f"could not download {url} ({error}); run again to carry on, or fetch it by hand and "
             f"put it at {target}"
@@ -119,7 +123,7 @@ def _fetch_checked(url: str, file: BufferedRandom, progress: Progress, pause: fl
         if zipfile.is_zipfile(file) and expected in (None, _md5(file)):
             return
         file.truncate(0)
-    raise _TryAgainError("what arrives is not a zip file with the published MD5")
+    raise _DownloadError("what arrives is not a zip file with the published MD5")
 
 
 def _retried(attempt: Callable[[], _T], pause: float) -> _T:
@@ -172,9 +176,7 @@ def _append(url: str, file: BufferedRandom, progress: Progress) -> None:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             _end_of_range(file, have, error.headers.get("Content-Range", ""))
             return
-        raise InputError(
-            f"the server answers {error.code} {error.reason} for {url}; fetch the data set by hand"
-        ) from error
+        raise _DownloadError(f"the server answers {error.code} {error.reason}") from error
     finally:
         file.flush()
     if total is not None and have < total:

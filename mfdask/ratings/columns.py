@@ -48,7 +48,9 @@ def by_name(header: Sequence[str], columns: Mapping[str, str] | None, file: str)
     given = _checked_roles(columns)
     places = {}
     for role in ROLES:
-        place = _named(header, given[role], role, file) if role in given else _guess(header, role)
+        place = (
+            _named(header, given[role], role, file) if role in given else _guess(header, role, file)
+        )
         if place is not None:
             places[role] = place
         elif role != "timestamp":
@@ -103,9 +105,12 @@ def _named(header: Sequence[str], name: str, role: str, file: str) -> int | None
     )
 
 
-def _guess(header: Sequence[str], role: str) -> int | None:
+def _guess(header: Sequence[str], role: str, file: str) -> int | None:
     plain = [name.casefold().translate({ord(c): None for c in "_- ."}) for name in header]
-    return next((plain.index(name) for name in _GUESSES[role] if name in plain), None)
+    found = next((name for name in _GUESSES[role] if name in plain), None)
+    if found is not None and plain.count(found) > 1:
+        raise InputError(f"{file}: two columns look like the {role}; say which with {_EXAMPLE}")
+    return None if found is None else plain.index(found)
 
 
 def _not_found(header: Sequence[str], role: str, file: str) -> str:

@@ -102,7 +102,7 @@ class _Opener:
     def path(self, path: Path) -> Source:
         """Open one file or folder."""
         if path.is_file() and path.suffix.casefold() == ".zip":
-            folder = unpack_zip(path, self.cache_dir, self.progress)
+            folder = _inner(unpack_zip(path, self.cache_dir, self.progress))
             return self.folder(folder, _name(path.stem), path.name)
         if path.is_dir():
             name = path.resolve().name
@@ -145,6 +145,12 @@ class _Opener:
             cache_dir=self.cache_dir,
             part_bytes=self.part_bytes,
         )
+
+
+def _inner(folder: Path) -> Path:
+    """Step into the one folder that an archive holds, if it is so."""
+    places = [place for place in folder.iterdir() if not place.name.startswith((".", "__MACOSX"))]
+    return places[0] if len(places) == 1 and places[0].is_dir() else folder
 
 
 def _tables_in(folder: Path, origin: str) -> list[Path]:

@@ -26,7 +26,7 @@ from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.values import ROLES, Ids, Types, plain_pattern, sniff_id, sniff_time
 
 PART_BYTES = 32 * 2**20
-_SAMPLE_BYTES = 2**20
+_SAMPLE_BYTES = 2**18
 _BOM = b"\xef\xbb\xbf"
 _DOUBLE_COLON = "::"
 _ONE_BYTE = "\x1f"  # stands for ``::`` when Arrow reads, as it knows only one-byte delimiters
@@ -83,7 +83,7 @@ class TextFile:
 
 
 def open_text(path: Path, label: str, columns: Mapping[str, str] | None, ids: Ids) -> TextFile:
-    """Find out the layout and the types of a text file from its first MiB.
+    """Find out the layout and the types of a text file from its first 256 KiB.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _sample(path: Path, label: str) -> tuple[list[str], bool]:
     if not whole:
         data = data[: data.rfind(b"\n") + 1]
         if not data:
-            raise InputError(f"{label}: its first line is longer than 1 MiB; not a ratings file")
+            raise InputError(f"{label}: its first line is longer than 256 KiB; not a ratings file")
     return data.removeprefix(_BOM).decode("utf-8", "replace").split("\n"), whole
 
 
