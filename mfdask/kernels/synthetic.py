@@ -24,7 +24,7 @@ CHOICE = 3.0
 #: Below MovieLens's mean of 3.5, because people pick what they will like.
 MEAN = 3.4
 USER_SPREAD = 0.42
-NOISE = 0.7
+NOISE = 0.72
 #: Share of the users who never give half a star.
 WHOLE_STARS = 0.5
 

@@ -56,7 +56,7 @@ YEARS = (
 )
 
 #: Standard deviation that each taste adds to a rating.
-TASTES = np.array([0.40, 0.34, *(0.26 * 0.88 ** np.arange(10))])
+TASTES = np.array([0.38, 0.32, *(0.24 * 0.88 ** np.arange(10))])
 #: Share of an item's taste vector (in variance) that its genres explain.
 GENRE_VARIANCE = 0.5
 ITEM_SPREAD = 0.44
