@@ -1,0 +1,236 @@
+"""A data set as everything after ingest sees it: shards, ids, counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.errors import InputError
+from mfdask.files import crc32
+from mfdask.shards import matrix
+from mfdask.shards.manifest import Manifest
+from mfdask.shards.store import ARRAYS, TIMESTAMPS, Shard, map_array, shard_folder
+
+
+class Store(Protocol):
+    """Where a data set's arrays and tables come from."""
+
+    def array(self, part: str, side: str, block: int, name: str) -> npt.NDArray[Any]:
+        """Return one array of a shard, read-only."""
+
+    def table(self, side: str) -> pd.DataFrame:
+        """Return the rows of a side."""
+
+
+class FolderStore:
+    """The files of a data set on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def array(self, part: str, side: str, block: int, name: str) -> npt.NDArray[Any]:
+        """Map an array."""
+        return map_array(self.path / shard_folder(part, side, block) / f"{name}.npy")
+
+    def table(self, side: str) -> pd.DataFrame:
+        """Read a table."""
+        file = self.path / f"{side}.parquet"
+        try:
+            return pd.read_parquet(file)
+        except (OSError, ValueError) as error:  # Arrow's errors are among these
+            line = " ".join(str(error).split())
+            raise InputError(f"{file}: the file is damaged ({line}); ingest again") from error
+
+
+class Dataset:
+    """Ratings cut into shards, with the ids behind the rows.
+
+    Make one with `Dataset.open` or `Dataset.from_csr`.
+
+    Attributes
+    ----------
+    path : Path or None
+        Its folder; None for ratings in memory.
+    manifest : Manifest
+    """
+
+    def __init__(self, path: Path | None, manifest: Manifest, store: Store) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._store = store
+        self._tables: dict[str, pd.DataFrame] = {}
+        self._indexes: dict[str, pd.Index] = {}
+
+    @classmethod
+    def open(cls, path: Path | str, verify: bool = False) -> Dataset:
+        """Open the data set in a folder; nothing but its manifest is read yet.
+
+        Parameters
+        ----------
+        path : Path or str
+        verify : bool
+            Read every file and compare its checksum, see `verify`.
+
+        Raises
+        ------
+        InputError
+            If there is no data set, a file is missing or has the wrong size, or a newer version of
+            mfdask wrote it.
+        """
+        path = Path(path)
+        data = cls(path, Manifest.read(path), FolderStore(path))
+        for name in data.manifest.files:
+            data._check_size(name)
+        if verify:
+            data.verify()
+        return data
+
+    @classmethod
+    def from_csr(cls, ratings: Any) -> Dataset:
+        """Make a data set of a sparse matrix in memory; its row and column numbers are the ids.
+
+        Parameters
+        ----------
+        ratings : scipy.sparse matrix or array
+            Users x items. Every stored value is a rating, a stored zero too.
+
+        Raises
+        ------
+        InputError
+            If it is no sparse matrix, is empty, or holds a value that is not finite.
+        """
+        manifest, store = matrix.hold(ratings)
+        return cls(None, manifest, store)
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+        return self.manifest.name
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the data set was made from, and how."""
+        return self.manifest.fingerprint
+
+    @property
+    def n_users(self) -> int:
+        """Number of user rows."""
+        return self.manifest.counts.users
+
+    @property
+    def n_items(self) -> int:
+        """Number of item rows, rated or not."""
+        return self.manifest.counts.items
+
+    @property
+    def n_train(self) -> int:
+        """Number of training ratings."""
+        return self.manifest.counts.train
+
+    @property
+    def n_test(self) -> int:
+        """Number of held-out ratings."""
+        return self.manifest.counts.test
+
+    @property
+    def mean(self) -> float:
+        """Mean training rating."""
+        return self.manifest.mean
+
+    @property
+    def rating_min(self) -> float:
+        """Smallest rating, in either part."""
+        return self.manifest.rating_min
+
+    @property
+    def rating_max(self) -> float:
+        """Largest rating, in either part."""
+        return self.manifest.rating_max
+
+    def bounds(self, side: str) -> npt.NDArray[np.int64]:
+        """Return the first row of each block and the number of rows, int64 (n_blocks + 1,)."""
+        return np.array(self.manifest.blocks[side], np.int64)
+
+    def n_blocks(self, side: str) -> int:
+        """Return the number of blocks that the rows of a side are cut into."""
+        return len(self.manifest.blocks[side]) - 1
+
+    def shard(self, side: str, block: int, part: str = "train") -> Shard:
+        """Return a shard, mapped from its files.
+
+        Parameters
+        ----------
+        side : {"users", "items"}
+        block : int
+        part : {"train", "test"}
+            The test part is cut by users only.
+        """
+        arrays = (self._store.array(part, side, block, name) for name in ARRAYS)
+        return Shard(side, block, self.manifest.blocks[side][block], *arrays)
+
+    def timestamps(self, block: int, part: str = "train") -> npt.NDArray[np.int64] | None:
+        """Return the time of each rating of a user shard, int64 seconds since 1970.
+
+        None if the source had no timestamps.
+        """
+        if not self.manifest.has_timestamps:
+            return None
+        return self._store.array(part, "users", block, TIMESTAMPS)
+
+    def users(self) -> pd.DataFrame:
+        """Return the users in row order: `user_id` and the counts `n_read, n_train, n_test`."""
+        return self._table("users").copy()
+
+    def items(self) -> pd.DataFrame:
+        """Return the items in row order: `item_id, title, year, genres` and the counts."""
+        return self._table("items").copy()
+
+    def rows_of(self, side: str, ids: Any) -> npt.NDArray[np.int64]:
+        """Return the row of each id, int64 (ids,), -1 for an id that is not in the data set."""
+        if side not in self._indexes:
+            self._indexes[side] = pd.Index(self._table(side).iloc[:, 0])
+        return self._indexes[side].get_indexer(pd.Index(ids)).astype(np.int64)
+
+    def _table(self, side: str) -> pd.DataFrame:
+        if side not in self._tables:
+            self._tables[side] = self._store.table(side)
+        return self._tables[side]
+
+    def verify(self) -> None:
+        """Read every file and compare its size and checksum with the manifest's.
+
+        Raises
+        ------
+        InputError
+            Names the first file that differs.
+        """
+        for name in self.manifest.files:
+            self._check(name)
+
+    def verify_shard(self, side: str, block: int, part: str = "train") -> None:
+        """Check the files of one shard as `verify` does; its timestamps are left out."""
+        if self.path is not None:
+            for name in ARRAYS:
+                self._check(f"{shard_folder(part, side, block)}/{name}.npy")
+
+    def _check(self, name: str) -> None:
+        if self.path is None:
+            return
+        file = self._check_size(name)
+        if crc32(file) != self.manifest.files[name].crc32:
+            raise InputError(f"{file}: the file does not match its checksum; ingest again")
+
+    def _check_size(self, name: str) -> Path:
+        assert self.path is not None
+        file, expected = self.path / name, self.manifest.files[name].bytes
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:
+            raise InputError(f"{file}: the file is missing; ingest again") from None
+        if size != expected:
+            raise InputError(f"{file}: {size:,} bytes in place of {expected:,}; ingest again")
+        return file

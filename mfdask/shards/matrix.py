@@ -1,0 +1,124 @@
+"""Ratings in memory that look like a data set: one block a side, no files."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.errors import InputError
+from mfdask.shards.manifest import Counts, Manifest
+from mfdask.shards.store import ARRAYS
+
+_LARGEST = np.iinfo(np.int32).max
+
+
+class MemoryStore:
+    """Arrays and tables that are held, by their names."""
+
+    def __init__(
+        self, arrays: dict[tuple[str, str, str], npt.NDArray[Any]], tables: dict[str, pd.DataFrame]
+    ) -> None:
+        self._arrays = arrays
+        self._tables = tables
+
+    def array(self, part: str, side: str, block: int, name: str) -> npt.NDArray[Any]:
+        """Return an array."""
+        return self._arrays[part, side, name]
+
+    def table(self, side: str) -> pd.DataFrame:
+        """Return a table."""
+        return self._tables[side]
+
+
+def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
+    """Take a sparse matrix apart; see `Dataset.from_csr`."""
+    if not (hasattr(ratings, "tocsr") and len(getattr(ratings, "shape", ())) == 2):
+        raise InputError(
+            f"cannot learn from a {type(ratings).__name__}: give a Dataset, or a "
+            "scipy.sparse matrix of users x items"
+        )
+    by_user = ratings.tocsr(copy=True)
+    by_user.sum_duplicates()  # sorts the columns, and keeps stored zeros: they are ratings
+    _check(by_user)
+    sides = {"users": by_user, "items": by_user.tocsc()}
+    arrays = {}
+    tables = {}
+    for side, compressed in sides.items():
+        values = _compressed(compressed)
+        # Nothing is held out: an empty test part, cut like the training part.
+        nothing = (np.zeros_like(values[0]), values[1][:0], values[2][:0])
+        for name, train, test in zip(ARRAYS, values, nothing, strict=True):
+            arrays["train", side, name], arrays["test", side, name] = train, test
+        tables[side] = _table(side, np.diff(values[0]))
+    for array in arrays.values():
+        array.flags.writeable = False
+    return _manifest(by_user, arrays), MemoryStore(arrays, tables)
+
+
+def _check(by_user: Any) -> None:
+    if by_user.nnz == 0:
+        raise InputError(f"the matrix of {by_user.shape[0]} x {by_user.shape[1]} holds no rating")
+    if max(by_user.shape) > _LARGEST:
+        raise InputError(f"the matrix has more than {_LARGEST:,} rows or columns")
+    if by_user.dtype.kind not in "fiub":
+        raise InputError(f"ratings must be numbers, not {by_user.dtype}")
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(~np.isfinite(by_user.data.astype(np.float32)))
+    if bad.size:
+        row = int(np.searchsorted(by_user.indptr, bad[0], side="right")) - 1
+        raise InputError(
+            f"the rating in row {row}, column {by_user.indices[bad[0]]} is {by_user.data[bad[0]]}; "
+            "ratings must be finite in float32"
+        )
+
+
+def _compressed(matrix: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    return (
+        matrix.indptr.astype(np.int64),
+        matrix.indices.astype(np.int32),
+        matrix.data.astype(np.float32),
+    )
+
+
+def _table(side: str, counts: npt.NDArray[np.int64]) -> pd.DataFrame:
+    n = len(counts)
+    counted = {"n_read": counts, "n_train": counts, "n_test": np.zeros_like(counts)}
+    if side == "users":
+        return pd.DataFrame({"user_id": np.arange(n), **counted})
+    nothing = {
+        "title": pd.Series([""] * n, dtype="str"),
+        "year": pd.array([pd.NA] * n, dtype="Int16"),
+        "genres": pd.Series([""] * n, dtype="str"),
+    }
+    return pd.DataFrame({"item_id": np.arange(n), **nothing, **counted})
+
+
+def _manifest(by_user: Any, arrays: dict[tuple[str, str, str], npt.NDArray[Any]]) -> Manifest:
+    n, (n_users, n_items) = by_user.nnz, by_user.shape
+    digest = hashlib.sha256(f"matrix {n_users} x {n_items}".encode())
+    for name in ARRAYS:
+        digest.update(arrays["train", "users", name].data)
+    values = arrays["train", "users", "ratings"]
+    return Manifest(
+        name="matrix",
+        origin=f"a matrix of {n_users} x {n_items} in memory",
+        fingerprint=digest.hexdigest(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        counts=Counts(n, n, 0, 0, n, 0, n_users, n_items),
+        mean=float(values.mean(dtype=np.float64)),
+        rating_min=float(values.min()),
+        rating_max=float(values.max()),
+        rating_step=None,
+        split="none",
+        seed=0,
+        user_kind="int",
+        item_kind="int",
+        has_timestamps=False,
+        blocks={"users": [0, n_users], "items": [0, n_items]},
+        files={},
+    )

@@ -1,0 +1,123 @@
+"""A shard: a block of rows in CSR form, as it lies in memory and on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.errors import InputError
+from mfdask.files import crc32
+
+SIDES = ("users", "items")
+#: The arrays that training and scoring read, and the one that lies apart.
+ARRAYS = ("indptr", "indices", "ratings")
+TIMESTAMPS = "timestamps"
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """The ratings of a contiguous range of rows.
+
+    Attributes
+    ----------
+    side : {"users", "items"}
+        What the rows are; the indices are rows of the other side.
+    block : int
+        Number of the range.
+    start : int
+        First row of the range.
+    indptr : int64 (n_rows + 1,)
+        Where each row begins, from 0.
+    indices : int32 (n_ratings,)
+        Rows of the other side, ascending within a row.
+    ratings : float32 (n_ratings,)
+    """
+
+    side: str
+    block: int
+    start: int
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
+    ratings: npt.NDArray[np.float32]
+
+    @property
+    def stop(self) -> int:
+        """The row behind the last one."""
+        return self.start + self.n_rows
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows, with or without ratings."""
+        return len(self.indptr) - 1
+
+    @property
+    def n_ratings(self) -> int:
+        """How many ratings."""
+        return len(self.indices)
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file must look like: its size, and the CRC-32 of its bytes."""
+
+    bytes: int
+    crc32: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileFacts:
+        """Measure a file."""
+        return cls(path.stat().st_size, crc32(path))
+
+
+def shard_folder(part: str, side: str, block: int) -> str:
+    """Return the folder of a shard, relative to its data set: ``train/users-0000``."""
+    return f"{part}/{side}-{block:04d}"
+
+
+def write_arrays(
+    root: Path, folder: str, arrays: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, FileFacts]:
+    """Write arrays as `.npy` files and measure them.
+
+    Parameters
+    ----------
+    root : Path
+        The data set.
+    folder : str
+        Where in it they go; made if it is missing.
+    arrays : mapping
+        File name without ending to array.
+
+    Returns
+    -------
+    dict
+        Relative path to what was written.
+    """
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    written = {}
+    for name, values in arrays.items():
+        relative = f"{folder}/{name}.npy"
+        np.save(root / relative, values, allow_pickle=False)
+        written[relative] = FileFacts.of(root / relative)
+    return written
+
+
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """Map an `.npy` file, read-only.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is no array.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; ingest again") from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path}: the file is damaged ({error}); ingest again") from error
