@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from mfdask.cluster import ClusterConfig
 from mfdask.errors import MfdaskError
 from mfdask.progress import Progress
 
@@ -120,3 +121,55 @@ def table(title: str, *columns: str) -> Table:
     for place, column in enumerate(columns):
         made.add_column(column, justify="left" if place == 0 else "right")
     return made
+
+
+def cluster_options(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where the work runs; the job gets them as `cluster`."""
+
+    @click.option(
+        "--workers",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Local worker processes.",
+    )
+    @click.option(
+        "--threads",
+        type=click.IntRange(1),
+        help="Threads of each worker.  [default: the cores, shared out evenly]",
+    )
+    @click.option(
+        "--memory-limit",
+        default="auto",
+        show_default=True,
+        help="Memory a worker may hold, such as 4GB; auto shares it out evenly.",
+    )
+    @click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Use the Dask cluster at tcp://host:port in place of this machine.",
+    )
+    @click.option(
+        "--dashboard-address",
+        default="127.0.0.1:8787",
+        show_default=True,
+        help="Where the dashboard listens, host:port.",
+    )
+    @functools.wraps(run)
+    def with_cluster(
+        workers: int,
+        threads: int | None,
+        memory_limit: str,
+        scheduler: str | None,
+        dashboard_address: str,
+        **options: Any,
+    ) -> Any:
+        config = ClusterConfig(workers, threads, memory_limit, scheduler, dashboard_address)
+        return run(cluster=config, **options)
+
+    return with_cluster
+
+
+def say(line: str) -> None:
+    """Tell a person something while the job runs: on standard error."""
+    click.echo(line, err=True)

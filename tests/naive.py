@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def solve_row(x, y, fidelity, precision, mean, current, *, scale=1.0, alternating=False, damping=1.0):
+def solve_row(
+    x, y, fidelity, precision, mean, current, *, scale=1.0, alternating=False, damping=1.0
+):
     """Return the new ``[bias, factors]`` of one row.
 
     `x` is (n, D) with a leading column of ones, `y` (n,) the ratings less mean and other bias.

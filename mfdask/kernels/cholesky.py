@@ -12,11 +12,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from mfdask.kernels.simd import LANES, fma, fnma, load, mul, store
+from mfdask.kernels.simd import LANES, fnma, load, mul, store
+from mfdask.kernels.types import Bools, Float32s
 
 
 @njit(nogil=True, cache=True)
-def _finish_4(a, i, j, line, inverse):
+def _finish_4(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
     """Turn elements ``(i..i+3, j)`` into those of the factor, given all columns before `j`."""
     p = i * line
     q = j * line
@@ -38,7 +39,7 @@ def _finish_4(a, i, j, line, inverse):
 
 
 @njit(nogil=True, cache=True)
-def _finish_1(a, i, j, line, inverse):
+def _finish_1(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
     """As `_finish_4`, for one element."""
     p = i * line
     q = j * line
@@ -49,7 +50,7 @@ def _finish_1(a, i, j, line, inverse):
 
 
 @njit(nogil=True, cache=True)
-def factorise(a, order, inverse, failed):
+def factorise(a: Float32s, order: int, inverse: Float32s, failed: Bools) -> None:
     """Replace eight augmented systems by their Cholesky factors.
 
     Parameters
@@ -75,7 +76,9 @@ def factorise(a, order, inverse, failed):
             pivot = a[d + lane]
             good = pivot > np.float32(0.0)
             failed[lane] |= not good
-            inverse[j * LANES + lane] = np.float32(1.0) / np.sqrt(pivot if good else np.float32(1.0))
+            inverse[j * LANES + lane] = np.float32(1.0) / np.sqrt(
+                pivot if good else np.float32(1.0)
+            )
         i = j + 1
         while i + 3 <= order:
             _finish_4(a, i, j, line, inverse)
@@ -86,7 +89,7 @@ def factorise(a, order, inverse, failed):
 
 
 @njit(nogil=True, cache=True)
-def substitute(a, order, inverse):
+def substitute(a: Float32s, order: int, inverse: Float32s) -> None:
     """Solve the backward half in place: row `order` of each system becomes its solution."""
     line = (order + 1) * LANES
     answer = order * line

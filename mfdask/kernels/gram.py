@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from mfdask.kernels.simd import LANES, add_to, fma, load, prefetch, splat, store, zero
+from mfdask.kernels.types import Float32s, Int32s
 
 #: Floats in a tile: 24 KiB, so that it stays in the first-level cache between gather and product.
 TILE_FLOATS = 6144
@@ -14,7 +15,16 @@ AHEAD = 16
 
 
 @njit(nogil=True, cache=True)
-def gather(fixed, width, indices, ratings, start, n, mean, tile):
+def gather(
+    fixed: Float32s,
+    width: int,
+    indices: Int32s,
+    ratings: Float32s,
+    start: int,
+    n: int,
+    mean: float,
+    tile: Float32s,
+) -> None:
     """Copy the design rows of `n` ratings into `tile`, each with its own centred rating in front.
 
     A design row is ``[bias, 1, factors..., 0...]``; the copy is ``[y, 1, factors..., 0...]`` with
@@ -33,7 +43,7 @@ def gather(fixed, width, indices, ratings, start, n, mean, tile):
 
 
 @njit(nogil=True, cache=True)
-def add_8x8(tile, n, width, i, j, gram, base):
+def add_8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+8]' tile[:, j:j+8]`` to the same block of `gram`."""
     a0 = zero()
     b0 = zero()
@@ -74,7 +84,7 @@ def add_8x8(tile, n, width, i, j, gram, base):
 
 
 @njit(nogil=True, cache=True)
-def add_4x8(tile, n, width, i, j, gram, base):
+def add_4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+8]`` to the same block of `gram`."""
     a0 = zero()
     b0 = zero()
@@ -99,7 +109,7 @@ def add_4x8(tile, n, width, i, j, gram, base):
 
 
 @njit(nogil=True, cache=True)
-def add_4x16(tile, n, width, i, j, gram, base):
+def add_4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+16]`` to the same block of `gram`."""
     a0, a1 = zero(), zero()
     b0, b1 = zero(), zero()
@@ -137,7 +147,7 @@ def add_4x16(tile, n, width, i, j, gram, base):
 
 
 @njit(nogil=True, cache=True)
-def add_4x24(tile, n, width, i, j, gram, base):
+def add_4x24(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+24]`` to the same block of `gram`."""
     a0, a1, a2 = zero(), zero(), zero()
     b0, b1, b2 = zero(), zero(), zero()
@@ -184,7 +194,7 @@ def add_4x24(tile, n, width, i, j, gram, base):
 
 
 @njit(nogil=True, cache=True)
-def add_gram(tile, n, width, order, gram, base):
+def add_gram(tile: Float32s, n: int, width: int, order: int, gram: Float32s, base: int) -> None:
     """Add ``tile' tile`` to `gram`: its rows below `order`, each up to the diagonal at least.
 
     `tile` holds `n` rows of `width` floats, a multiple of 8; `gram`, from `base` on, `width` x
@@ -204,7 +214,9 @@ def add_gram(tile, n, width, order, gram, base):
 
 
 @njit(nogil=True, cache=True)
-def quadratic(matrix, base, width, v, n, scratch):
+def quadratic(
+    matrix: Float32s, base: int, width: int, v: Float32s, n: int, scratch: Float32s
+) -> float:
     """``v' A v`` for the symmetric `A` of `n` rows whose lower triangle lies in `matrix`.
 
     Rows are `width` floats apart from `base` on; `v` and `scratch` hold `width` floats at least.

@@ -6,13 +6,23 @@ import numpy as np
 from numba import njit, prange
 
 from mfdask.kernels.simd import LANES, fma, load, store, zero
+from mfdask.kernels.types import Float32s, Int32s
 
 #: Pairs that one thread takes at a time.
 PIECE = 16384
 
 
 @njit(nogil=True, cache=True)
-def _predict_piece(users, items, first, stop, user_rows, item_rows, mean, out):
+def _predict_piece(
+    users: Int32s,
+    items: Int32s,
+    first: int,
+    stop: int,
+    user_rows: Float32s,
+    item_rows: Float32s,
+    mean: float,
+    out: Float32s,
+) -> None:
     width = user_rows.shape[1]
     flat_users = user_rows.reshape(-1)
     flat_items = item_rows.reshape(-1)
@@ -25,12 +35,20 @@ def _predict_piece(users, items, first, stop, user_rows, item_rows, mean, out):
             total = fma(load(flat_users, p + k), load(flat_items, q + k), total)
         store(sums, 0, total)
         out[t] = mean + (
-            ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
+            ((sums[0] + sums[1]) + (sums[2] + sums[3]))
+            + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
         )
 
 
 @njit(nogil=True, parallel=True, cache=True)
-def predict_pairs(users, items, user_rows, item_rows, mean, out):
+def predict_pairs(
+    users: Int32s,
+    items: Int32s,
+    user_rows: Float32s,
+    item_rows: Float32s,
+    mean: float,
+    out: Float32s,
+) -> None:
     """Fill `out` with the mean and the inner product of each pair of rows.
 
     Parameters

@@ -19,6 +19,7 @@ from numba import njit, prange
 from mfdask.kernels.cholesky import factorise, substitute
 from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, quadratic
 from mfdask.kernels.simd import LANES
+from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
 CHUNKS = 128
@@ -59,7 +60,7 @@ def row_width(n_factors: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def chunk_bounds(indptr, chunks):
+def chunk_bounds(indptr: Int64s, chunks: int) -> Int64s:
     """Cut rows into `chunks` contiguous pieces of about equal work, int64 (chunks + 1,).
 
     A row costs its ratings and the solving of one system, as much as some 32 ratings.
@@ -77,7 +78,17 @@ def chunk_bounds(indptr, chunks):
 
 
 @njit(nogil=True, cache=True)
-def _accumulate(block, row, fixed, width, order, mean_rating, tile, gram, base):
+def _accumulate(
+    block: Block,
+    row: int,
+    fixed: Float32s,
+    width: int,
+    order: int,
+    mean_rating: float,
+    tile: Float32s,
+    gram: Float32s,
+    base: int,
+) -> None:
     """Fill one row's augmented Gram matrix ``[y, x]' [y, x]``, a tile of ratings at a time."""
     gram[base : base + width * width] = np.float32(0.0)
     start = block.indptr[row]
@@ -91,7 +102,17 @@ def _accumulate(block, row, fixed, width, order, mean_rating, tile, gram, base):
 
 
 @njit(nogil=True, cache=True)
-def _assemble(gram, base, width, d, prior, scale, pull, lane, system):
+def _assemble(
+    gram: Float32s,
+    base: int,
+    width: int,
+    d: int,
+    prior: Prior,
+    scale: float,
+    pull: Float32s,
+    lane: int,
+    system: Float32s,
+) -> None:
     """Write one lane of the eight systems: data and prior, right-hand side as the last row."""
     for i in range(d):
         for j in range(i + 1):
@@ -104,7 +125,7 @@ def _assemble(gram, base, width, d, prior, scale, pull, lane, system):
 
 
 @njit(nogil=True, cache=True)
-def _fix_bias(system, d, lane, current):
+def _fix_bias(system: Float32s, d: int, lane: int, current: Float32s) -> None:
     """Solve for the bias given the current factors, and leave a system for the factors alone."""
     top = d * (d + 1)
     rest = system[top * LANES + lane]
@@ -119,7 +140,22 @@ def _fix_bias(system, d, lane, current):
 
 
 @njit(nogil=True, cache=True)
-def _settle(gram, base, width, d, prior, scale, m, damping, solution, lane, row, v, scratch, stats):
+def _settle(
+    gram: Float32s,
+    base: int,
+    width: int,
+    d: int,
+    prior: Prior,
+    scale: float,
+    m: Float32s,
+    damping: float,
+    solution: Float32s,
+    lane: int,
+    row: Float32s,
+    v: Float32s,
+    scratch: Float32s,
+    stats: Float64s,
+) -> bool:
     """Move one row to its solution and account for it; False where the result is not finite."""
     finite = True
     moved = np.float64(0.0)
@@ -144,7 +180,16 @@ def _settle(gram, base, width, d, prior, scale, m, damping, solution, lane, row,
 
 
 @njit(nogil=True, cache=True)
-def _solve_chunk(first, stop, block, fixed, prior, step, out, stats):
+def _solve_chunk(
+    first: int,
+    stop: int,
+    block: Block,
+    fixed: Float32s,
+    prior: Prior,
+    step: Step,
+    out: Float32s,
+    stats: Float64s,
+) -> int:
     """Solve rows ``first`` to ``stop``, eight at a time; return the first bad row, or -1."""
     d = len(prior.precision)
     width = out.shape[1]
@@ -187,7 +232,16 @@ def _solve_chunk(first, stop, block, fixed, prior, step, out, stats):
 
 
 @njit(nogil=True, parallel=True, cache=True)
-def solve_rows(block, bounds, fixed, prior, step, out, stats, bad):
+def solve_rows(
+    block: Block,
+    bounds: Int64s,
+    fixed: Float32s,
+    prior: Prior,
+    step: Step,
+    out: Float32s,
+    stats: Float64s,
+    bad: Int64s,
+) -> None:
     """Solve every row of a block.
 
     Parameters

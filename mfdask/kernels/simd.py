@@ -51,7 +51,9 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: An
 def _broadcast(builder: Any, scalar: Any) -> Any:
     nothing = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(nothing, scalar, _INT32(0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES))
+    return builder.shuffle_vector(
+        first, nothing, ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
+    )
 
 
 @intrinsic
@@ -95,7 +97,9 @@ def _add_to(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
 @intrinsic
 def _splat(typing: Any, array: Any, offset: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _broadcast(builder, builder.load(_address(context, builder, signature.args[0], *args)))
+        return _broadcast(
+            builder, builder.load(_address(context, builder, signature.args[0], *args))
+        )
 
     return float32x8(array, types.intp), generate
 

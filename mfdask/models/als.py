@@ -79,7 +79,9 @@ class ALS:
         _require(_positive(self.fidelity), "--lambda", self.fidelity, "a number above 0")
         _require(_at_least_zero(self.factor_reg), "--tau", self.factor_reg, "0 or more")
         _require(_at_least_zero(self.bias_reg), "--gamma", self.bias_reg, "0 or more")
-        _require(self.update in ("joint", "alternating"), "--update", self.update, "joint or alternating")
+        _require(
+            self.update in ("joint", "alternating"), "--update", self.update, "joint or alternating"
+        )
         _require(0 <= self.reg_scaling <= 1, "--reg-scaling", self.reg_scaling, "0 to 1")
         _require(0 < self.damping <= 1, "--damping", self.damping, "above 0, at most 1")
         _require(_positive(self.init_scale), "init_scale", self.init_scale, "a number above 0")

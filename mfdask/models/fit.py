@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,6 @@ from mfdask.shards import Dataset, Shard
 
 SIDES = ("users", "items")
 OTHER = {"users": "items", "items": "users"}
-#: Sweeps handed over before the first of them is waited for: the solver never idles.
-AHEAD = 2
 
 
 def fit(
@@ -43,7 +40,7 @@ def fit(
     states = [_begin(run, config, data, start)]
     clock = time.perf_counter()
     while len(history) < config.n_sweeps and not _settled(history, config.tolerance):
-        while len(states) <= AHEAD and states[-1].sweep < config.n_sweeps:
+        while len(states) <= run.ahead and states[-1].sweep < config.n_sweeps:
             states.append(_submit_sweep(run, rule, data, states[-1]))
         states.pop(0)
         account = _account(run, config, data, states[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,9 +55,7 @@ class StepRule:
 
     def step(self) -> kernel.Step:
         """Return how a row moves."""
-        return kernel.Step(
-            np.float32(self.mean_rating), self.alternating, np.float32(self.damping)
-        )
+        return kernel.Step(np.float32(self.mean_rating), self.alternating, np.float32(self.damping))
 
 
 class Moved(NamedTuple):
@@ -97,7 +95,7 @@ def _open(ref: ShardRef) -> Shard:
     return data.shard(ref.side, ref.block, ref.part)
 
 
-def read_only(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def read_only(array: Any) -> Any:
     """Return a plain read-only view: the kernels are compiled for this kind of array alone."""
     view = np.asarray(array).view(np.ndarray)
     view.flags.writeable = False

@@ -14,7 +14,12 @@ from mfdask.shards import Dataset, Shard
 
 
 class Runner(Protocol):
-    """Takes tasks and hands back handles, which are arguments of later tasks."""
+    """Takes tasks and hands back handles, which are arguments of later tasks.
+
+    `ahead` is how many sweeps are handed over before the first of them is waited for.
+    """
+
+    ahead: int
 
     def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> Shard | ShardRef:
         """Return what a task is given to find a shard."""
@@ -28,6 +33,8 @@ class Runner(Protocol):
 
 class LocalRunner:
     """Runs each task at once, in this process."""
+
+    ahead = 1
 
     def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> Shard:
         """Return the shard itself."""
@@ -46,8 +53,11 @@ class DaskRunner:
     """Submits each task to a cluster. Shards stay where they are mapped; only rows of factors move.
 
     Places are dealt out over the workers in turn, softly: should a worker die, its tasks run
-    elsewhere and map the shard there.
+    elsewhere and map the shard there. The next sweep is handed over before the last one is waited
+    for, so that the solver never idles.
     """
+
+    ahead = 2
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -56,7 +66,8 @@ class DaskRunner:
 
     def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> ShardRef:
         """Return the shard's address."""
-        return ShardRef(str(data.path), side, block, part)
+        assert data.path is not None
+        return ShardRef(str(data.path.absolute()), side, block, part)
 
     def submit(self, name: str, place: int, task: Callable[..., Any], *args: Any) -> Any:
         """Submit the task under `name` and return its future."""

@@ -21,7 +21,9 @@ def test_gram_adds_the_lower_triangle(n_factors, n):
     add_gram(tile.ravel(), n, width, order, gram, 3)
     wanted = before.reshape(width, width) + tile[:n].T @ tile[:n]
     lower = np.tril_indices(order)
-    np.testing.assert_allclose(gram[3:].reshape(width, width)[lower], wanted[lower], rtol=2e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        gram[3:].reshape(width, width)[lower], wanted[lower], rtol=2e-5, atol=1e-5
+    )
 
 
 def test_gather_centres_each_rating():
@@ -30,7 +32,16 @@ def test_gather_centres_each_rating():
     tile = np.full(3 * width, np.nan, np.float32)
     indices = np.array([9, 4, 0, 2, 9], np.int32)
     ratings = np.array([0, 3, 4, 5, 0], np.float32)
-    gather(fixed, width, np.where(indices == 9, 1, indices).astype(np.int32), ratings, 1, 3, np.float32(3.5), tile)
+    gather(
+        fixed,
+        width,
+        np.where(indices == 9, 1, indices).astype(np.int32),
+        ratings,
+        1,
+        3,
+        np.float32(3.5),
+        tile,
+    )
     rows = fixed.reshape(5, width)[[4, 0, 2]]
     wanted = rows.copy()
     wanted[:, 0] = np.array([3, 4, 5]) - 3.5 - rows[:, 0]

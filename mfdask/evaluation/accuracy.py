@@ -1,0 +1,191 @@
+"""How far a model's predictions are from ratings that it has not seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.errors import InputError
+from mfdask.kernels.rows import row_width
+from mfdask.models.design import Array
+from mfdask.models.half_step import predict_shard
+from mfdask.models.model import SOURCES, FactorModel, source_codes
+from mfdask.shards import Dataset, Shard
+
+#: A row with n training ratings falls into the last bin that starts at or below n.
+BIN_STARTS = np.array([0, 1, 6, 21, 101, 501])
+
+
+def bin_labels() -> list[str]:
+    """Return the bins' names: ``"0"``, ``"1-5"`` … ``"501+"``."""
+    ends = [*(BIN_STARTS[1:] - 1).tolist(), None]
+    labels = []
+    for start, end in zip(BIN_STARTS.tolist(), ends, strict=True):
+        labels.append(
+            f"{start}+" if end is None else f"{start}" if start == end else f"{start}-{end}"
+        )
+    return labels
+
+
+def bin_of(n_train: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+    """Return the bin of each number of training ratings."""
+    return np.searchsorted(BIN_STARTS, n_train, side="right") - 1
+
+
+@dataclass
+class Errors:
+    """Sums of errors, for one slice of the ratings or for each of several."""
+
+    n: npt.NDArray[np.int64]
+    squared: npt.NDArray[np.float64]
+    absolute: npt.NDArray[np.float64]
+
+    @classmethod
+    def zeros(cls, slices: int) -> Errors:
+        """Return `slices` empty slices."""
+        return cls(np.zeros(slices, np.int64), np.zeros(slices), np.zeros(slices))
+
+    def add(self, place: npt.NDArray[np.intp], error: npt.NDArray[np.float64]) -> None:
+        """Add each error to the slice it belongs to."""
+        slices = len(self.n)
+        self.n += np.bincount(place, minlength=slices)
+        self.squared += np.bincount(place, error**2, minlength=slices)
+        self.absolute += np.bincount(place, np.abs(error), minlength=slices)
+
+    def rmse(self) -> npt.NDArray[np.float64]:
+        """Root mean squared error of each slice, NaN where it is empty."""
+        return np.sqrt(np.divide(self.squared, self.n, where=self.n > 0, out=_nan(self.n)))
+
+    def mae(self) -> npt.NDArray[np.float64]:
+        """Mean absolute error of each slice, NaN where it is empty."""
+        return np.divide(self.absolute, self.n, where=self.n > 0, out=_nan(self.n))
+
+
+def _nan(like: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.full(len(like), np.nan)
+
+
+@dataclass
+class Accuracy:
+    """What `measure_accuracy` finds.
+
+    Attributes
+    ----------
+    raw, clipped : Errors
+        Of all ratings, the predictions as they are and kept on the rating scale.
+    by_user, by_item : Errors
+        Raw errors by the training ratings of the user and of the item, in the bins of
+        `bin_labels`.
+    by_source : dict of str to int
+        How many predictions rest on what (`SOURCES`).
+    """
+
+    raw: Errors = field(default_factory=lambda: Errors.zeros(1))
+    clipped: Errors = field(default_factory=lambda: Errors.zeros(1))
+    by_user: Errors = field(default_factory=lambda: Errors.zeros(len(BIN_STARTS)))
+    by_item: Errors = field(default_factory=lambda: Errors.zeros(len(BIN_STARTS)))
+    by_source: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SOURCES, 0))
+
+    @property
+    def n(self) -> int:
+        """Number of ratings."""
+        return int(self.raw.n[0])
+
+    def gaussian_nll(self) -> dict[str, float]:
+        """Return the mean negative log-likelihood a rating, for variance 1 and for the fitted one.
+
+        For variance 1 it is ``SSE / 2n + ln(2 pi) / 2``.
+        """
+        variance = float(self.raw.squared[0]) / self.n
+        constant = math.log(2 * math.pi)
+        fitted = (constant + math.log(variance) + 1) / 2 if variance > 0 else -math.inf
+        return {"unit_variance": (variance + constant) / 2, "fitted_variance": fitted}
+
+
+class Aligned:
+    """A model's rows in the order of a data set, whichever of its ids the model knows."""
+
+    def __init__(self, model: FactorModel, data: Dataset) -> None:
+        self.mean = model.mean
+        self.users = model.rows_of("users", data.users()["user_id"])
+        self.items = model.rows_of("items", data.items()["item_id"])
+        self.user_rows = _take(model.user_rows, self.users, model.n_factors)
+        self.item_rows = _take(model.item_rows, self.items, model.n_factors)
+        self.user_bin = bin_of(_counts(model.users["n_train"].to_numpy(), self.users))
+        self.item_bin = bin_of(_counts(model.items["n_train"].to_numpy(), self.items))
+
+    def predict(self, shard: Shard) -> Array:
+        """Return the raw prediction for each rating of a user shard."""
+        rows = self.user_rows[shard.start : shard.stop]
+        return predict_shard(shard, rows, self.item_rows, self.mean)
+
+
+def _take(rows: Array, places: npt.NDArray[np.int32], n_factors: int) -> Array:
+    """Return ``rows[places]``, with rows without bias or factors for places of -1."""
+    nobody = np.zeros((1, row_width(n_factors)), np.float32)
+    nobody[0, 1] = 1.0
+    return np.concatenate([rows, nobody])[places]
+
+
+def _counts(
+    n_train: npt.NDArray[np.integer], places: npt.NDArray[np.int32]
+) -> npt.NDArray[np.integer]:
+    return np.append(n_train, 0)[places]
+
+
+def measure_accuracy(model: FactorModel, data: Dataset, part: str = "test") -> Accuracy:
+    """Hold a model against the test ratings of a data set, or against its training ratings.
+
+    Ids are matched by their raw values: the model may be of another data set. Of unknown ones only
+    the other's bias and the mean are used; `Accuracy.by_source` counts them.
+
+    Raises
+    ------
+    InputError
+        If that part of the data set is empty.
+    """
+    aligned = Aligned(model, data)
+    found = Accuracy()
+    sources = np.zeros(len(SOURCES), np.int64)
+    low, high = model.data.rating_min, model.data.rating_max
+    for block in range(data.n_blocks("users")):
+        shard = data.shard("users", block, part)
+        raw = aligned.predict(shard)
+        error = raw.astype(np.float64) - shard.ratings
+        clipped = raw.clip(low, high).astype(np.float64) - shard.ratings
+        users = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
+        everything = np.zeros(len(error), np.intp)
+        found.raw.add(everything, error)
+        found.clipped.add(everything, clipped)
+        found.by_user.add(aligned.user_bin[users], error)
+        found.by_item.add(aligned.item_bin[shard.indices], error)
+        codes = source_codes(aligned.users[users], aligned.items[shard.indices])
+        sources += np.bincount(codes, minlength=len(SOURCES))
+    if found.n == 0:
+        raise InputError(f"{data.name}: no {part} ratings; ingest it with --split random:0.1")
+    found.by_source = dict(zip(SOURCES, sources.tolist(), strict=True))
+    return found
+
+
+def objective(model: FactorModel, squared_error: float) -> float:
+    """Return the full regularised objective of a model whose squared training error is given.
+
+    Raises
+    ------
+    KeyError
+        If the model's parameters do not say its regularisation.
+    """
+    p = model.parameters
+    total = p["fidelity"] * squared_error
+    for bias, factors, table in (
+        (model.user_bias, model.user_factors, model.users),
+        (model.item_bias, model.item_factors, model.items),
+    ):
+        scale = np.maximum(table["n_train"].to_numpy(), 1.0) ** p["reg_scaling"]
+        row = p["bias_reg"] * np.square(bias, dtype=np.float64)
+        row += p["factor_reg"] * np.square(factors, dtype=np.float64).sum(axis=1)
+        total += float(scale @ row)
+    return total / 2
