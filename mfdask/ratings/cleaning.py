@@ -203,6 +203,6 @@ def _seconds(array: pa.Array) -> np.ndarray:
     if pa.types.is_integer(array.type):
         return array.cast(pa.int64()).to_numpy()
     values = np.floor(array.to_numpy())
-    if not np.all(np.abs(values) < 2.0**63):
-        raise UncleanError("not finite")
+    if not np.all(np.abs(values) < EXACT_IN_FLOAT64):
+        raise UncleanError("not finite, or not exact")
     return values.astype(np.int64)

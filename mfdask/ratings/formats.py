@@ -69,7 +69,7 @@ def open_source(
         return open_synthetic(text, seed)
     opener = _Opener(columns, ids, cache_dir, progress, part_bytes)
     path = Path(text).expanduser()
-    if path.exists():
+    if text and path.exists():
         return opener.path(path)
     matches = [Path(match) for match in sorted(glob.glob(str(path)))]  # noqa: PTH207 - may be absolute
     if matches:

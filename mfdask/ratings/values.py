@@ -27,10 +27,11 @@ ZONED_TIME = pa.timestamp("ns", tz="UTC")  # ISO dates that carry a zone
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _FLOAT32_END = 2.0**128 - 2.0**103  # from here on a number rounds to infinity
-EXACT_IN_FLOAT64 = 2**53
+EXACT_IN_FLOAT64 = 2**53  # beyond, a number with a point may have lost its last digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
-_INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_POINTED = re.compile(r"[+-]?[0-9]+\.0*")
 
 
 class BadValueError(ValueError):
@@ -44,7 +45,7 @@ def sniff_id(texts: Iterable[str], ids: Ids) -> pa.DataType:
     found = [text for text in map(str.strip, texts) if text]
     if all(map(_CANONICAL.fullmatch, found)):
         return WHOLE
-    has_points = any(_INTEGER.fullmatch(text) and "." in text for text in found)
+    has_points = any(map(_POINTED.fullmatch, found))
     if ids == "int":
         return DECIMAL if has_points else WHOLE
     whole = (text.rstrip("0").removesuffix(".") if "." in text else text for text in found)
@@ -64,7 +65,7 @@ def sniff_time(texts: Iterable[str]) -> pa.DataType:
 
 
 def _time_type(text: str) -> pa.DataType | None:
-    if _INTEGER.fullmatch(text) and "." not in text:
+    if _INTEGER.fullmatch(text):
         return WHOLE
     try:
         _number(text, "timestamp")
@@ -120,7 +121,7 @@ def _present(text: str, what: str) -> str:
 def _int_id(text: str, role: str) -> int:
     text = _present(text.strip(), f"{role} id")
     if _INTEGER.fullmatch(text):
-        value = int(text.partition(".")[0])
+        value = int(text)
         if not _INT64_MIN <= value <= _INT64_MAX:
             raise BadValueError(f"{role} id does not fit into 64 bits (--ids string keeps it)")
         return value
@@ -153,7 +154,7 @@ def _rating(text: str) -> float:
 
 def _seconds(text: str) -> int:
     text = _present(text.strip(), "timestamp")
-    value = int(text) if _INTEGER.fullmatch(text) and "." not in text else None
+    value = int(text) if _INTEGER.fullmatch(text) else None
     if value is None:
         number = _number(text, "timestamp")
         if not math.isfinite(number):

@@ -45,7 +45,7 @@ def test_a_name_of_the_catalogue_is_fetched_and_unpacked(
 
 @pytest.mark.parametrize("text", ["ml-3m", "nowhere/r.csv", "nowhere/*.csv", ""])
 def test_nothing_of_that_name(tmp_path: Path, text: str) -> None:
-    where = str(tmp_path / text) if "/" in text else text or str(tmp_path / "empty.csv")
+    where = str(tmp_path / text) if "/" in text else text
     with pytest.raises(InputError, match=r"no source .*synthetic:.*ml-latest-small, .*ml-32m"):
         open_source(where, cache_dir=tmp_path)
 
