@@ -71,7 +71,7 @@ def open_source(
     path = Path(text).expanduser()
     if text and path.exists():
         return opener.path(path)
-    matches = [Path(match) for match in sorted(glob.glob(str(path)))]  # noqa: PTH207 - may be absolute
+    matches = [Path(match) for match in sorted(glob.glob(str(path))) if text]  # noqa: PTH207 - may be absolute
     if matches:
         return opener.several(matches, path)
     if text in catalogue.NAMES:

@@ -62,13 +62,14 @@ def open_parquet(
             for role, name in names.items():
                 _check_type(file.schema_arrow.field(name).type, name, role, label)
             batches = file.iter_batches(_SAMPLE_ROWS, columns=list(names.values()))
-            sample = next(batches, None)
+            empty = file.schema_arrow.empty_table().select(list(names.values()))
+            sample = next(batches, empty)
             n_rows = file.metadata.num_rows
+    except PermissionError:
+        raise
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise _unreadable(label, error) from error
-    types = {
-        role: _sniff(role, sample and sample.column(name), ids) for role, name in names.items()
-    }
+    types = {role: _sniff(role, sample[name], ids) for role, name in names.items()}
     return ParquetFile(path.resolve(), label, names, types, n_rows > 0)
 
 
@@ -109,10 +110,10 @@ def _is_number(value_type: pa.DataType) -> bool:
     )
 
 
-def _sniff(role: str, array: pa.Array | None, ids: Ids) -> pa.DataType:
+def _sniff(role: str, array: pa.Array, ids: Ids) -> pa.DataType:
     if role == "rating":
         return pa.float64()
-    plain = _plain(pa.array([], WHOLE) if array is None else array)
+    plain = _plain(array)
     is_text = pa.types.is_large_string(plain.type)
     texts = [text for text in plain.to_pylist() if text] if is_text else []
     if role == "timestamp":

@@ -275,6 +275,21 @@ def test_parquet_that_is_none_or_lacks_columns(tmp_path: Path) -> None:
         open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path)
 
 
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_a_file_without_rows_among_others(tmp_path: Path, end: str) -> None:
+    for number, rows in enumerate([0, 3, 0]):
+        path = tmp_path / f"p-{number}.{end}"
+        if end == "csv":
+            FRAME[:rows].to_csv(path, index=False)
+        else:
+            FRAME[:rows].to_parquet(path)
+    same(str(tmp_path), tmp_path / "other")
+    for number in range(3):
+        (tmp_path / f"p-{number}.{end}").write_bytes((tmp_path / f"p-0.{end}").read_bytes())
+    with pytest.raises(InputError, match="no ratings"):
+        open_source(str(tmp_path), cache_dir=tmp_path / "cache")
+
+
 def test_some_files_with_times_and_some_without(tmp_path: Path) -> None:
     write(tmp_path, "user,item,rating\n1,1,1\n", "p-1.csv")
     write(tmp_path, "user,item,rating,time\n1,1,1,1\n", "p-2.csv")
