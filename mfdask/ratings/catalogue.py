@@ -132,7 +132,7 @@ def _retried(attempt: Callable[[], _T], pause: float) -> _T:
         try:
             return attempt()
         except _TryAgainError as error:
-            _LOG.info("%s; trying again in %.0f s", error, wait)
+            _LOG.warning("%s; trying again in %.0f s", error, wait)
         time.sleep(wait)
     return attempt()
 
