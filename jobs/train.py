@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from statistics import median
@@ -17,9 +18,73 @@ from mfdask.memory import PeakMemory
 from mfdask.models import ALS, FactorModel, save_model
 from mfdask.shards import Dataset
 
+#: Option, parameter of `ALS`, what it means; the default is the parameter's own.
+_PARAMETERS = [
+    ("--sweeps", "n_sweeps", "User and item half-steps, at most."),
+    ("--lambda", "fidelity", "Weight of a squared error (the paper's lambda)."),
+    ("--tau", "factor_reg", "Regularisation of the factors (tau)."),
+    ("--gamma", "bias_reg", "Regularisation of the biases (gamma)."),
+    (
+        "--reg-scaling",
+        "reg_scaling",
+        "Power, 0 to 1, of a row's ratings that tau and gamma grow by.",
+    ),
+    ("--damping", "damping", "Share of the way to its solution that a row moves (alpha)."),
+    ("--tolerance", "tolerance", "Stop when a sweep lowers the objective by a smaller share."),
+    ("--seed", "seed", "Of the first factors."),
+]
+_UPDATE_HELP = "Bias and factors of a row at once, or in turn (the paper's Algorithm 1)."
 
+
+def _with_parameters(callback: Any) -> Any:
+    for option, name, text in reversed(_PARAMETERS):
+        default = getattr(ALS, name)
+        callback = click.option(option, name, default=default, show_default=True, help=text)(
+            callback
+        )
+    return callback
+
+
+@click.command("train", help=__doc__)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where the model goes.  [default: output/models/DATA-MODEL]",
+)
+@click.option(
+    "--model",
+    default="als",
+    show_default=True,
+    type=click.Choice(["als", "bias"]),
+    help="als: biases and factors; bias: biases alone.",
+)
+@click.option("--factors", type=int, help="Length of a factor vector, 0 to 256.  [default: 20]")
+@click.option(
+    "--checkpoint-every",
+    default=0,
+    show_default=True,
+    metavar="SWEEPS",
+    help="Keep the state this often, for --resume; 0 never does.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@click.option(
+    "--update",
+    default="joint",
+    show_default=True,
+    type=click.Choice(["joint", "alternating"]),
+    help=_UPDATE_HELP,
+)
+@click.option(
+    "--centre/--no-centre",
+    default=True,
+    show_default=True,
+    help="Take the mean training rating off first.",
+)
+@_with_parameters
+@job
 @cluster_options
-def train(
+def main(
     data: Path,
     out: Path | None,
     model: str,
@@ -55,6 +120,7 @@ def train(
             progress=progress,
         )
         save_model(fitted, out)
+        shutil.rmtree(checkpoint, ignore_errors=True)
     return _outcome(fitted, out, time.perf_counter() - began, memory.bytes)
 
 
@@ -83,56 +149,6 @@ def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcom
     view.add_row("peak memory", f"{peak / 2**20:,.0f} MiB")
     view.add_row("model", str(out))
     return Outcome(values, [view])
-
-
-_PARAMETERS = [
-    click.option("--sweeps", "n_sweeps", default=20, show_default=True, help="User and item half-steps, at most."),
-    click.option("--lambda", "fidelity", default=0.002, show_default=True, help="Weight of a squared error (the paper's lambda)."),
-    click.option("--tau", "factor_reg", default=0.05, show_default=True, help="Regularisation of the factors (tau)."),
-    click.option("--gamma", "bias_reg", default=0.015, show_default=True, help="Regularisation of the biases (gamma)."),
-    click.option("--update", default="joint", show_default=True, type=click.Choice(["joint", "alternating"]), help="Bias and factors of a row at once, or in turn as in the paper's Algorithm 1."),
-    click.option("--reg-scaling", default=0.0, show_default=True, help="Power of a row's number of ratings that multiplies tau and gamma, 0 to 1."),
-    click.option("--damping", default=1.0, show_default=True, help="Share of the way to its solution that a row moves (the paper's alpha)."),
-    click.option("--centre/--no-centre", default=True, show_default=True, help="Take the mean training rating off first."),
-    click.option("--tolerance", default=0.0, show_default=True, help="Stop when a sweep lowers the objective by less than this share; 0 never does."),
-    click.option("--seed", default=42, show_default=True, help="Of the first factors."),
-]  # fmt: skip
-
-
-def _with_parameters(callback: Any) -> Any:
-    for option in reversed(_PARAMETERS):
-        callback = option(callback)
-    return callback
-
-
-@click.command("train", help=__doc__)
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Where the model goes.  [default: output/models/DATA-MODEL]",
-)
-@click.option(
-    "--model",
-    default="als",
-    show_default=True,
-    type=click.Choice(["als", "bias"]),
-    help="als: biases and factors; bias: biases alone.",
-)
-@click.option("--factors", type=int, help="Length of a factor vector, 0 to 256.  [default: 20]")
-@click.option(
-    "--checkpoint-every",
-    default=0,
-    show_default=True,
-    metavar="SWEEPS",
-    help="Keep the state this often, for --resume; 0 never does.",
-)
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
-@_with_parameters
-@job
-def main(**options: Any) -> Outcome:
-    """See the module."""
-    return train(**options)
 
 
 if __name__ == "__main__":

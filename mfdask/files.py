@@ -57,7 +57,7 @@ def locked(target: Path, doing: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RefusedError(
-                f"{target}: another process is {doing} it; wait for it, or write elsewhere with --out"
+                f"{target}: another process is {doing} it; wait for it, or give another --out"
             ) from None
         try:
             yield

@@ -27,7 +27,7 @@ _VECTOR = ir.VectorType(_FLOAT, LANES)
 _FUSE = ("contract",)
 
 
-class Float32x8(types.Type):  # type: ignore[misc]
+class Float32x8(types.Type):
     """Numba's name for eight float32 lanes."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ float32x8 = Float32x8()
 
 
 @register_model(Float32x8)
-class _Float32x8Model(models.PrimitiveModel):  # type: ignore[misc]
+class _Float32x8Model(models.PrimitiveModel):
     def __init__(self, manager: Any, frontend: Any) -> None:
         super().__init__(manager, frontend, _VECTOR)
 

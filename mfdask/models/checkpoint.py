@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,11 +81,6 @@ class Keeper:
                 "ones, or start again without --resume"
             )
         return Checkpoint(str(self._folder), [Sweep(**line) for line in state["history"]])
-
-    def clear(self) -> None:
-        """Remove the checkpoint of a fit that has ended."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _identity(config: ALS, fingerprint: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Where a fit's tasks run: in this process, or on a Dask cluster. The fit reads the same for both."""
+"""Where a fit's tasks run: in this process, or on a Dask cluster."""
 
 from __future__ import annotations
 

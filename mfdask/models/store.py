@@ -119,7 +119,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         said = json.loads((path / "model.json").read_text())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{path}: no model there (no model.json); make one with `mfdask train DATA --out {path}`"
+            f"{path}: no model there (no model.json); make one with `mfdask train`"
         ) from None
     except ValueError as error:
         raise InputError(f"{path}/model.json: damaged ({error}); train it again") from None

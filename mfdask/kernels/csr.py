@@ -1,0 +1,144 @@
+"""Sort ratings into compressed rows, drop the duplicates among them, transpose them.
+
+All sorting is counting: linear in time, and stable, so that equal keys stay in file order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True, cache=True)
+def counting_order(keys, n_keys):
+    """Sort small whole numbers.
+
+    Parameters
+    ----------
+    keys : int32[n]
+        From 0 to `n_keys` - 1.
+    n_keys : int
+
+    Returns
+    -------
+    order : int32[n]
+        Places of the keys, ascending by key, equal ones as they came.
+    starts : int64[n_keys + 1]
+        Where each key begins in `order`.
+    """
+    starts = np.zeros(n_keys + 1, np.int64)
+    for key in keys:
+        starts[key + 1] += 1
+    for key in range(n_keys):
+        starts[key + 1] += starts[key]
+    order = np.empty(keys.size, np.int32)
+    place = starts.copy()
+    for i in range(keys.size):
+        order[place[keys[i]]] = i
+        place[keys[i]] += 1
+    return order, starts
+
+
+@njit(nogil=True, cache=True)
+def pair_order(rows, n_rows, columns, n_columns):
+    """Return the places of (row, column) pairs, ascending by both; equal pairs as they came.
+
+    Parameters
+    ----------
+    rows, columns : int32[n]
+    n_rows, n_columns : int
+
+    Returns
+    -------
+    int32[n]
+    """
+    by_column = counting_order(columns, n_columns)[0]
+    by_row = counting_order(gather(rows, by_column), n_rows)[0]
+    return gather(by_column, by_row)
+
+
+@njit(nogil=True, cache=True)
+def gather(values, places):
+    """Return ``values[places]``, without the 64-bit copy of `places` that NumPy makes."""
+    out = np.empty(places.size, values.dtype)
+    for i in range(places.size):
+        out[i] = values[places[i]]
+    return out
+
+
+@njit(nogil=True, cache=True)
+def keep_latest(order, rows, columns, times):
+    """Keep one of each run of equal pairs: the latest, and of equally late ones the last.
+
+    Parameters
+    ----------
+    order : int32[n]
+        From `pair_order`. Its start is overwritten with the places that stay.
+    rows, columns : int32[n]
+    times : int64[n] or int64[0]
+        Empty where there are no times: then the last of the run stays.
+
+    Returns
+    -------
+    int
+        How many places stay.
+    """
+    n = 0
+    for this in order:
+        if n > 0:
+            last = order[n - 1]
+            if rows[last] == rows[this] and columns[last] == columns[this]:
+                if times.size == 0 or times[this] >= times[last]:
+                    order[n - 1] = this
+                continue
+        order[n] = this
+        n += 1
+    return n
+
+
+@njit(nogil=True, cache=True)
+def row_starts(rows, places, n_rows):
+    """Return where each row begins: int64[n_rows + 1], over ``rows[places]``, which ascend."""
+    starts = np.zeros(n_rows + 1, np.int64)
+    for place in places:
+        starts[rows[place] + 1] += 1
+    for row in range(n_rows):
+        starts[row + 1] += starts[row]
+    return starts
+
+
+@njit(nogil=True, cache=True)
+def count_columns(columns, first, counts):
+    """Add to ``counts[c]`` how often column `first` + c occurs, for all c below its length."""
+    for column in columns:
+        if first <= column < first + counts.size:
+            counts[column - first] += 1
+
+
+@njit(nogil=True, cache=True)
+def transpose_into(starts, columns, values, first_row, first, place, out_rows, out_values):
+    """Write a range of columns of a block of rows as rows of the transpose.
+
+    Parameters
+    ----------
+    starts : int64[n_rows + 1]
+    columns : int32[n]
+    values : float32[n]
+        The block of rows.
+    first_row : int
+        Number of its first row.
+    first : int
+        First column of the range; the range is as long as `place`.
+    place : int64[n_columns]
+        Where the next entry of each column goes; moved on by what is written.
+    out_rows : int32[m]
+    out_values : float32[m]
+        The transpose, filled row block by row block: rows ascend within a column.
+    """
+    for row in range(starts.size - 1):
+        for i in range(starts[row], starts[row + 1]):
+            c = columns[i] - first
+            if 0 <= c < place.size:
+                out_rows[place[c]] = first_row + row
+                out_values[place[c]] = values[i]
+                place[c] += 1

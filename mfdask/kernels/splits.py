@@ -1,0 +1,83 @@
+"""Decide for sorted ratings which are held out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True, cache=True)
+def _mix(z):
+    """Hash 64 bits to 64 bits: the finaliser of splitmix64."""
+    z += np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(nogil=True, cache=True)
+def hold_out_by_hash(places, rows, columns, row_keys, column_keys, seed, share):
+    """Tell which ratings a hash of (seed, row key, column key) holds out.
+
+    Parameters
+    ----------
+    places : int32[n]
+        The ratings in question.
+    rows, columns : int32[m]
+        Of all ratings.
+    row_keys, column_keys : uint64
+        A key for each row and column.
+    seed : uint64
+    share : float
+        In (0, 1).
+
+    Returns
+    -------
+    bool[n]
+    """
+    held = np.empty(places.size, np.bool_)
+    start = _mix(seed)
+    for i in range(places.size):
+        place = places[i]
+        bits = _mix(_mix(start ^ row_keys[rows[place]]) ^ column_keys[columns[place]])
+        held[i] = np.float64(bits >> np.uint64(11)) * 2.0**-53 < share
+    return held
+
+
+@njit(nogil=True, cache=True)
+def hold_out_last(places, rows, n_rows, times, share):
+    """Tell which ratings are among the last ``floor(share * n)`` of their row.
+
+    Parameters
+    ----------
+    places : int32[n]
+        The ratings in question, ascending by row.
+    rows : int32[m]
+    n_rows : int
+    times : int64[m]
+        Of all ratings. Of equally late ones the last in `rows` is the latest.
+    share : float
+        In (0, 1).
+
+    Returns
+    -------
+    bool[n]
+    """
+    late = np.zeros(rows.size, np.bool_)
+    begin = 0
+    for row in range(n_rows):
+        end = begin
+        while end < places.size and rows[places[end]] == row:
+            end += 1
+        # A share such as 0.29 is a little less than it says: 0.29 * 100 would fall short of 29.
+        n_late = int(np.floor(share * (end - begin) + 1e-9))
+        if n_late:
+            mine = np.sort(places[begin:end])
+            by_time = np.argsort(times[mine], kind="mergesort")
+            for i in by_time[by_time.size - n_late :]:
+                late[mine[i]] = True
+        begin = end
+    held = np.empty(places.size, np.bool_)
+    for i in range(places.size):
+        held[i] = late[places[i]]
+    return held
