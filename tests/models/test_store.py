@@ -1,0 +1,96 @@
+"""The model directory: what goes in comes out, and nothing broken is taken for a model."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mfdask.errors import InputError
+from mfdask.models import ALS, load_model, save_model
+
+
+@pytest.fixture(params=[ALS(n_factors=3, n_sweeps=2), ALS(n_factors=0, n_sweeps=2)])
+def model(request, ratings):
+    return request.param.fit(ratings)
+
+
+def test_round_trip(model, tmp_path):
+    save_model(model, tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    np.testing.assert_array_equal(again.user_rows, model.user_rows)
+    np.testing.assert_array_equal(again.item_rows, model.item_rows)
+    pd.testing.assert_frame_equal(again.users, model.users)
+    pd.testing.assert_frame_equal(again.items, model.items)
+    for name in ("kind", "parameters", "mean", "data", "history"):
+        assert getattr(again, name) == getattr(model, name)
+    pairs = ([0, 1, 999], [3, 999, 2])
+    np.testing.assert_array_equal(again.predict(*pairs), model.predict(*pairs))
+
+
+def test_is_readable_without_mfdask(model, tmp_path):
+    save_model(model, tmp_path / "m")
+    assert sorted(file.name for file in (tmp_path / "m").iterdir()) == [
+        "history.parquet", "items.parquet", "model.json", "users.parquet",
+    ]  # fmt: skip
+    users = pd.read_parquet(tmp_path / "m" / "users.parquet")
+    factors = [f"f{k:02d}" for k in range(model.n_factors)]
+    assert list(users) == ["user_id", "bias", *factors, "n_train"]
+    np.testing.assert_array_equal(users[factors], model.user_factors)
+    said = json.loads((tmp_path / "m" / "model.json").read_text())
+    assert said["data"]["fingerprint"] == model.data.fingerprint
+    assert said["metrics"]["sweeps"] == 2
+    assert len(pd.read_parquet(tmp_path / "m" / "history.parquet")) == 2
+
+
+def test_replaces_a_model_but_nothing_else(model, tmp_path):
+    save_model(model, tmp_path / "m")
+    save_model(model, tmp_path / "m")
+    assert [f.name for f in tmp_path.iterdir()] == ["m"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match="is not a model"):
+        save_model(model, tmp_path / "mine")
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_a_failed_write_leaves_the_old_model(model, tmp_path, monkeypatch):
+    save_model(model, tmp_path / "m")
+    before = (tmp_path / "m" / "model.json").read_text()
+
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mfdask.models.store.pq.write_table", full)
+    with pytest.raises(OSError, match="No space"):
+        save_model(model, tmp_path / "m")
+    assert (tmp_path / "m" / "model.json").read_text() == before
+    assert [f.name for f in tmp_path.iterdir()] == ["m"]
+
+
+def _set(path, **changes):
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps({**said, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda m: (m / "model.json").unlink(), "no model there"),
+        (lambda m: (m / "model.json").write_text("{"), "damaged"),
+        (lambda m: _set(m / "model.json", schema_version=99), "newer mfdask.*upgrade"),
+        (lambda m: (m / "users.parquet").unlink(), "damaged model"),
+        (lambda m: (m / "items.parquet").write_bytes(b"PAR1 cut"), "damaged model"),
+        (lambda m: _set(m / "model.json", parameters={"n_factors": 50}), "damaged model"),
+    ],
+)
+def test_what_is_no_model_is_refused(spoil, message, model, tmp_path):
+    save_model(model, tmp_path / "m")
+    spoil(tmp_path / "m")
+    with pytest.raises(InputError, match=message):
+        load_model(tmp_path / "m")
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no model there"):
+        load_model(tmp_path / "nothing")

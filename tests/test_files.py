@@ -1,0 +1,50 @@
+"""Folders that appear whole, and locks that fall with their holder."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mfdask.errors import RefusedError
+from mfdask.files import locked, written_folder
+
+
+def test_a_folder_appears_whole(tmp_path):
+    target = tmp_path / "deep" / "t"
+    with written_folder(target) as fresh:
+        (fresh / "a").write_text("1")
+        assert not target.exists()
+    assert (target / "a").read_text() == "1"
+    assert [f.name for f in target.parent.iterdir()] == ["t"]
+
+
+def test_an_error_leaves_what_was_there(tmp_path):
+    target = tmp_path / "t"
+    target.mkdir()
+    (target / "old").write_text("1")
+    with pytest.raises(KeyError), written_folder(target) as fresh:
+        (fresh / "new").write_text("2")
+        raise KeyError
+    assert [f.name for f in target.iterdir()] == ["old"]
+    assert [f.name for f in tmp_path.iterdir()] == ["t"]
+
+
+def test_the_second_holder_is_refused(tmp_path):
+    with locked(tmp_path / "t", "training into"):
+        with pytest.raises(RefusedError, match="another process is training into it"):
+            with locked(tmp_path / "t", "training into"):
+                pass
+    with locked(tmp_path / "t", "training into"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_falls_with_a_killed_holder(tmp_path):
+    code = (
+        "import os, signal, pathlib, mfdask.files as f\n"
+        f"with f.locked(pathlib.Path({str(tmp_path / 't')!r}), 'x'):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    with locked(tmp_path / "t", "training into"):
+        pass
