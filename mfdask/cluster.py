@@ -18,6 +18,9 @@ from mfdask.errors import InputError
 #: Numba threads then fill the worker's cores, and no two of them enter the threading layer at once.
 SOLVER = "solver"
 
+#: How long a remote scheduler may take to answer.
+TIMEOUT = "10s"
+
 
 @dataclass(frozen=True)
 class ClusterConfig:
@@ -86,7 +89,7 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
 
 def _join(address: str) -> Client:
     try:
-        client = Client(address, timeout="10s")
+        client = Client(address, timeout=TIMEOUT)
     except (OSError, ValueError) as error:
         raise InputError(
             f"--scheduler {address}: no Dask scheduler answers there ({error}); start one with "

@@ -1,0 +1,95 @@
+"""Real clusters: what they listen on, what they leave behind, what they say when they cannot."""
+
+import os
+import socket
+import time
+from contextlib import closing
+
+import psutil
+import pytest
+from distributed import LocalCluster
+
+from mfdask.cluster import SOLVER, ClusterConfig, open_cluster
+from mfdask.errors import InputError
+
+
+def listening():
+    here = psutil.Process()
+    found = set()
+    for process in [here, *here.children(recursive=True)]:
+        connections = process.net_connections(kind="tcp")
+        found |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+    return found
+
+
+def workers():
+    """Return the processes below this one, but for Python's own resource tracker."""
+    below = psutil.Process().children(recursive=True)
+    return {p.pid for p in below if "resource_tracker" not in " ".join(p.cmdline())}
+
+
+def settings():
+    import numba
+
+    return numba.config.NUMBA_NUM_THREADS, os.environ["OMP_NUM_THREADS"]
+
+
+def test_a_local_cluster_is_private_and_leaves_nothing():
+    before = workers()
+    config = ClusterConfig(workers=1, threads=3, dashboard_address="127.0.0.1:0")
+    with open_cluster(config) as client:
+        assert listening() == {"127.0.0.1"}
+        assert client.dashboard_link.startswith("http://127.0.0.1:")
+        (worker,) = client.scheduler_info(n_workers=-1)["workers"].values()
+        assert worker["resources"] == {SOLVER: 1}
+        assert worker["nthreads"] == 3
+        assert client.submit(settings).result() == (3, "1")
+    deadline = time.monotonic() + 10
+    while workers() - before:
+        assert time.monotonic() < deadline, "processes are left behind"
+        time.sleep(0.1)
+
+
+def test_a_dashboard_port_in_use_is_stepped_over():
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with open_cluster(ClusterConfig(threads=1, dashboard_address=address)) as client:
+            assert address not in client.dashboard_link
+
+
+def test_a_remote_scheduler_is_joined_and_left_running():
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, resources={SOLVER: 1}
+    ) as cluster:
+        with open_cluster(ClusterConfig(scheduler=cluster.scheduler_address)) as client:
+            assert client.submit(sum, [1, 2]).result() == 3
+        assert len(cluster.scheduler.workers) == 1
+
+
+def test_workers_that_cannot_solve_are_refused():
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        pytest.raises(InputError, match=r'none of its 1 workers can solve.*--resources "solver=1"'),
+        open_cluster(ClusterConfig(scheduler=cluster.scheduler_address)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://", "tcp://127.0.0.1"])
+def test_a_scheduler_that_does_not_answer(address, monkeypatch):
+    monkeypatch.setattr("mfdask.cluster.TIMEOUT", "1s")
+    with (
+        pytest.raises(InputError, match="no Dask scheduler answers there"),
+        open_cluster(ClusterConfig(scheduler=address)),
+    ):
+        pass
+
+
+def test_a_malformed_dashboard_address_is_refused():
+    with (
+        pytest.raises(InputError, match="write it as host:port"),
+        open_cluster(ClusterConfig(dashboard_address="here")),
+    ):
+        pass
