@@ -22,18 +22,25 @@ def test_an_error_leaves_what_was_there(tmp_path):
     target = tmp_path / "t"
     target.mkdir()
     (target / "old").write_text("1")
-    with pytest.raises(KeyError), written_folder(target) as fresh:
-        (fresh / "new").write_text("2")
-        raise KeyError
+
+    def write_half() -> None:
+        with written_folder(target) as fresh:
+            (fresh / "new").write_text("2")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
     assert [f.name for f in target.iterdir()] == ["old"]
     assert [f.name for f in tmp_path.iterdir()] == ["t"]
 
 
 def test_the_second_holder_is_refused(tmp_path):
-    with locked(tmp_path / "t", "training into"):
-        with pytest.raises(RefusedError, match="another process is training into it"):
-            with locked(tmp_path / "t", "training into"):
-                pass
+    with (
+        locked(tmp_path / "t", "training into"),
+        pytest.raises(RefusedError, match="another process is training into it"),
+        locked(tmp_path / "t", "training into"),
+    ):
+        pass
     with locked(tmp_path / "t", "training into"):
         pass
     assert not list(tmp_path.iterdir())
