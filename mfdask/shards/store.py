@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import uuid
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,8 @@ SIDES = ("users", "items")
 #: The arrays that training and scoring read, and the one that lies apart.
 ARRAYS = ("indptr", "indices", "ratings")
 TIMESTAMPS = "timestamps"
+#: The folder of a data set in the making that is gone once it is made.
+SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +73,6 @@ class FileFacts:
     bytes: int
     crc32: int
 
-    @classmethod
-    def of(cls, path: Path) -> FileFacts:
-        """Measure a file."""
-        return cls(path.stat().st_size, crc32(path))
-
 
 def shard_folder(part: str, side: str, block: int) -> str:
     """Return the folder of a shard, relative to its data set: ``train/users-0000``."""
@@ -82,14 +82,17 @@ def shard_folder(part: str, side: str, block: int) -> str:
 def write_arrays(
     root: Path, folder: str, arrays: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, FileFacts]:
-    """Write arrays as `.npy` files and measure them.
+    """Write arrays as `.npy` files.
+
+    A task may run twice, and its files be mapped already by others when it does: so each file is
+    written in ``root/SCRATCH`` and renamed, and what others have mapped stays as it is.
 
     Parameters
     ----------
     root : Path
-        The data set.
+        The data set in the making.
     folder : str
-        Where in it they go; made if it is missing.
+        Where in it they go; all but the last part of it must be there.
     arrays : mapping
         File name without ending to array.
 
@@ -98,13 +101,31 @@ def write_arrays(
     dict
         Relative path to what was written.
     """
-    (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / folder).mkdir(exist_ok=True)
     written = {}
     for name, values in arrays.items():
-        relative = f"{folder}/{name}.npy"
-        np.save(root / relative, values, allow_pickle=False)
-        written[relative] = FileFacts.of(root / relative)
+        fresh = root / SCRATCH / f"{uuid.uuid4().hex}.npy"
+        written[f"{folder}/{name}.npy"] = _write(fresh, np.ascontiguousarray(values))
+        fresh.rename(root / folder / f"{name}.npy")
     return written
+
+
+def _write(path: Path, values: npt.NDArray[Any]) -> FileFacts:
+    """Write one array; unlike `np.save`, a full disk is an error with its number."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(values))
+    body = values.reshape(-1).view(np.uint8).data
+    with path.open("wb") as file:
+        file.write(head.getvalue())
+        file.write(body)
+    return FileFacts(
+        bytes=len(head.getvalue()) + len(body), crc32=zlib.crc32(body, zlib.crc32(head.getvalue()))
+    )
+
+
+def facts_of(path: Path) -> FileFacts:
+    """Measure a file."""
+    return FileFacts(path.stat().st_size, crc32(path))
 
 
 def map_array(path: Path) -> npt.NDArray[Any]:

@@ -1,0 +1,85 @@
+"""Which ratings are held out for testing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.errors import InputError
+
+FORMS = "random:0.1, time:0.1, user-time:0.1, sequence:0.1 (any share between 0 and 1) or none"
+_KINDS = ("random", "time", "user-time", "sequence")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A rule that holds out a share of the ratings.
+
+    ==============  ==================================================================
+    `random`        by a hash of user id, item id and seed: a rating's side never
+                    changes when others are added
+    `time`          those from one moment on, the same for everybody
+    `user-time`     the last ``floor(share * n)`` of each user
+    `sequence`      those whose draw ``RandomState(seed).random_sample(n)`` is below the
+                    share, one draw for each row read, in file order
+    `none`          nothing
+    ==============  ==================================================================
+
+    Attributes
+    ----------
+    kind : str
+    share : float
+        Share of the ratings that is held out, in (0, 1); 0 for `none`.
+    """
+
+    kind: str
+    share: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Split:
+        """Read ``random:0.1`` and its like.
+
+        Raises
+        ------
+        InputError
+            If it is none of the forms, or the share does not lie between 0 and 1.
+        """
+        kind, _, share = text.strip().partition(":")
+        if kind == "none" and not share:
+            return cls("none")
+        try:
+            parsed = cls(kind, float(share))
+        except ValueError:
+            parsed = cls("")
+        if parsed.kind not in _KINDS or not 0 < parsed.share < 1:
+            raise InputError(f"--split {text}: write {FORMS}")
+        return parsed
+
+    def __str__(self) -> str:
+        """Return the form that `parse` reads."""
+        return self.kind if self.kind == "none" else f"{self.kind}:{self.share}"
+
+    @property
+    def needs_timestamps(self) -> bool:
+        """Whether it cannot be done without timestamps."""
+        return self.kind in ("time", "user-time")
+
+
+def sequence_draws(n_rows: int, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Return for each row read, in file order, whether the split `sequence` holds it out."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed {seed}: --split sequence takes a seed from 0 to 4294967295")
+    return np.random.RandomState(seed).random_sample(n_rows) < share
+
+
+def id_keys(ids: pd.Index) -> npt.NDArray[np.uint64]:
+    """Return 64 bits for each id that depend on the id alone, for the split `random`.
+
+    An integer is its own key; a string's is its SipHash with a fixed key.
+    """
+    if pd.api.types.is_integer_dtype(ids.dtype):
+        return ids.to_numpy(np.int64).view(np.uint64)
+    return pd.util.hash_array(ids.to_numpy(object), categorize=False)

@@ -1,0 +1,182 @@
+"""Build the shards: user blocks from buckets, item blocks from user shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.kernels.csr import (
+    count_columns,
+    gather,
+    keep_latest,
+    pair_order,
+    row_starts,
+    transpose_into,
+)
+from mfdask.kernels.splits import hold_out_by_hash, hold_out_last
+from mfdask.ratings.splits import Split
+from mfdask.shards.partition import read_bucket
+from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_folder, write_arrays
+
+#: A scale with more different ratings than this has no step worth naming.
+_MOST_VALUES = 1000
+_NO_TIMES = np.empty(0, np.int64)
+
+
+class Plan(NamedTuple):
+    """What all blocks have in common.
+
+    Attributes
+    ----------
+    root : Path
+        The data set in the making.
+    user_bounds, item_bounds : list of int
+    split : Split
+    seed : int
+    cutoff : int or None
+        Of the split `time`: the first second that is held out.
+    """
+
+    root: Path
+    user_bounds: list[int]
+    item_bounds: list[int]
+    split: Split
+    seed: int
+    cutoff: int | None
+
+
+class UserBlock(NamedTuple):
+    """What is known of a user block once its shards are written.
+
+    Attributes
+    ----------
+    files : dict
+        Relative path to facts.
+    n_train, n_test : int
+    train_sum : float
+        Of the training ratings.
+    values : float32 array
+        Different ratings, ascending; only the smallest and the largest if there are very many.
+    n_values : int
+    """
+
+    files: dict[str, FileFacts]
+    n_train: int
+    n_test: int
+    train_sum: float
+    values: npt.NDArray[np.float32]
+    n_values: int
+
+
+def build_user_block(
+    plan: Plan,
+    block: int,
+    starts: list[npt.NDArray[np.int64]],
+    user_keys: npt.NDArray[np.uint64] | None,
+    item_keys: npt.NDArray[np.uint64] | None,
+) -> UserBlock:
+    """Sort a block, drop its duplicates, hold out the test ratings, and write both shards.
+
+    Parameters
+    ----------
+    plan : Plan
+    block : int
+    starts : list of int64 arrays
+        From `fill_buckets`, for each part.
+    user_keys, item_keys : uint64 or None
+        For the split `random`: a key for each row.
+    """
+    first, end = plan.user_bounds[block : block + 2]
+    columns = {
+        name: read_bucket(plan.root, starts, block, name)
+        for name in ("users", "items", "ratings", TIMESTAMPS, "draws")
+    }
+    users, items, ratings = columns["users"], columns["items"], columns["ratings"]
+    assert users is not None
+    assert ratings is not None
+    users -= first
+    times = columns[TIMESTAMPS]
+    order = pair_order(users, end - first, items, plan.item_bounds[-1])
+    n_kept = keep_latest(order, users, items, _NO_TIMES if times is None else times)
+    order = order[:n_kept]
+    own_keys = None if user_keys is None else user_keys[first:end]
+    held = _hold_out(plan, order, columns, end - first, own_keys, item_keys)
+    files: dict[str, FileFacts] = {}
+    chosen = {"train": order[~held], "test": order[held]}
+    for part, places in chosen.items():
+        arrays = {
+            "indptr": row_starts(users, places, end - first),
+            "indices": gather(items, places),
+            "ratings": gather(ratings, places),
+        }
+        if times is not None:
+            arrays[TIMESTAMPS] = gather(times, places)
+        files |= write_arrays(plan.root, shard_folder(part, "users", block), arrays)
+    values, n_values = _different(gather(ratings, order))
+    train_sum = float(gather(ratings, chosen["train"]).sum(dtype=np.float64))
+    return UserBlock(
+        files, len(chosen["train"]), len(chosen["test"]), train_sum, values, n_values
+    )
+
+
+def _hold_out(
+    plan: Plan,
+    order: npt.NDArray[np.int32],
+    columns: dict[str, Any],
+    n_rows: int,
+    user_keys: npt.NDArray[np.uint64] | None,
+    item_keys: npt.NDArray[np.uint64] | None,
+) -> npt.NDArray[np.bool_]:
+    """Tell which of the ratings `order` are held out; they ascend by user and item."""
+    split, times = plan.split, columns[TIMESTAMPS]
+    held: npt.NDArray[np.bool_]
+    if split.kind == "random":
+        seed = np.uint64(plan.seed & 0xFFFF_FFFF_FFFF_FFFF)
+        with np.errstate(over="ignore"):  # hashing wraps around; uncompiled, NumPy would tell
+            held = hold_out_by_hash(
+                order, columns["users"], columns["items"], user_keys, item_keys, seed, split.share
+            )
+    elif split.kind == "user-time":
+        held = hold_out_last(order, columns["users"], n_rows, times, split.share)
+    elif split.kind == "time":
+        held = gather(times, order) >= plan.cutoff
+    elif split.kind == "sequence":
+        held = gather(columns["draws"], order)
+    else:
+        held = np.zeros(len(order), np.bool_)
+    return held
+
+
+def _different(ratings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:
+    if not len(ratings):
+        return ratings, 0
+    values = np.sort(pd.unique(ratings))
+    few = values if len(values) <= _MOST_VALUES else values[[0, -1]]
+    return few, len(values)
+
+
+def build_item_block(plan: Plan, block: int) -> dict[str, FileFacts]:
+    """Write an item shard: the training shards of all users, transposed."""
+    first, end = plan.item_bounds[block : block + 2]
+    n_users_blocks = len(plan.user_bounds) - 1
+    counts = np.zeros(end - first, np.int64)
+    for b in range(n_users_blocks):
+        count_columns(_user_array(plan, b, "indices"), first, counts)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    indices = np.empty(indptr[-1], np.int32)
+    ratings = np.empty(indptr[-1], np.float32)
+    place = indptr[:-1].copy()
+    for b in range(n_users_blocks):
+        arrays = (_user_array(plan, b, name) for name in ARRAYS)
+        transpose_into(*arrays, plan.user_bounds[b], first, place, indices, ratings)
+    arrays = {"indptr": indptr, "indices": indices, "ratings": ratings}
+    return write_arrays(plan.root, shard_folder("train", "items", block), arrays)
+
+
+def _user_array(plan: Plan, block: int, name: str) -> npt.NDArray[Any]:
+    folder = plan.root / shard_folder("train", "users", block)
+    return map_array(folder / f"{name}.npy").view(np.ndarray)

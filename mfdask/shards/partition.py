@@ -1,0 +1,134 @@
+"""Sort the ratings of each part into the user blocks, on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.kernels.csr import counting_order, gather
+from mfdask.shards.store import SCRATCH, map_array, write_arrays
+
+#: A block of this size takes some 600 MB to build, and a second or so to train.
+RATINGS_PER_BLOCK = 8_000_000
+MOST_BLOCKS = 64
+
+
+def default_blocks(n_ratings: int) -> int:
+    """Return how many blocks a side is cut into, unless somebody wants another number."""
+    return min(max(round(n_ratings / RATINGS_PER_BLOCK), 1), MOST_BLOCKS)
+
+
+def block_bounds(counts: npt.NDArray[np.int64], n_blocks: int) -> list[int]:
+    """Cut rows into blocks with about equal numbers of ratings.
+
+    Parameters
+    ----------
+    counts : int64 (n_rows,)
+        Ratings of each row.
+    n_blocks : int
+        Where there are fewer rows, each is a block.
+
+    Returns
+    -------
+    list of int
+        First row of each block, ascending, and the number of rows.
+    """
+    n_rows = len(counts)
+    n_blocks = min(n_blocks, n_rows)
+    inner = np.arange(1, n_blocks)
+    total = np.cumsum(counts)
+    cuts = np.searchsorted(total, inner * (total[-1] / n_blocks)) + 1
+    # No block without a row: at least one more row each time, and one left for each to come.
+    cuts = np.maximum.accumulate(np.maximum(cuts, inner) - inner) + inner
+    cuts = np.minimum(cuts, n_rows - n_blocks + inner)
+    return [0, *cuts.tolist(), n_rows]
+
+
+class Bucketing(NamedTuple):
+    """How the ratings of all parts are sorted into buckets.
+
+    Attributes
+    ----------
+    root : Path
+        The data set in the making.
+    bounds : list of int
+        Of the user blocks.
+    draws : str or None
+        Array of the split `sequence`, relative to `root`: one bool for each row read.
+    """
+
+    root: Path
+    bounds: list[int]
+    draws: str | None
+
+
+def fill_buckets(
+    plan: Bucketing,
+    number: int,
+    first_row: int,
+    ratings: pd.DataFrame,
+    user_rows: npt.NDArray[np.int32],
+    item_rows: npt.NDArray[np.int32],
+) -> npt.NDArray[np.int64]:
+    """Write the ratings of part `number`, sorted by user block, else in their order.
+
+    Parameters
+    ----------
+    plan : Bucketing
+    number : int
+    first_row : int
+        Rows read before this part.
+    ratings : DataFrame
+        With encoded ids.
+    user_rows, item_rows : int32
+        The row of each id of the part.
+
+    Returns
+    -------
+    int64 (n_blocks + 1,)
+        Where each block begins in the part's arrays.
+    """
+    columns: dict[str, npt.NDArray[Any]] = {
+        "users": user_rows[ratings["user_id"].cat.codes],
+        "items": item_rows[ratings["item_id"].cat.codes],
+        "ratings": ratings["rating"].to_numpy(),
+    }
+    if "timestamp" in ratings:
+        columns["timestamps"] = ratings["timestamp"].to_numpy()
+    if plan.draws:
+        columns["draws"] = map_array(plan.root / plan.draws)[first_row + ratings.index.to_numpy()]
+    n_blocks = len(plan.bounds) - 1
+    blocks = np.searchsorted(plan.bounds, columns["users"], side="right") - 1
+    order, starts = counting_order(blocks.astype(np.int32), n_blocks)
+    write_arrays(plan.root, _folder(number), {n: gather(c, order) for n, c in columns.items()})
+    return starts  # type: ignore[no-any-return]
+
+
+def read_bucket(
+    root: Path, starts: list[npt.NDArray[np.int64]], block: int, name: str
+) -> npt.NDArray[Any] | None:
+    """Return one column of a block, in file order; None if there is no such column.
+
+    Parameters
+    ----------
+    root : Path
+        The data set in the making.
+    starts : list of int64 arrays
+        From `fill_buckets`, for each part.
+    block : int
+    name : str
+        ``"users"``, ``"items"``, ``"ratings"``, ``"timestamps"`` or ``"draws"``.
+    """
+    files = [root / _folder(number) / f"{name}.npy" for number in range(len(starts))]
+    if not files[0].exists():
+        return None
+    pieces = [map_array(f)[s[block] : s[block + 1]] for f, s in zip(files, starts, strict=True)]
+    return np.concatenate(pieces)
+
+
+def _folder(number: int) -> str:
+    return f"{SCRATCH}/part-{number:06d}"
