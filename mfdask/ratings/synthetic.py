@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mfdask.errors import InputError
 from mfdask.kernels.synthetic import Items, bits, make_ratings
+from mfdask.ratings.movielens import NO_GENRES
 from mfdask.ratings.source import REJECTED_COLUMNS, Parsed, Part, Source
 
 PREFIX = "synthetic:"
@@ -22,7 +23,6 @@ EXAMPLE = "synthetic:small|1m|32m or synthetic:users=600,items=2000,ratings=6000
 LARGEST = {"users": 50_000_000, "items": 2_000_000, "ratings": 2_000_000_000}
 PART_RATINGS = 1_500_000
 
-NO_GENRES = "(no genres listed)"
 #: Share of the films that carry each genre (a film has one to three).
 GENRES = {
     "Action": 0.19,
@@ -44,9 +44,9 @@ GENRES = {
     "Thriller": 0.19,
     "War": 0.04,
     "Western": 0.02,
-    NO_GENRES: 0.0,
 }
 NO_GENRES_SHARE = 0.03
+GENRE_NAMES = (*GENRES, NO_GENRES)
 #: One, two or three genres: cumulative shares.
 GENRE_COUNTS = (0.30, 0.68)
 #: Release years at these shares of the catalogue.
@@ -188,7 +188,7 @@ class _World:
     user_ids: NDArray[np.int64]  # (users,), ascending
     item_ids: NDArray[np.int64]  # (items,)
     years: NDArray[np.int64]  # (items,)
-    genres: NDArray[np.int64]  # (items, 3): places in GENRES, -1 where there are no more
+    genres: NDArray[np.int64]  # (items, 3): places in GENRE_NAMES, -1 where there are no more
     items: Items
 
 
@@ -198,7 +198,7 @@ def _world(spec: Spec, seed: int) -> _World:
     genres = _draw_genres(key, n)
     years = np.interp(_uniforms(key, "year", n), *YEARS).astype(np.int64)
     released = (years - 1970).astype("datetime64[Y]").astype("datetime64[s]").astype(np.int64)
-    reach = REACH * spec.ratings / spec.users
+    reach = max(REACH * spec.ratings / spec.users, 1.0)
     item_ids = _draw_ids(key, "item ids", n)
     return _World(
         offsets=_draw_offsets(key, spec),
@@ -230,9 +230,10 @@ def _draw_offsets(key: np.uint64, spec: Spec) -> NDArray[np.int64]:
         middle = (low + high) / 2
         enough = np.minimum(floor + middle * excess, ceiling).sum() >= spec.ratings
         low, high = (low, middle) if enough else (middle, high)
-    offsets = np.zeros(spec.users + 1, np.int64)
-    # Rounding the running total keeps each count within one of its share, and the sum exact.
-    offsets[1:] = np.rint(np.cumsum(np.minimum(floor + high * excess, ceiling)))
+    # Rounding the running total keeps each count within one of its share, and the sum exact. In
+    # fixed point, so that no error of addition can lift a count above the number of items.
+    shares = (np.minimum(floor + high * excess, ceiling) * 2**30).astype(np.int64)
+    offsets = np.append(0, (np.cumsum(shares) + 2**29) >> 30)
     offsets[-1] = spec.ratings
     return offsets
 
@@ -244,24 +245,25 @@ def _draw_ids(key: np.uint64, what: str, n: int) -> NDArray[np.int64]:
 
 def _draw_genres(key: np.uint64, n: int) -> NDArray[np.int64]:
     """One to three different genres for each item, ascending, -1 where there are no more."""
-    shares = np.array(list(GENRES.values())[:-1])
+    shares = np.array(list(GENRES.values()))
     draws = _uniforms(key, "genre", n * shares.size).reshape(n, shares.size)
     # Exponential races: the first to arrive are a weighted sample without replacement.
     arrival = -np.log(1 - draws) / shares
     genres = np.argsort(arrival, axis=1, kind="stable")[:, :3]
     many = np.searchsorted(GENRE_COUNTS, _uniforms(key, "genre count", n), side="right") + 1
-    genres[np.arange(3) >= many[:, None]] = len(GENRES)
+    none = len(GENRE_NAMES)  # sorts behind all genres
+    genres[np.arange(3) >= many[:, None]] = none
     genres.sort(axis=1)
-    genres[genres == len(GENRES)] = -1
-    genres[_uniforms(key, "no genres", n) < NO_GENRES_SHARE] = (len(GENRES) - 1, -1, -1)
+    genres[_uniforms(key, "no genres", n) < NO_GENRES_SHARE] = (none - 1, none, none)
+    genres[genres == none] = -1
     return genres
 
 
 def _draw_vectors(key: np.uint64, genres: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Taste vectors: the mean of the genres' vectors, and something of one's own."""
+    """Taste vectors: what the genres have in common, and something of one's own."""
     n, size = genres.shape[0], TASTES.size
     own = _normals(key, "item vector", n * size).reshape(n, size)
-    of_genre = _normals(key, "genre vector", len(GENRES) * size).reshape(len(GENRES), size)
+    of_genre = _normals(key, "genre vector", len(GENRE_NAMES) * size).reshape(-1, size)
     known = (genres >= 0)[:, :, None]
     shared = np.where(known, of_genre[genres], 0).sum(axis=1) / np.sqrt(known.sum(axis=1))
     mixed = np.sqrt(GENRE_VARIANCE) * shared + np.sqrt(1 - GENRE_VARIANCE) * own
@@ -270,7 +272,7 @@ def _draw_vectors(key: np.uint64, genres: NDArray[np.int64]) -> NDArray[np.float
 
 def _catalogue(world: _World) -> pd.DataFrame:
     """Titles, years and genres of all items, by id."""
-    names = np.array([*GENRES, ""], dtype=object)[world.genres]
+    names = np.array([*GENRE_NAMES, ""], dtype=object)[world.genres]
     titles = zip(world.item_ids, world.years, strict=True)
     catalogue = pd.DataFrame(
         {

@@ -52,8 +52,8 @@ def solved(rows: Block, fixed: Side, moving: Side) -> Side:
     factors, bias = np.empty_like(p_all), np.empty(len(p_all))
     for row in range(len(p_all)):
         mine = slice(rows.indptr[row], rows.indptr[row + 1])
-        q, b = q_all[rows.indices[mine]], np.asarray(fixed.bias)[rows.indices[mine]]
-        y = rows.ratings[mine] - RULE.mean - b
+        q, b = q_all[rows.indices[mine]], np.asarray(fixed.bias, np.float64)[rows.indices[mine]]
+        y = rows.ratings[mine].astype(np.float64) - RULE.mean - b
         bias[row] = (
             RULE.fidelity * (y - q @ p_all[row]).sum() / (RULE.bias_reg + RULE.fidelity * len(y))
         )
@@ -158,13 +158,18 @@ def test_all_rows_visited_scale_to_their_sum() -> None:
 
 def test_tiers_of_a_whole_sweep(both: tuple[Block, Block]) -> None:
     calls: list[int] = []
+
+    def nap() -> None:
+        calls.append(1)
+        time.sleep(0.001)
+
     told: list[tuple[int, int, str]] = []
     measured = tiers.measure_tiers(
         *both,
         n_factors=3,
         seed=0,
         budget_seconds=600,
-        sweeps=[tiers.Sweep("mine", "a nap", lambda: (calls.append(1), time.sleep(0.001)))],
+        sweeps=[tiers.Sweep("mine", "a nap", nap)],
         progress=lambda _, done, total, note="": told.append((done, total, note)),
     )
     assert [tier.name for tier in measured] == ["interpreted", "dual CSR", "compiled", "mine"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mfdask.errors import InputError
 from mfdask.ratings.source import REJECTED_COLUMNS, Source
-from mfdask.ratings.synthetic import GENRES, NO_GENRES, open_synthetic, parse_spec
+from mfdask.ratings.synthetic import GENRE_NAMES, NO_GENRES, open_synthetic, parse_spec
 
 TINY = "synthetic:users=40,items=60,ratings=900"
 
@@ -218,7 +218,7 @@ def test_the_catalogue_is_well_formed(small: Source) -> None:
     assert (told[0] == catalogue.item_id).all()
     assert (told[1] == catalogue.year).all()
     lists = catalogue.genres.str.split("|")
-    assert set(lists.explode()) == set(GENRES)
+    assert set(lists.explode()) == set(GENRE_NAMES)
     assert lists.map(len).between(1, 3).all()
     assert lists.map(lambda names: len(set(names)) == len(names)).all()
     assert (lists[lists.map(lambda names: NO_GENRES in names)].map(len) == 1).all()
