@@ -77,60 +77,70 @@ def chunk_bounds(indptr: Int64s, chunks: int) -> Int64s:
     return bounds
 
 
+class _Work(NamedTuple):
+    """What one thread works in; eight rows share it, one a lane."""
+
+    tile: Any  # float32, gathered design rows
+    grams: Any  # float32 (8 * width * width,), each row's Gram matrix
+    system: Any  # float32 ((D + 1)**2 * 8,), the eight systems, see `kernels.cholesky`
+    inverse: Any  # float32 (D * 8,), reciprocal diagonals of their factors
+    failed: Any  # bool (8,)
+    v: Any  # float32 (width,)
+    scratch: Any  # float32 (width,)
+
+
+@njit(nogil=True, cache=True)
+def _work(d: int, width: int) -> _Work:
+    return _Work(
+        np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32),
+        np.empty(LANES * width * width, np.float32),
+        np.zeros((d + 1) * (d + 1) * LANES, np.float32),
+        np.empty(d * LANES, np.float32),
+        np.empty(LANES, np.bool_),
+        np.empty(width, np.float32),
+        np.empty(width, np.float32),
+    )
+
+
 @njit(nogil=True, cache=True)
 def _accumulate(
-    block: Block,
-    row: int,
-    fixed: Float32s,
-    width: int,
-    order: int,
-    mean_rating: float,
-    tile: Float32s,
-    gram: Float32s,
-    base: int,
+    block: Block, row: int, fixed: Float32s, width: int, d: int, mean: float, work: _Work, lane: int
 ) -> None:
     """Fill one row's augmented Gram matrix ``[y, x]' [y, x]``, a tile of ratings at a time."""
-    gram[base : base + width * width] = np.float32(0.0)
+    base = lane * width * width
+    work.grams[base : base + width * width] = np.float32(0.0)
     start = block.indptr[row]
     stop = block.indptr[row + 1]
-    step = len(tile) // width
+    step = len(work.tile) // width
     while start < stop:
         n = min(step, stop - start)
-        gather(fixed, width, block.indices, block.ratings, start, n, mean_rating, tile)
-        add_gram(tile, n, width, order, gram, base)
+        gather(fixed, width, block.indices, block.ratings, start, n, mean, work.tile)
+        add_gram(work.tile, n, width, d + 1, work.grams, base)
         start += n
 
 
 @njit(nogil=True, cache=True)
 def _assemble(
-    gram: Float32s,
-    base: int,
-    width: int,
-    d: int,
-    prior: Prior,
-    scale: float,
-    pull: Float32s,
-    lane: int,
-    system: Float32s,
+    prior: Prior, scale: float, pull: Float32s, width: int, d: int, work: _Work, lane: int
 ) -> None:
     """Write one lane of the eight systems: data and prior, right-hand side as the last row."""
+    base = lane * width * width
     for i in range(d):
+        x = base + (i + 1) * width
         for j in range(i + 1):
-            x = gram[base + (i + 1) * width + j + 1]
-            value = prior.fidelity * x + scale * prior.precision[i, j]
-            system[(i * (d + 1) + j) * LANES + lane] = value
-    for i in range(d):
-        value = prior.fidelity * gram[base + (i + 1) * width] + scale * pull[i]
-        system[(d * (d + 1) + i) * LANES + lane] = value
+            value = prior.fidelity * work.grams[x + j + 1] + scale * prior.precision[i, j]
+            work.system[(i * (d + 1) + j) * LANES + lane] = value
+        value = prior.fidelity * work.grams[x] + scale * pull[i]
+        work.system[(d * (d + 1) + i) * LANES + lane] = value
 
 
 @njit(nogil=True, cache=True)
-def _fix_bias(system: Float32s, d: int, lane: int, current: Float32s) -> None:
+def _fix_bias(system: Float32s, d: int, lane: int, row: Float32s) -> None:
     """Solve for the bias given the current factors, and leave a system for the factors alone."""
     top = d * (d + 1)
     rest = system[top * LANES + lane]
     for k in range(1, d):
-        rest -= system[k * (d + 1) * LANES + lane] * current[k]
+        rest -= system[k * (d + 1) * LANES + lane] * row[k + 1]
     bias = rest / system[lane]
     for k in range(1, d):
         system[(top + k) * LANES + lane] -= system[k * (d + 1) * LANES + lane] * bias
@@ -141,42 +151,52 @@ def _fix_bias(system: Float32s, d: int, lane: int, current: Float32s) -> None:
 
 @njit(nogil=True, cache=True)
 def _settle(
-    gram: Float32s,
-    base: int,
-    width: int,
-    d: int,
     prior: Prior,
     scale: float,
     m: Float32s,
     damping: float,
-    solution: Float32s,
-    lane: int,
     row: Float32s,
-    v: Float32s,
-    scratch: Float32s,
+    work: _Work,
+    lane: int,
     stats: Float64s,
 ) -> bool:
     """Move one row to its solution and account for it; False where the result is not finite."""
+    width = len(row)
+    d = len(prior.precision)
+    answer = d * (d + 1) * LANES + lane
+    v = work.v
     finite = True
     moved = np.float64(0.0)
     norm = np.float64(0.0)
     for k in range(d):
         place = k + 1 if k > 0 else 0
         old = row[place]
-        new = old + damping * (solution[k * LANES + lane] - old)
+        new = old + damping * (work.system[answer + k * LANES] - old)
         finite &= np.isfinite(new)
         moved += np.float64(new - old) ** 2
         norm += np.float64(new) ** 2
         row[place] = new
         v[k + 1] = -new
     v[0] = np.float32(1.0)
-    stats[SSE] += quadratic(gram, base, width, v, d + 1, scratch)
+    stats[SSE] += quadratic(work.grams, lane * width * width, width, v, d + 1, work.scratch)
     for k in range(d):
         v[k] = -v[k + 1] - m[k]
-    stats[PENALTY] += scale * quadratic(prior.precision.reshape(-1), 0, width, v, d, scratch)
+    stats[PENALTY] += scale * quadratic(prior.precision.reshape(-1), 0, width, v, d, work.scratch)
     stats[MOVED] += moved
     stats[NORM] += norm
     return finite
+
+
+@njit(nogil=True, cache=True)
+def _scale(block: Block, row: int, scaling: float) -> float:
+    """Return what multiplies a row's prior."""
+    return np.float32(max(block.indptr[row + 1] - block.indptr[row], 1) ** scaling)  # type: ignore[return-value]
+
+
+@njit(nogil=True, cache=True)
+def _own(shared: Float32s, row: int) -> Float32s:
+    """Return a row's own prior mean, or the one that all rows share."""
+    return shared[row if len(shared) > 1 else 0]
 
 
 @njit(nogil=True, cache=True)
@@ -194,39 +214,25 @@ def _solve_chunk(
     d = len(prior.precision)
     width = out.shape[1]
     flat = fixed.reshape(-1)
-    tile = np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32)
-    grams = np.empty(LANES * width * width, np.float32)
-    system = np.zeros((d + 1) * (d + 1) * LANES, np.float32)
-    inverse = np.empty(d * LANES, np.float32)
-    failed = np.empty(LANES, np.bool_)
-    v = np.empty(width, np.float32)
-    scratch = np.empty(width, np.float32)
-    current = np.empty(d, np.float32)
-    answer = system[d * (d + 1) * LANES :]
+    work = _work(d, width)
     for group in range(first, stop, LANES):
-        lanes = min(LANES, stop - group)
-        failed[:] = False
-        for lane in range(lanes):
+        rows = min(LANES, stop - group)
+        work.failed[:] = False
+        for lane in range(rows):
             row = group + lane
-            base = lane * width * width
-            _accumulate(block, row, flat, width, d + 1, step.mean_rating, tile, grams, base)
-            scale = np.float32(max(block.indptr[row + 1] - block.indptr[row], 1) ** prior.scaling)
-            pull = prior.pull[row if len(prior.pull) > 1 else 0]
-            _assemble(grams, base, width, d, prior, scale, pull, lane, system)
+            _accumulate(block, row, flat, width, d, step.mean_rating, work, lane)
+            scale = _scale(block, row, prior.scaling)
+            _assemble(prior, scale, _own(prior.pull, row), width, d, work, lane)
             if step.alternating:
-                current[1:] = out[row, 2 : d + 1]
-                _fix_bias(system, d, lane, current)
-        factorise(system, d, inverse, failed)
-        substitute(system, d, inverse)
-        for lane in range(lanes):
+                _fix_bias(work.system, d, lane, out[row])
+        factorise(work.system, d, work.inverse, work.failed)
+        substitute(work.system, d, work.inverse)
+        for lane in range(rows):
             row = group + lane
-            scale = np.float32(max(block.indptr[row + 1] - block.indptr[row], 1) ** prior.scaling)
-            m = prior.mean[row if len(prior.mean) > 1 else 0]
-            good = _settle(
-                grams, lane * width * width, width, d, prior, scale, m, step.damping,
-                answer, lane, out[row], v, scratch, stats,
-            )  # fmt: skip
-            if failed[lane] or not good:
+            scale = _scale(block, row, prior.scaling)
+            m = _own(prior.mean, row)
+            good = _settle(prior, scale, m, step.damping, out[row], work, lane, stats)
+            if work.failed[lane] or not good:
                 return row
     return -1
 
