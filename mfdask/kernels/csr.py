@@ -5,12 +5,16 @@ All sorting is counting: linear in time, and stable, so that equal keys stay in 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
+from mfdask.kernels.types import Float32s, Int32s, Int64s
+
 
 @njit(nogil=True, cache=True)
-def counting_order(keys, n_keys):
+def counting_order(keys: Int32s, n_keys: int) -> tuple[Int32s, Int64s]:
     """Sort small whole numbers.
 
     Parameters
@@ -40,7 +44,7 @@ def counting_order(keys, n_keys):
 
 
 @njit(nogil=True, cache=True)
-def pair_order(rows, n_rows, columns, n_columns):
+def pair_order(rows: Int32s, n_rows: int, columns: Int32s, n_columns: int) -> Int32s:
     """Return the places of (row, column) pairs, ascending by both; equal pairs as they came.
 
     Parameters
@@ -58,7 +62,7 @@ def pair_order(rows, n_rows, columns, n_columns):
 
 
 @njit(nogil=True, cache=True)
-def gather(values, places):
+def gather(values: Any, places: Int32s) -> Any:
     """Return ``values[places]``, without the 64-bit copy of `places` that NumPy makes."""
     out = np.empty(places.size, values.dtype)
     for i in range(places.size):
@@ -67,7 +71,7 @@ def gather(values, places):
 
 
 @njit(nogil=True, cache=True)
-def keep_latest(order, rows, columns, times):
+def keep_latest(order: Int32s, rows: Int32s, columns: Int32s, times: Int64s) -> int:
     """Keep one of each run of equal pairs: the latest, and of equally late ones the last.
 
     Parameters
@@ -97,7 +101,7 @@ def keep_latest(order, rows, columns, times):
 
 
 @njit(nogil=True, cache=True)
-def row_starts(rows, places, n_rows):
+def row_starts(rows: Int32s, places: Int32s, n_rows: int) -> Int64s:
     """Return where each row begins: int64[n_rows + 1], over ``rows[places]``, which ascend."""
     starts = np.zeros(n_rows + 1, np.int64)
     for place in places:
@@ -108,7 +112,7 @@ def row_starts(rows, places, n_rows):
 
 
 @njit(nogil=True, cache=True)
-def count_columns(columns, first, counts):
+def count_columns(columns: Int32s, first: int, counts: Int64s) -> None:
     """Add to ``counts[c]`` how often column `first` + c occurs, for all c below its length."""
     for column in columns:
         if first <= column < first + counts.size:
@@ -116,7 +120,16 @@ def count_columns(columns, first, counts):
 
 
 @njit(nogil=True, cache=True)
-def transpose_into(starts, columns, values, first_row, first, place, out_rows, out_values):
+def transpose_into(
+    starts: Int64s,
+    columns: Int32s,
+    values: Float32s,
+    first_row: int,
+    first: int,
+    place: Int64s,
+    out_rows: Int32s,
+    out_values: Float32s,
+) -> None:
     """Write a range of columns of a block of rows as rows of the transpose.
 
     Parameters

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
+
+from mfdask.kernels.types import Bools, Int32s, Int64s
+
+Keys = npt.NDArray[np.uint64]
 
 
 @njit(nogil=True, cache=True)
-def _mix(z):
+def _mix(z: np.uint64) -> np.uint64:
     """Hash 64 bits to 64 bits: the finaliser of splitmix64."""
     z += np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -16,7 +21,15 @@ def _mix(z):
 
 
 @njit(nogil=True, cache=True)
-def hold_out_by_hash(places, rows, columns, row_keys, column_keys, seed, share):
+def hold_out_by_hash(
+    places: Int32s,
+    rows: Int32s,
+    columns: Int32s,
+    row_keys: Keys,
+    column_keys: Keys,
+    seed: np.uint64,
+    share: float,
+) -> Bools:
     """Tell which ratings a hash of (seed, row key, column key) holds out.
 
     Parameters
@@ -45,7 +58,7 @@ def hold_out_by_hash(places, rows, columns, row_keys, column_keys, seed, share):
 
 
 @njit(nogil=True, cache=True)
-def hold_out_last(places, rows, n_rows, times, share):
+def hold_out_last(places: Int32s, rows: Int32s, n_rows: int, times: Int64s, share: float) -> Bools:
     """Tell which ratings are among the last ``floor(share * n)`` of their row.
 
     Parameters

@@ -118,9 +118,7 @@ def build_user_block(
         files |= write_arrays(plan.root, shard_folder(part, "users", block), arrays)
     values, n_values = _different(gather(ratings, order))
     train_sum = float(gather(ratings, chosen["train"]).sum(dtype=np.float64))
-    return UserBlock(
-        files, len(chosen["train"]), len(chosen["test"]), train_sum, values, n_values
-    )
+    return UserBlock(files, len(chosen["train"]), len(chosen["test"]), train_sum, values, n_values)
 
 
 def _hold_out(
@@ -162,17 +160,17 @@ def _different(ratings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32
 def build_item_block(plan: Plan, block: int) -> dict[str, FileFacts]:
     """Write an item shard: the training shards of all users, transposed."""
     first, end = plan.item_bounds[block : block + 2]
-    n_users_blocks = len(plan.user_bounds) - 1
+    n_user_blocks = len(plan.user_bounds) - 1
     counts = np.zeros(end - first, np.int64)
-    for b in range(n_users_blocks):
+    for b in range(n_user_blocks):
         count_columns(_user_array(plan, b, "indices"), first, counts)
     indptr = np.concatenate([[0], np.cumsum(counts)])
     indices = np.empty(indptr[-1], np.int32)
     ratings = np.empty(indptr[-1], np.float32)
     place = indptr[:-1].copy()
-    for b in range(n_users_blocks):
-        arrays = (_user_array(plan, b, name) for name in ARRAYS)
-        transpose_into(*arrays, plan.user_bounds[b], first, place, indices, ratings)
+    for b in range(n_user_blocks):
+        shard = (_user_array(plan, b, name) for name in ARRAYS)
+        transpose_into(*shard, plan.user_bounds[b], first, place, indices, ratings)
     arrays = {"indptr": indptr, "indices": indices, "ratings": ratings}
     return write_arrays(plan.root, shard_folder("train", "items", block), arrays)
 

@@ -92,8 +92,9 @@ def fill_buckets(
     int64 (n_blocks + 1,)
         Where each block begins in the part's arrays.
     """
+    codes = ratings["user_id"].cat.codes.to_numpy()
     columns: dict[str, npt.NDArray[Any]] = {
-        "users": user_rows[ratings["user_id"].cat.codes],
+        "users": user_rows[codes],
         "items": item_rows[ratings["item_id"].cat.codes],
         "ratings": ratings["rating"].to_numpy(),
     }
@@ -102,10 +103,10 @@ def fill_buckets(
     if plan.draws:
         columns["draws"] = map_array(plan.root / plan.draws)[first_row + ratings.index.to_numpy()]
     n_blocks = len(plan.bounds) - 1
-    blocks = np.searchsorted(plan.bounds, columns["users"], side="right") - 1
-    order, starts = counting_order(blocks.astype(np.int32), n_blocks)
+    blocks = np.searchsorted(plan.bounds, user_rows, side="right") - 1
+    order, starts = counting_order(blocks.astype(np.int32)[codes], n_blocks)
     write_arrays(plan.root, _folder(number), {n: gather(c, order) for n, c in columns.items()})
-    return starts  # type: ignore[no-any-return]
+    return starts
 
 
 def read_bucket(

@@ -92,7 +92,7 @@ def read_part(part: Part) -> ReadPart:
     parsed = part.read()
     facts = PartFacts(parsed.n_read, len(parsed.rejected), parsed.n_lines, parsed.digest)
     # Column by column, so that the raw ids of one are gone before the next is encoded.
-    columns = {name: parsed.ratings.pop(name) for name in list(parsed.ratings)}
+    columns = {name: parsed.ratings.pop(name) for name in parsed.ratings.columns.tolist()}
     for name in ("user_id", "item_id"):
         columns[name] = pd.Series(encode(columns[name]))
     values = {name: column.array for name, column in columns.items()}
@@ -101,7 +101,7 @@ def read_part(part: Part) -> ReadPart:
 
 
 def _row_numbers(parsed: Parsed) -> pd.Index:
-    """Number the good rows among all rows read; the lines of a file hold more than rows."""
+    """Return the place of each good row among all rows read; files hold other lines, too."""
     places = parsed.ratings.index
     if parsed.rejected.empty:
         return pd.RangeIndex(len(places))

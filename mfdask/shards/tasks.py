@@ -25,11 +25,7 @@ class Tasks:
 
     def partitions(self, collection: Any) -> list[Future]:
         """Start what makes each partition of a Dask collection."""
-        return self._client.compute(collection.to_delayed())  # type: ignore[no-any-return]
-
-    def place(self, values: Any) -> Future:
-        """Put something larger than an argument should be onto a worker."""
-        return self._client.scatter(values, hash=False)
+        return self._client.compute(collection.to_delayed())
 
     def finish(self, stage: str, futures: Sequence[Future]) -> list[Any]:
         """Wait for tasks, report how far they are, and return what they made, in their order.
@@ -46,4 +42,4 @@ class Tasks:
         except BaseException:
             self._client.cancel(futures)
             raise
-        return self._client.gather(futures)  # type: ignore[no-any-return]
+        return self._client.gather(futures)

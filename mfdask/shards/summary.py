@@ -1,0 +1,89 @@
+"""Sum up what was built: the counts and the manifest of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.errors import InputError
+from mfdask.ratings.source import Source
+from mfdask.shards.blocks import Plan, UserBlock
+from mfdask.shards.manifest import Counts, Manifest
+from mfdask.shards.store import FileFacts
+
+
+def count(n_read: int, n_rejected: int, users: list[UserBlock], plan: Plan) -> Counts:
+    """Return the numbers of a data set once its user blocks are built.
+
+    Raises
+    ------
+    InputError
+        If nothing is left to train on.
+    """
+    train, test = sum(b.n_train for b in users), sum(b.n_test for b in users)
+    if train == 0:
+        raise InputError(
+            f"--split {plan.split} leaves none of the {test:,} ratings for training; hold out less"
+        )
+    return Counts(
+        read=n_read,
+        kept=train + test,
+        rejected=n_rejected,
+        duplicates=n_read - n_rejected - train - test,
+        train=train,
+        test=test,
+        users=plan.user_bounds[-1],
+        items=plan.item_bounds[-1],
+    )
+
+
+def describe(
+    source: Source,
+    plan: Plan,
+    counts: Counts,
+    users: list[UserBlock],
+    files: dict[str, FileFacts],
+    digests: list[str],
+) -> Manifest:
+    """Return the manifest; `digests` are those of the source's parts."""
+    values = np.unique(np.concatenate([block.values for block in users]))
+    complete = sum(block.n_values for block in users) == sum(len(block.values) for block in users)
+    facts: dict[str, Any] = {
+        "split": str(plan.split),
+        "seed": plan.seed,
+        "mean": sum(block.train_sum for block in users) / counts.train,
+        "rating_min": float(values[0]),
+        "rating_max": float(values[-1]),
+        "rating_step": rating_step(values) if complete else None,
+        "user_kind": source.user_kind,
+        "item_kind": source.item_kind,
+        "has_timestamps": source.has_timestamps,
+    }
+    said = json.dumps([digests, facts, asdict(counts)])
+    return Manifest(
+        name=source.name,
+        origin=source.origin,
+        fingerprint=hashlib.sha256(said.encode()).hexdigest(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        counts=counts,
+        blocks={"users": plan.user_bounds, "items": plan.item_bounds},
+        files=dict(sorted(files.items())),
+        **facts,
+    )
+
+
+def rating_step(values: npt.NDArray[np.float32]) -> float | None:
+    """Return the step of the grid that ascending ratings lie on, None if there is none."""
+    if len(values) < 2:
+        return None
+    span = float(values[-1]) - float(values[0])
+    n_steps = round(span / float(np.diff(values.astype(np.float64)).min()))
+    step = span / n_steps
+    places = (values.astype(np.float64) - float(values[0])) / step
+    return round(step, 6) if np.allclose(places, np.rint(places), atol=1e-3) else None
