@@ -1,0 +1,192 @@
+"""Measure how fast this machine learns, ingests and scores."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from jobs.common import Outcome, cluster_options, job, progress_bars, table
+from mfdask.bench.compiling import measure_compiling
+from mfdask.bench.machine import describe_machine
+from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
+from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.shards import Dataset
+
+
+@click.group("bench", help=__doc__)
+def main() -> None:
+    """Hold the measurements together."""
+
+
+@main.command("sweep")
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--factors", default=20, show_default=True, help="Length of a factor vector.")
+@click.option(
+    "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
+)
+@click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How often everything is timed, in turn.",
+)
+@click.option(
+    "--peers/--no-peers", default=True, show_default=True, help="Time cmfrec and LensKit, too."
+)
+@job
+@cluster_options
+def sweep(
+    data: tuple[Path, ...],
+    factors: int,
+    sweeps: int,
+    rounds: int,
+    peers: bool,
+    cluster: ClusterConfig,
+) -> Outcome:
+    """Time a sweep on each DATA: bare kernel, Dask, the machine's peak, peers, all in turn."""
+    datasets = [Dataset.open(path) for path in data]
+    plan = SweepPlan(factors, sweeps, rounds, peers)
+    found = []
+    with open_cluster(cluster) as client:
+        for dataset in datasets:
+            with progress_bars() as progress:
+                found.append(measure_sweep(dataset, client, plan, progress))
+    for path, result in zip(data, found, strict=True):
+        result["train"] = measure_train(path, plan, _as_arguments(cluster))
+    values = {**_where(), "data_sets": found, "compile_seconds": measure_compiling(factors)}
+    return Outcome(values, _sweep_view(values))
+
+
+def _as_arguments(cluster: ClusterConfig) -> list[object]:
+    """Return the options that make another job use such a cluster."""
+    if cluster.scheduler is not None:
+        return ["--scheduler", cluster.scheduler]
+    threads = [] if cluster.threads is None else ["--threads", cluster.threads]
+    return ["--workers", cluster.workers, *threads, "--memory-limit", cluster.memory_limit]
+
+
+def _where() -> dict[str, Any]:
+    """Return what every result carries: the machine and the command."""
+    arguments = sys.argv[2:] if sys.argv[1:2] == ["bench"] else sys.argv[1:]
+    return {
+        "command": shlex.join(["mfdask", "bench", *arguments]),
+        "machine": describe_machine(),
+    }
+
+
+def _where_view(values: dict[str, Any]) -> str:
+    machine = values["machine"]
+    memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
+    versions = [f"{name} {machine[name]}" for name in ("python", "numpy", "numba", "dask")]
+    return "\n".join(
+        [
+            values["command"],
+            f"{machine['cores']} cores, {machine['processor']}, {memory}; {', '.join(versions)}",
+        ]
+    )
+
+
+_SWEEP_ROWS = {
+    "bare_one_thread": "bare kernel, one thread",
+    "bare": "bare kernel, all threads",
+    "dask": "through Dask",
+    "dask_with_test": "through Dask, test scored",
+}
+
+
+def _sweep_view(values: dict[str, Any]) -> list[RenderableType]:
+    view: list[RenderableType] = [_where_view(values)]
+    for found in values["data_sets"]:
+        view += [_seconds_table(found), _words_on(found)]
+    if len(values["data_sets"]) > 1:
+        view.append(_scaling_table(values["data_sets"]))
+    compiling = values["compile_seconds"]
+    view.append(
+        f"compiling: {compiling['cold']:.1f} s the first time, {compiling['warm']:.2f} s with a "
+        f"warm cache (imports, {compiling['import']:.1f} s, not counted)"
+    )
+    return view
+
+
+def _seconds_table(found: dict[str, Any]) -> Table:
+    """Show what a sweep takes in each way, and what that is in operations."""
+    made = table(
+        f"{found['data']}: {found['ratings']:,} ratings, {found['users']:,} users, "
+        f"{found['items']:,} items; {found['factors']} factors, {found['threads']} threads",
+        "a sweep", "seconds", "over bare", "ns a rating", "GFLOP/s", "of GEMM", "GB/s",
+    )  # fmt: skip
+    bare = found["seconds"]["bare"]
+    for name, what in _SWEEP_ROWS.items():
+        if name not in found["seconds"]:
+            continue
+        seconds = found["seconds"][name]
+        counted = (
+            [
+                f"{found['ns_per_rating'][name]:.1f}",
+                f"{found['gflops'][name]:.1f}",
+                f"{found['share_of_gemm'][name]:.1%}",
+                f"{found['gigabytes_per_second'][name]:.1f}",
+            ]
+            if name in found["gflops"]
+            else []
+        )
+        made.add_row(what, f"{seconds:.4g}", f"{seconds / bare:.3f}", *counted)
+    for name, peer in found["peers"].items():
+        if "missing" not in peer:
+            seconds = peer["seconds_per_epoch"]
+            made.add_row(
+                f"{name} {peer['version']}, {peer['method']}",
+                f"{seconds:.4g}", f"{seconds / bare:.2f}",
+                f"{seconds / found['ratings'] * 1e9:.1f}",
+            )  # fmt: skip
+    return made
+
+
+def _words_on(found: dict[str, Any]) -> str:
+    seconds, ratios, gflops = found["seconds"], found["ratios"], found["gflops"]
+    train = found["train"]
+    lines = [
+        f"matrix product: {gflops['gemm']:.1f} GFLOP/s on {found['threads']} threads, "
+        f"{gflops['gemm_one_thread']:.1f} on one",
+        f"all threads are {ratios['one_thread_over_all']:.2f} times as fast as one; through Dask a "
+        f"sweep takes {ratios['dask_over_bare']:.3f} of the bare kernel's time",
+        *(
+            f"a sweep through Dask takes {peer['dask_over_peer']:.3f} of an epoch of {name}"
+            for name, peer in found["peers"].items()
+            if "missing" not in peer
+        ),
+        f"train job: {train['seconds']:.1f} s in all, {train['seconds_per_sweep']:.4g} s a sweep, "
+        f"at most {train['peak_memory_bytes'] / 2**20:,.0f} MiB over all processes",
+    ]
+    if found["test"]:
+        lines.append(
+            f"{found['test']:,} test ratings: predicted in {seconds['predict_test']:.4g} s, "
+            f"evaluated in {seconds['evaluate_test']:.4g} s"
+        )
+    for name, peer in found["peers"].items():
+        if "missing" in peer:
+            lines.append(f"{name}: {peer['missing']}")
+    return escape("\n".join(lines)) + "\n"
+
+
+def _scaling_table(found: list[dict[str, Any]]) -> Table:
+    """Show the time per rating from data set to data set."""
+    made = table("Time per rating, ns", "data", "ratings", "bare", "Dask")
+    for one in sorted(found, key=lambda one: int(one["ratings"])):
+        each = one["ns_per_rating"]
+        made.add_row(
+            one["data"], f"{one['ratings']:,}", f"{each['bare']:.2f}", f"{each['dask']:.2f}"
+        )
+    return made
+
+
+if __name__ == "__main__":
+    main()

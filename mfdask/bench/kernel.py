@@ -1,0 +1,115 @@
+"""The kernel without anything around it: whole sweeps on mapped shards, in place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+
+import numba
+import numpy as np
+
+from mfdask.kernels.rows import CHUNKS, Block, chunk_bounds, row_width, solve_rows
+from mfdask.models import ALS
+from mfdask.models.design import initial_rows
+from mfdask.models.half_step import read_only
+from mfdask.shards import Dataset
+
+_OTHER = {"users": "items", "items": "users"}
+
+
+class BareKernel:
+    """Both sides of a data set, ready for sweeps.
+
+    Parameters
+    ----------
+    data : Dataset
+    config : ALS
+    """
+
+    def __init__(self, data: Dataset, config: ALS) -> None:
+        rule = config.rule(data.mean)
+        self._prior, self._step = rule.prior(), rule.step()
+        self._rows = {
+            side: initial_rows(n, config.n_factors, config.init_scale, config.seed, side)
+            for side, n in (("users", data.n_users), ("items", data.n_items))
+        }
+        self._starts = {side: data.bounds(side) for side in _OTHER}
+        self._blocks = {
+            side: [_block(data, side, b) for b in range(data.n_blocks(side))] for side in _OTHER
+        }
+        self._chunks = {
+            side: [chunk_bounds(block.indptr, CHUNKS) for block in blocks]
+            for side, blocks in self._blocks.items()
+        }
+
+    def sweep(self) -> None:
+        """Solve all users, then all items, on all threads that Numba may use."""
+        stats, bad = np.empty((CHUNKS, 4)), np.empty(CHUNKS, np.int64)
+        for side, other in _OTHER.items():
+            fixed = read_only(self._rows[other])
+            starts = self._starts[side]
+            for b, block in enumerate(self._blocks[side]):
+                out = self._rows[side][starts[b] : starts[b + 1]]
+                solve_rows(
+                    block, self._chunks[side][b], fixed, self._prior, self._step, out, stats, bad
+                )
+
+    def seconds(self, sweeps: int, threads: int) -> float:
+        """Return the median seconds of a sweep on so many threads."""
+        taken = []
+        with numba_threads(threads):
+            for _ in range(sweeps):
+                began = time.perf_counter()
+                self.sweep()
+                taken.append(time.perf_counter() - began)
+        return median(taken)
+
+
+@contextmanager
+def numba_threads(threads: int) -> Iterator[None]:
+    """Let Numba use so many threads while the block runs, or all it has if these are fewer."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def _block(data: Dataset, side: str, block: int) -> Block:
+    shard = data.shard(side, block)
+    return Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
+
+
+def whole_side(data: Dataset, side: str) -> Block:
+    """Return all training ratings of a side as one block; they are copied if there are several."""
+    blocks = [_block(data, side, b) for b in range(data.n_blocks(side))]
+    if len(blocks) == 1:
+        return blocks[0]
+    ends = np.cumsum([0, *(len(block.ratings) for block in blocks)])
+    indptr = [block.indptr[1:] + end for block, end in zip(blocks, ends[:-1], strict=True)]
+    return Block(
+        read_only(np.concatenate([np.zeros(1, np.int64), *indptr])),
+        read_only(np.concatenate([block.indices for block in blocks])),
+        read_only(np.concatenate([block.ratings for block in blocks])),
+    )
+
+
+def sweep_flops(n_ratings: int, n_rows: int, n_factors: int) -> float:
+    """Return the floating-point operations of a sweep, ``D = n_factors + 1``.
+
+    Each rating adds to a symmetric D x D matrix and a vector on either side, ``D(D+1) + 2D``; each
+    row, of users and items together, is a Cholesky solution, ``D**3 / 3``.
+    """
+    d = n_factors + 1
+    return 2 * n_ratings * (d * (d + 1) + 2 * d) + n_rows * d**3 / 3
+
+
+def sweep_bytes(n_ratings: int, n_factors: int) -> int:
+    """Return the bytes that a sweep reads at least.
+
+    Twice for each rating: the design row it points to, and its own 8 bytes.
+    """
+    return 2 * n_ratings * (4 * row_width(n_factors) + 8)

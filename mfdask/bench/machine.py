@@ -1,0 +1,177 @@
+"""The machine that figures come from, and whole processes measured on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mfdask.errors import MfdaskError
+
+#: Side of the square matrices whose product shows what the cores can do at most.
+GEMM_SIDE = 3000
+
+_SAMPLE_SECONDS = 0.05
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+_GEMM = """
+import sys, time
+import numpy as np
+n = int(sys.argv[1])
+a, b = np.random.default_rng(1).random((2, n, n), dtype=np.float32)
+out = np.empty_like(a)
+best = float("inf")
+for _ in range(5):
+    began = time.perf_counter()
+    np.matmul(a, b, out=out)
+    best = min(best, time.perf_counter() - began)
+print(best)
+"""
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what figures depend on: cores, processor, memory (bytes), and versions."""
+    return {
+        "cores": n_cores(),
+        "processor": _processor(Path("/proc/cpuinfo")),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("mfdask", "numpy", "numba", "dask", "distributed")},
+    }
+
+
+def n_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor(cpuinfo: Path) -> str:
+    """Return the processor's model name, or its architecture where the system hides the name."""
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def blas_environ(threads: int) -> dict[str, str]:
+    """Return the environment of a process whose matrix library uses so many threads.
+
+    The libraries read it once, when they are loaded: it has to be there before.
+    """
+    return {**os.environ, **dict.fromkeys(_BLAS_THREADS, str(threads))}
+
+
+def gemm_seconds(threads: int, side: int = GEMM_SIDE) -> float:
+    """Return the seconds of NumPy's float32 product of two square matrices, the best of five.
+
+    It runs in a process of its own, so that the number of threads can be chosen.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _GEMM, str(side)],
+        env=blas_environ(threads), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(done.stdout)
+
+
+def gemm_gflops(seconds: float, side: int = GEMM_SIDE) -> float:
+    """Return the gigaflops a second of such a product."""
+    return 2 * side**3 / seconds / 1e9
+
+
+@dataclass(frozen=True)
+class Run:
+    """A process that has ended well.
+
+    Attributes
+    ----------
+    command : str
+        As one would type it.
+    seconds : float
+        From its start to its end, imports and all.
+    peak_bytes : int
+        Most resident memory of it and all its children together; pages that two of them map are
+        counted in each.
+    output : str
+        What it printed on standard output.
+    """
+
+    command: str
+    seconds: float
+    peak_bytes: int
+    output: str
+
+    def json(self) -> dict[str, Any]:
+        """Return the last line of the output, read as JSON."""
+        said: dict[str, Any] = json.loads(self.output.splitlines()[-1])
+        return said
+
+
+class FailedRunError(MfdaskError):
+    """A measured process that failed; the message ends with the last line it wrote."""
+
+
+def measure_module(
+    module: str, arguments: Sequence[object], environ: dict[str, str] | None = None
+) -> Run:
+    """Run ``python -m module arguments…`` and measure its time and memory.
+
+    Parameters
+    ----------
+    module : str
+    arguments : sequence
+        Turned to text each.
+    environ : dict, optional
+        The whole environment; this process's own by default.
+
+    Raises
+    ------
+    FailedRunError
+        If it ends with another code than 0.
+    """
+    words = ["-m", module, *map(str, arguments)]
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, *words],
+        env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        peak, output, errors = 0, "", ""
+        while process.returncode is None:
+            peak = max(peak, _tree_bytes(process.pid))
+            try:
+                output, errors = process.communicate(timeout=_SAMPLE_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+    seconds = time.perf_counter() - began
+    command = " ".join(["python", *words])
+    if process.returncode:
+        last = (errors.strip().splitlines() or ["without a word"])[-1]
+        raise FailedRunError(f"`{command}` ended with code {process.returncode}: {last}")
+    return Run(command, seconds, peak, output)
+
+
+def _tree_bytes(pid: int) -> int:
+    """Return the resident bytes of a process and its children; 0 for those that have ended."""
+    total = 0
+    try:
+        root = psutil.Process(pid)
+        processes = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total

@@ -1,0 +1,161 @@
+"""Other libraries on the same ratings: `python -m mfdask.bench.peers NAME DATA …` in a process.
+
+Each peer is timed in a process of its own, where its threads and matrix library are set up as it
+wants them, and nothing that it imports touches the rest. An epoch is the seconds of a longer fit
+less those of a shorter one, for each epoch between them: what a fit does once drops out.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.bench.kernel import whole_side
+from mfdask.bench.machine import blas_environ, measure_module
+from mfdask.kernels.rows import Block
+from mfdask.models import ALS
+from mfdask.shards import Dataset
+
+#: Epochs of the shorter and of the longer fit.
+EPOCHS = (1, 4)
+INSTALL = "pip install 'mfdask[peers]'"
+
+#: Fits so many epochs.
+Fit = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A library that is compared.
+
+    Attributes
+    ----------
+    package : str
+        What it is imported and installed as.
+    needs : str
+        A module that only usable versions have.
+    method : str
+        For people.
+    prepare : callable
+        Given the ratings by user, the number of items, that of factors and that of threads,
+        returns a `Fit`.
+    """
+
+    package: str
+    needs: str
+    method: str
+    prepare: Callable[[Block, int, int, int], Fit]
+
+
+def _prepare_cmfrec(users: Block, n_items: int, n_factors: int, threads: int) -> Fit:
+    import scipy.sparse
+    from cmfrec import CMF
+
+    shape = (len(users.indptr) - 1, n_items)
+    ratings = scipy.sparse.coo_matrix((users.ratings, (_rows(users), users.indices)), shape)
+
+    def fit(epochs: int) -> None:
+        CMF(
+            k=n_factors, lambda_=_regularisation(), niter=epochs, use_cg=False,
+            user_bias=True, item_bias=True, use_float=True, nthreads=threads, verbose=False,
+            precompute_for_predictions=False,
+        ).fit(ratings)  # fmt: skip
+
+    return fit
+
+
+def _prepare_lenskit(users: Block, n_items: int, n_factors: int, threads: int) -> Fit:
+    import pandas as pd
+    from lenskit.als import BiasedMFScorer
+    from lenskit.data import from_interactions_df
+    from lenskit.training import TrainingOptions
+
+    table = {"user_id": _rows(users), "item_id": users.indices, "rating": users.ratings}
+    data = from_interactions_df(pd.DataFrame(table))
+
+    def fit(epochs: int) -> None:
+        scorer = BiasedMFScorer(embedding_size=n_factors, epochs=epochs)
+        scorer.train(data, TrainingOptions(rng=1))
+
+    return fit
+
+
+def _rows(users: Block) -> npt.NDArray[np.int32]:
+    """Return the user of each rating."""
+    return np.repeat(np.arange(len(users.indptr) - 1, dtype=np.int32), np.diff(users.indptr))
+
+
+def _regularisation() -> float:
+    """Return what multiplies the squared factors where squared errors count once."""
+    return ALS.factor_reg / ALS.fidelity
+
+
+PEERS = {
+    "cmfrec": Peer("cmfrec", "cmfrec", "CMF, Cholesky (use_cg=False), float32", _prepare_cmfrec),
+    "lenskit": Peer("lenskit", "lenskit.training", "BiasedMFScorer (ALS)", _prepare_lenskit),
+}
+
+
+def missing_peer(name: str) -> str | None:
+    """Return why a peer cannot be run, and what to do; None if it can."""
+    peer = PEERS[name]
+    try:
+        found = version(peer.package)
+    except PackageNotFoundError:
+        return f"not installed: {INSTALL}"
+    for module in (peer.package, "scipy"):
+        if find_spec(module) is None:
+            return f"{module} is not installed: {INSTALL}"
+    folders = find_spec(peer.package).submodule_search_locations or []  # type: ignore[union-attr]
+    inner = peer.needs.removeprefix(peer.package).strip(".")
+    if inner and not any((Path(folder) / f"{inner}.py").exists() for folder in folders):
+        return f"version {found} is too old: {INSTALL}"
+    return None
+
+
+def measure_peer(name: str, data: Path, n_factors: int, threads: int) -> dict[str, Any]:
+    """Return ``version``, ``method``, and ``seconds``, the seconds of an epoch.
+
+    Raises
+    ------
+    FailedRunError
+        If the peer fails.
+    """
+    environ = {**blas_environ(threads=1), "OMP_NUM_THREADS": str(threads)}
+    environ |= {"LK_NUM_THREADS": str(threads), "LK_NUM_BACKEND_THREADS": "1"}
+    return measure_module("mfdask.bench.peers", [name, data, n_factors, threads], environ).json()
+
+
+def time_here(name: str, data: Path, n_factors: int, threads: int) -> dict[str, Any]:
+    """Measure a peer in this process; see `measure_peer`."""
+    peer = PEERS[name]
+    dataset = Dataset.open(data)
+    fit = peer.prepare(whole_side(dataset, "users"), dataset.n_items, n_factors, threads)
+    shorter, longer = (_seconds(fit, epochs) for epochs in EPOCHS)
+    return {
+        "version": version(peer.package),
+        "method": peer.method,
+        "seconds": (longer - shorter) / (EPOCHS[1] - EPOCHS[0]),
+    }
+
+
+def _seconds(fit: Fit, epochs: int) -> float:
+    began = time.perf_counter()
+    fit(epochs)
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    import sys
+
+    name, data, *numbers = sys.argv[1:]
+    print(json.dumps(time_here(name, Path(data), *map(int, numbers))))

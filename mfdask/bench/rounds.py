@@ -1,0 +1,61 @@
+"""Timings taken in turn, so that what slows the machine for a while slows them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from mfdask.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What each round found.
+
+    Attributes
+    ----------
+    seconds : dict of str to list of float
+        For each thing that was timed, a figure a round.
+    """
+
+    seconds: dict[str, list[float]]
+
+    def median(self, name: str) -> float:
+        """Return the median over the rounds, seconds."""
+        return median(self.seconds[name])
+
+    def ratio(self, name: str, other: str) -> float:
+        """Return the median over the rounds of one thing's seconds over another's."""
+        pairs = zip(self.seconds[name], self.seconds[other], strict=True)
+        return median(one / two for one, two in pairs)
+
+    def without(self, names: Iterable[str]) -> Rounds:
+        """Return all but the things named."""
+        left_out = set(names)
+        return Rounds({n: taken for n, taken in self.seconds.items() if n not in left_out})
+
+
+def take_in_turn(
+    timed: Mapping[str, Callable[[], float]], rounds: int, progress: Progress = silent
+) -> Rounds:
+    """Time everything once in each round.
+
+    Parameters
+    ----------
+    timed : mapping
+        Name to a function that returns seconds.
+    rounds : int
+    progress : Progress, optional
+
+    Returns
+    -------
+    Rounds
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    for turn in range(rounds):
+        for place, (name, measure) in enumerate(timed.items()):
+            progress("measure", turn * len(timed) + place, rounds * len(timed), name)
+            seconds[name].append(measure())
+    progress("measure", rounds * len(timed), rounds * len(timed))
+    return Rounds(seconds)

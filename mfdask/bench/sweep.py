@@ -1,0 +1,244 @@
+"""What a sweep costs: the bare kernel, the same through Dask, the machine's peak, and peers."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from distributed import Client
+
+from mfdask.bench.kernel import BareKernel, sweep_bytes, sweep_flops
+from mfdask.bench.machine import (
+    FailedRunError,
+    gemm_gflops,
+    gemm_seconds,
+    measure_module,
+    n_cores,
+)
+from mfdask.bench.peers import PEERS, measure_peer, missing_peer
+from mfdask.bench.rounds import Rounds, take_in_turn
+from mfdask.evaluation import measure_accuracy
+from mfdask.models import ALS, FactorModel
+from mfdask.models.half_step import predict_shard
+from mfdask.progress import Progress, silent
+from mfdask.shards import Dataset
+from mfdask.shards.dataset import FolderStore
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What `measure_sweep` is to do.
+
+    Attributes
+    ----------
+    n_factors : int
+    sweeps : int
+        Sweeps of each fit, 2 or more: the first is left out, since it also maps the shards.
+    rounds : int
+        How often everything is timed, in turn.
+    peers : bool
+        Time the peers that are installed, too.
+    threads : int
+        Of the bare kernel and of each peer.
+    """
+
+    n_factors: int = 20
+    sweeps: int = 8
+    rounds: int = 3
+    peers: bool = True
+    threads: int = n_cores()
+
+
+def measure_sweep(
+    data: Dataset, client: Client, plan: SweepPlan, progress: Progress = silent
+) -> dict[str, Any]:
+    """Time sweeps on a data set, in turn with everything that they are compared with.
+
+    Parameters
+    ----------
+    data : Dataset
+        In a folder, so that workers and peers can map it.
+    client : Client
+    plan : SweepPlan
+    progress : Progress, optional
+
+    Returns
+    -------
+    dict
+        ``data`` and its counts; ``seconds``, medians over the rounds of a sweep, a scoring, a
+        matrix product, an epoch; ``rounds``, those medians taken apart; ``ratios`` of them; what
+        follows from the operations and bytes of a sweep, see `work_done`; and ``peers``, each
+        timed or with a word on why not.
+    """
+    assert data.path is not None
+    config = ALS(n_factors=plan.n_factors, n_sweeps=plan.sweeps)
+    kernel = BareKernel(data, config)
+    kernel.sweep()  # compiles
+    model = config.fit(data, client=client)  # compiles on the workers, and maps the shards there
+    peers = [_TimedPeer(name, data.path, plan) for name in PEERS if plan.peers]
+    timed: dict[str, Callable[[], float]] = {
+        "gemm_one_thread": lambda: gemm_seconds(1),
+        "gemm": lambda: gemm_seconds(plan.threads),
+        "bare_one_thread": lambda: kernel.seconds(plan.sweeps, 1),
+        "bare": lambda: kernel.seconds(plan.sweeps, plan.threads),
+        "dask": lambda: sweep_seconds(config.fit(without_test(data), client=client)),
+    }
+    if data.n_test:
+        timed |= {
+            "dask_with_test": lambda: sweep_seconds(config.fit(data, client=client)),
+            "predict_test": lambda: _seconds(lambda: predict_test(model, data)),
+            "evaluate_test": lambda: _seconds(lambda: measure_accuracy(model, data)),
+        }
+    timed |= {peer.name: peer.seconds for peer in peers if peer.missing is None}
+    taken = take_in_turn(timed, plan.rounds, progress)
+    taken = taken.without(peer.name for peer in peers if peer.missing is not None)
+    return {
+        "data": data.name,
+        "ratings": data.n_train,
+        "test": data.n_test,
+        "users": data.n_users,
+        "items": data.n_items,
+        "factors": plan.n_factors,
+        "threads": plan.threads,
+        "seconds": {name: taken.median(name) for name in taken.seconds},
+        "rounds": taken.seconds,
+        "ratios": _ratios(taken),
+        **work_done(data, plan.n_factors, taken),
+        "peers": {peer.name: peer.found(taken) for peer in peers},
+    }
+
+
+class _TimedPeer:
+    """A peer that may be missing, or fail: `missing` then says why."""
+
+    def __init__(self, name: str, data: Path, plan: SweepPlan) -> None:
+        self.name = name
+        self.missing = missing_peer(name)
+        self._said: dict[str, Any] = {}
+        self._arguments = (data, plan.n_factors, plan.threads)
+
+    def seconds(self) -> float:
+        """Return the seconds of an epoch; NaN once it has failed."""
+        if self.missing is None:
+            try:
+                self._said = measure_peer(self.name, *self._arguments)
+            except FailedRunError as error:
+                self.missing = str(error)
+        return math.nan if self.missing else float(self._said["seconds"])
+
+    def found(self, taken: Rounds) -> dict[str, Any]:
+        """Return the peer's version, method, seconds per epoch, and ours as a share of it."""
+        if self.missing is not None:
+            return {"missing": self.missing}
+        return {
+            "version": self._said["version"],
+            "method": self._said["method"],
+            "seconds_per_epoch": taken.median(self.name),
+            "dask_over_peer": taken.ratio("dask", self.name),
+        }
+
+
+def without_test(data: Dataset) -> Dataset:
+    """Return a data set on disk as if nothing were held out: a fit on it scores nothing."""
+    assert data.path is not None
+    counts = replace(data.manifest.counts, test=0)
+    return Dataset(data.path, replace(data.manifest, counts=counts), FolderStore(data.path))
+
+
+def sweep_seconds(model: FactorModel) -> float:
+    """Return the median seconds of a fit's sweeps, the first left out: it maps the shards, too."""
+    return median(sweep.seconds for sweep in model.history[1:])
+
+
+def predict_test(model: FactorModel, data: Dataset) -> int:
+    """Predict all test ratings with a model of the same data set; return their number."""
+    done = 0
+    for block in range(data.n_blocks("users")):
+        shard = data.shard("users", block, "test")
+        rows = model.user_rows[shard.start : shard.stop]
+        done += len(predict_shard(shard, rows, model.item_rows, model.mean))
+    return done
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def _ratios(taken: Rounds) -> dict[str, float]:
+    """Return the ratios that matter, each the median of the rounds' own."""
+    wanted = {
+        "one_thread_over_all": ("bare_one_thread", "bare"),
+        "dask_over_bare": ("dask", "bare"),
+        "dask_with_test_over_bare": ("dask_with_test", "bare"),
+    }
+    return {name: taken.ratio(*pair) for name, pair in wanted.items() if pair[0] in taken.seconds}
+
+
+def work_done(data: Dataset, n_factors: int, taken: Rounds) -> dict[str, Any]:
+    """Return what the seconds mean in operations and bytes.
+
+    Returns
+    -------
+    dict
+        ``gflop`` and ``gigabytes`` of a sweep; ``gflops``, those a second, of the matrix product
+        and of the sweeps; ``share_of_gemm``, the sweeps' against the product of as many threads;
+        ``gigabytes_per_second`` and ``ns_per_rating`` of the sweeps.
+    """
+    gflop = sweep_flops(data.n_train, data.n_users + data.n_items, n_factors) / 1e9
+    gigabytes = sweep_bytes(data.n_train, n_factors) / 1e9
+    peak = {"bare_one_thread": "gemm_one_thread", "bare": "gemm", "dask": "gemm"}
+    seconds = {name: taken.median(name) for name in peak}
+    products = {name: gemm_gflops(taken.median(name)) for name in ("gemm_one_thread", "gemm")}
+    return {
+        "gflop": gflop,
+        "gigabytes": gigabytes,
+        "gflops": products | {name: gflop / seconds[name] for name in peak},
+        "share_of_gemm": {
+            name: gflop / gemm_gflops(1.0) * taken.ratio(product, name)
+            for name, product in peak.items()
+        },
+        "gigabytes_per_second": {name: gigabytes / seconds[name] for name in peak},
+        "ns_per_rating": {name: seconds[name] / data.n_train * 1e9 for name in peak},
+    }
+
+
+def measure_train(data: Path, plan: SweepPlan, arguments: Sequence[object] = ()) -> dict[str, Any]:
+    """Run the train job as a user would, and measure the whole of it.
+
+    Parameters
+    ----------
+    data : Path
+    plan : SweepPlan
+    arguments : sequence
+        Further arguments of the job, such as those of its cluster.
+
+    Returns
+    -------
+    dict
+        ``command``, ``seconds`` (imports, compiling and all), ``peak_memory_bytes`` over all
+        processes, and the job's own ``sweeps`` and ``seconds_per_sweep``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = measure_module(
+            "jobs.train",
+            [
+                data, "--factors", plan.n_factors, "--sweeps", plan.sweeps, *arguments,
+                "--json", "--out", Path(folder) / "model",
+            ],
+        )  # fmt: skip
+    said = run.json()
+    return {
+        "command": run.command,
+        "seconds": run.seconds,
+        "peak_memory_bytes": run.peak_bytes,
+        "sweeps": said["sweeps"],
+        "seconds_per_sweep": said["seconds_per_sweep"],
+    }
