@@ -1,6 +1,6 @@
 """Sort ratings into compressed rows, drop the duplicates among them, transpose them.
 
-All sorting is counting: linear in time, and stable, so that equal keys stay in file order.
+Large arrays are made by the callers: NumPy asks for huge pages, and Numba does not.
 """
 
 from __future__ import annotations
@@ -44,30 +44,33 @@ def counting_order(keys: Int32s, n_keys: int) -> tuple[Int32s, Int64s]:
 
 
 @njit(nogil=True, cache=True)
-def pair_order(rows: Int32s, n_rows: int, columns: Int32s, n_columns: int) -> Int32s:
-    """Return the places of (row, column) pairs, ascending by both; equal pairs as they came.
+def sort_pairs(rows: Int32s, n_rows: int, columns: Int32s, keys: Int64s, order: Int32s) -> None:
+    """Sort (row, column) pairs by both; equal pairs stay as they came.
 
     Parameters
     ----------
     rows, columns : int32[n]
-    n_rows, n_columns : int
-
-    Returns
-    -------
-    int32[n]
+    n_rows : int
+    keys : int64[n]
+        Room to work in.
+    order : int32[n]
+        Filled with the places of the pairs.
     """
-    by_column = counting_order(columns, n_columns)[0]
-    by_row = counting_order(gather(rows, by_column), n_rows)[0]
-    return gather(by_column, by_row)
+    by_row, starts = counting_order(rows, n_rows)
+    for i in range(by_row.size):
+        # The place below the column makes the keys different, and the sort stable.
+        keys[i] = (np.int64(columns[by_row[i]]) << 32) | by_row[i]
+    for row in range(n_rows):
+        keys[starts[row] : starts[row + 1]].sort()
+    for i in range(keys.size):
+        order[i] = keys[i] & 0x7FFFFFFF
 
 
 @njit(nogil=True, cache=True)
-def gather(values: Any, places: Int32s) -> Any:
-    """Return ``values[places]``, without the 64-bit copy of `places` that NumPy makes."""
-    out = np.empty(places.size, values.dtype)
+def gather_into(values: Any, places: Int32s, out: Any) -> None:
+    """Write ``values[places]`` to `out`."""
     for i in range(places.size):
         out[i] = values[places[i]]
-    return out
 
 
 @njit(nogil=True, cache=True)
@@ -77,7 +80,7 @@ def keep_latest(order: Int32s, rows: Int32s, columns: Int32s, times: Int64s) -> 
     Parameters
     ----------
     order : int32[n]
-        From `pair_order`. Its start is overwritten with the places that stay.
+        From `sort_pairs`. Its start is overwritten with the places that stay.
     rows, columns : int32[n]
     times : int64[n] or int64[0]
         Empty where there are no times: then the last of the run stays.

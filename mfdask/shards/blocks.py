@@ -11,15 +11,14 @@ import pandas as pd
 
 from mfdask.kernels.csr import (
     count_columns,
-    gather,
     keep_latest,
-    pair_order,
     row_starts,
+    sort_pairs,
     transpose_into,
 )
 from mfdask.kernels.splits import hold_out_by_hash, hold_out_last
 from mfdask.ratings.splits import Split
-from mfdask.shards.partition import read_bucket
+from mfdask.shards.partition import gather, read_bucket
 from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_folder, write_arrays
 
 #: A scale with more different ratings than this has no step worth naming.
@@ -91,34 +90,48 @@ def build_user_block(
         For the split `random`: a key for each row.
     """
     first, end = plan.user_bounds[block : block + 2]
-    columns = {
+    columns: dict[str, Any] = {
         name: read_bucket(plan.root, starts, block, name)
         for name in ("users", "items", "ratings", TIMESTAMPS, "draws")
     }
-    users, items, ratings = columns["users"], columns["items"], columns["ratings"]
-    assert users is not None
-    assert ratings is not None
-    users -= first
-    times = columns[TIMESTAMPS]
-    order = pair_order(users, end - first, items, plan.item_bounds[-1])
-    n_kept = keep_latest(order, users, items, _NO_TIMES if times is None else times)
-    order = order[:n_kept]
+    columns["users"] -= first  # rows of the block from here on
+    order = _sorted_once(columns, end - first)
     own_keys = None if user_keys is None else user_keys[first:end]
     held = _hold_out(plan, order, columns, end - first, own_keys, item_keys)
-    files: dict[str, FileFacts] = {}
-    chosen = {"train": order[~held], "test": order[held]}
-    for part, places in chosen.items():
-        arrays = {
-            "indptr": row_starts(users, places, end - first),
-            "indices": gather(items, places),
-            "ratings": gather(ratings, places),
-        }
-        if times is not None:
-            arrays[TIMESTAMPS] = gather(times, places)
-        files |= write_arrays(plan.root, shard_folder(part, "users", block), arrays)
-    values, n_values = _different(gather(ratings, order))
-    train_sum = float(gather(ratings, chosen["train"]).sum(dtype=np.float64))
-    return UserBlock(files, len(chosen["train"]), len(chosen["test"]), train_sum, values, n_values)
+    train = _shard_arrays(order[~held], columns, end - first)
+    files = write_arrays(plan.root, shard_folder("train", "users", block), train)
+    test = _shard_arrays(order[held], columns, end - first)
+    files |= write_arrays(plan.root, shard_folder("test", "users", block), test)
+    values, n_values = _different(train["ratings"], test["ratings"])
+    return UserBlock(
+        files=files,
+        n_train=len(train["ratings"]),
+        n_test=len(test["ratings"]),
+        train_sum=float(train["ratings"].sum(dtype=np.float64)),
+        values=values,
+        n_values=n_values,
+    )
+
+
+def _sorted_once(columns: dict[str, Any], n_rows: int) -> npt.NDArray[np.int32]:
+    """Return the places of the ratings, ascending by user and item, the latest of each pair."""
+    users, items, times = columns["users"], columns["items"], columns[TIMESTAMPS]
+    order = np.empty(len(users), np.int32)
+    sort_pairs(users, n_rows, items, np.empty(len(users), np.int64), order)
+    return order[: keep_latest(order, users, items, _NO_TIMES if times is None else times)]
+
+
+def _shard_arrays(
+    places: npt.NDArray[np.int32], columns: dict[str, Any], n_rows: int
+) -> dict[str, npt.NDArray[Any]]:
+    arrays = {
+        "indptr": row_starts(columns["users"], places, n_rows),
+        "indices": gather(columns["items"], places),
+        "ratings": gather(columns["ratings"], places),
+    }
+    if columns[TIMESTAMPS] is not None:
+        arrays[TIMESTAMPS] = gather(columns[TIMESTAMPS], places)
+    return arrays
 
 
 def _hold_out(
@@ -149,12 +162,9 @@ def _hold_out(
     return held
 
 
-def _different(ratings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:
-    if not len(ratings):
-        return ratings, 0
-    values = np.sort(pd.unique(ratings))
-    few = values if len(values) <= _MOST_VALUES else values[[0, -1]]
-    return few, len(values)
+def _different(*ratings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:
+    values = np.unique(np.concatenate([pd.unique(part) for part in ratings]))
+    return values if len(values) <= _MOST_VALUES else values[[0, -1]], len(values)
 
 
 def build_item_block(plan: Plan, block: int) -> dict[str, FileFacts]:

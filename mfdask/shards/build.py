@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ class Choices:
         Raise at a bad row in place of leaving it out.
     """
 
-    split: Split = Split("random", 0.1)
+    split: Split = field(default_factory=lambda: Split("random", 0.1))
     seed: int = 42
     blocks: int | None = None
     fail_on_bad_rows: bool = False
@@ -210,7 +210,7 @@ def _check_disk(root: Path, n_ratings: int) -> None:
     needed, free = n_ratings * _BYTES_PER_RATING, free_bytes(root)
     if needed > free:
         raise RefusedError(
-            f"{root.parent}: to ingest {n_ratings:,} ratings takes {needed / 2**20:,.0f} MiB of disk, "
+            f"{root.parent}: {n_ratings:,} ratings need {needed / 2**20:,.0f} MiB of disk, "
             f"{free / 2**20:,.0f} MiB are free; free some, or write elsewhere with --out"
         )
 

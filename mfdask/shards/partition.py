@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.kernels.csr import counting_order, gather
+from mfdask.kernels.csr import counting_order, gather_into
 from mfdask.shards.store import SCRATCH, map_array, write_arrays
 
 #: A block of this size takes some 600 MB to build, and a second or so to train.
@@ -46,6 +46,13 @@ def block_bounds(counts: npt.NDArray[np.int64], n_blocks: int) -> list[int]:
     cuts = np.maximum.accumulate(np.maximum(cuts, inner) - inner) + inner
     cuts = np.minimum(cuts, n_rows - n_blocks + inner)
     return [0, *cuts.tolist(), n_rows]
+
+
+def gather(values: npt.NDArray[Any], places: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+    """Return ``values[places]``, without the 64-bit copy of `places` that NumPy makes."""
+    out = np.empty(len(places), values.dtype)
+    gather_into(values, places, out)
+    return out
 
 
 class Bucketing(NamedTuple):
@@ -105,7 +112,8 @@ def fill_buckets(
     n_blocks = len(plan.bounds) - 1
     blocks = np.searchsorted(plan.bounds, user_rows, side="right") - 1
     order, starts = counting_order(blocks.astype(np.int32)[codes], n_blocks)
-    write_arrays(plan.root, _folder(number), {n: gather(c, order) for n, c in columns.items()})
+    sorted_columns = {name: gather(values, order) for name, values in columns.items()}
+    write_arrays(plan.root, _folder(number), sorted_columns)
     return starts
 
 
