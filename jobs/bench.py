@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from rich.table import Table
 
 from jobs.common import Outcome, cluster_options, job, progress_bars, table
 from mfdask.bench.compiling import measure_compiling
+from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.ratings.synthetic import NAMED
 from mfdask.shards import Dataset
 
 
@@ -63,6 +66,89 @@ def sweep(
         result["train"] = measure_train(path, plan, _as_arguments(cluster))
     values = {**_where(), "data_sets": found, "compile_seconds": measure_compiling(factors)}
     return Outcome(values, _sweep_view(values))
+
+
+@main.command("tiers")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--factors", default=20, show_default=True, type=click.IntRange(1), help="Length of a vector."
+)
+@click.option(
+    "--budget",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Longest time for each tier; a slow one is measured on a part of the rows and scaled.",
+)
+@job
+@cluster_options
+def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Outcome:
+    """Time a sweep in the paper's tiers: interpreted, dual CSR, compiled, parallel, and Dask."""
+    from mfdask.bench.ladder import climb  # compiles; the other commands have no need of it
+
+    dataset = Dataset.open(data)
+    with open_cluster(cluster) as client, progress_bars() as progress:
+        found = climb(dataset, client, factors, budget, progress)
+    values = {
+        **_where(),
+        "data": dataset.name,
+        "ratings": dataset.n_train,
+        "factors": factors,
+        "tiers": [asdict(tier) for tier in found],
+    }
+    view = table(
+        f"{dataset.name}: a sweep on {dataset.n_train:,} ratings, {factors} factors",
+        "tier", "seconds", "times as fast", "measured",
+    )  # fmt: skip
+    for tier in found:
+        share = tier.ratings_measured / tier.ratings_total
+        view.add_row(
+            tier.name, f"{tier.seconds_scaled:,.4g}", f"{tier.speedup:,.1f}", f"{share:.2%}"
+        )
+    return Outcome(values, [_where_view(values), view])
+
+
+@main.command("ingest")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--ratings",
+    default=NAMED["32m"].ratings,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Synthetic ratings to write, where no FILE is given.",
+)
+@click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How often both are timed, in turn.",
+)
+@job
+@cluster_options
+def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig) -> Outcome:
+    """Time the ingest of a CSV against pandas and SciPy in one process, time and memory."""
+    with progress_bars() as progress:
+        found = measure_ingest(file or ratings, rounds, _as_arguments(cluster), progress)
+    values = {**_where(), **found}
+    view = table(
+        f"{found['ingest']['ratings']:,} ratings, {found['file_bytes'] / 2**20:,.0f} MiB",
+        "", "seconds", "MiB at most", "over pandas",
+    )  # fmt: skip
+    for name, what in (("ingest", "mfdask ingest"), ("baseline", "pandas and SciPy")):
+        one = found[name]
+        if "missing" in one:
+            view.add_row(f"{what}: {escape(one['missing'])}")
+            continue
+        ratio = found.get("ingest_over_baseline") if name == "ingest" else None
+        view.add_row(
+            what,
+            f"{one['seconds']:.2f}",
+            f"{one['peak_memory_bytes'] / 2**20:,.0f}",
+            "" if ratio is None else f"{ratio:.3f}",
+        )
+    return Outcome(values, [_where_view(values), view])
 
 
 def _as_arguments(cluster: ClusterConfig) -> list[object]:
