@@ -99,7 +99,7 @@ def ingest(
     out = out.absolute()
     try:
         with locked(out, "ingesting into"):
-            _check_target(out, overwrite)
+            check_target(out, overwrite)
             with written_folder(out) as fresh:
                 manifest = _build(source, fresh, choices, Tasks(client, progress))
                 shutil.rmtree(fresh / SCRATCH)
@@ -112,7 +112,8 @@ def ingest(
         raise explained from error
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
+def check_target(out: Path, overwrite: bool) -> None:
+    """Raise `InputError` if `out` is there and may not be replaced."""
     if not out.exists():
         return
     if not (out / FILE_NAME).exists():
@@ -183,7 +184,6 @@ def _rank(root: Path, reading: Reading, source: Source, tasks: Tasks) -> dict[st
         )
         for side, column in (("users", "user_id"), ("items", "item_id"))
     }
-    tasks.finish("count ids", counted["users"] + counted["items"])
     write_catalogue(root, source)
     counted["items"].append(tasks.submit("catalogue-items", count_catalogue, root))
     return {side: tasks.submit(f"rank-{side}", rank_ids, parts) for side, parts in counted.items()}
@@ -199,7 +199,7 @@ def _plan(
     cuts = [
         tasks.submit(f"cut-{side}", _bounds, ids[side], n_blocks) for side in ("users", "items")
     ]
-    user_bounds, item_bounds = tasks.finish("cut blocks", cuts)
+    user_bounds, item_bounds = tasks.results(cuts)
     cutoff = None
     if choices.split.kind == "time":
         cutoff = time_cutoff(reading.ratings, n_good, choices.split.share, tasks)
@@ -279,4 +279,4 @@ def _build_items(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> dict[str, 
         tasks.submit("write-items", write_items, plan.root, ids["items"], n_items, n_users),
     ]
     names = ("users.parquet", "items.parquet")
-    return files | dict(zip(names, tasks.finish("tables", tables), strict=True))
+    return files | dict(zip(names, tasks.results(tables), strict=True))

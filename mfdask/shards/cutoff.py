@@ -34,7 +34,7 @@ def _count(ratings: dd.DataFrame, within: int | None, tasks: Tasks) -> pd.Series
     counted = ratings["timestamp"].map_partitions(
         count_times, within, meta=pd.Series(dtype="int64"), enforce_metadata=False
     )
-    counts = pd.concat(tasks.finish("time split", tasks.partitions(counted)))
+    counts = pd.concat(tasks.results(tasks.partitions(counted)))
     return counts.groupby(level=0).sum()
 
 

@@ -47,7 +47,7 @@ def write_rejected(
     bad = [n for n, facts in enumerate(reading.facts) if facts.n_rejected]
     frames = [reading.rejected[n] for n in bad]
     written = tasks.submit("write-rejected", _write, root, frames, [before[n] for n in bad])
-    return {FILE_NAME: tasks.finish("rejected rows", [written])[0]}
+    return {FILE_NAME: tasks.results([written])[0]}
 
 
 def _rows_before(reading: Reading, parts: Sequence[Part]) -> list[int]:

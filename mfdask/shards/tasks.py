@@ -27,6 +27,10 @@ class Tasks:
         """Start what makes each partition of a Dask collection."""
         return self._client.compute(collection.to_delayed())
 
+    def results(self, futures: Sequence[Future]) -> list[Any]:
+        """Wait for tasks that take no time worth showing, and return what they made."""
+        return self._client.gather(list(futures))
+
     def finish(self, stage: str, futures: Sequence[Future]) -> list[Any]:
         """Wait for tasks, report how far they are, and return what they made, in their order.
 
@@ -42,4 +46,4 @@ class Tasks:
         except BaseException:
             self._client.cancel(futures)
             raise
-        return self._client.gather(futures)
+        return self.results(futures)

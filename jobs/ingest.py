@@ -1,0 +1,144 @@
+"""Turn raw ratings into a data set.
+
+SOURCE is a file (CSV, TSV, Parquet, MovieLens, gzip, zip), a folder, a glob such as 'logs/*.csv',
+a name to download such as ml-32m, or synthetic:small.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.errors import InputError
+from mfdask.memory import PeakMemory
+from mfdask.ratings.formats import open_source
+from mfdask.ratings.splits import FORMS, Split
+from mfdask.shards import Manifest
+from mfdask.shards.build import Choices, check_target, ingest
+
+
+@click.command("ingest", help=__doc__)
+@click.argument("source")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the data set.  [default: data/NAME]"
+)
+@click.option(
+    "--split",
+    default="random:0.1",
+    show_default=True,
+    metavar="KIND:SHARE",
+    help=f"What is held out: {FORMS}.",
+)
+@click.option(
+    "--seed", default=42, show_default=True, help="Of the split, and of synthetic ratings."
+)
+@click.option(
+    "--columns",
+    metavar="ROLE=NAME,…",
+    help="Which column is which: user=…,item=…,rating=…,timestamp=…, by name, or by position "
+    "from 0 where there is no header.  [default: guessed]",
+)
+@click.option(
+    "--ids",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "int", "string"]),
+    help="What user and item ids are.",
+)
+@click.option(
+    "--blocks",
+    type=click.IntRange(1, 10_000),
+    help="Blocks that each side is cut into.  [default: one for 8 million ratings]",
+)
+@click.option(
+    "--on-bad-rows",
+    default="reject",
+    show_default=True,
+    type=click.Choice(["reject", "fail"]),
+    help="Leave bad rows out (they go to rejected.parquet), or stop at the first.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a data set that is there already.")
+@job
+@cluster_options
+def main(
+    source: str,
+    out: Path | None,
+    split: str,
+    seed: int,
+    columns: str | None,
+    ids: Literal["auto", "int", "string"],
+    blocks: int | None,
+    on_bad_rows: str,
+    overwrite: bool,
+    cluster: ClusterConfig,
+) -> Outcome:
+    """Read the source, write the data set."""
+    choices = Choices(Split.parse(split), seed, blocks, on_bad_rows == "fail")
+    began = time.perf_counter()
+    with PeakMemory() as memory, progress_bars() as progress:
+        opened = open_source(
+            source,
+            columns=_columns(columns),
+            ids=ids,
+            seed=seed,
+            progress=progress,
+        )
+        out = out or Path("data") / opened.name
+        check_target(out, overwrite)  # before a cluster is started for nothing
+        with open_cluster(cluster) as client:
+            say(f"Dask dashboard: {client.dashboard_link}")
+            made = ingest(
+                opened, out, client=client, choices=choices, overwrite=overwrite, progress=progress
+            )
+    return _outcome(made, out, time.perf_counter() - began, memory.bytes)
+
+
+def _columns(text: str | None) -> dict[str, str] | None:
+    """Read ``user=uid,item=iid``; which roles there are is for `open_source` to know."""
+    if text is None:
+        return None
+    pairs = [pair.strip().partition("=") for pair in text.split(",")]
+    columns = {role: name for role, _, name in pairs}
+    if len(columns) < len(pairs) or not all(sign for _, sign, _ in pairs):
+        raise InputError(
+            f"--columns {text}: write user=NAME,item=NAME,rating=NAME,timestamp=NAME, each once"
+        )
+    return columns
+
+
+def _outcome(made: Manifest, out: Path, seconds: float, peak: int) -> Outcome:
+    counts = made.counts
+    values: dict[str, Any] = {
+        "data": str(out),
+        "ratings": counts.kept,
+        "read": counts.read,
+        "rejected": counts.rejected,
+        "duplicates": counts.duplicates,
+        "train": counts.train,
+        "test": counts.test,
+        "users": counts.users,
+        "items": counts.items,
+        "seconds": seconds,
+        "peak_memory_bytes": peak,
+    }
+    view = table(f"{made.name}, from {made.origin}", "", "")
+    view.show_header = False
+    view.add_row("rows read", f"{counts.read:,}")
+    view.add_row("  rejected", f"{counts.rejected:,}")
+    view.add_row("  duplicates", f"{counts.duplicates:,}")
+    view.add_row("  kept", f"{counts.kept:,}")
+    view.add_row(f"train, test ({made.split})", f"{counts.train:,}, {counts.test:,}")
+    view.add_row("users, items", f"{counts.users:,}, {counts.items:,}")
+    view.add_row("seconds", f"{seconds:.1f}")
+    view.add_row("peak memory", f"{peak / 2**20:,.0f} MiB")
+    view.add_row("data set", str(out))
+    return Outcome(values, [view])
+
+
+if __name__ == "__main__":
+    main()
