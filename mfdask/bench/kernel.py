@@ -12,7 +12,7 @@ import numpy as np
 
 from mfdask.kernels.rows import CHUNKS, Block, chunk_bounds, row_width, solve_rows
 from mfdask.models import ALS
-from mfdask.models.design import initial_rows
+from mfdask.models.design import Array, initial_rows
 from mfdask.models.half_step import read_only
 from mfdask.shards import Dataset
 
@@ -55,6 +55,10 @@ class BareKernel:
                 solve_rows(
                     block, self._chunks[side][b], fixed, self._prior, self._step, out, stats, bad
                 )
+
+    def rows(self, side: str) -> Array:
+        """Return a side's design rows as they are now, float32 (rows, width)."""
+        return self._rows[side]
 
     def seconds(self, sweeps: int, threads: int) -> float:
         """Return the median seconds of a sweep on so many threads."""
