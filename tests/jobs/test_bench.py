@@ -1,0 +1,135 @@
+"""`mfdask bench` as one types it, on tiny data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from distributed import Client
+
+import jobs.bench
+from jobs.cli import main
+from mfdask.bench import ingest as bench_ingest
+from mfdask.bench import sweep as bench_sweep
+from mfdask.ratings.synthetic import open_synthetic
+from mfdask.shards.build import Choices, ingest
+
+ONE_THREAD = ["--threads", "1", "--dashboard-address", "127.0.0.1:0"]
+
+
+@pytest.fixture(scope="module")
+def folders(client: Client, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return two data sets, the first twice as large and with nothing held out."""
+    root: Path = tmp_path_factory.mktemp("bench")
+    made = []
+    for ratings, split in ((1600, "none"), (800, "random:0.1")):
+        source = open_synthetic(f"synthetic:users=60,items=80,ratings={ratings}", seed=3)
+        out = root / f"{ratings}"
+        choices = Choices(split=type(Choices().split).parse(split))
+        ingest(source, out, client=client, choices=choices)
+        made.append(str(out))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure small matrices, no compiling, and no peers: their own tests do."""
+    product = bench_sweep.gemm_seconds
+    monkeypatch.setattr(bench_sweep, "gemm_seconds", lambda threads: product(threads, side=64))
+    monkeypatch.setattr(bench_sweep, "missing_peer", lambda name: "not installed: see [peers]")
+    monkeypatch.setattr(
+        jobs.bench, "measure_compiling", lambda n: {"cold": 9.0, "warm": 0.5, "import": 0.1}
+    )
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["bench", *arguments])
+
+
+def said(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    assert len(result.stdout.splitlines()) == 1
+    values: dict[str, Any] = json.loads(result.stdout)
+    assert values["command"].startswith("mfdask bench")
+    assert values["machine"]["cores"] >= 1
+    return values
+
+
+def test_sweeps_on_two_data_sets_in_json(folders: list[str]) -> None:
+    options = ["--factors", "2", "--sweeps", "2", "--rounds", "1", "--json", *ONE_THREAD]
+    values = said(run("sweep", *folders, *options))
+    assert values["compile_seconds"]["cold"] == 9
+    large, small = values["data_sets"]
+    assert (large["ratings"], large["test"]) == (1600, 0)
+    assert small["ratings"] + small["test"] == 800
+    assert "evaluate_test" in small["seconds"]
+    assert "evaluate_test" not in large["seconds"]
+    for found in (large, small):
+        assert found["train"]["peak_memory_bytes"] > 0
+        assert found["peers"]["cmfrec"] == {"missing": "not installed: see [peers]"}
+
+
+def test_sweeps_are_shown(folders: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = run("sweep", *folders, "--factors", "2", "--sweeps", "2", "--rounds", "1", *ONE_THREAD)
+    assert shown.exit_code == 0, shown.output
+    for words in (
+        "bare kernel, all threads",
+        "through Dask, test scored",
+        "cmfrec: not installed: see [peers]",  # no markup: the brackets stay
+        "Time per rating",
+        "compiling: 9.0 s the first time, 0.50 s with a warm cache",
+    ):
+        assert words in shown.stdout
+
+
+def test_tiers(folders: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--factors", "2", "--budget", "0.2", *ONE_THREAD]
+    values = said(run("tiers", folders[1], "--json", *options))
+    assert [tier["name"] for tier in values["tiers"]][-1] == "Dask"
+    assert "interpreted" in run("tiers", folders[1], *options).stdout
+
+
+def test_ingest(tmp_path: Path) -> None:
+    pytest.importorskip("jobs.ingest")
+    values = said(run("ingest", "--ratings", "600", "--rounds", "1", "--json", "--threads", "1"))
+    assert values["ingest"]["ratings"] == 600
+    assert values["ingest"]["peak_memory_bytes"] > 2**26
+
+
+def test_ingest_is_shown_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        jobs.bench,
+        "measure_ingest",
+        lambda source, rounds, arguments, progress: {
+            "file_bytes": 2**20,
+            "ingest": {"ratings": source, "seconds": 1.5, "peak_memory_bytes": 3 * 2**20},
+            "baseline": {"missing": f"SciPy is not installed: {bench_ingest.INSTALL}"},
+        },
+    )
+    shown = run("ingest", "--ratings", "1234")
+    assert shown.exit_code == 0, shown.output
+    assert "1,234 ratings" in shown.stdout
+    assert "1.50" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sweep", "nowhere"], "nowhere: no data set"),
+        (["tiers", "nowhere"], "nowhere: no data set"),
+        (["ingest", "nowhere.csv"], "nowhere.csv: there is no such file"),
+        (["sweep", "nowhere", "--sweeps", "1"], "--sweeps"),
+        (["sweep"], "DATA"),
+        (["tiers", "nowhere", "--budget", "0"], "--budget"),
+        (["tiers", "nowhere", "--factors", "0"], "--factors"),
+    ],
+)
+def test_mistakes(arguments: list[str], words: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
