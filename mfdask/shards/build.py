@@ -161,7 +161,7 @@ def _build(source: Source, root: Path, choices: Choices, tasks: Tasks) -> Manife
 def _account_for_bad_rows(
     root: Path, reading: Reading, source: Source, choices: Choices, tasks: Tasks
 ) -> dict[str, FileFacts]:
-    """Write the table of bad rows, if there may be any and something is left."""
+    """Refuse bad rows where they are not wanted, or are all there is; else write their table."""
     if reading.n_read == 0:
         raise InputError(f"{source.origin}: holds no ratings")
     if choices.fail_on_bad_rows:
@@ -255,6 +255,9 @@ def _keys(ranked: Ranked) -> npt.NDArray[np.uint64]:
 def _build_users(
     plan: Plan, starts: list[npt.NDArray[np.int64]], ids: dict[str, Future], tasks: Tasks
 ) -> list[UserBlock]:
+    largest = int(np.sum([np.diff(of_part) for of_part in starts], axis=0).max())
+    if largest > _LARGEST_BLOCK:
+        raise InputError(f"a block of {largest:,} ratings is too large; raise --blocks")
     keys: Sequence[Future | None] = (None, None)
     if plan.split.kind == "random":
         keys = [tasks.submit(f"keys-{side}", _keys, ids[side]) for side in ("users", "items")]
