@@ -46,7 +46,7 @@ def fit(
         account = _account(run, config, data, states[0])
         clock, seconds = time.perf_counter(), time.perf_counter() - clock
         history.append(Sweep(seconds=seconds, **account))
-        progress("train", len(history), config.n_sweeps, history[-1].note())
+        progress(f"train {config.kind}", len(history), config.n_sweeps, history[-1].note())
         if keeper.due(len(history)):
             keeper.keep(_gather(run, states[0]), history)
     rows = _gather(run, states[0])
@@ -69,15 +69,15 @@ def _begin(run: Runner, config: ALS, data: Dataset, start: Checkpoint | None) ->
     blocks, whole = {}, {}
     for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
         if start:
-            whole[side] = run.submit(f"load-{side}", 0, load_rows, start.folder, side)
+            whole[side] = run.submit(f"load-{side}", load_rows, start.folder, side)
         else:
             whole[side] = run.submit(
-                f"start-{side}", 0,
+                f"start-{side}",
                 initial_rows, n, config.n_factors, config.init_scale, config.seed, side,
             )  # fmt: skip
         bounds = data.bounds(side).tolist()
         blocks[side] = [
-            run.submit(f"cut-{side}-{b}", b, _cut, whole[side], bounds[b], bounds[b + 1])
+            run.submit(f"cut-{side}-{b}", _cut, whole[side], bounds[b], bounds[b + 1])
             for b in range(data.n_blocks(side))
         ]
     return _State(len(start.history) if start else 0, blocks, whole)
@@ -90,16 +90,16 @@ def _submit_sweep(run: Runner, rule: StepRule, data: Dataset, before: _State) ->
     for side in SIDES:
         blocks[side] = [
             run.submit(
-                f"half_step-{side}-{sweep}-{b}", b,
+                f"half_step-{side}-{sweep}-{b}",
                 _half_step, run.shard(data, side, b), whole[OTHER[side]], block, rule,
             )
             for b, block in enumerate(blocks[side])
         ]  # fmt: skip
-        whole[side] = run.submit(f"join-{side}-{sweep}", 0, _join, blocks[side])
-    totals = run.submit(f"account-{sweep}", 0, _totals, blocks["users"], blocks["items"])
+        whole[side] = run.submit(f"join-{side}-{sweep}", _join, blocks[side])
+    totals = run.submit(f"account-{sweep}", _totals, blocks["users"], blocks["items"])
     test_errors = [
         run.submit(
-            f"test_error-{sweep}-{b}", b,
+            f"test_error-{sweep}-{b}",
             _test_error, run.shard(data, "users", b, "test"), block, whole["items"],
             rule.mean_rating,
         )

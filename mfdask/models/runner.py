@@ -24,8 +24,8 @@ class Runner(Protocol):
     def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> Shard | ShardRef:
         """Return what a task is given to find a shard."""
 
-    def submit(self, name: str, place: int, task: Callable[..., Any], *args: Any) -> Any:
-        """Start a task; tasks of one `place` run where that place's shard is."""
+    def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
+        """Start a task."""
 
     def result(self, handle: Any) -> Any:
         """Wait for a task and return what it made."""
@@ -40,7 +40,7 @@ class LocalRunner:
         """Return the shard itself."""
         return data.shard(side, block, part)
 
-    def submit(self, name: str, place: int, task: Callable[..., Any], *args: Any) -> Any:
+    def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
         """Run the task and return its result."""
         return task(*args)
 
@@ -52,9 +52,9 @@ class LocalRunner:
 class DaskRunner:
     """Submits each task to a cluster. Shards stay where they are mapped; only rows of factors move.
 
-    Places are dealt out over the workers in turn, softly: should a worker die, its tasks run
-    elsewhere and map the shard there. The next sweep is handed over before the last one is waited
-    for, so that the solver never idles.
+    A block's next half-step tends to run where its last one left its rows. Nothing binds it there:
+    a task that is bound to a worker and wants a resource is never run once that worker has died.
+    The next sweep is handed over before the last one is waited for, so that the solver never idles.
     """
 
     ahead = 2
@@ -62,22 +62,16 @@ class DaskRunner:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._token = uuid.uuid4().hex[:8]
-        self._workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
 
     def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> ShardRef:
         """Return the shard's address."""
         assert data.path is not None
         return ShardRef(str(data.path.absolute()), side, block, part)
 
-    def submit(self, name: str, place: int, task: Callable[..., Any], *args: Any) -> Any:
+    def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
         """Submit the task under `name` and return its future."""
-        return self._client.submit(
-            task, *args,
-            key=f"{name}-{self._token}",
-            workers=[self._workers[place % len(self._workers)]],
-            allow_other_workers=True,
-            resources={SOLVER: 1},
-        )  # fmt: skip
+        key = f"{name}-{self._token}"
+        return self._client.submit(task, *args, key=key, resources={SOLVER: 1})
 
     def result(self, handle: Any) -> Any:
         """Gather the future's result."""

@@ -1,0 +1,102 @@
+"""Run ingest, train and evaluate on synthetic ratings, and show what came of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.evaluation import measure_accuracy
+from mfdask.models import ALS, FactorModel, save_model
+from mfdask.ratings.formats import open_source
+from mfdask.ratings.splits import Split
+from mfdask.shards import Dataset
+from mfdask.shards.build import Choices, ingest
+
+
+@click.command("demo", help=__doc__)
+@click.option(
+    "--source", default="synthetic:1m", show_default=True, help="Any source that ingest takes."
+)
+@click.option(
+    "--data", default="data/demo", show_default=True, type=click.Path(path_type=Path)
+)  # fmt: skip
+@click.option(
+    "--models", default="output/models", show_default=True, type=click.Path(path_type=Path)
+)  # fmt: skip
+@click.option("--sweeps", default=12, show_default=True, help="User and item half-steps.")
+@job
+@cluster_options
+def main(source: str, data: Path, models: Path, sweeps: int, cluster: ClusterConfig) -> Outcome:
+    """Run the main job whole."""
+    seconds: dict[str, float] = {}
+    found: dict[str, FactorModel] = {}
+    with open_cluster(cluster) as client, progress_bars() as progress:
+        say(f"Dask dashboard: {client.dashboard_link}")
+        began = time.perf_counter()
+        choices = Choices(split=Split.parse("random:0.1"))
+        ingest(
+            open_source(source, progress=progress), data, client=client, choices=choices,
+            overwrite=True, progress=progress,
+        )  # fmt: skip
+        dataset = Dataset.open(data)
+        seconds["ingest"] = time.perf_counter() - began
+        for config in (ALS(n_factors=0, n_sweeps=sweeps), ALS(n_sweeps=sweeps)):
+            began = time.perf_counter()
+            found[config.kind] = config.fit(dataset, client=client, progress=progress)
+            save_model(found[config.kind], models / f"demo-{config.kind}")
+            seconds[config.kind] = time.perf_counter() - began
+    errors = {}
+    for kind, model in found.items():
+        began = time.perf_counter()
+        test = measure_accuracy(model, dataset)
+        seconds["evaluate"] = time.perf_counter() - began
+        errors[kind] = {
+            "test_rmse": float(test.raw.rmse()[0]),
+            "test_mae": float(test.raw.mae()[0]),
+        }
+    values: dict[str, Any] = {
+        "data": str(data),
+        "train": dataset.n_train,
+        "test": dataset.n_test,
+        "users": dataset.n_users,
+        "items": dataset.n_items,
+        "models": {kind: {"path": str(models / f"demo-{kind}"), **errors[kind]} for kind in found},
+        "seconds": seconds,
+    }
+    return Outcome(values, [_summary(values), _next(values)])
+
+
+def _summary(values: dict[str, Any]) -> Table:
+    view = table(
+        f"{values['train']:,} training and {values['test']:,} test ratings of "
+        f"{values['users']:,} users and {values['items']:,} items",
+        "model", "test RMSE", "test MAE", "seconds", "where",
+    )  # fmt: skip
+    for kind, what in (("bias", "biases alone"), ("als", "biases and 20 factors")):
+        made = values["models"][kind]
+        took = f"{values['seconds'][kind]:.1f}"
+        view.add_row(
+            what, f"{made['test_rmse']:.4f}", f"{made['test_mae']:.4f}", took, made["path"]
+        )
+    return view
+
+
+def _next(values: dict[str, Any]) -> str:
+    als, data = values["models"]["als"]["path"], values["data"]
+    return (
+        "\nWhat to try next:\n"
+        f"  mfdask inspect {data}\n"
+        f"  mfdask evaluate {als} {data}\n"
+        f"  mfdask train {data} --factors 40 --sweeps 20\n"
+        "  mfdask ingest ml-latest-small          (real ratings, downloaded)"
+    )
+
+
+if __name__ == "__main__":
+    main()

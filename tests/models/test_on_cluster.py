@@ -1,0 +1,129 @@
+"""The fit on real clusters: the same bits wherever it runs, and when a worker dies."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.models import ALS
+from mfdask.ratings.formats import open_source
+from mfdask.ratings.splits import Split
+from mfdask.shards import Dataset
+from mfdask.shards.build import Choices, ingest
+
+CONFIG = ALS(n_factors=6, n_sweeps=5)
+SPEC = "synthetic:users=300,items=200,ratings=9000"
+
+
+@pytest.fixture(scope="module", params=[1, 2, 5])
+def data(request, client, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "d"
+    choices = Choices(Split.parse("random:0.1"), blocks=request.param)
+    ingest(open_source(SPEC), folder, client=client, choices=choices)
+    return Dataset.open(folder)
+
+
+def processes_of_group(group):
+    """Return the command lines of the live processes of a process group."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.cmdline())
+    return found
+
+
+def assert_same(one, other):
+    np.testing.assert_array_equal(one.user_rows, other.user_rows)
+    np.testing.assert_array_equal(one.item_rows, other.item_rows)
+
+
+def test_two_workers_make_the_model_of_one_process(data, client):
+    alone, spread = CONFIG.fit(data), CONFIG.fit(data, client=client)
+    assert_same(alone, spread)
+    for one, other in zip(alone.history, spread.history, strict=True):
+        assert (one.objective, one.train_rmse, one.test_rmse) == (
+            other.objective, other.train_rmse, other.test_rmse,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [2], indirect=True)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_change_nothing(data, threads):
+    config = ClusterConfig(threads=threads, dashboard_address="127.0.0.1:0")
+    with open_cluster(config) as client:
+        assert_same(CONFIG.fit(data), CONFIG.fit(data, client=client))
+
+
+def test_blocks_agree_to_rounding(client, tmp_path):
+    models = []
+    for blocks in (1, 2, 5):
+        choices = Choices(Split.parse("random:0.1"), blocks=blocks)
+        ingest(open_source(SPEC), tmp_path / f"{blocks}", client=client, choices=choices)
+        models.append(CONFIG.fit(Dataset.open(tmp_path / f"{blocks}")))
+    for model in models[1:]:
+        np.testing.assert_allclose(model.user_rows, models[0].user_rows, atol=1e-5)
+        np.testing.assert_allclose(model.item_rows, models[0].item_rows, atol=1e-5)
+
+
+@pytest.mark.parametrize("data", [2], indirect=True)
+def test_a_checkpoint_resumes_on_a_cluster(data, client, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def progress(stage, done, total, note=""):
+        if done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        CONFIG.fit(
+            data, client=client, checkpoint=tmp_path / "c", checkpoint_every=2, progress=progress
+        )
+    resumed = CONFIG.fit(data, client=client, checkpoint=tmp_path / "c", resume=True)
+    assert_same(resumed, CONFIG.fit(data))
+
+
+@pytest.mark.parametrize("data", [2], indirect=True)
+def test_a_killed_worker_costs_time_and_nothing_else(data):
+    config = ALS(n_factors=6, n_sweeps=30)
+    killed = []
+
+    with open_cluster(ClusterConfig(threads=1, dashboard_address="127.0.0.1:0")) as client:
+        (worker,) = client.scheduler_info(n_workers=-1)["workers"]
+
+        def progress(stage, done, total, note=""):
+            if done == 4:
+                killed.append(client.run(os.getpid)[worker])
+                os.kill(killed[0], signal.SIGKILL)
+
+        model = config.fit(data, client=client, progress=progress)
+        assert list(client.run(os.getpid).values()) != killed
+    assert_same(model, config.fit(data))
+
+
+@pytest.mark.parametrize("data", [2], indirect=True)
+def test_an_interrupt_leaves_no_process(data, tmp_path):
+    command = [
+        sys.executable, "-m", "jobs.train", str(data.path), "--out", str(tmp_path / "m"),
+        "--sweeps", "100000", "--dashboard-address", "127.0.0.1:0",
+    ]  # fmt: skip
+    job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert job.stderr is not None
+    assert "dashboard" in job.stderr.readline()
+    job.send_signal(signal.SIGINT)
+    said = job.communicate(timeout=30)[1]
+    assert job.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "m").exists()
+    deadline = time.monotonic() + 10
+    while processes_of_group(job.pid):
+        assert time.monotonic() < deadline, "processes are left behind"
+        time.sleep(0.1)
