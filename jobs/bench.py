@@ -16,7 +16,7 @@ from rich.table import Table
 from jobs.common import Outcome, cluster_options, job, progress_bars, table
 from mfdask.bench.compiling import measure_compiling
 from mfdask.bench.ingest import measure_ingest
-from mfdask.bench.machine import describe_machine
+from mfdask.bench.machine import describe_machine, n_cores
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.ratings.synthetic import NAMED
@@ -56,7 +56,8 @@ def sweep(
 ) -> Outcome:
     """Time a sweep on each DATA: bare kernel, Dask, the machine's peak, peers, all in turn."""
     datasets = [Dataset.open(path) for path in data]
-    plan = SweepPlan(factors, sweeps, rounds, peers)
+    threads = n_cores() if cluster.threads is None else cluster.workers * cluster.threads
+    plan = SweepPlan(factors, sweeps, rounds, peers, threads)
     found = []
     with open_cluster(cluster) as client:
         for dataset in datasets:

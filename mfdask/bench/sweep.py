@@ -30,6 +30,9 @@ from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.shards.dataset import FolderStore
 
+#: Name to a function that returns seconds.
+Timed = dict[str, Callable[[], float]]
+
 
 @dataclass(frozen=True)
 class SweepPlan:
@@ -77,24 +80,8 @@ def measure_sweep(
         timed or with a word on why not.
     """
     assert data.path is not None
-    config = ALS(n_factors=plan.n_factors, n_sweeps=plan.sweeps)
-    kernel = BareKernel(data, config)
-    kernel.sweep()  # compiles
-    model = config.fit(data, client=client)  # compiles on the workers, and maps the shards there
     peers = [_TimedPeer(name, data.path, plan) for name in PEERS if plan.peers]
-    timed: dict[str, Callable[[], float]] = {
-        "gemm_one_thread": lambda: gemm_seconds(1),
-        "gemm": lambda: gemm_seconds(plan.threads),
-        "bare_one_thread": lambda: kernel.seconds(plan.sweeps, 1),
-        "bare": lambda: kernel.seconds(plan.sweeps, plan.threads),
-        "dask": lambda: sweep_seconds(config.fit(without_test(data), client=client)),
-    }
-    if data.n_test:
-        timed |= {
-            "dask_with_test": lambda: sweep_seconds(config.fit(data, client=client)),
-            "predict_test": lambda: _seconds(lambda: predict_test(model, data)),
-            "evaluate_test": lambda: _seconds(lambda: measure_accuracy(model, data)),
-        }
+    timed = _products(plan) | _sweeps(data, client, plan)
     timed |= {peer.name: peer.seconds for peer in peers if peer.missing is None}
     taken = take_in_turn(timed, plan.rounds, progress)
     taken = taken.without(peer.name for peer in peers if peer.missing is not None)
@@ -112,6 +99,33 @@ def measure_sweep(
         **work_done(data, plan.n_factors, taken),
         "peers": {peer.name: peer.found(taken) for peer in peers},
     }
+
+
+def _products(plan: SweepPlan) -> Timed:
+    return {
+        "gemm_one_thread": lambda: gemm_seconds(1),
+        "gemm": lambda: gemm_seconds(plan.threads),
+    }
+
+
+def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:
+    """Compile everything, here and on the workers, and return what is to be timed."""
+    config = ALS(n_factors=plan.n_factors, n_sweeps=plan.sweeps)
+    kernel, bare_data = BareKernel(data, config), without_test(data)
+    kernel.sweep()
+    model = config.fit(data, client=client)
+    timed: Timed = {
+        "bare_one_thread": lambda: kernel.seconds(plan.sweeps, 1),
+        "bare": lambda: kernel.seconds(plan.sweeps, plan.threads),
+        "dask": lambda: sweep_seconds(config.fit(bare_data, client=client)),
+    }
+    if data.n_test:
+        timed |= {
+            "dask_with_test": lambda: sweep_seconds(config.fit(data, client=client)),
+            "predict_test": lambda: _seconds(lambda: predict_test(model, data)),
+            "evaluate_test": lambda: _seconds(lambda: measure_accuracy(model, data)),
+        }
+    return timed
 
 
 class _TimedPeer:

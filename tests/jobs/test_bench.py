@@ -69,17 +69,21 @@ def test_sweeps_on_two_data_sets_in_json(folders: list[str]) -> None:
     assert "evaluate_test" not in large["seconds"]
     for found in (large, small):
         assert found["train"]["peak_memory_bytes"] > 0
+        assert found["threads"] == 1
         assert found["peers"]["cmfrec"] == {"missing": "not installed: see [peers]"}
 
 
 def test_sweeps_are_shown(folders: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
+    train = {"seconds": 3.0, "seconds_per_sweep": 0.5, "peak_memory_bytes": 700 * 2**20}
+    monkeypatch.setattr(jobs.bench, "measure_train", lambda *given: train)
     shown = run("sweep", *folders, "--factors", "2", "--sweeps", "2", "--rounds", "1", *ONE_THREAD)
     assert shown.exit_code == 0, shown.output
     for words in (
         "bare kernel, all threads",
         "through Dask, test scored",
         "cmfrec: not installed: see [peers]",  # no markup: the brackets stay
+        "train job: 3.0 s in all, 0.5 s a sweep, at most 700 MiB over all processes",
         "Time per rating",
         "compiling: 9.0 s the first time, 0.50 s with a warm cache",
     ):
