@@ -1,0 +1,103 @@
+"""`mfdask ingest` and `mfdask inspect` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from jobs.cli import main
+from mfdask.shards import Dataset
+
+NO_DASHBOARD = ["--dashboard-address", "127.0.0.1:0"]
+SMALL = "synthetic:users=40,items=30,ratings=500"
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_ingest_then_inspect():
+    command = [sys.executable, "-m", "jobs.ingest", SMALL, "--json", *NO_DASHBOARD]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)  # one JSON object and nothing else
+    assert said["data"] == "data/synthetic-40x30x500"
+    assert said["ratings"] == said["read"] == 500 == said["train"] + said["test"]
+    assert (said["users"], said["items"]) == (40, 30)
+    assert (said["rejected"], said["duplicates"]) == (0, 0)
+    assert said["seconds"] > 0
+    assert said["peak_memory_bytes"] > 2**20
+    shown = run("inspect", said["data"])
+    assert shown.exit_code == 0
+    assert "500 = 500 + 0 + 0" in shown.stdout
+    found = json.loads(run("inspect", said["data"], "--json").stdout)
+    assert found["verified"] is True
+    assert found["fingerprint"] == Dataset.open(said["data"]).fingerprint
+
+
+def test_options_reach_the_data_set():
+    Path("r.csv").write_text("w,r,m\nann,4,x\nbob,2,x\nbob,high,y\nann,5,x\n")
+    done = run(
+        "ingest", "r.csv", "--columns", "user=w, item=m,rating=r", "--split", "none",
+        "--blocks", 2, "--ids", "string", "--out", "my/set", *NO_DASHBOARD,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    data = Dataset.open("my/set", verify=True)
+    assert data.users()["user_id"].tolist() == ["ann", "bob"]
+    assert data.n_blocks("users") == 2
+    counts = data.manifest.counts
+    assert (counts.read, counts.kept, counts.rejected, counts.duplicates) == (4, 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.csv"], "no source 'nowhere.csv'"),
+        ([SMALL, "--split", "monthly:0.1"], "--split monthly:0.1: write random:0.1"),
+        ([SMALL, "--out", "taken"], "taken: is there already and is no data set"),
+        (["bad.csv", "--columns", "user"], "--columns user: write user=NAME"),
+        (["bad.csv", "--columns", "user=a,user=b"], "each once"),
+        (["bad.csv", "--on-bad-rows", "fail", *NO_DASHBOARD], "bad.csv, row 2: "),
+        (["bad.csv", *NO_DASHBOARD], "none of its 1 rows is a rating"),
+    ],
+)
+def test_wrong_usage_ends_with_one_line_and_code_2(words, message):
+    Path("taken").mkdir()
+    Path("bad.csv").write_text("user,item,rating\n1,1,high\n")
+    done = run("ingest", *words)
+    assert done.exit_code == 2
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("mfdask: ")
+    assert message in line
+    assert "Traceback" not in done.stderr
+    assert not Path("data").exists() or list(Path("data").iterdir()) == []
+
+
+def test_inspect_finds_a_flipped_bit():
+    assert run("ingest", SMALL, "--out", "d", *NO_DASHBOARD).exit_code == 0
+    file = Path("d/train/items-0000/ratings.npy")
+    damaged = bytearray(file.read_bytes())
+    damaged[-2] ^= 4
+    file.write_bytes(damaged)
+    done = run("inspect", "d")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "mfdask: d/train/items-0000/ratings.npy: the file does not match its checksum; "
+        "ingest again\n"
+    )
+
+
+def test_inspect_without_a_data_set():
+    done = run("inspect", "nowhere")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("mfdask: nowhere: no data set")

@@ -1,0 +1,111 @@
+"""The kernels that sort ratings, against Python's own sorting."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfdask.kernels.csr import (
+    count_columns,
+    counting_order,
+    gather_into,
+    keep_latest,
+    row_starts,
+    sort_pairs,
+    transpose_into,
+)
+from mfdask.kernels.splits import hold_out_by_hash, hold_out_last
+
+ROWS, COLUMNS = 4, 5
+TRIPLES = st.lists(
+    st.tuples(st.integers(0, ROWS - 1), st.integers(0, COLUMNS - 1), st.integers(-2, 2)),
+    max_size=30,
+)
+
+
+def columns_of(triples):
+    rows, columns, times = np.array(triples, dtype=np.int64).reshape(-1, 3).T
+    return rows.astype(np.int32), columns.astype(np.int32), times.copy()
+
+
+def sorted_pairs(rows, columns):
+    order = np.empty(len(rows), np.int32)
+    sort_pairs(rows, ROWS, columns, np.empty(len(rows), np.int64), order)
+    return order
+
+
+@given(st.lists(st.integers(0, 6), max_size=30))
+def test_counting_order_is_a_stable_sort(keys):
+    order, starts = counting_order(np.array(keys, np.int32), 7)
+    assert order.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
+    assert starts.tolist() == [sum(key < k for key in keys) for k in range(8)]
+
+
+@given(TRIPLES, st.booleans())
+def test_the_latest_of_each_pair_stays(triples, has_times):
+    rows, columns, times = columns_of(triples)
+    order = sorted_pairs(rows, columns)
+    assert order.tolist() == sorted(range(len(triples)), key=lambda i: (rows[i], columns[i], i))
+    n = keep_latest(order, rows, columns, times if has_times else times[:0])
+    latest = {}
+    for i, (row, column, time) in enumerate(triples):
+        last = latest.get((row, column))
+        if last is None or not has_times or time >= triples[last][2]:
+            latest[row, column] = i
+    assert order[:n].tolist() == [latest[pair] for pair in sorted(latest)]
+
+
+@given(TRIPLES, st.integers(0, COLUMNS), st.integers(0, COLUMNS))
+def test_transposing_a_range_of_columns(triples, one, other):
+    rows, columns, times = columns_of(triples)
+    order = sorted_pairs(rows, columns)
+    order = order[: keep_latest(order, rows, columns, times)]
+    first, last = sorted((one, other))
+    starts, columns_in_order = row_starts(rows, order, ROWS), columns[order]
+    values = times[order].astype(np.float32)
+    counts = np.zeros(last - first, np.int64)
+    count_columns(columns_in_order, first, counts)
+    place = np.cumsum(counts) - counts
+    out_rows, out_values = np.empty(counts.sum(), np.int32), np.empty(counts.sum(), np.float32)
+    transpose_into(
+        starts, columns_in_order, values, 10, first, place, out_rows, out_values
+    )  # fmt: skip
+    chosen = sorted((columns[i], rows[i], times[i]) for i in order if first <= columns[i] < last)
+    assert out_rows.tolist() == [10 + row for _, row, _ in chosen]
+    assert out_values.tolist() == [value for _, _, value in chosen]
+
+
+@given(TRIPLES, st.sampled_from([0.1, 0.29, 0.5, 0.99]))
+def test_the_last_of_each_row_are_held_out(triples, share):
+    rows, _, times = columns_of(triples)
+    places = counting_order(rows, ROWS)[0]
+    held = hold_out_last(places, rows, ROWS, times, share)
+    expected = set()
+    for row in range(ROWS):
+        own = sorted((i for i in range(len(rows)) if rows[i] == row), key=lambda i: (times[i], i))
+        expected |= set(own[len(own) - int(share * len(own) + 1e-9) :])
+    assert set(places[held].tolist()) == expected
+
+
+def test_the_hash_is_that_of_all_times_and_holds_out_the_share():
+    n = 400
+    rows, columns = (grid.ravel().astype(np.int32) for grid in np.indices((n, n)))
+    row_keys, column_keys = np.arange(n, dtype=np.uint64), np.arange(7, 7 + n, dtype=np.uint64)
+    places = np.arange(n * n, dtype=np.int32)
+    with np.errstate(over="ignore"):
+        held = hold_out_by_hash(
+            places, rows, columns, row_keys, column_keys, np.uint64(42), 0.3
+        )  # fmt: skip
+    share = held.reshape(n, n)
+    assert abs(held.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / n**2)
+    assert np.abs(share.mean(axis=0) - 0.3).max() < 5 * np.sqrt(0.3 * 0.7 / n)
+    assert np.abs(share.mean(axis=1) - 0.3).max() < 5 * np.sqrt(0.3 * 0.7 / n)
+    # Were the hash to change, ratings would change sides with a new version of mfdask.
+    assert np.flatnonzero(held)[:8].tolist() == [7, 11, 14, 15, 18, 20, 21, 22]
+
+
+def test_gathering():
+    out = np.empty(3, np.float32)
+    gather_into(np.array([1, 2, 3], np.float32), np.array([2, 2, 0], np.int32), out)
+    assert out.tolist() == [3, 3, 1]

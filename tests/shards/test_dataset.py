@@ -1,0 +1,129 @@
+"""Opening data sets, whole and broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mfdask.errors import InputError
+from mfdask.ratings.splits import Split
+from mfdask.shards import Dataset
+from mfdask.shards.build import Choices, ingest
+from tests.shards.oracle import memory_source
+
+
+@pytest.fixture(scope="module")
+def made(client, tmp_path_factory):
+    frame = pd.DataFrame(
+        {
+            "user_id": ["ann", "ann", "bob", "cy", "cy", "cy"],
+            "item_id": [10, 20, 10, 10, 20, 30],
+            "rating": [1.0, 2.0, 3.0, 4.0, 5.0, 0.5],
+            "timestamp": [1, 2, 3, 4, 5, 6],
+        }
+    )
+    out = tmp_path_factory.mktemp("made") / "d"
+    ingest(memory_source(frame), out, client=client, choices=Choices(Split("none"), blocks=2))
+    return out
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "d")
+
+
+def test_what_it_says(made):
+    data = Dataset.open(str(made), verify=True)
+    assert (data.name, data.n_users, data.n_items) == ("memory", 3, 3)
+    assert (data.n_train, data.n_test) == (6, 0)
+    assert data.users()["user_id"].tolist() == ["cy", "ann", "bob"]
+    assert data.rows_of("users", ["bob", "nobody", "cy"]).tolist() == [2, -1, 0]
+    assert data.rows_of("items", np.array([30, 7])).tolist() == [2, -1]
+    assert data.rows_of("items", ["30"]).tolist() == [-1]
+    shard = data.shard("users", 0)
+    assert isinstance(shard.ratings, np.memmap)
+    assert not shard.ratings.flags.writeable
+    assert data.timestamps(0).tolist() == [4, 5, 6]
+
+
+def test_callers_cannot_change_the_tables(made):
+    data = Dataset.open(made)
+    mine = data.users()
+    mine.loc[0, "user_id"] = "mallory"
+    assert data.users()["user_id"].tolist() == ["cy", "ann", "bob"]
+
+
+def flip(path, at):
+    damaged = bytearray(path.read_bytes())
+    damaged[at] ^= 1
+    path.write_bytes(damaged)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["train/users-0000/ratings.npy", "train/items-0001/indices.npy", "users.parquet",
+     "rejected.parquet", "train/users-0001/timestamps.npy"],
+)  # fmt: skip
+def test_a_flipped_bit_is_found_and_its_file_named(folder, name):
+    flip(folder / name, -3)
+    data = Dataset.open(folder)
+    with pytest.raises(InputError, match=f"{name}: the file does not match its checksum"):
+        data.verify()
+
+
+def test_verify_shard_looks_at_one_shard(folder):
+    flip(folder / "train/users-0001/ratings.npy", -1)
+    data = Dataset.open(folder)
+    data.verify_shard("users", 0)
+    data.verify_shard("items", 1)
+    with pytest.raises(InputError, match=r"users-0001/ratings\.npy"):
+        data.verify_shard("users", 1)
+
+
+def test_a_cut_off_file(folder):
+    path = folder / "train/items-0000/indices.npy"
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match=r"items-0000/indices\.npy: .* bytes in place of"):
+        Dataset.open(folder)
+
+
+def test_a_missing_file(folder):
+    (folder / "items.parquet").unlink()
+    with pytest.raises(InputError, match=r"items\.parquet: the file is missing; ingest again"):
+        Dataset.open(folder)
+
+
+def test_a_pickle_is_not_loaded(folder):
+    path = folder / "train/users-0000/ratings.npy"
+    evil = folder / "evil.npy"
+    np.save(evil, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    data = Dataset.open(folder)
+    shutil.move(evil, path)
+    with pytest.raises(InputError, match="the file is damaged"):
+        data.shard("users", 0)
+
+
+def test_no_folder_and_no_manifest(tmp_path):
+    with pytest.raises(InputError, match="there is no such folder; make one with `mfdask ingest"):
+        Dataset.open(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no manifest\.json in it"):
+        Dataset.open(tmp_path)
+
+
+def test_a_newer_schema(folder):
+    said = json.loads((folder / "manifest.json").read_text())
+    said |= {"schema_version": 2, "something": "new"}
+    (folder / "manifest.json").write_text(json.dumps(said))
+    with pytest.raises(InputError, match=r"newer mfdask .schema 2, .*upgrade"):
+        Dataset.open(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 1}', "\0"])
+def test_a_damaged_manifest(folder, text):
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match=r"manifest\.json: damaged"):
+        Dataset.open(folder)

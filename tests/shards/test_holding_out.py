@@ -1,0 +1,121 @@
+"""Which ratings each split holds out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mfdask.errors import InputError
+from mfdask.ratings.splits import Split
+from mfdask.shards import Dataset
+from mfdask.shards.build import Choices, ingest
+from tests.shards.oracle import latest, memory_source, ratings_of, same_ratings
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Ratings in no order, some of them twice, some bad, with ties in time."""
+    draw = np.random.default_rng(5)
+    n = 1200
+    rating = draw.integers(1, 11, n) / 2
+    rating[draw.random(n) < 0.02] = np.nan
+    return pd.DataFrame(
+        {
+            "user_id": draw.integers(0, 40, n),
+            "item_id": [f"i{k}" for k in draw.integers(0, 60, n)],
+            "rating": rating,
+            "timestamp": draw.integers(0, 400_000, n) // 500 * 500,
+        }
+    )
+
+
+@pytest.fixture
+def held_out(client, tmp_path):
+    def run(frame, split, seed=42, blocks=3):
+        out = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        choices = Choices(Split.parse(split), seed, blocks)
+        source = memory_source(frame, [len(frame) // 3, len(frame) // 2])
+        made = ingest(source, out, client=client, choices=choices)
+        data = Dataset.open(out)
+        train, test = ratings_of(data, "train"), ratings_of(data, "test")
+        same_ratings(pd.concat([train, test], ignore_index=True), latest(frame))
+        assert (made.counts.train, made.counts.test) == (len(train), len(test))
+        assert made.mean == pytest.approx(train["rating"].mean())
+        assert data.users()["n_train"].sum() == data.items()["n_train"].sum() == len(train)
+        assert data.users()["n_test"].sum() == data.items()["n_test"].sum() == len(test)
+        for side, column in (("users", "user_id"), ("items", "item_id")):
+            table = getattr(data, side)().set_index(column)
+            expected = test[column].value_counts().reindex(table.index, fill_value=0)
+            assert table["n_test"].tolist() == expected.tolist()
+        return test
+
+    return run
+
+
+def pairs(frame):
+    return set(zip(frame["user_id"], frame["item_id"], strict=True))
+
+
+def test_random_keeps_sides_when_data_are_added(held_out, frame):
+    every, early = held_out(frame, "random:0.3"), held_out(frame[:800], "random:0.3", blocks=1)
+    assert len(every) == pytest.approx(0.3 * len(latest(frame)), rel=0.2)
+    before = pairs(latest(frame[:800]))
+    assert pairs(early) == pairs(every) & before
+
+
+def test_random_depends_on_the_seed_and_grows_with_the_share(held_out, frame):
+    assert pairs(held_out(frame, "random:0.3", seed=1)) != pairs(held_out(frame, "random:0.3"))
+    assert pairs(held_out(frame, "random:0.1")) < pairs(held_out(frame, "random:0.3"))
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.97])
+def test_time_cuts_once_at_the_nearest_second(held_out, frame, share):
+    test, kept = held_out(frame, f"time:{share}"), latest(frame)
+    good = frame.dropna(subset="rating")["timestamp"]
+    candidates = [*sorted(set(good)), good.max() + 1]
+    miss = [abs((good >= second).sum() - share * len(good)) for second in candidates]
+    # Two seconds may be equally near.
+    expected = [
+        pairs(kept[kept["timestamp"] >= second])
+        for second, how_far in zip(candidates, miss, strict=True)
+        if how_far == pytest.approx(min(miss))
+    ]
+    assert pairs(test) in expected
+
+
+@pytest.mark.parametrize("share", [0.05, 0.29, 0.9])
+def test_user_time_holds_out_the_last_of_each_user(held_out, frame, share):
+    test = held_out(frame, f"user-time:{share}")
+    expected = set()
+    for _, own in latest(frame).sort_values(["timestamp", "row"]).groupby("user_id"):
+        n_last = math.floor(round(share * len(own), 6))
+        expected |= pairs(own.iloc[len(own) - n_last :])
+    assert pairs(test) == expected
+
+
+def test_sequence_draws_for_all_rows_read(held_out, frame):
+    test, kept = held_out(frame, "sequence:0.4", seed=7), latest(frame)
+    drawn = np.random.RandomState(7).random_sample(len(frame)) < 0.4
+    assert pairs(test) == pairs(kept[drawn[kept["row"]]])
+
+
+def test_none_holds_out_nothing(held_out, frame):
+    assert held_out(frame, "none").empty
+
+
+@pytest.mark.parametrize("split", ["time:0.1", "user-time:0.1"])
+def test_no_times_no_split_by_time(client, tmp_path, frame, split):
+    source = memory_source(frame.drop(columns="timestamp"))
+    with pytest.raises(InputError, match=f"--split {split}: memory has no timestamps"):
+        ingest(source, tmp_path / "d", client=client, choices=Choices(Split.parse(split)))
+
+
+def test_one_rating_that_is_held_out_is_refused(client, tmp_path):
+    frame = pd.DataFrame({"user_id": [1], "item_id": [1], "rating": [3.0]})
+    choices = Choices(Split.parse("random:0.999999999"))
+    with pytest.raises(InputError, match="leaves none of the 1 ratings for training"):
+        ingest(memory_source(frame), tmp_path / "d", client=client, choices=choices)
+    assert list(tmp_path.iterdir()) == []
