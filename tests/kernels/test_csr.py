@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfdask.kernels.csr import (
@@ -17,6 +17,7 @@ from mfdask.kernels.csr import (
 )
 from mfdask.kernels.splits import hold_out_by_hash, hold_out_last
 
+unhurried = settings(deadline=None)  # the first call of a kernel compiles it
 ROWS, COLUMNS = 4, 5
 TRIPLES = st.lists(
     st.tuples(st.integers(0, ROWS - 1), st.integers(0, COLUMNS - 1), st.integers(-2, 2)),
@@ -35,6 +36,7 @@ def sorted_pairs(rows, columns):
     return order
 
 
+@unhurried
 @given(st.lists(st.integers(0, 6), max_size=30))
 def test_counting_order_is_a_stable_sort(keys):
     order, starts = counting_order(np.array(keys, np.int32), 7)
@@ -42,6 +44,7 @@ def test_counting_order_is_a_stable_sort(keys):
     assert starts.tolist() == [sum(key < k for key in keys) for k in range(8)]
 
 
+@unhurried
 @given(TRIPLES, st.booleans())
 def test_the_latest_of_each_pair_stays(triples, has_times):
     rows, columns, times = columns_of(triples)
@@ -56,6 +59,7 @@ def test_the_latest_of_each_pair_stays(triples, has_times):
     assert order[:n].tolist() == [latest[pair] for pair in sorted(latest)]
 
 
+@unhurried
 @given(TRIPLES, st.integers(0, COLUMNS), st.integers(0, COLUMNS))
 def test_transposing_a_range_of_columns(triples, one, other):
     rows, columns, times = columns_of(triples)
@@ -76,6 +80,7 @@ def test_transposing_a_range_of_columns(triples, one, other):
     assert out_values.tolist() == [value for _, _, value in chosen]
 
 
+@unhurried
 @given(TRIPLES, st.sampled_from([0.1, 0.29, 0.5, 0.99]))
 def test_the_last_of_each_row_are_held_out(triples, share):
     rows, _, times = columns_of(triples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfdask.ratings.ids import count_ids, encode, rank_ids
@@ -18,6 +18,7 @@ def column(values):
     return pd.Series(values, dtype="str" if values and isinstance(values[0], str) else "int64")
 
 
+@settings(deadline=None)
 @given(LISTS)
 def test_encoding_keeps_the_ids(values):
     encoded = encode(column(values))
@@ -30,6 +31,7 @@ def test_encoding_of_wide_and_narrow_ranges(ids):
     assert encode(column(ids)).tolist() == ids
 
 
+@settings(deadline=None)
 @given(LISTS.filter(bool), st.data())
 def test_rows_ascend_by_count_then_id(values, data):
     cut = data.draw(st.integers(0, len(values)))

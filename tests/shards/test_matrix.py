@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfdask.errors import InputError
@@ -13,6 +13,7 @@ from mfdask.shards import Dataset
 from tests.shards.oracle import check_shards, item_triples, user_triples
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.tuples(st.integers(0, 4), st.integers(0, 6)),
