@@ -79,6 +79,8 @@ _DISK = {
     errno.EDQUOT: (3, "the disk quota is used up; free some, or write elsewhere with --out"),
     errno.EROFS: (2, "the file system is read-only; write elsewhere with --out"),
     errno.EACCES: (2, "permission denied; check its owner and mode, or write elsewhere with --out"),
+    errno.EEXIST: (2, "is not a folder; write elsewhere with --out"),
+    errno.ENOTDIR: (2, "is not a folder; write elsewhere with --out"),
     errno.EPERM: (2, "not permitted; check its owner and mode, or write elsewhere with --out"),
 }
 

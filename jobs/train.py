@@ -13,9 +13,9 @@ import click
 from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
-from mfdask.files import locked
+from mfdask.files import locked, require_space
 from mfdask.memory import PeakMemory
-from mfdask.models import ALS, FactorModel, save_model
+from mfdask.models import ALS, FactorModel, check_place, model_bytes, save_model
 from mfdask.shards import Dataset
 
 #: Option, parameter of `ALS`, what it means; the default is the parameter's own.
@@ -102,6 +102,9 @@ def main(
     )
     dataset = Dataset.open(data)
     out = out or Path("output/models") / f"{dataset.name}-{config.kind}"
+    check_place(out)
+    rows = dataset.n_users + dataset.n_items
+    require_space(out, model_bytes(rows, config.n_factors), "the model")
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     began = time.perf_counter()
     with (

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import dask
+from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 
 from mfdask.errors import InputError
@@ -66,13 +67,15 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         with closing(_join(config.scheduler)) as client:
             yield client
         return
+    _check_memory(config.memory_limit)
     threads = config.threads or max(1, _cores() // config.workers)
-    environ = dask.config.get("distributed.nanny.pre-spawn-environ")
     settings = {
-        # Numba reads it once, at import: it has to be there before the worker's process starts.
-        "distributed.nanny.pre-spawn-environ": {**environ, "NUMBA_NUM_THREADS": threads},
+        # A worker that is told to stop complains of the scheduler it lost; errors of tasks reach
+        # the client all the same.
+        "logging": {"distributed": "critical"},
     }
     with (
+        _environment(NUMBA_NUM_THREADS=str(threads)),
         dask.config.set(settings),
         LocalCluster(
             n_workers=config.workers,
@@ -103,6 +106,30 @@ def _join(address: str) -> Client:
             f'`dask worker {address} --resources "{SOLVER}=1"`'
         )
     return client
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set variables that workers inherit, and undo that and what Dask itself sets.
+
+    Numba reads its own once, at import: it has to be there before a worker's process starts.
+    """
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _check_memory(limit: str) -> None:
+    try:
+        good = limit == "auto" or parse_bytes(limit) > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise InputError(f"--memory-limit {limit}: give a size such as 4GB, or auto")
 
 
 def _cores() -> int:

@@ -80,3 +80,19 @@ def free_bytes(path: Path) -> int:
         path = path.parent
     stat = os.statvfs(path)
     return stat.f_bavail * stat.f_frsize
+
+
+def require_space(target: Path, needed: int, what: str) -> None:
+    """Refuse to begin what the disk of `target` cannot hold.
+
+    Raises
+    ------
+    RefusedError
+        If fewer than `needed` bytes are free there.
+    """
+    free = free_bytes(target)
+    if free < needed:
+        raise RefusedError(
+            f"{target}: {what} needs {needed / 2**20:,.0f} MiB of disk and {free / 2**20:,.0f} MiB "
+            "are free; free some, or write elsewhere with --out"
+        )

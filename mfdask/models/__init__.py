@@ -2,6 +2,6 @@
 
 from mfdask.models.als import ALS
 from mfdask.models.model import FactorModel
-from mfdask.models.store import load_model, save_model
+from mfdask.models.store import check_place, load_model, model_bytes, save_model
 
-__all__ = ["ALS", "FactorModel", "load_model", "save_model"]
+__all__ = ["ALS", "FactorModel", "check_place", "load_model", "model_bytes", "save_model"]

@@ -143,9 +143,8 @@ class ALS:
         Raises
         ------
         InputError
-            If the data cannot be learned from, or a checkpoint is of another fit.
-        MfdaskError
-            If a row's equations have no solution; the message names the row.
+            If the data cannot be learned from, a checkpoint is of another fit, or a row's equations
+            have no solution; the message names the row.
         """
         from mfdask.models.checkpoint import Keeper
         from mfdask.models.fit import fit

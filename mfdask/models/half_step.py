@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.errors import MfdaskError
+from mfdask.errors import InputError
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
 from mfdask.models.design import Array, empty_rows, facing
@@ -120,7 +120,7 @@ def half_step(shard: Shard, fixed: Array, current: Array, rule: StepRule) -> Mov
 
     Raises
     ------
-    MfdaskError
+    InputError
         If a row's system cannot be solved; it names the row.
     """
     block = kernel.Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
@@ -139,7 +139,7 @@ def half_step(shard: Shard, fixed: Array, current: Array, rule: StepRule) -> Mov
 
 def _refuse(shard: Shard, row: int) -> None:
     n = int(shard.indptr[row + 1] - shard.indptr[row])
-    raise MfdaskError(
+    raise InputError(
         f"{shard.side} row {shard.start + row} ({n} ratings) has no finite solution: its equations "
         "are not positive definite; raise --tau and --gamma above zero, or check its ratings"
     )

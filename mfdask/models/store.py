@@ -40,14 +40,29 @@ def save_model(model: FactorModel, path: Path | str) -> None:
         If `path` is there and is not a model.
     """
     path = Path(path)
-    if path.exists() and not (path / "model.json").exists():
-        raise InputError(f"{path}: is there already and is not a model; write elsewhere with --out")
+    check_place(path)
     with written_folder(path) as fresh:
         pq.write_table(_side_table(model, "users"), fresh / "users.parquet")
         pq.write_table(_side_table(model, "items"), fresh / "items.parquet")
         history = pd.DataFrame([asdict(sweep) for sweep in model.history])
         history.astype({"test_rmse": "float64"}).to_parquet(fresh / "history.parquet", index=False)
         (fresh / "model.json").write_text(json.dumps(_description(model), indent=2) + "\n")
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place that holds anything but a model.
+
+    Raises
+    ------
+    InputError
+    """
+    if path.exists() and not (path / "model.json").exists():
+        raise InputError(f"{path}: is there already and is not a model; write elsewhere with --out")
+
+
+def model_bytes(n_rows: int, n_factors: int) -> int:
+    """Return what a model's directory takes at most, in bytes: ids and titles are guessed."""
+    return n_rows * (4 * (n_factors + 1) + 100)
 
 
 def _description(model: FactorModel) -> dict[str, Any]:

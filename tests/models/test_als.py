@@ -9,7 +9,7 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfdask.errors import InputError, MfdaskError
+from mfdask.errors import InputError
 from mfdask.models import ALS
 from mfdask.models.design import initial_rows
 from mfdask.shards import Dataset
@@ -136,7 +136,7 @@ def test_equal_ratings_are_predicted():
 
 def test_equations_without_a_solution_name_the_row(ratings):
     config = ALS(n_factors=2, n_sweeps=1, factor_reg=0.0, bias_reg=0.0)
-    with pytest.raises(MfdaskError, match=r"users row 7 \(0 ratings\).*raise --tau"):
+    with pytest.raises(InputError, match=r"users row 7 \(0 ratings\).*raise --tau"):
         config.fit(ratings)
 
 

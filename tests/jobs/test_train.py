@@ -1,0 +1,193 @@
+"""`mfdask train` and `mfdask evaluate` as a user meets them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mfdask.files import locked
+from mfdask.models import load_model
+
+QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
+
+
+@pytest.fixture
+def data(small_data, tmp_path):
+    return shutil.copytree(small_data, tmp_path / "d")
+
+
+def refused(done, code, *words):
+    """Assert one clear line on standard error, the exit code, and nothing on standard output."""
+    assert done.exit_code == code, done.output
+    lines = done.stderr.strip().splitlines()
+    assert lines[-1].startswith("mfdask: ")
+    assert "Traceback" not in done.output
+    for word in words:
+        assert word in lines[-1]
+    assert not done.stdout
+
+
+def test_train_and_evaluate(result_of, data, tmp_path):
+    trained = result_of("train", data, "--sweeps", 4, "--out", tmp_path / "m", *QUIET)
+    assert set(trained) >= {
+        "sweeps", "objective", "train_rmse", "test_rmse", "seconds", "seconds_per_sweep",
+        "peak_memory_bytes", "model",
+    }  # fmt: skip
+    assert trained["sweeps"] == 4
+    found = result_of("evaluate", trained["model"], data)
+    assert found["n"] == sum(part["n"] for part in found["by_user_ratings"])
+    assert found["test_rmse"] == pytest.approx(trained["test_rmse"], rel=1e-5)
+    assert found["train_rmse"] == pytest.approx(trained["train_rmse"], rel=1e-4)
+    assert found["objective"] == pytest.approx(trained["objective"], rel=1e-4)
+    assert found["by_source"]["model"] == found["n"]
+    history = pd.read_parquet(tmp_path / "m" / "history.parquet")
+    assert history["objective"].is_monotonic_decreasing
+
+
+def test_the_default_place_names_data_and_model(mfdask, data, tmp_path):
+    name = json.loads((data / "manifest.json").read_text())["name"]
+    assert mfdask("train", data, "--model", "bias", "--sweeps", 2, *QUIET).exit_code == 0
+    assert load_model(tmp_path / "output" / "models" / f"{name}-bias").n_factors == 0
+
+
+def test_a_table_is_shown(mfdask, data):
+    done = mfdask("train", data, "--sweeps", 2, "--out", "m", *QUIET)
+    assert "test RMSE" in done.stdout
+    assert "Dask dashboard: http://127.0.0.1:" in done.stderr
+    shown = mfdask("evaluate", "m", data)
+    assert "clipped to the scale" in shown.stdout
+
+
+def test_paper_names_reach_the_model(result_of, data):
+    result_of(
+        "train", data, "--out", "m", "--sweeps", 2, "--factors", 3, "--lambda", 0.5, "--tau", 0.4,
+        "--gamma", 0.3, "--update", "alternating", "--reg-scaling", 0.2, "--damping", 0.9,
+        "--no-centre", "--tolerance", 1e-9, "--seed", 7, *QUIET,
+    )  # fmt: skip
+    assert load_model("m").parameters == {
+        "n_factors": 3, "n_sweeps": 2, "fidelity": 0.5, "factor_reg": 0.4, "bias_reg": 0.3,
+        "update": "alternating", "reg_scaling": 0.2, "damping": 0.9, "centre": False,
+        "init_scale": 0.1, "tolerance": 1e-9, "seed": 7,
+    }  # fmt: skip
+
+
+def test_published_figures(mfdask, result_of, movielens_zip):
+    """The figures that the seed notebooks print for this split."""
+    ingested = result_of(
+        "ingest", movielens_zip, "--out", "d", "--split", "sequence:0.2", "--seed", 42, *QUIET
+    )
+    assert (ingested["train"], ingested["test"]) == (80_651, 20_185)
+    bias = result_of(
+        "train", "d", "--model", "bias", "--lambda", 0.01, "--gamma", 0.01, "--damping", 0.5,
+        "--no-centre", "--sweeps", 30, *QUIET,
+    )  # fmt: skip
+    assert bias["train_rmse"] == pytest.approx(0.7950, abs=2e-4)
+    assert bias["test_rmse"] == pytest.approx(0.8737, abs=2e-4)
+    for update in ("joint", "alternating"):
+        als = result_of("train", "d", "--update", update, "--sweeps", 30, *QUIET)
+        assert als["test_rmse"] == pytest.approx(0.8580, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--factors", -1), "--factors -1"),
+        (("--factors", 1000), "--factors 1000"),
+        (("--lambda", "nan"), "--lambda nan"),
+        (("--lambda", 0), "--lambda 0.0"),
+        (("--tau", -1), "--tau -1.0"),
+        (("--gamma", "inf"), "--gamma inf"),
+        (("--sweeps", 0), "--sweeps 0"),
+        (("--checkpoint-every", -2), "--checkpoint-every -2"),
+        (("--model", "bias", "--factors", 5), "--model bias"),
+        (("--dashboard-address", "nowhere"), "host:port"),
+        (("--memory-limit", "much"), "--memory-limit much"),
+    ],
+)
+def test_bad_parameters(options, word, mfdask, data, tmp_path):
+    refused(mfdask("train", data, "--out", "m", *options), 2, word)
+    assert sorted(os.listdir(tmp_path)) == ["d"]
+
+
+@pytest.mark.parametrize("option", ["--lambda", "--factors", "--update", "--workers"])
+def test_what_is_no_value_is_wrong_usage(option, mfdask, data):
+    assert mfdask("train", data, option, "x").exit_code == 2
+
+
+def test_no_data_set(mfdask, tmp_path):
+    refused(mfdask("train", "nothing"), 2, "nothing", "mfdask ingest")
+    (tmp_path / "empty").mkdir()
+    refused(mfdask("train", "empty"), 2, "mfdask ingest")
+    refused(mfdask("evaluate", "nothing", "nothing"), 2, "no model there", "mfdask train")
+
+
+def test_a_newer_data_set(mfdask, data):
+    said = json.loads((data / "manifest.json").read_text())
+    (data / "manifest.json").write_text(json.dumps({**said, "schema_version": 99}))
+    refused(mfdask("train", data), 2, "newer", "upgrade")
+
+
+def test_a_flipped_byte(mfdask, data, tmp_path):
+    file = data / "train" / "items-0001" / "ratings.npy"
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 4
+    file.write_bytes(content)
+    refused(mfdask("train", data, "--out", "m", *QUIET), 2, str(file), "checksum", "ingest again")
+    assert sorted(os.listdir(tmp_path)) == ["d"]
+
+
+def test_an_unreachable_scheduler(mfdask, data, monkeypatch):
+    monkeypatch.setattr("mfdask.cluster.TIMEOUT", "1s")
+    done = mfdask("train", data, "--scheduler", "tcp://127.0.0.1:9")
+    refused(done, 2, "tcp://127.0.0.1:9", "no Dask scheduler answers")
+
+
+def test_equations_without_a_solution(mfdask, data):
+    done = mfdask("train", data, "--out", "m", "--tau", 0, "--gamma", 0, *QUIET)
+    refused(done, 2, "has no finite solution", "raise --tau")
+
+
+def test_two_trainings_into_one_directory(mfdask, data, tmp_path):
+    with locked(tmp_path / "m", "training into"):
+        refused(mfdask("train", data, "--out", "m"), 3, "another process is training into it")
+
+
+def test_a_place_that_is_taken(mfdask, data, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "letter.txt").write_text("dear")
+    refused(mfdask("train", data, "--out", "m", *QUIET), 2, "is not a model", "--out")
+    (tmp_path / "file").write_text("dear")
+    refused(mfdask("train", data, "--out", "file/m", *QUIET), 2, "file")
+    assert (tmp_path / "m" / "letter.txt").read_text() == "dear"
+
+
+def test_a_disk_that_is_too_small(mfdask, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 1000)
+    refused(mfdask("train", data, "--out", "m"), 3, "free", "--out")
+    assert sorted(os.listdir(tmp_path)) == ["d"]
+
+
+def test_resume_goes_on(result_of, data, tmp_path):
+    whole = result_of("train", data, "--out", "whole", "--sweeps", 6, *QUIET)
+    command = [
+        sys.executable, "-m", "jobs.train", data, "--out", "m", "--sweeps", "100000",
+        "--checkpoint-every", "2", *QUIET,
+    ]  # fmt: skip
+    job = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    state = tmp_path / ".m.checkpoint" / "state.json"
+    while not state.exists():
+        assert job.poll() is None
+    job.kill()
+    job.wait()
+    (sweeps,) = {len(json.loads(state.read_text())["history"])}
+    resumed = result_of("train", data, "--out", "m", "--sweeps", max(6, sweeps), "--resume", *QUIET)
+    assert resumed["sweeps"] == max(6, sweeps)
+    if sweeps <= 6:
+        assert resumed["objective"] == whole["objective"]
+        np.testing.assert_array_equal(load_model("m").user_rows, load_model("whole").user_rows)
+    assert not state.parent.exists()
