@@ -15,7 +15,7 @@ from distributed import Client, Future
 from mfdask.errors import InputError, MfdaskError, RefusedError
 from mfdask.files import free_bytes, locked, written_folder
 from mfdask.progress import Progress, silent
-from mfdask.ratings.ids import Ranked, count_ids, rank_ids
+from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split, id_keys, sequence_draws
 from mfdask.shards.blocks import Plan, UserBlock, build_item_block, build_user_block
@@ -176,16 +176,9 @@ def _account_for_bad_rows(
 
 def _rank(root: Path, reading: Reading, source: Source, tasks: Tasks) -> dict[str, Future]:
     """Give the ids of both sides their rows; items of the catalogue that nobody rated, too."""
-    counted = {
-        side: tasks.partitions(
-            reading.ratings[column].map_partitions(
-                count_ids, meta=(None, "int64"), enforce_metadata=False
-            )
-        )
-        for side, column in (("users", "user_id"), ("items", "item_id"))
-    }
     write_catalogue(root, source)
-    counted["items"].append(tasks.submit("catalogue-items", count_catalogue, root))
+    unrated = tasks.submit("catalogue-items", count_catalogue, root)
+    counted = reading.counts | {"items": [*reading.counts["items"], unrated]}
     return {side: tasks.submit(f"rank-{side}", rank_ids, parts) for side, parts in counted.items()}
 
 
@@ -225,23 +218,22 @@ def _partition(
         drawn = sequence_draws(reading.n_read, plan.split.share, plan.seed)
         write_arrays(plan.root, f"{SCRATCH}/split", {"draws": drawn})
     bucketing = Bucketing(plan.root, plan.user_bounds, draws)
-    frames = tasks.partitions(reading.ratings)
-    rows = {
-        side: [
-            tasks.submit(f"rows-{side}-{n}", _rows_of_part, ranked, n) for n in range(len(frames))
-        ]
-        for side, ranked in ids.items()
-    }
-    parts = zip(reading.first_rows(), frames, rows["users"], rows["items"], strict=True)
     filled = [
-        tasks.submit(f"partition-{n}", fill_buckets, bucketing, n, *part)
-        for n, part in enumerate(parts)
+        tasks.submit(
+            f"partition-{n}",
+            fill_buckets,
+            bucketing,
+            n,
+            first_row,
+            part,
+            ids["users"],
+            ids["items"],
+        )
+        for n, (first_row, part) in enumerate(
+            zip(reading.first_rows(), reading.partitions, strict=True)
+        )
     ]
     return tasks.finish("partition", filled)
-
-
-def _rows_of_part(ranked: Ranked, number: int) -> npt.NDArray[np.int32]:
-    return ranked.rows[number]
 
 
 def _bounds(ranked: Ranked, n_blocks: int) -> list[int]:
@@ -262,7 +254,7 @@ def _build_users(
     if plan.split.kind == "random":
         keys = [tasks.submit(f"keys-{side}", _keys, ids[side]) for side in ("users", "items")]
     built = [
-        tasks.submit(f"users-{block}", build_user_block, plan, block, starts, *keys)
+        tasks.submit(f"shard-users-{block}", build_user_block, plan, block, starts, *keys)
         for block in range(len(plan.user_bounds) - 1)
     ]
     return tasks.finish("user shards", built)
@@ -272,7 +264,8 @@ def _build_items(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> dict[str, 
     """Write the item shards, and the tables of both sides."""
     n_users, n_items = len(plan.user_bounds) - 1, len(plan.item_bounds) - 1
     built = [
-        tasks.submit(f"items-{block}", build_item_block, plan, block) for block in range(n_items)
+        tasks.submit(f"shard-items-{block}", build_item_block, plan, block)
+        for block in range(n_items)
     ]
     files: dict[str, FileFacts] = {}
     for written in tasks.finish("item shards", built):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.kernels.csr import counting_order, gather_into
+from mfdask.ratings.ids import Ranked
 from mfdask.shards.store import SCRATCH, map_array, write_arrays
 
 #: A block of this size takes some 600 MB to build, and a second or so to train.
@@ -78,8 +79,8 @@ def fill_buckets(
     number: int,
     first_row: int,
     ratings: pd.DataFrame,
-    user_rows: npt.NDArray[np.int32],
-    item_rows: npt.NDArray[np.int32],
+    users: Ranked,
+    items: Ranked,
 ) -> npt.NDArray[np.int64]:
     """Write the ratings of part `number`, sorted by user block, else in their order.
 
@@ -91,8 +92,8 @@ def fill_buckets(
         Rows read before this part.
     ratings : DataFrame
         With encoded ids.
-    user_rows, item_rows : int32
-        The row of each id of the part.
+    users, items : Ranked
+        Which row each id of the part has.
 
     Returns
     -------
@@ -100,6 +101,7 @@ def fill_buckets(
         Where each block begins in the part's arrays.
     """
     codes = ratings["user_id"].cat.codes.to_numpy()
+    user_rows, item_rows = users.rows[number], items.rows[number]
     columns: dict[str, npt.NDArray[Any]] = {
         "users": user_rows[codes],
         "items": item_rows[ratings["item_id"].cat.codes],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import NamedTuple
 
 import dask.dataframe as dd
 import numpy as np
@@ -12,44 +11,31 @@ import pandas as pd
 from dask.dataframe.utils import clear_known_categories
 from distributed import Future
 
-from mfdask.ratings.ids import encode
-from mfdask.ratings.source import Parsed, Part, Source
+from mfdask.ratings.source import Source
+from mfdask.shards.parts import PartFacts, read_part
 from mfdask.shards.tasks import Tasks
-
-
-class PartFacts(NamedTuple):
-    """What is known of a part once it is read."""
-
-    n_read: int
-    n_rejected: int
-    n_lines: int
-    digest: str
-
-
-class ReadPart(NamedTuple):
-    """A part that is read: its good ratings, its bad rows, and its facts."""
-
-    ratings: pd.DataFrame
-    rejected: pd.DataFrame
-    facts: PartFacts
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A source that is read.
+    """A source that is read, one partition a part; all of it stays on the workers but `facts`.
 
     Attributes
     ----------
     ratings : dask.dataframe.DataFrame
-        The good ratings, on the workers, one partition a part: `user_id`, `item_id` (encoded, see
-        `ids.encode`), `rating`, and `timestamp` where there are any. The index numbers the rows
-        read of the part from 0, good or bad.
+        The good ratings, as `ReadPart` describes them.
+    partitions : list of Future
+        Its partitions.
+    counts : dict
+        ``"users"`` and ``"items"``: for each part, how often each id occurs.
     rejected : list of Future
         For each part its bad rows.
     facts : list of PartFacts
     """
 
     ratings: dd.DataFrame
+    partitions: list[Future]
+    counts: dict[str, list[Future]]
     rejected: list[Future]
     facts: list[PartFacts]
 
@@ -74,40 +60,21 @@ def read_source(source: Source, tasks: Tasks) -> Reading:
         tasks.submit(f"read-ratings-{number}", read_part, part)
         for number, part in enumerate(source.parts)
     ]
-    facts = tasks.finish(
-        "read", [tasks.submit(f"facts-{n}", attrgetter("facts"), r) for n, r in enumerate(reads)]
+
+    def each(name: str) -> list[Future]:
+        return [
+            tasks.submit(f"part-{name}-{number}", attrgetter(name), read)
+            for number, read in enumerate(reads)
+        ]
+
+    ratings = dd.from_delayed(each("ratings"), meta=_meta(source), verify_meta=False)
+    return Reading(
+        ratings=ratings,
+        partitions=tasks.partitions(ratings),
+        counts={side: each(side) for side in ("users", "items")},
+        rejected=each("rejected"),
+        facts=tasks.finish("read", each("facts")),
     )
-    frames = [
-        tasks.submit(f"ratings-{n}", attrgetter("ratings"), read) for n, read in enumerate(reads)
-    ]
-    rejected = [
-        tasks.submit(f"rejected-{n}", attrgetter("rejected"), read) for n, read in enumerate(reads)
-    ]
-    ratings = dd.from_delayed(frames, meta=_meta(source), verify_meta=False, prefix="ratings")
-    return Reading(ratings, rejected, facts)
-
-
-def read_part(part: Part) -> ReadPart:
-    """Read one part and make it small: encoded ids, rows numbered as they were read."""
-    parsed = part.read()
-    facts = PartFacts(parsed.n_read, len(parsed.rejected), parsed.n_lines, parsed.digest)
-    # Column by column, so that the raw ids of one are gone before the next is encoded.
-    columns = {name: parsed.ratings.pop(name) for name in parsed.ratings.columns.tolist()}
-    for name in ("user_id", "item_id"):
-        columns[name] = pd.Series(encode(columns[name]))
-    values = {name: column.array for name, column in columns.items()}
-    ratings = pd.DataFrame(values, index=_row_numbers(parsed), copy=False)
-    return ReadPart(ratings, parsed.rejected, facts)
-
-
-def _row_numbers(parsed: Parsed) -> pd.Index:
-    """Return the place of each good row among all rows read; files hold other lines, too."""
-    places = parsed.ratings.index
-    if parsed.rejected.empty:
-        return pd.RangeIndex(len(places))
-    bad = np.sort(parsed.rejected["row"].to_numpy(np.int64))
-    before = np.searchsorted(bad, places.to_numpy(np.int64))
-    return pd.Index(np.arange(len(places)) + before)
 
 
 def _meta(source: Source) -> pd.DataFrame:
