@@ -44,13 +44,36 @@ def counting_order(keys: Int32s, n_keys: int) -> tuple[Int32s, Int64s]:
 
 
 @njit(nogil=True, cache=True)
-def sort_pairs(rows: Int32s, n_rows: int, columns: Int32s, keys: Int64s, order: Int32s) -> None:
+def _sort_row(keys: Int64s, room: Int64s, counts: Int32s, digit_bits: int) -> None:
+    """Sort keys by the two digits of `digit_bits` above bit 32: counting, twice, so stable."""
+    mask = counts.size - 1
+    for step in range(2):
+        shift = 32 + step * digit_bits
+        counts[:] = 0
+        for i in range(keys.size):
+            counts[(keys[i] >> shift) & mask] += 1
+        place = 0
+        for digit in range(counts.size):
+            count = counts[digit]
+            counts[digit] = place
+            place += count
+        for i in range(keys.size):
+            digit = (keys[i] >> shift) & mask
+            room[counts[digit]] = keys[i]
+            counts[digit] += 1
+        keys, room = room, keys
+
+
+@njit(nogil=True, cache=True)
+def sort_pairs(
+    rows: Int32s, n_rows: int, columns: Int32s, n_columns: int, keys: Int64s, order: Int32s
+) -> None:
     """Sort (row, column) pairs by both; equal pairs stay as they came.
 
     Parameters
     ----------
     rows, columns : int32[n]
-    n_rows : int
+    n_rows, n_columns : int
     keys : int64[n]
         Room to work in.
     order : int32[n]
@@ -58,10 +81,20 @@ def sort_pairs(rows: Int32s, n_rows: int, columns: Int32s, keys: Int64s, order: 
     """
     by_row, starts = counting_order(rows, n_rows)
     for i in range(by_row.size):
-        # The place below the column makes the keys different, and the sort stable.
+        # The place below the column makes the keys different, so that any sort is stable.
         keys[i] = (np.int64(columns[by_row[i]]) << 32) | by_row[i]
+    digit_bits = 1
+    while 1 << (2 * digit_bits) < n_columns:
+        digit_bits += 1
+    counts = np.empty(1 << digit_bits, np.int32)
+    room = np.empty(np.diff(starts).max(), np.int64)
     for row in range(n_rows):
-        keys[starts[row] : starts[row + 1]].sort()
+        mine = keys[starts[row] : starts[row + 1]]
+        # Counting goes through all digits twice: short rows are compared, which is quicker.
+        if 16 * mine.size < counts.size:
+            mine.sort()
+        else:
+            _sort_row(mine, room[: mine.size], counts, digit_bits)
     for i in range(keys.size):
         order[i] = keys[i] & 0x7FFFFFFF
 

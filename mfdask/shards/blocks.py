@@ -95,7 +95,7 @@ def build_user_block(
         for name in ("users", "items", "ratings", TIMESTAMPS, "draws")
     }
     columns["users"] -= first  # rows of the block from here on
-    order = _sorted_once(columns, end - first)
+    order = _sorted_once(columns, end - first, plan.item_bounds[-1])
     own_keys = None if user_keys is None else user_keys[first:end]
     held = _hold_out(plan, order, columns, end - first, own_keys, item_keys)
     train = _shard_arrays(order[~held], columns, end - first)
@@ -113,11 +113,11 @@ def build_user_block(
     )
 
 
-def _sorted_once(columns: dict[str, Any], n_rows: int) -> npt.NDArray[np.int32]:
+def _sorted_once(columns: dict[str, Any], n_rows: int, n_items: int) -> npt.NDArray[np.int32]:
     """Return the places of the ratings, ascending by user and item, the latest of each pair."""
     users, items, times = columns["users"], columns["items"], columns[TIMESTAMPS]
     order = np.empty(len(users), np.int32)
-    sort_pairs(users, n_rows, items, np.empty(len(users), np.int64), order)
+    sort_pairs(users, n_rows, items, n_items, np.empty(len(users), np.int64), order)
     return order[: keep_latest(order, users, items, _NO_TIMES if times is None else times)]
 
 

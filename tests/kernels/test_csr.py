@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +33,7 @@ def columns_of(triples):
 
 def sorted_pairs(rows, columns):
     order = np.empty(len(rows), np.int32)
-    sort_pairs(rows, ROWS, columns, np.empty(len(rows), np.int64), order)
+    sort_pairs(rows, ROWS, columns, COLUMNS, np.empty(len(rows), np.int64), order)
     return order
 
 
@@ -57,6 +58,17 @@ def test_the_latest_of_each_pair_stays(triples, has_times):
         if last is None or not has_times or time >= triples[last][2]:
             latest[row, column] = i
     assert order[:n].tolist() == [latest[pair] for pair in sorted(latest)]
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 300, 5000, 2**20, 2**31 - 1])
+def test_long_rows_and_wide_columns(n_columns):
+    draw = np.random.default_rng(1)
+    rows = (7 * draw.random(20_000) ** 8).astype(np.int32)  # some rows short, some long
+    columns = draw.integers(0, n_columns, 20_000, dtype=np.int32)
+    columns[::3] = n_columns - 1
+    order = np.empty(20_000, np.int32)
+    sort_pairs(rows, 8, columns, n_columns, np.empty(20_000, np.int64), order)
+    assert order.tolist() == np.lexsort((columns, rows)).tolist()
 
 
 @unhurried
