@@ -40,7 +40,7 @@ class BareKernel:
             side: [_block(data, side, b) for b in range(data.n_blocks(side))] for side in _OTHER
         }
         self._chunks = {
-            side: [chunk_bounds(block.indptr, CHUNKS) for block in blocks]
+            side: [chunk_bounds(block.indptr, CHUNKS, config.n_factors + 1) for block in blocks]
             for side, blocks in self._blocks.items()
         }
 

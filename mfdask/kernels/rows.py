@@ -60,17 +60,19 @@ def row_width(n_factors: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def chunk_bounds(indptr: Int64s, chunks: int) -> Int64s:
+def chunk_bounds(indptr: Int64s, chunks: int, d: int) -> Int64s:
     """Cut rows into `chunks` contiguous pieces of about equal work, int64 (chunks + 1,).
 
-    A row costs its ratings and the solving of one system, as much as some 32 ratings.
+    A row costs its ratings, and the solving of one system of `d` unknowns: measured, as much as
+    some four ratings an unknown.
     """
     rows = len(indptr) - 1
-    total = indptr[rows] + 32 * rows
+    each = 4 * d
+    total = indptr[rows] + each * rows
     bounds = np.empty(chunks + 1, np.int64)
     row = 0
     for c in range(chunks):
-        while row < rows and indptr[row] + 32 * row < total * c // chunks:
+        while row < rows and indptr[row] + each * row < total * c // chunks:
             row += 1
         bounds[c] = row
     bounds[chunks] = rows

@@ -126,7 +126,7 @@ def half_step(shard: Shard, fixed: Array, current: Array, rule: StepRule) -> Mov
     block = kernel.Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
     out = empty_rows(shard.n_rows, rule.n_factors)
     out[:] = current
-    bounds = kernel.chunk_bounds(block.indptr, kernel.CHUNKS)
+    bounds = kernel.chunk_bounds(block.indptr, kernel.CHUNKS, rule.n_factors + 1)
     stats = np.empty((kernel.CHUNKS, 4))
     bad = np.empty(kernel.CHUNKS, np.int64)
     kernel.solve_rows(
