@@ -76,7 +76,7 @@ def _summary(values: dict[str, Any]) -> Table:
     view = table(
         f"{values['train']:,} training and {values['test']:,} test ratings of "
         f"{values['users']:,} users and {values['items']:,} items",
-        "model", "test RMSE", "test MAE", "seconds", "where",
+        "model", "test RMSE", "test MAE", "seconds",
     )  # fmt: skip
     for kind, what in (("bias", "biases alone"), ("als", "biases and 20 factors")):
         made = values["models"][kind]
@@ -88,9 +88,11 @@ def _summary(values: dict[str, Any]) -> Table:
 
 
 def _next(values: dict[str, Any]) -> str:
-    als, data = values["models"]["als"]["path"], values["data"]
+    bias, als = (values["models"][kind]["path"] for kind in ("bias", "als"))
+    data = values["data"]
     return (
-        "\nWhat to try next:\n"
+        f"The data set is {data}, the models are {bias} and {als}.\n\n"
+        "What to try next:\n"
         f"  mfdask inspect {data}\n"
         f"  mfdask evaluate {als} {data}\n"
         f"  mfdask train {data} --factors 40 --sweeps 20\n"
