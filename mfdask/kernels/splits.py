@@ -50,9 +50,14 @@ def hold_out_by_hash(
     """
     held = np.empty(places.size, np.bool_)
     start = _mix(seed)
+    row = -1
+    row_bits = start
     for i in range(places.size):
         place = places[i]
-        bits = _mix(_mix(start ^ row_keys[rows[place]]) ^ column_keys[columns[place]])
+        if rows[place] != row:  # the places of a row mostly follow each other
+            row = rows[place]
+            row_bits = _mix(start ^ row_keys[row])
+        bits = _mix(row_bits ^ column_keys[columns[place]])
         held[i] = np.float64(bits >> np.uint64(11)) * 2.0**-53 < share
     return held
 
