@@ -73,17 +73,16 @@ def main(source: str, data: Path, models: Path, sweeps: int, cluster: ClusterCon
 
 
 def _summary(values: dict[str, Any]) -> Table:
-    view = table(
+    title = (
         f"{values['train']:,} training and {values['test']:,} test ratings of "
-        f"{values['users']:,} users and {values['items']:,} items",
-        "model", "test RMSE", "test MAE", "seconds",
-    )  # fmt: skip
+        f"{values['users']:,} users and {values['items']:,} items"
+    )
+    view = table(title, "model", "test RMSE", "test MAE", "seconds")
     for kind, what in (("bias", "biases alone"), ("als", "biases and 20 factors")):
-        made = values["models"][kind]
-        took = f"{values['seconds'][kind]:.1f}"
-        view.add_row(
-            what, f"{made['test_rmse']:.4f}", f"{made['test_mae']:.4f}", took, made["path"]
-        )
+        errors, took = values["models"][kind], values["seconds"][kind]
+        cells = (errors["test_rmse"], errors["test_mae"])
+        view.add_row(what, *(f"{cell:.4f}" for cell in cells), f"{took:.1f}")
+    view.add_row("ingest", "", "", f"{values['seconds']['ingest']:.1f}")
     return view
 
 
