@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from distributed import Client, Future
+from distributed import Client, Future, KilledWorker
 
 from mfdask.errors import InputError, MfdaskError, RefusedError
 from mfdask.files import free_bytes, locked, written_folder
@@ -89,7 +89,7 @@ def ingest(
     InputError
         If no rating is good, the split cannot be done, or `out` is taken.
     RefusedError
-        If another process is ingesting into `out`, or the disk is too small.
+        If another process is ingesting into `out`, or disk or memory would not do.
     """
     choices = choices or Choices()
     if choices.split.needs_timestamps and not source.has_timestamps:
@@ -110,6 +110,11 @@ def ingest(
         if explained is None:
             raise
         raise explained from error
+    except KilledWorker as error:
+        raise RefusedError(
+            "workers died again and again, most likely for want of memory; raise --memory-limit, "
+            "use fewer --workers, or cut more --blocks"
+        ) from error
 
 
 def check_target(out: Path, overwrite: bool) -> None:

@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import dask
 import pandas as pd
 import pytest
 from distributed import Client
@@ -176,7 +177,7 @@ def test_killed_in_the_middle_and_started_again(client, small, tmp_path):
 
 
 class Deadly:
-    """Reads like another, but the first time the process that it runs in dies."""
+    """Reads like another once `sign` is there; until it is, the process that reads dies."""
 
     def __init__(self, read: Read, sign: Path) -> None:
         self.read = read
@@ -184,7 +185,8 @@ class Deadly:
 
     def __call__(self):
         if not self.sign.exists():
-            self.sign.touch()
+            if self.sign.parent.exists():
+                self.sign.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return self.read()
 
@@ -201,3 +203,17 @@ def test_a_worker_that_dies_is_replaced(tmp_path, client):
     assert (tmp_path / "died").exists()
     expected = ingest(source, tmp_path / "e", client=client, choices=choices)
     assert made.files == expected.files
+
+
+def test_workers_that_keep_dying_are_not_a_riddle(tmp_path):
+    frame = pd.DataFrame({"user_id": [1], "item_id": [1], "rating": [1.0]})
+    part = Part("r", Deadly(Read(frame, "r"), tmp_path / "no" / "such" / "sign"))
+    source = Source("s", (part,), "int", "int", False, None, "r")
+    config = ClusterConfig(workers=1, threads=1, dashboard_address="127.0.0.1:0")
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        open_cluster(config) as own,
+        pytest.raises(RefusedError, match=r"workers died .*--memory-limit"),
+    ):
+        ingest(source, tmp_path / "d", client=own)
+    assert list(tmp_path.iterdir()) == []
