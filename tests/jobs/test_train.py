@@ -1,7 +1,6 @@
 """`mfdask train` and `mfdask evaluate` as a user meets them."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,11 @@ QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
 @pytest.fixture
 def data(small_data, tmp_path):
     return shutil.copytree(small_data, tmp_path / "d")
+
+
+def names(folder):
+    """Return what lies in a folder."""
+    return sorted(file.name for file in folder.iterdir())
 
 
 def refused(done, code, *words):
@@ -111,7 +115,7 @@ def test_published_figures(mfdask, result_of, movielens_zip):
 )
 def test_bad_parameters(options, word, mfdask, data, tmp_path):
     refused(mfdask("train", data, "--out", "m", *options), 2, word)
-    assert sorted(os.listdir(tmp_path)) == ["d"]
+    assert names(tmp_path) == ["d"]
 
 
 @pytest.mark.parametrize("option", ["--lambda", "--factors", "--update", "--workers"])
@@ -138,7 +142,7 @@ def test_a_flipped_byte(mfdask, data, tmp_path):
     content[-2] ^= 4
     file.write_bytes(content)
     refused(mfdask("train", data, "--out", "m", *QUIET), 2, str(file), "checksum", "ingest again")
-    assert sorted(os.listdir(tmp_path)) == ["d"]
+    assert names(tmp_path) == ["d"]
 
 
 def test_an_unreachable_scheduler(mfdask, data, monkeypatch):
@@ -169,7 +173,7 @@ def test_a_place_that_is_taken(mfdask, data, tmp_path):
 def test_a_disk_that_is_too_small(mfdask, data, tmp_path, monkeypatch):
     monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 1000)
     refused(mfdask("train", data, "--out", "m"), 3, "free", "--out")
-    assert sorted(os.listdir(tmp_path)) == ["d"]
+    assert names(tmp_path) == ["d"]
 
 
 def test_resume_goes_on(result_of, data, tmp_path):
