@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -16,6 +17,39 @@ def test_a_folder_appears_whole(tmp_path):
         assert not target.exists()
     assert (target / "a").read_text() == "1"
     assert [f.name for f in target.parent.iterdir()] == ["t"]
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_folder_is_replaced(exchanged, tmp_path, monkeypatch):
+    if not exchanged:
+        monkeypatch.setattr("mfdask.files._exchange", lambda one, other: False)
+    target = tmp_path / "t"
+    for content in ("1", "2"):
+        with written_folder(target) as fresh:
+            (fresh / content).write_text(content)
+    assert [f.name for f in target.iterdir()] == ["2"]
+    assert [f.name for f in tmp_path.iterdir()] == ["t"]
+
+
+def test_a_reader_never_misses_a_folder_that_is_replaced(tmp_path):
+    target = tmp_path / "t"
+    with written_folder(target) as fresh:
+        (fresh / "a").write_text("0")
+    missed, done = [], threading.Event()
+
+    def read():
+        while not done.is_set():
+            if not target.exists():
+                missed.append(True)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(200):
+        with written_folder(target) as fresh:
+            (fresh / "a").write_text("1")
+    done.set()
+    reader.join()
+    assert not missed
 
 
 def test_an_error_leaves_what_was_there(tmp_path):
