@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,58 +16,13 @@ from mfdask.kernels.csr import (
     transpose_into,
 )
 from mfdask.kernels.splits import hold_out_by_hash, hold_out_last
-from mfdask.ratings.splits import Split
 from mfdask.shards.partition import gather, read_bucket
+from mfdask.shards.plan import Plan, UserBlock
 from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_folder, write_arrays
 
 #: A scale with more different ratings than this has no step worth naming.
 _MOST_VALUES = 1000
 _NO_TIMES = np.empty(0, np.int64)
-
-
-class Plan(NamedTuple):
-    """What all blocks have in common.
-
-    Attributes
-    ----------
-    root : Path
-        The data set in the making.
-    user_bounds, item_bounds : list of int
-    split : Split
-    seed : int
-    cutoff : int or None
-        Of the split `time`: the first second that is held out.
-    """
-
-    root: Path
-    user_bounds: list[int]
-    item_bounds: list[int]
-    split: Split
-    seed: int
-    cutoff: int | None
-
-
-class UserBlock(NamedTuple):
-    """What is known of a user block once its shards are written.
-
-    Attributes
-    ----------
-    files : dict
-        Relative path to facts.
-    n_train, n_test : int
-    train_sum : float
-        Of the training ratings.
-    values : float32 array
-        Different ratings, ascending; only the smallest and the largest if there are very many.
-    n_values : int
-    """
-
-    files: dict[str, FileFacts]
-    n_train: int
-    n_test: int
-    train_sum: float
-    values: npt.NDArray[np.float32]
-    n_values: int
 
 
 def build_user_block(

@@ -18,10 +18,10 @@ from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split, id_keys, sequence_draws
-from mfdask.shards.blocks import Plan, UserBlock, build_item_block, build_user_block
+from mfdask.shards import work
 from mfdask.shards.cutoff import time_cutoff
 from mfdask.shards.manifest import FILE_NAME, Manifest
-from mfdask.shards.partition import Bucketing, block_bounds, default_blocks, fill_buckets
+from mfdask.shards.plan import Plan, UserBlock, block_bounds, default_blocks
 from mfdask.shards.reading import Reading, read_source
 from mfdask.shards.rejected import first_bad_row, refuse_bad_rows, write_rejected
 from mfdask.shards.store import SCRATCH, FileFacts, write_arrays
@@ -190,7 +190,7 @@ def _rank(root: Path, reading: Reading, source: Source, tasks: Tasks) -> dict[st
 def _plan(
     root: Path, reading: Reading, ids: dict[str, Future], choices: Choices, tasks: Tasks
 ) -> Plan:
-    """Cut both sides into blocks, and find where the split `time` cuts."""
+    """Cut both sides into blocks, and find what the split needs to know of all ratings."""
     n_good = reading.n_read - reading.n_rejected
     _check_disk(root, n_good)
     n_blocks = choices.blocks or default_blocks(n_good)
@@ -201,7 +201,12 @@ def _plan(
     cutoff = None
     if choices.split.kind == "time":
         cutoff = time_cutoff(reading.ratings, n_good, choices.split.share, tasks)
-    return Plan(root, user_bounds, item_bounds, choices.split, choices.seed, cutoff)
+    draws = None
+    if choices.split.kind == "sequence":
+        draws = f"{SCRATCH}/split/draws.npy"
+        drawn = sequence_draws(reading.n_read, choices.split.share, choices.seed)
+        write_arrays(root, f"{SCRATCH}/split", {"draws": drawn})
+    return Plan(root, user_bounds, item_bounds, choices.split, choices.seed, cutoff, draws)
 
 
 def _check_disk(root: Path, n_ratings: int) -> None:
@@ -217,17 +222,11 @@ def _partition(
     plan: Plan, reading: Reading, ids: dict[str, Future], tasks: Tasks
 ) -> list[npt.NDArray[np.int64]]:
     """Sort all parts into user blocks, and return where each block begins in each part."""
-    draws = None
-    if plan.split.kind == "sequence":
-        draws = f"{SCRATCH}/split/draws.npy"
-        drawn = sequence_draws(reading.n_read, plan.split.share, plan.seed)
-        write_arrays(plan.root, f"{SCRATCH}/split", {"draws": drawn})
-    bucketing = Bucketing(plan.root, plan.user_bounds, draws)
     filled = [
         tasks.submit(
             f"partition-{n}",
-            fill_buckets,
-            bucketing,
+            work.fill_buckets,
+            plan,
             n,
             first_row,
             part,
@@ -259,7 +258,7 @@ def _build_users(
     if plan.split.kind == "random":
         keys = [tasks.submit(f"keys-{side}", _keys, ids[side]) for side in ("users", "items")]
     built = [
-        tasks.submit(f"shard-users-{block}", build_user_block, plan, block, starts, *keys)
+        tasks.submit(f"shard-users-{block}", work.build_user_block, plan, block, starts, *keys)
         for block in range(len(plan.user_bounds) - 1)
     ]
     return tasks.finish("user shards", built)
@@ -269,7 +268,7 @@ def _build_items(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> dict[str, 
     """Write the item shards, and the tables of both sides."""
     n_users, n_items = len(plan.user_bounds) - 1, len(plan.item_bounds) - 1
     built = [
-        tasks.submit(f"shard-items-{block}", build_item_block, plan, block)
+        tasks.submit(f"shard-items-{block}", work.build_item_block, plan, block)
         for block in range(n_items)
     ]
     files: dict[str, FileFacts] = {}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import dask.dataframe as dd
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from mfdask.shards.tasks import Tasks
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
 
 #: Seconds are first counted in bins of 2**16, some 18 hours.
 _SHIFT = 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,42 +11,8 @@ import pandas as pd
 
 from mfdask.kernels.csr import counting_order, gather_into
 from mfdask.ratings.ids import Ranked
+from mfdask.shards.plan import Plan
 from mfdask.shards.store import SCRATCH, map_array, write_arrays
-
-#: A block of this size takes some 600 MB to build, and a second or so to train.
-RATINGS_PER_BLOCK = 8_000_000
-MOST_BLOCKS = 64
-
-
-def default_blocks(n_ratings: int) -> int:
-    """Return how many blocks a side is cut into, unless somebody wants another number."""
-    return min(max(round(n_ratings / RATINGS_PER_BLOCK), 1), MOST_BLOCKS)
-
-
-def block_bounds(counts: npt.NDArray[np.int64], n_blocks: int) -> list[int]:
-    """Cut rows into blocks with about equal numbers of ratings.
-
-    Parameters
-    ----------
-    counts : int64 (n_rows,)
-        Ratings of each row.
-    n_blocks : int
-        Where there are fewer rows, each is a block.
-
-    Returns
-    -------
-    list of int
-        First row of each block, ascending, and the number of rows.
-    """
-    n_rows = len(counts)
-    n_blocks = min(n_blocks, n_rows)
-    inner = np.arange(1, n_blocks)
-    total = np.cumsum(counts)
-    cuts = np.searchsorted(total, inner * (total[-1] / n_blocks)) + 1
-    # No block without a row: at least one more row each time, and one left for each to come.
-    cuts = np.maximum.accumulate(np.maximum(cuts, inner) - inner) + inner
-    cuts = np.minimum(cuts, n_rows - n_blocks + inner)
-    return [0, *cuts.tolist(), n_rows]
 
 
 def gather(values: npt.NDArray[Any], places: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
@@ -56,26 +22,8 @@ def gather(values: npt.NDArray[Any], places: npt.NDArray[np.int32]) -> npt.NDArr
     return out
 
 
-class Bucketing(NamedTuple):
-    """How the ratings of all parts are sorted into buckets.
-
-    Attributes
-    ----------
-    root : Path
-        The data set in the making.
-    bounds : list of int
-        Of the user blocks.
-    draws : str or None
-        Array of the split `sequence`, relative to `root`: one bool for each row read.
-    """
-
-    root: Path
-    bounds: list[int]
-    draws: str | None
-
-
 def fill_buckets(
-    plan: Bucketing,
+    plan: Plan,
     number: int,
     first_row: int,
     ratings: pd.DataFrame,
@@ -86,7 +34,7 @@ def fill_buckets(
 
     Parameters
     ----------
-    plan : Bucketing
+    plan : Plan
     number : int
     first_row : int
         Rows read before this part.
@@ -111,8 +59,8 @@ def fill_buckets(
         columns["timestamps"] = ratings["timestamp"].to_numpy()
     if plan.draws:
         columns["draws"] = map_array(plan.root / plan.draws)[first_row + ratings.index.to_numpy()]
-    n_blocks = len(plan.bounds) - 1
-    blocks = np.searchsorted(plan.bounds, user_rows, side="right") - 1
+    n_blocks = len(plan.user_bounds) - 1
+    blocks = np.searchsorted(plan.user_bounds, user_rows, side="right") - 1
     order, starts = counting_order(blocks.astype(np.int32)[codes], n_blocks)
     sorted_columns = {name: gather(values, order) for name, values in columns.items()}
     write_arrays(plan.root, _folder(number), sorted_columns)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
-from dask.dataframe.utils import clear_known_categories
 from distributed import Future
 
 from mfdask.ratings.source import Source
 from mfdask.shards.parts import PartFacts, read_part
 from mfdask.shards.tasks import Tasks
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ def read_source(source: Source, tasks: Tasks) -> Reading:
         for number, part in enumerate(source.parts)
     ]
 
+    # Loading it takes half a second: the workers read meanwhile.
+    import dask.dataframe as dd
+
     def each(name: str) -> list[Future]:
         return [
             tasks.submit(f"part-{name}-{number}", attrgetter(name), read)
@@ -79,6 +84,8 @@ def read_source(source: Source, tasks: Tasks) -> Reading:
 
 def _meta(source: Source) -> pd.DataFrame:
     """Return an empty frame of the types of `Reading.ratings`."""
+    from dask.dataframe.utils import clear_known_categories
+
     kinds = {"int": "int64", "string": "str"}
     meta = pd.DataFrame(
         {

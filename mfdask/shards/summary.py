@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.ratings.source import Source
-from mfdask.shards.blocks import Plan, UserBlock
 from mfdask.shards.manifest import Counts, Manifest
+from mfdask.shards.plan import Plan, UserBlock
 from mfdask.shards.store import FileFacts
 
 

@@ -1,0 +1,95 @@
+"""What is decided before shards are built: blocks, and how ratings are held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.ratings.splits import Split
+from mfdask.shards.store import FileFacts
+
+#: A block of this size takes some 600 MB to build, and a second or so to train.
+RATINGS_PER_BLOCK = 8_000_000
+MOST_BLOCKS = 64
+
+
+def default_blocks(n_ratings: int) -> int:
+    """Return how many blocks a side is cut into, unless somebody wants another number."""
+    return min(max(round(n_ratings / RATINGS_PER_BLOCK), 1), MOST_BLOCKS)
+
+
+def block_bounds(counts: npt.NDArray[np.int64], n_blocks: int) -> list[int]:
+    """Cut rows into blocks with about equal numbers of ratings.
+
+    Parameters
+    ----------
+    counts : int64 (n_rows,)
+        Ratings of each row.
+    n_blocks : int
+        Where there are fewer rows, each is a block.
+
+    Returns
+    -------
+    list of int
+        First row of each block, ascending, and the number of rows.
+    """
+    n_rows = len(counts)
+    n_blocks = min(n_blocks, n_rows)
+    inner = np.arange(1, n_blocks)
+    total = np.cumsum(counts)
+    cuts = np.searchsorted(total, inner * (total[-1] / n_blocks)) + 1
+    # No block without a row: at least one more row each time, and one left for each to come.
+    cuts = np.maximum.accumulate(np.maximum(cuts, inner) - inner) + inner
+    cuts = np.minimum(cuts, n_rows - n_blocks + inner)
+    return [0, *cuts.tolist(), n_rows]
+
+
+class Plan(NamedTuple):
+    """What all blocks have in common.
+
+    Attributes
+    ----------
+    root : Path
+        The data set in the making.
+    user_bounds, item_bounds : list of int
+    split : Split
+    seed : int
+    cutoff : int or None
+        Of the split `time`: the first second that is held out.
+    draws : str or None
+        Of the split `sequence`: its array, relative to `root`, one bool for each row read.
+    """
+
+    root: Path
+    user_bounds: list[int]
+    item_bounds: list[int]
+    split: Split
+    seed: int
+    cutoff: int | None
+    draws: str | None
+
+
+class UserBlock(NamedTuple):
+    """What is known of a user block once its shards are written.
+
+    Attributes
+    ----------
+    files : dict
+        Relative path to facts.
+    n_train, n_test : int
+    train_sum : float
+        Of the training ratings.
+    values : float32 array
+        Different ratings, ascending; only the smallest and the largest if there are very many.
+    n_values : int
+    """
+
+    files: dict[str, FileFacts]
+    n_train: int
+    n_test: int
+    train_sum: float
+    values: npt.NDArray[np.float32]
+    n_values: int

@@ -1,0 +1,32 @@
+"""Tasks that run kernels. Only who runs them loads Numba: the client starts that much sooner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.shards.plan import UserBlock
+from mfdask.shards.store import FileFacts
+
+
+def fill_buckets(*args: Any) -> npt.NDArray[np.int64]:
+    """See `partition.fill_buckets`."""
+    from mfdask.shards import partition
+
+    return partition.fill_buckets(*args)
+
+
+def build_user_block(*args: Any) -> UserBlock:
+    """See `blocks.build_user_block`."""
+    from mfdask.shards import blocks
+
+    return blocks.build_user_block(*args)
+
+
+def build_item_block(*args: Any) -> dict[str, FileFacts]:
+    """See `blocks.build_item_block`."""
+    from mfdask.shards import blocks
+
+    return blocks.build_item_block(*args)
