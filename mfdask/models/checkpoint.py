@@ -15,7 +15,7 @@ from mfdask.models.design import Array, join
 from mfdask.models.model import Sweep
 
 if TYPE_CHECKING:
-    from mfdask.models.als import ALS
+    from mfdask.models.parameters import Parameters
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Keeper:
     """Keeps the newest checkpoint of one fit, `every` so many sweeps, in `folder`."""
 
     def __init__(
-        self, folder: Path | None, every: int, resume: bool, config: ALS, fingerprint: str
+        self, folder: Path | None, every: int, resume: bool, config: Parameters, fingerprint: str
     ) -> None:
         if every < 0:
             raise InputError(f"--checkpoint-every {every}: give 0 (none) or more")
@@ -83,7 +83,7 @@ class Keeper:
         return Checkpoint(str(self._folder), [Sweep(**line) for line in state["history"]])
 
 
-def _identity(config: ALS, fingerprint: str) -> dict[str, object]:
+def _identity(config: Parameters, fingerprint: str) -> dict[str, object]:
     """Return what two fits share that go through the same states."""
     parameters = config.parameters()
     del parameters["n_sweeps"], parameters["tolerance"]

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from distributed import Client
 
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE
-from mfdask.models.als import ALS
 from mfdask.models.checkpoint import Checkpoint, Keeper, load_rows
 from mfdask.models.design import Array, initial_rows, join
 from mfdask.models.half_step import Moved, ShardRef, StepRule, half_step, open_shard, squared_error
 from mfdask.models.model import FactorModel, Sweep
+from mfdask.models.parameters import Parameters
 from mfdask.models.runner import Runner, runner_for
 from mfdask.progress import Progress
 from mfdask.shards import Dataset, Shard
@@ -26,7 +26,7 @@ OTHER = {"users": "items", "items": "users"}
 
 
 def fit(
-    config: ALS,
+    config: Parameters,
     data: Dataset,
     client: Client | None,
     keeper: Keeper,
@@ -64,7 +64,7 @@ class _State:
     test_errors: tuple[Any, ...] = ()
 
 
-def _begin(run: Runner, config: ALS, data: Dataset, start: Checkpoint | None) -> _State:
+def _begin(run: Runner, config: Parameters, data: Dataset, start: Checkpoint | None) -> _State:
     """Place the first rows: random ones, or a checkpoint's."""
     blocks, whole = {}, {}
     for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
@@ -109,7 +109,7 @@ def _submit_sweep(run: Runner, rule: StepRule, data: Dataset, before: _State) ->
     return _State(sweep, blocks, whole, totals, tuple(test_errors))
 
 
-def _account(run: Runner, config: ALS, data: Dataset, state: _State) -> dict[str, Any]:
+def _account(run: Runner, config: Parameters, data: Dataset, state: _State) -> dict[str, Any]:
     """Wait for a sweep, and return its line of the history but for the time it took."""
     users, items = run.result(state.totals)
     test_error = sum(run.result(error) for error in state.test_errors)

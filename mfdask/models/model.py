@@ -13,7 +13,7 @@ from mfdask.models.design import Array
 from mfdask.models.half_step import predict_rows
 
 if TYPE_CHECKING:
-    from mfdask.models.als import ALS
+    from mfdask.models.parameters import Parameters
     from mfdask.shards import Dataset
 
 #: What a prediction rests on, by whether the user (2) and the item (1) are known.
@@ -98,7 +98,7 @@ class FactorModel:
     @classmethod
     def learned(
         cls,
-        config: ALS,
+        config: Parameters,
         data: Dataset,
         mean: float,
         rows: dict[str, Array],
