@@ -21,7 +21,8 @@ def time_cutoff(ratings: dd.DataFrame, n_ratings: int, share: float, tasks: Task
 
     Of the two seconds around the exact share, the one whose share is nearer.
     """
-    before = int(n_ratings * (1 - share))
+    wanted = n_ratings * (1 - share)  # ratings before the cut
+    before = min(int(wanted), n_ratings - 1)
     bins = _count(ratings, None, tasks)
     here = int(np.searchsorted(bins.cumsum(), before, side="right"))
     earlier = int(bins.iloc[:here].sum())
@@ -30,7 +31,6 @@ def time_cutoff(ratings: dd.DataFrame, n_ratings: int, share: float, tasks: Task
     place = int(np.searchsorted(total, before, side="right"))
     second = int(seconds.index[place])
     n_before = int(total.iloc[place] - seconds.iloc[place])
-    wanted = n_ratings * (1 - share)
     return second if wanted - n_before <= total.iloc[place] - wanted else second + 1
 
 

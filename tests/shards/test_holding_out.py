@@ -71,7 +71,7 @@ def test_random_depends_on_the_seed_and_grows_with_the_share(held_out, frame):
     assert pairs(held_out(frame, "random:0.1")) < pairs(held_out(frame, "random:0.3"))
 
 
-@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.97])
+@pytest.mark.parametrize("share", [1e-17, 0.001, 0.1, 0.5, 0.97])
 def test_time_cuts_once_at_the_nearest_second(held_out, frame, share):
     test, kept = held_out(frame, f"time:{share}"), latest(frame)
     good = frame.dropna(subset="rating")["timestamp"]
