@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import dask
 from dask.utils import parse_bytes
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, get_worker
 
 from mfdask.errors import InputError
 
@@ -75,7 +76,6 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         "logging": {"distributed": "critical"},
     }
     with (
-        _environment(NUMBA_NUM_THREADS=str(threads)),
         dask.config.set(settings),
         LocalCluster(
             n_workers=config.workers,
@@ -108,21 +108,6 @@ def _join(address: str) -> Client:
     return client
 
 
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Set variables that workers inherit, and undo that and what Dask itself sets.
-
-    Numba reads its own once, at import: it has to be there before a worker's process starts.
-    """
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def _check_memory(limit: str) -> None:
     try:
         good = limit == "auto" or parse_bytes(limit) > 0
@@ -148,3 +133,16 @@ def _free_address(address: str) -> str:
         except OSError:
             return f"{host}:0"
     return f"{host}:{port}"
+
+
+def solve(task: Callable[..., Any], *args: Any) -> Any:
+    """Run ``task(*args)`` in a worker's thread, with as many Numba threads as the worker has.
+
+    The nanny keeps BLAS to one thread, but Numba would use every core of the machine in each of
+    several workers.
+    """
+    import numba  # here: the client of an ingest never needs it
+
+    threads = get_worker().state.nthreads
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # of this thread alone
+    return task(*args)

@@ -5,11 +5,12 @@ import socket
 import time
 from contextlib import closing
 
+import numba
 import psutil
 import pytest
 from distributed import LocalCluster
 
-from mfdask.cluster import SOLVER, ClusterConfig, open_cluster
+from mfdask.cluster import SOLVER, ClusterConfig, open_cluster, solve
 from mfdask.errors import InputError
 
 
@@ -29,21 +30,19 @@ def workers():
 
 
 def settings():
-    import numba
-
-    return numba.config.NUMBA_NUM_THREADS, os.environ["OMP_NUM_THREADS"]
+    return numba.get_num_threads(), os.environ["OMP_NUM_THREADS"]
 
 
 def test_a_local_cluster_is_private_and_leaves_nothing():
     before = workers()
-    config = ClusterConfig(workers=1, threads=3, dashboard_address="127.0.0.1:0")
+    config = ClusterConfig(workers=1, threads=1, dashboard_address="127.0.0.1:0")
     with open_cluster(config) as client:
         assert listening() == {"127.0.0.1"}
         assert client.dashboard_link.startswith("http://127.0.0.1:")
         (worker,) = client.scheduler_info(n_workers=-1)["workers"].values()
         assert worker["resources"] == {SOLVER: 1}
-        assert worker["nthreads"] == 3
-        assert client.submit(settings).result() == (3, "1")
+        assert worker["nthreads"] == 1
+        assert client.submit(solve, settings).result() == (1, "1")
     deadline = time.monotonic() + 10
     while workers() - before:
         assert time.monotonic() < deadline, "processes are left behind"
@@ -61,7 +60,7 @@ def test_a_dashboard_port_in_use_is_stepped_over():
 
 def test_a_remote_scheduler_is_joined_and_left_running():
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=None, resources={SOLVER: 1}
+        n_workers=1, threads_per_worker=1, dashboard_address=":0", resources={SOLVER: 1}
     ) as cluster:
         with open_cluster(ClusterConfig(scheduler=cluster.scheduler_address)) as client:
             assert client.submit(sum, [1, 2]).result() == 3
@@ -70,7 +69,7 @@ def test_a_remote_scheduler_is_joined_and_left_running():
 
 def test_workers_that_cannot_solve_are_refused():
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
         pytest.raises(InputError, match=r'none of its 1 workers can solve.*--resources "solver=1"'),
         open_cluster(ClusterConfig(scheduler=cluster.scheduler_address)),
     ):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from distributed import Client, wait
 
-from mfdask.cluster import SOLVER
+from mfdask.cluster import SOLVER, solve
 from mfdask.models.half_step import ShardRef
 from mfdask.shards import Dataset, Shard
 
@@ -71,7 +71,7 @@ class DaskRunner:
     def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
         """Submit the task under `name` and return its future."""
         key = f"{name}-{self._token}"
-        return self._client.submit(task, *args, key=key, resources={SOLVER: 1})
+        return self._client.submit(solve, task, *args, key=key, resources={SOLVER: 1})
 
     def result(self, handle: Any) -> Any:
         """Gather the future's result."""
