@@ -30,6 +30,7 @@ _PARAMETERS = [
         "Power, 0 to 1, of a row's ratings that tau and gamma grow by.",
     ),
     ("--damping", "damping", "Share of the way to its solution that a row moves (alpha)."),
+    ("--weight-reg", "weight_reg", "Regularisation of what each genre stands for."),
     ("--tolerance", "tolerance", "Stop when a sweep lowers the objective by a smaller share."),
     ("--seed", "seed", "Of the first factors."),
 ]
@@ -56,8 +57,8 @@ def _with_parameters(callback: Any) -> Any:
     "--model",
     default="als",
     show_default=True,
-    type=click.Choice(["als", "bias"]),
-    help="als: biases and factors; bias: biases alone.",
+    type=click.Choice(["als", "bias", "genre"]),
+    help="als: biases and factors; bias: biases alone; genre: item rows drawn to their genres'.",
 )
 @click.option("--factors", type=int, help="Length of a factor vector, 0 to 256.  [default: 20]")
 @click.option(
@@ -98,7 +99,9 @@ def main(
     if model == "bias" and factors:
         raise InputError("--model bias has no factors; leave --factors out, or use --model als")
     config = ALS(
-        n_factors=0 if model == "bias" else 20 if factors is None else factors, **parameters
+        n_factors=0 if model == "bias" else 20 if factors is None else factors,
+        item_prior="genre" if model == "genre" else "zero",
+        **parameters,
     )
     dataset = Dataset.open(data)
     out = out or Path("output/models") / f"{dataset.name}-{config.kind}"

@@ -73,10 +73,14 @@ def locked(target: Path, doing: str) -> Iterator[None]:
     with place.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A holder removes its file at the end: a lock on a file that is gone holds nothing.
+            held = place.exists() and os.path.samestat(os.fstat(file.fileno()), place.stat())
         except BlockingIOError:
+            held = False
+        if not held:
             raise RefusedError(
                 f"{target}: another process is {doing} it; wait for it, or give another --out"
-            ) from None
+            )
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 
 import psutil
@@ -41,13 +42,17 @@ class PeakMemory:
                 return
 
 
-def resident_bytes() -> int:
-    """Return the resident bytes of this process and all its children, now."""
-    here = psutil.Process()
+def resident_bytes(pid: int | None = None) -> int:
+    """Return the resident bytes of a process (this one by default) and all its children, now.
+
+    Processes that have ended count nothing.
+    """
     total = 0
-    for process in [here, *here.children(recursive=True)]:
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
+    try:
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
     return total

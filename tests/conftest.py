@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from distributed import Client
 
 from mfdask.cluster import ClusterConfig, open_cluster
+
+# No deadlines: the first example may compile a kernel.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 MOVIELENS = Path(__file__).parents[2] / "shared" / "data" / "ml-latest-small.zip"
 

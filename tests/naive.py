@@ -26,12 +26,15 @@ def solve_row(
 class Naive:
     """Biases and factors of both sides, fitted one row at a time."""
 
-    def __init__(self, triples, n_users, n_items, user_rows, item_rows, config, mean):
+    def __init__(
+        self, triples, n_users, n_items, user_rows, item_rows, config, mean, features=None
+    ):
         self.triples = triples
         self.weights = {"users": np.array(user_rows, float), "items": np.array(item_rows, float)}
         self.counts = {"users": n_users, "items": n_items}
         self.config = config
         self.mean = mean if config.centre else 0.0
+        self.features = features  # of the items, what their prior mean follows
 
     def ratings_of(self, side, row):
         """Return the other side's row numbers and the ratings of one row."""
@@ -40,11 +43,33 @@ class Naive:
         here = own == row
         return other[here], ratings[here]
 
+    def precision(self):
+        """Return the diagonal of the prior's precision."""
+        return np.array([self.config.bias_reg] + [self.config.factor_reg] * self.config.n_factors)
+
+    def feature_weights(self):
+        """Return the weights of the features that the items' rows say, by stacked least squares."""
+        n = np.array([len(self.ratings_of("items", i)[0]) for i in range(self.counts["items"])])
+        rated = n > 0
+        f, w = self.features[rated], self.weights["items"][rated]
+        found = []
+        for k, own in enumerate(self.precision()):
+            root = np.sqrt(own * n[rated] ** self.config.reg_scaling)
+            own_rows = np.vstack([root[:, None] * f, np.sqrt(self.config.weight_reg) * np.eye(f.shape[1])])
+            wanted = np.append(root * w[:, k], np.zeros(f.shape[1]))
+            found.append(np.linalg.lstsq(own_rows, wanted, rcond=None)[0])
+        return np.array(found).T
+
+    def prior_means(self, side):
+        """Return what each row is drawn to."""
+        if side == "users" or self.features is None:
+            return np.zeros_like(self.weights[side])
+        return self.features @ self.feature_weights()
+
     def half_step(self, side):
         """Solve each row of a side against the other."""
         c = self.config
-        d = c.n_factors + 1
-        precision = np.diag([c.bias_reg] + [c.factor_reg] * (d - 1))
+        precision, means = np.diag(self.precision()), self.prior_means(side)
         fixed = self.weights["items" if side == "users" else "users"]
         solved = self.weights[side].copy()
         for row in range(self.counts[side]):
@@ -52,7 +77,7 @@ class Naive:
             x = np.column_stack([np.ones(len(other)), fixed[other, 1:]])
             y = ratings - self.mean - fixed[other, 0]
             solved[row] = solve_row(
-                x, y, c.fidelity, precision, np.zeros(d), self.weights[side][row],
+                x, y, c.fidelity, precision, means[row], self.weights[side][row],
                 scale=max(len(other), 1) ** c.reg_scaling,
                 alternating=c.update == "alternating", damping=c.damping,
             )  # fmt: skip

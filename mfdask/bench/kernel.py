@@ -30,7 +30,8 @@ class BareKernel:
 
     def __init__(self, data: Dataset, config: ALS) -> None:
         rule = config.rule(data.mean)
-        self._prior, self._step = rule.prior(), rule.step()
+        self._prior = config.prior().compiled(rule.fidelity, rule.reg_scaling, None)
+        self._step = rule.step()
         self._rows = {
             side: initial_rows(n, config.n_factors, config.init_scale, config.seed, side)
             for side, n in (("users", data.n_users), ("items", data.n_items))

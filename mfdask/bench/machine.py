@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from mfdask.errors import MfdaskError
+from mfdask.memory import resident_bytes
 
 #: Side of the square matrices whose product shows what the cores can do at most.
 GEMM_SIDE = 3000
@@ -148,7 +149,7 @@ def measure_module(
     ) as process:  # fmt: skip
         peak, output, errors = 0, "", ""
         while process.returncode is None:
-            peak = max(peak, _tree_bytes(process.pid))
+            peak = max(peak, resident_bytes(process.pid))
             try:
                 output, errors = process.communicate(timeout=_SAMPLE_SECONDS)
             except subprocess.TimeoutExpired:
@@ -159,19 +160,3 @@ def measure_module(
         last = (errors.strip().splitlines() or ["without a word"])[-1]
         raise FailedRunError(f"`{command}` ended with code {process.returncode}: {last}")
     return Run(command, seconds, peak, output)
-
-
-def _tree_bytes(pid: int) -> int:
-    """Return the resident bytes of a process and its children; 0 for those that have ended."""
-    total = 0
-    try:
-        root = psutil.Process(pid)
-        processes = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    for process in processes:
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total

@@ -11,8 +11,10 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.kernels.rows import row_width
 from mfdask.models.design import Array
+from mfdask.models.features import genre_shares
 from mfdask.models.half_step import predict_shard
 from mfdask.models.model import SOURCES, FactorModel, source_codes
+from mfdask.models.prior import unknowns
 from mfdask.shards import Dataset, Shard
 
 #: A row with n training ratings falls into the last bin that starts at or below n.
@@ -114,6 +116,9 @@ class Aligned:
         self.items = model.rows_of("items", data.items()["item_id"])
         self.user_rows = _take(model.user_rows, self.users, model.n_factors)
         self.item_rows = _take(model.item_rows, self.items, model.n_factors)
+        if model.feature_names:
+            new = self.items < 0
+            self.item_rows[new] = model.rows_of_new_items(data.items()["genres"][new])
         self.user_bin = bin_of(_counts(model.users["n_train"].to_numpy(), self.users))
         self.item_bin = bin_of(_counts(model.items["n_train"].to_numpy(), self.items))
 
@@ -173,6 +178,9 @@ def measure_accuracy(model: FactorModel, data: Dataset, part: str = "test") -> A
 def objective(model: FactorModel, squared_error: float) -> float:
     """Return the full regularised objective of a model whose squared training error is given.
 
+    Item rows are held against their prior mean, where the model has learned one; its weights' own
+    penalty is counted too (the fit's history leaves that out).
+
     Raises
     ------
     KeyError
@@ -180,12 +188,16 @@ def objective(model: FactorModel, squared_error: float) -> float:
     """
     p = model.parameters
     total = p["fidelity"] * squared_error
-    for bias, factors, table in (
-        (model.user_bias, model.user_factors, model.users),
-        (model.item_bias, model.item_factors, model.items),
+    item_mean = np.zeros((1, model.n_factors + 1))
+    if model.feature_weights is not None:
+        item_mean = genre_shares(model.items["genres"], model.feature_names) @ model.feature_weights
+        total += p["weight_reg"] * float(np.square(model.feature_weights, dtype=np.float64).sum())
+    precision = np.array([p["bias_reg"]] + [p["factor_reg"]] * model.n_factors)
+    for rows, mean, table in (
+        (model.user_rows, np.zeros((1, model.n_factors + 1)), model.users),
+        (model.item_rows, item_mean, model.items),
     ):
         scale = np.maximum(table["n_train"].to_numpy(), 1.0) ** p["reg_scaling"]
-        row = p["bias_reg"] * np.square(bias, dtype=np.float64)
-        row += p["factor_reg"] * np.square(factors, dtype=np.float64).sum(axis=1)
-        total += float(scale @ row)
+        away = unknowns(rows, model.n_factors + 1) - mean
+        total += float(scale @ (np.square(away, dtype=np.float64) @ precision))
     return total / 2

@@ -13,22 +13,23 @@ from mfdask.errors import InputError
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
 from mfdask.models.design import Array, empty_rows, facing
+from mfdask.models.prior import RowPrior
 from mfdask.shards import Dataset, Shard
 
 
 @dataclass(frozen=True)
 class StepRule:
-    """The equations of a half-step: how strongly a row is held, and how it moves.
+    """The equations of a half-step: how much ratings weigh, and how a row moves.
 
     Attributes
     ----------
     n_factors : int
     mean_rating : float
         Taken off every rating.
-    fidelity, factor_reg, bias_reg : float
-        The paper's lambda, tau and gamma.
+    fidelity : float
+        Weight of a squared error, the paper's lambda.
     reg_scaling : float
-        Power of a row's number of ratings that multiplies tau and gamma.
+        Power of a row's number of ratings that multiplies its prior.
     alternating : bool
         Bias first, then factors (the paper's Algorithm 1), in place of both at once.
     damping : float
@@ -38,20 +39,9 @@ class StepRule:
     n_factors: int
     mean_rating: float
     fidelity: float
-    factor_reg: float
-    bias_reg: float
     reg_scaling: float
     alternating: bool
     damping: float
-
-    def prior(self) -> kernel.Prior:
-        """Return the rows' prior: mean zero, precisions gamma (bias) and tau (factors)."""
-        d = self.n_factors + 1
-        precision = np.zeros((d, kernel.row_width(self.n_factors)), np.float32)
-        np.fill_diagonal(precision, self.factor_reg)
-        precision[0, 0] = self.bias_reg
-        zero = np.zeros((1, d), np.float32)
-        return kernel.Prior(np.float32(self.fidelity), precision, zero, zero, self.reg_scaling)
 
     def step(self) -> kernel.Step:
         """Return how a row moves."""
@@ -66,8 +56,8 @@ class Moved(NamedTuple):
     rows : float32 (rows, width)
         Design rows.
     totals : float64 (4,)
-        Sums over the block: squared training error, penalty ``w' P w``, squared length of the
-        move, squared length of the rows.
+        Sums over the block: squared training error, penalty ``(w - m)' P (w - m)``, squared
+        length of the move, squared length of the rows.
     """
 
     rows: Array
@@ -75,9 +65,13 @@ class Moved(NamedTuple):
 
 
 class ShardRef(NamedTuple):
-    """Names a shard on disk, so that a task carries its address and not its ratings."""
+    """Names a shard on disk, so that a task carries its address and not its ratings.
+
+    The fingerprint tells a data set from another that took its place.
+    """
 
     path: str
+    fingerprint: str
     side: str
     block: int
     part: str
@@ -91,6 +85,8 @@ def open_shard(shard: Shard | ShardRef) -> Shard:
 @lru_cache(maxsize=1024)
 def _open(ref: ShardRef) -> Shard:
     data = Dataset.open(ref.path)
+    if data.fingerprint != ref.fingerprint:
+        raise InputError(f"{ref.path}: was replaced while it was being read; start again")
     data.verify_shard(ref.side, ref.block, ref.part)
     return data.shard(ref.side, ref.block, ref.part)
 
@@ -102,7 +98,14 @@ def read_only(array: Any) -> Any:
     return view
 
 
-def half_step(shard: Shard, fixed: Array, current: Array, rule: StepRule) -> Moved:
+def half_step(
+    shard: Shard,
+    fixed: Array,
+    current: Array,
+    rule: StepRule,
+    prior: RowPrior,
+    features: Array | None = None,
+) -> Moved:
     """Solve every row of a shard against the other side.
 
     Parameters
@@ -113,6 +116,9 @@ def half_step(shard: Shard, fixed: Array, current: Array, rule: StepRule) -> Mov
     current : float32 (rows of the shard, width)
         The shard's design rows before the step; left as they are.
     rule : StepRule
+    prior : RowPrior
+    features : float32 (rows of the shard, features), optional
+        What the prior's mean follows.
 
     Returns
     -------
@@ -129,9 +135,8 @@ def half_step(shard: Shard, fixed: Array, current: Array, rule: StepRule) -> Mov
     bounds = kernel.chunk_bounds(block.indptr, kernel.CHUNKS, rule.n_factors + 1)
     stats = np.empty((kernel.CHUNKS, 4))
     bad = np.empty(kernel.CHUNKS, np.int64)
-    kernel.solve_rows(
-        block, bounds, read_only(fixed), rule.prior(), rule.step(), out, stats, bad
-    )  # fmt: skip
+    own = prior.compiled(rule.fidelity, rule.reg_scaling, features)
+    kernel.solve_rows(block, bounds, read_only(fixed), own, rule.step(), out, stats, bad)
     if bad.max() >= 0:
         _refuse(shard, int(bad[bad >= 0][0]))
     return Moved(out, stats.sum(axis=0))

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.models.design import Array
+from mfdask.models.design import Array, empty_rows, pack
+from mfdask.models.features import genre_shares
 from mfdask.models.half_step import predict_rows
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ class FactorModel:
         One line a row: `user_id`, `n_train`; `item_id`, `title`, `year`, `genres`, `n_train`.
     data : DataFacts
     history : list of Sweep
+    feature_names : list of str
+        What the items' prior follows, empty where it follows nothing.
+    feature_weights : float32 (features, n_factors + 1), or None
+        Bias and factors that each feature stands for.
     """
 
     kind: str
@@ -93,6 +98,8 @@ class FactorModel:
     items: pd.DataFrame
     data: DataFacts
     history: list[Sweep]
+    feature_names: list[str] = field(default_factory=list)
+    feature_weights: Array | None = None
     _indexes: dict[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -103,6 +110,8 @@ class FactorModel:
         mean: float,
         rows: dict[str, Array],
         history: list[Sweep],
+        feature_names: list[str],
+        feature_weights: npt.NDArray[np.float64] | None,
     ) -> FactorModel:
         """Return the model that a fit ends with."""
         facts = DataFacts(
@@ -119,7 +128,20 @@ class FactorModel:
             items=items,
             data=facts,
             history=history,
+            feature_names=feature_names,
+            feature_weights=None if feature_weights is None else feature_weights.astype(np.float32),
         )
+
+    def rows_of_new_items(self, genres: pd.Series) -> Array:
+        """Return design rows of items that nobody has rated, from their genres joined by ``|``.
+
+        float32 (items, width); zero bias and factors where the model knows none of the genres, or
+        has learned nothing of genres.
+        """
+        if self.feature_weights is None:
+            return empty_rows(len(genres), self.n_factors)
+        own = genre_shares(genres, self.feature_names) @ self.feature_weights
+        return pack(own[:, 0], own[:, 1:])
 
     @property
     def n_factors(self) -> int:

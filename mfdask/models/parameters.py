@@ -6,8 +6,11 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from mfdask.errors import InputError
 from mfdask.models.half_step import StepRule
+from mfdask.models.prior import RowPrior, ridge
 
 MAX_FACTORS = 256
 
@@ -31,6 +34,10 @@ class Parameters:
     update : {"joint", "alternating"}
         Solve bias and factors of a row together, or bias first and then factors (the paper's
         Algorithm 1).
+    item_prior : {"zero", "genre"}
+        What item rows are drawn to: zero, or the weighted mean of their genres (weights learned).
+    weight_reg : float
+        Regularisation of those weights.
     reg_scaling : float
         Regularisation is multiplied by the row's number of ratings to this power: 0 is the paper,
         1 is ALS-WR (Zhou et al. 2008).
@@ -55,6 +62,8 @@ class Parameters:
     fidelity: float = 0.002
     factor_reg: float = 0.05
     bias_reg: float = 0.015
+    item_prior: Literal["zero", "genre"] = "zero"
+    weight_reg: float = 0.05
     update: Literal["joint", "alternating"] = "joint"
     reg_scaling: float = 0.0
     damping: float = 1.0
@@ -71,6 +80,10 @@ class Parameters:
         _require(_at_least_zero(self.factor_reg), "--tau", self.factor_reg, "0 or more")
         _require(_at_least_zero(self.bias_reg), "--gamma", self.bias_reg, "0 or more")
         _require(
+            self.item_prior in ("zero", "genre"), "item_prior", self.item_prior, "zero or genre"
+        )
+        _require(_positive(self.weight_reg), "--weight-reg", self.weight_reg, "a number above 0")
+        _require(
             self.update in ("joint", "alternating"), "--update", self.update, "joint or alternating"
         )
         _require(0 <= self.reg_scaling <= 1, "--reg-scaling", self.reg_scaling, "0 to 1")
@@ -81,12 +94,19 @@ class Parameters:
 
     @property
     def kind(self) -> str:
-        """Return ``"als"``, or ``"bias"`` where there are no factors."""
+        """Return ``"genre"``, ``"als"``, or ``"bias"`` where there are no factors."""
+        if self.item_prior == "genre":
+            return "genre"
         return "als" if self.n_factors else "bias"
 
     def parameters(self) -> dict[str, Any]:
         """Return all parameters by name, as `model.json` keeps them."""
         return asdict(self)
+
+    def prior(self) -> RowPrior:
+        """Return the prior of rows that are drawn to zero."""
+        precision = ridge(self.n_factors, self.bias_reg, self.factor_reg)
+        return RowPrior(precision, np.zeros((1, len(precision))))
 
     def rule(self, mean_rating: float) -> StepRule:
         """Return the equations of this model's half-steps."""
@@ -94,8 +114,6 @@ class Parameters:
             n_factors=self.n_factors,
             mean_rating=mean_rating if self.centre else 0.0,
             fidelity=self.fidelity,
-            factor_reg=self.factor_reg,
-            bias_reg=self.bias_reg,
             reg_scaling=self.reg_scaling,
             alternating=self.update == "alternating",
             damping=self.damping,

@@ -24,6 +24,9 @@ class Runner(Protocol):
     def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> Shard | ShardRef:
         """Return what a task is given to find a shard."""
 
+    def dataset(self, data: Dataset) -> Dataset | str:
+        """Return what a task is given to find the data set."""
+
     def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
         """Start a task."""
 
@@ -39,6 +42,10 @@ class LocalRunner:
     def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> Shard:
         """Return the shard itself."""
         return data.shard(side, block, part)
+
+    def dataset(self, data: Dataset) -> Dataset:
+        """Return the data set itself."""
+        return data
 
     def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
         """Run the task and return its result."""
@@ -65,8 +72,12 @@ class DaskRunner:
 
     def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> ShardRef:
         """Return the shard's address."""
+        return ShardRef(self.dataset(data), data.fingerprint, side, block, part)
+
+    def dataset(self, data: Dataset) -> str:
+        """Return the data set's address."""
         assert data.path is not None
-        return ShardRef(str(data.path.absolute()), side, block, part)
+        return str(data.path.absolute())
 
     def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
         """Submit the task under `name` and return its future."""

@@ -1,10 +1,11 @@
-"""A model as a directory of open formats: `model.json`, three Parquet tables, nothing else.
+"""A model as a directory of open formats: `model.json`, a few Parquet tables, nothing else.
 
 ======================  ==========================================================================
 `model.json`            schema version, kind, parameters, data facts, metrics, package versions
 `users.parquet`         `user_id, bias, f00…, n_train`
 `items.parquet`         `item_id, title, year, genres, bias, f00…, n_train`
 `history.parquet`       one line a sweep
+`features.parquet`      `feature, bias, f00…`: what each genre stands for, where that is learned
 ======================  ==========================================================================
 """
 
@@ -24,7 +25,7 @@ import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
 from mfdask.files import written_folder
-from mfdask.models.design import pack
+from mfdask.models.design import Array, pack
 from mfdask.models.model import DataFacts, FactorModel, Sweep
 
 SCHEMA_VERSION = 1
@@ -46,6 +47,8 @@ def save_model(model: FactorModel, path: Path | str) -> None:
         pq.write_table(_side_table(model, "items"), fresh / "items.parquet")
         history = pd.DataFrame([asdict(sweep) for sweep in model.history])
         history.astype({"test_rmse": "float64"}).to_parquet(fresh / "history.parquet", index=False)
+        if model.feature_weights is not None:
+            pq.write_table(_feature_table(model), fresh / "features.parquet")
         (fresh / "model.json").write_text(json.dumps(_description(model), indent=2) + "\n")
 
 
@@ -88,10 +91,21 @@ def _side_table(model: FactorModel, side: str) -> pa.Table:
         else (model.items, model.item_bias, model.item_factors)
     )
     table = pa.Table.from_pandas(frame.drop(columns="n_train"), preserve_index=False)
-    table = table.append_column("bias", pa.array(np.ascontiguousarray(bias)))
-    for k in range(model.n_factors):
-        table = table.append_column(_factor(k), pa.array(np.ascontiguousarray(factors[:, k])))
+    table = _append_unknowns(table, bias, factors)
     return table.append_column("n_train", pa.array(frame["n_train"]))
+
+
+def _feature_table(model: FactorModel) -> pa.Table:
+    assert model.feature_weights is not None
+    table = pa.table({"feature": model.feature_names})
+    return _append_unknowns(table, model.feature_weights[:, 0], model.feature_weights[:, 1:])
+
+
+def _append_unknowns(table: pa.Table, bias: Array, factors: Array) -> pa.Table:
+    table = table.append_column("bias", pa.array(np.ascontiguousarray(bias)))
+    for k in range(factors.shape[1]):
+        table = table.append_column(_factor(k), pa.array(np.ascontiguousarray(factors[:, k])))
+    return table
 
 
 def _factor(k: int) -> str:
@@ -123,6 +137,7 @@ def load_model(path: Path | str) -> FactorModel:
             items=items,
             data=DataFacts(**said["data"]),
             history=history,
+            **_read_features(path / "features.parquet", n_factors),
         )
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         line = " ".join(str(error).split())
@@ -151,6 +166,15 @@ def _read_side(file: Path, n_factors: int) -> tuple[pd.DataFrame, Any]:
     names = [_factor(k) for k in range(n_factors)]
     rows = pack(frame["bias"].to_numpy(np.float32), frame[names].to_numpy(np.float32))
     return frame.drop(columns=["bias", *names]), rows
+
+
+def _read_features(file: Path, n_factors: int) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    frame = pq.read_table(file).to_pandas()
+    columns = ["bias", *map(_factor, range(n_factors))]
+    weights = frame[columns].to_numpy(np.float32)
+    return {"feature_names": frame["feature"].tolist(), "feature_weights": weights}
 
 
 def _read_history(file: Path) -> list[dict[str, Any]]:

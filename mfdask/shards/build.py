@@ -13,7 +13,7 @@ import numpy.typing as npt
 from distributed import Client, Future, KilledWorker
 
 from mfdask.errors import InputError, MfdaskError, RefusedError
-from mfdask.files import free_bytes, locked, written_folder
+from mfdask.files import locked, require_space, written_folder
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
@@ -192,7 +192,7 @@ def _plan(
 ) -> Plan:
     """Cut both sides into blocks, and find what the split needs to know of all ratings."""
     n_good = reading.n_read - reading.n_rejected
-    _check_disk(root, n_good)
+    require_space(root.parent, n_good * _BYTES_PER_RATING, f"a data set of {n_good:,} ratings")
     n_blocks = choices.blocks or default_blocks(n_good)
     cuts = [
         tasks.submit(f"cut-{side}", _bounds, ids[side], n_blocks) for side in ("users", "items")
@@ -207,15 +207,6 @@ def _plan(
         drawn = sequence_draws(reading.n_read, choices.split.share, choices.seed)
         write_arrays(root, f"{SCRATCH}/split", {"draws": drawn})
     return Plan(root, user_bounds, item_bounds, choices.split, choices.seed, cutoff, draws)
-
-
-def _check_disk(root: Path, n_ratings: int) -> None:
-    needed, free = n_ratings * _BYTES_PER_RATING, free_bytes(root)
-    if needed > free:
-        raise RefusedError(
-            f"{root.parent}: {n_ratings:,} ratings need {needed / 2**20:,.0f} MiB of disk, "
-            f"{free / 2**20:,.0f} MiB are free; free some, or write elsewhere with --out"
-        )
 
 
 def _partition(

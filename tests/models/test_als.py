@@ -31,13 +31,15 @@ def triples(matrix):
     return found.coords[0], found.coords[1], found.data.astype(float)
 
 
-def naive_fit(config, matrix):
+def naive_fit(config, matrix, features=None):
     k = config.n_factors
     users, items = (
         initial_rows(n, k, config.init_scale, config.seed, side)[:, [0, *range(2, k + 2)]]
         for side, n in zip(("users", "items"), matrix.shape, strict=True)
     )
-    found = Naive(triples(matrix), *matrix.shape, users, items, config, matrix.data.mean())
+    found = Naive(
+        triples(matrix), *matrix.shape, users, items, config, matrix.data.mean(), features
+    )
     for _ in range(config.n_sweeps):
         found.half_step("users")
         found.half_step("items")

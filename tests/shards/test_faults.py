@@ -72,8 +72,10 @@ def test_a_second_ingest_into_one_folder_is_refused(client, small, tmp_path):
 
 
 def test_a_small_disk_is_refused_before_anything_is_written(client, small, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "free_bytes", lambda path: 900 * 45 - 1)
-    with pytest.raises(RefusedError, match=r"900 ratings need 0 MiB of disk, .* --out"):
+    monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 900 * 45 - 1)
+    with pytest.raises(
+        RefusedError, match=r"a data set of 900 ratings needs 0 MiB of disk .* --out"
+    ):
         ingest(small, tmp_path / "d", client=client)
     assert list(tmp_path.iterdir()) == []
 

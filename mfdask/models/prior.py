@@ -1,0 +1,100 @@
+"""What a row is drawn to: a Gaussian whose mean may follow the row's features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.kernels import rows as kernel
+from mfdask.models.design import Array
+
+Float64s = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RowPrior:
+    """Prior of the rows ``w = [bias, factors]`` of a side, with ``D = n_factors + 1`` places.
+
+    Attributes
+    ----------
+    precision : float64 (D, D)
+        Symmetric, positive semi-definite.
+    weights : float64 (features, D)
+        A row's mean is its features times these; a row without features has the one feature 1.
+    """
+
+    precision: Float64s
+    weights: Float64s
+
+    def compiled(self, fidelity: float, reg_scaling: float, features: Array | None) -> kernel.Prior:
+        """Return the prior of a block's rows, `features` float32 (rows, features), for the kernel.
+
+        Without features all rows share the mean ``weights[0]``.
+        """
+        d = len(self.precision)
+        padded = np.zeros((d, kernel.row_width(d - 1)), np.float32)
+        padded[:, :d] = self.precision
+        mean = self.weights if features is None else features @ self.weights
+        pull = mean @ self.precision
+        return kernel.Prior(
+            np.float32(fidelity),
+            padded,
+            mean.astype(np.float32),
+            pull.astype(np.float32),
+            reg_scaling,
+        )
+
+
+def ridge(n_factors: int, bias_reg: float, factor_reg: float) -> Float64s:
+    """Return the precision of plain regularisation: `bias_reg`, then `factor_reg`, diagonal."""
+    return np.diag([bias_reg] + [factor_reg] * n_factors)
+
+
+class FeatureSums(NamedTuple):
+    """What the rows of a block say of the weights of their features; blocks add up.
+
+    Attributes
+    ----------
+    gram : float64 (features, features)
+        ``F' S F``, where `S` is what multiplies each row's prior.
+    cross : float64 (features, D)
+        ``F' S W``.
+    """
+
+    gram: Float64s
+    cross: Float64s
+
+
+def feature_sums(
+    features: Array, rows: Array, n_ratings: npt.NDArray[np.int64], d: int, reg_scaling: float
+) -> FeatureSums:
+    """Return a block's sums over its rated rows.
+
+    An unrated row lies on its prior wherever that moves, so it says nothing of where that is.
+    """
+    rated = n_ratings > 0
+    scaled = features[rated].T.astype(np.float64) * n_ratings[rated] ** reg_scaling
+    own = unknowns(rows[rated], d).astype(np.float64)
+    return FeatureSums(scaled @ features[rated], scaled @ own)
+
+
+def fit_weights(sums: list[FeatureSums], precision: Float64s, weight_reg: float) -> Float64s:
+    """Return the weights that minimise the rows' penalty and their own, float64 (features, D).
+
+    For a diagonal precision, ``W[:, k] = (P_kk F'SF + eta I)^-1 P_kk F'SW[:, k]`` is exact.
+    """
+    gram = np.sum([block.gram for block in sums], axis=0)
+    cross = np.sum([block.cross for block in sums], axis=0)
+    eta = weight_reg * np.eye(len(gram))
+    weights = np.empty_like(cross)
+    for k, own in enumerate(np.diag(precision)):
+        weights[:, k] = np.linalg.solve(own * gram + eta, own * cross[:, k])
+    return weights
+
+
+def unknowns(rows: Array, d: int) -> Array:
+    """Return ``[bias, factors]`` of design rows, float32 (n, D)."""
+    return np.delete(rows[:, : d + 1], 1, axis=1)
