@@ -54,8 +54,9 @@ class BareKernel:
             for b, block in enumerate(self._blocks[side]):
                 out = self._rows[side][starts[b] : starts[b + 1]]
                 solve_rows(
-                    block, self._chunks[side][b], fixed, self._prior, self._step, out, stats, bad
-                )
+                    block, self._chunks[side][b], fixed, self._prior, self._step, read_only(out),
+                    out, stats, bad,
+                )  # fmt: skip
 
     def rows(self, side: str) -> Array:
         """Return a side's design rows as they are now, float32 (rows, width)."""

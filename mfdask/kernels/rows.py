@@ -157,6 +157,7 @@ def _settle(
     scale: float,
     m: Float32s,
     damping: float,
+    before: Float32s,
     row: Float32s,
     work: _Work,
     lane: int,
@@ -172,13 +173,15 @@ def _settle(
     norm = np.float64(0.0)
     for k in range(d):
         place = k + 1 if k > 0 else 0
-        old = row[place]
+        old = before[place]
         new = old + damping * (work.system[answer + k * LANES] - old)
         finite &= np.isfinite(new)
         moved += np.float64(new - old) ** 2
         norm += np.float64(new) ** 2
         row[place] = new
         v[k + 1] = -new
+    row[1] = np.float32(1.0)
+    row[d + 1 :] = np.float32(0.0)
     v[0] = np.float32(1.0)
     stats[SSE] += quadratic(work.grams, lane * width * width, width, v, d + 1, work.scratch)
     for k in range(d):
@@ -209,6 +212,7 @@ def _solve_chunk(
     fixed: Float32s,
     prior: Prior,
     step: Step,
+    current: Float32s,
     out: Float32s,
     stats: Float64s,
 ) -> int:
@@ -226,14 +230,14 @@ def _solve_chunk(
             scale = _scale(block, row, prior.scaling)
             _assemble(prior, scale, _own(prior.pull, row), width, d, work, lane)
             if step.alternating:
-                _fix_bias(work.system, d, lane, out[row])
+                _fix_bias(work.system, d, lane, current[row])
         factorise(work.system, d, work.inverse, work.failed)
         substitute(work.system, d, work.inverse)
         for lane in range(rows):
             row = group + lane
             scale = _scale(block, row, prior.scaling)
             m = _own(prior.mean, row)
-            good = _settle(prior, scale, m, step.damping, out[row], work, lane, stats)
+            good = _settle(prior, scale, m, step.damping, current[row], out[row], work, lane, stats)
             if work.failed[lane] or not good:
                 return row
     return -1
@@ -246,6 +250,7 @@ def solve_rows(
     fixed: Float32s,
     prior: Prior,
     step: Step,
+    current: Float32s,
     out: Float32s,
     stats: Float64s,
     bad: Int64s,
@@ -261,8 +266,10 @@ def solve_rows(
         Design rows of the side held still.
     prior : Prior
     step : Step
+    current : float32 (rows, width)
+        The rows as they are.
     out : float32 (rows, width)
-        The rows as they are; on return as they have become.
+        Filled with the rows as they have become; may be `current` itself.
     stats : float64 (chunks, 4)
         Filled with `SSE`, `PENALTY`, `MOVED` and `NORM` sums of each chunk.
     bad : int64 (chunks,)
@@ -270,4 +277,4 @@ def solve_rows(
     """
     for c in prange(len(bounds) - 1):
         stats[c] = 0.0
-        bad[c] = _solve_chunk(bounds[c], bounds[c + 1], block, fixed, prior, step, out, stats[c])
+        bad[c] = _solve_chunk(bounds[c], bounds[c + 1], block, fixed, prior, step, current, out, stats[c])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
-from mfdask.models.design import Array, empty_rows, facing
+from mfdask.models.design import Array, aligned, facing
 from mfdask.models.prior import RowPrior
 from mfdask.shards import Dataset, Shard
 
@@ -130,13 +130,14 @@ def half_step(
         If a row's system cannot be solved; it names the row.
     """
     block = kernel.Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
-    out = empty_rows(shard.n_rows, rule.n_factors)
-    out[:] = current
+    out = aligned(shard.n_rows, kernel.row_width(rule.n_factors))
     bounds = kernel.chunk_bounds(block.indptr, kernel.CHUNKS, rule.n_factors + 1)
     stats = np.empty((kernel.CHUNKS, 4))
     bad = np.empty(kernel.CHUNKS, np.int64)
     own = prior.compiled(rule.fidelity, rule.reg_scaling, features)
-    kernel.solve_rows(block, bounds, read_only(fixed), own, rule.step(), out, stats, bad)
+    kernel.solve_rows(
+        block, bounds, read_only(fixed), own, rule.step(), read_only(current), out, stats, bad
+    )
     if bad.max() >= 0:
         _refuse(shard, int(bad[bad >= 0][0]))
     return Moved(out, stats.sum(axis=0))
