@@ -2,26 +2,70 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import RenderableType
 from rich.table import Table
 
-from jobs.common import Outcome, job, table
-from mfdask.evaluation import Accuracy, Errors, bin_labels, measure_accuracy, objective
-from mfdask.models import load_model
+from jobs.common import Outcome, job, progress_bars, table
+from mfdask.evaluation import (
+    Accuracy,
+    Errors,
+    RankingPlan,
+    bin_labels,
+    measure_accuracy,
+    measure_ranking,
+    model_scorer,
+    objective,
+    popularity_scorer,
+)
+from mfdask.evaluation.accuracy import Aligned
+from mfdask.models import FactorModel, load_model
 from mfdask.shards import Dataset
+
+
+def ranking_options(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a `RankingPlan`; the job gets it as `plan`."""
+
+    @click.option(
+        "--at", "k", default=RankingPlan.k, show_default=True, metavar="K", help="Length of a list."
+    )
+    @click.option(
+        "--threshold",
+        default=RankingPlan.threshold,
+        show_default=True,
+        help="Test ratings from here on are relevant.",
+    )
+    @click.option(
+        "--users",
+        "n_users",
+        type=int,
+        help="Rank for a sample of so many users.  [default: all]",
+    )
+    @click.option("--seed", default=RankingPlan.seed, show_default=True, help="Of what is drawn.")
+    @functools.wraps(run)
+    def with_plan(k: int, threshold: float, n_users: int | None, seed: int, **options: Any) -> Any:
+        return run(plan=RankingPlan(k, threshold, n_users, seed), **options)
+
+    return with_plan
 
 
 @click.command("evaluate", help=__doc__)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
+@click.option("--ranking", is_flag=True, help="Also rank the whole catalogue for each user.")
+@ranking_options
 @job
-def main(model: Path, data: Path) -> Outcome:
+def main(model: Path, data: Path, ranking: bool, plan: RankingPlan) -> Outcome:
     """See the module."""
     learned, dataset = load_model(model), Dataset.open(data, verify=True)
+    if ranking:
+        plan.check(dataset)
     began = time.perf_counter()
     test = measure_accuracy(learned, dataset)
     seconds = time.perf_counter() - began
@@ -41,7 +85,26 @@ def main(model: Path, data: Path) -> Outcome:
         "same_data": same,
         "scoring_seconds": seconds,
     }
-    return Outcome(values, [_summary(values), _slices(test)])
+    views: list[RenderableType] = [_summary(values), _slices(test)]
+    if ranking:
+        values["ranking"] = _rank(learned, dataset, plan)
+        views.append(_ranks(values["ranking"]))
+    return Outcome(values, views)
+
+
+def _rank(learned: FactorModel, data: Dataset, plan: RankingPlan) -> dict[str, Any]:
+    """Rank with the model and with the popularity baseline."""
+    scorers = {
+        "model": model_scorer(Aligned(learned, data)),
+        "popularity": popularity_scorer(data),
+    }
+    found: dict[str, Any] = {"k": plan.k, "threshold": plan.threshold}
+    with progress_bars() as progress:
+        for name, scorer in scorers.items():
+            ranked = measure_ranking(scorer, data, plan, progress)
+            found |= {"users": len(ranked.users), "users_without_relevant": ranked.n_without}
+            found[name] = ranked.means()
+    return found
 
 
 def _bins(errors: Errors) -> list[dict[str, Any]]:
@@ -83,6 +146,18 @@ def _slices(test: Accuracy) -> Table:
     for label, users, user_rmse, items, item_rmse in zip(bin_labels(), *columns, strict=True):
         if users or items:
             view.add_row(label, f"{users:,}", _show(user_rmse), f"{items:,}", _show(item_rmse))
+    return view
+
+
+def _ranks(found: dict[str, Any]) -> Table:
+    title = (
+        f"the first {found['k']} of the catalogue, {found['users']:,} users "
+        f"(relevant: {found['threshold']:g} or more; {found['users_without_relevant']:,} users "
+        "have nothing relevant)"
+    )
+    view = table(title, "", "model", "popularity")
+    for name in found["model"]:
+        view.add_row(name, f"{found['model'][name]:.4f}", f"{found['popularity'][name]:.4f}")
     return view
 
 

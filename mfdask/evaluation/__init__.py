@@ -1,5 +1,22 @@
 """Predictions held against ratings that the model has not seen."""
 
 from mfdask.evaluation.accuracy import Accuracy, Errors, bin_labels, measure_accuracy, objective
+from mfdask.evaluation.compare import compare, measure_model, measure_popularity
+from mfdask.evaluation.popularity import popularity_scorer
+from mfdask.evaluation.ranking import Ranking, RankingPlan, measure_ranking, model_scorer
 
-__all__ = ["Accuracy", "Errors", "bin_labels", "measure_accuracy", "objective"]
+__all__ = [
+    "Accuracy",
+    "Errors",
+    "Ranking",
+    "RankingPlan",
+    "bin_labels",
+    "compare",
+    "measure_accuracy",
+    "measure_model",
+    "measure_popularity",
+    "measure_ranking",
+    "model_scorer",
+    "objective",
+    "popularity_scorer",
+]

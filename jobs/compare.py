@@ -1,0 +1,152 @@
+"""Put models side by side on the same held-out ratings, with bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+from rich.table import Table
+
+from jobs.common import Outcome, job, progress_bars, table
+from jobs.evaluate import ranking_options
+from mfdask.errors import InputError
+from mfdask.evaluation import RankingPlan, compare, measure_model, measure_popularity
+from mfdask.evaluation.compare import Measured
+from mfdask.evaluation.popularity import NAME
+from mfdask.models import load_model
+from mfdask.shards import Dataset
+
+
+@click.command("compare", help=__doc__)
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--resamples",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Of the users, for the intervals.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write them as Parquet."
+)
+@ranking_options
+@job
+def main(
+    models: tuple[Path, ...], data: Path, resamples: int, out: Path | None, plan: RankingPlan
+) -> Outcome:
+    """See the module."""
+    names = _names(models)
+    learned = [load_model(path) for path in models]
+    dataset = Dataset.open(data, verify=True)
+    measured = []
+    with progress_bars() as progress:
+        for name, model in zip(names, learned, strict=True):
+            measured.append(measure_model(name, model, dataset, plan, progress))
+        measured.append(measure_popularity(measured[0], dataset, plan, progress))
+    found = compare(measured, resamples, plan.seed)
+    if out is not None:
+        _write(found, out)
+    values = {
+        "k": plan.k,
+        "threshold": plan.threshold,
+        "resamples": resamples,
+        "models": [_facts(one) for one in measured],
+        "figures": _records(found),
+    }
+    notes = [_note(one, dataset) for one in measured]
+    views = [_values(found, plan), _differences(found, plan)]
+    return Outcome(values, [*views, *(note for note in notes if note)])
+
+
+def _names(models: Sequence[Path]) -> list[str]:
+    """Return the last part of each path, or the whole of it where two names would be alike."""
+    for place, path in enumerate(models):
+        if path in models[:place]:
+            raise InputError(f"{path}: is given twice; leave one out")
+    names = [path.resolve().name for path in models]
+    alike = len({*names, NAME}) <= len(names)
+    return [str(path) for path in models] if alike else names
+
+
+def _write(found: pd.DataFrame, out: Path) -> None:
+    """Write the table beside its place, and put it there whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = out.with_name(f".{out.name}.partial")
+    try:
+        found.to_parquet(fresh, index=False)
+        fresh.replace(out)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _facts(one: Measured) -> dict[str, Any]:
+    return {
+        "model": one.name,
+        "same_data": one.same_data,
+        "unknown_users": one.unknown_users,
+        "unknown_items": one.unknown_items,
+    }
+
+
+def _records(found: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lines of the table; JSON has no NaN."""
+    return [
+        {str(name): None if value != value else value for name, value in line.items()}
+        for line in found.to_dict("records")
+    ]
+
+
+def _note(one: Measured, data: Dataset) -> str | None:
+    if one.same_data:
+        return None
+    return (
+        f"{one.name} was trained on other data than {data.name}: it may have seen these ratings, "
+        f"and does not know {one.unknown_users:,} users and {one.unknown_items:,} items"
+    )
+
+
+def _values(found: pd.DataFrame, plan: RankingPlan) -> Table:
+    title = f"held-out ratings, with 95 % intervals (relevant: {plan.threshold:g} or more)"
+    return _side_by_side(found, plan, title, ("value", "low", "high"), "")
+
+
+def _differences(found: pd.DataFrame, plan: RankingPlan) -> Table:
+    first, others = found["model"].iloc[0], found[found["model"] != found["model"].iloc[0]]
+    columns = ("difference", "difference_low", "difference_high")
+    return _side_by_side(others, plan, f"difference to {first}", columns, "+")
+
+
+def _side_by_side(
+    found: pd.DataFrame, plan: RankingPlan, title: str, columns: tuple[str, str, str], sign: str
+) -> Table:
+    """Return a line a figure and a column a model: the value above, its interval below."""
+    names = found["model"].unique().tolist()
+    view = table(title, "", "n", *names)
+    for (metric, part), lines in found.groupby(["metric", "slice"], sort=False):
+        ends = zip(*(lines[column].tolist() for column in columns), strict=True)
+        cells = [_cell(value, low, high, sign) for value, low, high in ends]
+        view.add_row(_label(str(metric), str(part), plan.k), f"{lines['n'].iloc[0]:,}", *cells)
+    return view
+
+
+def _cell(value: float, low: float, high: float, sign: str) -> str:
+    if value != value:
+        return ""
+    interval = "" if low != low else f"\n{low:{sign}.4f} to {high:{sign}.4f}"
+    return f"{value:{sign}.4f}{interval}"
+
+
+def _label(metric: str, part: str, k: int) -> str:
+    if metric == "novelty":
+        return f"novelty at {k}, bits"
+    name = metric.upper() if metric in ("rmse", "mae", "ndcg", "map") else metric
+    length = "" if metric in ("rmse", "mae") else f" at {k}"
+    return f"{name}{length}" + ("" if part == "all" else f", {part}")
+
+
+if __name__ == "__main__":
+    main()

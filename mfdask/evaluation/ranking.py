@@ -1,0 +1,272 @@
+"""How good the top of a ranked catalogue is: precision, recall, NDCG, MAP, coverage, novelty.
+
+The candidates of a user are all items of the data set but those of their training ratings. A test
+item is relevant if it is rated at or above the threshold. For a list of length K with hits at some
+of the ranks ``r = 1 … K``, and R relevant items:
+
+- precision is ``hits / K``, recall ``hits / R``;
+- NDCG is ``DCG / best DCG``, ``DCG = sum (2**rel - 1) / log2(r + 1)``, with `rel` the rating of a
+  relevant item and 0 for any other, and the best DCG that of the relevant items in falling order;
+- average precision is the sum of ``(hits up to r) / r`` over the ranks of hits, by ``min(R, K)``;
+- novelty is the mean self-information of the list, ``-log2(n_train / users)`` bits, where an item
+  without training ratings counts as rated once.
+
+Each is averaged over the users that have a relevant test item. Coverage is the share of the
+catalogue that is on any of the lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.errors import InputError
+from mfdask.evaluation.accuracy import Aligned
+from mfdask.models.design import Array, facing
+from mfdask.progress import Progress, silent
+from mfdask.shards import Dataset, Shard
+
+#: Rows of the data set's users to their scores, float32 (users, items), which may be overwritten.
+Scorer = Callable[[npt.NDArray[np.int64]], Array]
+
+#: The columns of `Ranking.values`.
+METRICS = ("precision", "recall", "ndcg", "map", "novelty")
+
+#: Scores held at a time: 16 MiB, and some 100 MiB of what is made of them.
+_CELLS = 1 << 22
+
+
+@dataclass(frozen=True)
+class RankingPlan:
+    """What `measure_ranking` is to do.
+
+    Attributes
+    ----------
+    k : int
+        Length of a list.
+    threshold : float
+        Test ratings from here on are relevant.
+    n_users : int or None
+        Size of the sample of users, drawn without replacement; all of them by default.
+    seed : int
+        Of the sample.
+    """
+
+    k: int = 10
+    threshold: float = 4.0
+    n_users: int | None = None
+    seed: int = 42
+
+    def check(self, data: Dataset) -> None:
+        """Refuse what cannot be measured on `data`.
+
+        Raises
+        ------
+        InputError
+        """
+        if not 1 <= self.k <= data.n_items:
+            raise InputError(f"K = {self.k}: give 1 to {data.n_items:,}, the items of {data.name}")
+        if not 0 < self.threshold <= data.rating_max:
+            raise InputError(
+                f"threshold {self.threshold:g}: nothing is relevant; give one above 0 and up to "
+                f"{data.rating_max:g}, the largest rating of {data.name}"
+            )
+        if self.n_users is not None and self.n_users < 1:
+            raise InputError(f"{self.n_users} users: give at least 1, or leave it out for all")
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed}: give 0 or more")
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What `measure_ranking` finds.
+
+    Attributes
+    ----------
+    users : int64 (n,)
+        Rows of the users measured.
+    values : float64 (n, 5)
+        Their `METRICS`.
+    coverage : float
+        Share of the catalogue on any list.
+    n_without : int
+        Users that have test ratings, none of them relevant: they are left out.
+    """
+
+    users: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    coverage: float
+    n_without: int
+
+    def means(self) -> dict[str, float]:
+        """Return each of `METRICS` averaged over the users, and the coverage."""
+        found = dict(zip(METRICS, self.values.mean(axis=0).tolist(), strict=True))
+        return {**found, "coverage": self.coverage}
+
+
+def model_scorer(aligned: Aligned) -> Scorer:
+    """Score items with ``b_i + p_u . q_i``: mean and user bias change no user's order.
+
+    Users that the model does not know get the item biases; items that it does not know a score of
+    0, or that of their genres.
+    """
+
+    def scores(users: npt.NDArray[np.int64]) -> Array:
+        rows = facing(aligned.user_rows[users])
+        rows[:, 1] = 0.0  # the user's own bias
+        return rows @ aligned.item_rows.T
+
+    return scores
+
+
+def measure_ranking(
+    scorer: Scorer, data: Dataset, plan: RankingPlan, progress: Progress = silent
+) -> Ranking:
+    """Rank the catalogue for each user and hold the top of it against their test ratings.
+
+    Raises
+    ------
+    InputError
+        If the plan does not suit the data, or no test rating is relevant.
+    """
+    users, n_without = users_to_rank(data, plan)
+    n_train = np.maximum(data.items()["n_train"].to_numpy(np.float64), 1.0)
+    information = -np.log2(n_train / data.n_users)
+    values = np.empty((len(users), len(METRICS)))
+    listed = np.zeros(data.n_items, bool)
+    done = 0
+    for train, test, rows in _batches(data, users):
+        scores = scorer(rows)
+        user, item, _ = _ratings_of(train, rows)
+        scores[user, item] = -np.inf
+        lists = top_items(scores, plan.k)
+        user, item, rating = _ratings_of(test, rows)
+        gains = np.zeros(scores.shape)
+        gains[user, item] = np.where(rating >= plan.threshold, np.exp2(rating) - 1, 0.0)
+        values[done : done + len(rows)] = judge_lists(lists, gains, information)
+        listed[lists[lists >= 0]] = True
+        done += len(rows)
+        progress("rank", done, len(users))
+    return Ranking(users, values, float(listed.mean()), n_without)
+
+
+def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the rows of the users that the plan measures, ascending, and `Ranking.n_without`.
+
+    They depend on the data and the plan alone, so that models can be compared user by user.
+    """
+    plan.check(data)
+    if data.n_test == 0:
+        raise InputError(f"{data.name}: no test ratings; ingest it with --split random:0.1")
+    relevant = np.zeros(data.n_users, bool)
+    tested = np.zeros(data.n_users, bool)
+    for block in range(data.n_blocks("users")):
+        shard = data.shard("users", block, "test")
+        lengths = np.diff(shard.indptr)
+        tested[shard.start : shard.stop] = lengths > 0
+        users = np.repeat(np.arange(shard.start, shard.stop), lengths)
+        relevant[users[shard.ratings >= plan.threshold]] = True
+    found = np.flatnonzero(relevant).astype(np.int64)
+    if len(found) == 0:
+        raise InputError(
+            f"{data.name}: no test rating reaches the threshold {plan.threshold:g}; lower it"
+        )
+    n_without = int((tested & ~relevant).sum())
+    if plan.n_users is not None and plan.n_users < len(found):
+        random = np.random.default_rng(plan.seed)
+        found = np.sort(random.choice(found, plan.n_users, replace=False))
+    return found, n_without
+
+
+def _batches(
+    data: Dataset, users: npt.NDArray[np.int64]
+) -> Iterator[tuple[Shard, Shard, npt.NDArray[np.int64]]]:
+    """Yield the users, as many at a time as `_CELLS` allows, with the shards they are in."""
+    size = max(1, _CELLS // data.n_items)
+    for block in range(data.n_blocks("users")):
+        train, test = (data.shard("users", block, part) for part in ("train", "test"))
+        inside = users[(users >= train.start) & (users < train.stop)]
+        for first in range(0, len(inside), size):
+            yield train, test, inside[first : first + size]
+
+
+def _ratings_of(
+    shard: Shard, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    """Return the ratings of some rows of a shard: place of the row in `rows`, item, rating."""
+    starts = shard.indptr[rows - shard.start]
+    lengths = shard.indptr[rows - shard.start + 1] - starts
+    place = np.repeat(np.arange(len(rows)), lengths)
+    before = np.cumsum(lengths) - lengths
+    at = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    return place, shard.indices[at], shard.ratings[at].astype(np.float64)
+
+
+def top_items(scores: Array, k: int) -> npt.NDArray[np.int64]:
+    """Return the `k` items of largest score for each user, best first.
+
+    Parameters
+    ----------
+    scores : float32 (users, items)
+        ``-inf`` for an item that is no candidate.
+    k : int
+        From 1 to the number of items.
+
+    Returns
+    -------
+    int64 (users, k)
+        Of equal scores the lower item row comes first; -1 where the candidates have run out.
+    """
+    n = scores.shape[1]
+    least = np.partition(scores, n - k, axis=1)[:, n - k]
+    lists = np.full((len(scores), k), -1, np.int64)
+    for user, own in enumerate(scores):
+        # All ties with the last place are kept here, for the order to choose among them.
+        found = np.flatnonzero((own >= least[user]) & (own > -np.inf))
+        best = found[np.argsort(-own[found], kind="stable")][:k]
+        lists[user, : len(best)] = best
+    return lists
+
+
+def judge_lists(
+    lists: npt.NDArray[np.int64],
+    gains: npt.NDArray[np.float64],
+    information: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Return the `METRICS` of each list.
+
+    Parameters
+    ----------
+    lists : int64 (users, k)
+        Item rows, best first, -1 behind the end of a short list; none is empty.
+    gains : float64 (users, items)
+        ``2**rating - 1`` for relevant items, 0 for the others; some item of each user is relevant.
+    information : float64 (items,)
+        Of each item, in bits.
+
+    Returns
+    -------
+    float64 (users, 5)
+    """
+    k = lists.shape[1]
+    there = lists >= 0
+    got = np.where(there, np.take_along_axis(gains, lists, axis=1), 0.0)
+    hit = got > 0
+    ranks = np.arange(1, k + 1)
+    discount = 1 / np.log2(ranks + 1)
+    n_relevant = (gains > 0).sum(axis=1)
+    best = -np.partition(-gains, k - 1, axis=1)[:, :k]
+    best_dcg = np.sort(best, axis=1)[:, ::-1] @ discount
+    precision_there = np.cumsum(hit, axis=1) / ranks
+    return np.column_stack(
+        [
+            hit.sum(axis=1) / k,
+            hit.sum(axis=1) / n_relevant,
+            (got @ discount) / best_dcg,
+            (precision_there * hit).sum(axis=1) / np.minimum(n_relevant, k),
+            np.where(there, information[lists], 0.0).sum(axis=1) / there.sum(axis=1),
+        ]
+    )

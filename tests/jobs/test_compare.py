@@ -1,0 +1,98 @@
+"""`mfdask compare` and `mfdask evaluate --ranking` as a user meets them."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from mfdask.models import ALS, save_model
+from mfdask.shards import Dataset
+
+
+@pytest.fixture(scope="module")
+def models(small_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    data = Dataset.open(small_data)
+    for k in (0, 4):
+        save_model(ALS(n_factors=k, n_sweeps=4).fit(data), folder / f"k{k}")
+    other = Dataset.from_csr(scipy.sparse.eye_array(6) * 3.0)
+    save_model(ALS(n_factors=2, n_sweeps=2).fit(other), folder / "other")
+    return folder
+
+
+def refused(done, *words):
+    assert done.exit_code == 2, done.output
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("mfdask: ")
+    assert "Traceback" not in done.output
+    for word in words:
+        assert word in line
+    assert not done.stdout
+
+
+def test_compare(result_of, models, small_data):
+    found = result_of(
+        "compare", models / "k0", models / "k4", small_data, "--resamples", 50, "--at", 5,
+        "--out", "sub/found.parquet",
+    )  # fmt: skip
+    assert [one["model"] for one in found["models"]] == ["k0", "k4", "popularity"]
+    assert all(one["same_data"] for one in found["models"])
+    assert (found["k"], found["threshold"], found["resamples"]) == (5, 4.0, 50)
+    table = pd.read_parquet("sub/found.parquet")
+    wanted = table.astype(object).where(table.notna(), None).to_dict("records")
+    assert found["figures"] == wanted
+    lines = {(one["model"], one["metric"], one["slice"]): one for one in found["figures"]}
+    for name in ("k0", "k4"):
+        single = result_of(
+            "evaluate", models / name, small_data, "--ranking", "--at", 5, "--users", 10**6
+        )
+        assert lines[name, "rmse", "all"]["value"] == pytest.approx(single["test_rmse"])
+        for metric, value in single["ranking"]["model"].items():
+            assert lines[name, metric, "all"]["value"] == pytest.approx(value)
+        for metric, value in single["ranking"]["popularity"].items():
+            assert lines["popularity", metric, "all"]["value"] == pytest.approx(value)
+        assert lines[name, "ndcg", "all"]["n"] == single["ranking"]["users"]
+    assert lines["popularity", "rmse", "all"]["value"] is None
+
+
+def test_tables_are_shown(mfdask, models, small_data):
+    done = mfdask("compare", models / "k4", models / "other", small_data, "--resamples", 20)
+    assert done.exit_code == 0, done.output
+    for words in ("difference to k4", "NDCG at 10", "popularity", "RMSE, users 6-20"):
+        assert words in done.stdout
+    assert "other was trained on other data" in " ".join(done.stdout.split())
+    shown = mfdask("evaluate", models / "k4", small_data, "--ranking", "--users", 20)
+    assert "20 users" in " ".join(shown.stdout.split())
+
+
+def test_ranking_is_asked_for(result_of, models, small_data):
+    assert "ranking" not in result_of("evaluate", models / "k4", small_data)
+
+
+def test_models_of_one_name_are_told_apart(result_of, models, small_data, tmp_path):
+    shutil.copytree(models / "k4", tmp_path / "k4")
+    found = result_of("compare", models / "k4", "k4", small_data, "--resamples", 20)
+    assert [one["model"] for one in found["models"]] == [str(models / "k4"), "k4", "popularity"]
+    differences = [
+        one["difference"]
+        for one in found["figures"]
+        if one["model"] != "popularity" and one["difference"] is not None
+    ]
+    np.testing.assert_array_equal(differences, 0)
+
+
+@pytest.mark.parametrize("command", [("compare",), ("evaluate", "--ranking")])
+def test_bad_input(mfdask, models, small_data, command):
+    def run(*options):
+        return mfdask(*command, models / "k4", small_data, *options)
+
+    refused(run("--at", 0), "K = 0: give 1 to")
+    refused(run("--threshold", 11), "threshold 11: nothing is relevant")
+    refused(run("--users", 0), "0 users")
+    refused(mfdask("compare", "nothing", small_data), "no model there", "mfdask train")
+
+
+def test_a_model_is_compared_once(mfdask, models, small_data):
+    refused(mfdask("compare", models / "k4", models / "k4", small_data), "k4: is given twice")
