@@ -1,0 +1,50 @@
+"""Show the items on which tastes differ most, and least: the longest and shortest factors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from jobs.common import Outcome, job, table
+from mfdask.models import load_model
+from mfdask.recommend import polarity
+
+
+@click.command("polarity", help=__doc__)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--top", default=10, show_default=True, help="How many of each.")
+@click.option(
+    "--min-ratings", default=1000, show_default=True, help="Training ratings an item must have."
+)
+@job
+def main(model: Path, top: int, min_ratings: int) -> Outcome:
+    """Print both tables."""
+    most, least = polarity(load_model(model), top=top, min_ratings=min_ratings)
+    values = {"most": _lines(most), "least": _lines(least)}
+    return Outcome(values, [_view("tastes differ most", most), _view("least", least)])
+
+
+def _lines(found: pd.DataFrame) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = found[["item_id", "title", "n_train", "polarity"]].to_dict(
+        "records"
+    )
+    return lines
+
+
+def _view(title: str, found: pd.DataFrame) -> Table:
+    view = table(title, "item", "polarity", "ratings", "id")
+    for line in _lines(found):
+        view.add_row(
+            escape(line["title"]), f"{line['polarity']:.3f}", f"{line['n_train']:,}",
+            str(line["item_id"]),
+        )  # fmt: skip
+    return view
+
+
+if __name__ == "__main__":
+    main()

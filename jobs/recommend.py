@@ -1,0 +1,254 @@
+"""Offer items: to every user, as a Parquet table, or to one person from what they have rated."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.errors import InputError
+from mfdask.memory import PeakMemory
+from mfdask.models import FactorModel, load_model
+from mfdask.recommend import (
+    History,
+    Ranking,
+    Reasons,
+    Titles,
+    explain,
+    recommend,
+    recommend_new,
+    write_recommendations,
+)
+from mfdask.recommend.candidates import parse_id, read_ids
+from mfdask.shards import Dataset
+
+#: Reasons shown for each recommendation.
+_REASONS = 3
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("recommend", help=__doc__)
+@click.argument("model", type=_FILE)
+@click.option(
+    "--data", type=_FILE, help="The model's data set; what it says a user has rated is left out."
+)
+@click.option("--include-rated", is_flag=True, help="Offer rated items too; needs no --data.")
+@click.option(
+    "--user", "users", multiple=True, metavar="ID", help="Show this user's list; may be repeated."
+)
+@click.option("--users", "users_file", type=_FILE, help="Only these users: a file, one id a line.")
+@click.option(
+    "--rated",
+    multiple=True,
+    metavar='"TITLE=STARS"',
+    help='What a new person has rated, such as "Toy Story (1995)=5" or id:1=5; may be repeated.',
+)
+@click.option("--explain", "reasons", is_flag=True, help="With --rated: what each rests on.")
+@click.option(
+    "--out",
+    type=_FILE,
+    help="Folder of Parquet files for the lists.  [default: output/recommendations/MODEL]",
+)
+@click.option("--top", default=Ranking.top, show_default=True, help="Length of a list.")
+@click.option(
+    "--bias-weight",
+    default=Ranking.bias_weight,
+    show_default=True,
+    help="Of an item's bias in the score: 1 ranks by predicted stars, less finds special tastes.",
+)
+@click.option(
+    "--min-ratings",
+    default=Ranking.min_ratings,
+    show_default=True,
+    help="Training ratings that an item must have to be offered.",
+)
+@click.option("--allow", type=_FILE, help="Offer these items only: a file, one id a line.")
+@click.option("--deny", type=_FILE, help="Never offer these items: a file, one id a line.")
+@job
+@cluster_options
+def main(
+    model: Path,
+    data: Path | None,
+    include_rated: bool,
+    users: tuple[str, ...],
+    users_file: Path | None,
+    rated: tuple[str, ...],
+    reasons: bool,
+    out: Path | None,
+    top: int,
+    bias_weight: float,
+    min_ratings: int,
+    allow: Path | None,
+    deny: Path | None,
+    cluster: ClusterConfig,
+) -> Outcome:
+    """See the module."""
+    learned = load_model(model)
+    item_ids = learned.items["item_id"]
+    ranking = Ranking(
+        top,
+        bias_weight,
+        min_ratings,
+        None if allow is None else read_ids(allow, item_ids),
+        () if deny is None else read_ids(deny, item_ids),
+    )
+    if rated:
+        if users or users_file or out or data or include_rated:
+            raise InputError("--rated is of one new person: leave out users, --data and --out")
+        return _for_new_person(learned, rated, ranking, reasons)
+    if reasons:
+        raise InputError("--explain needs the ratings that it rests on; give them with --rated")
+    history = _rated_data(data, include_rated)
+    if users:
+        if users_file or out:
+            raise InputError("--user shows lists; give a file with --users to write them to --out")
+        return _for_users(learned, users, history, ranking)
+    known = learned.users["user_id"]
+    chosen = None if users_file is None else read_ids(users_file, known)
+    out = out or Path("output/recommendations") / model.name
+    return _write(model, out, history, ranking, chosen, cluster)
+
+
+def _rated_data(data: Path | None, include_rated: bool) -> Dataset | None:
+    if include_rated:
+        return None
+    if data is None:
+        raise InputError(
+            "give the model's data set with --data, so that rated items are left out, or "
+            "--include-rated to offer them too"
+        )
+    return Dataset.open(data)
+
+
+def _write(
+    model: Path,
+    out: Path,
+    data: Dataset | None,
+    ranking: Ranking,
+    users: tuple[Any, ...] | None,
+    cluster: ClusterConfig,
+) -> Outcome:
+    began = time.perf_counter()
+    with PeakMemory() as memory, open_cluster(cluster) as client, progress_bars() as progress:
+        say(f"Dask dashboard: {client.dashboard_link}")
+        lines = write_recommendations(
+            model, out, data, ranking, user_ids=users, client=client, progress=progress
+        )
+    seconds = time.perf_counter() - began
+    values = {
+        "out": str(out),
+        "lines": lines,
+        "seconds": seconds,
+        "peak_memory_bytes": memory.bytes,
+    }
+    view = table("recommendations", "", "")
+    view.show_header = False
+    view.add_row("lines", f"{lines:,}")
+    view.add_row("score", _unit(ranking))
+    view.add_row("seconds", f"{seconds:.1f}")
+    view.add_row("peak memory", f"{memory.bytes / 2**20:,.0f} MiB")
+    view.add_row("table", str(out))
+    return Outcome(values, [view])
+
+
+def _for_users(
+    model: FactorModel, users: tuple[str, ...], data: Dataset | None, ranking: Ranking
+) -> Outcome:
+    ids = [parse_id(user, model.users["user_id"], "--user") for user in users]
+    found = recommend(model, ids, data, ranking)
+    described = found.merge(model.items, on="item_id", how="left")
+    views = [_list(f"user {user}", lines, ranking) for user, lines in _groups(described, "user_id")]
+    return Outcome({"recommendations": found.to_dict("records")}, views)
+
+
+def _for_new_person(
+    model: FactorModel, rated: tuple[str, ...], ranking: Ranking, reasons: bool
+) -> Outcome:
+    history = History.of(model, _ratings(model, rated))
+    found = recommend_new(model, history, ranking)
+    titles = model.items.set_index("item_id")["title"]
+    values: dict[str, Any] = {
+        "rated": [
+            {"item_id": item, "title": title, "rating": rating}
+            for (item, title), rating in zip(
+                titles.iloc[history.items].items(), history.ratings.tolist(), strict=True
+            )
+        ],
+        "recommendations": found[["rank", "item_id", "title", "score"]].to_dict("records"),
+    }
+    if not reasons:
+        return Outcome(values, [_list(_names(values["rated"]), found, ranking)])
+    why = explain(model, history, found["item_id"], ranking)
+    values["mean"], values["user_bias"] = why.mean, why.user_bias
+    for name in ("items", "rated", "genres"):
+        values[f"{name}_parts"] = getattr(why, name).to_dict("records")
+    found["why"] = [_because(why, item, titles) for item in found["item_id"]]
+    return Outcome(values, [_list(_names(values["rated"]), found, ranking)])
+
+
+def _ratings(model: FactorModel, rated: tuple[str, ...]) -> dict[Any, float]:
+    """Read ``TITLE=STARS`` arguments."""
+    titles = Titles(model.items)
+    ratings: dict[Any, float] = {}
+    for text in rated:
+        title, _, stars = text.rpartition("=")
+        try:
+            rating = float(stars)
+        except ValueError:
+            title = ""
+        if not title:
+            raise InputError(f'--rated "{text}": write it as "TITLE=STARS", "Toy Story (1995)=5"')
+        item = titles.find(title)
+        if item in ratings:
+            raise InputError(f'--rated "{text}": that item is rated already; give it once')
+        ratings[item] = rating
+    return ratings
+
+
+def _because(why: Reasons, item: Any, titles: pd.Series) -> str:
+    """Name the parts that say most, the largest first."""
+    own = why.rated[why.rated["item_id"] == item]
+    parts = [(float(part), str(titles[i])) for i, part in zip(own["rated_id"], own["part"])]
+    genres = why.genres[why.genres["item_id"] == item]
+    parts += [(float(part), genre) for genre, part in zip(genres["genre"], genres["part"])]
+    parts.sort(key=lambda part: -abs(part[0]))
+    return "\n".join(f"{part:+.3f} {name}" for part, name in parts[:_REASONS])
+
+
+def _names(rated: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{line['title'] or line['item_id']} = {line['rating']:g}" for line in rated)
+
+
+def _groups(lines: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
+    return list(lines.groupby(column, sort=False))
+
+
+def _list(title: str, lines: pd.DataFrame, ranking: Ranking) -> Table:
+    """Build a readable list of items."""
+    columns = ["score", "ratings", "id", *(["because of"] if "why" in lines else [])]
+    view = table(f"{escape(title)}; {_unit(ranking)}", "item", *columns)
+    for line in lines.to_dict("records"):
+        cells = [f"{line['score']:.3f}", f"{line['n_train']:,}", str(line["item_id"])]
+        why = [escape(line["why"])] if "why" in lines else []
+        view.add_row(f"{line['rank']}. {escape(line['title'])}", *cells, *why)
+    if "why" in lines:
+        view.columns[-1].justify = "left"
+    return view
+
+
+def _unit(ranking: Ranking) -> str:
+    """Say what a score is."""
+    if ranking.bias_weight == 1:
+        return "score in predicted stars"
+    return f"score ranks by taste (item bias times {ranking.bias_weight:g})"
+
+
+if __name__ == "__main__":
+    main()

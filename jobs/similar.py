@@ -1,0 +1,39 @@
+"""Show the items that are most like one item."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from jobs.common import Outcome, job, table
+from mfdask.models import load_model
+from mfdask.recommend import Titles, similar
+
+
+@click.command("similar", help=__doc__)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("item")
+@click.option("--top", default=10, show_default=True, help="How many.")
+@click.option(
+    "--min-ratings", default=100, show_default=True, help="Training ratings the others must have."
+)
+@job
+def main(model: Path, item: str, top: int, min_ratings: int) -> Outcome:
+    """Print a table; ITEM is a title or id:NUMBER."""
+    learned = load_model(model)
+    item_id = Titles(learned.items).find(item)
+    found = similar(learned, item_id, top=top, min_ratings=min_ratings)
+    lines = found[["item_id", "title", "n_train", "cosine"]].to_dict("records")
+    view = table(f"like {escape(item)}", "item", "cosine", "ratings", "id")
+    for line in lines:
+        view.add_row(
+            escape(line["title"]), f"{line['cosine']:.3f}", f"{line['n_train']:,}",
+            str(line["item_id"]),
+        )  # fmt: skip
+    return Outcome({"item_id": item_id, "similar": lines}, [view])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What a recommendation rests on: the parts that add up to its score."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mfdask.models import FactorModel
+from mfdask.models.features import genre_shares
+from mfdask.models.prior import Float64s, unknowns
+from mfdask.recommend.candidates import Ranking, known_rows
+from mfdask.recommend.fold_in import History, fold_in, parameters_of
+from mfdask.recommend.topn import Rows
+
+
+class Reasons(NamedTuple):
+    """Why some items are scored as they are for one user, all in the units of the score.
+
+    For each item, ``score = mean + item + sum of its `rated` parts``. For an item that nobody has
+    rated, ``mean + user_bias + sum of its `genres` parts`` is the same score seen from the item.
+
+    Attributes
+    ----------
+    mean : float
+        The mean rating.
+    user_bias : float
+        Of the user; it is among the rated parts already.
+    items : DataFrame
+        `item_id`, `item` (bias weight times its bias) and `score`.
+    rated : DataFrame
+        `item_id`, `rated_id` and `part`: what the user's rating of that other item adds.
+    genres : DataFrame
+        `item_id`, `genre` and `part`, for items without ratings in a model with a genre prior.
+    """
+
+    mean: float
+    user_bias: float
+    items: pd.DataFrame
+    rated: pd.DataFrame
+    genres: pd.DataFrame
+
+
+def explain(
+    model: FactorModel, history: History, item_ids: object, ranking: Ranking | None = None
+) -> Reasons:
+    """Take the scores of items for a folded-in user apart.
+
+    The user's row is ``A^-1 fidelity sum x_i y_i`` with ``x_i = [1, q_i]``, linear in what each
+    rating says beyond mean and item bias, ``y_i``. So the part of rated item `i` in item `j` is
+    ``x_j' A^-1 x_i fidelity y_i``.
+
+    Raises
+    ------
+    InputError
+        If an item is unknown.
+    """
+    ranking = ranking or Ranking()
+    rows = known_rows(model, "items", item_ids)
+    ids = model.items["item_id"]
+    parts = _parts(model, history, rows)
+    own = ranking.bias_weight * model.item_bias[rows].astype(np.float64)
+    n = len(history.items)
+    rated = pd.DataFrame(
+        {
+            "item_id": ids.take(np.repeat(rows, n)).array,
+            "rated_id": ids.take(np.tile(history.items, len(rows))).array,
+            "part": parts.ravel(),
+        }
+    )
+    score = model.mean + own + parts.sum(axis=1)
+    items = pd.DataFrame({"item_id": ids.take(rows).array, "item": own, "score": score})
+    user = unknowns(fold_in(model, history), model.n_factors + 1)[0].astype(np.float64)
+    genres = _genres(model, rows, np.append(ranking.bias_weight, user[1:]))
+    return Reasons(model.mean, float(user[0]), items, rated, genres)
+
+
+def _parts(model: FactorModel, history: History, rows: Rows) -> Float64s:
+    """Return the part of each rated item in each item, float64 (items, rated)."""
+    config = parameters_of(model)
+    precision = config.prior().precision
+    d = len(precision)
+    design = unknowns(model.item_rows[history.items], d).astype(np.float64)
+    beyond = history.ratings - model.mean - design[:, 0]
+    design[:, 0] = 1
+    wanted = unknowns(model.item_rows[rows], d).astype(np.float64)
+    wanted[:, 0] = 1
+    scale = len(history.items) ** config.reg_scaling
+    system = config.fidelity * design.T @ design + scale * precision
+    reach: Float64s = wanted @ np.linalg.solve(system, design.T)
+    return config.fidelity * reach * beyond
+
+
+def _genres(model: FactorModel, rows: Rows, user: Float64s) -> pd.DataFrame:
+    """Return what each genre adds to the score of each item that nobody has rated.
+
+    `user` is ``[bias weight, factors]``.
+    """
+    rows = rows[model.items["n_train"].to_numpy()[rows] == 0]
+    if model.feature_weights is None:
+        rows = rows[:0]
+    shares = genre_shares(model.items["genres"].take(rows), model.feature_names)
+    item, genre = np.nonzero(shares)
+    worth = np.zeros(0) if model.feature_weights is None else model.feature_weights @ user
+    return pd.DataFrame(
+        {
+            "item_id": model.items["item_id"].take(rows[item]).array,
+            "genre": np.array(model.feature_names, object)[genre],
+            "part": shares[item, genre] * worth[genre],
+        }
+    )

@@ -1,0 +1,104 @@
+"""A user whom the model has not seen: one row solve from their whole history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.errors import InputError
+from mfdask.kernels.topn import Rated
+from mfdask.models import FactorModel
+from mfdask.models.design import Array, empty_rows
+from mfdask.models.half_step import half_step, read_only
+from mfdask.models.parameters import Parameters
+from mfdask.recommend.candidates import Ranking, known_rows
+from mfdask.recommend.topn import search
+from mfdask.shards import Shard
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """All that a person has rated.
+
+    Attributes
+    ----------
+    items : int32 (ratings,)
+        Rows of the model's items, ascending.
+    ratings : float32 (ratings,)
+    """
+
+    items: npt.NDArray[np.int32]
+    ratings: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, model: FactorModel, ratings: Mapping[Any, float]) -> History:
+        """Return the history of ratings by raw item id.
+
+        Raises
+        ------
+        InputError
+            If there is none, an item is unknown, or a rating is off the model's scale.
+        """
+        if not ratings:
+            raise InputError("an empty history: give at least one rated item")
+        low, high = model.data.rating_min, model.data.rating_max
+        for item, rating in ratings.items():
+            if not low <= rating <= high:  # not a number either
+                raise InputError(
+                    f"item {item}, rated {rating:g}: ratings here go from {low:g} to {high:g}"
+                )
+        items = known_rows(model, "items", ratings)
+        order = np.argsort(items)
+        return cls(items[order], np.array(list(ratings.values()), np.float32)[order])
+
+
+def parameters_of(model: FactorModel) -> Parameters:
+    """Return the parameters that the model was fitted with, as the equations need them."""
+    known = {field.name for field in fields(Parameters)}
+    return Parameters(**{k: v for k, v in model.parameters.items() if k in known})
+
+
+def fold_in(model: FactorModel, history: History) -> Array:
+    """Return the design row that training would give this user, the items held still.
+
+    float32 (1, width). Bias and factors are solved together, without damping, whichever way the
+    fit went to its solution.
+
+    Raises
+    ------
+    InputError
+        If the equations have no solution.
+    """
+    config = parameters_of(model)
+    rule = replace(config.rule(0.0), mean_rating=model.mean, alternating=False, damping=1.0)
+    indptr = np.array([0, len(history.items)], np.int64)
+    shard = Shard("users", 0, 0, indptr, history.items, history.ratings)
+    nobody = empty_rows(1, model.n_factors)
+    return half_step(shard, model.item_rows, nobody, rule, config.prior()).rows
+
+
+def recommend_new(
+    model: FactorModel, history: History, ranking: Ranking | None = None
+) -> pd.DataFrame:
+    """Return the best items for a new user; what they have rated is left out.
+
+    Returns
+    -------
+    DataFrame
+        `rank`, `item_id`, `title`, `year` and `genres` where the model has them, `n_train`, and
+        `score`, see `Ranking`; the index is the item's row.
+    """
+    ranking = ranking or Ranking()
+    row = fold_in(model, history)
+    rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
+    best, items = search(row, model.n_factors, ranking.tiles(model), rated, ranking.top)
+    found = items[0][items[0] >= 0]
+    table = model.items.loc[found].copy()
+    table.insert(0, "rank", np.arange(1, len(found) + 1))
+    table["score"] = best[0, : len(found)] + np.float32(model.mean) + row[0, 0]
+    return table

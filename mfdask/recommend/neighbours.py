@@ -1,0 +1,105 @@
+"""Items against items: which point the same way, and which point anywhere at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.errors import InputError
+from mfdask.models import FactorModel
+from mfdask.recommend.candidates import known_rows
+
+
+def similar(
+    model: FactorModel, item_id: object, *, top: int = 10, min_ratings: int = 100
+) -> pd.DataFrame:
+    """Return the items whose factors point most nearly the same way.
+
+    Parameters
+    ----------
+    model : FactorModel
+    item_id : raw id
+    top : int
+    min_ratings : int
+        Training ratings that the others must have.
+
+    Returns
+    -------
+    DataFrame
+        The item table's columns and `cosine`, from 1 down; ties by row.
+
+    Raises
+    ------
+    InputError
+        If the item is unknown or without factors.
+    """
+    (row,) = known_rows(model, "items", [item_id]).tolist()
+    norm = _norms(model)
+    if norm[row] == 0:
+        raise InputError(
+            f"item {item_id}: the model has learned no factors for it, so nothing is like it"
+        )
+    good = _rated_enough(model, min_ratings) & (norm > 0)
+    good[row] = False
+    others = np.flatnonzero(good)
+    products = model.item_factors[others].astype(np.float64) @ model.item_factors[row]
+    cosine = products / (norm[others] * norm[row])
+    order = np.argsort(-cosine, kind="stable")[: _length(top)]
+    return model.items.iloc[others[order]].assign(cosine=cosine[order])
+
+
+def polarity(
+    model: FactorModel, *, top: int = 10, min_ratings: int = 1000
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the items that divide people most, and those that divide them least.
+
+    An item's polarity is the length of its factors: how far taste moves its ratings, in stars for a
+    user of factors of length 1. Few ratings make short factors, so rare items are left out.
+
+    Returns
+    -------
+    most, least : DataFrame
+        The item table's columns and `polarity`, the most telling first; no item is in both.
+
+    Raises
+    ------
+    InputError
+        If the model has no factors, or no item has so many ratings.
+    """
+    norm = _norms(model)
+    rows = np.flatnonzero(_rated_enough(model, min_ratings))
+    order = rows[np.argsort(-norm[rows], kind="stable")]
+    table = model.items.iloc[order].assign(polarity=norm[order])
+    half = (len(table) + 1) // 2
+    most, least = table.iloc[:half], table.iloc[half:].iloc[::-1]
+    return most.head(_length(top)), least.head(top)
+
+
+def _length(top: int) -> int:
+    if top < 1:
+        raise InputError(f"--top {top}: give 1 or more")
+    return top
+
+
+def _norms(model: FactorModel) -> npt.NDArray[np.float64]:
+    """Return the length of each item's factors.
+
+    Raises
+    ------
+    InputError
+        If the model has biases alone.
+    """
+    if model.n_factors == 0:
+        raise InputError("this model has biases alone; train one with --factors above 0")
+    return np.sqrt(np.square(model.item_factors, dtype=np.float64).sum(axis=1))
+
+
+def _rated_enough(model: FactorModel, min_ratings: int) -> npt.NDArray[np.bool_]:
+    enough = model.items["n_train"].to_numpy() >= min_ratings
+    if not enough.any():
+        raise InputError(
+            f"--min-ratings {min_ratings}: no item has so many training ratings; the most is "
+            f"{model.items['n_train'].max():,}"
+        )
+    return np.asarray(enough)

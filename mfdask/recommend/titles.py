@@ -1,0 +1,125 @@
+"""From what a person writes to the one item that they mean."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+
+from mfdask.errors import InputError
+from mfdask.recommend.candidates import parse_id
+
+_YEAR = re.compile(r"\((\d{4})\)\s*$")
+_ALSO = re.compile(r"\(([^()]*)\)")
+_ARTICLE = re.compile(
+    r"^(.*), (the|a|an|le|la|les|l'|un|une|der|die|das|el|los|las|il|lo|gli|i|en|den|det|de)$",
+    re.IGNORECASE,
+)
+_SHOWN = 8
+
+#: Ways for a name to be meant, the strictest first; the first that fits any item decides.
+_FITS: tuple[Callable[[str, str], bool], ...] = (
+    lambda name, text: name == text,
+    lambda name, text: f"{name} ".startswith(f"{text} "),
+    lambda name, text: f" {text} " in f" {name} ",
+    lambda name, text: text in name,
+)
+
+
+class Titles:
+    """Finds items by title.
+
+    Case, accents and punctuation do not matter, nor does where "The" stands; the year and the end
+    of a title may be left out as long as one item alone fits.
+
+    Parameters
+    ----------
+    items : DataFrame
+        `item_id`, `n_train`, and `title` where there are titles; in row order.
+    """
+
+    def __init__(self, items: pd.DataFrame) -> None:
+        self._items = items
+        titles = items["title"].tolist() if "title" in items else []
+        self._names = [
+            (name, year, row)
+            for row, title in enumerate(titles)
+            for name, year in _readings(title)
+            if name
+        ]
+
+    def find(self, text: str) -> object:
+        """Return the raw id of the item that is meant, by title or as ``id:1``.
+
+        Raises
+        ------
+        InputError
+            If no item fits, or several do; it lists them with their ids.
+        """
+        text = text.strip()
+        if text.startswith("id:"):
+            return parse_id(text[3:], self._items["item_id"], text)
+        if not self._names:
+            raise InputError(f"{text!r}: this model knows no titles; give an id, such as id:1")
+        name, year = _split(text)
+        rows = self._fitting(_plain(name), year)
+        if len(rows) == 1:
+            return self._items["item_id"].tolist()[rows[0]]
+        if rows:
+            raise InputError(f"{text!r} may be {self._list(rows)}; give its year, or id:… of it")
+        raise InputError(f"{text!r}: no such title{self._nearest(_plain(name))}")
+
+    def _fitting(self, name: str, year: str | None) -> list[int]:
+        """Return the rows that fit best, most rated first (the order of rows)."""
+        if not name:
+            return []
+        for fits in _FITS:
+            rows = {
+                row
+                for own, own_year, row in self._names
+                if (year is None or year == own_year) and fits(own, name)
+            }
+            if rows:
+                return sorted(rows)
+        return []
+
+    def _list(self, rows: list[int]) -> str:
+        table = self._items.iloc[rows[:_SHOWN]]
+        shown = [f"id:{i} {t}" for i, t in zip(table["item_id"], table["title"], strict=True)]
+        more = f", or one of {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
+        return ", ".join(shown) + more
+
+    def _nearest(self, name: str) -> str:
+        close = difflib.get_close_matches(name, [own for own, _, _ in self._names], n=3)
+        rows = sorted({row for own, _, row in self._names if own in close})
+        return f"; nearest: {self._list(rows)}" if rows else ""
+
+
+def _readings(title: str) -> Iterator[tuple[str, str | None]]:
+    """Give each name a title goes by, with its year: the first, and those in brackets."""
+    name, year = _split(title)
+    yield _plain(_ALSO.sub("", name)), year
+    for other in _ALSO.findall(name):
+        yield _plain(re.sub(r"^a\.?k\.?a\.? ", "", other.strip(), flags=re.IGNORECASE)), year
+    if _ALSO.search(name):
+        yield _plain(name), year
+
+
+def _split(title: str) -> tuple[str, str | None]:
+    """Take the year off."""
+    found = _YEAR.search(title)
+    return (title[: found.start()], found.group(1)) if found else (title, None)
+
+
+def _plain(name: str) -> str:
+    """Return a name in lower case, its article in front, without accents or punctuation."""
+    name = name.strip()
+    moved = _ARTICLE.match(name)
+    if moved:
+        name = f"{moved.group(2)} {moved.group(1)}"
+    letters = unicodedata.normalize("NFKD", name).casefold()
+    kept = "".join(c for c in letters if not unicodedata.combining(c) and c not in "'\u2019")
+    return " ".join(re.findall(r"\w+", kept))
