@@ -188,7 +188,7 @@ def objective(model: FactorModel, squared_error: float) -> float:
     """
     p = model.parameters
     total = p["fidelity"] * squared_error
-    item_mean = np.zeros((1, model.n_factors + 1))
+    item_mean: npt.NDArray[np.floating] = np.zeros((1, model.n_factors + 1))
     if model.feature_weights is not None:
         item_mean = genre_shares(model.items["genres"], model.feature_names) @ model.feature_weights
         total += p["weight_reg"] * float(np.square(model.feature_weights, dtype=np.float64).sum())
