@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from distributed import Client
 
 from mfdask.models.checkpoint import Keeper
 from mfdask.models.fit import fit
-from mfdask.models.model import FactorModel
+from mfdask.models.model import FactorModel, Sweep
 from mfdask.models.parameters import Parameters
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -32,6 +33,7 @@ class ALS(Parameters):
         checkpoint_every: int = 0,
         resume: bool = False,
         progress: Progress = silent,
+        each_sweep: Callable[[Sweep], None] | None = None,
     ) -> FactorModel:
         """Learn a model.
 
@@ -48,6 +50,8 @@ class ALS(Parameters):
         resume : bool
             Go on from the newest checkpoint, with the same result as an unbroken fit.
         progress : Progress, optional
+        each_sweep : callable, optional
+            Gets each sweep's line of the history; what it raises ends the fit.
 
         Returns
         -------
@@ -62,4 +66,4 @@ class ALS(Parameters):
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
         keeper = Keeper(checkpoint, checkpoint_every, resume, self, data.fingerprint)
-        return fit(self, data, client, keeper, progress)
+        return fit(self, data, client, keeper, progress, each_sweep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ def fit(
     client: Client | None,
     keeper: Keeper,
     progress: Progress,
+    each_sweep: Callable[[Sweep], None] | None = None,
 ) -> FactorModel:
     """Learn a model; see `ALS.fit`."""
     plan = _Plan.make(config, data, client)
@@ -50,6 +52,8 @@ def fit(
         clock, seconds = time.perf_counter(), time.perf_counter() - clock
         history.append(Sweep(seconds=seconds, **account))
         progress(f"train {config.kind}", len(history), config.n_sweeps, history[-1].note())
+        if each_sweep:
+            each_sweep(history[-1])
         if keeper.due(len(history)):
             keeper.keep(_gather(run, states[0]), history)
     rows = _gather(run, states[0])

@@ -1,0 +1,171 @@
+"""Find good parameters for a data set, on a validation part of its training ratings."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+from rich.table import Table
+
+from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.models import ALS
+from mfdask.results import write_table
+from mfdask.shards import Dataset
+from mfdask.tuning import PRESETS, Search, Settings, Tuned, tune
+from mfdask.tuning.search import SAMPLERS
+from mfdask.tuning.space import PARAMETERS, train_options
+
+#: Lines of the table that a person sees.
+_SHOWN = 10
+
+
+@click.command("tune", help=__doc__)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--search",
+    "specs",
+    multiple=True,
+    metavar="NAME=VALUES",
+    help="Values (factors=5,10,20) or a range (tau=0.01..0.2) of one of "
+    f"{', '.join(PARAMETERS)}; a single value is kept. Give it once for each.",
+)
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="The paper's searches.")
+@click.option(
+    "--sampler",
+    type=click.Choice(SAMPLERS),
+    help="Which points are tried.  [default: grid for a preset, else tpe]",
+)
+@click.option(
+    "--trials",
+    type=int,
+    help="Trials in all, those of earlier runs too.  [default: the whole grid, or 30]",
+)
+@click.option(
+    "--model",
+    default="als",
+    show_default=True,
+    type=click.Choice(["als", "genre"]),
+    help="What is tuned.",
+)
+@click.option(
+    "--study",
+    type=click.Path(path_type=Path),
+    help="SQLite file that a search carries on from.  [default: output/tuning/DATA.db]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where the table of trials goes, Parquet.  [default: beside the study]",
+)
+@click.option(
+    "--validation",
+    default=Settings.validation,
+    show_default=True,
+    help="Share of the training ratings that trials are scored on.",
+)
+@click.option(
+    "--prune/--no-prune",
+    default=True,
+    show_default=True,
+    help="Give up a trial that does worse than the median.",
+)
+@click.option("--jobs", default=1, show_default=True, help="Trials at a time.")
+@click.option(
+    "--seed", default=42, show_default=True, help="Of the validation part, draws and factors."
+)
+@job
+@cluster_options
+def main(
+    data: Path,
+    specs: tuple[str, ...],
+    preset: str | None,
+    sampler: str | None,
+    trials: int | None,
+    model: str,
+    study: Path | None,
+    out: Path | None,
+    validation: float,
+    prune: bool,
+    jobs: int,
+    seed: int,
+    cluster: ClusterConfig,
+) -> Outcome:
+    """Search, write the table of trials, and show the best."""
+    search = Search.parse(specs, preset)
+    settings = Settings(
+        sampler or ("grid" if preset else "tpe"), trials, validation, seed, prune, jobs
+    )
+    if settings.sampler == "grid":
+        search.points()  # a range is refused before a cluster is started
+    base = ALS(item_prior="genre" if model == "genre" else "zero", seed=seed)
+    search.check(base)
+    dataset = Dataset.open(data)
+    study = study or Path("output/tuning") / f"{dataset.name}.db"
+    out = out or study.with_suffix(".parquet")
+    with open_cluster(cluster) as client, progress_bars() as progress:
+        say(f"Dask dashboard: {client.dashboard_link}")
+        found = tune(
+            dataset,
+            search,
+            study,
+            base=base,
+            settings=settings,
+            client=client,
+            progress=progress,
+        )
+    write_table(found.trials, out)
+    return _outcome(found, data, study, out)
+
+
+def _outcome(found: Tuned, data: Path, study: Path, out: Path) -> Outcome:
+    command = shlex.join(["mfdask", "train", str(data), *train_options(found.best)])
+    states = found.trials["state"].value_counts()
+    values: dict[str, Any] = {
+        "trials": len(found.trials),
+        "fresh_trials": found.fresh,
+        "pruned_trials": int(states.get("pruned", 0)),
+        "failed_trials": int(states.get("fail", 0)),
+        "best": found.point,
+        "validation_rmse": found.validation_rmse,
+        "test_rmse": found.model.history[-1].test_rmse,
+        "command": command,
+        "study": str(study),
+        "out": str(out),
+    }
+    return Outcome(values, [_best_trials(found), _summary(values), f"\n{command}"])
+
+
+def _best_trials(found: Tuned) -> Table:
+    names = list(found.point)
+    shown = found.trials.sort_values("validation_rmse", kind="stable").head(_SHOWN)
+    view = table(f"best of {len(found.trials)} trials", "trial", *names, "validation RMSE", "")
+    for line in shown.to_dict("records"):
+        rmse = line["validation_rmse"]
+        view.add_row(
+            str(line["trial"]),
+            *(f"{line[name]:.4g}" for name in names),
+            "" if pd.isna(rmse) else f"{rmse:.4f}",
+            {"pruned": "given up", "fail": "failed"}.get(line["state"], ""),
+        )
+    return view
+
+
+def _summary(values: dict[str, Any]) -> Table:
+    view = table("the best, learned from all training ratings", "", "")
+    view.show_header = False
+    view.add_row("validation RMSE of its trial", f"{values['validation_rmse']:.4f}")
+    test = values["test_rmse"]
+    view.add_row("test RMSE", "nothing held out" if test is None else f"{test:.4f}")
+    view.add_row("trials", f"{values['trials']}, {values['fresh_trials']} of them in this run")
+    view.add_row("given up, failed", f"{values['pruned_trials']}, {values['failed_trials']}")
+    view.add_row("study", values["study"])
+    view.add_row("table of trials", values["out"])
+    return view
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""The search itself: trials, one or several at a time, and the retraining of the best."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from distributed import Client
+
+from mfdask.errors import InputError
+from mfdask.files import locked
+from mfdask.models import ALS, FactorModel
+from mfdask.models.model import Sweep
+from mfdask.progress import Progress, silent
+from mfdask.shards import Dataset
+from mfdask.tuning.holdout import hold_out
+from mfdask.tuning.space import Point, Search, configured
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from mfdask.tuning.study import Record
+
+SAMPLERS = ("grid", "random", "tpe")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a search goes about it.
+
+    Attributes
+    ----------
+    sampler : {"grid", "random", "tpe"}
+    n_trials : int or None
+        Trials in all, those of earlier runs too; None goes through a whole grid, or draws 30.
+    validation : float
+        Share of the training ratings that trials are scored on.
+    seed : int
+        Of the validation part and the draws.
+    prune : bool
+        Give up a trial that does worse than the median of the others after as many sweeps.
+    jobs : int
+        Trials at a time. With more than one, what `tpe` draws depends on which ends first, and
+        so does which trials are given up.
+    """
+
+    sampler: str = "tpe"
+    n_trials: int | None = None
+    validation: float = 0.1
+    seed: int = 42
+    prune: bool = True
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be meant."""
+        if self.sampler not in SAMPLERS:
+            raise InputError(f"--sampler {self.sampler}: give one of {', '.join(SAMPLERS)}")
+        if self.n_trials is not None and self.n_trials < 1:
+            raise InputError(f"--trials {self.n_trials}: give 1 or more")
+        if self.jobs < 1:
+            raise InputError(f"--jobs {self.jobs}: give 1 or more")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search ends with.
+
+    Attributes
+    ----------
+    trials : DataFrame
+        One line a trial, see `Record.table`.
+    fresh : int
+        How many of them this run made.
+    point : dict of str to float
+        The best trial's.
+    best : ALS
+        With the best parameters.
+    validation_rmse : float
+        Of the best trial after its last sweep.
+    model : FactorModel
+        The best parameters, learned from the whole training part.
+    """
+
+    trials: pd.DataFrame
+    fresh: int
+    point: Point
+    best: ALS
+    validation_rmse: float
+    model: FactorModel
+
+
+def tune(
+    data: Dataset,
+    search: Search,
+    study: Path,
+    *,
+    base: ALS | None = None,
+    settings: Settings | None = None,
+    client: Client | None = None,
+    progress: Progress = silent,
+) -> Tuned:
+    """Find the parameters with the smallest RMSE on a validation part of the training ratings.
+
+    The test part is not read before the best parameters are known; then the model is learned once
+    more, from the whole training part.
+
+    Parameters
+    ----------
+    data : Dataset
+        On disk.
+    search : Search
+    study : Path
+        SQLite file; a search that is there already, over the same data, carries on.
+    base : ALS, optional
+        The parameters that are not searched.
+    settings : Settings, optional
+    client : distributed.Client, optional
+        Where the trials run; without one, in this process.
+    progress : Progress, optional
+
+    Raises
+    ------
+    InputError
+        If Optuna is missing, the file is no study, a parameter is out of its range, or no trial
+        came to its end.
+    RefusedError
+        If another process is searching in this study, or the disk has no room.
+    """
+    base, settings = base or ALS(), settings or Settings()
+    search.check(base)
+    if data.path is None:
+        raise InputError(f"{data.name}: tuning needs a data set on disk; make one with ingest")
+    with locked(study, "searching in"), _record(data, search, base, settings, study) as record:
+        n_trials = settings.n_trials or (None if settings.sampler == "grid" else 30)
+        positions = record.open_positions(n_trials)
+        if positions:
+            place = study.with_name(f".{study.name}.validation")
+            held = hold_out(data, place, settings.validation, settings.seed)
+            _Trials(record, held, base, client, progress).run(positions, settings.jobs)
+            shutil.rmtree(place)
+        best, trials = record.best(), record.table()
+    assert best.value is not None
+    config = configured(base, best.params)
+    model = config.fit(data, client=client, progress=progress)
+    return Tuned(trials, len(positions), best.params, config, best.value, model)
+
+
+@contextmanager
+def _record(
+    data: Dataset, search: Search, base: ALS, settings: Settings, file: Path
+) -> Iterator[Record]:
+    """Open the record of this search, and of no other."""
+    try:
+        from mfdask.tuning import study  # here: Optuna is not always installed
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"tuning needs {error.name}, which is missing: pip install 'mfdask[tune]'"
+        ) from error
+    what = {
+        "data": data.fingerprint,
+        "grids": [{k: asdict(axis) for k, axis in grid.items()} for grid in search.grids],
+        "base": base.parameters(),
+        "sampler": settings.sampler,
+        "validation": settings.validation,
+        "seed": settings.seed,
+        "prune": settings.prune,
+    }
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    with study.open_study(file, f"{data.name}-{digest[:12]}", settings.prune) as opened:
+        yield study.Record(opened, search, settings.sampler, settings.seed)
+
+
+class _Ended(Exception):
+    """Raised in a fit to end it."""
+
+
+class _Trials:
+    """Runs trials in threads; the cluster, or this process, does their work."""
+
+    def __init__(
+        self, record: Record, held: Dataset, base: ALS, client: Client | None, progress: Progress
+    ) -> None:
+        self._record = record
+        self._held = held
+        self._base = base
+        self._client = client
+        self._progress = progress
+        self._stop = threading.Event()
+
+    def run(self, positions: list[int], jobs: int) -> None:
+        """Run the trials of all positions, `jobs` at a time.
+
+        An interrupt ends those that are under way; the next run repeats them.
+        """
+        waiting, running = list(positions), set[Future[None]]()
+        self._progress("trials", 0, len(positions))
+        # Kernels in this process take all its threads: two at once would be in each other's way.
+        jobs = jobs if self._client else 1
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < jobs:
+                        running.add(pool.submit(self._try, self._record.ask(waiting.pop(0))))
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                    n_done = len(positions) - len(waiting) - len(running)
+                    self._progress("trials", n_done, len(positions), self._note())
+            except BaseException:
+                self._stop.set()
+                raise
+
+    def _note(self) -> str:
+        try:
+            return f"best RMSE {self._record.best().value:.4f}"
+        except InputError:
+            return ""
+
+    def _try(self, trial: Trial) -> None:
+        """Run one trial and record how it ended."""
+        import optuna
+
+        began, study = time.perf_counter(), self._record.study
+        pruned = False
+
+        def watch(sweep: Sweep) -> None:
+            nonlocal pruned
+            assert sweep.test_rmse is not None
+            trial.report(sweep.test_rmse, sweep.sweep)
+            trial.set_user_attr("train_rmse", sweep.train_rmse)
+            pruned = sweep.sweep < config.n_sweeps and trial.should_prune()
+            if pruned or self._stop.is_set():
+                raise _Ended
+
+        try:
+            config = configured(self._base, trial.params)
+            model = config.fit(self._held, client=self._client, each_sweep=watch)
+            value, state = model.history[-1].test_rmse, optuna.trial.TrialState.COMPLETE
+        except _Ended:
+            if not pruned:  # stays as it is: the next run repeats it
+                return
+            value, state = None, optuna.trial.TrialState.PRUNED
+        except InputError as error:
+            trial.set_user_attr("error", str(error))
+            value, state = None, optuna.trial.TrialState.FAIL
+        trial.set_user_attr("seconds", time.perf_counter() - began)
+        study.tell(trial, value, state)

@@ -1,0 +1,198 @@
+"""What a search goes through: values or ranges of parameters, under their names in `train`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mfdask.errors import InputError
+from mfdask.models import ALS
+
+#: Name of an option of `train`: parameter of `ALS`, and whether it is a whole number.
+PARAMETERS = {
+    "factors": ("n_factors", True),
+    "sweeps": ("n_sweeps", True),
+    "lambda": ("fidelity", False),
+    "tau": ("factor_reg", False),
+    "gamma": ("bias_reg", False),
+    "reg-scaling": ("reg_scaling", False),
+    "damping": ("damping", False),
+    "weight-reg": ("weight_reg", False),
+}
+
+#: Searches with a name: the grids that each goes through, one after the other.
+PRESETS: dict[str, list[str]] = {
+    # Section 5.2.1 of the paper: around its first guess, then the neighbourhood of what won.
+    "paper-grid": [
+        "lambda=0.005,0.01,0.02 gamma=0.005,0.01,0.02 tau=0.05,0.1,0.2",
+        "lambda=0.002,0.003,0.004 gamma=0.0125,0.015,0.0175 tau=0.025,0.05,0.075",
+    ],
+    "k-sweep": ["factors=0,2,5,10,20,40,80"],  # section 5.2.2
+}
+
+#: A point of a search: a value for each parameter.
+Point = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values that a parameter takes."""
+
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A parameter takes anything from `low` to `high`; drawn in the logarithm where `low` > 0."""
+
+    low: float
+    high: float
+    whole: bool
+
+    @property
+    def log(self) -> bool:
+        """Whether draws are even in the logarithm."""
+        return self.low > 0
+
+
+Axis = Values | Range
+
+
+@dataclass(frozen=True)
+class Search:
+    """Grids of parameters; a grid gives each of its parameters an axis.
+
+    Attributes
+    ----------
+    grids : tuple of dict of str to Axis
+        All with the same parameters.
+    """
+
+    grids: tuple[dict[str, Axis], ...]
+
+    @classmethod
+    def parse(cls, specs: Iterable[str] = (), preset: str | None = None) -> Search:
+        """Read ``tau=0.01..0.2`` (a range) and ``factors=5,10,20`` (values).
+
+        Parameters
+        ----------
+        specs : iterable of str
+            Each takes the place of the preset's values of that parameter.
+        preset : str, optional
+            One of `PRESETS`.
+
+        Raises
+        ------
+        InputError
+            If one cannot be read, names no parameter or one twice, or there is nothing to search.
+        """
+        own = _axes(list(specs))
+        grids = PRESETS[preset] if preset else [""]
+        search = cls(tuple(_axes(grid.split()) | own for grid in grids))
+        if not search.grids[0]:
+            raise InputError(
+                "nothing to search: give a --preset, or --search such as tau=0.01..0.2"
+            )
+        return search
+
+    def points(self) -> list[Point]:
+        """Return all points of the grids in their order, each once.
+
+        Raises
+        ------
+        InputError
+            If a range is among them.
+        """
+        found: dict[tuple[float, ...], Point] = {}
+        for grid in self.grids:
+            for name, axis in grid.items():
+                if isinstance(axis, Range):
+                    raise InputError(
+                        f"--search {name}={axis.low:g}..{axis.high:g}: a grid needs values, such "
+                        f"as {name}={axis.low:g},{axis.high:g}; or choose --sampler random or tpe"
+                    )
+            columns = [axis.values for axis in grid.values() if isinstance(axis, Values)]
+            for values in itertools.product(*columns):
+                found[values] = dict(zip(grid, values, strict=True))
+        return list(found.values())
+
+    def axes(self) -> dict[str, Axis]:
+        """Return one axis a parameter: where grids differ, the values of all."""
+        merged = dict(self.grids[0])
+        for grid in self.grids[1:]:
+            for name, axis in grid.items():
+                before = merged[name]
+                if isinstance(axis, Values) and isinstance(before, Values):
+                    merged[name] = Values(tuple(sorted({*before.values, *axis.values})))
+        return merged
+
+    def check(self, base: ALS) -> None:
+        """Raise `InputError` if an end of a range, or a value, is not one that `ALS` takes."""
+        for name, axis in self.axes().items():
+            ends = axis.values if isinstance(axis, Values) else (axis.low, axis.high)
+            for value in ends:
+                configured(base, {name: value})
+
+
+def configured(base: ALS, point: Point) -> ALS:
+    """Return `base` with the parameters of a point.
+
+    Raises
+    ------
+    InputError
+        If one is out of its range.
+    """
+    chosen: dict[str, Any] = {}
+    for name, value in point.items():
+        parameter, whole = PARAMETERS[name]
+        chosen[parameter] = int(value) if whole else float(value)
+    return replace(base, **chosen)
+
+
+def train_options(config: ALS) -> list[str]:
+    """Return the options of `mfdask train` that learn with these parameters."""
+    options = ["--model", config.kind]
+    for name, (parameter, _) in PARAMETERS.items():
+        if not (name == "factors" and config.kind == "bias"):
+            options += [f"--{name}", str(getattr(config, parameter))]
+    return [*options, "--seed", str(config.seed)]
+
+
+def _axes(specs: Sequence[str]) -> dict[str, Axis]:
+    axes: dict[str, Axis] = {}
+    for spec in specs:
+        name, _, text = spec.partition("=")
+        if name not in PARAMETERS:
+            raise InputError(
+                f"--search {spec}: write NAME=VALUES, NAME one of {', '.join(PARAMETERS)}"
+            )
+        if name in axes:
+            raise InputError(f"--search {spec}: {name} is given twice; list all its values once")
+        axes[name] = _axis(spec, text, PARAMETERS[name][1])
+    return axes
+
+
+def _axis(spec: str, text: str, whole: bool) -> Axis:
+    low, is_range, high = text.partition("..")
+    if not is_range:
+        return Values(tuple(dict.fromkeys(_number(spec, part, whole) for part in text.split(","))))
+    found = Range(_number(spec, low, whole), _number(spec, high, whole), whole)
+    if found.low >= found.high:
+        raise InputError(f"--search {spec}: a range goes from the smaller to the larger number")
+    return found
+
+
+def _number(spec: str, text: str, whole: bool) -> float:
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        kind = "whole numbers" if whole else "numbers"
+        raise InputError(
+            f"--search {spec}: '{text}' is not right; give {kind} such as 5,10 or 5..10"
+        )
+    return value

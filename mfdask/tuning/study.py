@@ -1,0 +1,178 @@
+"""The record of a search: an Optuna study in a SQLite file, which survives a kill.
+
+Each trial has a position: its place in the search. A position that a kill cut short is given to a
+fresh trial, whose draws depend on the seed, the position, and what is finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from mfdask.errors import InputError
+from mfdask.tuning.space import Axis, Point, Range, Search
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+POSITION, ERROR, SECONDS, TRAIN_RMSE = "position", "error", "seconds", "train_rmse"
+#: Trials that must be finished before others are cut short against them.
+_BEFORE_PRUNING = 5
+#: Sweeps in which every trial is let be: the first ones say little.
+_WARM_UP = 4
+
+
+class Record:
+    """The trials of one search. All calls but `report` come from one thread."""
+
+    def __init__(self, study: optuna.Study, search: Search, sampler: str, seed: int) -> None:
+        self.study = study
+        self._axes = {name: _distribution(axis) for name, axis in search.axes().items()}
+        self._points = search.points() if sampler == "grid" else None
+        self._sampler = sampler
+        self._seed = seed
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)
+
+    def finished(self) -> list[FrozenTrial]:
+        """Return the finished trials, in their positions' order; one that a kill cut is none."""
+        trials = [t for t in self.study.get_trials(deepcopy=False) if _is_finished(t)]
+        return sorted(trials, key=lambda trial: int(trial.user_attrs[POSITION]))
+
+    def open_positions(self, n_trials: int | None) -> list[int]:
+        """Return the positions below `n_trials` that are not finished; of a grid at most all."""
+        if self._points is not None:
+            n_trials = min(n_trials or len(self._points), len(self._points))
+        assert n_trials is not None
+        done = {trial.user_attrs[POSITION] for trial in self.finished()}
+        return [position for position in range(n_trials) if position not in done]
+
+    def ask(self, position: int) -> Trial:
+        """Begin the trial of a position."""
+        self.study.sampler = self._make_sampler(position)
+        trial = self.study.ask(self._axes)
+        trial.set_user_attr(POSITION, position)
+        return trial
+
+    def best(self) -> FrozenTrial:
+        """Return the best complete trial, of equally good ones the first.
+
+        Raises
+        ------
+        InputError
+            If none is complete.
+        """
+        finished = self.finished()
+        complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]
+        if not complete:
+            why = next((t.user_attrs[ERROR] for t in finished if ERROR in t.user_attrs), "no trial")
+            raise InputError(f"no trial came to its end: {why}")
+        return min(complete, key=lambda trial: float(trial.value or 0.0))
+
+    def table(self) -> pd.DataFrame:
+        """Return one line a finished trial.
+
+        `trial` (the position), `state`, a column for each parameter, `validation_rmse` (of the last
+        sweep that it came to), `train_rmse`, `sweeps`, `seconds`, `error`.
+        """
+        return pd.DataFrame([_line(trial) for trial in self.finished()])
+
+    def _make_sampler(self, position: int) -> BaseSampler:
+        if self._points is not None:
+            return _AtPoint(self._points[position])
+        seed = (self._seed * 1_000_003 + position) % 2**32
+        return RandomSampler(seed) if self._sampler == "random" else TPESampler(seed=seed)
+
+
+class _AtPoint(BaseSampler):
+    """Draws one given point."""
+
+    def __init__(self, point: Point) -> None:
+        self._point = point
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Draw each parameter for itself."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw nothing together."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> float:
+        """Return the point's value."""
+        return self._point[param_name]
+
+
+@contextmanager
+def open_study(file: Path, name: str, prune: bool) -> Iterator[optuna.Study]:
+    """Open a study in a SQLite file, made where it is not there yet.
+
+    Raises
+    ------
+    InputError
+        If the file is no study, or cannot be written.
+    """
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if prune:
+        pruner = optuna.pruners.MedianPruner(_BEFORE_PRUNING, n_warmup_steps=_WARM_UP)
+    try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{file.absolute()}")
+    except (SQLAlchemyError, RuntimeError) as error:
+        line = str(error).splitlines()[0]
+        raise InputError(f"{file}: is no study of Optuna ({line}); give another --study") from error
+    try:
+        yield optuna.create_study(
+            storage=storage, study_name=name, pruner=pruner, load_if_exists=True
+        )
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _distribution(axis: Axis) -> BaseDistribution:
+    if not isinstance(axis, Range):
+        return CategoricalDistribution(axis.values)
+    if axis.whole:
+        return IntDistribution(int(axis.low), int(axis.high), log=axis.log)
+    return FloatDistribution(axis.low, axis.high, log=axis.log)
+
+
+def _is_finished(trial: FrozenTrial) -> bool:
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or ERROR in trial.user_attrs
+
+
+def _line(trial: FrozenTrial) -> dict[str, Any]:
+    said, steps = trial.user_attrs, trial.intermediate_values
+    return {
+        "trial": said[POSITION],
+        "state": trial.state.name.lower(),
+        **trial.params,
+        "validation_rmse": steps[max(steps)] if steps else None,
+        "train_rmse": said.get(TRAIN_RMSE),
+        "sweeps": max(steps, default=0),
+        "seconds": said.get(SECONDS),
+        "error": said.get(ERROR),
+    }
