@@ -30,10 +30,8 @@ def main(model: Path, top: int, min_ratings: int) -> Outcome:
 
 
 def _lines(found: pd.DataFrame) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = found[["item_id", "title", "n_train", "polarity"]].to_dict(
-        "records"
-    )
-    return lines
+    lines: Any = found[["item_id", "title", "n_train", "polarity"]].to_dict("records")
+    return list(lines)
 
 
 def _view(title: str, found: pd.DataFrame) -> Table:

@@ -164,8 +164,11 @@ def _for_users(
     ids = [parse_id(user, model.users["user_id"], "--user") for user in users]
     found = recommend(model, ids, data, ranking)
     described = found.merge(model.items, on="item_id", how="left")
-    views = [_list(f"user {user}", lines, ranking) for user, lines in _groups(described, "user_id")]
-    return Outcome({"recommendations": found.to_dict("records")}, views)
+    lists = described.groupby("user_id", sort=False)
+    return Outcome(
+        {"recommendations": found.to_dict("records")},
+        [_list(f"user {user}", lines, ranking) for user, lines in lists],
+    )
 
 
 def _for_new_person(
@@ -214,20 +217,16 @@ def _ratings(model: FactorModel, rated: tuple[str, ...]) -> dict[Any, float]:
 
 def _because(why: Reasons, item: Any, titles: pd.Series) -> str:
     """Name the parts that say most, the largest first."""
-    own = why.rated[why.rated["item_id"] == item]
-    parts = [(float(part), str(titles[i])) for i, part in zip(own["rated_id"], own["part"])]
+    rated = why.rated[why.rated["item_id"] == item]
     genres = why.genres[why.genres["item_id"] == item]
-    parts += [(float(part), genre) for genre, part in zip(genres["genre"], genres["part"])]
-    parts.sort(key=lambda part: -abs(part[0]))
-    return "\n".join(f"{part:+.3f} {name}" for part, name in parts[:_REASONS])
+    parts = pd.concat([rated["part"], genres["part"]]).tolist()
+    names = [*titles[rated["rated_id"]], *genres["genre"]]
+    most = sorted(zip(parts, names, strict=True), key=lambda part: -abs(part[0]))[:_REASONS]
+    return "\n".join(f"{part:+.3f} {name}" for part, name in most)
 
 
 def _names(rated: list[dict[str, Any]]) -> str:
     return ", ".join(f"{line['title'] or line['item_id']} = {line['rating']:g}" for line in rated)
-
-
-def _groups(lines: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
-    return list(lines.groupby(column, sort=False))
 
 
 def _list(title: str, lines: pd.DataFrame, ranking: Ranking) -> Table:

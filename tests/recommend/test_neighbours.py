@@ -1,0 +1,50 @@
+"""Look-alikes and polarity against plain NumPy."""
+
+import numpy as np
+import pytest
+
+from mfdask.errors import InputError
+from mfdask.models import ALS
+from mfdask.recommend import polarity, similar
+
+
+def test_similar_items(model):
+    ids = model.items["item_id"]
+    q = model.item_factors / np.linalg.norm(model.item_factors, axis=1, keepdims=True)
+    cosine = q @ q[17]
+    enough = (model.items["n_train"] >= 30).to_numpy()
+    cosine[~enough] = -2
+    cosine[17] = -2
+    order = np.argsort(-cosine)[:5]
+    found = similar(model, ids[17], top=5, min_ratings=30)
+    assert found["item_id"].tolist() == ids[order].tolist()
+    np.testing.assert_allclose(found["cosine"], cosine[order], rtol=1e-4)
+
+
+def test_polarity(model):
+    norm = np.linalg.norm(model.item_factors, axis=1)
+    rows = np.flatnonzero(model.items["n_train"] >= 40)
+    order = rows[np.argsort(-norm[rows])]
+    most, least = polarity(model, top=3, min_ratings=40)
+    assert most.index.tolist() == order[:3].tolist()
+    assert least.index.tolist() == order[:-4:-1].tolist()
+    np.testing.assert_allclose(most["polarity"], norm[order[:3]], rtol=1e-5)
+
+
+def test_no_item_is_both_most_and_least(model):
+    most, least = polarity(model, top=10_000, min_ratings=0)
+    assert len(most) + len(least) == len(model.items)
+    assert not set(most.index) & set(least.index)
+
+
+def test_bad_input(model, data):
+    item = model.items["item_id"][0]
+    with pytest.raises(InputError, match="item -1"):
+        similar(model, -1)
+    with pytest.raises(InputError, match="--top 0"):
+        similar(model, item, top=0, min_ratings=0)
+    with pytest.raises(InputError, match="--min-ratings 100000"):
+        polarity(model, min_ratings=100_000)
+    bias = ALS(n_factors=0, n_sweeps=2).fit(data)
+    with pytest.raises(InputError, match="biases alone"):
+        similar(bias, item)
