@@ -1,5 +1,7 @@
 """New users, and the reasons for what they are offered."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -83,8 +85,6 @@ def test_a_rating_alone_is_its_own_reason(model):
 
 
 def test_genres_add_up_for_an_item_that_nobody_has_rated(genre_model):
-    import dataclasses
-
     items = genre_model.items.copy()
     items.loc[4, "n_train"] = 0
     rows = genre_model.item_rows.copy()

@@ -10,8 +10,8 @@ from mfdask.recommend import polarity, similar
 
 def test_similar_items(model):
     ids = model.items["item_id"]
-    q = model.item_factors / np.linalg.norm(model.item_factors, axis=1, keepdims=True)
-    cosine = q @ q[17]
+    norm = np.linalg.norm(model.item_factors, axis=1)
+    cosine = model.item_factors @ model.item_factors[17] / (np.maximum(norm, 1e-9) * norm[17])
     enough = (model.items["n_train"] >= 30).to_numpy()
     cosine[~enough] = -2
     cosine[17] = -2

@@ -117,7 +117,7 @@ def test_the_source_says_what_a_score_rests_on(model, genre_model):
         cold = table["item_id"] == learned.items["item_id"][0]
         first = table["user_id"] == learned.users["user_id"][0]
         found = [
-            table[first == u][cold == i]["source"] for u, i in ((1, 1), (1, 0), (0, 1), (0, 0))
+            table[(first == u) & (cold == i)]["source"] for u, i in ((1, 1), (1, 0), (0, 1), (0, 0))
         ]
         assert [part.unique().tolist() for part in found] == [[source] for source in sources]
 
