@@ -91,20 +91,26 @@ def write_recommendations(
     learned = load_model(model)
     check_same_data(learned, data)
     check_place(out)
-    n = len(learned.users) if user_ids is None else len(user_ids)
-    rows = (
-        np.arange(n, dtype=np.int32) if user_ids is None else known_rows(learned, "users", user_ids)
-    )
+    rows = _chosen(learned, user_ids)
     top = min(ranking.top, len(ranking.candidates(learned)))
-    require_space(out, n * top * _LINE_BYTES, "the table")
+    require_space(out, len(rows) * top * _LINE_BYTES, "the table")
     step = max(1, min(BLOCK_USERS, BLOCK_LINES // top))
-    blocks = [rows[start : start + step] for start in range(0, n, step)]
+    blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
     with locked(out, "writing"), written_folder(out) as fresh:
         lines = _write_blocks(
             ModelRef.of(model), data, ranking, blocks, fresh.absolute(), client, progress
         )
         (fresh / MARK).write_text(json.dumps(_description(learned, ranking, data)) + "\n")
     return lines
+
+
+def _chosen(model: FactorModel, user_ids: Any) -> Rows:
+    """Return the rows of the users to rank for."""
+    if user_ids is None:
+        return np.arange(len(model.users), dtype=np.int32)
+    if not len(user_ids):
+        raise InputError("no users to rank for: the list of users is empty")
+    return known_rows(model, "users", user_ids)
 
 
 def _write_blocks(

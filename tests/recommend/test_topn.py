@@ -108,18 +108,18 @@ def test_the_source_says_what_a_score_rests_on(model, genre_model):
         users.loc[0, "n_train"] = items.loc[0, "n_train"] = 0
         return dataclasses.replace(learned, users=users, items=items)
 
-    every = dataclasses.replace(LOOSE, top=1000)
+    two = dataclasses.replace(LOOSE, allow=tuple(model.items["item_id"][:2]))
     for learned, sources in (
-        (unrated(model), ["mean", "item", "user", "model"]),
-        (unrated(genre_model), ["genre", "item", "genre", "model"]),
+        (unrated(model), {"mean", "item", "user", "model"}),
+        (unrated(genre_model), {"genre", "item", "model"}),
     ):
-        table = recommend(learned, learned.users["user_id"][:2], None, every)
+        table = recommend(learned, learned.users["user_id"][:2], None, two)
         cold = table["item_id"] == learned.items["item_id"][0]
-        first = table["user_id"] == learned.users["user_id"][0]
-        found = [
-            table[(first == u) & (cold == i)]["source"] for u, i in ((1, 1), (1, 0), (0, 1), (0, 0))
-        ]
-        assert [part.unique().tolist() for part in found] == [[source] for source in sources]
+        new = table["user_id"] == learned.users["user_id"][0]
+        assert set(table["source"]) == sources
+        assert set(table["source"][~cold & new]) == {"item"}
+        assert set(table["source"][cold & ~new]) == sources & {"genre", "user"}
+        assert set(table["source"][~cold & ~new]) == {"model"}
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -186,6 +186,11 @@ def test_other_data_are_refused_by_fingerprint(model, data):
 def test_bad_rankings(options, words, model):
     with pytest.raises(InputError, match=words):
         recommend(model, model.users["user_id"][:1], None, Ranking(**options))
+
+
+def test_no_users(model_folder, tmp_path):
+    with pytest.raises(InputError, match="no users"):
+        write_recommendations(model_folder, tmp_path / "out", None, LOOSE, user_ids=[])
 
 
 def test_unknown_users(model, data):
