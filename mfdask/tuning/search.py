@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -27,9 +26,7 @@ from mfdask.tuning.holdout import hold_out
 from mfdask.tuning.space import Point, Search, configured
 
 if TYPE_CHECKING:
-    from optuna.trial import Trial
-
-    from mfdask.tuning.study import Record
+    from mfdask.tuning.study import Attempt, Record
 
 SAMPLERS = ("grid", "random", "tpe")
 
@@ -180,8 +177,12 @@ def _record(
         yield study.Record(opened, search, settings.sampler, settings.seed)
 
 
-class _Ended(Exception):
-    """Raised in a fit to end it."""
+class _Worse(Exception):
+    """Ends the fit of a trial that does worse than most."""
+
+
+class _Interrupted(Exception):
+    """Ends the fits under way when the search is interrupted."""
 
 
 class _Trials:
@@ -226,32 +227,23 @@ class _Trials:
         except InputError:
             return ""
 
-    def _try(self, trial: Trial) -> None:
-        """Run one trial and record how it ended."""
-        import optuna
-
-        began, study = time.perf_counter(), self._record.study
-        pruned = False
+    def _try(self, trial: Attempt) -> None:
+        """Run one trial and record how it ended; one that is interrupted is left open."""
 
         def watch(sweep: Sweep) -> None:
-            nonlocal pruned
-            assert sweep.test_rmse is not None
-            trial.report(sweep.test_rmse, sweep.sweep)
-            trial.set_user_attr("train_rmse", sweep.train_rmse)
-            pruned = sweep.sweep < config.n_sweeps and trial.should_prune()
-            if pruned or self._stop.is_set():
-                raise _Ended
+            if trial.report(sweep) and sweep.sweep < config.n_sweeps:
+                raise _Worse
+            if self._stop.is_set():
+                raise _Interrupted
 
+        config = configured(self._base, trial.params)
         try:
-            config = configured(self._base, trial.params)
             model = config.fit(self._held, client=self._client, each_sweep=watch)
-            value, state = model.history[-1].test_rmse, optuna.trial.TrialState.COMPLETE
-        except _Ended:
-            if not pruned:  # stays as it is: the next run repeats it
-                return
-            value, state = None, optuna.trial.TrialState.PRUNED
+        except _Worse:
+            trial.give_up()
         except InputError as error:
-            trial.set_user_attr("error", str(error))
-            value, state = None, optuna.trial.TrialState.FAIL
-        trial.set_user_attr("seconds", time.perf_counter() - began)
-        study.tell(trial, value, state)
+            trial.fail(error)
+        except _Interrupted:
+            return
+        else:
+            trial.complete(model.history[-1].test_rmse)

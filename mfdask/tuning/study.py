@@ -6,6 +6,7 @@ fresh trial, whose draws depend on the seed, the position, and what is finished.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from mfdask.errors import InputError
+from mfdask.models.model import Sweep
 from mfdask.tuning.space import Axis, Point, Range, Search
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -35,8 +37,44 @@ _BEFORE_PRUNING = 5
 _WARM_UP = 4
 
 
+class Attempt:
+    """A trial under way; it may be told of from another thread than the record's."""
+
+    def __init__(self, study: optuna.Study, trial: Trial) -> None:
+        self.params: Point = trial.params
+        self._study = study
+        self._trial = trial
+        self._train_rmse: float | None = None
+        self._began = time.perf_counter()
+
+    def report(self, sweep: Sweep) -> bool:
+        """Record a sweep's errors, and return whether the trial does worse than most."""
+        assert sweep.test_rmse is not None
+        self._trial.report(sweep.test_rmse, sweep.sweep)
+        self._train_rmse = sweep.train_rmse
+        return bool(self._trial.should_prune())
+
+    def complete(self, rmse: float | None) -> None:
+        """Record the validation RMSE after the last sweep."""
+        self._end(TrialState.COMPLETE, rmse)
+
+    def give_up(self) -> None:
+        """Record that the trial was pruned."""
+        self._end(TrialState.PRUNED)
+
+    def fail(self, error: Exception) -> None:
+        """Record why the trial cannot be done: it is not repeated."""
+        self._trial.set_user_attr(ERROR, str(error))
+        self._end(TrialState.FAIL)
+
+    def _end(self, state: TrialState, value: float | None = None) -> None:
+        self._trial.set_user_attr(TRAIN_RMSE, self._train_rmse)
+        self._trial.set_user_attr(SECONDS, time.perf_counter() - self._began)
+        self._study.tell(self._trial, value, state)
+
+
 class Record:
-    """The trials of one search. All calls but `report` come from one thread."""
+    """The trials of one search."""
 
     def __init__(self, study: optuna.Study, search: Search, sampler: str, seed: int) -> None:
         self.study = study
@@ -60,12 +98,12 @@ class Record:
         done = {trial.user_attrs[POSITION] for trial in self.finished()}
         return [position for position in range(n_trials) if position not in done]
 
-    def ask(self, position: int) -> Trial:
+    def ask(self, position: int) -> Attempt:
         """Begin the trial of a position."""
         self.study.sampler = self._make_sampler(position)
         trial = self.study.ask(self._axes)
         trial.set_user_attr(POSITION, position)
-        return trial
+        return Attempt(self.study, trial)
 
     def best(self) -> FrozenTrial:
         """Return the best complete trial, of equally good ones the first.

@@ -63,6 +63,7 @@ def test_bad_options(mfdask, data, options, words):
 
 def test_optuna_may_be_missing(mfdask, data, monkeypatch):
     monkeypatch.delitem(sys.modules, "mfdask.tuning.study", raising=False)
+    monkeypatch.delattr("mfdask.tuning.study", raising=False)
     monkeypatch.setitem(sys.modules, "optuna", None)
     done = mfdask("tune", data, *GRID, *QUIET)
     assert done.exit_code == 2

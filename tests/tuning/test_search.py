@@ -33,6 +33,17 @@ def tried(found, *names):
     return found.trials[["trial", "state", *names, "validation_rmse"]].to_dict("list")
 
 
+def test_a_fit_tells_of_each_sweep_and_can_be_ended(small):
+    told = []
+    assert BASE.fit(small, each_sweep=told.append).history == told
+
+    def end(sweep):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        BASE.fit(small, each_sweep=end)
+
+
 def test_a_grid_goes_through_all_its_points(small, tmp_path):
     found = run(small, tmp_path, prune=False)
     points = found.trials[["factors", "tau"]].to_dict("records")
