@@ -73,7 +73,12 @@ _SHOWN = 10
     show_default=True,
     help="Give up a trial that does worse than the median.",
 )
-@click.option("--jobs", default=1, show_default=True, help="Trials at a time.")
+@click.option(
+    "--jobs",
+    default=1,
+    show_default=True,
+    help="Trials at a time: on small data, as many as --workers.",
+)
 @click.option(
     "--seed", default=42, show_default=True, help="Of the validation part, draws and factors."
 )

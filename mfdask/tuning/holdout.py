@@ -57,7 +57,7 @@ def hold_out(data: Dataset, folder: Path, share: float, seed: int) -> Dataset:
     Raises
     ------
     InputError
-        If no rating would be held out, or none left.
+        If no rating would be held out, or none left, or a file of `data` is damaged.
     RefusedError
         If the disk has no room for it.
     """
@@ -79,6 +79,7 @@ def _build(data: Dataset, root: Path, share: float, seed: int) -> None:
     hash_seed = np.uint64((seed + _VALIDATION) & 0xFFFF_FFFF_FFFF_FFFF)
     files: dict[str, FileFacts] = {}
     for block in range(data.n_blocks("users")):
+        data.verify_shard("users", block)
         shard = data.shard("users", block)
         held = _held(shard, keys[0][shard.start : shard.stop], keys[1], hash_seed, share)
         for part, kept in (("train", ~held), ("test", held)):

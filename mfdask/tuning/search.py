@@ -142,9 +142,11 @@ def tune(
         positions = record.open_positions(n_trials)
         if positions:
             place = study.with_name(f".{study.name}.validation")
-            held = hold_out(data, place, settings.validation, settings.seed)
-            _Trials(record, held, base, client, progress).run(positions, settings.jobs)
-            shutil.rmtree(place)
+            try:
+                held = hold_out(data, place, settings.validation, settings.seed)
+                _Trials(record, held, base, client, progress).run(positions, settings.jobs)
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
         best, trials = record.best(), record.table()
     assert best.value is not None
     config = configured(base, best.params)

@@ -155,8 +155,9 @@ def configured(base: ALS, point: Point) -> ALS:
 def train_options(config: ALS) -> list[str]:
     """Return the options of `mfdask train` that learn with these parameters."""
     options = ["--model", config.kind]
+    unused = {"bias": {"factors", "weight-reg"}, "als": {"weight-reg"}}.get(config.kind, set())
     for name, (parameter, _) in PARAMETERS.items():
-        if not (name == "factors" and config.kind == "bias"):
+        if name not in unused:
             options += [f"--{name}", str(getattr(config, parameter))]
     return [*options, "--seed", str(config.seed)]
 
