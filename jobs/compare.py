@@ -17,6 +17,7 @@ from mfdask.evaluation import RankingPlan, compare, measure_model, measure_popul
 from mfdask.evaluation.compare import Measured
 from mfdask.evaluation.popularity import NAME
 from mfdask.models import load_model
+from mfdask.results import write_table
 from mfdask.shards import Dataset
 
 
@@ -49,7 +50,7 @@ def main(
         measured.append(measure_popularity(measured[0], dataset, plan, progress))
     found = compare(measured, resamples, plan.seed)
     if out is not None:
-        _write(found, out)
+        write_table(found, out)
     values = {
         "k": plan.k,
         "threshold": plan.threshold,
@@ -70,17 +71,6 @@ def _names(models: Sequence[Path]) -> list[str]:
     names = [path.resolve().name for path in models]
     alike = len({*names, NAME}) <= len(names)
     return [str(path) for path in models] if alike else names
-
-
-def _write(found: pd.DataFrame, out: Path) -> None:
-    """Write the table beside its place, and put it there whole."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.partial")
-    try:
-        found.to_parquet(fresh, index=False)
-        fresh.replace(out)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _facts(one: Measured) -> dict[str, Any]:
