@@ -147,7 +147,8 @@ def _write_part(
     """Rank for a block of users; a task may run twice, so what it writes takes its place whole."""
     learned, tiles = _prepared(model, ranking)
     history = Dataset.open(data) if isinstance(data, str) else data
-    table = rank_rows(learned, np.asarray(rows), history, ranking, tiles)
+    check_same_data(learned, history)  # again: it may have been replaced since
+    table = rank_rows(learned, rows, history, ranking, tiles)
     target = Path(file)
     fresh = target.with_name(f".{uuid.uuid4().hex}")
     table.to_parquet(fresh, index=False)
