@@ -220,11 +220,15 @@ def top_items(scores: Array, k: int) -> npt.NDArray[np.int64]:
     int64 (users, k)
         Of equal scores the lower item row comes first; -1 where the candidates have run out.
     """
-    n = scores.shape[1]
-    least = np.partition(scores, n - k, axis=1)[:, n - k]
+    # At least k items reach the k-th largest of the maxima of 4k stretches, and few others do:
+    # far cheaper to find than the k-th largest score itself.
+    n_items = scores.shape[1]
+    stretches = np.linspace(0, n_items, min(4 * k, n_items), endpoint=False).astype(np.intp)
+    maxima = np.maximum.reduceat(scores, stretches, axis=1)
+    least = np.partition(maxima, -k, axis=1)[:, -k]
     lists = np.full((len(scores), k), -1, np.int64)
     for user, own in enumerate(scores):
-        # All ties with the last place are kept here, for the order to choose among them.
+        # Ties with the last place are all among these, for the order to choose.
         found = np.flatnonzero((own >= least[user]) & (own > -np.inf))
         best = found[np.argsort(-own[found], kind="stable")][:k]
         lists[user, : len(best)] = best
@@ -257,16 +261,32 @@ def judge_lists(
     hit = got > 0
     ranks = np.arange(1, k + 1)
     discount = 1 / np.log2(ranks + 1)
-    n_relevant = (gains > 0).sum(axis=1)
-    best = -np.partition(-gains, k - 1, axis=1)[:, :k]
-    best_dcg = np.sort(best, axis=1)[:, ::-1] @ discount
+    best, n_relevant = _best_gains(gains, k)
     precision_there = np.cumsum(hit, axis=1) / ranks
     return np.column_stack(
         [
             hit.sum(axis=1) / k,
             hit.sum(axis=1) / n_relevant,
-            (got @ discount) / best_dcg,
+            (got @ discount) / (best @ discount),
             (precision_there * hit).sum(axis=1) / np.minimum(n_relevant, k),
             np.where(there, information[lists], 0.0).sum(axis=1) / there.sum(axis=1),
         ]
     )
+
+
+def _best_gains(
+    gains: npt.NDArray[np.float64], k: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """Return each user's `k` largest gains, falling and 0 behind the last, and how many there are.
+
+    All but a few gains are 0: only the others are sorted.
+    """
+    user, item = np.divmod(np.flatnonzero(gains > 0), gains.shape[1])
+    own = gains[user, item]
+    order = np.lexsort((-own, user))  # `user` itself is in order already
+    counts = np.bincount(user, minlength=len(gains))
+    place = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
+    best = np.zeros((len(gains), k))
+    kept = place < k
+    best[user[kept], place[kept]] = own[order][kept]
+    return best, counts
