@@ -9,6 +9,7 @@ from typing import Any
 import click
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
@@ -141,11 +142,19 @@ def _outcome(found: Tuned, data: Path, study: Path, out: Path) -> Outcome:
         "study": str(study),
         "out": str(out),
     }
-    return Outcome(values, [_best_trials(found), _summary(values), f"\n{command}"])
+    return Outcome(values, [_best_trials(found), _summary(values), _broken(command)])
+
+
+def _broken(command: str) -> Text:
+    """Return a command in lines that a terminal leaves as they are, and a shell takes as one."""
+    words = shlex.split(command)
+    lines = [words[:3], *(words[n : n + 6] for n in range(3, len(words), 6))]
+    return Text("\n" + " \\\n    ".join(map(shlex.join, lines)))
 
 
 def _best_trials(found: Tuned) -> Table:
-    names = list(found.point)
+    # Parameters that are the same everywhere are in the command below.
+    names = [name for name in found.point if found.trials[name].nunique() > 1]
     shown = found.trials.sort_values("validation_rmse", kind="stable").head(_SHOWN)
     view = table(f"best of {len(found.trials)} trials", "trial", *names, "validation RMSE", "")
     for line in shown.to_dict("records"):

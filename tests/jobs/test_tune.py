@@ -39,7 +39,8 @@ def test_a_table_is_shown(mfdask, data, tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert "validation RMSE" in done.stdout
-    assert "mfdask train" in done.stdout
+    *_, command = done.stdout.partition("mfdask train")
+    assert shlex.split(command.replace("\\\n", ""))[1:3] == ["--model", "bias"]
     assert len(list((tmp_path / "output" / "tuning").glob("*.db"))) == 1
 
 

@@ -144,6 +144,24 @@ def test_trials_side_by_side_on_a_cluster(small, tmp_path, client):
     assert tried(spread) == tried(alone)
 
 
+def test_an_interrupted_search_goes_on(small, tmp_path, client):
+    """One trial is done and another under way when the interrupt comes."""
+
+    def interrupt(stage, done, total, note=""):
+        if done:
+            raise KeyboardInterrupt
+
+    settings = Settings(sampler="grid", jobs=2, prune=False)
+    base = ALS(n_factors=2, n_sweeps=100)
+    options = {"base": base, "settings": settings, "client": client}
+    with pytest.raises(KeyboardInterrupt):
+        tune(small, GRID, tmp_path / "1.db", progress=interrupt, **options)
+    assert [file.name for file in tmp_path.iterdir()] == ["1.db"]
+    found = tune(small, GRID, tmp_path / "1.db", **options)
+    assert 2 <= found.fresh <= 3  # the other trial may have been at its end, too
+    assert tried(found) == tried(tune(small, GRID, tmp_path / "2.db", **options))
+
+
 def test_genre_models(small, tmp_path):
     base = ALS(n_factors=2, n_sweeps=2, item_prior="genre")
     found = run(small, tmp_path, Search.parse(["weight-reg=0.1,1"]), base=base)
