@@ -152,7 +152,7 @@ def test_an_interrupted_search_goes_on(small, tmp_path, client):
             raise KeyboardInterrupt
 
     settings = Settings(sampler="grid", jobs=2, prune=False)
-    base = ALS(n_factors=2, n_sweeps=100)
+    base = ALS(n_factors=2, n_sweeps=15)
     options = {"base": base, "settings": settings, "client": client}
     with pytest.raises(KeyboardInterrupt):
         tune(small, GRID, tmp_path / "1.db", progress=interrupt, **options)
