@@ -216,13 +216,13 @@ def _ratings(model: FactorModel, rated: tuple[str, ...]) -> dict[Any, float]:
 
 
 def _because(why: Reasons, item: Any, titles: pd.Series) -> str:
-    """Name the parts that say most, the largest first."""
+    """Name the parts that say most of the taste for an item, the largest first."""
     rated = why.rated[why.rated["item_id"] == item]
     genres = why.genres[why.genres["item_id"] == item]
     parts = pd.concat([rated["part"], genres["part"]]).tolist()
     names = [*titles[rated["rated_id"]], *genres["genre"]]
     most = sorted(zip(parts, names, strict=True), key=lambda part: -abs(part[0]))[:_REASONS]
-    return "\n".join(f"{part:+.3f} {name}" for part, name in most)
+    return "\n".join(f"{part:+.4f} {name}" for part, name in most)
 
 
 def _names(rated: list[dict[str, Any]]) -> str:
@@ -234,7 +234,7 @@ def _list(title: str, lines: pd.DataFrame, ranking: Ranking) -> Table:
     columns = ["score", "ratings", "id", *(["because of"] if "why" in lines else [])]
     view = table(f"{escape(title)}; {_unit(ranking)}", "item", *columns)
     for line in lines.to_dict("records"):
-        cells = [f"{line['score']:.3f}", f"{line['n_train']:,}", str(line["item_id"])]
+        cells = [f"{line['score']:.4f}", f"{line['n_train']:,}", str(line["item_id"])]
         why = [escape(line["why"])] if "why" in lines else []
         view.add_row(f"{line['rank']}. {escape(line['title'])}", *cells, *why)
     if "why" in lines:

@@ -11,26 +11,28 @@ from mfdask.models import FactorModel
 from mfdask.models.features import genre_shares
 from mfdask.models.prior import Float64s, unknowns
 from mfdask.recommend.candidates import Ranking, known_rows
-from mfdask.recommend.fold_in import History, fold_in, parameters_of
+from mfdask.recommend.fold_in import History, parameters_of
 from mfdask.recommend.topn import Rows
 
 
 class Reasons(NamedTuple):
     """Why some items are scored as they are for one user, all in the units of the score.
 
-    For each item, ``score = mean + item + sum of its `rated` parts``. For an item that nobody has
-    rated, ``mean + user_bias + sum of its `genres` parts`` is the same score seen from the item.
+    For each item, ``score = mean + user_bias + item + sum of its `rated` parts``. For an item that
+    nobody has rated, ``mean + user_bias + sum of its `genres` parts`` is the same score, seen from
+    the item.
 
     Attributes
     ----------
     mean : float
         The mean rating.
     user_bias : float
-        Of the user; it is among the rated parts already.
+        How much higher than others this user rates; the same for every item.
     items : DataFrame
         `item_id`, `item` (bias weight times its bias) and `score`.
     rated : DataFrame
-        `item_id`, `rated_id` and `part`: what the user's rating of that other item adds.
+        `item_id`, `rated_id` and `part`: what the user's rating of that other item says of their
+        taste for this one.
     genres : DataFrame
         `item_id`, `genre` and `part`, for items without ratings in a model with a genre prior.
     """
@@ -47,9 +49,9 @@ def explain(
 ) -> Reasons:
     """Take the scores of items for a folded-in user apart.
 
-    The user's row is ``A^-1 fidelity sum x_i y_i`` with ``x_i = [1, q_i]``, linear in what each
-    rating says beyond mean and item bias, ``y_i``. So the part of rated item `i` in item `j` is
-    ``x_j' A^-1 x_i fidelity y_i``.
+    The user's row is ``A^-1 fidelity sum x_i y_i`` with ``x_i = [1, q_i]``: a sum over the rated
+    items, linear in what each rating says beyond mean and item bias, ``y_i``. So is the product of
+    its factors with another item's.
 
     Raises
     ------
@@ -58,38 +60,38 @@ def explain(
     """
     ranking = ranking or Ranking()
     rows = known_rows(model, "items", item_ids)
-    ids = model.items["item_id"]
-    parts = _parts(model, history, rows)
+    shares = _shares_of_row(model, history)
+    user = shares.sum(axis=0)
+    parts = model.item_factors[rows].astype(np.float64) @ shares[:, 1:].T
     own = ranking.bias_weight * model.item_bias[rows].astype(np.float64)
-    n = len(history.items)
+    ids = model.items["item_id"]
     rated = pd.DataFrame(
         {
-            "item_id": ids.take(np.repeat(rows, n)).array,
+            "item_id": ids.take(np.repeat(rows, len(shares))).array,
             "rated_id": ids.take(np.tile(history.items, len(rows))).array,
             "part": parts.ravel(),
         }
     )
-    score = model.mean + own + parts.sum(axis=1)
+    score = model.mean + user[0] + own + parts.sum(axis=1)
     items = pd.DataFrame({"item_id": ids.take(rows).array, "item": own, "score": score})
-    user = unknowns(fold_in(model, history), model.n_factors + 1)[0].astype(np.float64)
     genres = _genres(model, rows, np.append(ranking.bias_weight, user[1:]))
     return Reasons(model.mean, float(user[0]), items, rated, genres)
 
 
-def _parts(model: FactorModel, history: History, rows: Rows) -> Float64s:
-    """Return the part of each rated item in each item, float64 (items, rated)."""
+def _shares_of_row(model: FactorModel, history: History) -> Float64s:
+    """Return what each rating adds to the user's bias and factors, float64 (rated, D).
+
+    This inverts the equations of `fold_in`, whose solution is the sum.
+    """
     config = parameters_of(model)
     precision = config.prior().precision
-    d = len(precision)
-    design = unknowns(model.item_rows[history.items], d).astype(np.float64)
+    design = unknowns(model.item_rows[history.items], len(precision)).astype(np.float64)
     beyond = history.ratings - model.mean - design[:, 0]
     design[:, 0] = 1
-    wanted = unknowns(model.item_rows[rows], d).astype(np.float64)
-    wanted[:, 0] = 1
     scale = len(history.items) ** config.reg_scaling
     system = config.fidelity * design.T @ design + scale * precision
-    reach: Float64s = wanted @ np.linalg.solve(system, design.T)
-    return config.fidelity * reach * beyond
+    shares: Float64s = np.linalg.solve(system, design.T) * config.fidelity * beyond
+    return shares.T
 
 
 def _genres(model: FactorModel, rows: Rows, user: Float64s) -> pd.DataFrame:

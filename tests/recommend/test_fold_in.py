@@ -72,7 +72,9 @@ def test_reasons_add_up_to_the_score(scaling, data):
     why = explain(model, history, found["item_id"], LOOSE)
     np.testing.assert_allclose(why.items["score"], found["score"], rtol=1e-4)
     sums = why.rated.groupby("item_id", sort=False)["part"].sum().to_numpy()
-    np.testing.assert_allclose(why.mean + why.items["item"] + sums, found["score"], rtol=1e-4)
+    total = why.mean + why.user_bias + why.items["item"] + sums
+    np.testing.assert_allclose(total, found["score"], rtol=1e-4)
+    assert why.user_bias == pytest.approx(fold_in(model, history)[0, 0], rel=1e-3)
     assert not len(why.genres)
 
 
