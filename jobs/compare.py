@@ -126,7 +126,7 @@ def _side_by_side(
 def _cell(value: float, low: float, high: float, sign: str) -> str:
     if value != value:
         return ""
-    interval = "" if low != low else f"\n{low:{sign}.4f} to {high:{sign}.4f}"
+    interval = "" if low != low else f"\n{low:{sign}.4f}…{high:{sign}.4f}"
     return f"{value:{sign}.4f}{interval}"
 
 

@@ -101,7 +101,7 @@ def _rank(learned: FactorModel, data: Dataset, plan: RankingPlan) -> dict[str, A
     found: dict[str, Any] = {"k": plan.k, "threshold": plan.threshold}
     with progress_bars() as progress:
         for name, scorer in scorers.items():
-            ranked = measure_ranking(scorer, data, plan, progress)
+            ranked = measure_ranking(scorer, data, plan, progress, f"rank, {name}")
             found |= {"users": len(ranked.users), "users_without_relevant": ranked.n_without}
             found[name] = ranked.means()
     return found
@@ -150,14 +150,13 @@ def _slices(test: Accuracy) -> Table:
 
 
 def _ranks(found: dict[str, Any]) -> Table:
-    title = (
-        f"the first {found['k']} of the catalogue, {found['users']:,} users "
-        f"(relevant: {found['threshold']:g} or more; {found['users_without_relevant']:,} users "
-        "have nothing relevant)"
-    )
+    title = f"first {found['k']} of the catalogue, {found['threshold']:g} or more is relevant"
     view = table(title, "", "model", "popularity")
     for name in found["model"]:
         view.add_row(name, f"{found['model'][name]:.4f}", f"{found['popularity'][name]:.4f}")
+    view.add_row("users", f"{found['users']:,}", f"{found['users']:,}")
+    view.caption = f"{found['users_without_relevant']:,} users without a relevant rating left out"
+    view.caption_justify = "left"
     return view
 
 

@@ -83,7 +83,7 @@ def measure_model(
     users_to_rank(data, plan)  # before anything long
     aligned = Aligned(model, data)
     squared, absolute, n = _error_sums(aligned, data)
-    ranking = measure_ranking(model_scorer(aligned), data, plan, progress)
+    ranking = measure_ranking(model_scorer(aligned), data, plan, progress, f"rank, {name}")
     lists, listed = _per_user(ranking, data.n_users)
     return Measured(
         name,
@@ -100,7 +100,7 @@ def measure_popularity(
     like: Measured, data: Dataset, plan: RankingPlan, progress: Progress = silent
 ) -> Measured:
     """Measure the popularity baseline beside a model `like`; it ranks, but predicts no ratings."""
-    ranking = measure_ranking(popularity_scorer(data), data, plan, progress)
+    ranking = measure_ranking(popularity_scorer(data), data, plan, progress, f"rank, {NAME}")
     lists, _ = _per_user(ranking, data.n_users)
     top = np.full(like.top.shape, np.nan)
     top[:, -len(METRICS) :] = lists

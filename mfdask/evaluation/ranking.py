@@ -123,9 +123,15 @@ def model_scorer(aligned: Aligned) -> Scorer:
 
 
 def measure_ranking(
-    scorer: Scorer, data: Dataset, plan: RankingPlan, progress: Progress = silent
+    scorer: Scorer,
+    data: Dataset,
+    plan: RankingPlan,
+    progress: Progress = silent,
+    stage: str = "rank",
 ) -> Ranking:
     """Rank the catalogue for each user and hold the top of it against their test ratings.
+
+    `progress` is told of the users done, as the stage that is named.
 
     Raises
     ------
@@ -149,7 +155,7 @@ def measure_ranking(
         values[done : done + len(rows)] = judge_lists(lists, gains, information)
         listed[lists[lists >= 0]] = True
         done += len(rows)
-        progress("rank", done, len(users))
+        progress(stage, done, len(users))
     return Ranking(users, values, float(listed.mean()), n_without)
 
 

@@ -1,5 +1,6 @@
 """`mfdask compare` and `mfdask evaluate --ranking` as a user meets them."""
 
+import re
 import shutil
 
 import numpy as np
@@ -64,7 +65,8 @@ def test_tables_are_shown(mfdask, models, small_data):
         assert words in done.stdout
     assert "other was trained on other data" in " ".join(done.stdout.split())
     shown = mfdask("evaluate", models / "k4", small_data, "--ranking", "--users", 20)
-    assert "20 users" in " ".join(shown.stdout.split())
+    assert "first 10 of the catalogue, 4 or more is relevant" in " ".join(shown.stdout.split())
+    assert re.search(r"users +│ +20 │ +20 │", shown.stdout)
 
 
 def test_ranking_is_asked_for(result_of, models, small_data):
