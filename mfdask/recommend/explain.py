@@ -20,7 +20,7 @@ class Reasons(NamedTuple):
 
     For each item, ``score = mean + user_bias + item + sum of its `rated` parts``. For an item that
     nobody has rated, ``mean + user_bias + sum of its `genres` parts`` is the same score, seen from
-    the item.
+    the item; its row is one sweep older than the genres' weights, which shows in the fourth digit.
 
     Attributes
     ----------
