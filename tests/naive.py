@@ -55,7 +55,9 @@ class Naive:
         found = []
         for k, own in enumerate(self.precision()):
             root = np.sqrt(own * n[rated] ** self.config.reg_scaling)
-            own_rows = np.vstack([root[:, None] * f, np.sqrt(self.config.weight_reg) * np.eye(f.shape[1])])
+            own_rows = np.vstack(
+                [root[:, None] * f, np.sqrt(self.config.weight_reg) * np.eye(f.shape[1])]
+            )
             wanted = np.append(root * w[:, k], np.zeros(f.shape[1]))
             found.append(np.linalg.lstsq(own_rows, wanted, rcond=None)[0])
         return np.array(found).T

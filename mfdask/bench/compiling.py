@@ -46,12 +46,13 @@ def compile_here(n_factors: int) -> dict[str, Any]:
         "users", 0, 0,
         np.array([0, 2, 4]), np.array([0, 1, 0, 1], np.int32), np.ones(4, np.float32),
     )  # fmt: skip
-    rule = ALS(n_factors=n_factors).rule(1.0)
+    config = ALS(n_factors=n_factors)
+    rule, prior = config.rule(1.0), config.prior()
     rows = initial_rows(2, n_factors, 0.1, 1, "users")
 
     def run() -> float:
         start = time.perf_counter()
-        moved = half_step(shard, rows, rows, rule)
+        moved = half_step(shard, rows, rows, rule, prior)
         squared_error(shard, moved.rows, rows, rule.mean_rating)
         return time.perf_counter() - start
 

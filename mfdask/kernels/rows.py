@@ -277,4 +277,6 @@ def solve_rows(
     """
     for c in prange(len(bounds) - 1):
         stats[c] = 0.0
-        bad[c] = _solve_chunk(bounds[c], bounds[c + 1], block, fixed, prior, step, current, out, stats[c])
+        bad[c] = _solve_chunk(
+            bounds[c], bounds[c + 1], block, fixed, prior, step, current, out, stats[c]
+        )

@@ -18,6 +18,7 @@ from mfdask.bench.machine import (
     gemm_seconds,
     measure_module,
 )
+from mfdask.memory import resident_bytes
 
 
 def test_the_machine_is_described_in_json() -> None:
@@ -90,4 +91,4 @@ def test_a_failed_run_is_told_by_its_last_line(script: Path) -> None:
 def test_the_memory_of_a_process_that_is_gone_is_nothing(script: Path) -> None:
     script.write_text("import os; print(os.getpid())\n")
     gone = int(measure_module("script", []).output)
-    assert machine._tree_bytes(gone) == 0
+    assert resident_bytes(gone) == 0
