@@ -118,12 +118,12 @@ class FactorModel:
             data.name, data.fingerprint, data.n_train, data.n_test, data.rating_min, data.rating_max
         )
         items = data.items().drop(columns=["n_read", "n_test"], errors="ignore")
-        return cls(
+        made = cls(
             kind=config.kind,
             parameters=config.parameters(),
             mean=mean,
             user_rows=rows["users"],
-            item_rows=rows["items"],
+            item_rows=rows["items"].copy(),  # what a worker sends cannot be written to
             users=data.users()[["user_id", "n_train"]],
             items=items,
             data=facts,
@@ -131,6 +131,11 @@ class FactorModel:
             feature_names=feature_names,
             feature_weights=None if feature_weights is None else feature_weights.astype(np.float32),
         )
+        if feature_weights is not None:
+            # Their rows lie on the prior of the sweep before; what is learned last is what counts.
+            unrated = items["n_train"] == 0
+            made.item_rows[unrated] = made.rows_of_new_items(items["genres"][unrated])
+        return made
 
     def rows_of_new_items(self, genres: pd.Series) -> Array:
         """Return design rows of items that nobody has rated, from their genres joined by ``|``.
