@@ -88,7 +88,11 @@ def _open(ref: ShardRef) -> Shard:
     if data.fingerprint != ref.fingerprint:
         raise InputError(f"{ref.path}: was replaced while it was being read; start again")
     data.verify_shard(ref.side, ref.block, ref.part)
-    return data.shard(ref.side, ref.block, ref.part)
+    shard = data.shard(ref.side, ref.block, ref.part)
+    others = data.n_items if ref.side == "users" else data.n_users
+    if shard.n_ratings and not 0 <= shard.indices.min() <= shard.indices.max() < others:
+        raise InputError(f"{ref.path}: {ref.side} block {ref.block} names rows that are not there")
+    return shard
 
 
 def read_only(array: Any) -> Any:
@@ -128,9 +132,17 @@ def half_step(
     ------
     InputError
         If a row's system cannot be solved; it names the row.
+    ValueError
+        If the arrays' shapes do not fit each other.
     """
+    width = kernel.row_width(rule.n_factors)
+    if current.shape != (shard.n_rows, width) or fixed.shape[1:] != (width,):
+        raise ValueError(  # the kernel checks nothing, and would write beyond its arrays
+            f"rows of shape {current.shape} and {fixed.shape} do not fit {shard.n_rows} rows of "
+            f"{rule.n_factors} factors"
+        )
     block = kernel.Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
-    out = aligned(shard.n_rows, kernel.row_width(rule.n_factors))
+    out = aligned(shard.n_rows, width)
     bounds = kernel.chunk_bounds(block.indptr, kernel.CHUNKS, rule.n_factors + 1)
     stats = np.empty((kernel.CHUNKS, 4))
     bad = np.empty(kernel.CHUNKS, np.int64)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mfdask.errors import InputError
 from mfdask.models import ALS
 from mfdask.models.design import initial_rows
+from mfdask.models.half_step import half_step
 from mfdask.shards import Dataset
 from tests.models.conftest import random_ratings
 from tests.naive import Naive
@@ -183,3 +184,13 @@ def test_a_dataset_in_memory_is_the_same_as_its_matrix(ratings):
     config = ALS(n_sweeps=2)
     whole, held = config.fit(ratings), config.fit(Dataset.from_csr(ratings))
     np.testing.assert_array_equal(whole.user_rows, held.user_rows)
+
+
+def test_rows_that_do_not_fit_are_refused(ratings):
+    shard = Dataset.from_csr(ratings).shard("users", 0)
+    config = ALS(n_factors=3)
+    rule, prior = config.rule(3.0), config.prior()
+    users, items = (initial_rows(n, 3, 0.1, 1, "users") for n in ratings.shape)
+    for current, fixed in ((users[1:], items), (users, items[:, :4])):
+        with pytest.raises(ValueError, match="do not fit"):
+            half_step(shard, fixed, current, rule, prior)
