@@ -109,7 +109,8 @@ def _place(method: str, items: Array, genres: Array, seed: int) -> npt.NDArray[n
     points = np.concatenate([items, genres])
     if method == "direct":
         return points
-    decomposition, manifold = _sklearn()
+    from sklearn import decomposition, manifold  # here: its import takes a second
+
     if method == "pca":
         # In float64 by the covariance: exact, and the same whatever the number of items.
         pca = decomposition.PCA(2, svd_solver="covariance_eigh").fit(items.astype(np.float64))
@@ -117,13 +118,3 @@ def _place(method: str, items: Array, genres: Array, seed: int) -> npt.NDArray[n
     perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
     tsne = manifold.TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
     return tsne.fit_transform(points).astype(np.float32)
-
-
-def _sklearn() -> tuple[Any, Any]:
-    try:
-        from sklearn import decomposition, manifold  # here: it is not always installed
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"this method needs {error.name}, which is missing: pip install 'mfdask[embed]'"
-        ) from error
-    return decomposition, manifold

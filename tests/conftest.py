@@ -10,6 +10,9 @@ import pytest
 from distributed import Client
 
 from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.ratings.formats import open_source
+from mfdask.ratings.splits import Split
+from mfdask.shards.build import Choices, ingest
 
 # No deadlines: the first example may compile a kernel.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -32,3 +35,12 @@ def client() -> Iterator[Client]:
     config = ClusterConfig(workers=2, threads=1, dashboard_address="127.0.0.1:0")
     with open_cluster(config) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def small_data(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small data set in two blocks a side; leave it as it is."""
+    folder = tmp_path_factory.mktemp("small") / "d"
+    source = open_source("synthetic:users=300,items=200,ratings=9000")
+    ingest(source, folder, client=client, choices=Choices(Split.parse("random:0.1"), blocks=2))
+    return folder

@@ -119,9 +119,3 @@ def test_a_model_whose_items_have_no_genres():
 def test_what_cannot_be_placed(n_factors, options, words):
     with pytest.raises(InputError, match=words):
         embed(model_of(n_factors), **options)
-
-
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(InputError, match=r"pip install 'mfdask\[embed\]'"):
-        embed(model_of(3))

@@ -8,9 +8,6 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import main
-from mfdask.ratings.formats import open_source
-from mfdask.ratings.splits import Split
-from mfdask.shards.build import Choices, ingest
 
 
 @pytest.fixture
@@ -35,12 +32,3 @@ def result_of(mfdask):
         return json.loads(line)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def small_data(client, tmp_path_factory):
-    """Return the folder of a small data set in two blocks a side; leave it as it is."""
-    folder = tmp_path_factory.mktemp("small") / "d"
-    source = open_source("synthetic:users=300,items=200,ratings=9000")
-    ingest(source, folder, client=client, choices=Choices(Split.parse("random:0.1"), blocks=2))
-    return folder

@@ -1,0 +1,1 @@
+"""Tables that other people work from: dense predictions, anomalies, churn and lifetime value."""

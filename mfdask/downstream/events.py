@@ -1,0 +1,88 @@
+"""What users did, in the order in which they did it: training and held-out ratings together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.errors import InputError
+from mfdask.shards import Dataset
+
+
+class Events(NamedTuple):
+    """All ratings of a range of users, by user and then by time.
+
+    Attributes
+    ----------
+    start : int
+        Row of the first user.
+    indptr : int64 (users + 1,)
+        Where each user's events begin.
+    items : int32 (events,)
+        Item rows.
+    ratings : float32 (events,)
+    timestamps : int64 (events,)
+        Seconds since 1970.
+    held_out : bool (events,)
+        Whether the rating is of the test part.
+    """
+
+    start: int
+    indptr: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int32]
+    ratings: npt.NDArray[np.float32]
+    timestamps: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.bool_]
+
+    @property
+    def users(self) -> npt.NDArray[np.int32]:
+        """Return the user row of each event, int32 (events,)."""
+        rows = np.arange(self.start, self.start + len(self.indptr) - 1, dtype=np.int32)
+        return np.repeat(rows, np.diff(self.indptr))
+
+
+def require_timestamps(data: Dataset, job: str) -> None:
+    """Refuse a data set without times.
+
+    Raises
+    ------
+    InputError
+    """
+    if not data.manifest.has_timestamps:
+        raise InputError(
+            f"{data.path or data.name}: these ratings have no timestamps, which `mfdask {job}` "
+            "needs; ingest a source that has them"
+        )
+
+
+def events_of_block(data: Dataset, block: int) -> Events:
+    """Return the events of one block of users.
+
+    Users of equal time keep the order of their item rows, so the result is the same every time.
+    """
+    parts = ["train", "test"] if data.n_test else ["train"]
+    shards = [data.shard("users", block, part) for part in parts]
+    n = shards[0].n_rows
+    users = np.concatenate([np.repeat(np.arange(n), np.diff(shard.indptr)) for shard in shards])
+    items = np.concatenate([shard.indices for shard in shards])
+    times = [data.timestamps(block, part) for part in parts]
+    timestamps = np.concatenate([np.asarray(time) for time in times])
+    order = np.lexsort((items, timestamps, users))
+    held_out = np.repeat([part == "test" for part in parts], [len(s.indices) for s in shards])
+    indptr = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(users, minlength=n), out=indptr[1:])
+    ratings = np.concatenate([shard.ratings for shard in shards])
+    return Events(
+        shards[0].start, indptr, items[order], ratings[order], timestamps[order], held_out[order]
+    )
+
+
+def all_events(data: Dataset) -> Events:
+    """Return the events of all users: 17 bytes a rating."""
+    blocks = [events_of_block(data, block) for block in range(data.n_blocks("users"))]
+    indptr = np.zeros(data.n_users + 1, np.int64)
+    np.cumsum(np.concatenate([np.diff(block.indptr) for block in blocks]), out=indptr[1:])
+    rest = [np.concatenate(arrays) for arrays in zip(*(block[2:] for block in blocks), strict=True)]
+    return Events(0, indptr, *rest)
