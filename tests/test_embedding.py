@@ -1,6 +1,5 @@
 """Items and genres in a plane."""
 
-import sys
 from dataclasses import replace
 
 import numpy as np
