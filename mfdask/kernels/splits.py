@@ -23,7 +23,7 @@ def _mix(z: np.uint64) -> np.uint64:
 @njit(nogil=True, cache=True)
 def _drawn(bits: np.uint64, share: float) -> bool:
     """Whether 53 bits of a hash, read as a number in [0, 1), are below the share."""
-    return np.float64(bits >> np.uint64(11)) * 2.0**-53 < share
+    return bool(np.float64(bits >> np.uint64(11)) * 2.0**-53 < share)
 
 
 @njit(nogil=True, cache=True)
