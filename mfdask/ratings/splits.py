@@ -28,9 +28,8 @@ class Split:
     `user-time`     the last ``floor(share * n)`` of each user
     `sequence`      those whose draw ``RandomState(seed).random_sample(n)`` is below the
                     share, one draw for each row read, in file order
-    `cold-items`    every rating of some items, by a hash of item id and seed: an item's
-                    side never changes when others are added. The share is that of the
-                    rated items, and of as many as a draw gives: not rounded to a count
+    `cold-items`    every rating of some items, about that share of them, by a hash of
+                    item id and seed: an item's side never changes either
     `none`          nothing
     ==============  ==================================================================
 
@@ -38,7 +37,7 @@ class Split:
     ----------
     kind : str
     share : float
-        Share of the ratings that is held out, in (0, 1); of the items for `cold-items`, 0 for
+        Of the ratings, or for `cold-items` of the items, that is held out, in (0, 1); 0 for
         `none`.
     """
 
