@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.errors import InputError
 from mfdask.models.design import Array, empty_rows, pack
 from mfdask.models.features import genre_shares
 from mfdask.models.half_step import predict_rows
+from mfdask.models.samples import Samples
 
 if TYPE_CHECKING:
-    from mfdask.models.parameters import Parameters
+    from mfdask.models.fit import Fitted
+    from mfdask.models.method import Method
     from mfdask.shards import Dataset
 
 #: What a prediction rests on, by whether the user (2) and the item (1) are known.
@@ -38,6 +42,8 @@ class Sweep:
         Length of the sweep's move against the length of all rows.
     seconds : float
         From the end of the sweep before.
+    fidelity : float
+        What a squared error weighed: lambda, or the noise precision that was drawn.
     """
 
     sweep: int
@@ -46,6 +52,7 @@ class Sweep:
     test_rmse: float | None
     moved: float
     seconds: float
+    fidelity: float = math.nan
 
     def note(self) -> str:
         """Return the errors, for a progress bar."""
@@ -72,7 +79,7 @@ class FactorModel:
     Attributes
     ----------
     kind : str
-        ``"als"`` or ``"bias"``.
+        ``"als"``, ``"bias"``, ``"genre"`` or ``"bayes"``.
     parameters : dict
         Of the fit.
     mean : float
@@ -87,6 +94,9 @@ class FactorModel:
         What the items' prior follows, empty where it follows nothing.
     feature_weights : float32 (features, n_factors + 1), or None
         Bias and factors that each feature stands for.
+    samples : Samples or None
+        Of a Bayesian model: its biases are means of the samples', its factors those of all samples
+        side by side, so that it predicts like a plain one of their common rank.
     """
 
     kind: str
@@ -100,42 +110,43 @@ class FactorModel:
     history: list[Sweep]
     feature_names: list[str] = field(default_factory=list)
     feature_weights: Array | None = None
+    samples: Samples | None = None
     _indexes: dict[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def learned(
-        cls,
-        config: Parameters,
-        data: Dataset,
-        mean: float,
-        rows: dict[str, Array],
-        history: list[Sweep],
-        feature_names: list[str],
-        feature_weights: npt.NDArray[np.float64] | None,
-    ) -> FactorModel:
-        """Return the model that a fit ends with."""
+    def learned(cls, method: Method, data: Dataset, fitted: Fitted) -> FactorModel:
+        """Return the model of the rows that a fit ends with."""
+        weights = fitted.item_prior.weights.astype(np.float32) if fitted.feature_names else None
+        made = cls.of_data(
+            method,
+            data,
+            user_rows=fitted.rows["users"],
+            item_rows=fitted.rows["items"].copy(),  # what a worker sends cannot be written to
+            history=fitted.history,
+            feature_names=fitted.feature_names,
+            feature_weights=weights,
+        )
+        if weights is not None:
+            # Their rows lie on the prior of the sweep before; what is learned last is what counts.
+            unrated = made.items["n_train"] == 0
+            made.item_rows[unrated] = made.rows_of_new_items(made.items["genres"][unrated])
+        return made
+
+    @classmethod
+    def of_data(cls, method: Method, data: Dataset, **learned: Any) -> FactorModel:
+        """Return a model of a data set's users and items."""
         facts = DataFacts(
             data.name, data.fingerprint, data.n_train, data.n_test, data.rating_min, data.rating_max
         )
-        items = data.items().drop(columns=["n_read", "n_test"], errors="ignore")
-        made = cls(
-            kind=config.kind,
-            parameters=config.parameters(),
-            mean=mean,
-            user_rows=rows["users"],
-            item_rows=rows["items"].copy(),  # what a worker sends cannot be written to
+        return cls(
+            kind=method.kind,
+            parameters=method.parameters(),
+            mean=method.rule(data.mean).mean_rating,
             users=data.users()[["user_id", "n_train"]],
-            items=items,
+            items=data.items().drop(columns=["n_read", "n_test"], errors="ignore"),
             data=facts,
-            history=history,
-            feature_names=feature_names,
-            feature_weights=None if feature_weights is None else feature_weights.astype(np.float32),
+            **learned,
         )
-        if feature_weights is not None:
-            # Their rows lie on the prior of the sweep before; what is learned last is what counts.
-            unrated = items["n_train"] == 0
-            made.item_rows[unrated] = made.rows_of_new_items(items["genres"][unrated])
-        return made
 
     def rows_of_new_items(self, genres: pd.Series) -> Array:
         """Return design rows of items that nobody has rated, from their genres joined by ``|``.
@@ -150,8 +161,8 @@ class FactorModel:
 
     @property
     def n_factors(self) -> int:
-        """Length of a factor vector."""
-        return int(self.parameters["n_factors"])
+        """Length of a factor vector: of all samples together, where there are some."""
+        return int(self.parameters["n_factors"]) * (len(self.samples) if self.samples else 1)
 
     @property
     def user_factors(self) -> Array:
@@ -213,11 +224,43 @@ class FactorModel:
         found = predict_rows(
             np.where(users < 0, len(self.user_rows), users).astype(np.int32),
             np.where(items < 0, len(self.item_rows), items).astype(np.int32),
-            _with_unknown(self.user_rows),
-            _with_unknown(self.item_rows),
+            np.concatenate([self.user_rows, self.nobody("users")]),
+            np.concatenate([self.item_rows, self.nobody("items")]),
             self.mean,
         )
         return found.clip(self.data.rating_min, self.data.rating_max) if clip else found
+
+    def nobody(self, side: str) -> Array:
+        """Return the design row of an id that nobody has rated, float32 (1, width).
+
+        Without bias or factors; the mean of a Bayesian model's prior.
+        """
+        if self.samples is None or len(self.samples.weights[side][0]) > 1:
+            return empty_rows(1, self.n_factors)
+        return self.samples.pack(self.samples.weights[side])
+
+    @property
+    def has_deviations(self) -> bool:
+        """Whether the model knows how far off a rating may be."""
+        return self.samples is not None
+
+    def deviations_known(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Array:
+        """Return the standard deviation of each rating around its prediction, float32 (pairs,).
+
+        In rating units; for pairs of the model's row numbers, -1 for an unknown one. It holds the
+        spread of the samples' predictions, that of the prior where a row has no ratings, and the
+        noise of the ratings.
+
+        Raises
+        ------
+        InputError
+            If the model is not a Bayesian one.
+        """
+        if self.samples is None:
+            raise InputError(
+                f"a model of kind {self.kind} knows no deviations; train one with --model bayes"
+            )
+        return self.samples.deviations(self, users, items)
 
 
 def source_codes(
@@ -225,10 +268,3 @@ def source_codes(
 ) -> npt.NDArray[np.intp]:
     """Return the place in `SOURCES` of each pair of row numbers."""
     return 2 * (users >= 0).astype(np.intp) + (items >= 0)
-
-
-def _with_unknown(rows: Array) -> Array:
-    """Return the rows and one more without bias or factors, for ids that nobody has rated."""
-    nobody = np.zeros((1, rows.shape[1]), np.float32)
-    nobody[0, 1] = 1.0
-    return np.concatenate([rows, nobody])
