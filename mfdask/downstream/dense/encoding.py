@@ -14,6 +14,7 @@ from mfdask.models.design import Array, facing
 
 #: What predictions can be stored as.
 DTYPES = ("float32", "float16", "uint8")
+_HALF_MAX = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Encoding:
         """Refuse what cannot be stored."""
         if self.dtype not in DTYPES:
             raise InputError(f"--dtype {self.dtype}: give one of {', '.join(DTYPES)}")
-        if self.dtype == "float16" and max(-self.low, self.high) > np.finfo(np.float16).max:
+        if self.dtype == "float16" and max(-self.low, self.high) > _HALF_MAX:
             raise InputError(
                 f"--dtype float16: ratings here go from {self.low:g} to {self.high:g}, and it ends "
-                "at 65,504; give float32 or uint8"
+                f"at {_HALF_MAX:,.0f}; give float32 or uint8"
             )
 
     @property

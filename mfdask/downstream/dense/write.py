@@ -102,13 +102,13 @@ def densify(
         If the disk is too small, `out` holds other predictions, or another process is writing
         there.
     """
-    learned = load_model(model)
+    learned, ref = load_model(model), ModelRef.of(model)
     encoding = Encoding(dtype, learned.data.rating_min, learned.data.rating_max)
     rows = {
         "users": _chosen(learned, "users", user_ids), "items": _chosen(learned, "items", item_ids)
     }  # fmt: skip
     layout = Layout.of((len(rows["users"]), len(rows["items"])), np.dtype(dtype).itemsize)
-    said = _description(learned, model, encoding)
+    said = _description(learned, ref, encoding)
     said[IDENTITY] = _identity(said, layout, rows)
     total = layout.n_chunks * layout.chunk_bytes
     work = out.with_name(f".{out.name}.unfinished").absolute()
@@ -123,7 +123,7 @@ def densify(
         if not folder.exists():
             with written_folder(folder) as fresh:
                 create(fresh, layout, encoding, _ids(learned, rows), said)
-        task = _Work(ModelRef.of(model), str(folder), layout, encoding)
+        task = _Work(ref, str(folder), layout, encoding)
         _write_chunks(task, missing, client, progress)
         replace_folder(folder, out)
         shutil.rmtree(work)
@@ -141,14 +141,14 @@ def _chosen(model: FactorModel, side: str, ids: Any) -> Rows:
     return rows
 
 
-def _description(model: FactorModel, path: Path, encoding: Encoding) -> dict[str, Any]:
+def _description(model: FactorModel, ref: ModelRef, encoding: Encoding) -> dict[str, Any]:
     """Return what the folder says of itself; nothing of this run, so that runs can be compared."""
     return {
         "written_by": f"mfdask {__version__}",
-        "prediction": "mean + b_u + b_i + p_u . q_i, kept on the rating scale",
+        "formula": "mean + b_u + b_i + p_u . q_i, kept on the rating scale",
         "model_kind": model.kind,
-        "model_crc32": f"{ModelRef.of(path).crc32:08x}",
-        "model_created": json.loads((path / "model.json").read_text())["created"],
+        "model_crc32": f"{ref.crc32:08x}",
+        "model_created": json.loads(Path(ref.path, "model.json").read_text())["created"],
         "data": model.data.name,
         "data_fingerprint": model.data.fingerprint,
         "rating_min": encoding.low,
