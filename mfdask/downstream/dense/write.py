@@ -113,9 +113,10 @@ def densify(
     total = layout.n_chunks * layout.chunk_bytes
     work = out.with_name(f".{out.name}.unfinished").absolute()
     with locked(out, "writing"):
-        _clear(work, said[IDENTITY])
         if _is_there(out, said[IDENTITY], force):
+            shutil.rmtree(work, ignore_errors=True)
             return Densified(layout.shape, total, total, said["max_error"])
+        _clear(work, said[IDENTITY])
         folder = work / said[IDENTITY]
         missing = layout.missing(folder)
         if not force:
