@@ -20,7 +20,8 @@ from mfdask.downstream.dense import store as dense_store
 from mfdask.downstream.dense import write as dense_write
 from mfdask.downstream.dense.store import CHUNK_BYTES, Layout
 from mfdask.errors import InputError, RefusedError
-from mfdask.models import load_model, save_model
+from mfdask.models import Bayes, load_model, save_model
+from mfdask.shards import Dataset
 from tests.downstream.random_model import random_model
 
 #: Small enough for ten chunks of the model below as float32, and for three as uint8.
@@ -123,6 +124,14 @@ def test_floats_are_the_models_predictions(folder, model, tmp_path):
     # Both are sums of float32, in different orders.
     np.testing.assert_allclose(decoded(tmp_path / "p"), said, rtol=0, atol=2 * made.max_error)
     assert made.max_error < 2e-5
+
+
+def test_a_bayesian_model_is_one_of_a_higher_rank(small_data, tmp_path):
+    learned = Bayes(n_factors=2, n_sweeps=6, burn_in=2).fit(Dataset.open(small_data))
+    save_model(learned, tmp_path / "m")
+    made = densify(tmp_path / "m", tmp_path / "p", dtype="uint8")
+    assert learned.n_factors == 8
+    assert np.abs(decoded(tmp_path / "p") - exact(learned)).max() <= made.max_error
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -127,14 +128,15 @@ def test_a_small_disk_and_force(mfdask, result_of, model_folder, tmp_path, monke
 
 def test_killed_and_run_again(result_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # A second's work at least: the first of twelve chunks is seen long before the last.
-    save_model(random_model(1, 16_000, 6_000, n_factors=300), tmp_path / "m")
+    # Half a second's work at least: the first of twelve chunks is seen long before the last.
+    save_model(random_model(1, 16_000, 6_000, n_factors=150), tmp_path / "m")
     options = ("--dtype", "uint8", *QUIET)
     command = [sys.executable, "-m", "jobs.densify", "m", "--out", "p", *map(str, options)]
     job = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     chunks = tmp_path / ".p.unfinished"
     while not list(chunks.glob("*/prediction/c/*/0")):
         assert job.poll() is None
+        time.sleep(0.01)
     os.killpg(job.pid, signal.SIGKILL)  # its workers, too
     job.wait()
     assert not (tmp_path / "p").exists()
