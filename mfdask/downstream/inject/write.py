@@ -133,7 +133,8 @@ def _write_ratings(injected: Injected, users: pd.Series, items: pd.Series, path:
     schema = pa.schema(zip(names, types, strict=True))
     with path.open("wb") as file:
         file.write(f"{','.join(names)}\n".encode())
-        with pacsv.CSVWriter(file, schema, pacsv.WriteOptions(include_header=False)) as writer:
+        no_header = pacsv.WriteOptions(include_header=False)
+        with pacsv.CSVWriter(file, schema, write_options=no_header) as writer:
             for start in range(0, len(rows), _PIECE):
                 piece = slice(start, start + _PIECE)
                 columns = [
