@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import Injected, picked
+from mfdask.downstream.inject.injected import Injected, only
 from mfdask.downstream.inject.sessions import active_days, cut_at_pauses
 from mfdask.errors import InputError
 
@@ -153,17 +153,17 @@ def _half_of(sessions: list[_Places], style: str, random: np.random.Generator) -
 
 
 def _assembled(events: Events, accounts: list[_Account]) -> Events:
-    """Take out what goes and the partners' own rows, and put in what comes."""
-    gone, come = (np.concatenate(places) for places in list(zip(*accounts, strict=True))[3:])
-    stays = ~np.isin(events.users, [account.partner for account in accounts])
-    stays[gone] = False
-    owners = np.repeat([a.user for a in accounts], [len(a.come) for a in accounts])
-    return picked(
-        events,
-        np.append(np.flatnonzero(stays), come),
-        np.append(events.users[stays], owners),
-        np.append(events.timestamps[stays], events.timestamps[gone]),
-    )
+    """Put what comes in the place of what goes, and empty the partners' rows."""
+    items, ratings, held_out = (c.copy() for c in (events.items, events.ratings, events.held_out))
+    for account in accounts:
+        gone, come = account.gone, account.come
+        items[gone], ratings[gone] = events.items[come], events.ratings[come]
+        held_out[gone] = events.held_out[come]
+        own = np.arange(*events.indptr[account.user : account.user + 2])
+        order = own[np.lexsort((items[own], events.timestamps[own]))]  # equal times go by item
+        items[own], ratings[own], held_out[own] = items[order], ratings[order], held_out[order]
+    changed = events._replace(items=items, ratings=ratings, held_out=held_out)
+    return only(changed, ~np.isin(events.users, [account.partner for account in accounts]))
 
 
 def _truth(events: Events, accounts: list[_Account], plan: SharingPlan) -> dict[str, pd.DataFrame]:
