@@ -154,15 +154,17 @@ def _half_of(sessions: list[_Places], style: str, random: np.random.Generator) -
 
 def _assembled(events: Events, accounts: list[_Account]) -> Events:
     """Put what comes in the place of what goes, and empty the partners' rows."""
-    items, ratings, held_out = (c.copy() for c in (events.items, events.ratings, events.held_out))
+    source = np.arange(len(events.items))
     for account in accounts:
-        gone, come = account.gone, account.come
-        items[gone], ratings[gone] = events.items[come], events.ratings[come]
-        held_out[gone] = events.held_out[come]
-        own = np.arange(*events.indptr[account.user : account.user + 2])
-        order = own[np.lexsort((items[own], events.timestamps[own]))]  # equal times go by item
-        items[own], ratings[own], held_out[own] = items[order], ratings[order], held_out[order]
-    changed = events._replace(items=items, ratings=ratings, held_out=held_out)
+        source[account.gone] = account.come
+        own = slice(*events.indptr[account.user : account.user + 2])
+        order = np.lexsort((events.items[source[own]], events.timestamps[own]))
+        source[own] = source[own][order]  # ratings of the same second go by item
+    changed = events._replace(
+        items=events.items[source],
+        ratings=events.ratings[source],
+        held_out=events.held_out[source],
+    )
     return only(changed, ~np.isin(events.users, [account.partner for account in accounts]))
 
 
