@@ -224,5 +224,6 @@ def varselect(matrix: sparse.csr_array, components: int = COMPONENTS) -> _Float:
 
     n_users = matrix.shape[0]
     covariance = LinearOperator((n_users, n_users), matvec=times_covariance, dtype=np.float64)
-    _, vectors = eigsh(covariance, min(components, n_users - 1), v0=np.ones(n_users))
+    start = np.random.default_rng(0).standard_normal(n_users)  # the same for the same ratings
+    _, vectors = eigsh(covariance, min(components, n_users - 1), v0=start)
     return np.asarray((vectors**2).sum(axis=1))
