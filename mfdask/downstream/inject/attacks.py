@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import DAY, Injected, Scale, allowed
+from mfdask.downstream.inject.injected import DAY, Injected, Scale, allowed, places_of
 from mfdask.downstream.inject.recipes import RECIPES, World
 from mfdask.downstream.inject.sessions import moved_into
 from mfdask.errors import InputError
@@ -38,10 +38,11 @@ class AttackPlan:
     window_days : float
     n_targets : int
     target_ratings : (int, int)
-        How many ratings an item must have to become a target, from and to.
+        How many ratings an item must have to become a target, from and to. For a push its mean
+        is below that of all ratings, for a nuke above.
     fillers : {"popular", "uniform"}
-        Whether the other items of a profile are drawn by their number of ratings, or all alike:
-        then popularity alone gives an attacker away.
+        Whether the other items of a profile are as popular as those of a genuine user are on
+        average, or drawn all alike: then popularity alone gives an attacker away.
     """
 
     kind: str = "average"
@@ -170,7 +171,7 @@ def _window(
             f"window of {plan.window_days:g} days: the ratings span "
             f"{(last - first) / DAY:.1f} days; give a shorter --window-days"
         )
-    known = max(int(times[events.items == target].min()) for target in targets)
+    known = max(int(times[places].min()) for places in places_of(events, targets))
     later = times[times >= known]
     start = min(int(later[random.integers(len(later))]), last - length)
     return start, start + length
