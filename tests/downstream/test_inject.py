@@ -158,6 +158,7 @@ def test_one_seed_one_attack(events):
         ({"size": 0.51}, "up to 0.5"),
         ({"size": float("nan")}, "attack size nan"),
         ({"window_days": 0}, "window of 0 days"),
+        ({"window_days": float("inf")}, "window of inf days"),
         ({"window_days": 1e5}, "the ratings span"),
         ({"n_targets": 0}, "0 targets"),
         ({"n_targets": 201}, "201 targets: only"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -71,8 +72,8 @@ class AttackPlan:
                 f"attack size {self.size:g}: give a share of the users above 0 and up to "
                 f"{_LARGEST_SIZE:g}, such as 0.05"
             )
-        if not self.window_days > 0:
-            raise InputError(f"window of {self.window_days:g} days: give more than 0")
+        if not 0 < self.window_days < math.inf:
+            raise InputError(f"window of {self.window_days:g} days: give more than 0, such as 7")
         if self.n_targets < 1:
             raise InputError(f"{self.n_targets} targets: give at least 1")
         if not 1 <= self.target_ratings[0] <= self.target_ratings[1]:
@@ -115,9 +116,13 @@ def inject_attack(
     window = _window(events, targets, plan, random)
     templates = _templates(events, plan, random)
     world = World(
-        events, Scale.of(events.ratings), n_items, targets, plan.direction == "push",
-        plan.fillers == "uniform",
-    )  # fmt: skip
+        events,
+        Scale.of(events.ratings),
+        n_items,
+        targets,
+        push=plan.direction == "push",
+        uniform=plan.fillers == "uniform",
+    )
     profiles = [_profile(world, plan, window, row, random) for row in templates]
     return Injected(_behind(events, profiles), n_items, _truth(world, plan, window, templates))
 

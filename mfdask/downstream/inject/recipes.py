@@ -83,11 +83,13 @@ class World:
         A user with twenty ratings mostly knows famous items, and most users are of that kind. By
         their number of ratings, to which a few busy users give most, items would be too obscure.
         """
-        lengths = np.diff(self.events.indptr)
-        shares = 1 / np.repeat(lengths, lengths)  # of each rating in its user's profile
-        weights = np.bincount(self.events.items, shares, self.n_items)
         if self.uniform:
             weights = (self.counts > 0).astype(np.float64)
+        else:
+            lengths = np.diff(self.events.indptr)
+            shares = 1 / np.repeat(lengths, lengths)  # of each rating in its user's profile
+            sums = np.bincount(self.events.items, shares, self.n_items)
+            weights = np.asarray(sums, np.float64)
         weights[self.targets] = 0.0
         return weights
 
