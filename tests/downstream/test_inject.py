@@ -47,7 +47,9 @@ def test_an_attack(kind, direction, events):
     assert all(np.array_equal(other, (start, end)) for other in others)
     assert end - start == 30 * DAY
     assert start <= made.timestamps[n:].min() <= made.timestamps[n:].max() < end
-    assert events.timestamps.min() <= start < end <= events.timestamps.max() + 1
+    known = max(events.timestamps[events.items == item].min() for item in attacked["item"])
+    last = events.timestamps.max() + 1
+    assert min(known, last - (end - start)) <= start < end <= last
     assert not made.events.held_out[n:].any()
 
 

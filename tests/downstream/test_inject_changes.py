@@ -213,6 +213,18 @@ def test_the_audience_changes_and_no_opinion(direction, sign, additive):
         assert abs(step) < 5 * 0.5 * (2 / 100) ** 0.5
 
 
+def test_no_rating_is_chosen_for_what_it_is():
+    # All are equally kind and rate two items: who was harsh once is not a harsh person.
+    random = np.random.default_rng(9)
+    users, items = np.repeat(np.arange(3000), 2), np.tile([0, 1], 3000)
+    ratings = 3 + random.normal(0, 1, 6000)
+    times = random.integers(0, 1000 * DAY, 6000)
+    columns = {"user": users, "item": items, "rating": ratings, "timestamp": times}
+    made = inject_mix(events_of(pd.DataFrame(columns)), 2, MixPlan(1, "harsher"), 3)
+    # The means of two halves of 750 after, of 1,500 before: five standard errors.
+    assert abs(made.truth["mixed_items"]["shift"][0]) < 5 * (2 / 750 + 2 / 1500) ** 0.5
+
+
 def test_both_directions(events):
     made = inject_mix(events, N_ITEMS, MixPlan(15), seed=2)
     truth = made.truth["mixed_items"]
