@@ -89,6 +89,7 @@ def open_tables(
         has_timestamps=bool(with_time),
         catalogue=catalogue,
         origin=origin,
+        has_ratings=all("rating" in file.types for file in files),
     )
 
 
