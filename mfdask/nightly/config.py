@@ -242,6 +242,7 @@ class NightlyConfig:
     def of(cls, said: Table, folder: Path) -> NightlyConfig:
         """Make it of the tables; paths are relative to `folder`."""
         said = dict(said)
+        check_keys(said, [known.name for known in fields(cls)], "")
         training = _training(take_table(said, "training"))
         downstream = _downstream(said.pop("downstream", []))
         inbox = build(InboxConfig, take_table(said, "inbox"), "inbox.")

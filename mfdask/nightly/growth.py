@@ -12,13 +12,13 @@ from distributed import Client
 
 from mfdask.errors import InputError
 from mfdask.nightly.config import DataConfig
-from mfdask.nightly.reingest import extend
 from mfdask.progress import Progress
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
+from mfdask.shards.extend import extend
 
 #: A file with this in its name holds ratings that are to go.
 WITHDRAWN = ".withdrawn."
@@ -107,7 +107,9 @@ class Growth:
         return files
 
     def _open(self, file: Path) -> Source:
-        return open_source(str(file), cache_dir=self.target.with_name("cache"))
+        columns = {"rating": ""} if WITHDRAWN in file.name else None
+        cache = self.target.with_name("cache")
+        return open_source(str(file), columns=columns, cache_dir=cache)
 
 
 def link_tree(source: Path, target: Path) -> None:

@@ -151,6 +151,18 @@ def test_a_bad_file_can_end_the_night(begun):
     assert begun.run(inbox={"on_bad_file": "stop"})["status"] == "nothing"
 
 
+def test_ratings_can_be_withdrawn_and_corrected(begun):
+    gone, mended = begun.ratings.iloc[:300], begun.ratings.iloc[300:310].copy()
+    gone[["user_id", "item_id"]].to_csv(begun.inbox / "gone.withdrawn.csv", index=False)
+    mended["rating"], mended["timestamp"] = 0.5, mended["timestamp"] + 10**8
+    mended.to_csv(begun.inbox / "mended.csv", index=False)
+    line = begun.run()
+    assert (line["status"], line["new_ratings"]) == ("published", -300)
+    held = all_ratings(begun.home.root / "data")
+    assert not held.keys() & set(zip(gone["user_id"], gone["item_id"], strict=True))
+    assert {held[p][0] for p in zip(mended["user_id"], mended["item_id"], strict=True)} == {0.5}
+
+
 @pytest.mark.parametrize("step", list(steps.STEPS))
 @pytest.mark.parametrize("behind", [False, True])
 def test_a_night_broken_off_at_any_step(step, behind, begun, second_night, monkeypatch):
