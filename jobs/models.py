@@ -35,6 +35,7 @@ def list_all(config: Path) -> Outcome:
     published = current(home)
     values = []
     view = table(str(home.models), "version", "state", "data as of", "ratings", "sweeps", "RMSE")
+    view.columns[0].no_wrap = True
     for folder, state in ((home.models, ""), (home.candidates, "refused")):
         for release in releases(folder):
             here = state
