@@ -156,7 +156,7 @@ def _split_again(growth: Growth, block: int, parts: _Parts, item_keys: _Keys) ->
     columns: Columns = {
         "users": np.concatenate([train.row_numbers, test.row_numbers]),
         "items": np.concatenate([train.columns, test.columns]),
-        TIMESTAMPS: np.concatenate([train.times, test.times]),  # type: ignore[arg-type]
+        TIMESTAMPS: np.concatenate([train.times, test.times]),
     }
     # Two runs that ascend: sorting them is merging them.
     order = np.argsort(columns["users"], kind="stable").astype(np.int32)
