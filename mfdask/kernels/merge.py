@@ -1,90 +1,65 @@
-"""Bring new ratings among sorted ones in one pass, and tell what that changed."""
+"""Find pairs in sorted rows, put new ones between them, and tell what differs."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from mfdask.kernels.types import Bools, Float32s, Int32s, Int64s
+from mfdask.kernels.types import Float32s, Int32s, Int64s
 
 
 @njit(nogil=True, cache=True)
-def _before(rows: Int32s, columns: Int32s, one: int, other: int) -> bool:
-    if rows[one] != rows[other]:
-        return bool(rows[one] < rows[other])
-    return bool(columns[one] < columns[other])
-
-
-@njit(nogil=True, cache=True)
-def merge_order(
-    first: Int32s, second: Int32s, rows: Int32s, columns: Int32s, order: Int32s
-) -> None:
-    """Merge two lists of places, each ascending by (row, column).
+def find_pairs(starts: Int64s, columns: Int32s, rows: Int32s, wanted: Int32s) -> Int64s:
+    """Return where each pair is, or would have to stand: the first place not before it.
 
     Parameters
     ----------
-    first, second : int32[n], int32[m]
-        Places in `rows` and `columns`.
-    rows, columns : int32
-    order : int32[n + m]
-        Filled with the places of both; of equal pairs that of `first` comes first.
-    """
-    i = j = 0
-    while i < first.size and j < second.size:
-        if _before(rows, columns, second[j], first[i]):
-            order[i + j] = second[j]
-            j += 1
-        else:
-            order[i + j] = first[i]
-            i += 1
-    order[i + j : first.size + j] = first[i:]
-    order[first.size + j :] = second[j:]
-
-
-@njit(nogil=True, cache=True)
-def stay(
-    order: Int32s,
-    rows: Int32s,
-    columns: Int32s,
-    times: Int64s,
-    gone_rows: Int32s,
-    gone_columns: Int32s,
-    until: Int64s,
-) -> Bools:
-    """Tell which ratings are not withdrawn.
-
-    Parameters
-    ----------
-    order : int32[n]
-        Places of the ratings, ascending by (row, column), no pair twice.
-    rows, columns : int32[m]
-    times : int64[m] or int64[0]
-        Empty where there are no times: then a withdrawal takes whatever there is.
-    gone_rows, gone_columns : int32[k]
-        The pairs withdrawn, in any order; they need not be there.
-    until : int64[k]
-        Later ratings than this stay.
+    starts : int64[n_rows + 1]
+    columns : int32[n]
+        Ascending within a row.
+    rows, wanted : int32[k]
+        Row and column of each pair.
 
     Returns
     -------
-    bool[n]
+    int64[k]
+        From ``starts[row]`` to ``starts[row + 1]``.
     """
-    stays = np.ones(order.size, np.bool_)
-    for k in range(until.size):
-        low, high = 0, order.size
-        while low < high:  # the first pair that is not before the one withdrawn
+    places = np.empty(rows.size, np.int64)
+    for k in range(rows.size):
+        low, high = starts[rows[k]], starts[rows[k] + 1]
+        while low < high:
             middle = (low + high) // 2
-            row = rows[order[middle]]
-            column = columns[order[middle]]
-            if row < gone_rows[k] or (row == gone_rows[k] and column < gone_columns[k]):
+            if columns[middle] < wanted[k]:
                 low = middle + 1
             else:
                 high = middle
-        if low < order.size:
-            place = order[low]
-            if rows[place] == gone_rows[k] and columns[place] == gone_columns[k]:
-                stays[low] = stays[low] and times.size > 0 and times[place] > until[k]
-    return stays
+        places[k] = low
+    return places
+
+
+@njit(nogil=True, cache=True)
+def insert_into(values: Any, places: Int64s, new: Any, out: Any) -> None:
+    """Copy values with new ones between them.
+
+    Parameters
+    ----------
+    values : array[n]
+    places : int64[k]
+        Ascending: in front of which value each new one goes, `n` for the end.
+    new : array[k]
+    out : array[n + k]
+        Filled.
+    """
+    begin = 0
+    for k in range(places.size):
+        end = places[k]
+        out[begin + k : end + k] = values[begin:end]
+        out[end + k] = new[k]
+        begin = end
+    out[begin + places.size :] = values[begin:]
 
 
 @njit(nogil=True, cache=True)
@@ -109,8 +84,8 @@ def changes_into(
     values, new_values : float32
     out_rows, out_columns : int32
     out_values : float32
-        Filled, ascending by (row, column): the new value, NaN for an entry that is gone. As long
-        as both blocks together at most.
+        Filled, ascending by (row, column): the new value, NaN for an entry that is gone. Both
+        blocks together are as long as they can have to be.
 
     Returns
     -------

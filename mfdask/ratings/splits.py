@@ -80,6 +80,11 @@ class Split:
         return sides.get(self.kind, ())
 
     @property
+    def is_by_hash(self) -> bool:
+        """Whether a rating's side never changes when others are added."""
+        return self.kind in ("random", "cold-items", "none")
+
+    @property
     def needs_timestamps(self) -> bool:
         """Whether it cannot be done without timestamps."""
         return self.kind in ("time", "user-time")

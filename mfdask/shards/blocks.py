@@ -56,8 +56,13 @@ def build_user_block(
     else:
         order = sorted_once(plan, block, columns)
     held = hold_out(plan, block, order, columns, user_keys, item_keys)
-    parts = split_arrays(plan, block, order, held, columns)
-    return describe_block(write_parts(plan, block, parts), parts)
+    n_rows = n_rows_of(plan, block)
+    chosen = dict(zip(PARTS, (order[~held], order[held]), strict=True))
+    parts = {part: _shard_arrays(places, columns, n_rows) for part, places in chosen.items()}
+    files: dict[str, FileFacts] = {}
+    for part, arrays in parts.items():
+        files |= write_arrays(plan.root, shard_folder(part, "users", block), arrays)
+    return describe_block(files, parts)
 
 
 def write_kept(plan: Plan, block: int, starts: list[npt.NDArray[np.int64]]) -> None:
@@ -108,27 +113,6 @@ def sorted_once(plan: Plan, block: int, columns: Columns) -> npt.NDArray[np.int3
 def n_rows_of(plan: Plan, block: int) -> int:
     """Return the number of rows of a user block."""
     return plan.user_bounds[block + 1] - plan.user_bounds[block]
-
-
-def split_arrays(
-    plan: Plan,
-    block: int,
-    order: npt.NDArray[np.int32],
-    held: npt.NDArray[np.bool_],
-    columns: Columns,
-) -> Parts:
-    """Return the arrays of the training and of the test shard of a user block."""
-    n_rows = n_rows_of(plan, block)
-    chosen = dict(zip(PARTS, (order[~held], order[held]), strict=True))
-    return {part: _shard_arrays(places, columns, n_rows) for part, places in chosen.items()}
-
-
-def write_parts(plan: Plan, block: int, parts: Parts) -> dict[str, FileFacts]:
-    """Write both shards of a user block."""
-    files: dict[str, FileFacts] = {}
-    for part, arrays in parts.items():
-        files |= write_arrays(plan.root, shard_folder(part, "users", block), arrays)
-    return files
 
 
 def _shard_arrays(

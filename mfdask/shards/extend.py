@@ -25,6 +25,7 @@ from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, append_ids
 from mfdask.ratings.source import Part, Source
 from mfdask.ratings.splits import Split
+from mfdask.ratings.values import Ids
 from mfdask.shards import rejected, work
 from mfdask.shards.build import (
     explained,
@@ -132,6 +133,15 @@ def extend(
             shutil.rmtree(fresh / SCRATCH)
             manifest.write(fresh)
             return manifest
+
+
+def ids_of(data: Manifest, wanted: Ids = "auto") -> Ids:
+    """Return how the ids of more ratings are best read: as names, if those of a data set are.
+
+    Else a file in which all of them happen to be numbers would not fit.
+    """
+    names = data.user_kind == data.item_kind == "string"
+    return "string" if names and wanted == "auto" else wanted
 
 
 def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]) -> None:

@@ -149,3 +149,7 @@ class Growth(NamedTuple):
     old_bounds: Mapping[str, list[int]]
     files: Mapping[str, FileFacts]
     has_timestamps: bool
+
+    def bounds(self, side: str) -> list[int]:
+        """Return the bounds of a side of the data set in the making."""
+        return {"users": self.plan.user_bounds, "items": self.plan.item_bounds}[side]
