@@ -132,8 +132,8 @@ class GateConfig:
     tolerance : float
         In rating units: how much worse than the published model its RMSE may be on any slice.
     surprise : float
-        How many times the published model's RMSE on the ratings held out before may its RMSE on
-        the night's new held-out ratings be: files of another nature are refused.
+        How many times the published model's RMSE on the ratings held out before may the
+        candidate's RMSE on the night's new ones be: files of another nature are refused.
     newest_days : float
         Length of the newest slice of the held-out ratings.
     min_ratings : int
@@ -288,10 +288,11 @@ def _downstream(said: Any) -> tuple[DownstreamConfig, ...]:
 
 def _check(config: NightlyConfig) -> None:
     """Refuse values that cannot be meant, before a night begins."""
-    Split.parse(config.data.split)
+    split = Split.parse(config.data.split).kind
     gate, retention = config.gate, config.retention
     for good, place, wanted in (
-        (config.data.split != "none", "data.split", "something held out, for the gate"),
+        (split != "none", "data.split", "something held out, for the gate"),
+        (split != "sequence", "data.split", "another: one by file order cannot grow"),
         (config.training.preset in ("", *PRESETS), "training.preset", " or ".join(PRESETS)),
         (config.training.checkpoint_every >= 0, "training.checkpoint_every", "0 or more"),
         (gate.tolerance >= 0, "gate.tolerance", "0 or more"),

@@ -51,6 +51,8 @@ class Growth:
 
         All files at once where all are good; else one after the other, to find the bad ones.
         """
+        if self.begin is not None:
+            Dataset.open(self.begin)  # what is wrong with it is no file's fault
         files = [file for file in self.files if self._opens(file)]
         try:
             self._restart()

@@ -83,7 +83,8 @@ def begin(config: NightlyConfig, home: Home) -> State:
         return old
     found = arrivals(home.root / config.inbox.folder, config.inbox.settle_seconds)
     files, known = _split_known(base, found)
-    _plan(config, home, base, files, known).check(home)
+    if files or config.training.always:
+        _plan(config, home, base, files, known).check(home)
     shutil.rmtree(home.work, ignore_errors=True)
     run = old.run if old else _next_run(home)
     state = State(run, identity, before, [asdict(arrival) for arrival in files])

@@ -190,12 +190,15 @@ def _describe(night: Night) -> None:
 def _put_away(night: Night) -> None:
     """Empty the inbox of this run's files, now that it is settled what became of them."""
     facts, home, run = night.state.facts, night.home, f"{night.state.run:06d}"
-    bad = facts.get("bad", {})
+    bad, reasons = facts.get("bad", {}), {}
+    for arrival in night.files:
+        if arrival.name in bad:
+            reasons[arrival.sha256] = bad[arrival.name]
+        elif facts["outcome"] == "refused":
+            reasons[arrival.sha256] = f"refused with the night's model: {night.reason}"
     for arrival in [*night.files, *(Arrival(**said) for said in facts["known"])]:
-        reason = bad.get(arrival.name)
-        if reason is None and facts["outcome"] == "refused" and arrival in night.files:
-            reason = f"refused with the night's model: {night.reason}"
-        folder = (home.taken if reason is None else home.refused) / run
+        reason = reasons.get(arrival.sha256)  # by contents: a second copy goes the same way
+        folder = (home.refused if reason else home.taken) / run
         put_away(arrival, night.inbox, folder, reason)
 
 

@@ -63,6 +63,7 @@ def test_overrides_win(tmp_path):
         ("[training]\nmodel = 'bayes'\ntau = 3", "says nothing to model = 'bayes'"),
         ("[training]\npreset = 'huge'", "small or large"),
         ("[data]\nsplit = 'none'", "data.split"),
+        ("[data]\nsplit = 'sequence:0.2'", "by file order cannot grow"),
         ("[data]\nsplit = 'half'", "--split half"),
         ("[gate]\nsurprise = 0.5", "gate.surprise: give 1 or more"),
         ("[retention]\nmodels = 0", "retention.models: give 1 or more"),
