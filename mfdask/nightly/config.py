@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ class DataConfig:
     blocks : int
         Blocks a side; 0: as many as the ratings ask for.
     start : str
-        A data set that is there already and that the first night extends; empty: none.
+        Folder of a data set that is there already and that the first night extends; empty: none.
     """
 
     split: str = "random:0.1"
@@ -247,6 +247,8 @@ class NightlyConfig:
         downstream = _downstream(said.pop("downstream", []))
         inbox = build(InboxConfig, take_table(said, "inbox"), "inbox.")
         data = build(DataConfig, take_table(said, "data"), "data.")
+        if data.start:
+            data = replace(data, start=str(folder / data.start))
         gate = build(GateConfig, take_table(said, "gate"), "gate.")
         retention = build(RetentionConfig, take_table(said, "retention"), "retention.")
         hooks = build(HooksConfig, take_table(said, "hooks"), "hooks.")

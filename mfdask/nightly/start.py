@@ -33,16 +33,17 @@ def look_ahead(config: NightlyConfig) -> Plan:
     inbox = home.root / config.inbox.folder
     found = arrivals(inbox, config.inbox.settle_seconds) if inbox.is_dir() else []
     base = current(home)
-    return _plan(config, home, base, *_split_known(base, found))
+    return plan_night(config, home, base, *_split_known(base, found))
 
 
-def _plan(
+def plan_night(
     config: NightlyConfig,
     home: Home,
     base: Release | None,
     files: list[Arrival],
     known: list[Arrival],
 ) -> Plan:
+    """Estimate a night that begins at `base`; see `make_plan`."""
     begin = data_to_extend(config, base)
     return make_plan(config, begin, base, files, known, journal.read(home.journal))
 
@@ -51,7 +52,7 @@ def data_to_extend(config: NightlyConfig, base: Release | None) -> Path | None:
     """Return the data set to extend: the published one, or the one that is there at the start."""
     if base is not None:
         return base.data
-    return Path(config.home).parent / config.data.start if config.data.start else None
+    return Path(config.data.start) if config.data.start else None
 
 
 def _split_known(base: Release | None, found: list[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
@@ -73,8 +74,8 @@ def taken_contents(base: Release | None) -> dict[str, str]:
 def begin(config: NightlyConfig, home: Home) -> State:
     """Return the state to go on from, or that of a new run.
 
-    A run that was broken off is begun anew, under its number, where something that shapes its
-    result has changed; not once its outcome is settled.
+    A run that was broken off is begun anew, under its number, where its data set is not made yet
+    or something that shapes its result has changed; not once its outcome is settled.
     """
     old, base = State.load(home.state), current(home)
     before = base.version if base else None
@@ -83,8 +84,6 @@ def begin(config: NightlyConfig, home: Home) -> State:
         return old
     found = arrivals(home.root / config.inbox.folder, config.inbox.settle_seconds)
     files, known = _split_known(base, found)
-    if files or config.training.always:
-        _plan(config, home, base, files, known).check(home)
     shutil.rmtree(home.work, ignore_errors=True)
     run = old.run if old else _next_run(home)
     state = State(run, identity, before, [asdict(arrival) for arrival in files])
@@ -97,10 +96,11 @@ def begin(config: NightlyConfig, home: Home) -> State:
 def _still_holds(
     old: State, identity: str, before: str | None, config: NightlyConfig, home: Home
 ) -> bool:
-    """Whether a run that was broken off would do the same again."""
+    """Whether a run that was broken off is worth going on with."""
     inbox = home.root / config.inbox.folder
     unchanged = all(Arrival(**said).is_at(inbox / said["name"]) for said in old.files)
-    return old.identity == identity and old.before == before and unchanged
+    same = old.identity == identity and old.before == before
+    return "grow" in old.done and same and unchanged
 
 
 def _identity(config: NightlyConfig) -> str:

@@ -24,7 +24,7 @@ from mfdask.nightly.inbox import Arrival, put_away
 from mfdask.nightly.journal import now
 from mfdask.nightly.registry import FACTS, Release, admit, publish, version_name
 from mfdask.nightly.retention import prune
-from mfdask.nightly.start import SOURCES, data_to_extend, taken_contents
+from mfdask.nightly.start import SOURCES, data_to_extend, plan_night, taken_contents
 from mfdask.nightly.state import State
 from mfdask.progress import Progress
 from mfdask.shards import Dataset
@@ -78,12 +78,19 @@ class Night:
         self.opened_client = None
 
 
+def _check(night: Night) -> None:
+    """Refuse what the machine cannot hold, before it is begun."""
+    if night.files or night.config.training.always:
+        known = [Arrival(**said) for said in night.state.facts["known"]]
+        plan_night(night.config, night.home, night.base, night.files, known).check(night.home)
+
+
 def _grow(night: Night) -> None:
     """Make the night's data set in the work folder, or find that there is nothing to do."""
     home, config, facts = night.home, night.config, night.state.facts
     begin = data_to_extend(config, night.base)
-    first = night.base is None and begin is not None
-    if not (night.files or first or (config.training.always and begin)):
+    wanted = begin is not None and (night.base is None or config.training.always)
+    if not (night.files or wanted):
         facts["outcome"] = "nothing"
         return
     shutil.rmtree(home.work, ignore_errors=True)
@@ -95,7 +102,7 @@ def _grow(night: Night) -> None:
     if growth.bad and config.inbox.on_bad_file == "stop":
         name, reason = next(iter(growth.bad.items()))
         raise InputError(f"{night.inbox / name}: {reason}; take the file out, or mend it")
-    if not (grown or first or (config.training.always and begin)):
+    if not (grown or wanted):
         facts["outcome"] = "nothing"
         return
     data = Dataset.open(home.work / "data")
@@ -225,6 +232,7 @@ def _tidy(night: Night) -> None:
 
 
 STEPS: dict[str, Callable[[Night], None]] = {
+    "check": _check,
     "grow": _grow,
     "train": _train,
     "gate": _judge,

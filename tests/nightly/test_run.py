@@ -224,7 +224,7 @@ def test_a_run_is_begun_anew_where_it_would_end_elsewhere(begun, monkeypatch):
         patch.setitem(steps.STEPS, "gate", broken)
         with pytest.raises(OSError, match="no space"):
             begun.run()
-    assert State.load(begun.home.state).done == ["grow", "train"]
+    assert State.load(begun.home.state).done == ["check", "grow", "train"]
     line = begun.run(training={"factors": 3})
     assert (line["run"], line["status"], line["warm"]) == (2, "published", False)
     assert load_model(current(begun.home).model).n_factors == 3
@@ -236,7 +236,12 @@ def test_too_small_a_disk(begun, monkeypatch):
     with pytest.raises(RefusedError, match="a night needs"):
         begun.run()
     assert names(begun.inbox) == ["new.csv"]
-    assert not begun.home.state.exists()
+    line = journal.read(begun.home.journal)[-1]
+    assert (line["status"], line["reason"].split(":")[0]) == ("failed", "RefusedError")
+    monkeypatch.undo()
+    begun.arrive("late.csv", 13_000, 14_000)  # comes in with the other one
+    line = begun.run()
+    assert (line["run"], line["status"], line["new_ratings"]) == (2, "published", 2000)
 
 
 def test_too_little_memory(begun, monkeypatch):
@@ -262,18 +267,15 @@ def test_a_plan_changes_nothing(begun):
 def test_downstream_jobs_get_their_places(begun):
     begun.arrive("new.csv", FIRST, 13_000)
     jobs = [
-        {"job": "polarity", "arguments": ["/nothing"]},
-        {
-            "job": "recommend",
-            "arguments": ["{model}", "--include-rated", "--out", "{tables}/top", "--workers", "1",
-                          "--threads", "1", "--dashboard-address", "127.0.0.1:0"],
-        },
-    ]  # fmt: skip
+        {"job": "polarity", "arguments": ["{tables}/{version}"]},
+        {"job": "polarity", "arguments": ["{model}"]},
+    ]
     line = begun.run(downstream=jobs)
     assert line["status"] == "published"
     (failed,) = line["failed_jobs"]
-    assert failed.startswith("polarity: exit code 2")
-    assert (begun.home.tables / "top").is_dir()
+    assert failed.startswith(
+        f"polarity: exit code 2, mfdask: {begun.home.tables}/{line['version']}"
+    )
 
 
 def test_a_release_says_what_it_is(begun):
