@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from mfdask.errors import RefusedError
-from mfdask.files import require_space
+from mfdask.files import free_bytes
 from mfdask.models import model_bytes
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.home import Home
@@ -67,13 +67,18 @@ class Plan:
         RefusedError
             If memory or disk would not do, as far as one can tell.
         """
-        free = psutil.virtual_memory().available
-        if self.memory_bytes > free:
-            raise RefusedError(
-                f"the night needs {self.memory_bytes / 2**20:,.0f} MiB of memory ({self.source}) "
-                f"and {free / 2**20:,.0f} MiB are free; end something else, or begin later"
-            )
-        require_space(home.root, self.disk_bytes, "a night")
+        for needed, free, what, mend in (
+            (
+                self.memory_bytes, psutil.virtual_memory().available,
+                "memory", "end something else, or begin later",
+            ),
+            (self.disk_bytes, free_bytes(home.root), "disk", "free some, or keep fewer models"),
+        ):  # fmt: skip
+            if needed > free:
+                raise RefusedError(
+                    f"{home.root}: a night needs {needed / 2**20:,.1f} MiB of {what} "
+                    f"({self.source}) and {free / 2**20:,.1f} MiB are free; {mend}"
+                )
 
 
 def make_plan(

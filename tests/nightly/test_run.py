@@ -232,8 +232,8 @@ def test_a_run_is_begun_anew_where_it_would_end_elsewhere(begun, monkeypatch):
 
 def test_too_small_a_disk(begun, monkeypatch):
     begun.arrive("new.csv", FIRST, 13_000)
-    monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 1000)
-    with pytest.raises(RefusedError, match="a night needs"):
+    monkeypatch.setattr("mfdask.nightly.plan.free_bytes", lambda path: 1000)
+    with pytest.raises(RefusedError, match="MiB of disk"):
         begun.run()
     assert names(begun.inbox) == ["new.csv"]
     line = journal.read(begun.home.journal)[-1]
