@@ -136,12 +136,16 @@ def extend(
 
 
 def ids_of(data: Manifest, wanted: Ids = "auto") -> Ids:
-    """Return how the ids of more ratings are best read: as names, if those of a data set are.
+    """Return how the ids of more ratings are read, unless somebody wants it otherwise.
 
-    Else a file in which all of them happen to be numbers would not fit.
+    As those of the data set are: a short file may happen to hold nothing but numbers among its
+    names, or one bad row among its numbers.
     """
-    names = data.user_kind == data.item_kind == "string"
-    return "string" if names and wanted == "auto" else wanted
+    if wanted != "auto":
+        return wanted
+    if data.user_kind == data.item_kind:
+        return data.user_kind
+    return "int,string" if data.user_kind == "int" else "string,int"
 
 
 def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]) -> None:
@@ -157,7 +161,7 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
             if kind != known:
                 raise InputError(
                     f"{source.origin}: its {side} ids are of kind {kind}, those of the data set "
-                    f"of kind {known}; give --ids {known}, or ingest everything again"
+                    f"of kind {known}; read it with --ids auto, or ingest everything again"
                 )
     for source in sources:
         if not source.has_ratings:

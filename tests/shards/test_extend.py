@@ -412,7 +412,7 @@ def wrong(change):
     ("source", "message"),
     [
         (wrong({"item_id": 3}), "its item ids are of kind int, those of the data set of kind str"),
-        (wrong({"user_id": "ann"}), "user ids are of kind string, .* --ids int"),
+        (wrong({"user_id": "ann"}), "user ids are of kind string, .* --ids auto"),
         (wrong({"timestamp": None}), "has no timestamps, the data set has; --columns"),
         (memory_source(NEW[:0].astype({"item_id": "str"})), "holds no ratings"),
     ],
@@ -511,3 +511,20 @@ def test_on_a_cluster_with_real_ratings(client, movielens_zip, tmp_path):
     same_tables(found, expected)
     for part in ("train", "test"):
         same_ratings(ratings_of(found, part), ratings_of(expected, part))
+
+
+@pytest.mark.parametrize(
+    ("users", "items"), [("1", "a1"), ("u1", "7"), ("u1", "i1"), ("1", "7")], ids=str
+)
+def test_short_files_are_read_as_the_data_set_is(here, tmp_path, users, items):
+    (tmp_path / "a.csv").write_text(f"user,item,rating\n{users},{items},3\n")
+    (tmp_path / "b.csv").write_text("user,item,rating\n2,10,4\nx y,?,5\n")
+    source = open_source(str(tmp_path / "a.csv"))
+    made = ingest(source, tmp_path / "d", client=here, choices=Choices(Split("none")))
+    source = open_source(str(tmp_path / "b.csv"), ids=extend.ids_of(made))
+    made = extend.extend(tmp_path / "d", [source], client=here)
+    is_int = "int" in (made.user_kind, made.item_kind)
+    assert (made.counts.kept, made.counts.rejected) == ((2, 1) if is_int else (3, 0))
+    found = Dataset.open(tmp_path / "d")
+    assert found.users()["user_id"].astype(str).tolist()[:2] == [users, "2"]
+    assert found.items()["item_id"].astype(str).tolist()[:2] == [items, "10"]
