@@ -18,6 +18,10 @@ class Method(Protocol):
         """Short name, as `model.json` and the progress bar have it."""
 
     @property
+    def item_prior(self) -> str:
+        """What item rows are drawn to: ``"zero"``, ``"genre"`` or ``"features"``."""
+
+    @property
     def n_factors(self) -> int:
         """Length of a factor vector."""
 
