@@ -115,10 +115,6 @@ class Bayes:
             damping=1.0,
         )
 
-    def follows_features(self, side: str) -> bool:
-        """Whether the rows of a side are drawn to what their features stand for."""
-        return side == "items" and self.item_prior != "zero"
-
     def learns(self, side: str) -> bool:
         """Both sides' priors are drawn anew for each half-step."""
         return True

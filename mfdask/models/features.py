@@ -14,7 +14,7 @@ from mfdask.errors import InputError
 from mfdask.models.design import Array
 
 #: Features at most: the equations of their weights are solved anew in each sweep, as a full matrix.
-MAX_FEATURES = 2048
+MAX_FEATURES = 1024
 #: Name of the feature that is 1 for every item.
 EVERY_ITEM = "every item"
 
@@ -140,9 +140,10 @@ class Coding:
     @property
     def names(self) -> list[str]:
         """Return the features' names: ``Drama``, or ``every item``, ``tag=space``, ``budget``."""
+        names = [name for column in self.columns for name in column.names]
         if self.of_genres:
-            return list(self.columns[0].values) if isinstance(self.columns[0], Shares) else []
-        return [EVERY_ITEM, *(name for column in self.columns for name in column.names)]
+            return [name.removeprefix("genres=") for name in names]
+        return [EVERY_ITEM, *names]
 
     def encode(self, items: pd.DataFrame) -> Array:
         """Return the features of items, float32 (items, features).

@@ -54,9 +54,6 @@ class Method(Protocol):
     def rule(self, mean_rating: float) -> StepRule:
         """Return the equations of the half-steps."""
 
-    def follows_features(self, side: str) -> bool:
-        """Whether the rows of a side are drawn to what their features stand for."""
-
     def learns(self, side: str) -> bool:
         """Whether a side's prior is learned from its rows before each of its half-steps."""
 

@@ -126,13 +126,9 @@ class Parameters:
         del named["n_sweeps"], named["tolerance"]
         return named
 
-    def follows_features(self, side: str) -> bool:
-        """Whether the rows of a side are drawn to what their features stand for."""
-        return side == "items" and self.item_prior != "zero"
-
     def learns(self, side: str) -> bool:
         """Whether a side's prior is learned from its rows: where it follows features."""
-        return self.follows_features(side)
+        return side == "items" and self.item_prior != "zero"
 
     def prior(self, side: str) -> RowPrior:
         """Return the prior of rows that are drawn to zero."""

@@ -133,7 +133,7 @@ def test_the_oracle_of_the_oracle(ratings):
 
     def penalty(weights):
         away = items[rated] - features[rated] @ weights
-        return (away**2 @ naive.precision()).sum() + CONFIG.weight_reg * (weights**2).sum()
+        return (away**2 @ naive.precision("items")).sum() + CONFIG.weight_reg * (weights**2).sum()
 
     best = naive.feature_weights()
     for nudge in np.random.default_rng(2).normal(size=(50, *best.shape)):
