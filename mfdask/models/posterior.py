@@ -46,7 +46,7 @@ class Posterior:
             side: np.flatnonzero(table["n_train"].to_numpy() == 0)
             for side, table in (("users", data.users()), ("items", data.items()))
         }
-        # What the means of the unrated rows follow: by default that there are any.
+        # What the means of the unrated rows follow: the one feature 1, where nothing else.
         self._seen: dict[str, Array] = {
             side: np.ones((len(rows), 1), np.float32) for side, rows in self._unrated.items()
         }
