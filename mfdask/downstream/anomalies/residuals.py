@@ -91,24 +91,30 @@ def cross_fitted_residuals(
             f"the model was learned from {model.data.name}, not from {data.name} as it is there: "
             "nobody can tell which ratings it has seen; train a model on this data set"
         )
-    parts = _refits(model, data, folds, client, progress)
+    refitted = cross_fitted_predictions(data, refit_parameters(model), folds, client, progress)
     events = all_events(data)
-    predicted = model.predict_known(events.users, events.items, clip=False)
-    predicted[_in_shard_order(events)] = _merged(data, parts)
-    error = events.ratings - predicted
     users = events.users
+    predicted = model.predict_known(users, events.items, clip=False)
+    predicted[_in_shard_order(events)] = refitted
+    error = events.ratings - predicted
     return Residuals(
         users, events.items, events.ratings, events.timestamps, error,
         _standardised(model, users, events.items, error),
     )  # fmt: skip
 
 
-def _refits(
-    model: FactorModel, data: Dataset, folds: int, client: Client | None, progress: Progress
-) -> list[Array]:
-    """Return the predictions for the training ratings of each fold."""
+def cross_fitted_predictions(
+    data: Dataset,
+    config: Parameters,
+    folds: int,
+    client: Client | None = None,
+    progress: Progress = silent,
+) -> Array:
+    """Return what plain ALS models predict for training ratings that they have not seen.
+
+    float32 (n_train,), in the order of the user shards; `cross_fitted_residuals` says the rest.
+    """
     run = runner_for(data, client)
-    config = refit_parameters(model)
     handles = [
         run.submit(f"cross-fit-{k}", _fold_predictions, run.dataset(data), config, Fold(k, folds))
         for k in range(folds)
@@ -117,7 +123,7 @@ def _refits(
     for k, handle in enumerate(handles, 1):
         parts.append(run.result(handle))
         progress("cross-fit", k, folds)
-    return parts
+    return _merged(data, parts)
 
 
 def refit_parameters(model: FactorModel) -> Parameters:
