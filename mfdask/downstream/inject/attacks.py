@@ -1,0 +1,258 @@
+"""Inject shilling attacks: made-up users who push an item or talk it down."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.downstream.events import Events
+from mfdask.downstream.inject.injected import DAY, Injected, Scale, allowed
+from mfdask.downstream.inject.recipes import RECIPES, World
+from mfdask.downstream.inject.sessions import moved_into
+from mfdask.errors import InputError
+
+Direction = Literal["push", "nuke"]
+
+KINDS = tuple(RECIPES)
+
+_LARGEST_SIZE = 0.5
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """One attack: some users, who all rate the same targets within one window of time.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`, see `recipes`.
+    direction : {"push", "nuke"}
+        Targets get the highest rating, or the lowest.
+    size : float
+        Attackers for each genuine user, above 0 and at most 0.5.
+    window_days : float
+    n_targets : int
+    target_ratings : (int, int)
+        How many ratings an item must have to become a target, from and to.
+    fillers : {"popular", "uniform"}
+        Whether the other items of a profile are drawn by their number of ratings, or all alike:
+        then popularity alone gives an attacker away.
+    """
+
+    kind: str = "average"
+    direction: Direction = "push"
+    size: float = 0.05
+    window_days: float = 7.0
+    n_targets: int = 1
+    target_ratings: tuple[int, int] = (5, 50)
+    fillers: Literal["popular", "uniform"] = "popular"
+
+    def check(self) -> None:
+        """Refuse what makes no sense for any data.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.kind not in KINDS:
+            raise InputError(f"attack {self.kind!r}: give one of {', '.join(KINDS)}")
+        if self.direction not in ("push", "nuke"):
+            raise InputError(f"direction {self.direction!r}: give push or nuke")
+        if self.fillers not in ("popular", "uniform"):
+            raise InputError(f"fillers {self.fillers!r}: give popular or uniform")
+        if not 0 < self.size <= _LARGEST_SIZE:
+            raise InputError(
+                f"attack size {self.size:g}: give a share of the users above 0 and up to "
+                f"{_LARGEST_SIZE:g}, such as 0.05"
+            )
+        if not self.window_days > 0:
+            raise InputError(f"window of {self.window_days:g} days: give more than 0")
+        if self.n_targets < 1:
+            raise InputError(f"{self.n_targets} targets: give at least 1")
+        if not 1 <= self.target_ratings[0] <= self.target_ratings[1]:
+            low, high = self.target_ratings
+            raise InputError(f"targets with {low} to {high} ratings: give 1 or more, in order")
+
+
+def inject_attack(
+    events: Events, n_items: int, plan: AttackPlan, seed: int, exclude: Collection[int] = ()
+) -> Injected:
+    """Add the users of an attack behind the genuine ones, whose ratings stay as they are.
+
+    Parameters
+    ----------
+    events : Events
+        Of all users, from `all_events`.
+    n_items : int
+        Item rows, rated or not.
+    plan : AttackPlan
+    seed : int
+    exclude : collection of int
+        Item rows that may not become targets.
+
+    Returns
+    -------
+    Injected
+        With the tables `attack_users` (`user, kind, direction, template`: the genuine user whose
+        length and sessions were taken, whose ratings too in a copy attack) and `attacked_items`
+        (`item, kind, direction, window_start, window_end`: seconds, the end not included;
+        `n_attackers, n_before`: ratings before the attack).
+
+    Raises
+    ------
+    InputError
+        If the plan makes no sense or the data cannot carry it.
+    """
+    plan.check()
+    random = np.random.default_rng([seed, 1])
+    targets = _targets(events, n_items, plan, exclude, random)
+    window = _window(events, targets, plan, random)
+    templates = _templates(events, plan, random)
+    world = World(
+        events, Scale.of(events.ratings), n_items, targets, plan.direction == "push",
+        plan.fillers == "uniform",
+    )  # fmt: skip
+    profiles = [_profile(world, plan, window, row, random) for row in templates]
+    return Injected(_behind(events, profiles), n_items, _truth(world, plan, window, templates))
+
+
+class _Profile(NamedTuple):
+    """What one attacker rates, in the order of time."""
+
+    items: npt.NDArray[np.int32]
+    ratings: npt.NDArray[np.float32]
+    timestamps: npt.NDArray[np.int64]
+
+
+def _targets(
+    events: Events,
+    n_items: int,
+    plan: AttackPlan,
+    exclude: Collection[int],
+    random: np.random.Generator,
+) -> npt.NDArray[np.int32]:
+    """Draw the targets: little known items that have something to gain, or to lose."""
+    counts = np.bincount(events.items, minlength=n_items)
+    mean = np.bincount(events.items, events.ratings, n_items) / np.maximum(counts, 1)
+    sign = 1 if plan.direction == "push" else -1
+    low, high = plan.target_ratings
+    fit = allowed(n_items, exclude) & (counts >= low) & (counts <= high)
+    fit &= sign * mean <= sign * float(events.ratings.mean())
+    possible = np.flatnonzero(fit)
+    if len(possible) < plan.n_targets:
+        raise InputError(
+            f"{plan.n_targets} targets: only {len(possible)} items have {low} to {high} ratings "
+            f"and a mean {'below' if sign > 0 else 'above'} that of all; give fewer --targets or "
+            "a wider --target-ratings"
+        )
+    return np.sort(random.choice(possible, plan.n_targets, replace=False)).astype(np.int32)
+
+
+def _window(
+    events: Events,
+    targets: npt.NDArray[np.int32],
+    plan: AttackPlan,
+    random: np.random.Generator,
+) -> tuple[int, int]:
+    """Place the window where people are active: it begins with a genuine rating, drawn at random.
+
+    Not before every target has a rating, where the data leave the room for that.
+    """
+    times, length = events.timestamps, max(1, round(plan.window_days * DAY))
+    first, last = int(times.min()), int(times.max()) + 1
+    if length > last - first:
+        raise InputError(
+            f"window of {plan.window_days:g} days: the ratings span "
+            f"{(last - first) / DAY:.1f} days; give a shorter --window-days"
+        )
+    known = max(int(times[events.items == target].min()) for target in targets)
+    later = times[times >= known]
+    start = min(int(later[random.integers(len(later))]), last - length)
+    return start, start + length
+
+
+def _templates(
+    events: Events, plan: AttackPlan, random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draw the genuine users that the attackers are modelled on, each once if there are enough."""
+    lengths = np.diff(events.indptr)
+    n_attackers = max(1, round(plan.size * np.count_nonzero(lengths)))
+    long_enough = np.flatnonzero(lengths > plan.n_targets)
+    if len(long_enough) == 0:
+        raise InputError(
+            f"{plan.n_targets} targets: no user has rated more items; give fewer --targets"
+        )
+    return np.resize(random.permutation(long_enough), n_attackers)
+
+
+def _profile(
+    world: World,
+    plan: AttackPlan,
+    window: tuple[int, int],
+    template: int,
+    random: np.random.Generator,
+) -> _Profile:
+    """Make one attacker with as many ratings and sessions as the template."""
+    events, n_targets = world.events, len(world.targets)
+    own = slice(*events.indptr[template : template + 2])
+    length = own.stop - own.start
+    others = np.flatnonzero(~np.isin(events.items[own], world.targets)) + own.start
+    kept = np.sort(random.permutation(others)[: length - n_targets])
+    fillers = RECIPES[plan.kind](world, (events.items[kept], events.ratings[kept]), random)
+    # Fillers are in the order of time in a copy, and in none elsewhere.
+    order = np.arange(len(kept)) if plan.kind == "copy" else random.permutation(len(kept))
+    is_target = np.zeros(length, bool)
+    is_target[random.permutation(length)[:n_targets]] = True
+    items = np.empty(length, np.int32)
+    ratings = np.full(length, world.target_rating, np.float32)
+    items[is_target] = random.permutation(world.targets)
+    items[~is_target], ratings[~is_target] = (column[order] for column in fillers)
+    return _Profile(items, ratings, moved_into(events.timestamps[own], *window, random))
+
+
+def _behind(events: Events, profiles: list[_Profile]) -> Events:
+    """Append the profiles as users of their own."""
+    profiles = [_in_order(profile) for profile in profiles]
+    lengths = [len(profile.items) for profile in profiles]
+    items, ratings, timestamps = (np.concatenate(column) for column in zip(*profiles, strict=True))
+    return Events(
+        events.start,
+        np.append(events.indptr, events.indptr[-1] + np.cumsum(lengths)),
+        np.append(events.items, items),
+        np.append(events.ratings, ratings),
+        np.append(events.timestamps, timestamps),
+        np.append(events.held_out, np.zeros(len(items), bool)),
+    )
+
+
+def _in_order(profile: _Profile) -> _Profile:
+    """Sort by time, and equal times by item, as all events are."""
+    order = np.lexsort((profile.items, profile.timestamps))
+    return _Profile(profile.items[order], profile.ratings[order], profile.timestamps[order])
+
+
+def _truth(
+    world: World, plan: AttackPlan, window: tuple[int, int], templates: npt.NDArray[np.int64]
+) -> dict[str, pd.DataFrame]:
+    """Return who attacked what, when and how."""
+    what = {"kind": plan.kind, "direction": plan.direction}
+    n_users = len(world.events.indptr) - 1
+    attackers = np.arange(n_users, n_users + len(templates))
+    return {
+        "attack_users": pd.DataFrame({"user": attackers, **what, "template": templates}),
+        "attacked_items": pd.DataFrame(
+            {
+                "item": world.targets,
+                **what,
+                "window_start": window[0],
+                "window_end": window[1],
+                "n_attackers": len(templates),
+                "n_before": world.counts[world.targets],
+            }
+        ),
+    }

@@ -1,0 +1,163 @@
+"""What every injection gives back, and what it must know of the ratings that were there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.downstream.events import Events
+from mfdask.errors import InputError
+
+DAY = 86_400
+
+#: More different ratings than these are taken as a scale without a grid.
+_MOST_VALUES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Injected:
+    """Ratings with something in them that is known to be there.
+
+    Rows of users and items are those of the events that went in; injected users have the rows
+    behind them. A user whose ratings went into another's account keeps an empty row.
+
+    Attributes
+    ----------
+    events : Events
+        All users, by user and then by time; injected ratings are not held out.
+    n_items : int
+    truth : mapping of str to DataFrame
+        A table for each thing injected, with row numbers in its columns `user`, `item`, `partner`,
+        `template`; see the function that injects it.
+    """
+
+    events: Events
+    n_items: int
+    truth: Mapping[str, pd.DataFrame]
+
+    @property
+    def n_users(self) -> int:
+        """Number of user rows, injected users included."""
+        return len(self.events.indptr) - 1
+
+    @property
+    def users(self) -> npt.NDArray[np.int32]:
+        """User row of each rating, int32 (ratings,)."""
+        return self.events.users
+
+    @property
+    def items(self) -> npt.NDArray[np.int32]:
+        """Item row of each rating, int32 (ratings,)."""
+        return self.events.items
+
+    @property
+    def ratings(self) -> npt.NDArray[np.float32]:
+        """Stars, float32 (ratings,)."""
+        return self.events.ratings
+
+    @property
+    def timestamps(self) -> npt.NDArray[np.int64]:
+        """Seconds since 1970, int64 (ratings,)."""
+        return self.events.timestamps
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """The ratings that can be given.
+
+    Attributes
+    ----------
+    low, high : float
+    values : float32 (values,)
+        All of them, ascending; empty where there is no grid.
+    """
+
+    low: float
+    high: float
+    values: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, ratings: npt.NDArray[np.float32]) -> Scale:
+        """Take the scale from ratings that were given."""
+        values = np.sort(pd.unique(ratings))
+        grid = values if len(values) <= _MOST_VALUES else values[:0]
+        return cls(float(values[0]), float(values[-1]), grid)
+
+    def near(
+        self, wanted: npt.NDArray[np.float64], random: np.random.Generator
+    ) -> npt.NDArray[np.float32]:
+        """Draw one of the two ratings around each wanted value, float32, same shape.
+
+        The nearer one is the likelier, so that the mean is the wanted value, once that is clipped
+        to the scale: no shift, however small, is lost to rounding.
+        """
+        wanted = np.clip(wanted, self.low, self.high)
+        if len(self.values) < 2:
+            return wanted.astype(np.float32)
+        values = self.values.astype(np.float64)
+        above = np.clip(np.searchsorted(values, wanted), 1, len(values) - 1)
+        below = above - 1
+        chance = (wanted - values[below]) / (values[above] - values[below])
+        return self.values[np.where(random.random(wanted.shape) < chance, above, below)]
+
+
+def allowed(n: int, exclude: Collection[int]) -> npt.NDArray[np.bool_]:
+    """Return which of `n` rows may be chosen, bool (n,)."""
+    found = np.ones(n, bool)
+    found[list(exclude)] = False
+    return found
+
+
+def choose_items(
+    events: Events,
+    n_items: int,
+    n_chosen: int,
+    min_ratings: int,
+    exclude: Collection[int],
+    random: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    """Draw items that have enough ratings, int64 (n_chosen,), ascending.
+
+    Raises
+    ------
+    InputError
+        If there are too few.
+    """
+    counts = np.bincount(events.items, minlength=n_items)
+    possible = np.flatnonzero(allowed(n_items, exclude) & (counts >= min_ratings))
+    if len(possible) < n_chosen:
+        raise InputError(
+            f"{n_chosen} items of {min_ratings} ratings or more: there are {len(possible)}; ask "
+            "for fewer items, or fewer ratings"
+        )
+    return np.sort(random.choice(possible, n_chosen, replace=False))
+
+
+def places_of(events: Events, items: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Return the places of the events of each of some items, which are ascending."""
+    places = np.flatnonzero(np.isin(events.items, items))
+    places = places[np.argsort(events.items[places], kind="stable")]
+    return np.split(places, np.searchsorted(events.items[places], items[1:]))
+
+
+def picked(
+    events: Events,
+    places: npt.NDArray[np.int64],
+    users: npt.NDArray[np.int32],
+    timestamps: npt.NDArray[np.int64],
+) -> Events:
+    """Return the events at some places, with the users and the times that they now have."""
+    order = np.lexsort((events.items[places], timestamps, users))
+    places, lengths = places[order], np.bincount(users, minlength=len(events.indptr) - 1)
+    return Events(
+        events.start,
+        np.append(0, np.cumsum(lengths)),
+        events.items[places],
+        events.ratings[places],
+        timestamps[order],
+        events.held_out[places],
+    )

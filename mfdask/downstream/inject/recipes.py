@@ -1,0 +1,194 @@
+"""What an attacker rates besides the targets: one recipe for each kind of attack.
+
+Kinds and names are those of Mobasher, Burke, Bhaumik and Williams, "Toward trustworthy recommender
+systems" (ACM Transactions on Internet Technology 7, 2007); average-over-popular is from Hurley,
+Cheng and Zhang, "Statistical attack detection" (RecSys 2009). A recipe is handed the profile of a
+genuine user and makes fillers of the same number, so that lengths give nobody away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.downstream.events import Events
+from mfdask.downstream.inject.injected import Scale
+
+_Float = npt.NDArray[np.float64]
+Fillers = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+
+#: Items of the selected set (bandwagon, segment) in one profile, and in the pool these come from.
+SELECTED, SELECTED_POOL = 10, 30
+#: Share of the rated items that count as popular for average-over-popular.
+POPULAR_SHARE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What an attacker knows: the ratings' public statistics.
+
+    Attributes
+    ----------
+    events : Events
+    scale : Scale
+    n_items : int
+    targets : int32 (targets,)
+    push : bool
+    uniform : bool
+        Whether fillers are drawn all alike, not by their number of ratings.
+    """
+
+    events: Events
+    scale: Scale
+    n_items: int
+    targets: npt.NDArray[np.int32]
+    push: bool
+    uniform: bool
+
+    @property
+    def target_rating(self) -> float:
+        """What the targets get."""
+        return self.scale.high if self.push else self.scale.low
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Ratings of each item, int64 (items,)."""
+        return np.bincount(self.events.items, minlength=self.n_items)
+
+    @cached_property
+    def overall(self) -> tuple[float, float]:
+        """Mean and standard deviation of all ratings."""
+        return float(self.events.ratings.mean()), float(self.events.ratings.std())
+
+    @cached_property
+    def of_items(self) -> tuple[_Float, _Float]:
+        """Mean and standard deviation of each item, float64 (items,).
+
+        The deviation is that of all ratings where an item has but one.
+        """
+        items, counts = self.events.items, np.maximum(self.counts, 1)
+        mean: _Float = np.bincount(items, self.events.ratings, self.n_items) / counts
+        squares = np.bincount(items, (self.events.ratings - mean[items]) ** 2, self.n_items)
+        deviation = np.asarray(np.sqrt(squares / counts))
+        deviation[self.counts == 1] = self.overall[1]
+        return mean, deviation
+
+    @cached_property
+    def weights(self) -> _Float:
+        """How likely each item is to be a filler, float64 (items,), up to a factor."""
+        weights = np.minimum(self.counts, 1.0) if self.uniform else self.counts * 1.0
+        weights[self.targets] = 0.0
+        return weights
+
+    @cached_property
+    def by_popularity(self) -> npt.NDArray[np.int64]:
+        """Possible fillers, the most rated first, int64 (fillers,)."""
+        order = np.argsort(-self.counts, kind="stable")
+        return order[self.weights[order] > 0]
+
+    @cached_property
+    def bandwagon(self) -> npt.NDArray[np.int64]:
+        """Items that many people know, well liked for a push and disliked otherwise."""
+        known = self.by_popularity[: 3 * SELECTED_POOL]
+        mean = self.of_items[0][known]
+        return known[np.argsort(-mean if self.push else mean, kind="stable")[:SELECTED_POOL]]
+
+    @cached_property
+    def segment(self) -> npt.NDArray[np.int64]:
+        """Items with the targets' audience: the largest cosine between the columns of raters."""
+        users, items = self.events.users, self.events.items
+        audience = np.zeros(len(self.events.indptr) - 1, bool)
+        audience[users[np.isin(items, self.targets)]] = True
+        together = np.bincount(items[audience[users]], minlength=self.n_items)
+        cosine = together / np.sqrt(np.maximum(self.counts, 1))
+        order = np.argsort(-cosine, kind="stable")
+        return order[self.weights[order] > 0][:SELECTED_POOL]
+
+    def draw(self, n: int, random: np.random.Generator, but: object = ()) -> npt.NDArray[np.int32]:
+        """Draw `n` different fillers, int32 (n,), none of those in `but`."""
+        weights = self.weights.copy()
+        weights[np.asarray(but, np.int64)] = 0.0
+        possible = np.flatnonzero(weights)
+        # The first to arrive in exponential races are a weighted sample without replacement.
+        arrival = random.standard_exponential(len(possible)) / weights[possible]
+        return possible[np.argsort(arrival)[:n]].astype(np.int32)
+
+    def like_items(
+        self, items: npt.NDArray[np.int32], random: np.random.Generator
+    ) -> npt.NDArray[np.float32]:
+        """Draw a rating for each item, normal around the item's own mean."""
+        mean, deviation = self.of_items
+        return self.scale.near(random.normal(mean[items], deviation[items]), random)
+
+
+def _random(world: World, template: Fillers, random: np.random.Generator) -> Fillers:
+    """Rate fillers around the mean of all ratings."""
+    items = world.draw(len(template[0]), random)
+    return items, world.scale.near(random.normal(*world.overall, len(items)), random)
+
+
+def _average(world: World, template: Fillers, random: np.random.Generator) -> Fillers:
+    """Rate fillers around their own means."""
+    items = world.draw(len(template[0]), random)
+    return items, world.like_items(items, random)
+
+
+def _bandwagon(world: World, template: Fillers, random: np.random.Generator) -> Fillers:
+    """Rate some items everybody knows like the target, and fillers as in a random attack."""
+    selected, items = _selected(world, world.bandwagon, len(template[0]), random)
+    liked = np.full(len(selected), world.target_rating, np.float32)
+    others = world.scale.near(random.normal(*world.overall, len(items)), random)
+    return np.append(selected, items), np.append(liked, others)
+
+
+def _segment(world: World, template: Fillers, random: np.random.Generator) -> Fillers:
+    """Give the highest rating to what the target's audience rates, and the lowest to fillers."""
+    selected, items = _selected(world, world.segment, len(template[0]), random)
+    stars = np.repeat([world.scale.high, world.scale.low], [len(selected), len(items)])
+    return np.append(selected, items), stars.astype(np.float32)
+
+
+def _love_hate(world: World, template: Fillers, random: np.random.Generator) -> Fillers:
+    """Give fillers the opposite of what the target gets."""
+    items = world.draw(len(template[0]), random)
+    opposite = world.scale.low if world.push else world.scale.high
+    return items, np.full(len(items), opposite, np.float32)
+
+
+def _average_over_popular(world: World, template: Fillers, random: np.random.Generator) -> Fillers:
+    """Rate popular items, all alike likely, around their own means."""
+    n = len(template[0])
+    pool = world.by_popularity[: max(n, round(POPULAR_SHARE * len(world.by_popularity)))]
+    items = random.permutation(pool)[:n].astype(np.int32)
+    return items, world.like_items(items, random)
+
+
+def _copy(world: World, template: Fillers, random: np.random.Generator) -> Fillers:
+    """Rate what the genuine user rated, in the same way."""
+    return template
+
+
+def _selected(
+    world: World, pool: npt.NDArray[np.int64], n: int, random: np.random.Generator
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Split `n` fillers: items of the pool, at most half of them all, and others."""
+    n_selected = min(SELECTED, len(pool), (n + 1) // 2)
+    selected = random.permutation(pool)[:n_selected].astype(np.int32)
+    return selected, world.draw(n - n_selected, random, but=selected)
+
+
+Recipe = Callable[[World, Fillers, np.random.Generator], Fillers]
+
+RECIPES: Mapping[str, Recipe] = {
+    "random": _random,
+    "average": _average,
+    "bandwagon": _bandwagon,
+    "segment": _segment,
+    "love-hate": _love_hate,
+    "aop": _average_over_popular,
+    "copy": _copy,
+}

@@ -1,0 +1,64 @@
+"""Sessions: ratings of one user with no long pause between them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.downstream.events import Events
+from mfdask.downstream.inject.injected import DAY
+
+#: A pause longer than this ends a session, in seconds.
+PAUSE = 3600
+
+Times = npt.NDArray[np.int64]
+
+
+def cut_at_pauses(places: Times, timestamps: Times) -> list[Times]:
+    """Cut one user's events into sessions.
+
+    Parameters
+    ----------
+    places : int64 (events,)
+        Where they are among all events, or anything else to cut.
+    timestamps : int64 (events,)
+        Ascending.
+    """
+    if len(places) == 0:
+        return []
+    return np.split(places, np.flatnonzero(np.diff(timestamps) > PAUSE) + 1)
+
+
+def squeezed(timestamps: Times, room: int) -> Times:
+    """Return the seconds since a session began, int64 (events,), scaled down to fit `room`."""
+    offsets = timestamps - timestamps[0]
+    return offsets if offsets[-1] <= room else (offsets * (room / offsets[-1])).astype(np.int64)
+
+
+def moved_into(timestamps: Times, start: int, end: int, random: np.random.Generator) -> Times:
+    """Move one user's sessions to moments drawn from a window; a longer one is squeezed.
+
+    Parameters
+    ----------
+    timestamps : int64 (events,)
+        Ascending.
+    start, end : int
+        Seconds, the end not included.
+    random : numpy.random.Generator
+
+    Returns
+    -------
+    int64 (events,)
+        Ascending. Times within a session keep their distances; its start is drawn.
+    """
+    sessions = (squeezed(times, end - 1 - start) for times in cut_at_pauses(timestamps, timestamps))
+    moved = [offsets + random.integers(start, end - offsets[-1]) for offsets in sessions]
+    return np.sort(np.concatenate(moved))
+
+
+def active_days(events: Events) -> npt.NDArray[np.int64]:
+    """Return on how many days (of UTC) each user rated anything, int64 (users,)."""
+    days, users = events.timestamps // DAY, events.users - events.start
+    fresh = np.ones(len(days), bool)
+    fresh[1:] = (np.diff(days) != 0) | (np.diff(users) != 0)
+    return np.bincount(users[fresh], minlength=len(events.indptr) - 1)
