@@ -18,8 +18,8 @@ _MOOD = 10.0
 _USUAL_SESSION = 15.0
 #: Directions in which people differ less than this, in units of how sessions do, are left out.
 _LEAST = 0.02
-#: Share of each feature's variance that is taken as scatter of ratings at least.
-_RIDGE = 1e-3
+#: Variance added to every feature's scatter: one that never varies can still be weighed.
+_RIDGE = 1e-4
 
 
 class People(NamedTuple):
@@ -44,10 +44,10 @@ def compare_people(sessions: Sessions) -> People:
     """Estimate variances between people, between sessions and within sessions, by their moments.
 
     With sessions ``x_s = centre + mood + scatter`` of variances `B`, `W` and ``E / n_s``, weights
-    ``w_s`` and `u` running over people, the scatter of sessions around their person's weighted mean
-    has the expectation ``sum (w - w^2 / w_u) W + sum (w - w^2 / w_u) / n E``; that of people's means
-    has `B` plus what `W` and `E` leave in them. Directions are the generalised eigenvectors of `B`
-    and `W`, as in linear discriminant analysis.
+    ``w_s`` and their sum `w_u` for each person, the scatter of sessions around their person's mean
+    has the expectation ``sum_s (w_s - w_s^2 / w_u) (W + E / n_s)``; that of people's means has `B`
+    and what `W` and `E` leave in them. Directions are the generalised eigenvectors of `B` and the
+    noise of a usual session, as in linear discriminant analysis.
     """
     n_users = len(sessions.indptr) - 1
     users = np.repeat(np.arange(n_users), np.diff(sessions.indptr))

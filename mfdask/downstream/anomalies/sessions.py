@@ -38,7 +38,7 @@ class Sessions(NamedTuple):
     n : int64 (sessions,)
         Its events.
     means : float64 (sessions, features)
-        Mean features of its ratings; over all ratings each feature has variance 1.
+        Mean features of its ratings.
     scatter : float64 (features, features)
         Covariance of ratings within a session.
     dispersion : float64 (users,)
@@ -114,7 +114,8 @@ def find_sessions(events: Events, n_items: int) -> Sessions:
     first = session_starts(events)
     n = np.diff(np.append(first, len(events.items)))
     make = _Features(events, n_items)
-    means, scatter, total, square = [], 0.0, 0.0, 0.0
+    means: list[Float64s] = []
+    scatter = np.zeros((1, 1))
     for begin, end in _chunks(first, len(events.items)):
         start, stop = first[begin], first[end] if end < len(first) else len(events.items)
         features = make.of(start, stop)
@@ -122,13 +123,10 @@ def find_sessions(events: Events, n_items: int) -> Sessions:
         inside = features - np.repeat(mean, n[begin:end], axis=0)
         means.append(mean)
         scatter = scatter + inside.T @ inside
-        total = total + features.sum(axis=0)
-        square = square + np.square(features).sum(axis=0)
-    size = np.sqrt(np.maximum(square / n.sum() - (total / n.sum()) ** 2, 1e-12))
+    scatter /= max(n.sum() - len(n), 1)
     indptr = np.searchsorted(first, events.indptr).astype(np.int64)
     dispersion = _dispersion(events, make.vectors)
-    spread = scatter / max(n.sum() - len(n), 1) / np.outer(size, size)
-    return Sessions(indptr, first, n, np.concatenate(means) / size, spread, dispersion)
+    return Sessions(indptr, first, n, np.concatenate(means), scatter, dispersion)
 
 
 def _chunks(first: npt.NDArray[np.int64], n_events: int) -> Iterator[tuple[int, int]]:

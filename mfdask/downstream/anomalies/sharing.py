@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.downstream.anomalies.calibration import tail_share
 from mfdask.downstream.anomalies.people import People, compare_people
 from mfdask.downstream.anomalies.residuals import Residuals
 from mfdask.downstream.anomalies.sessions import Sessions, find_sessions
@@ -71,8 +72,7 @@ def suspected_sharing(
     table["residual_support"] = np.nan if residuals is None else _misfit(residuals, len(table))
     table["handover_p"] = _handover_chance(sessions, people, found, seed)
     table = table[(table["active_days"] >= min_days) & (table["n_sessions"] > 1)].copy()
-    score = table["score"].to_numpy()
-    share = tail_share(score, score) if len(table) else score
+    share = table["score"].rank(ascending=False, method="max") / max(len(table), 1)
     table["expected_false_per_1000"] = 1000 * share
     table["flagged"] = share <= false_alarms
     table["dispersion_percentile"] = _percentile_among_alike(table)
@@ -135,11 +135,11 @@ def _percentile_among_alike(table: pd.DataFrame) -> pd.Series:
     return table.pop("dispersion").groupby(group).rank(pct=True) * 100
 
 
-def _reason(line: object) -> str:
+def _reason(line: Any) -> str:
     """Say what was found in one sentence."""
-    found: pd.Series = line  # type: ignore[assignment]
     return (
-        f"its {found.n_sessions} sessions differ as those of {found.expected_false_per_1000:.0f} in "
-        f"1,000 accounts do; choices more varied than {found.dispersion_percentile:.0f} % of like "
-        f"length; likeliest hand-over {found.handover:%Y-%m-%d} (p = {found.handover_p:.2f})"
+        f"its {line.n_sessions} sessions differ more than those of all but "
+        f"{line.expected_false_per_1000:.1f} in 1,000 accounts; choices more varied than in "
+        f"{line.dispersion_percentile:.0f} % of like length; likeliest hand-over "
+        f"{line.handover:%Y-%m-%d} (p = {line.handover_p:.2f})"
     )
