@@ -23,7 +23,7 @@ from mfdask.recommend.fold_in import parameters_of
 from mfdask.shards import Dataset
 
 #: Sweeps of a refit at most: ALS has settled by then, and a Bayesian model counts its samples so.
-MOST_SWEEPS = 20
+MOST_SWEEPS = 10
 #: Ratings' worth of the common variance that is mixed into each user's and each item's own.
 _SHRINK = 10.0
 
