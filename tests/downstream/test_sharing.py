@@ -25,6 +25,8 @@ from mfdask.kernels import people as kernel
 from tests.downstream.movielens import make_events, read_movielens
 
 DAY = 86_400
+#: So many that nobody runs out of items of their taste.
+PER_TASTE = 300
 
 
 def _people(random, n_users, n_sessions=8, per_session=12, tastes=4):
@@ -34,13 +36,13 @@ def _people(random, n_users, n_sessions=8, per_session=12, tastes=4):
     users = np.repeat(np.arange(n_users), n_sessions * per_session)
     n = len(users)
     others = np.where(random.random(n) < 0.7, taste[users], random.integers(0, tastes, n))
-    items = others * 60 + random.integers(0, 60, n)
+    items = others * PER_TASTE + random.integers(0, PER_TASTE, n)
     ratings = np.clip(np.round(2 * (level[users] + random.normal(0, 0.8, n))) / 2, 0.5, 5)
     place = np.tile(np.arange(n_sessions * per_session), n_users)
     times = 10**9 + place // per_session * 20 * DAY + place % per_session * 60
     unique = ~pd.DataFrame({"user": users, "item": items}).duplicated().to_numpy()
     columns = (column[unique] for column in (users, items, ratings, times))
-    return make_events(*columns), tastes * 60
+    return make_events(*columns), tastes * PER_TASTE
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def test_items_of_the_same_people_lie_together(honest):
     lengths = np.linalg.norm(vectors[:-1], axis=1)
     assert (lengths < 1).all()
     alike = (vectors[:-1] / lengths[:, None]) @ (vectors[:-1] / lengths[:, None]).T
-    same = np.equal.outer(np.arange(n_items) // 60, np.arange(n_items) // 60)
+    same = np.equal.outer(*[np.arange(n_items) // PER_TASTE] * 2)
     assert alike[same].mean() > alike[~same].mean() + 0.4
 
 
