@@ -21,6 +21,7 @@ from mfdask.downstream.anomalies.sessions import (
 )
 from mfdask.downstream.anomalies.sharing import suspected_sharing
 from mfdask.downstream.inject import SharingPlan, inject_sharing
+from mfdask.errors import InputError
 from mfdask.kernels import people as kernel
 from tests.downstream.movielens import make_events, read_movielens
 
@@ -192,6 +193,18 @@ def test_short_accounts_are_not_judged():
     assert len(found) == 0
     assert {"user", "flagged", "reason", "handover_p"} <= set(found.columns)
     assert len(suspected_sharing(events, n_items, min_days=2)) == 50
+
+
+def test_a_handful_of_ratings_is_no_harm():
+    events = make_events([0, 0, 1, 1], [0, 1, 0, 1], [3, 3, 3, 3], [0, 9 * DAY, 0, 9 * DAY])
+    found = suspected_sharing(events, 2, min_days=1)
+    assert found["score"].tolist() == [0, 0]
+    assert not found["flagged"].any()
+
+
+def test_a_rate_that_is_none_is_refused(honest):
+    with pytest.raises(InputError, match="--false-alarms 0: give a share between 0 and 1"):
+        suspected_sharing(*honest, false_alarms=0)
 
 
 def test_the_same_seed_gives_the_same_table(honest):
