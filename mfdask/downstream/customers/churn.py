@@ -1,0 +1,156 @@
+"""Churn: who of the active users will not be seen in the days to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from distributed import Client
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mfdask.downstream.customers.future import future_days
+from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
+from mfdask.downstream.customers.rfm import RFM
+from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
+from mfdask.downstream.customers.study import (
+    Choices,
+    Kind,
+    Study,
+    cohort_tables,
+    conclude,
+    opened,
+)
+from mfdask.models import FactorModel
+from mfdask.progress import Progress, silent
+from mfdask.shards import Dataset
+
+Floats = npt.NDArray[np.float64]
+
+#: Counts, times and distances: their logarithms are nearer to a straight line.
+_SKEWED = frozenset((*RFM, "drift"))
+#: Boosting: many small steps of small trees, which do no harm to a few hundred users either.
+BOOSTING = {
+    "max_iter": 150,
+    "learning_rate": 0.05,
+    "max_leaf_nodes": 8,
+    "min_samples_leaf": 20,
+    "l2_regularization": 1.0,
+    "early_stopping": False,
+    "random_state": 0,
+}
+
+
+def study_churn(
+    data: Dataset,
+    model: FactorModel,
+    choices: Choices,
+    scratch: Path,
+    *,
+    client: Client | None = None,
+    progress: Progress = silent,
+) -> Study:
+    """Make the churn table of a cut-off: features, probability of churn, and label where known.
+
+    The label is 1 for a user without a rating in the horizon after the cut-off. Logistic regression
+    and boosted trees, on the dates alone and on dates and factors, are tested at each cut-off after
+    learning from earlier ones; the one with the least Brier score at cut-offs that were over by then
+    scores the table.
+
+    Parameters
+    ----------
+    data : Dataset
+        On disk, with times.
+    model : FactorModel
+        Of kind ``als`` or ``genre``, learned from `data`.
+    choices : Choices
+    scratch : Path
+        A folder that the workers can write to; nothing stays there.
+    client : distributed.Client, optional
+    progress : Progress, optional
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InputError
+        If the data has no times, the cut-off is outside it, the model cannot serve, a cohort is too
+        small, all labels are the same, or no cut-off can be tested.
+    RefusedError
+        If the disk is too small.
+    """
+    origins = opened(data, choices, "churn")
+    features = cohort_tables(data, model, choices, origins, scratch, client, progress)
+    days = future_days(data, origins, client)
+    labelled = {
+        each.cutoff: each.cohort.assign(label=_churned(days, each.cutoff, each.cohort["user_id"]))
+        for each in features
+    }
+    candidates = churn_candidates(features[-1].latent_columns)
+    return conclude(features, labelled, origins, candidates, KIND, choices.min_cohort, progress)
+
+
+def _churned(days: pd.DataFrame, cutoff: int, users: pd.Series) -> Any:
+    if cutoff not in days:
+        return np.nan
+    return (days[cutoff].reindex(users).to_numpy() == 0).astype(np.float64)
+
+
+def _brier(label: Floats, score: Floats) -> float:
+    return float(np.mean((label - score) ** 2))
+
+
+KIND = Kind(churn_measure, CHURN_METRICS, _brier, "Int8")
+
+
+def churn_candidates(latent_columns: list[str]) -> list[Candidate]:
+    """Return both models with both feature sets, the plainest first."""
+    sets = {PLAIN: list(RFM), FULL: [*RFM, *latent_columns]}
+    return [
+        Candidate(name, features, columns, learner)
+        for name, learner in (("logistic", _logistic), ("boosting", _boosting))
+        for features, columns in sets.items()
+    ]
+
+
+def _logistic(features: pd.DataFrame, label: Floats) -> Callable[[pd.DataFrame], Floats]:
+    estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return _probability(estimator, straightened, features, label)
+
+
+def _boosting(features: pd.DataFrame, label: Floats) -> Callable[[pd.DataFrame], Floats]:
+    return _probability(HistGradientBoostingClassifier(**BOOSTING), _as_is, features, label)
+
+
+def _probability(
+    estimator: Any, prepare: Callable[[pd.DataFrame], Any], features: pd.DataFrame, label: Floats
+) -> Callable[[pd.DataFrame], Floats]:
+    if np.ptp(label) == 0:  # there is nothing to learn yet but that
+        return partial(_constant, value=float(label[0]))
+    estimator.fit(prepare(features), label)
+    return lambda later: estimator.predict_proba(prepare(later))[:, 1]
+
+
+def _constant(later: pd.DataFrame, value: float) -> Floats:
+    return np.full(len(later), value)
+
+
+def _as_is(features: pd.DataFrame) -> Floats:
+    return features.to_numpy(np.float64)
+
+
+def straightened(features: pd.DataFrame) -> Floats:
+    """Return the features as numbers, skewed ones as ``log(1 + x)``."""
+    columns = [
+        np.log1p(features[name]) if name in _SKEWED else features[name] for name in features
+    ]
+    return np.column_stack(columns).astype(np.float64)
