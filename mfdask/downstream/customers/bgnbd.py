@@ -1,9 +1,9 @@
 """BG/NBD: how often somebody comes back, from how often and how recently they came.
 
-The beta-geometric/negative-binomial model of Fader, Hardie and Lee (2005), "Counting Your Customers"
-the Easy Way: An Alternative to the Pareto/NBD Model, Marketing Science 24(2). While active, a
-customer comes back at a rate ``Gamma(r, alpha)``, and after each return leaves for good with a
-probability ``Beta(a, b)``.
+The beta-geometric/negative-binomial model of Fader, Hardie and Lee (2005), "Counting Your
+Customers" the Easy Way: An Alternative to the Pareto/NBD Model, Marketing Science 24(2). While
+active, a customer comes back at a rate drawn from ``Gamma(r, alpha)``, and after each return leaves
+for good with a probability drawn from ``Beta(a, b)``.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from mfdask.downstream.customers.future import future_days
 from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
@@ -59,10 +60,10 @@ def study_churn(
 ) -> Study:
     """Make the churn table of a cut-off: features, probability of churn, and label where known.
 
-    The label is 1 for a user without a rating in the horizon after the cut-off. Logistic regression
-    and boosted trees, on the dates alone and on dates and factors, are tested at each cut-off after
-    learning from earlier ones; the one with the least Brier score at cut-offs that were over by then
-    scores the table.
+    The label is 1 for a user without a rating in the horizon after the cut-off. Logistic
+    regression and boosted trees, on the dates alone and on dates and factors, are tested at each
+    cut-off after learning from earlier ones; the one with the least Brier score at cut-offs that
+    were over by then scores the table.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def _brier(label: Floats, score: Floats) -> float:
     return float(np.mean((label - score) ** 2))
 
 
-KIND = Kind(churn_measure, CHURN_METRICS, _brier, "Int8")
+KIND = Kind(churn_measure, CHURN_METRICS, _brier, "Int8", binary=True)
 
 
 def churn_candidates(latent_columns: list[str]) -> list[Candidate]:
@@ -136,7 +137,8 @@ def _probability(
 ) -> Callable[[pd.DataFrame], Floats]:
     if np.ptp(label) == 0:  # there is nothing to learn yet but that
         return partial(_constant, value=float(label[0]))
-    estimator.fit(prepare(features), label)
+    with threadpool_limits(1, "openmp"):  # trees this small keep threads waiting for each other
+        estimator.fit(prepare(features), label)
     return lambda later: estimator.predict_proba(prepare(later))[:, 1]
 
 
@@ -150,7 +152,5 @@ def _as_is(features: pd.DataFrame) -> Floats:
 
 def straightened(features: pd.DataFrame) -> Floats:
     """Return the features as numbers, skewed ones as ``log(1 + x)``."""
-    columns = [
-        np.log1p(features[name]) if name in _SKEWED else features[name] for name in features
-    ]
+    columns = [np.log1p(features[name]) if name in _SKEWED else features[name] for name in features]
     return np.column_stack(columns).astype(np.float64)

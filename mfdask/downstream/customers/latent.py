@@ -57,7 +57,7 @@ def latent(
     Returns
     -------
     dict of float32 or float64 (users,)
-        `drift` as of `drift`; `mainstay`, the mean unclipped prediction in stars over the most-rated
+        `drift`, see there; `mainstay`, the mean unclipped prediction in stars over the most-rated
         items, and `mainstay_change` over 90 days; `user_bias` in stars, and `p00`… the factors.
     """
     items = _items(lens.rows)
@@ -113,9 +113,7 @@ def fold(shard: Shard, items: Array, lens: Lens) -> Array:
 
     float32 (users, width). A user without ratings is at zero, the mean of the prior.
     """
-    rule = replace(
-        lens.config.rule(0.0), mean_rating=lens.mean, alternating=False, damping=1.0
-    )
+    rule = replace(lens.config.rule(0.0), mean_rating=lens.mean, alternating=False, damping=1.0)
     nobody = empty_rows(shard.n_rows, lens.config.n_factors)
     return half_step(shard, items, nobody, rule, lens.config.prior()).rows
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from distributed import Client
 from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm
 from mfdask.downstream.customers.churn import BOOSTING
@@ -31,7 +32,7 @@ from mfdask.downstream.customers.study import (
     conclude,
     opened,
 )
-from mfdask.downstream.customers.tables import FeatureTable
+from mfdask.downstream.customers.tables import RHYTHM, FeatureTable
 from mfdask.models import FactorModel
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -90,9 +91,7 @@ def study_ltv(
     origins = opened(data, choices, "ltv", None if spend is None else spend.span.last)
     features = cohort_tables(data, model, choices, origins, scratch, client, progress)
     days = future_days(data, origins, client) if spend is None else None
-    labelled = {
-        each.cutoff: _labelled(each, origins, days, spend) for each in features
-    }
+    labelled = {each.cutoff: _labelled(each, origins, days, spend) for each in features}
     candidates = value_candidates(features[-1].latent_columns, list(SPEND) if spend else [])
     kind = Kind(value_measure, VALUE_METRICS, _squared, "Float64" if spend else "Int32")
     return conclude(features, labelled, origins, candidates, kind, choices.min_cohort, progress)
@@ -130,9 +129,10 @@ def expected_days(table: FeatureTable, horizon_days: float) -> Floats:
 
 def rhythm(users: pd.DataFrame) -> Rhythm:
     """Return what BG/NBD knows of users, in weeks: active days count as what they come back for."""
-    returns = users["active_days"].to_numpy(np.float64) - 1
-    age, recency = (users[name].to_numpy(np.float64) / _WEEK for name in ("tenure_days", "recency_days"))
-    return Rhythm(returns, np.where(returns > 0, np.maximum(age - recency, 0.0), 0.0), age)
+    weeks = {name: users[name].to_numpy(np.float64) / _WEEK for name in users if name in RHYTHM}
+    age, returns = weeks["tenure_days"], users["active_days"].to_numpy(np.float64) - 1
+    recency = np.maximum(age - weeks["recency_days"], 0.0)
+    return Rhythm(returns, np.where(returns > 0, recency, 0.0), age)
 
 
 def _squared(label: Floats, score: Floats) -> float:
@@ -165,7 +165,8 @@ def _boosting(features: pd.DataFrame, label: Floats) -> Callable[[pd.DataFrame],
     if not label.any():  # a Poisson model has no mean of zero
         return _nothing
     estimator = HistGradientBoostingRegressor(loss="poisson", **BOOSTING)
-    estimator.fit(features.to_numpy(np.float64), label)
+    with threadpool_limits(1, "openmp"):
+        estimator.fit(features.to_numpy(np.float64), label)
     return lambda later: estimator.predict(later.to_numpy(np.float64))
 
 

@@ -114,7 +114,7 @@ def calibration_slope(label: Floats, score: Floats) -> float:
 
 
 def by_tenths(label: Floats, score: Floats) -> list[dict[str, float]]:
-    """Return the mean prediction and the mean label of each tenth, the highest predictions first."""
+    """Return mean prediction and mean label of each tenth, the highest predictions first."""
     tenths = np.array_split(np.argsort(-score, kind="stable"), 10)
     return [
         {

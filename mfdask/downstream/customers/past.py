@@ -224,4 +224,3 @@ def _write_manifest(
         blocks={"users": plan.user_bounds, "items": plan.item_bounds},
         files=dict(sorted(files.items())),
     ).write(plan.root)
-

@@ -52,7 +52,9 @@ class Spend:
                 )
         if not len(table):
             raise InputError(f"{name}: holds no line")
-        amounts = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        amounts = pd.to_numeric(table[column], errors="coerce").to_numpy(
+            np.float64, na_value=np.nan
+        )
         _refuse(name, column, table[column], ~(np.isfinite(amounts) & (amounts >= 0)))
         _refuse(name, "user_id", table["user_id"], table["user_id"].isna())
         times = _seconds(table["timestamp"])
@@ -101,7 +103,7 @@ def _refuse(name: str, column: str, values: pd.Series, bad: Any) -> None:
     places = np.flatnonzero(bad)
     if len(places):
         raise InputError(
-            f"{name}, row {places[0] + 1}: {column} is {values.iloc[places[0]]}, and {len(places):,} "
-            "of the rows are so; amounts must be 0 or more, without gaps, and each row needs its "
-            "user and time"
+            f"{name}, row {places[0] + 1}: {column} is {values.iloc[places[0]]}, one of "
+            f"{len(places):,} such rows; amounts must be 0 or more, without gaps, and each row "
+            "needs its user and time"
         )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from distributed import Client
 
-from mfdask.downstream.customers.metrics import Measure, by_tenths
+from mfdask.downstream.customers.metrics import Measure, by_tenths, calibration_slope
 from mfdask.downstream.customers.origins import LATEST, Origins, Span, day_of, timestamp
 from mfdask.downstream.customers.refit import AS_OF
 from mfdask.downstream.customers.rolling import (
@@ -87,14 +87,17 @@ class Kind:
         Their names.
     loss : callable
         What the candidate that scores the table has had least of.
-    label_type : str
+    label_type : {"Int8", "Int32", "Float64"}
         Of pandas; takes missing ones.
+    binary : bool
+        Whether labels are 0 and 1, and predictions probabilities.
     """
 
     measure: Callable[[Floats, Floats], Measure]
     metrics: tuple[str, ...]
     loss: Callable[[Floats, Floats], float]
-    label_type: str
+    label_type: Literal["Int8", "Int32", "Float64"]
+    binary: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,23 +115,21 @@ class Study:
         `cutoff`, `users`, and the mean `label` (None where it is not known) of each cut-off.
     forecasts : list of Forecast
     scored_by : Candidate or None
+    slopes : dict
+        Calibration slope of each candidate, pooled over the tested cut-offs; None where there is
+        none, and empty where labels are not 0 and 1.
     """
 
     table: pd.DataFrame
     evaluation: pd.DataFrame | None
     cohorts: list[dict[str, Any]]
     forecasts: list[Forecast]
-    scored_by: Candidate | None
-
-    def tested(self, candidate: Candidate) -> tuple[Floats, Floats]:
-        """Return the labels and a candidate's predictions at all tested cut-offs, pooled."""
-        known = [each for each in self.forecasts if each.label is not None]
-        labels = [each.label for each in known if each.label is not None]
-        return np.concatenate(labels), np.concatenate([e.scores[candidate.name] for e in known])
+    scored_by: Candidate | None = None
+    slopes: dict[str, float | None] = field(default_factory=dict)
 
     def tenths(self) -> list[dict[str, float]]:
         """Return how the predictions of the candidate that scores the table have borne out."""
-        return by_tenths(*self.tested(self.scored_by)) if self.scored_by else []
+        return by_tenths(*_tested(self.forecasts, self.scored_by)) if self.scored_by else []
 
     def write(self, out: Path) -> Path | None:
         """Write the table to `out` and the evaluation beside it; return the latter's place."""
@@ -138,6 +139,18 @@ class Study:
         beside = out.with_name(f"{out.stem}.evaluation.parquet")
         write_table(self.evaluation, beside)
         return beside
+
+
+def _tested(found: Sequence[Forecast], candidate: Candidate) -> tuple[Floats, Floats]:
+    """Return the labels and a candidate's predictions at all tested cut-offs, one after another."""
+    known = [(each.label, each.scores[candidate.name]) for each in found if each.label is not None]
+    labels, scores = zip(*known, strict=True)
+    return np.concatenate(labels), np.concatenate(scores)
+
+
+def _slopes(found: Sequence[Forecast], candidates: Sequence[Candidate]) -> dict[str, float | None]:
+    slopes = {each.name: calibration_slope(*_tested(found, each)) for each in candidates}
+    return {name: slope if np.isfinite(slope) else None for name, slope in slopes.items()}
 
 
 def check_out(out: Path) -> None:
@@ -209,7 +222,7 @@ def conclude(
     ]
     if not origins.earlier:
         table = _table(own, None, "", features[-1].version, origins, kind)
-        return Study(table, None, cohorts, [], None)
+        return Study(table, None, cohorts, [])
     require_both(labelled, origins)
     found = forecasts(labelled, origins, candidates, least, progress)
     if not found or found[-1].cutoff != origins.cutoff:
@@ -223,7 +236,8 @@ def conclude(
     chosen = best_before(found, origins, candidates, kind.loss)
     score = found[-1].scores[chosen.name]
     table = _table(own, score, chosen.name, features[-1].version, origins, kind)
-    return Study(table, evaluation, cohorts, found, chosen)
+    slopes = _slopes(found, candidates) if kind.binary else {}
+    return Study(table, evaluation, cohorts, found, chosen, slopes)
 
 
 def _mean(label: pd.Series) -> float | None:
@@ -261,4 +275,3 @@ def opened(data: Dataset, choices: Choices, job: str, end: int | None = None) ->
     require_timestamps(data, job)
     span = Span.of(data)
     return choices.cutoffs(span if end is None else Span(span.first, min(span.last, end)))
-

@@ -66,7 +66,7 @@ class FeatureTable:
     @property
     def latent_columns(self) -> list[str]:
         """Return the features that rest on the factors."""
-        return [name for name in self.cohort if name not in (*RFM, "user_id")]
+        return [str(name) for name in self.cohort if name not in (*RFM, "user_id")]
 
 
 def feature_tables(
@@ -195,4 +195,3 @@ def require_cohort(table: FeatureTable, least: int) -> None:
             f"within {ACTIVE_WITHIN} days), fewer than {least}; choose another --cutoff, or lower "
             "--min-cohort"
         )
-
