@@ -23,6 +23,7 @@ from mfdask.models import load_model
 from mfdask.shards import Dataset
 
 _FILE = click.Path(path_type=Path)
+_HEADS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "top_decile_lift": "lift", "brier": "Brier"}
 
 
 def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +36,7 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
         default=LATEST,
         show_default=True,
         metavar="DATE",
-        help="YYYY-MM-DD: only what is before its UTC midnight is known; latest: the last rating's.",
+        help="YYYY-MM-DD: only what is before its UTC midnight is known.",
     )
     @click.option(
         "--horizon", default=90, show_default=True, help="Days after a cut-off that are foretold."
@@ -159,9 +160,13 @@ def _cohorts(found: Study) -> Table:
 def _metrics(evaluation: pd.DataFrame) -> Table:
     """Lay out a line a model and feature set, a column a metric."""
     names = evaluation["metric"].unique().tolist()
-    view = table("tested at cut-offs that were not learned from, with 95 % intervals", "", *names)
+    view = table(
+        "tested at cut-offs that were not learned from, with 95 % intervals",
+        "",
+        *(_HEADS.get(name, name) for name in names),
+    )
     for (model, features), lines in evaluation.groupby(["model", "features"], sort=False):
-        cells = [f"{line.value:.4f}\n{line.low:.4f}…{line.high:.4f}" for line in lines.itertuples()]
+        cells = [f"{line.value:.3f}\n{line.low:.3f}…{line.high:.3f}" for line in lines.itertuples()]
         view.add_row(f"{model},\n{features}", *cells)
     return view
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from distributed import Client
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from mfdask.downstream.customers.future import future_days
+from mfdask.downstream.customers.learners import boosted_chance, logistic
 from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
@@ -34,19 +28,6 @@ from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 
 Floats = npt.NDArray[np.float64]
-
-#: Counts, times and distances: their logarithms are nearer to a straight line.
-_SKEWED = frozenset((*RFM, "drift"))
-#: Boosting: many small steps of small trees, which do no harm to a few hundred users either.
-BOOSTING = {
-    "max_iter": 150,
-    "learning_rate": 0.05,
-    "max_leaf_nodes": 8,
-    "min_samples_leaf": 20,
-    "l2_regularization": 1.0,
-    "early_stopping": False,
-    "random_state": 0,
-}
 
 
 def study_churn(
@@ -118,39 +99,6 @@ def churn_candidates(latent_columns: list[str]) -> list[Candidate]:
     sets = {PLAIN: list(RFM), FULL: [*RFM, *latent_columns]}
     return [
         Candidate(name, features, columns, learner)
-        for name, learner in (("logistic", _logistic), ("boosting", _boosting))
+        for name, learner in (("logistic", logistic), ("boosting", boosted_chance))
         for features, columns in sets.items()
     ]
-
-
-def _logistic(features: pd.DataFrame, label: Floats) -> Callable[[pd.DataFrame], Floats]:
-    estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    return _probability(estimator, straightened, features, label)
-
-
-def _boosting(features: pd.DataFrame, label: Floats) -> Callable[[pd.DataFrame], Floats]:
-    return _probability(HistGradientBoostingClassifier(**BOOSTING), _as_is, features, label)
-
-
-def _probability(
-    estimator: Any, prepare: Callable[[pd.DataFrame], Any], features: pd.DataFrame, label: Floats
-) -> Callable[[pd.DataFrame], Floats]:
-    if np.ptp(label) == 0:  # there is nothing to learn yet but that
-        return partial(_constant, value=float(label[0]))
-    with threadpool_limits(1, "openmp"):  # trees this small keep threads waiting for each other
-        estimator.fit(prepare(features), label)
-    return lambda later: estimator.predict_proba(prepare(later))[:, 1]
-
-
-def _constant(later: pd.DataFrame, value: float) -> Floats:
-    return np.full(len(later), value)
-
-
-def _as_is(features: pd.DataFrame) -> Floats:
-    return features.to_numpy(np.float64)
-
-
-def straightened(features: pd.DataFrame) -> Floats:
-    """Return the features as numbers, skewed ones as ``log(1 + x)``."""
-    columns = [np.log1p(features[name]) if name in _SKEWED else features[name] for name in features]
-    return np.column_stack(columns).astype(np.float64)

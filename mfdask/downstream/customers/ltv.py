@@ -6,19 +6,16 @@ are not money, and nothing here makes them so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from distributed import Client
-from sklearn.ensemble import HistGradientBoostingRegressor
-from threadpoolctl import threadpool_limits
 
 from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm
-from mfdask.downstream.customers.churn import BOOSTING
 from mfdask.downstream.customers.future import future_days
+from mfdask.downstream.customers.learners import Predictor, boosted_amount
 from mfdask.downstream.customers.metrics import VALUE_METRICS, value_measure
 from mfdask.downstream.customers.origins import DAY, Origins
 from mfdask.downstream.customers.rfm import RFM
@@ -152,23 +149,10 @@ def value_candidates(latent_columns: list[str], more: list[str]) -> list[Candida
     plain = [*RFM, *more]
     return [
         Candidate("BG/NBD", "dates", [BASELINE], _as_told),
-        Candidate("boosting", PLAIN, plain, _boosting),
-        Candidate("boosting", FULL, [*plain, *latent_columns], _boosting),
+        Candidate("boosting", PLAIN, plain, boosted_amount),
+        Candidate("boosting", FULL, [*plain, *latent_columns], boosted_amount),
     ]
 
 
-def _as_told(features: pd.DataFrame, label: Floats) -> Callable[[pd.DataFrame], Floats]:
+def _as_told(features: pd.DataFrame, label: Floats) -> Predictor:
     return lambda later: later[BASELINE].to_numpy(np.float64)
-
-
-def _boosting(features: pd.DataFrame, label: Floats) -> Callable[[pd.DataFrame], Floats]:
-    if not label.any():  # a Poisson model has no mean of zero
-        return _nothing
-    estimator = HistGradientBoostingRegressor(loss="poisson", **BOOSTING)
-    with threadpool_limits(1, "openmp"):
-        estimator.fit(features.to_numpy(np.float64), label)
-    return lambda later: estimator.predict(later.to_numpy(np.float64))
-
-
-def _nothing(later: pd.DataFrame) -> Floats:
-    return np.zeros(len(later))

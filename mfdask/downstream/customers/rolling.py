@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.downstream.customers.learners import Predictor
 from mfdask.downstream.customers.metrics import Measure
 from mfdask.downstream.customers.origins import Origins, day_of
 from mfdask.errors import InputError
@@ -26,13 +27,6 @@ PLAIN, FULL = "rfm", "rfm + latent"
 Floats = npt.NDArray[np.float64]
 
 
-class Learner(Protocol):
-    """Learns from features and labels, and returns what predicts from features."""
-
-    def __call__(self, features: pd.DataFrame, label: Floats) -> Callable[[pd.DataFrame], Any]:
-        """Learn."""
-
-
 class Candidate(NamedTuple):
     """A way to predict.
 
@@ -43,13 +37,14 @@ class Candidate(NamedTuple):
     features : str
         The name of its features.
     columns : list of str
-    learn : Learner
+    learn : callable
+        Takes features and labels, returns what predicts from features (`learners`).
     """
 
     model: str
     features: str
     columns: list[str]
-    learn: Learner
+    learn: Callable[[pd.DataFrame, Floats], Predictor]
 
     @property
     def name(self) -> str:
@@ -124,9 +119,7 @@ def _forecast(
         known = known.sample(MOST_ROWS, random_state=0).sort_index()
     label = known["label"].to_numpy(np.float64)
     scores = {
-        each.name: np.asarray(
-            each.learn(known[each.columns], label)(table[each.columns]), np.float64
-        )
+        each.name: each.learn(known[each.columns], label)(table[each.columns])
         for each in candidates
     }
     own = None if table["label"].isna().any() else table["label"].to_numpy(np.float64)
