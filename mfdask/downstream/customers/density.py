@@ -23,12 +23,12 @@ def log_neighbour_distance(
 
     Vectors are first whitened by the covariance of the cohort, shrunk as Ledoit and Wolf (2004) do
     so that a small cohort has one too. Where the cohort is smaller than 21 it is the distance to
-    the farthest.
+    the farthest, and 0 for a user who is alone.
 
     Parameters
     ----------
     factors : float (users, K)
-        In an order that says nothing of the future; at least 2 users.
+        In an order that says nothing of the future.
     seed : int
         Of the draw of the references.
 
@@ -37,6 +37,8 @@ def log_neighbour_distance(
     float64 (users,)
     """
     n = len(factors)
+    if n < 2:
+        return np.zeros(n)
     centred = factors.astype(np.float64) - factors.mean(axis=0, dtype=np.float64)
     covariance, _ = ledoit_wolf(centred, assume_centered=True)
     covariance += _LEAST**2 * np.eye(len(covariance))

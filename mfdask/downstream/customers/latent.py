@@ -73,8 +73,13 @@ def latent(
         "mainstay": now,
         "mainstay_change": now - then,
         "user_bias": vectors[:, 0],
-        **{f"p{k:02d}": vectors[:, k + 1] for k in range(lens.config.n_factors)},
+        **dict(zip(factor_names(lens.config.n_factors), vectors[:, 1:].T, strict=True)),
     }
+
+
+def factor_names(n_factors: int) -> list[str]:
+    """Return the columns of a user's vector."""
+    return [f"p{k:02d}" for k in range(n_factors)]
 
 
 @lru_cache(maxsize=2)

@@ -85,6 +85,8 @@ def study_ltv(
     InputError, RefusedError
         As `study_churn`.
     """
+    if spend is not None:
+        spend.require_known(data.users()["user_id"])
     origins = opened(data, choices, "ltv", None if spend is None else spend.span.last)
     features = cohort_tables(data, model, choices, origins, scratch, client, progress)
     days = future_days(data, origins, client) if spend is None else None

@@ -79,7 +79,7 @@ class Origins:
         chosen = last_day if cutoff == LATEST else parse_date(cutoff, "--cutoff")
         if not span.first < chosen <= last_day + DAY:
             raise InputError(
-                f"--cutoff {cutoff}: outside the ratings, which go from {day_of(span.first)} to "
+                f"--cutoff {cutoff}: outside the data, which go from {day_of(span.first)} to "
                 f"{day_of(span.last)}; give a date between, or `{LATEST}`"
             )
         steps = (chosen - k * step_days * DAY for k in range(n_earlier, 0, -1))

@@ -82,16 +82,17 @@ def restricted(model: FactorModel, items: npt.NDArray[np.int64]) -> Array:
     return np.ascontiguousarray(model.item_rows[items])
 
 
-def make_lens(model: FactorModel, rows: Array, past: Dataset, as_of: str, file: Path) -> Lens:
+def make_lens(model: FactorModel, rows: Array, version: str, file: Path) -> Lens:
     """Write the item rows and return what names them."""
     np.save(file, rows)
-    config = parameters_of(model)
-    # A refit has learned from the past alone; a model that is folded in is named by its own data.
-    source = past.fingerprint if as_of == "refit" else model.data.fingerprint
-    said = json.dumps([source, config.parameters()], sort_keys=True)
-    version = f"{model.kind}-{as_of}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
     noise = model.history[-1].train_rmse ** 2
-    return Lens(str(file.absolute()), model.mean, config, noise, version)
+    return Lens(str(file.absolute()), model.mean, parameters_of(model), noise, version)
+
+
+def version_of(model: FactorModel, fingerprints: list[str], as_of: str) -> str:
+    """Return a name for factors: kind, and a hash of parameters and all data they come from."""
+    said = json.dumps([fingerprints, parameters_of(model).parameters()], sort_keys=True)
+    return f"{model.kind}-{as_of}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
 
 
 class Frame(NamedTuple):

@@ -64,6 +64,20 @@ class Spend:
             pd.DataFrame({"user_id": table["user_id"], "timestamp": seconds, "amount": amounts})
         )
 
+    def require_known(self, users: pd.Series) -> None:
+        """Refuse a table whose users are all unknown: most likely their ids are written otherwise.
+
+        Raises
+        ------
+        InputError
+        """
+        own = self._table["user_id"]
+        if not own.isin(users).any():
+            raise InputError(
+                f"--spend: none of its users, such as {own.iloc[0]!r}, has ratings; their ids are "
+                f"written as {users.iloc[0]!r}"
+            )
+
     def between(self, start: int, stop: int, users: Any) -> np.ndarray:
         """Return what each of some users spent from `start` to before `stop`, float64 (users,).
 

@@ -13,7 +13,7 @@ import pandas as pd
 from distributed import Client
 
 from mfdask.downstream.customers.density import log_neighbour_distance
-from mfdask.downstream.customers.latent import latent
+from mfdask.downstream.customers.latent import factor_names, latent
 from mfdask.downstream.customers.origins import Origins, day_of
 from mfdask.downstream.customers.past import (
     BYTES_PER_RATING,
@@ -29,6 +29,7 @@ from mfdask.downstream.customers.refit import (
     make_lens,
     refit,
     restricted,
+    version_of,
 )
 from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
 from mfdask.errors import InputError
@@ -127,15 +128,19 @@ def _lenses(
 ) -> Iterator[tuple[Known, Dataset, Lens]]:
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
     frame = None
+    seen = [] if as_of == "refit" else [model.data.fingerprint]
     for k, known in enumerate(known_at(data, origins.all, run)):
         past = write_past(data, known, folder / f"{k}", run)
         if as_of == "refit":
             fitted = refit(past, model, client)
             rows = frame.turn(fitted) if frame else fitted.item_rows
+            # What a refit's vectors depend on: its past, and through the axes all pasts before.
+            seen.append(past.fingerprint)
             frame = Frame.of(fitted, rows)
         else:
             fitted, rows = model, restricted(model, known.rows["items"])
-        yield known, past, make_lens(fitted, rows, past, as_of, folder / f"{k}.npy")
+        version = version_of(fitted, seen, as_of)
+        yield known, past, make_lens(fitted, rows, version, folder / f"{k}.npy")
 
 
 def _table(known: Known, past: Dataset, lens: Lens, run: Runner) -> FeatureTable:
@@ -149,10 +154,8 @@ def _table(known: Known, past: Dataset, lens: Lens, run: Runner) -> FeatureTable
     blocks = [run.result(handle) for handle in handles]
     cohort = pd.concat([block.cohort for block in blocks], ignore_index=True)
     everyone = pd.concat([block.everyone for block in blocks], ignore_index=True)
-    if len(cohort) > 1:
-        factors = [name for name in cohort if name[0] == "p" and name[1:].isdigit()]
-        distance = log_neighbour_distance(cohort[factors].to_numpy())
-        cohort.insert(len(RFM) + 4, "log_neighbour_distance", distance)
+    vectors = cohort[factor_names(lens.config.n_factors)].to_numpy()
+    cohort["log_neighbour_distance"] = log_neighbour_distance(vectors)
     cohort = cohort.sort_values("user_id", ignore_index=True)
     return FeatureTable(known.cutoff, cohort, everyone, lens.version)
 
