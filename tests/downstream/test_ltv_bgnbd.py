@@ -88,7 +88,10 @@ def integrated(model, x, recency, age, horizon):
     return mean * model.still_active(rhythm)[0]
 
 
-@pytest.mark.parametrize("model", [CDNOW, BGNBD(0.5, 30, 1.7, 5), BGNBD(1.2, 0.5, 6, 900), BGNBD(0.3, 2, 0.3, 0.4)])  # fmt: skip
+@pytest.mark.parametrize(
+    "model",
+    [CDNOW, BGNBD(0.5, 30, 1.7, 5), BGNBD(1.2, 0.5, 6, 900), BGNBD(0.3, 2, 0.3, 0.4)],
+)
 @pytest.mark.parametrize("x", [0, 1, 7, 80, 3000])
 @pytest.mark.parametrize(("age", "horizon"), [(39, 39), (10, 90), (1400, 13)])
 def test_the_formula_is_the_integral(model, x, age, horizon):

@@ -162,6 +162,6 @@ def test_bad_tables(tmp_path, data, model):
 
 
 def test_nothing_is_spent(data, model, spends, tmp_path):
+    spend = Spend(spends.assign(amount=0.0))
     with pytest.raises(InputError, match="are 0: there is nothing to tell apart"):
-        spend = Spend(spends.assign(amount=0.0))
         study_ltv(data, model, replace(CHOICES, origins=1), tmp_path, spend=spend)
