@@ -136,8 +136,11 @@ def test_only_the_past_is_learned_from(study):
 
 
 @given(
-    horizon=st.integers(1, 400), step=st.integers(1, 400), n=st.integers(0, 12), day=st.integers(1, LENGTH)
-)  # fmt: skip
+    horizon=st.integers(1, 400),
+    step=st.integers(1, 400),
+    n=st.integers(0, 12),
+    day=st.integers(1, LENGTH),
+)
 def test_labels_end_before_tests_begin(horizon, step, n, day):
     span = Span(START + 5000, START + LENGTH * DAY + 5000)
     cutoff = pd.Timestamp(START + day * DAY, unit="s").date().isoformat()

@@ -120,7 +120,7 @@ def fold(shard: Shard, items: Array, lens: Lens) -> Array:
     """
     rule = replace(lens.config.rule(0.0), mean_rating=lens.mean, alternating=False, damping=1.0)
     nobody = empty_rows(shard.n_rows, lens.config.n_factors)
-    return half_step(shard, items, nobody, rule, lens.config.prior()).rows
+    return half_step(shard, items, nobody, rule, lens.config.prior("users")).rows
 
 
 def _mainstay(users: Array, items: Array, mean: float) -> Floats:
@@ -155,14 +155,13 @@ def drift(recent: Shard, older: Shard, items: Array, lens: Lens) -> Floats:
 
 def covariances(shard: Shard, items: Array, lens: Lens) -> Any:
     """Return the covariance of each user's factors given their ratings, float64 (users, K, K)."""
-    config, n = lens.config, np.diff(shard.indptr)
-    size = config.n_factors + 1
-    width = row_width(config.n_factors)
+    config, prior = lens.config, lens.config.prior("users")
+    size, width = config.n_factors + 1, row_width(config.n_factors)
     grams = np.empty((shard.n_rows, width, width), np.float32)
     block = Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
     row_grams(block, read_only(items), size, grams)
     lower = np.tril(grams[:, 1 : size + 1, 1 : size + 1].astype(np.float64))
     full = lower + np.tril(lower, -1).swapaxes(1, 2)
-    scale = np.maximum(n, 1.0) ** config.reg_scaling / config.fidelity
-    full += scale[:, None, None] * config.prior().precision
+    scale = np.maximum(np.diff(shard.indptr), 1.0) ** config.reg_scaling / prior.fidelity
+    full += scale[:, None, None] * prior.precision
     return lens.noise * np.linalg.inv(full)[:, 1:, 1:]

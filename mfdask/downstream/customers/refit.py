@@ -17,7 +17,6 @@ from mfdask.errors import InputError
 from mfdask.models import ALS, FactorModel
 from mfdask.models.design import Array
 from mfdask.models.parameters import Parameters
-from mfdask.recommend.fold_in import parameters_of
 from mfdask.recommend.topn import check_same_data
 from mfdask.shards import Dataset
 
@@ -74,7 +73,7 @@ def check_model(model: FactorModel, data: Dataset, origins: Origins, as_of: str)
 
 def refit(past: Dataset, model: FactorModel, client: Client | None) -> FactorModel:
     """Learn the factors anew, with the parameters of `model`, from what was known and no more."""
-    return ALS(**parameters_of(model).parameters()).fit(past, client=client)
+    return ALS(**Parameters.of(model.parameters).parameters()).fit(past, client=client)
 
 
 def restricted(model: FactorModel, items: npt.NDArray[np.int64]) -> Array:
@@ -86,12 +85,12 @@ def make_lens(model: FactorModel, rows: Array, version: str, file: Path) -> Lens
     """Write the item rows and return what names them."""
     np.save(file, rows)
     noise = model.history[-1].train_rmse ** 2
-    return Lens(str(file.absolute()), model.mean, parameters_of(model), noise, version)
+    return Lens(str(file.absolute()), model.mean, Parameters.of(model.parameters), noise, version)
 
 
 def version_of(model: FactorModel, fingerprints: list[str], as_of: str) -> str:
     """Return a name for factors: kind, and a hash of parameters and all data they come from."""
-    said = json.dumps([fingerprints, parameters_of(model).parameters()], sort_keys=True)
+    said = json.dumps([fingerprints, Parameters.of(model.parameters).parameters()], sort_keys=True)
     return f"{model.kind}-{as_of}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
 
 
