@@ -16,7 +16,16 @@ from rich.table import Table
 
 from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
-from mfdask.downstream.customers import AS_OF, LATEST, Choices, Study, check_out, study_churn
+from mfdask.downstream.customers import (
+    AS_OF,
+    LATEST,
+    Choices,
+    Spend,
+    Study,
+    check_out,
+    check_study,
+    study_churn,
+)
 from mfdask.files import locked
 from mfdask.memory import PeakMemory
 from mfdask.models import load_model
@@ -90,12 +99,14 @@ def run_study(
     out: Path | None,
     choices: Choices,
     cluster: ClusterConfig,
+    spend: Spend | None = None,
 ) -> Outcome:
     """Open what a study needs, run it, write its tables."""
     dataset = Dataset.open(data)
     learned = load_model(model)
     out = out or Path("output") / name / f"{dataset.name}.parquet"
     check_out(out)
+    check_study(dataset, learned, choices, name, spend)  # before the cluster is started
     began = time.perf_counter()
     with (
         locked(out, "writing"),

@@ -32,8 +32,9 @@ def main(
     cluster: ClusterConfig,
 ) -> Outcome:
     """See the module."""
-    study = partial(study_ltv, spend=None if spend is None else Spend.read(spend))
-    return run_study("ltv", study, data, model, out, choices, cluster)
+    amounts = None if spend is None else Spend.read(spend)
+    study = partial(study_ltv, spend=amounts)
+    return run_study("ltv", study, data, model, out, choices, cluster, amounts)
 
 
 if __name__ == "__main__":

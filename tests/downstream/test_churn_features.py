@@ -17,7 +17,7 @@ from mfdask.models import ALS
 from mfdask.models.runner import LocalRunner
 from mfdask.shards import Dataset
 
-from .lively import DAY, made_up, taken_in
+from .lively import DAY, everybody, made_up
 
 CUTOFF = "2021-03-01"
 FACTORS = 3
@@ -29,8 +29,8 @@ def ratings():
 
 
 @pytest.fixture(scope="module")
-def data(ratings, client, tmp_path_factory):
-    return Dataset.open(taken_in(ratings, tmp_path_factory.mktemp("lively") / "r", client))
+def data(client, tmp_path_factory):
+    return Dataset.open(everybody(client, tmp_path_factory.getbasetemp()))
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,10 @@ from mfdask.downstream.customers.study import (
     Choices,
     Kind,
     Study,
-    cohort_tables,
+    check_study,
     conclude,
-    opened,
 )
+from mfdask.downstream.customers.tables import feature_tables
 from mfdask.models import FactorModel
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -70,8 +70,8 @@ def study_churn(
     RefusedError
         If the disk is too small.
     """
-    origins = opened(data, choices, "churn")
-    features = cohort_tables(data, model, choices, origins, scratch, client, progress)
+    origins = check_study(data, model, choices, "churn")
+    features = feature_tables(data, model, origins, choices.as_of, scratch, client, progress)
     days = future_days(data, origins, client)
     labelled = {
         each.cutoff: each.cohort.assign(label=_churned(days, each.cutoff, each.cohort["user_id"]))

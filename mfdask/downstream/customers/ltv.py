@@ -25,11 +25,10 @@ from mfdask.downstream.customers.study import (
     Choices,
     Kind,
     Study,
-    cohort_tables,
+    check_study,
     conclude,
-    opened,
 )
-from mfdask.downstream.customers.tables import RHYTHM, FeatureTable
+from mfdask.downstream.customers.tables import RHYTHM, FeatureTable, feature_tables
 from mfdask.models import FactorModel
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -85,10 +84,8 @@ def study_ltv(
     InputError, RefusedError
         As `study_churn`.
     """
-    if spend is not None:
-        spend.require_known(data.users()["user_id"])
-    origins = opened(data, choices, "ltv", None if spend is None else spend.span.last)
-    features = cohort_tables(data, model, choices, origins, scratch, client, progress)
+    origins = check_study(data, model, choices, "ltv", spend)
+    features = feature_tables(data, model, origins, choices.as_of, scratch, client, progress)
     days = future_days(data, origins, client) if spend is None else None
     labelled = {each.cutoff: _labelled(each, origins, days, spend) for each in features}
     candidates = value_candidates(features[-1].latent_columns, list(SPEND) if spend else [])

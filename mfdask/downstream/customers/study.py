@@ -10,11 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from distributed import Client
 
 from mfdask.downstream.customers.metrics import Measure, by_tenths, calibration_slope
 from mfdask.downstream.customers.origins import LATEST, Origins, Span, day_of, timestamp
-from mfdask.downstream.customers.refit import AS_OF
+from mfdask.downstream.customers.refit import AS_OF, check_model
 from mfdask.downstream.customers.rolling import (
     Candidate,
     Forecast,
@@ -23,7 +22,8 @@ from mfdask.downstream.customers.rolling import (
     forecasts,
     require_both,
 )
-from mfdask.downstream.customers.tables import FeatureTable, feature_tables, require_cohort
+from mfdask.downstream.customers.spend import Spend
+from mfdask.downstream.customers.tables import FeatureTable, require_cohort
 from mfdask.downstream.events import require_timestamps
 from mfdask.errors import InputError
 from mfdask.models import FactorModel
@@ -153,6 +153,27 @@ def _slopes(found: Sequence[Forecast], candidates: Sequence[Candidate]) -> dict[
     return {name: slope if np.isfinite(slope) else None for name, slope in slopes.items()}
 
 
+def check_study(
+    data: Dataset, model: FactorModel, choices: Choices, job: str, spend: Spend | None = None
+) -> Origins:
+    """Return the cut-offs of a study, once all that can be told beforehand is in order.
+
+    Raises
+    ------
+    InputError
+        If the ratings have no times, the cut-off is outside them, the model cannot serve, or the
+        spend is of nobody known.
+    """
+    require_timestamps(data, job)
+    span = Span.of(data)
+    if spend is not None:
+        spend.require_known(data.users()["user_id"])
+        span = Span(span.first, min(span.last, spend.span.last))
+    origins = choices.cutoffs(span)
+    check_model(model, data, origins, choices.as_of)
+    return origins
+
+
 def check_out(out: Path) -> None:
     """Refuse a place that is a folder, before the work rather than after it, and make its parent.
 
@@ -163,27 +184,6 @@ def check_out(out: Path) -> None:
     if out.is_dir():
         raise InputError(f"{out}: is a folder; give a file to --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-
-
-def cohort_tables(
-    data: Dataset,
-    model: FactorModel,
-    choices: Choices,
-    origins: Origins,
-    scratch: Path,
-    client: Client | None = None,
-    progress: Progress = silent,
-) -> list[FeatureTable]:
-    """Return the feature tables of all cut-offs, ascending.
-
-    Raises
-    ------
-    InputError
-        As `feature_tables`, and if the last cohort is too small.
-    """
-    tables = feature_tables(data, model, origins, choices.as_of, scratch, client, progress)
-    require_cohort(tables[-1], choices.min_cohort)
-    return tables
 
 
 def conclude(
@@ -207,14 +207,16 @@ def conclude(
         The first is the one to fall back on.
     kind : Kind
     least : int
-        Users to learn from, at least.
+        Users to score, and to learn from, at least.
     progress : Progress, optional
 
     Raises
     ------
     InputError
-        If there is too little to learn from, all labels are the same, or nothing can be tested.
+        If the last cohort is too small, there is too little to learn from, all labels are the same,
+        or nothing can be tested.
     """
+    require_cohort(features[-1], least)
     own = labelled[origins.cutoff]
     cohorts = [
         {"cutoff": day_of(cutoff), "users": len(table), "label": _mean(table["label"])}
@@ -223,15 +225,15 @@ def conclude(
     if not origins.earlier:
         table = _table(own, None, "", features[-1].version, origins, kind)
         return Study(table, None, cohorts, [])
+    n_known = sum(len(labelled[origin]) for origin in origins.before(origins.cutoff))
+    if n_known < least:
+        raise InputError(
+            "the cohorts of the earlier cut-offs whose horizon ended before "
+            f"{day_of(origins.cutoff)} hold {n_known:,} users, fewer than {least}; give more "
+            "--origins, a shorter --horizon, or --origins 0 for the features alone"
+        )
     require_both(labelled, origins)
     found = forecasts(labelled, origins, candidates, least, progress)
-    if not found or found[-1].cutoff != origins.cutoff:
-        n = sum(len(labelled[origin]) for origin in origins.before(origins.cutoff))
-        raise InputError(
-            f"the cohorts of the earlier cut-offs whose horizon ended before "
-            f"{day_of(origins.cutoff)} hold {n:,} users, fewer than {least}; give more --origins, "
-            "a shorter --horizon, or --origins 0 for the features alone"
-        )
     evaluation = evaluate(found, candidates, kind.measure, kind.metrics)
     chosen = best_before(found, origins, candidates, kind.loss)
     score = found[-1].scores[chosen.name]
@@ -262,16 +264,3 @@ def _table(
     made["model_version"] = pd.Series([version] * len(made), dtype="str")
     made["label"] = own["label"].astype(kind.label_type)
     return made
-
-
-def opened(data: Dataset, choices: Choices, job: str, end: int | None = None) -> Origins:
-    """Return the cut-offs of a study of a data set; `end` where something else ends earlier.
-
-    Raises
-    ------
-    InputError
-        If the ratings have no times, or the cut-off is none of theirs.
-    """
-    require_timestamps(data, job)
-    span = Span.of(data)
-    return choices.cutoffs(span if end is None else Span(span.first, min(span.last, end)))

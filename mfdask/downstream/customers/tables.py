@@ -25,7 +25,6 @@ from mfdask.downstream.customers.past import (
 from mfdask.downstream.customers.refit import (
     Frame,
     Lens,
-    check_model,
     make_lens,
     refit,
     restricted,
@@ -86,7 +85,7 @@ def feature_tables(
     data : Dataset
         On disk, with times.
     model : FactorModel
-        Learned from `data`; gives the parameters, or the item side, see `as_of`.
+        Gives the parameters, or the item side, see `as_of`; `refit.check_model` has passed it.
     origins : Origins
     as_of : {"refit", "fold-in"}
         Where the item side of each cut-off comes from.
@@ -98,12 +97,9 @@ def feature_tables(
 
     Raises
     ------
-    InputError
-        If the model cannot serve, see `check_model`.
     RefusedError
         If the disk is too small.
     """
-    check_model(model, data, origins, as_of)
     n_ratings = (data.n_train + data.n_test) * len(origins.all)
     require_space(scratch, n_ratings * BYTES_PER_RATING, "what was known at each cut-off")
     run = runner_for(data, client)
