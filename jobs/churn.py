@@ -48,7 +48,10 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
         help="YYYY-MM-DD: only what is before its UTC midnight is known.",
     )
     @click.option(
-        "--horizon", default=90, show_default=True, help="Days after a cut-off that are foretold."
+        "--horizon",
+        default=Choices.horizon_days,
+        show_default=True,
+        help="Days after a cut-off that are foretold.",
     )
     @click.option("--out", type=_FILE, help="The table.  [default: output/JOB/DATA.parquet]")
     @click.option(
@@ -81,8 +84,8 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("churn", help=__doc__)
-@study_options
 @job
+@study_options
 @cluster_options
 def main(
     data: Path, model: Path, out: Path | None, choices: Choices, cluster: ClusterConfig

@@ -14,7 +14,6 @@ from mfdask.downstream.customers import Choices, Spend, study_ltv
 
 
 @click.command("ltv", help=__doc__)
-@study_options
 @click.option(
     "--spend",
     metavar="FILE:COLUMN",
@@ -22,6 +21,7 @@ from mfdask.downstream.customers import Choices, Spend, study_ltv
     "timestamp and the column.",
 )
 @job
+@study_options
 @cluster_options
 def main(
     data: Path,

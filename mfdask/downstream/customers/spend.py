@@ -52,9 +52,8 @@ class Spend:
                 )
         if not len(table):
             raise InputError(f"{name}: holds no line")
-        amounts = pd.to_numeric(table[column], errors="coerce").to_numpy(
-            np.float64, na_value=np.nan
-        )
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        amounts = numbers.to_numpy(np.float64, na_value=np.nan)
         _refuse(name, column, table[column], ~(np.isfinite(amounts) & (amounts >= 0)))
         _refuse(name, "user_id", table["user_id"], table["user_id"].isna())
         times = _seconds(table["timestamp"])
