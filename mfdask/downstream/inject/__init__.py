@@ -1,6 +1,23 @@
 """Ratings with known attacks, shared accounts and drifts in them, to test what finds these."""
 
 from mfdask.downstream.inject.attacks import KINDS, AttackPlan, inject_attack
+from mfdask.downstream.inject.drift import DriftPlan, inject_drift
 from mfdask.downstream.inject.injected import Injected
+from mfdask.downstream.inject.mix import MixPlan, inject_mix
+from mfdask.downstream.inject.plan import Plan, inject
+from mfdask.downstream.inject.sharing import SharingPlan, inject_sharing
 
-__all__ = ["KINDS", "AttackPlan", "Injected", "inject_attack"]
+__all__ = [
+    "KINDS",
+    "AttackPlan",
+    "DriftPlan",
+    "Injected",
+    "MixPlan",
+    "Plan",
+    "SharingPlan",
+    "inject",
+    "inject_attack",
+    "inject_drift",
+    "inject_mix",
+    "inject_sharing",
+]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
+from mfdask.errors import InputError
 
 DAY = 86_400
 
@@ -109,3 +110,54 @@ def allowed(n: int, exclude: Collection[int]) -> npt.NDArray[np.bool_]:
     found = np.ones(n, bool)
     found[list(exclude)] = False
     return found
+
+
+def choose_items(
+    events: Events,
+    n_items: int,
+    n_chosen: int,
+    min_ratings: int,
+    exclude: Collection[int],
+    random: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    """Draw items that have enough ratings, int64 (n_chosen,), ascending.
+
+    Raises
+    ------
+    InputError
+        If there are too few.
+    """
+    counts = np.bincount(events.items, minlength=n_items)
+    possible = np.flatnonzero(allowed(n_items, exclude) & (counts >= min_ratings))
+    if len(possible) < n_chosen:
+        raise InputError(
+            f"{n_chosen} items of {min_ratings} ratings or more: there are {len(possible)}; ask "
+            "for fewer items, or fewer ratings"
+        )
+    return np.sort(random.choice(possible, n_chosen, replace=False))
+
+
+def places_of(events: Events, items: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Return the places of the events of each of some items, which are ascending."""
+    places = np.flatnonzero(np.isin(events.items, items))
+    places = places[np.argsort(events.items[places], kind="stable")]
+    return np.split(places, np.searchsorted(events.items[places], items[1:]))
+
+
+def picked(
+    events: Events,
+    places: npt.NDArray[np.int64],
+    users: npt.NDArray[np.int32],
+    timestamps: npt.NDArray[np.int64],
+) -> Events:
+    """Return the events at some places, with the users and the times that they now have."""
+    order = np.lexsort((events.items[places], timestamps, users))
+    places, lengths = places[order], np.bincount(users, minlength=len(events.indptr) - 1)
+    return Events(
+        events.start,
+        np.append(0, np.cumsum(lengths)),
+        events.items[places],
+        events.ratings[places],
+        timestamps[order],
+        events.held_out[places],
+    )

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject.injected import Scale
 
+_Float = npt.NDArray[np.float64]
 Fillers = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
 #: Items of the selected set (bandwagon, segment) in one profile, and in the pool these come from.
@@ -64,22 +65,22 @@ class World:
         return float(self.events.ratings.mean()), float(self.events.ratings.std())
 
     @cached_property
-    def of_items(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def of_items(self) -> tuple[_Float, _Float]:
         """Mean and standard deviation of each item, float64 (items,).
 
         The deviation is that of all ratings where an item has but one.
         """
         items, counts = self.events.items, np.maximum(self.counts, 1)
-        mean = np.bincount(items, self.events.ratings, self.n_items) / counts
+        mean: _Float = np.bincount(items, self.events.ratings, self.n_items) / counts
         squares = np.bincount(items, (self.events.ratings - mean[items]) ** 2, self.n_items)
-        deviation = np.sqrt(squares / counts)
+        deviation = np.asarray(np.sqrt(squares / counts))
         deviation[self.counts == 1] = self.overall[1]
         return mean, deviation
 
     @cached_property
-    def weights(self) -> npt.NDArray[np.float64]:
+    def weights(self) -> _Float:
         """How likely each item is to be a filler, float64 (items,), up to a factor."""
-        weights = (self.counts > 0) * 1.0 if self.uniform else self.counts.astype(np.float64)
+        weights = np.minimum(self.counts, 1.0) if self.uniform else self.counts * 1.0
         weights[self.targets] = 0.0
         return weights
 

@@ -1,0 +1,146 @@
+"""Inject drifting items: from some day on they are rated higher, or lower."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.downstream.events import Events
+from mfdask.downstream.inject.injected import Injected, Scale, choose_items, places_of
+from mfdask.errors import InputError
+
+#: Between these shares of an item's ratings a step lies, and a ramp begins and ends.
+_STEP = (0.3, 0.7)
+_RAMP = ((0.1, 0.4), (0.6, 0.9))
+
+
+@dataclass(frozen=True)
+class DriftPlan:
+    """Items whose ratings move.
+
+    Attributes
+    ----------
+    n_items : int
+    size : float
+        Stars, above 0.
+    shape : {"step", "ramp"}
+        All at once, or in proportion to the time between two dates.
+    direction : {"both", "up", "down"}
+        Of each item; drawn for "both".
+    min_ratings : int
+        That an item must have to be chosen.
+    """
+
+    n_items: int = 10
+    size: float = 0.5
+    shape: Literal["step", "ramp"] = "step"
+    direction: Literal["both", "up", "down"] = "both"
+    min_ratings: int = 30
+
+    def check(self) -> None:
+        """Refuse what makes no sense for any data.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.n_items < 1:
+            raise InputError(f"{self.n_items} drifting items: give at least 1")
+        if not self.size > 0 or not np.isfinite(self.size):
+            raise InputError(f"drift of {self.size:g} stars: give more than 0, such as 0.5")
+        if self.shape not in ("step", "ramp"):
+            raise InputError(f"drift {self.shape!r}: give step or ramp")
+        if self.direction not in ("both", "up", "down"):
+            raise InputError(f"drift direction {self.direction!r}: give both, up or down")
+        if self.min_ratings < 2:
+            raise InputError(f"drifting items of {self.min_ratings} ratings: give at least 2")
+
+
+def inject_drift(
+    events: Events, n_items: int, plan: DriftPlan, seed: int, exclude: Collection[int] = ()
+) -> Injected:
+    """Shift the later ratings of some items, each rounded to the scale so that the mean is right.
+
+    Parameters
+    ----------
+    events : Events
+        Of all users, from `all_events`.
+    n_items : int
+    plan : DriftPlan
+    seed : int
+    exclude : collection of int
+        Item rows that may not be chosen.
+
+    Returns
+    -------
+    Injected
+        With the table `drifting_items`: `item`, `size` (stars, with its sign), `shape`, `begin`
+        and `end` (seconds; the same for a step), `n_before`, `n_after` (ratings before the
+        beginning, and from the end on), `shift` (the mean change of the latter: nearer to zero
+        than the size where the scale ends).
+
+    Raises
+    ------
+    InputError
+        If the plan makes no sense or too few items have the ratings.
+    """
+    plan.check()
+    random = np.random.default_rng([seed, 4])
+    scale = Scale.of(events.ratings)
+    if plan.size > scale.high - scale.low:
+        raise InputError(f"drift of {plan.size:g} stars: the scale is {scale.low:g}-{scale.high:g}")
+    items = choose_items(events, n_items, plan.n_items, plan.min_ratings, exclude, random)
+    signs = {"up": [1], "down": [-1], "both": [-1, 1]}[plan.direction]
+    sizes = plan.size * random.choice(signs, len(items))
+    ratings, lines = events.ratings.copy(), []
+    for item, size, places in zip(items, sizes, places_of(events, items), strict=True):
+        times, old = events.timestamps[places], events.ratings[places]
+        begin, end = _dates(times, plan, random)
+        ratings[places] = _shifted(old, size * effect(times, begin, end), scale, random)
+        after = times >= end
+        lines.append(
+            {
+                "item": item,
+                "size": size,
+                "shape": plan.shape,
+                "begin": begin,
+                "end": end,
+                "n_before": int((times < begin).sum()),
+                "n_after": int(after.sum()),
+                "shift": float((ratings[places] - old)[after].mean()),
+            }
+        )
+    truth = {"drifting_items": pd.DataFrame(lines)}
+    return Injected(events._replace(ratings=ratings), n_items, truth)
+
+
+def effect(times: npt.NDArray[np.int64], begin: int, end: int) -> npt.NDArray[np.float64]:
+    """Return how much of the drift is there at each time, 0 to 1."""
+    if begin == end:
+        return (times >= begin).astype(np.float64)
+    return np.clip((times - begin) / (end - begin), 0.0, 1.0)
+
+
+def _dates(
+    times: npt.NDArray[np.int64], plan: DriftPlan, random: np.random.Generator
+) -> tuple[int, int]:
+    """Draw the beginning and the end: moments at which the item was rated."""
+    ranges = (_STEP,) if plan.shape == "step" else _RAMP
+    places = [int(random.uniform(*share) * len(times)) for share in ranges]
+    dates = np.sort(times)[places]
+    return int(dates[0]), int(dates[-1])
+
+
+def _shifted(
+    ratings: npt.NDArray[np.float32],
+    shift: npt.NDArray[np.float64],
+    scale: Scale,
+    random: np.random.Generator,
+) -> npt.NDArray[np.float32]:
+    """Add the shift on the scale; where there is none, ratings stay as they are."""
+    return np.where(shift == 0, ratings, scale.near(ratings + shift, random))

@@ -1,0 +1,136 @@
+"""Inject a trap: items whose later raters are harsher people, though nobody's opinion changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.downstream.events import Events
+from mfdask.downstream.inject.injected import Injected, choose_items, picked, places_of
+from mfdask.errors import InputError
+
+
+@dataclass(frozen=True)
+class MixPlan:
+    """Items whose audience changes.
+
+    Attributes
+    ----------
+    n_items : int
+    direction : {"both", "harsher", "kinder"}
+        What the later raters of each item are; drawn for "both".
+    min_ratings : int
+        That an item must have to be chosen; half of them are taken away.
+    """
+
+    n_items: int = 10
+    direction: Literal["both", "harsher", "kinder"] = "both"
+    min_ratings: int = 60
+
+    def check(self) -> None:
+        """Refuse what makes no sense for any data.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.n_items < 1:
+            raise InputError(f"{self.n_items} items of mixed audience: give at least 1")
+        if self.direction not in ("both", "harsher", "kinder"):
+            raise InputError(f"mix direction {self.direction!r}: give both, harsher or kinder")
+        if self.min_ratings < 4:
+            raise InputError(
+                f"items of mixed audience, {self.min_ratings} ratings: give at least 4"
+            )
+
+
+def inject_mix(
+    events: Events, n_items: int, plan: MixPlan, seed: int, exclude: Collection[int] = ()
+) -> Injected:
+    """Take away the kinder half (or the harsher) of an item's later raters, and half of the others.
+
+    How kind somebody is, is the mean of their ratings of *other* items above these items' means, so
+    that no rating is chosen for what it is. All that is left is as it was.
+
+    Parameters
+    ----------
+    events : Events
+        Of all users, from `all_events`.
+    n_items : int
+    plan : MixPlan
+    seed : int
+    exclude : collection of int
+        Item rows that may not be chosen.
+
+    Returns
+    -------
+    Injected
+        With the table `mixed_items`: `item`, `direction`, `cut` (seconds), `n_before`, `n_after`
+        (ratings left before it, and from it on), `n_removed`, `shift` (by how many stars the mean
+        after the cut less the mean before it has changed).
+
+    Raises
+    ------
+    InputError
+        If the plan makes no sense or too few items have the ratings.
+    """
+    plan.check()
+    random = np.random.default_rng([seed, 3])
+    items = choose_items(events, n_items, plan.n_items, plan.min_ratings, exclude, random)
+    kindness = _kindness(events, n_items)
+    choices = ["harsher", "kinder"] if plan.direction == "both" else [plan.direction]
+    kept, lines = np.ones(len(events.items), bool), []
+    for item, places in zip(items, places_of(events, items), strict=True):
+        direction = str(random.choice(choices))
+        times, ratings = events.timestamps[places], events.ratings[places]
+        late = _upper_half(times, np.ones(len(times), bool))
+        sign = 1 if direction == "kinder" else -1
+        stays = _upper_half(sign * kindness[places], late)
+        stays |= _upper_half(random.random(len(places)), ~late)
+        kept[places] = stays
+        lines.append(
+            {
+                "item": item,
+                "direction": direction,
+                "cut": int(times[late].min()),
+                "n_before": int((stays & ~late).sum()),
+                "n_after": int((stays & late).sum()),
+                "n_removed": int((~stays).sum()),
+                "shift": _step(ratings[stays], late[stays]) - _step(ratings, late),
+            }
+        )
+    truth = {"mixed_items": pd.DataFrame(lines)}
+    left = picked(events, np.flatnonzero(kept), events.users[kept], events.timestamps[kept])
+    return Injected(left, n_items, truth)
+
+
+def _kindness(events: Events, n_items: int) -> npt.NDArray[np.float64]:
+    """Return the mean deviation of the rater's other ratings, of each event; 0 without others."""
+    users, items = events.users, events.items
+    counts = np.maximum(np.bincount(items, minlength=n_items), 1)
+    means = np.bincount(items, events.ratings, n_items) / counts
+    deviation = events.ratings - means[items]
+    others = np.diff(events.indptr)[users] - 1
+    total = np.bincount(users, deviation, len(events.indptr) - 1)[users] - deviation
+    return np.where(others > 0, total / np.maximum(others, 1), 0.0)
+
+
+def _upper_half(
+    values: npt.NDArray[np.float64] | npt.NDArray[np.int64], among: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return the larger half of the values among some; of an odd number, the middle one too."""
+    places = np.flatnonzero(among)
+    order = places[np.argsort(values[places], kind="stable")]
+    chosen = np.zeros(len(values), bool)
+    chosen[order[len(order) // 2 :]] = True
+    return chosen
+
+
+def _step(ratings: npt.NDArray[np.float32], late: npt.NDArray[np.bool_]) -> float:
+    """Return the mean of the later ratings less that of the earlier ones."""
+    return float(ratings[late].mean() - ratings[~late].mean())

@@ -1,0 +1,86 @@
+"""Several injections into the same ratings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mfdask.downstream.events import Events
+from mfdask.downstream.inject.attacks import AttackPlan, inject_attack
+from mfdask.downstream.inject.drift import DriftPlan, inject_drift
+from mfdask.downstream.inject.injected import Injected
+from mfdask.downstream.inject.mix import MixPlan, inject_mix
+from mfdask.downstream.inject.sharing import SharingPlan, inject_sharing
+from mfdask.errors import InputError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be injected; None leaves it out.
+
+    Attributes
+    ----------
+    sharing : SharingPlan or None
+    mix : MixPlan or None
+    drift : DriftPlan or None
+    attack : AttackPlan or None
+    """
+
+    sharing: SharingPlan | None = None
+    mix: MixPlan | None = None
+    drift: DriftPlan | None = None
+    attack: AttackPlan | None = None
+
+
+def inject(events: Events, n_items: int, plan: Plan, seed: int) -> Injected:
+    """Inject all that is planned, in the order of the plan; no item is chosen for two things.
+
+    What is drawn for one thing hangs on the seed and on what was injected before it.
+
+    Parameters
+    ----------
+    events : Events
+        Of all users, from `all_events`.
+    n_items : int
+    plan : Plan
+    seed : int
+        Not negative.
+
+    Returns
+    -------
+    Injected
+        With the tables of all injections.
+
+    Raises
+    ------
+    InputError
+        If nothing is planned, or something that the data cannot carry.
+    """
+    if plan == Plan():
+        raise InputError("nothing to inject; give at least one of an attack, sharing, drift or mix")
+    if seed < 0:
+        raise InputError(f"seed {seed}: give 0 or more")
+    truth: dict[str, pd.DataFrame] = {}
+    if plan.sharing is not None:
+        made = inject_sharing(events, n_items, plan.sharing, seed)
+        events = made.events
+        truth.update(made.truth)
+    if plan.mix is not None:
+        made = inject_mix(events, n_items, plan.mix, seed)
+        events = made.events
+        truth.update(made.truth)
+    if plan.drift is not None:
+        made = inject_drift(events, n_items, plan.drift, seed, exclude=_chosen(truth))
+        events = made.events
+        truth.update(made.truth)
+    if plan.attack is not None:
+        made = inject_attack(events, n_items, plan.attack, seed, exclude=_chosen(truth))
+        events = made.events
+        truth.update(made.truth)
+    return Injected(events, n_items, truth)
+
+
+def _chosen(truth: dict[str, pd.DataFrame]) -> set[int]:
+    """Return the items that are taken."""
+    return {int(item) for table in truth.values() if "item" in table for item in table["item"]}

@@ -1,0 +1,178 @@
+"""Inject shared accounts: the ratings of two users in one, at the moments of the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.downstream.events import Events
+from mfdask.downstream.inject.injected import Injected, picked
+from mfdask.downstream.inject.sessions import active_days, cut_at_pauses
+from mfdask.errors import InputError
+
+_Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SharingPlan:
+    """Pairs of users whose accounts become one.
+
+    Attributes
+    ----------
+    n_accounts : int
+    style : {"mixed", "handover"}
+        The partner takes sessions all along, or from one day on.
+    partners : {"random", "alike"}
+        Who is paired: anybody, or users who were active at about the same time. Far apart, the
+        partner's films may not be of the account's years, which gives the account away.
+    min_days : int
+        Active days that both users have at least.
+    min_share : float
+        Of the account's ratings that are the partner's, at least; at most half. Sessions stay
+        whole, so that about half is all one can ask for.
+    """
+
+    n_accounts: int = 10
+    style: Literal["mixed", "handover"] = "mixed"
+    partners: Literal["random", "alike"] = "random"
+    min_days: int = 3
+    min_share: float = 0.2
+
+    def check(self) -> None:
+        """Refuse what makes no sense for any data.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.n_accounts < 1:
+            raise InputError(f"{self.n_accounts} shared accounts: give at least 1")
+        if self.style not in ("mixed", "handover"):
+            raise InputError(f"sharing style {self.style!r}: give mixed or handover")
+        if self.partners not in ("random", "alike"):
+            raise InputError(f"partners {self.partners!r}: give random or alike")
+        if self.min_days < 1:
+            raise InputError(f"{self.min_days} active days: give at least 1")
+        if not 0 < self.min_share <= 0.5:
+            raise InputError(f"partner's share {self.min_share:g}: give one above 0, up to 0.5")
+
+
+def inject_sharing(events: Events, n_items: int, plan: SharingPlan, seed: int) -> Injected:
+    """Give about half of a user's rating moments to another user, who leaves the data otherwise.
+
+    The moments are those of whole sessions; into them goes a run of the partner's ratings, in
+    their order. So the account's calendar is exactly what it was, and the number of its ratings
+    too. What the account's owner has rated, the partner does not rate again.
+
+    Parameters
+    ----------
+    events : Events
+        Of all users, from `all_events`.
+    n_items : int
+    plan : SharingPlan
+    seed : int
+
+    Returns
+    -------
+    Injected
+        With the table `shared_accounts`: `user`, `partner` (whose row is empty now), `style`,
+        `cut` (the partner's first rating, in seconds), `n_ratings` of the account, `share` of
+        these that are the partner's.
+
+    Raises
+    ------
+    InputError
+        If the plan makes no sense, or too few users were active long enough.
+    """
+    plan.check()
+    random = np.random.default_rng([seed, 2])
+    accounts: list[_Account] = []
+    for user, partner in _pairs(events, plan, random).tolist():
+        account = _merged(events, user, partner, plan.style, random)
+        if len(account.come) >= plan.min_share * account.n_ratings:
+            accounts.append(account)
+        if len(accounts) == plan.n_accounts:
+            return Injected(_assembled(events, accounts), n_items, _truth(events, accounts, plan))
+    raise InputError(
+        f"{plan.n_accounts} shared accounts: in these data only {len(accounts)} can be made of "
+        f"users with {plan.min_days} active days and two sessions; ask for fewer"
+    )
+
+
+class _Account(NamedTuple):
+    """Places of the events that go, and of those that come at their moments."""
+
+    user: int
+    partner: int
+    n_ratings: int
+    gone: _Places
+    come: _Places
+
+
+def _pairs(events: Events, plan: SharingPlan, random: np.random.Generator) -> _Places:
+    """Pair all users that were active long enough, int64 (pairs, 2), no user twice."""
+    able = random.permutation(np.flatnonzero(active_days(events) >= plan.min_days))
+    if plan.partners == "alike":
+        middle = (events.indptr[able] + events.indptr[able + 1]) // 2
+        able = able[np.argsort(events.timestamps[middle], kind="stable")]
+    pairs = able[: len(able) // 2 * 2].reshape(-1, 2)
+    return random.permuted(random.permutation(pairs), axis=1)
+
+
+def _merged(
+    events: Events, user: int, partner: int, style: str, random: np.random.Generator
+) -> _Account:
+    """Choose which of the account's ratings go, and a run of the partner's for their moments."""
+    own = np.arange(*events.indptr[user : user + 2])
+    other = np.arange(*events.indptr[partner : partner + 2])
+    other = other[~np.isin(events.items[other], events.items[own])]
+    gone = _half_of(cut_at_pauses(own, events.timestamps[own]), style, random)
+    n = min(len(gone), len(other))
+    first = random.integers(0, len(other) - n + 1)
+    return _Account(user, partner, len(own), gone[len(gone) - n :], other[first : first + n])
+
+
+def _half_of(sessions: list[_Places], style: str, random: np.random.Generator) -> _Places:
+    """Take whole sessions with about half of the ratings: any of them, or the last ones."""
+    order = np.arange(len(sessions))[::-1]
+    if style == "mixed":
+        order = random.permutation(order)
+    sizes = np.cumsum([len(sessions[k]) for k in order])
+    if len(sizes) < 2:
+        return sessions[0][:0]
+    n = 1 + int(np.argmin(np.abs(sizes[:-1] - sizes[-1] / 2)))
+    return np.concatenate([sessions[k] for k in np.sort(order[:n])])
+
+
+def _assembled(events: Events, accounts: list[_Account]) -> Events:
+    """Take out what goes and the partners' own rows, and put in what comes."""
+    gone, come = (np.concatenate(places) for places in list(zip(*accounts, strict=True))[3:])
+    stays = ~np.isin(events.users, [account.partner for account in accounts])
+    stays[gone] = False
+    owners = np.repeat([a.user for a in accounts], [len(a.come) for a in accounts])
+    return picked(
+        events,
+        np.append(np.flatnonzero(stays), come),
+        np.append(events.users[stays], owners),
+        np.append(events.timestamps[stays], events.timestamps[gone]),
+    )
+
+
+def _truth(events: Events, accounts: list[_Account], plan: SharingPlan) -> dict[str, pd.DataFrame]:
+    """Return whose ratings are in which account."""
+    lines = [
+        {
+            "user": account.user,
+            "partner": account.partner,
+            "style": plan.style,
+            "cut": int(events.timestamps[account.gone[0]]),
+            "n_ratings": account.n_ratings,
+            "share": len(account.come) / account.n_ratings,
+        }
+        for account in accounts
+    ]
+    return {"shared_accounts": pd.DataFrame(lines)}
