@@ -164,10 +164,10 @@ def _tables(
             "item": bursts.item,
             "direction": side.direction,
             "score": bursts.score,
-            "q_value": q[order],
+            "q": q[order],
             "window_start": start + bursts.start * HALF_DAY,
             "window_end": start + bursts.stop * HALF_DAY,
-            "n_extreme": bursts.count,
+            "n_extreme": bursts.n,
             "n_expected": bursts.expected,
             "n_extreme_ever": bursts.total,
             "agreement": side.agreement[order],
@@ -196,7 +196,7 @@ def _members(chosen: Chosen, bursts: Bursts) -> pd.DataFrame:
             "user": chosen.users[member],
             "item": bursts.item[burst],
             "burst": burst,
-            "honest": np.minimum(bursts.expected / bursts.count, 1.0)[burst],
+            "honest": np.minimum(bursts.expected / bursts.n, 1.0)[burst],
         }
     ).drop_duplicates(["user", "item"])
     return (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import betainc, gammainc
 
 from mfdask.downstream.anomalies.calendar import Interest, half_days
@@ -18,6 +17,8 @@ WINDOWS = (1, 7, 30)
 LEAST = 3
 #: Scores end here, where the chances leave the range of a float64.
 HIGHEST = 300.0
+#: Of an item's life, what is taken to lie outside of a window at least.
+_LEAST_REST = 1e-9
 #: The over-dispersion is sought between 0 and this, by so many halvings.
 _MOST_DISPERSED, _HALVINGS = 4.0, 20
 #: Cells that the over-dispersion is learned from, at most.
@@ -56,7 +57,7 @@ class Timeline(NamedTuple):
         )
         chosen = Chosen.of(plain, honest)
         windows = (tested_windows(chosen, interest, days) for days in WINDOWS)
-        learned = (learn_dispersion(w.count, w.expected) for w in windows)
+        learned = (learn_dispersion(w.n, w.expected) for w in windows)
         return plain._replace(dispersions=tuple(learned))
 
 
@@ -89,21 +90,21 @@ class Bursts(NamedTuple):
 
     Attributes
     ----------
-    first, count : int64 (bursts,)
-        The window holds ``chosen[first : first + count]``.
+    first, n : int64 (bursts,)
+        The window holds the ratings ``first`` to ``first + n - 1`` of those chosen.
     item : int32 (bursts,)
     start, stop : int64 (bursts,)
         Half-days, the last one not included.
     total : int64 (bursts,)
         Chosen ratings of the item at any time.
     expected : float64 (bursts,)
-        How many an honest window would hold.
+        How many of them an honest window would hold.
     score : float64 (bursts,)
         ``-log10`` of the chance that an honest window that holds `LEAST` holds so many.
     """
 
     first: Int64s
-    count: Int64s
+    n: Int64s
     item: Int32s
     start: Int64s
     stop: Int64s
@@ -111,19 +112,21 @@ class Bursts(NamedTuple):
     expected: Float64s
     score: Float64s
 
-    def take(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Bursts:
+    def take(self, which: Bools | Int64s) -> Bursts:
         """Return some of the bursts."""
-        return Bursts(*(array[which] for array in self))
+        arrays: list[Any] = [array[which] for array in self]
+        return Bursts(*arrays)
 
     @classmethod
     def join(cls, several: list[Bursts]) -> Bursts:
         """Return the bursts of several, one after another."""
-        return cls(*(np.concatenate(arrays) for arrays in zip(*several, strict=True)))
+        arrays: list[Any] = [np.concatenate(each) for each in zip(*several, strict=True)]
+        return cls(*arrays)
 
     def members(self) -> tuple[Int64s, Int64s]:
         """Return pairs of a burst and a place in `Chosen`, int64, for each rating of each burst."""
-        burst = np.repeat(np.arange(len(self.count)), self.count)
-        within = np.arange(len(burst)) - np.repeat(np.cumsum(self.count) - self.count, self.count)
+        burst = np.repeat(np.arange(len(self.n)), self.n)
+        within = np.arange(len(burst)) - np.repeat(np.cumsum(self.n) - self.n, self.n)
         return burst, self.first[burst] + within
 
 
@@ -139,7 +142,7 @@ def find_bursts(chosen: Chosen, line: Timeline) -> Bursts:
     for days, dispersion in zip(WINDOWS, line.dispersions, strict=True):
         windows = tested_windows(chosen, line.interest, days)
         with np.errstate(divide="ignore"):
-            score = -np.log10(given_least(windows.count, windows.expected, dispersion))
+            score = -np.log10(given_least(windows.n, windows.expected, dispersion))
         found.append(windows._replace(score=np.minimum(score, HIGHEST)))
     return Bursts.join(found)
 
@@ -166,8 +169,8 @@ def _on_grid(chosen: Chosen, totals: Int64s, interest: Interest, length: int, sh
     item = chosen.items[first]
     start = window[first].astype(np.int64) * length - shift
     share = interest.share(item, start, start + length)
-    with np.errstate(divide="ignore"):
-        expected = (totals[item] - count + 0.5) * share / (1.0 - share)
+    # An item whose whole life lies in the window is due all that it has: nothing can be told.
+    expected = (totals[item] - count + 0.5) * share / np.maximum(1.0 - share, _LEAST_REST)
     nothing = np.zeros(len(first))
     return Bursts(first, count, item, start, start + length, totals[item], expected, nothing)
 
@@ -181,9 +184,9 @@ def given_least(count: Int64s, expected: Float64s, dispersion: float) -> Float64
 def _at_least(count: Int64s, expected: Float64s, dispersion: float) -> Float64s:
     """Return the chance of `count` or more, the variance being ``m + dispersion * m**2``."""
     if dispersion == 0:
-        return gammainc(count, expected)
+        return np.asarray(gammainc(count, expected))
     success = dispersion * expected / (1 + dispersion * expected)
-    return betainc(count, 1 / dispersion, np.where(np.isinf(expected), 1.0, success))
+    return np.asarray(betainc(count, 1 / dispersion, success))
 
 
 def learn_dispersion(count: Int64s, expected: Float64s) -> float:

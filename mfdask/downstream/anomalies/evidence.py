@@ -41,10 +41,10 @@ class Surprise:
         ratings outside the burst alone, in standard deviations.
         """
         sums = np.concatenate([[0.0], np.cumsum(self.above[chosen.places])])
-        inside = sums[bursts.first + bursts.count] - sums[bursts.first]
-        outside = self._item_counts[bursts.item] - bursts.count
+        inside = sums[bursts.first + bursts.n] - sums[bursts.first]
+        outside = self._item_counts[bursts.item] - bursts.n
         level = (self._item_sums[bursts.item] - inside) / (outside + _SHRINK)
-        found: Float64s = (inside - bursts.count * level) / (self.spread * np.sqrt(bursts.count))
+        found: Float64s = (inside - bursts.n * level) / (self.spread * np.sqrt(bursts.n))
         return found
 
 
