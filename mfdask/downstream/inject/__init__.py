@@ -6,6 +6,7 @@ from mfdask.downstream.inject.injected import Injected
 from mfdask.downstream.inject.mix import MixPlan, inject_mix
 from mfdask.downstream.inject.plan import Plan, inject
 from mfdask.downstream.inject.sharing import SharingPlan, inject_sharing
+from mfdask.downstream.inject.write import write_injected
 
 __all__ = [
     "KINDS",
@@ -20,4 +21,5 @@ __all__ = [
     "inject_drift",
     "inject_mix",
     "inject_sharing",
+    "write_injected",
 ]

@@ -71,16 +71,15 @@ class World:
         The deviation is that of all ratings where an item has but one.
         """
         items, counts = self.events.items, np.maximum(self.counts, 1)
-        mean: _Float = np.bincount(items, self.events.ratings, self.n_items) / counts
+        mean = np.bincount(items, self.events.ratings, self.n_items) / counts
         squares = np.bincount(items, (self.events.ratings - mean[items]) ** 2, self.n_items)
-        deviation = np.asarray(np.sqrt(squares / counts))
-        deviation[self.counts == 1] = self.overall[1]
-        return mean, deviation
+        deviation = np.where(self.counts > 1, np.sqrt(squares / counts), self.overall[1])
+        return mean, np.asarray(deviation, np.float64)
 
     @cached_property
     def weights(self) -> _Float:
         """How likely each item is to be a filler, float64 (items,), up to a factor."""
-        weights = np.minimum(self.counts, 1.0) if self.uniform else self.counts * 1.0
+        weights = (np.minimum(self.counts, 1) if self.uniform else self.counts).astype(np.float64)
         weights[self.targets] = 0.0
         return weights
 

@@ -32,8 +32,7 @@ class SharingPlan:
     min_days : int
         Active days that both users have at least.
     min_share : float
-        Of the account's ratings that are the partner's, at least; at most half. Sessions stay
-        whole, so that about half is all one can ask for.
+        Of the account's ratings that each of the two has, at least.
     """
 
     n_accounts: int = 10
@@ -58,7 +57,7 @@ class SharingPlan:
         if self.min_days < 1:
             raise InputError(f"{self.min_days} active days: give at least 1")
         if not 0 < self.min_share <= 0.5:
-            raise InputError(f"partner's share {self.min_share:g}: give one above 0, up to 0.5")
+            raise InputError(f"share of each person {self.min_share:g}: give above 0, up to 0.5")
 
 
 def inject_sharing(events: Events, n_items: int, plan: SharingPlan, seed: int) -> Injected:
@@ -93,7 +92,7 @@ def inject_sharing(events: Events, n_items: int, plan: SharingPlan, seed: int) -
     accounts: list[_Account] = []
     for user, partner in _pairs(events, plan, random).tolist():
         account = _merged(events, user, partner, plan.style, random)
-        if len(account.come) >= plan.min_share * account.n_ratings:
+        if plan.min_share <= account.share <= 1 - plan.min_share:
             accounts.append(account)
         if len(accounts) == plan.n_accounts:
             return Injected(_assembled(events, accounts), n_items, _truth(events, accounts, plan))
@@ -111,6 +110,11 @@ class _Account(NamedTuple):
     n_ratings: int
     gone: _Places
     come: _Places
+
+    @property
+    def share(self) -> float:
+        """The partner's, of all ratings of the account."""
+        return len(self.come) / self.n_ratings
 
 
 def _pairs(events: Events, plan: SharingPlan, random: np.random.Generator) -> _Places:
@@ -171,7 +175,7 @@ def _truth(events: Events, accounts: list[_Account], plan: SharingPlan) -> dict[
             "style": plan.style,
             "cut": int(events.timestamps[account.gone[0]]),
             "n_ratings": account.n_ratings,
-            "share": len(account.come) / account.n_ratings,
+            "share": account.share,
         }
         for account in accounts
     ]

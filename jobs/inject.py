@@ -1,0 +1,201 @@
+"""Make test data for anomalies: put attacks, shared accounts or drifting items into ratings.
+
+DATA is an ingested data set with timestamps. What comes out is a folder that `mfdask ingest` reads,
+with the truth in Parquet files beside the ratings.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import pandas as pd
+
+from jobs.common import Outcome, job, table
+from mfdask.downstream.events import all_events, require_timestamps
+from mfdask.downstream.inject import (
+    KINDS,
+    AttackPlan,
+    DriftPlan,
+    MixPlan,
+    Plan,
+    SharingPlan,
+    inject,
+    write_injected,
+)
+from mfdask.downstream.inject.write import check_place
+from mfdask.memory import PeakMemory
+from mfdask.shards import Dataset
+
+
+@click.command("inject", help=__doc__)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder that is written.  [default: output/injected/DATA]",
+)
+@click.option("--attack", metavar="KIND", help=f"Add attackers: {', '.join(KINDS)}.")
+@click.option(
+    "--direction",
+    default=AttackPlan.direction,
+    show_default=True,
+    type=click.Choice(["push", "nuke"]),
+    help="Whether targets get the highest rating or the lowest.",
+)
+@click.option(
+    "--size",
+    default=AttackPlan.size,
+    show_default=True,
+    help="Attackers, as a share of the genuine users; up to 0.5.",
+)
+@click.option(
+    "--window-days",
+    default=AttackPlan.window_days,
+    show_default=True,
+    help="Days within which all attackers rate.",
+)
+@click.option("--targets", default=AttackPlan.n_targets, show_default=True, help="Attacked items.")
+@click.option(
+    "--target-ratings",
+    default=AttackPlan.target_ratings,
+    show_default=True,
+    nargs=2,
+    type=int,
+    metavar="FROM TO",
+    help="Genuine ratings that an attacked item has.",
+)
+@click.option(
+    "--fillers",
+    default=AttackPlan.fillers,
+    show_default=True,
+    type=click.Choice(["popular", "uniform"]),
+    help="Attackers' other items: drawn by their number of ratings, or all alike.",
+)
+@click.option("--sharing", type=int, metavar="N", help="Merge pairs of users into N accounts.")
+@click.option(
+    "--sharing-style",
+    default=SharingPlan.style,
+    show_default=True,
+    type=click.Choice(["mixed", "handover"]),
+    help="The second person takes part all along, or takes over one day.",
+)
+@click.option(
+    "--partners",
+    default=SharingPlan.partners,
+    show_default=True,
+    type=click.Choice(["random", "alike"]),
+    help="Merge anybody, or users of about the same time.",
+)
+@click.option("--drift", type=int, metavar="N", help="Let the ratings of N items move.")
+@click.option("--drift-size", default=DriftPlan.size, show_default=True, help="By so many stars.")
+@click.option(
+    "--drift-shape",
+    default=DriftPlan.shape,
+    show_default=True,
+    type=click.Choice(["step", "ramp"]),
+    help="At once, or little by little.",
+)
+@click.option(
+    "--mix",
+    type=int,
+    metavar="N",
+    help="Trap: give N items other raters from some day on, and leave all opinions as they are.",
+)
+@click.option(
+    "--min-ratings",
+    type=int,
+    help="Ratings that such an item has.  "
+    f"[default: {DriftPlan.min_ratings} for --drift, {MixPlan.min_ratings} for --mix]",
+)
+@click.option("--seed", default=42, show_default=True, help="Of all that is drawn.")
+@job
+def main(
+    data: Path,
+    out: Path | None,
+    attack: str | None,
+    direction: Literal["push", "nuke"],
+    size: float,
+    window_days: float,
+    targets: int,
+    target_ratings: tuple[int, int],
+    fillers: Literal["popular", "uniform"],
+    sharing: int | None,
+    sharing_style: Literal["mixed", "handover"],
+    partners: Literal["random", "alike"],
+    drift: int | None,
+    drift_size: float,
+    drift_shape: Literal["step", "ramp"],
+    mix: int | None,
+    min_ratings: int | None,
+    seed: int,
+) -> Outcome:
+    """Inject what is asked for, write ratings and truth."""
+    plan = Plan(
+        sharing=None if sharing is None else SharingPlan(sharing, sharing_style, partners),
+        mix=None
+        if mix is None
+        else MixPlan(mix, min_ratings=_or(min_ratings, MixPlan.min_ratings)),
+        drift=None
+        if drift is None
+        else DriftPlan(
+            drift, drift_size, drift_shape, min_ratings=_or(min_ratings, DriftPlan.min_ratings)
+        ),
+        attack=None
+        if attack is None
+        else AttackPlan(attack, direction, size, window_days, targets, target_ratings, fillers),
+    )
+    began = time.perf_counter()
+    with PeakMemory() as memory:
+        opened = Dataset.open(data)
+        require_timestamps(opened, "inject")
+        out = out or Path("output/injected") / opened.name
+        check_place(out)
+        injected = inject(all_events(opened), opened.n_items, plan, seed)
+        truth = write_injected(opened, injected, plan, seed, out)
+    values: dict[str, Any] = {
+        "out": str(out),
+        "ratings": len(injected.ratings),
+        **{name: len(lines) for name, lines in truth.items()},
+        "command": _ingest_command(opened, out),
+        "seconds": time.perf_counter() - began,
+        "peak_memory_bytes": memory.bytes,
+    }
+    return _outcome(values, truth)
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _ingest_command(data: Dataset, out: Path) -> str:
+    """Return the command that reads what was written, ids of the same kind as before."""
+    kinds = {data.manifest.user_kind, data.manifest.item_kind}
+    return shlex.join(
+        ["mfdask", "ingest", str(out), *(["--ids", "string"] if kinds == {"string"} else [])]
+    )
+
+
+def _outcome(values: dict[str, Any], truth: dict[str, pd.DataFrame]) -> Outcome:
+    view = table("injected", "", "")
+    view.show_header = False
+    view.add_row("ratings", f"{values['ratings']:,}")
+    for name, lines in truth.items():
+        view.add_row(name.replace("_", " "), f"{len(lines):,}")
+    if "attacked_items" in truth:
+        first = truth["attacked_items"].iloc[0]
+        begin, end = pd.to_datetime(first[["window_start", "window_end"]].to_numpy(), unit="s")
+        view.add_row("attacked from", f"{begin:%Y-%m-%d %H:%M}")
+        view.add_row("to", f"{end:%Y-%m-%d %H:%M} UTC")
+    view.add_row("seconds", f"{values['seconds']:.1f}")
+    view.add_row("peak memory", f"{values['peak_memory_bytes'] / 2**20:,.0f} MiB")
+    view.add_row("truth", f"{values['out']}/truth")
+    view.add_row("read it with", values["command"])
+    return Outcome(values, [view])
+
+
+if __name__ == "__main__":
+    main()
