@@ -18,6 +18,7 @@ from mfdask.downstream.anomalies.control import (
     scores_of,
 )
 from mfdask.downstream.anomalies.evidence import Surprise, add_profiles
+from mfdask.downstream.anomalies.members import suspects_of
 from mfdask.downstream.events import Events
 from mfdask.errors import InputError
 from mfdask.kernels.types import Bools, Float32s, Float64s, Int64s
@@ -38,7 +39,7 @@ class Rule:
         Largest q-value: the expected share of honest windows among those suspected.
     false_per_1000 : float
         Most honest items of 1,000 that would score as high, for either direction, going by the
-        control ratings.
+        control ratings; and most honest users.
     honest_share : float
         Members of a burst are suspected where at most this share of them is to be expected.
     seed : int
@@ -102,17 +103,19 @@ def suspected_attacks(events: Events, n_items: int, rule: Rule | None = None) ->
     """
     rule = rule or Rule()
     sides = _sides(events, n_items, rule)
-    m = sum(side.tested for side in sides)
-    q_values = q_of(np.concatenate([side.bursts.score for side in sides]), m)
-    tables = []
-    for side, q in zip(sides, np.split(q_values, [len(sides[0].bursts.score)]), strict=True):
-        few = side.honest_items.per_1000(side.bursts.score) <= rule.false_per_1000
-        suspected = np.flatnonzero((q <= rule.fdr) & few)
-        tables.append(_tables(side, suspected, q, events, rule))
-    items, users = (_strongest_first(list(frames)) for frames in zip(*tables, strict=True))
-    users = add_profiles(users, events, n_items)
+    bursts, members = _suspected(sides, int(events.timestamps.min()), rule)
+    items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
+    sure = bursts[bursts["false_users"] <= rule.false_per_1000]
+    users = suspects_of(sure, members, rule.honest_share).join(sure, on="burst")
+    users = add_profiles(users, events, n_items).drop(columns=["burst", "false_items"])
     scores = Scores(*(np.maximum(*two) for two in zip(*(s.scores for s in sides), strict=True)))
-    return Attacks(items, users, scores)
+    return Attacks(
+        items.drop(columns=["dispersion", "false_users"]).rename(
+            columns={"false_items": "expected_false_per_1000"}
+        ),
+        users.drop(columns="dispersion").rename(columns={"false_users": "expected_false_per_1000"}),
+        scores,
+    )
 
 
 def _sides(events: Events, n_items: int, rule: Rule) -> list[_Side]:
@@ -124,7 +127,7 @@ def _sides(events: Events, n_items: int, rule: Rule) -> list[_Side]:
     random = np.random.default_rng(rule.seed)
     sides = []
     for direction, sign in SIGNS.items():
-        chosen = Chosen.of(line, extreme[direction])
+        chosen = Chosen.of(line, extreme[direction], plain)
         tested = find_bursts(chosen, line)
         agreement = sign * surprise.agreement(chosen, tested)
         strong = (agreement > 0) & (tested.score >= LEAST_SCORE)
@@ -152,63 +155,49 @@ def extreme_ratings(ratings: Float32s) -> dict[str, Bools]:
     return {"push": ratings >= high - margin, "nuke": ratings <= low + margin}
 
 
-def _tables(
-    side: _Side, suspected: Int64s, q: Float64s, events: Events, rule: Rule
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the suspected items and users of one direction."""
-    order = suspected[np.argsort(-side.bursts.score[suspected], kind="stable")]
-    bursts = side.bursts.take(order)
-    start = int(events.timestamps.min())
-    facts = pd.DataFrame(
+def _suspected(sides: list[_Side], begin: int, rule: Rule) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the suspected bursts, the strongest first, and their members.
+
+    `begin` is the time of the first half-day, in seconds.
+    """
+    facts, members, before = [], [], 0
+    tested = sum(side.tested for side in sides)
+    q_values = q_of(np.concatenate([side.bursts.score for side in sides]), tested)
+    for side, q in zip(sides, np.split(q_values, [len(sides[0].bursts.score)]), strict=True):
+        few = side.honest_items.per_1000(side.bursts.score) <= rule.false_per_1000
+        which = np.flatnonzero((q <= rule.fdr) & few)
+        burst, member = side.bursts.take(which).members()
+        members.append(pd.DataFrame({"user": side.chosen.users[member], "burst": burst + before}))
+        facts.append(_facts(side, which, q[which], begin))
+        before += len(which)
+    both = pd.concat(facts, ignore_index=True)
+    order = both["score"].argsort(kind="stable")[::-1].to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    rated = pd.concat(members, ignore_index=True)
+    return both.take(order).reset_index(drop=True), rated.assign(burst=rank[rated["burst"]])
+
+
+def _facts(side: _Side, which: Int64s, q: Float64s, begin: int) -> pd.DataFrame:
+    """Return bursts of one direction as a table."""
+    bursts = side.bursts.take(which)
+    return pd.DataFrame(
         {
             "item": bursts.item,
             "direction": side.direction,
             "score": bursts.score,
-            "q": q[order],
-            "window_start": start + bursts.start * HALF_DAY,
-            "window_end": start + bursts.stop * HALF_DAY,
+            "q": q,
+            "window_start": begin + bursts.start * HALF_DAY,
+            "window_end": begin + bursts.stop * HALF_DAY,
             "n_extreme": bursts.n,
             "n_expected": bursts.expected,
             "n_extreme_ever": bursts.total,
-            "agreement": side.agreement[order],
+            "agreement": side.agreement[which],
+            "dispersion": bursts.dispersion,
+            "false_items": side.honest_items.per_1000(bursts.score),
+            "false_users": side.honest_users.per_1000(bursts.score),
         }
     )
-    items = facts.drop_duplicates("item").assign(
-        expected_false_per_1000=lambda f: side.honest_items.per_1000(f["score"])
-    )
-    users = _members(side.chosen, bursts)
-    users = users[users["honest_chance"] <= rule.honest_share].join(facts, on="burst")
-    users["expected_false_per_1000"] = side.honest_users.per_1000(users["score"])
-    return items, users
-
-
-def _members(chosen: Chosen, bursts: Bursts) -> pd.DataFrame:
-    """Return who made the bursts, which are in order of their scores.
-
-    `user`, the strongest `burst` that they are members of, `n_items` that they are, and
-    `honest_chance`: were each member as likely as any other to be one of the expected, honest
-    raters of its burst, and of each item by itself, then all ratings of a user were honest with
-    this chance.
-    """
-    burst, member = bursts.members()
-    pairs = pd.DataFrame(
-        {
-            "user": chosen.users[member],
-            "item": bursts.item[burst],
-            "burst": burst,
-            "honest": np.minimum(bursts.expected / bursts.n, 1.0)[burst],
-        }
-    ).drop_duplicates(["user", "item"])
-    return (
-        pairs.groupby("user", sort=False)
-        .agg(burst=("burst", "first"), n_items=("item", "size"), honest_chance=("honest", "prod"))
-        .reset_index()
-    )
-
-
-def _strongest_first(sides: list[pd.DataFrame]) -> pd.DataFrame:
-    both = pd.concat(sides).sort_values("score", ascending=False, kind="stable")
-    return both.reset_index(drop=True)
 
 
 def q_of(scores: Float64s, tested: int) -> Float64s:

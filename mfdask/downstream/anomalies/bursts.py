@@ -48,17 +48,22 @@ class Timeline(NamedTuple):
     n_items: int
 
     @classmethod
-    def of(cls, events: Events, n_items: int, honest: Bools) -> Timeline:
-        """Lay out the events of all users; dispersions are learned from `honest` ratings alone."""
+    def of(cls, events: Events, n_items: int, plain: Bools) -> Timeline:
+        """Lay out the events of all users; dispersions are learned from `plain` ratings alone."""
         halves = half_days(events.timestamps)
         interest = Interest.learn(events.items, halves, n_items)
-        plain = cls(
+        bare = cls(
             events.users, events.items, halves, interest, (), len(events.indptr) - 1, n_items
         )
-        chosen = Chosen.of(plain, honest)
+        even = np.arange(len(plain)) % 2 == 0
+        chosen = Chosen.of(bare, plain & even, plain & ~even)
         windows = (tested_windows(chosen, interest, days) for days in WINDOWS)
         learned = (learn_dispersion(w.n, w.expected) for w in windows)
-        return plain._replace(dispersions=tuple(learned))
+        return bare._replace(dispersions=tuple(learned))
+
+    def keys(self, places: Int64s) -> Int64s:
+        """Return numbers that put ratings in the order of item and time, int64 (places,)."""
+        return self.items[places].astype(np.int64) * self.interest.span + self.halves[places]
 
 
 class Chosen(NamedTuple):
@@ -69,20 +74,23 @@ class Chosen(NamedTuple):
     places : int64 (ratings,)
         Where they are among all ratings.
     users, items, halves : int32 (ratings,)
+    others : int64 (other ratings,)
+        `Timeline.keys`, ascending, of ratings that tell what is usual for an item at a time.
     """
 
     places: Int64s
     users: Int32s
     items: Int32s
     halves: Int32s
+    others: Int64s
 
     @classmethod
-    def of(cls, line: Timeline, which: Bools) -> Chosen:
-        """Choose ratings, bool (all ratings,)."""
+    def of(cls, line: Timeline, which: Bools, others: Bools) -> Chosen:
+        """Choose ratings, and others to hold them against, bool (all ratings,)."""
         places = np.flatnonzero(which)
-        key = line.items[places].astype(np.int64) * len(line.interest.before) + line.halves[places]
-        places = places[np.argsort(key, kind="stable")]
-        return cls(places, line.users[places], line.items[places], line.halves[places])
+        places = places[np.argsort(line.keys(places), kind="stable")]
+        around = np.sort(line.keys(np.flatnonzero(others)))
+        return cls(places, line.users[places], line.items[places], line.halves[places], around)
 
 
 class Bursts(NamedTuple):
@@ -99,6 +107,8 @@ class Bursts(NamedTuple):
         Chosen ratings of the item at any time.
     expected : float64 (bursts,)
         How many of them an honest window would hold.
+    dispersion : float64 (bursts,)
+        Of that number, see `Timeline`.
     score : float64 (bursts,)
         ``-log10`` of the chance that an honest window that holds `LEAST` holds so many.
     """
@@ -110,6 +120,7 @@ class Bursts(NamedTuple):
     stop: Int64s
     total: Int64s
     expected: Float64s
+    dispersion: Float64s
     score: Float64s
 
     def take(self, which: Bools | Int64s) -> Bursts:
@@ -141,69 +152,94 @@ def find_bursts(chosen: Chosen, line: Timeline) -> Bursts:
     found = []
     for days, dispersion in zip(WINDOWS, line.dispersions, strict=True):
         windows = tested_windows(chosen, line.interest, days)
-        with np.errstate(divide="ignore"):
-            score = -np.log10(given_least(windows.n, windows.expected, dispersion))
-        found.append(windows._replace(score=np.minimum(score, HIGHEST)))
+        each = np.full(len(windows.n), dispersion)
+        score = score_of(windows.n, windows.expected, each)
+        found.append(windows._replace(dispersion=each, score=score))
     return Bursts.join(found)
 
 
 def tested_windows(chosen: Chosen, interest: Interest, days: int) -> Bursts:
     """Return the windows of one length that hold enough to be tested, their scores still zero.
 
-    They lie on two grids, half a window apart. With ``c`` of an item's ``C`` ratings in a window
-    that is due the share ``s`` of them (`Interest.share`), ``(C - c + 1/2) s / (1 - s)`` are
-    expected there: what the item's other windows make likely.
+    They lie on two grids, half a window apart. What is expected of a window with ``c`` of an item's
+    ``C`` ratings is the larger of two. What its other windows make likely, where it is due the
+    share ``s`` of all (`Interest.share`): ``(C - c + 1/2) s / (1 - s)``. And what its own other
+    ratings at the time do, ``p`` of ``P``: ``(C - c + 1/2) p / (P - p + 1/2)``; a release that is
+    much talked about draws ratings of all sizes.
     """
-    totals = np.bincount(chosen.items, minlength=len(interest.first))
-    return Bursts.join([_on_grid(chosen, totals, interest, 2 * days, shift) for shift in (0, days)])
+    grids = [_on_grid(chosen, interest, 2 * days, shift) for shift in (0, days)]
+    return Bursts.join(grids)
 
 
-def _on_grid(chosen: Chosen, totals: Int64s, interest: Interest, length: int, shift: int) -> Bursts:
+def _on_grid(chosen: Chosen, interest: Interest, length: int, shift: int) -> Bursts:
     """Return the windows of one grid; `length` and `shift` in half-days."""
     window = (chosen.halves + shift) // length
     new = (np.diff(chosen.items, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
     first = np.flatnonzero(new)
-    count = np.diff(first, append=len(window))
-    tested = count >= LEAST
-    first, count = first[tested], count[tested]
+    n = np.diff(first, append=len(window))
+    tested = n >= LEAST
+    first, n = first[tested], n[tested]
     item = chosen.items[first]
     start = window[first].astype(np.int64) * length - shift
-    share = interest.share(item, start, start + length)
+    stop = start + length
+    total = np.bincount(chosen.items, minlength=len(interest.first))[item]
+    share = interest.share(item, start, stop)
     # An item whose whole life lies in the window is due all that it has: nothing can be told.
-    expected = (totals[item] - count + 0.5) * share / np.maximum(1.0 - share, _LEAST_REST)
-    nothing = np.zeros(len(first))
-    return Bursts(first, count, item, start, start + length, totals[item], expected, nothing)
+    due = share / np.maximum(1.0 - share, _LEAST_REST)
+    seen = _between(chosen.others, interest.span, item, start, stop)
+    rest = _between(chosen.others, interest.span, item, 0, interest.span) - seen
+    expected = np.asarray((total - n + 0.5) * np.maximum(due, seen / (rest + 0.5)), np.float64)
+    later = np.zeros(len(first))
+    return Bursts(first, n, item, start, stop, total, expected, later, later)
 
 
-def given_least(count: Int64s, expected: Float64s, dispersion: float) -> Float64s:
-    """Return the chance of at least `count` in a window that holds `LEAST` or more, float64."""
-    least = _at_least(np.full_like(count, LEAST), expected, dispersion)
-    return _at_least(count, expected, dispersion) / least
+def _between(
+    keys: Int64s, span: int, item: Int32s, start: Int64s | int, stop: Int64s | int
+) -> Int64s:
+    """Count the ratings of items between two half-days."""
+    base = item.astype(np.int64) * span
+    low, high = (np.searchsorted(keys, base + np.clip(at, 0, span)) for at in (start, stop))
+    return high - low
 
 
-def _at_least(count: Int64s, expected: Float64s, dispersion: float) -> Float64s:
-    """Return the chance of `count` or more, the variance being ``m + dispersion * m**2``."""
-    if dispersion == 0:
-        return np.asarray(gammainc(count, expected))
-    success = dispersion * expected / (1 + dispersion * expected)
-    return np.asarray(betainc(count, 1 / dispersion, success))
+def score_of(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+    """Return ``-log10`` of `given_least`, at most `HIGHEST`, float64."""
+    with np.errstate(divide="ignore"):
+        found = -np.log10(given_least(n, expected, dispersion))
+    return found.clip(max=HIGHEST)
 
 
-def learn_dispersion(count: Int64s, expected: Float64s) -> float:
+def given_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+    """Return the chance of `n` or more in a window that holds `LEAST` or more, float64."""
+    least = np.full_like(n, LEAST)
+    return _at_least(n, expected, dispersion) / _at_least(least, expected, dispersion)
+
+
+def _at_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+    """Return the chance of `n` or more, Poisson or, where there is a dispersion, over-dispersed."""
+    chance: Float64s = np.asarray(gammainc(n, expected))
+    wide = dispersion > 0
+    d, m = dispersion[wide], expected[wide]
+    chance[wide] = betainc(n[wide], 1 / d, d * m / (1 + d * m))
+    return chance
+
+
+def learn_dispersion(n: Int64s, expected: Float64s) -> float:
     """Return the over-dispersion with which the counts are as they should be on the whole.
 
     The chance of more, and half that of as many, is one half in the mean whatever the counts'
     distribution: the dispersion is chosen so that it is. A few attacked windows cannot move a mean
     far, as they could a variance.
     """
-    step = -(-len(count) // _CELLS) or 1
-    count, expected = count[::step], expected[::step]
+    step = -(-len(n) // _CELLS) or 1
+    n, expected = n[::step], expected[::step]
 
     def excess(dispersion: float) -> float:
-        more, as_many = (given_least(c, expected, dispersion) for c in (count + 1, count))
+        each = np.full(len(n), dispersion)
+        more, as_many = (given_least(k, expected, each) for k in (n + 1, n))
         return float(np.mean(more + as_many)) / 2 - 0.5
 
-    if not len(count) or excess(0.0) >= 0:
+    if not len(n) or excess(0.0) >= 0:
         return 0.0
     low, high = 0.0, _MOST_DISPERSED
     for _ in range(_HALVINGS):

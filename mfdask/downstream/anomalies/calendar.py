@@ -43,6 +43,11 @@ class Interest(NamedTuple):
     first: Int64s
     curve: Float64s
 
+    @property
+    def span(self) -> int:
+        """Return the number of half-days."""
+        return len(self.before) - 1
+
     @classmethod
     def learn(cls, items: Int32s, halves: Int32s, n_items: int) -> Interest:
         """Fit the curve by maximum likelihood, the items' numbers of ratings given.
@@ -79,8 +84,8 @@ class Interest(NamedTuple):
 
     def share(self, items: npt.NDArray[np.integer], start: Int64s, stop: Int64s) -> Float64s:
         """Return the share of an item's ratings to be expected in a window, float64 (windows,)."""
-        end = len(self.before) - 1
         before, within, whole = (
-            self.exposure(items, np.clip(at, 0, end)) @ self.curve for at in (start, stop, end)
+            self.exposure(items, np.clip(at, 0, self.span)) @ self.curve
+            for at in (start, stop, self.span)
         )
         return (within - before) / whole

@@ -76,6 +76,7 @@ def false_alarms(
     share = wanted / max(int(plain.sum()), 1)
     draws = []
     for _ in range(-(-_ITEMS // line.n_items)):
-        chosen = Chosen.of(line, plain & (random.random(len(plain), np.float32) < share))
+        drawn = random.random(len(plain), np.float32) < share
+        chosen = Chosen.of(line, plain & drawn, plain & ~drawn)
         draws.append(scores_of(find_bursts(chosen, line), chosen, line))
     return FalseAlarms.of([d.items for d in draws]), FalseAlarms.of([d.users for d in draws])

@@ -134,8 +134,10 @@ def _shift(found: Attacks, injected: Injected, clean: FactorModel) -> dict[str, 
     before = _mean_prediction(clean, targets, genuine)
     shifts = {}
     for name, which in {"shift_attacked": np.ones_like(kept), "shift_cleaned": kept}.items():
-        ratings = (array[which] for array in (injected.users, injected.items, injected.ratings))
-        model = _learn(*ratings, injected.n_users, injected.n_items)
+        model = _learn(
+            injected.users[which], injected.items[which], injected.ratings[which],
+            injected.n_users, injected.n_items,
+        )  # fmt: skip
         shifts[name] = _mean_prediction(model, targets, genuine) - before
     return shifts
 
