@@ -18,7 +18,9 @@ from mfdask.bench.compiling import measure_compiling
 from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine, n_cores
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
+from mfdask.bench.topn import TopPlan, measure_topn
 from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.models import load_model
 from mfdask.ratings.synthetic import NAMED
 from mfdask.shards import Dataset
 
@@ -152,6 +154,43 @@ def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig)
     return Outcome(values, [_where_view(values), view])
 
 
+@main.command("topn")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--top", default=10, show_default=True, type=click.IntRange(1), help="Length of a list."
+)
+@click.option(
+    "--users", type=click.IntRange(1), help="Rank for so many, spread over all.  [default: all]"
+)
+@click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How often everything is timed, in turn.",
+)
+@click.option(
+    "--threads", default=n_cores(), type=click.IntRange(1), help="Of either.  [default: all cores]"
+)
+@click.option(
+    "--peers/--no-peers", default=True, show_default=True, help="Time implicit's top-k, too."
+)
+@job
+def topn(
+    model: Path, data: Path, top: int, users: int | None, rounds: int, threads: int, peers: bool
+) -> Outcome:
+    """Time the lists of all users of MODEL, rated items of DATA left out, and of random rows.
+
+    implicit ranks with the same vectors; its lists and these are held against each other.
+    """
+    plan = TopPlan(top, users, rounds, peers, threads)
+    with progress_bars() as progress:
+        found = measure_topn(load_model(model), Dataset.open(data), plan, progress)
+    values = {**_where(), **found}
+    return Outcome(values, [_where_view(values), _topn_table(found), _words_on_lists(found)])
+
+
 def _as_arguments(cluster: ClusterConfig) -> list[object]:
     """Return the options that make another job use such a cluster."""
     if cluster.scheduler is not None:
@@ -262,6 +301,34 @@ def _words_on(found: dict[str, Any]) -> str:
         if "missing" in peer:
             lines.append(f"{name}: {peer['missing']}")
     return escape("\n".join(lines)) + "\n"
+
+
+def _topn_table(found: dict[str, Any]) -> Table:
+    """Show what all lists take, here and there."""
+    made = table(
+        f"{found['data']}: {found['top']} of {found['items']:,} items for {found['users']:,} "
+        f"users; {found['factors']} factors, {found['threads']} threads",
+        "rows", "seconds", "µs a user", "implicit", "over implicit",
+    )  # fmt: skip
+    for name, one in found["models"].items():
+        peer = (
+            [f"{one['implicit_seconds']:.4g}", f"{one['over_implicit']:.3f}"]
+            if "over_implicit" in one
+            else []
+        )
+        a_user = one["seconds"] / found["users"] * 1e6
+        made.add_row(name, f"{one['seconds']:.4g}", f"{a_user:.1f}", *peer)
+    return made
+
+
+def _words_on_lists(found: dict[str, Any]) -> str:
+    if "missing" in found["implicit"]:
+        return escape(f"implicit: {found['implicit']['missing']}")
+    same = ", ".join(f"{one['same_places']:.4%} of {n}" for n, one in found["models"].items())
+    return (
+        f"implicit {found['implicit']['version']} finds the same lists: the same item in {same} "
+        "places, and equal scores, but for rounding, in the others"
+    )
 
 
 def _scaling_table(found: list[dict[str, Any]]) -> Table:

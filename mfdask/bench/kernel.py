@@ -30,7 +30,7 @@ class BareKernel:
 
     def __init__(self, data: Dataset, config: ALS) -> None:
         rule = config.rule(data.mean)
-        self._prior = config.prior().compiled(rule.fidelity, rule.reg_scaling, None)
+        self._prior = config.prior("users").compiled(rule.reg_scaling, None)
         self._step = rule.step()
         self._rows = {
             side: initial_rows(n, config.n_factors, config.init_scale, config.seed, side)

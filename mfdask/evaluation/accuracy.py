@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.kernels.rows import row_width
 from mfdask.models.design import Array
 from mfdask.models.features import genre_shares
 from mfdask.models.half_step import predict_shard
-from mfdask.models.model import SOURCES, FactorModel, source_codes
+from mfdask.models.model import SOURCES, FactorModel
+from mfdask.models.parameters import Parameters
 from mfdask.models.prior import unknowns
 from mfdask.shards import Dataset, Shard
 
@@ -114,8 +114,8 @@ class Aligned:
         self.mean = model.mean
         self.users = model.rows_of("users", data.users()["user_id"])
         self.items = model.rows_of("items", data.items()["item_id"])
-        self.user_rows = _take(model.user_rows, self.users, model.n_factors)
-        self.item_rows = _take(model.item_rows, self.items, model.n_factors)
+        self.user_rows = _take(model, "users", self.users)
+        self.item_rows = _take(model, "items", self.items)
         if model.feature_names:
             new = self.items < 0
             self.item_rows[new] = model.rows_of_new_items(data.items()["genres"][new])
@@ -128,11 +128,10 @@ class Aligned:
         return predict_shard(shard, rows, self.item_rows, self.mean)
 
 
-def _take(rows: Array, places: npt.NDArray[np.int32], n_factors: int) -> Array:
-    """Return ``rows[places]``, with rows without bias or factors for places of -1."""
-    nobody = np.zeros((1, row_width(n_factors)), np.float32)
-    nobody[0, 1] = 1.0
-    return np.concatenate([rows, nobody])[places]
+def _take(model: FactorModel, side: str, places: npt.NDArray[np.int32]) -> Array:
+    """Return a model's rows at `places`, with those of nobody in particular for places of -1."""
+    rows = model.user_rows if side == "users" else model.item_rows
+    return np.concatenate([rows, model.nobody(side)])[places]
 
 
 def _counts(
@@ -167,7 +166,7 @@ def measure_accuracy(model: FactorModel, data: Dataset, part: str = "test") -> A
         found.clipped.add(everything, clipped)
         found.by_user.add(aligned.user_bin[users], error)
         found.by_item.add(aligned.item_bin[shard.indices], error)
-        codes = source_codes(aligned.users[users], aligned.items[shard.indices])
+        codes = model.sources(aligned.users[users], aligned.items[shard.indices])
         sources += np.bincount(codes, minlength=len(SOURCES))
     if found.n == 0:
         raise InputError(f"{data.name}: no {part} ratings; ingest it with --split random:0.1")
@@ -183,21 +182,23 @@ def objective(model: FactorModel, squared_error: float) -> float:
 
     Raises
     ------
-    KeyError
-        If the model's parameters do not say its regularisation.
+    InputError
+        If the model is not of alternating least squares.
     """
-    p = model.parameters
-    total = p["fidelity"] * squared_error
+    if model.samples is not None:
+        raise InputError("a Bayesian model has no objective: it minimises nothing")
+    config = Parameters.of(model.parameters)
+    total = config.fidelity * squared_error
     item_mean: npt.NDArray[np.floating] = np.zeros((1, model.n_factors + 1))
     if model.feature_weights is not None:
         item_mean = genre_shares(model.items["genres"], model.feature_names) @ model.feature_weights
-        total += p["weight_reg"] * float(np.square(model.feature_weights, dtype=np.float64).sum())
-    precision = np.array([p["bias_reg"]] + [p["factor_reg"]] * model.n_factors)
-    for rows, mean, table in (
-        (model.user_rows, np.zeros((1, model.n_factors + 1)), model.users),
-        (model.item_rows, item_mean, model.items),
+        total += config.weight_reg * float(np.square(model.feature_weights, dtype=np.float64).sum())
+    for side, rows, mean, table in (
+        ("users", model.user_rows, np.zeros((1, model.n_factors + 1)), model.users),
+        ("items", model.item_rows, item_mean, model.items),
     ):
-        scale = np.maximum(table["n_train"].to_numpy(), 1.0) ** p["reg_scaling"]
+        scale = np.maximum(table["n_train"].to_numpy(), 1.0) ** config.reg_scaling
         away = unknowns(rows, model.n_factors + 1) - mean
+        precision = np.diag(config.prior(side).precision)
         total += float(scale @ (np.square(away, dtype=np.float64) @ precision))
     return total / 2

@@ -3,7 +3,8 @@
 For each row it solves ``(fidelity * sum x x' + scale * P) w = fidelity * sum x y + scale * P m``
 with ``x = [1, factors of the other side]`` and ``y = rating - mean - bias of the other side``. The
 unknown ``w = [bias, factors]`` has ``D = n_factors + 1`` places; ``P`` (`precision`) and ``m``
-(`mean`) are the row's Gaussian prior, ``scale = max(n, 1)**scaling``.
+(`mean`) are the row's Gaussian prior, ``scale = max(n, 1)**scaling``. A noisy step draws ``w`` from
+the Gaussian with that solution as its mean and the inverse of that matrix as its covariance.
 
 A side is kept as *design rows*, float32 of shape ``(n, width)``: ``[bias, 1, factors..., 0...]``,
 padded to a multiple of 8, so that what one half-step writes is what the next one gathers.
@@ -18,6 +19,7 @@ from numba import njit, prange
 
 from mfdask.kernels.cholesky import factorise, substitute
 from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, quadratic
+from mfdask.kernels.random import normal, stream
 from mfdask.kernels.simd import LANES
 from mfdask.kernels.types import Float32s, Float64s, Int64s
 
@@ -52,6 +54,9 @@ class Step(NamedTuple):
     mean_rating: Any  # float32
     alternating: Any  # bool: bias first, given the old factors; then the factors, given the bias
     damping: Any  # float32 in (0, 1]: share of the way to the solution
+    noisy: Any  # bool: draw from the row's posterior in place of its mean
+    key: Any  # uint64, of the random numbers
+    first_row: Any  # int64, number of the block's first row on its side
 
 
 def row_width(n_factors: int) -> int:
@@ -152,6 +157,17 @@ def _fix_bias(system: Float32s, d: int, lane: int, row: Float32s) -> None:
 
 
 @njit(nogil=True, cache=True)
+def _disturb(system: Float32s, d: int, lane: int, key: np.uint64) -> None:
+    """Add normal noise to the forward solution ``L^-1 b``, so that the backward half draws.
+
+    ``L^-T (L^-1 b + e)`` has mean ``A^-1 b`` and covariance ``A^-1`` for ``A = L L'``.
+    """
+    forward = d * (d + 1) * LANES + lane
+    for k in range(d):
+        system[forward + k * LANES] += np.float32(normal(key, k))
+
+
+@njit(nogil=True, cache=True)
 def _settle(
     prior: Prior,
     scale: float,
@@ -232,6 +248,10 @@ def _solve_chunk(
             if step.alternating:
                 _fix_bias(work.system, d, lane, current[row])
         factorise(work.system, d, work.inverse, work.failed)
+        if step.noisy:
+            for lane in range(rows):
+                key = stream(step.key, step.first_row + group + lane)
+                _disturb(work.system, d, lane, key)
         substitute(work.system, d, work.inverse)
         for lane in range(rows):
             row = group + lane

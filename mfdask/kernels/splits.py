@@ -21,6 +21,12 @@ def _mix(z: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
+def _drawn(bits: np.uint64, share: float) -> bool:
+    """Whether 53 bits of a hash, read as a number in [0, 1), are below the share."""
+    return bool(np.float64(bits >> np.uint64(11)) * 2.0**-53 < share)
+
+
+@njit(nogil=True, cache=True)
 def hold_out_by_hash(
     places: Int32s,
     rows: Int32s,
@@ -58,7 +64,36 @@ def hold_out_by_hash(
             row = rows[place]
             row_bits = _mix(start ^ row_keys[row])
         bits = _mix(row_bits ^ column_keys[columns[place]])
-        held[i] = np.float64(bits >> np.uint64(11)) * 2.0**-53 < share
+        held[i] = _drawn(bits, share)
+    return held
+
+
+@njit(nogil=True, cache=True)
+def hold_out_columns_by_hash(
+    places: Int32s, columns: Int32s, column_keys: Keys, seed: np.uint64, share: float
+) -> Bools:
+    """Tell which ratings are of a column that a hash of (seed, column key) holds out.
+
+    Parameters
+    ----------
+    places : int32[n]
+        The ratings in question.
+    columns : int32[m]
+        Of all ratings.
+    column_keys : uint64
+        A key for each column.
+    seed : uint64
+    share : float
+        In (0, 1), of the columns.
+
+    Returns
+    -------
+    bool[n]
+    """
+    start = _mix(seed)
+    held = np.empty(places.size, np.bool_)
+    for i in range(places.size):
+        held[i] = _drawn(_mix(start ^ column_keys[columns[places[i]]]), share)
     return held
 
 

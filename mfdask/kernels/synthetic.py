@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mfdask.kernels.random import exponential, normal, stream, uniform
+
 #: What a user's random numbers are for: each purpose has a stream of its own.
 TASTE, ITEMS, STARS, SESSIONS, TIMES = range(5)
 
@@ -52,52 +54,6 @@ class Items(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def bits(key: np.uint64, draw: Any) -> Any:
-    """Hash (key, draw) to 64 random bits: the splitmix64 generator as a function of its counter.
-
-    Parameters
-    ----------
-    key : uint64
-    draw : uint64 or uint64 array
-        Number of the draw, from 0.
-
-    Returns
-    -------
-    uint64 or uint64 array
-        Of the shape of `draw`.
-    """
-    z = key + np.uint64(0x9E3779B97F4A7C15) * (draw + np.uint64(1))
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@njit(nogil=True, cache=True)
-def _stream(key: np.uint64, number: int) -> np.uint64:
-    """Key of a stream of its own."""
-    return bits(key, np.uint64(number))
-
-
-@njit(nogil=True, cache=True)
-def _uniform(key: np.uint64, draw: int) -> float:
-    """Draw from [0, 1)."""
-    return float(bits(key, np.uint64(draw)) >> np.uint64(11)) * 2.0**-53
-
-
-@njit(nogil=True, cache=True)
-def _exponential(key: np.uint64, draw: int) -> float:
-    """Draw from the exponential distribution of mean 1."""
-    return -math.log(1.0 - _uniform(key, draw))
-
-
-@njit(nogil=True, cache=True)
-def _normal(key: np.uint64, pair: int) -> float:
-    """Draw from the standard normal distribution, by Box and Muller; takes two of the draws."""
-    radius = math.sqrt(2.0 * _exponential(key, 2 * pair))
-    return radius * math.cos(2.0 * math.pi * _uniform(key, 2 * pair + 1))
-
-
-@njit(nogil=True, cache=True)
 def _taste(user: NDArray[np.float32], vectors: NDArray[np.float32], item: int) -> float:
     """Stars that a user gives an item for what it is."""
     total = np.float32(0.0)
@@ -115,10 +71,10 @@ def _plan_sessions(
     Visits grow rarer in the course of a life. A user who rates more than half of what is out by
     the last session (`releases` are in order) stays to the closing day, when everything is out.
     """
-    arrival = OPENING + int(_uniform(key, 0) * (CLOSING - OPENING))
-    life = (LOYAL_LIFE if _uniform(key, 1) < LOYAL else SHORT_LIFE) * _exponential(key, 2)
+    arrival = OPENING + int(uniform(key, 0) * (CLOSING - OPENING))
+    life = (LOYAL_LIFE if uniform(key, 1) < LOYAL else SHORT_LIFE) * exponential(key, 2)
     life = min(life, float(CLOSING - arrival))
-    n_sessions = 1 + int(_uniform(key, 3) ** 2 * n / SESSION_RATINGS)
+    n_sessions = 1 + int(uniform(key, 3) ** 2 * n / SESSION_RATINGS)
     n_sessions = min(n_sessions, 1 + int(life / DAY), MOST_SESSIONS)
     last = arrival + int(life) if n_sessions > 1 else arrival
     if 2 * n > np.searchsorted(releases, last, side="right"):
@@ -127,7 +83,7 @@ def _plan_sessions(
     for s in range(n_sessions):
         place = float(s)
         if 0 < s < n_sessions - 1:
-            place += _uniform(key, 4 + s)
+            place += uniform(key, 4 + s)
         part = place / max(n_sessions - 1, 1)
         starts[s] = arrival + int(life * part * math.sqrt(part))
     return n_sessions
@@ -155,12 +111,12 @@ def _pick(
     high = n_items / (n_items + reach)
     item = first_free
     for _ in range(TRIES):
-        u = low + (high - low) * _uniform(key, draw)
+        u = low + (high - low) * uniform(key, draw)
         item = min(int(reach * u / (1.0 - u)), n_items - 1)
         draw += 2
         if _is_free(item, taken, items, until):
             liking = CHOICE * _taste(user, items.vectors, item)
-            if 2.0 * _uniform(key, draw - 1) < 1.0 + liking / (1.0 + abs(liking)):
+            if 2.0 * uniform(key, draw - 1) < 1.0 + liking / (1.0 + abs(liking)):
                 return item, draw
     while not _is_free(item, taken, items, until):
         item = (item + 1) % n_items
@@ -207,12 +163,12 @@ def _give_stars(
     stars: NDArray[np.float32],
 ) -> None:
     """Rate what was picked: mean, biases, taste and noise, in half or whole stars."""
-    bias = MEAN + USER_SPREAD * _normal(key, 0)
-    step = 1.0 if _uniform(key, 2) < WHOLE_STARS else 0.5
+    bias = MEAN + USER_SPREAD * normal(key, 0)
+    step = 1.0 if uniform(key, 2) < WHOLE_STARS else 0.5
     for place in range(picked.size):
         item = picked[place]
         value = bias + items.bias[item] + _taste(user, items.vectors, item)
-        value += NOISE * _normal(key, 2 + place)
+        value += NOISE * normal(key, 2 + place)
         stars[place] = min(max(step * math.floor(value / step + 0.5), step), 5.0)
 
 
@@ -231,10 +187,10 @@ def _give_times(
     opened = starts.copy()
     for place in range(picked.size):
         earliest = np.searchsorted(opened, items.released[picked[place]])
-        u = _uniform(key, 2 * place)
+        u = uniform(key, 2 * place)
         session = earliest + int(u * math.sqrt(u) * (starts.size - earliest))
         times[place] = starts[session]
-        starts[session] += 1 + int(PAUSE * _exponential(key, 2 * place + 1))
+        starts[session] += 1 + int(PAUSE * exponential(key, 2 * place + 1))
 
 
 @njit(nogil=True, cache=True)
@@ -275,16 +231,16 @@ def make_ratings(
     user = np.empty(n_tastes, np.float32)
     releases = np.sort(items.released)
     for u in range(first, last):
-        key = _stream(seed, u)
+        key = stream(seed, u)
         mine = slice(offsets[u] - begin, offsets[u + 1] - begin)
         owed = (offsets[u] * n_items // offsets[-1], offsets[u + 1] * n_items // offsets[-1])
         for f in range(n_tastes):
-            user[f] = _normal(_stream(key, TASTE), f)
+            user[f] = normal(stream(key, TASTE), f)
         n_sessions = _plan_sessions(
-            _stream(key, SESSIONS), offsets[u + 1] - offsets[u], releases, starts
+            stream(key, SESSIONS), offsets[u + 1] - offsets[u], releases, starts
         )
         until = starts[n_sessions - 1]
-        _pick_items(_stream(key, ITEMS), user, items, owed, until, taken, picked[mine])
-        _give_stars(_stream(key, STARS), user, items, picked[mine], stars[mine])
-        _give_times(_stream(key, TIMES), items, picked[mine], starts[:n_sessions], times[mine])
+        _pick_items(stream(key, ITEMS), user, items, owed, until, taken, picked[mine])
+        _give_stars(stream(key, STARS), user, items, picked[mine], stars[mine])
+        _give_times(stream(key, TIMES), items, picked[mine], starts[:n_sessions], times[mine])
     return picked, stars, times

@@ -29,6 +29,7 @@ class ALS(Parameters):
         data: Dataset | Any,
         *,
         client: Client | None = None,
+        start: Path | None = None,
         checkpoint: Path | None = None,
         checkpoint_every: int = 0,
         resume: bool = False,
@@ -43,6 +44,8 @@ class ALS(Parameters):
             A `scipy.sparse` matrix counts as users x items, its stored values as ratings.
         client : distributed.Client, optional
             Where the half-steps run; without one, in this process on all its threads.
+        start : Path, optional
+            Directory of a model with as many factors, whose rows to begin with, by raw id.
         checkpoint : Path, optional
             Folder that keeps the state of an unfinished fit.
         checkpoint_every : int
@@ -60,10 +63,13 @@ class ALS(Parameters):
         Raises
         ------
         InputError
-            If the data cannot be learned from, a checkpoint is of another fit, or a row's equations
-            have no solution; the message names the row.
+            If the data cannot be learned from, a checkpoint is of another fit, the model to start
+            from has other factors, or a row's equations have no solution, naming the row.
         """
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
-        keeper = Keeper(checkpoint, checkpoint_every, resume, self, data.fingerprint)
-        return fit(self, data, client, keeper, progress, each_sweep)
+        keeper = Keeper(checkpoint, checkpoint_every, resume, self, data.fingerprint, start)
+        fitted = fit(
+            self, data, client, keeper, start=start, progress=progress, each_sweep=each_sweep
+        )
+        return FactorModel.learned(self, data, fitted)

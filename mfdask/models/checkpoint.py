@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.files import crc32, written_folder
@@ -15,22 +17,38 @@ from mfdask.models.design import Array, join
 from mfdask.models.model import Sweep
 
 if TYPE_CHECKING:
-    from mfdask.models.parameters import Parameters
+    from mfdask.models.method import Method
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's folder, and the sweeps that led to it."""
+    """The state of a fit after a sweep.
+
+    Attributes
+    ----------
+    folder : str
+    history : list of Sweep
+        The sweeps that led to it.
+    squared_error : float
+        Over the training ratings, after the last of them.
+    """
 
     folder: str
     history: list[Sweep]
+    squared_error: float
 
 
 class Keeper:
     """Keeps the newest checkpoint of one fit, `every` so many sweeps, in `folder`."""
 
     def __init__(
-        self, folder: Path | None, every: int, resume: bool, config: Parameters, fingerprint: str
+        self,
+        folder: Path | None,
+        every: int,
+        resume: bool,
+        method: Method,
+        fingerprint: str,
+        start: Path | None = None,
     ) -> None:
         if every < 0:
             raise InputError(f"--checkpoint-every {every}: give 0 (none) or more")
@@ -39,22 +57,25 @@ class Keeper:
         self._folder = folder
         self._every = every
         self._resume = resume
-        self._identity = _identity(config, fingerprint)
+        self._identity = _identity(method, fingerprint, start)
 
     def due(self, sweep: int) -> bool:
         """Whether the state after `sweep` is to be kept."""
         return bool(self._every) and sweep % self._every == 0
 
-    def keep(self, rows: dict[str, Array], history: list[Sweep]) -> None:
-        """Write a checkpoint in place of the one before."""
+    def keep(
+        self, arrays: Mapping[str, npt.NDArray[Any]], history: list[Sweep], squared_error: float
+    ) -> None:
+        """Write a checkpoint in place of the one before: both sides' rows, and what else counts."""
         assert self._folder is not None
         with written_folder(self._folder) as fresh:
-            for side, array in rows.items():
-                np.save(fresh / f"{side}.npy", array, allow_pickle=False)
+            for name, array in arrays.items():
+                np.save(fresh / f"{name}.npy", array, allow_pickle=False)
             state = {
                 "identity": self._identity,
                 "history": [asdict(sweep) for sweep in history],
-                "crc32": {side: crc32(fresh / f"{side}.npy") for side in rows},
+                "squared_error": squared_error,
+                "crc32": {name: crc32(fresh / f"{name}.npy") for name in arrays},
             }
             (fresh / "state.json").write_text(json.dumps(state))
 
@@ -80,17 +101,22 @@ class Keeper:
                 f"{self._folder}: this checkpoint is of other data or parameters; give the same "
                 "ones, or start again without --resume"
             )
-        return Checkpoint(str(self._folder), [Sweep(**line) for line in state["history"]])
+        history = [Sweep(**line) for line in state["history"]]
+        return Checkpoint(str(self._folder), history, state["squared_error"])
 
 
-def _identity(config: Parameters, fingerprint: str) -> dict[str, object]:
+def _identity(method: Method, fingerprint: str, start: Path | None) -> dict[str, object]:
     """Return what two fits share that go through the same states."""
-    parameters = config.parameters()
-    del parameters["n_sweeps"], parameters["tolerance"]
-    return {"parameters": parameters, "data": fingerprint}
+    begun = None if start is None else crc32(start / "model.json")
+    return {"parameters": method.identity(), "data": fingerprint, "start": begun}
 
 
 def load_rows(folder: str, side: str) -> Array:
     """Return one side's design rows from a checkpoint."""
-    rows = np.load(Path(folder) / f"{side}.npy", allow_pickle=False)
+    rows = load_array(folder, side)
     return join([rows[:0], rows])
+
+
+def load_array(folder: str, name: str) -> npt.NDArray[Any]:
+    """Return an array of a checkpoint."""
+    return np.load(Path(folder) / f"{name}.npy", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""The fit loop: sweeps of half-steps, their history, checkpoints, and the model at the end."""
+"""The fit loop: sweeps of half-steps, their history, checkpoints, and the rows at the end."""
 
 from __future__ import annotations
 
@@ -7,86 +7,131 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import numpy.typing as npt
 from distributed import Client
 
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE
-from mfdask.models.checkpoint import Checkpoint, Keeper, load_rows
-from mfdask.models.design import Array, initial_rows, join
-from mfdask.models.features import genre_names, genre_shares
-from mfdask.models.half_step import Moved, ShardRef, StepRule, half_step, open_shard, squared_error
-from mfdask.models.model import FactorModel, Sweep
-from mfdask.models.parameters import Parameters
-from mfdask.models.prior import FeatureSums, RowPrior, feature_sums, fit_weights
+from mfdask.models import tasks
+from mfdask.models.checkpoint import Checkpoint, Keeper, load_array, load_rows
+from mfdask.models.design import Array, initial_rows
+from mfdask.models.features import genre_names
+from mfdask.models.half_step import StepRule
+from mfdask.models.method import Method
+from mfdask.models.model import Sweep
+from mfdask.models.prior import RowPrior
 from mfdask.models.runner import Runner, runner_for
-from mfdask.progress import Progress
-from mfdask.shards import Dataset, Shard
+from mfdask.models.sides import OTHER, SIDES
+from mfdask.progress import Progress, silent
+from mfdask.shards import Dataset
 
-SIDES = ("users", "items")
-OTHER = {"users": "items", "items": "users"}
+
+class Fitted(NamedTuple):
+    """What a fit ends with.
+
+    Attributes
+    ----------
+    rows : dict of float32 (n, width)
+        Design rows of each side.
+    item_prior : RowPrior
+        What the items' prior would be in the next sweep.
+    history : list of Sweep
+    feature_names : list of str
+    """
+
+    rows: dict[str, Array]
+    item_prior: RowPrior
+    history: list[Sweep]
+    feature_names: list[str]
+
+
+class Collector(Protocol):
+    """Gathers what is to be kept of the sweeps on the way."""
+
+    def wants(self, sweep: int) -> bool:
+        """Whether the rows after a sweep are to be added."""
+
+    def add(self, rows: dict[str, Array], priors: dict[str, RowPrior]) -> None:
+        """Take the rows of both sides, and the priors that they were drawn from."""
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what was gathered, for a checkpoint."""
+
+    def load(self, sweep: int, read: Callable[[str], npt.NDArray[Any]]) -> None:
+        """Take back what a checkpoint after `sweep` holds."""
 
 
 def fit(
-    config: Parameters,
+    method: Method,
     data: Dataset,
     client: Client | None,
     keeper: Keeper,
-    progress: Progress,
+    *,
+    start: Path | None = None,
+    progress: Progress = silent,
     each_sweep: Callable[[Sweep], None] | None = None,
-) -> FactorModel:
-    """Learn a model; see `ALS.fit`."""
-    plan = _Plan.make(config, data, client)
+    collector: Collector | None = None,
+) -> Fitted:
+    """Run a method's sweeps; see `ALS.fit`."""
+    plan = _Plan.make(method, data, client)
     run = plan.run
-    start = keeper.newest()
-    history = list(start.history) if start else []
-    states = [_begin(plan, start)]
+    resumed = keeper.newest()
+    history = list(resumed.history) if resumed else []
+    if resumed and collector:
+        collector.load(len(history), lambda name: load_array(resumed.folder, name))
+    states = [_resume(plan, resumed) if resumed else _begin(plan, start)]
     clock = time.perf_counter()
-    while len(history) < config.n_sweeps and not _settled(history, config.tolerance):
-        while len(states) <= run.ahead and states[-1].sweep < config.n_sweeps:
+    while len(history) < method.n_sweeps and not _settled(history, method.tolerance):
+        while len(states) <= run.ahead and states[-1].sweep < method.n_sweeps:
             states.append(_submit_sweep(plan, states[-1]))
         states.pop(0)
         account = _account(plan, states[0])
         clock, seconds = time.perf_counter(), time.perf_counter() - clock
         history.append(Sweep(seconds=seconds, **account))
-        progress(f"train {config.kind}", len(history), config.n_sweeps, history[-1].note())
+        progress(f"train {method.kind}", len(history), method.n_sweeps, history[-1].note())
         if each_sweep:
             each_sweep(history[-1])
+        if collector and collector.wants(len(history)):
+            priors = {side: run.result(prior) for side, prior in states[0].priors.items()}
+            collector.add(_gather(run, states[0]), priors)
         if keeper.due(len(history)):
-            keeper.keep(_gather(run, states[0]), history)
-    rows = _gather(run, states[0])
-    weights = run.result(_item_prior(plan, states[0])).weights if plan.feature_names else None
-    return FactorModel.learned(
-        config, data, plan.rule.mean_rating, rows, history, plan.feature_names, weights
-    )
+            _keep(plan, states[0], keeper, history, collector)
+    item_prior = method.prior("items")
+    if method.learns("items"):
+        item_prior = run.result(_prior(plan, states[0], "items"))
+    return Fitted(_gather(run, states[0]), item_prior, history, plan.feature_names)
 
 
 @dataclass(frozen=True)
 class _Plan:
     """What all sweeps of a fit have in common."""
 
-    config: Parameters
+    method: Method
     data: Dataset
     run: Runner
     rule: StepRule
-    prior: RowPrior  # of rows that are drawn to zero
     feature_names: list[str]
-    features: list[Any]  # handles, one a block of items; None without features
+    features: dict[str, list[Any]]  # handles, one a block of the side; None without features
 
     @classmethod
-    def make(cls, config: Parameters, data: Dataset, client: Client | None) -> _Plan:
+    def make(cls, method: Method, data: Dataset, client: Client | None) -> _Plan:
         run = runner_for(data, client)
-        names = genre_names(data.items()) if config.item_prior == "genre" else []
-        bounds = data.bounds("items").tolist()
-        features = [
-            run.submit(f"features-{b}", _item_features, run.dataset(data), names, start, stop)
-            if names
-            else None
-            for b, (start, stop) in enumerate(itertools.pairwise(bounds))
-        ]
-        return cls(config, data, run, config.rule(data.mean), config.prior(), names, features)
+        features: dict[str, list[Any]] = {side: [None] * data.n_blocks(side) for side in SIDES}
+        names = []
+        if method.follows_features("items"):
+            names = genre_names(data.items())
+            bounds = data.bounds("items").tolist()
+            features["items"] = [
+                run.submit(f"features-{b}", tasks.item_features, run.dataset(data), names, *rows)
+                for b, rows in enumerate(itertools.pairwise(bounds))
+            ]
+        return cls(method, data, run, method.rule(data.mean), names, features)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        return self.data.rating_min, self.data.rating_max
 
 
 @dataclass(frozen=True)
@@ -96,93 +141,129 @@ class _State:
     sweep: int
     blocks: dict[str, list[Any]]  # Moved
     whole: dict[str, Any]  # Array
-    totals: Any = None  # what the sweep moved, for each side
-    test_errors: tuple[Any, ...] = ()
+    tested: list[Any]  # Tested, one a block of users; None before the first sweep
+    totals: Any  # Totals; None at a random start
+    priors: dict[str, Any]  # what the rows were drawn to
 
 
-def _begin(plan: _Plan, start: Checkpoint | None) -> _State:
-    """Place the first rows: random ones, or a checkpoint's."""
-    run, config, data = plan.run, plan.config, plan.data
-    blocks, whole = {}, {}
+def _begin(plan: _Plan, start: Path | None) -> _State:
+    """Place the first rows: random ones, or those of the model to start from."""
+    run, method, data = plan.run, plan.method, plan.data
+    if start is not None:
+        tasks.check_start(start, method.n_factors)
+    whole = {}
     for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
-        if start:
-            whole[side] = run.submit(f"load-{side}", load_rows, start.folder, side)
-        else:
+        whole[side] = run.submit(
+            f"start-{side}",
+            initial_rows, n, method.n_factors, method.init_scale, method.seed, side,
+        )  # fmt: skip
+        if start is not None:
             whole[side] = run.submit(
-                f"start-{side}",
-                initial_rows, n, config.n_factors, config.init_scale, config.seed, side,
+                f"warm-{side}",
+                tasks.warm_rows, str(start.absolute()), run.dataset(data), side, whole[side],
             )  # fmt: skip
-        bounds = data.bounds(side).tolist()
-        blocks[side] = [
-            run.submit(f"cut-{side}-{b}", _cut, whole[side], bounds[b], bounds[b + 1])
-            for b in range(data.n_blocks(side))
+    blocks = {side: _cut(plan, side, whole[side]) for side in SIDES}
+    totals = None
+    if start is not None:
+        errors = [
+            run.submit(
+                f"start_error-{b}", tasks.squared_error_of, run.shard(data, "users", b), block,
+                whole["items"], plan.rule.mean_rating,
+            )
+            for b, block in enumerate(blocks["users"])
+        ]  # fmt: skip
+        totals = run.submit("start_account", tasks.start_totals, errors)
+    return _State(0, blocks, whole, [None] * data.n_blocks("users"), totals, {})
+
+
+def _resume(plan: _Plan, resumed: Checkpoint) -> _State:
+    """Place the rows of a checkpoint."""
+    run, data = plan.run, plan.data
+    whole = {side: run.submit(f"load-{side}", load_rows, resumed.folder, side) for side in SIDES}
+    blocks = {side: _cut(plan, side, whole[side]) for side in SIDES}
+    sweep = len(resumed.history)
+    tested = [None] * data.n_blocks("users")
+    if data.n_test and plan.method.averages(sweep):
+        tested = [
+            run.submit(f"load-tested-{b}", tasks.load_tested, resumed.folder, b)
+            for b in range(data.n_blocks("users"))
         ]
-    return _State(len(start.history) if start else 0, blocks, whole)
+    totals = run.submit("load-account", tasks.start_totals, [resumed.squared_error])
+    return _State(sweep, blocks, whole, tested, totals, {})
+
+
+def _cut(plan: _Plan, side: str, whole: Any) -> list[Any]:
+    bounds = itertools.pairwise(plan.data.bounds(side).tolist())
+    return [
+        plan.run.submit(f"cut-{side}-{b}", tasks.cut, whole, *rows) for b, rows in enumerate(bounds)
+    ]
 
 
 def _submit_sweep(plan: _Plan, before: _State) -> _State:
     """Hand over one sweep: users against items, then items against the users just solved."""
-    run, data = plan.run, plan.data
+    run, data, method = plan.run, plan.data, plan.method
     sweep = before.sweep + 1
     blocks, whole = dict(before.blocks), dict(before.whole)
-    priors = {"users": plan.prior, "items": _item_prior(plan, before)}
-    features = {"users": [None] * data.n_blocks("users"), "items": plan.features}
+    priors = {side: _prior(plan, before, side) for side in SIDES}
     for side in SIDES:
         blocks[side] = [
             run.submit(
                 f"half_step-{side}-{sweep}-{b}",
-                _half_step, run.shard(data, side, b), whole[OTHER[side]], block,
-                plan.rule, priors[side], features[side][b],
+                tasks.move, run.shard(data, side, b), whole[OTHER[side]], block, plan.rule,
+                priors[side], plan.features[side][b], method.key(side, sweep),
             )
             for b, block in enumerate(blocks[side])
         ]  # fmt: skip
-        whole[side] = run.submit(f"join-{side}-{sweep}", _join, blocks[side])
-    totals = run.submit(f"account-{sweep}", _totals, blocks["users"], blocks["items"])
-    test_errors = [
+        whole[side] = run.submit(f"join-{side}-{sweep}", tasks.join_blocks, blocks[side])
+    averaged = plan.scale if method.averages(sweep) else None
+    tested = [
         run.submit(
-            f"test_error-{sweep}-{b}",
-            _test_error, run.shard(data, "users", b, "test"), block, whole["items"],
-            plan.rule.mean_rating,
+            f"test-{sweep}-{b}",
+            tasks.predict_test, run.shard(data, "users", b, "test"), block, whole["items"],
+            plan.rule.mean_rating, averaged, before.tested[b] if averaged else None,
         )
-        for b, block in enumerate(blocks["users"])
         if data.n_test
+        else None
+        for b, block in enumerate(blocks["users"])
     ]  # fmt: skip
-    return _State(sweep, blocks, whole, totals, tuple(test_errors))
+    totals = run.submit(
+        f"account-{sweep}", tasks.add_up, blocks["users"], blocks["items"], tested, priors["items"]
+    )
+    return _State(sweep, blocks, whole, tested, totals, priors)
 
 
-def _item_prior(plan: _Plan, state: _State) -> Any:
-    """Return the items' prior, given the items as they are: a handle where it is learned."""
-    if not plan.feature_names:
-        return plan.prior
-    run, data = plan.run, plan.data
+def _prior(plan: _Plan, state: _State, side: str) -> Any:
+    """Return a side's prior for the next sweep: a handle where it is learned from its rows."""
+    method, run, data = plan.method, plan.run, plan.data
+    if not method.learns(side):
+        return method.prior(side)
     sums = [
         run.submit(
-            f"feature_sums-{state.sweep}-{b}",
-            _feature_sums, run.shard(data, "items", b), features, block,
-            plan.config.n_factors + 1, plan.config.reg_scaling,
+            f"feature_sums-{side}-{state.sweep}-{b}",
+            tasks.sum_features, run.shard(data, side, b), plan.features[side][b], block,
+            method.n_factors + 1, method.reg_scaling,
         )
-        for b, (features, block) in enumerate(
-            zip(plan.features, state.blocks["items"], strict=True)
-        )
+        for b, block in enumerate(state.blocks[side])
     ]  # fmt: skip
     return run.submit(
-        f"feature_weights-{state.sweep}", _learned_prior, sums, plan.prior, plan.config.weight_reg
-    )
+        f"prior-{side}-{state.sweep}",
+        tasks.learn_prior, method, side, state.sweep + 1, sums, state.totals, data.n_train,
+    )  # fmt: skip
 
 
 def _account(plan: _Plan, state: _State) -> dict[str, Any]:
     """Wait for a sweep, and return its line of the history but for the time it took."""
-    run, data = plan.run, plan.data
-    users, items = run.result(state.totals)
-    test_error = sum(run.result(error) for error in state.test_errors)
-    penalty = users[PENALTY] + items[PENALTY]
+    data, totals = plan.data, plan.run.result(state.totals)
+    users, items = totals.users, totals.items
     moved, norm = users[MOVED] + items[MOVED], users[NORM] + items[NORM]
+    penalty = users[PENALTY] + items[PENALTY]
     return {
         "sweep": state.sweep,
-        "objective": float(plan.config.fidelity * items[SSE] + penalty) / 2,
+        "objective": float(totals.fidelity * items[SSE] + penalty) / 2,
         "train_rmse": math.sqrt(max(items[SSE], 0.0) / data.n_train),
-        "test_rmse": math.sqrt(test_error / data.n_test) if data.n_test else None,
+        "test_rmse": math.sqrt(totals.test_squared / data.n_test) if data.n_test else None,
         "moved": math.sqrt(moved / norm) if norm > 0 else 0.0,
+        "fidelity": totals.fidelity,
     }
 
 
@@ -198,44 +279,15 @@ def _gather(run: Runner, state: _State) -> dict[str, Array]:
     return {side: run.result(state.whole[side]) for side in SIDES}
 
 
-def _item_features(source: Dataset | str, names: list[str], start: int, stop: int) -> Array:
-    data = source if isinstance(source, Dataset) else Dataset.open(source)
-    return genre_shares(data.items()["genres"].iloc[start:stop], names)
-
-
-def _cut(rows: Array, start: int, stop: int) -> Moved:
-    return Moved(rows[start:stop], np.zeros(4))
-
-
-def _half_step(
-    shard: Shard | ShardRef,
-    fixed: Array,
-    before: Moved,
-    rule: StepRule,
-    prior: RowPrior,
-    features: Array | None,
-) -> Moved:
-    return half_step(open_shard(shard), fixed, before.rows, rule, prior, features)
-
-
-def _feature_sums(
-    shard: Shard | ShardRef, features: Array, block: Moved, d: int, reg_scaling: float
-) -> FeatureSums:
-    n_ratings = np.diff(open_shard(shard).indptr)
-    return feature_sums(features, block.rows, n_ratings, d, reg_scaling)
-
-
-def _learned_prior(sums: list[FeatureSums], plain: RowPrior, weight_reg: float) -> RowPrior:
-    return RowPrior(plain.precision, fit_weights(sums, plain.precision, weight_reg))
-
-
-def _join(blocks: list[Moved]) -> Array:
-    return join([block.rows for block in blocks])
-
-
-def _totals(users: list[Moved], items: list[Moved]) -> list[npt.NDArray[np.float64]]:
-    return [np.sum([block.totals for block in side], axis=0) for side in (users, items)]
-
-
-def _test_error(shard: Shard | ShardRef, users: Moved, items: Array, mean: float) -> float:
-    return squared_error(open_shard(shard), users.rows, items, mean)
+def _keep(
+    plan: _Plan, state: _State, keeper: Keeper, history: list[Sweep], collector: Collector | None
+) -> None:
+    """Write a checkpoint of all that the next sweeps need."""
+    run = plan.run
+    arrays: dict[str, npt.NDArray[Any]] = dict(_gather(run, state))
+    if collector:
+        arrays |= collector.arrays()
+    if plan.data.n_test and plan.method.averages(state.sweep):
+        for b, tested in enumerate(state.tested):
+            arrays |= run.result(tested).arrays(b)
+    keeper.keep(arrays, history, float(run.result(state.totals).items[SSE]))

@@ -19,15 +19,13 @@ from mfdask.shards import Dataset, Shard
 
 @dataclass(frozen=True)
 class StepRule:
-    """The equations of a half-step: how much ratings weigh, and how a row moves.
+    """The equations of a half-step: what is taken off the ratings, and how a row moves.
 
     Attributes
     ----------
     n_factors : int
     mean_rating : float
         Taken off every rating.
-    fidelity : float
-        Weight of a squared error, the paper's lambda.
     reg_scaling : float
         Power of a row's number of ratings that multiplies its prior.
     alternating : bool
@@ -38,14 +36,20 @@ class StepRule:
 
     n_factors: int
     mean_rating: float
-    fidelity: float
     reg_scaling: float
     alternating: bool
     damping: float
 
-    def step(self) -> kernel.Step:
-        """Return how a row moves."""
-        return kernel.Step(np.float32(self.mean_rating), self.alternating, np.float32(self.damping))
+    def step(self, key: np.uint64 | None = None, first_row: int = 0) -> kernel.Step:
+        """Return how the rows of a block move; with a key they are drawn."""
+        return kernel.Step(
+            np.float32(self.mean_rating),
+            self.alternating,
+            np.float32(self.damping),
+            key is not None,
+            np.uint64(0) if key is None else key,
+            first_row,
+        )
 
 
 class Moved(NamedTuple):
@@ -109,6 +113,7 @@ def half_step(
     rule: StepRule,
     prior: RowPrior,
     features: Array | None = None,
+    key: np.uint64 | None = None,
 ) -> Moved:
     """Solve every row of a shard against the other side.
 
@@ -123,6 +128,8 @@ def half_step(
     prior : RowPrior
     features : float32 (rows of the shard, features), optional
         What the prior's mean follows.
+    key : uint64, optional
+        Draw each row from its posterior, with random numbers that depend on this and the row alone.
 
     Returns
     -------
@@ -146,9 +153,10 @@ def half_step(
     bounds = kernel.chunk_bounds(block.indptr, kernel.CHUNKS, rule.n_factors + 1)
     stats = np.empty((kernel.CHUNKS, 4))
     bad = np.empty(kernel.CHUNKS, np.int64)
-    own = prior.compiled(rule.fidelity, rule.reg_scaling, features)
+    own = prior.compiled(rule.reg_scaling, features)
+    step = rule.step(key, shard.start)
     kernel.solve_rows(
-        block, bounds, read_only(fixed), own, rule.step(), read_only(current), out, stats, bad
+        block, bounds, read_only(fixed), own, step, read_only(current), out, stats, bad
     )
     if bad.max() >= 0:
         _refuse(shard, int(bad[bad >= 0][0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.errors import InputError
 from mfdask.models.design import Array, empty_rows, pack
 from mfdask.models.features import genre_shares
 from mfdask.models.half_step import predict_rows
+from mfdask.models.samples import Samples
 
 if TYPE_CHECKING:
-    from mfdask.models.parameters import Parameters
+    from mfdask.models.fit import Fitted
+    from mfdask.models.method import Method
     from mfdask.shards import Dataset
 
-#: What a prediction rests on, by whether the user (2) and the item (1) are known.
-SOURCES = ("mean", "item", "user", "model")
+#: What a prediction rests on: the ratings of the user (2) and of the item (1); or what its genres
+#: stand for, of an item without any.
+SOURCES = ("mean", "item", "user", "model", "genre")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Sweep:
         Length of the sweep's move against the length of all rows.
     seconds : float
         From the end of the sweep before.
+    fidelity : float
+        What a squared error weighed: lambda, or the noise precision that was drawn.
     """
 
     sweep: int
@@ -46,6 +53,7 @@ class Sweep:
     test_rmse: float | None
     moved: float
     seconds: float
+    fidelity: float = math.nan
 
     def note(self) -> str:
         """Return the errors, for a progress bar."""
@@ -72,7 +80,7 @@ class FactorModel:
     Attributes
     ----------
     kind : str
-        ``"als"`` or ``"bias"``.
+        ``"als"``, ``"bias"``, ``"genre"`` or ``"bayes"``.
     parameters : dict
         Of the fit.
     mean : float
@@ -87,6 +95,9 @@ class FactorModel:
         What the items' prior follows, empty where it follows nothing.
     feature_weights : float32 (features, n_factors + 1), or None
         Bias and factors that each feature stands for.
+    samples : Samples or None
+        Of a Bayesian model: its biases are means of the samples', its factors those of all samples
+        side by side, so that it predicts like a plain one of their common rank.
     """
 
     kind: str
@@ -100,42 +111,43 @@ class FactorModel:
     history: list[Sweep]
     feature_names: list[str] = field(default_factory=list)
     feature_weights: Array | None = None
+    samples: Samples | None = None
     _indexes: dict[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def learned(
-        cls,
-        config: Parameters,
-        data: Dataset,
-        mean: float,
-        rows: dict[str, Array],
-        history: list[Sweep],
-        feature_names: list[str],
-        feature_weights: npt.NDArray[np.float64] | None,
-    ) -> FactorModel:
-        """Return the model that a fit ends with."""
+    def learned(cls, method: Method, data: Dataset, fitted: Fitted) -> FactorModel:
+        """Return the model of the rows that a fit ends with."""
+        weights = fitted.item_prior.weights.astype(np.float32) if fitted.feature_names else None
+        made = cls.of_data(
+            method,
+            data,
+            user_rows=fitted.rows["users"],
+            item_rows=fitted.rows["items"].copy(),  # what a worker sends cannot be written to
+            history=fitted.history,
+            feature_names=fitted.feature_names,
+            feature_weights=weights,
+        )
+        if weights is not None:
+            # Their rows lie on the prior of the sweep before; what is learned last is what counts.
+            unrated = made.items["n_train"] == 0
+            made.item_rows[unrated] = made.rows_of_new_items(made.items["genres"][unrated])
+        return made
+
+    @classmethod
+    def of_data(cls, method: Method, data: Dataset, **learned: Any) -> FactorModel:
+        """Return a model of a data set's users and items."""
         facts = DataFacts(
             data.name, data.fingerprint, data.n_train, data.n_test, data.rating_min, data.rating_max
         )
-        items = data.items().drop(columns=["n_read", "n_test"], errors="ignore")
-        made = cls(
-            kind=config.kind,
-            parameters=config.parameters(),
-            mean=mean,
-            user_rows=rows["users"],
-            item_rows=rows["items"].copy(),  # what a worker sends cannot be written to
+        return cls(
+            kind=method.kind,
+            parameters=method.parameters(),
+            mean=method.rule(data.mean).mean_rating,
             users=data.users()[["user_id", "n_train"]],
-            items=items,
+            items=data.items().drop(columns=["n_read", "n_test"], errors="ignore"),
             data=facts,
-            history=history,
-            feature_names=feature_names,
-            feature_weights=None if feature_weights is None else feature_weights.astype(np.float32),
+            **learned,
         )
-        if feature_weights is not None:
-            # Their rows lie on the prior of the sweep before; what is learned last is what counts.
-            unrated = items["n_train"] == 0
-            made.item_rows[unrated] = made.rows_of_new_items(items["genres"][unrated])
-        return made
 
     def rows_of_new_items(self, genres: pd.Series) -> Array:
         """Return design rows of items that nobody has rated, from their genres joined by ``|``.
@@ -150,8 +162,8 @@ class FactorModel:
 
     @property
     def n_factors(self) -> int:
-        """Length of a factor vector."""
-        return int(self.parameters["n_factors"])
+        """Length of a factor vector: of all samples together, where there are some."""
+        return int(self.parameters["n_factors"]) * (len(self.samples) if self.samples else 1)
 
     @property
     def user_factors(self) -> Array:
@@ -193,8 +205,9 @@ class FactorModel:
     def predict_table(self, user_ids: Any, item_ids: Any, *, clip: bool = True) -> pd.DataFrame:
         """Return `predict` as a table: `user_id`, `item_id`, `prediction` and its `source`.
 
-        `source` is ``"model"`` where both ids are known, ``"user"`` or ``"item"`` where only that
-        one's bias is, ``"mean"`` where neither is.
+        `source` is ``"model"`` where both have training ratings, ``"user"`` or ``"item"`` where
+        only that one has, ``"mean"`` where neither; ``"genre"`` where an item without any is placed
+        by its genres.
         """
         users, items = self.rows_of("users", user_ids), self.rows_of("items", item_ids)
         return pd.DataFrame(
@@ -202,7 +215,7 @@ class FactorModel:
                 "user_id": user_ids,
                 "item_id": item_ids,
                 "prediction": self.predict_known(users, items, clip=clip),
-                "source": np.array(SOURCES)[source_codes(users, items)],
+                "source": np.array(SOURCES)[self.sources(users, items)],
             }
         )
 
@@ -213,22 +226,53 @@ class FactorModel:
         found = predict_rows(
             np.where(users < 0, len(self.user_rows), users).astype(np.int32),
             np.where(items < 0, len(self.item_rows), items).astype(np.int32),
-            _with_unknown(self.user_rows),
-            _with_unknown(self.item_rows),
+            np.concatenate([self.user_rows, self.nobody("users")]),
+            np.concatenate([self.item_rows, self.nobody("items")]),
             self.mean,
         )
         return found.clip(self.data.rating_min, self.data.rating_max) if clip else found
 
+    def sources(
+        self, users: npt.NDArray[np.integer], items: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.intp]:
+        """Return the place in `SOURCES` of each pair of row numbers, -1 for an unknown one."""
+        rated = [
+            np.append(table["n_train"].to_numpy() > 0, False)[rows]
+            for table, rows in ((self.users, users), (self.items, items))
+        ]
+        codes = 2 * rated[0].astype(np.intp) + rated[1]
+        if self.feature_weights is not None:
+            codes[~rated[1] & (items >= 0)] = SOURCES.index("genre")
+        return codes
 
-def source_codes(
-    users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]
-) -> npt.NDArray[np.intp]:
-    """Return the place in `SOURCES` of each pair of row numbers."""
-    return 2 * (users >= 0).astype(np.intp) + (items >= 0)
+    def nobody(self, side: str) -> Array:
+        """Return the design row of an id that nobody has rated, float32 (1, width).
 
+        Without bias or factors; the mean of a Bayesian model's prior.
+        """
+        if self.samples is None or len(self.samples.weights[side][0]) > 1:
+            return empty_rows(1, self.n_factors)
+        return self.samples.pack(self.samples.weights[side])
 
-def _with_unknown(rows: Array) -> Array:
-    """Return the rows and one more without bias or factors, for ids that nobody has rated."""
-    nobody = np.zeros((1, rows.shape[1]), np.float32)
-    nobody[0, 1] = 1.0
-    return np.concatenate([rows, nobody])
+    @property
+    def has_deviations(self) -> bool:
+        """Whether the model knows how far off a rating may be."""
+        return self.samples is not None
+
+    def deviations_known(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Array:
+        """Return the standard deviation of each rating around its prediction, float32 (pairs,).
+
+        In rating units; for pairs of the model's row numbers, -1 for an unknown one. It holds the
+        spread of the samples' predictions, that of the prior where a row has no ratings, and the
+        noise of the ratings.
+
+        Raises
+        ------
+        InputError
+            If the model is not a Bayesian one.
+        """
+        if self.samples is None:
+            raise InputError(
+                f"a model of kind {self.kind} knows no deviations; train one with --model bayes"
+            )
+        return self.samples.deviations(self, users, items)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 
 from mfdask.errors import InputError
 from mfdask.models.half_step import StepRule
-from mfdask.models.prior import RowPrior, ridge
+from mfdask.models.prior import FeatureSums, RowPrior, fit_weights, ridge
 
 MAX_FACTORS = 256
 
@@ -21,7 +22,7 @@ class Parameters:
 
     The objective is ``fidelity/2 * sum (r - r_hat)**2 + factor_reg/2 * (sum |p|**2 + sum |q|**2) +
     bias_reg/2 * (sum b_u**2 + sum b_i**2)`` with ``r_hat = mean + b_u + b_i + p . q``; only the
-    ratios to `fidelity` matter for the solution.
+    ratios to `fidelity` matter for the solution. Items may have strengths of their own.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ class Parameters:
         A sweep is one user half-step and one item half-step.
     fidelity, factor_reg, bias_reg : float
         The paper's lambda, tau and gamma.
+    item_factor_reg, item_bias_reg : float, optional
+        Tau and gamma of the items; by default those of the users.
     update : {"joint", "alternating"}
         Solve bias and factors of a row together, or bias first and then factors (the paper's
         Algorithm 1).
@@ -62,6 +65,8 @@ class Parameters:
     fidelity: float = 0.002
     factor_reg: float = 0.05
     bias_reg: float = 0.015
+    item_factor_reg: float | None = None
+    item_bias_reg: float | None = None
     item_prior: Literal["zero", "genre"] = "zero"
     weight_reg: float = 0.05
     update: Literal["joint", "alternating"] = "joint"
@@ -74,23 +79,34 @@ class Parameters:
 
     def __post_init__(self) -> None:
         """Refuse parameters that cannot be meant."""
-        _require(0 <= self.n_factors <= MAX_FACTORS, "--factors", self.n_factors, "0 to 256")
-        _require(self.n_sweeps >= 1, "--sweeps", self.n_sweeps, "1 or more")
-        _require(_positive(self.fidelity), "--lambda", self.fidelity, "a number above 0")
-        _require(_at_least_zero(self.factor_reg), "--tau", self.factor_reg, "0 or more")
-        _require(_at_least_zero(self.bias_reg), "--gamma", self.bias_reg, "0 or more")
-        _require(
+        require(0 <= self.n_factors <= MAX_FACTORS, "--factors", self.n_factors, "0 to 256")
+        require(self.n_sweeps >= 1, "--sweeps", self.n_sweeps, "1 or more")
+        require(_positive(self.fidelity), "--lambda", self.fidelity, "a number above 0")
+        require(_at_least_zero(self.factor_reg), "--tau", self.factor_reg, "0 or more")
+        require(_at_least_zero(self.bias_reg), "--gamma", self.bias_reg, "0 or more")
+        for option, own in (
+            ("--item-tau", self.item_factor_reg),
+            ("--item-gamma", self.item_bias_reg),
+        ):
+            require(own is None or _at_least_zero(own), option, own, "0 or more")
+        require(
             self.item_prior in ("zero", "genre"), "item_prior", self.item_prior, "zero or genre"
         )
-        _require(_positive(self.weight_reg), "--weight-reg", self.weight_reg, "a number above 0")
-        _require(
+        require(_positive(self.weight_reg), "--weight-reg", self.weight_reg, "a number above 0")
+        require(
             self.update in ("joint", "alternating"), "--update", self.update, "joint or alternating"
         )
-        _require(0 <= self.reg_scaling <= 1, "--reg-scaling", self.reg_scaling, "0 to 1")
-        _require(0 < self.damping <= 1, "--damping", self.damping, "above 0, at most 1")
-        _require(_positive(self.init_scale), "init_scale", self.init_scale, "a number above 0")
-        _require(_at_least_zero(self.tolerance), "--tolerance", self.tolerance, "0 or more")
-        _require(0 <= self.seed < 2**63, "--seed", self.seed, "a whole number from 0 up")
+        require(0 <= self.reg_scaling <= 1, "--reg-scaling", self.reg_scaling, "0 to 1")
+        require(0 < self.damping <= 1, "--damping", self.damping, "above 0, at most 1")
+        require(_positive(self.init_scale), "init_scale", self.init_scale, "a number above 0")
+        require(_at_least_zero(self.tolerance), "--tolerance", self.tolerance, "0 or more")
+        require(0 <= self.seed < 2**63, "--seed", self.seed, "a whole number from 0 up")
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Parameters:
+        """Return the parameters that a model says it was fitted with; names unknown here pass."""
+        known = {field.name for field in fields(Parameters)}
+        return Parameters(**{name: value for name, value in said.items() if name in known})
 
     @property
     def kind(self) -> str:
@@ -103,17 +119,50 @@ class Parameters:
         """Return all parameters by name, as `model.json` keeps them."""
         return asdict(self)
 
-    def prior(self) -> RowPrior:
+    def identity(self) -> dict[str, Any]:
+        """Return the parameters that shape the states: not those that say when to stop."""
+        named = asdict(self)
+        del named["n_sweeps"], named["tolerance"]
+        return named
+
+    def follows_features(self, side: str) -> bool:
+        """Whether the rows of a side are drawn to what their features stand for."""
+        return side == "items" and self.item_prior == "genre"
+
+    def learns(self, side: str) -> bool:
+        """Whether a side's prior is learned from its rows: where it follows features."""
+        return self.follows_features(side)
+
+    def prior(self, side: str) -> RowPrior:
         """Return the prior of rows that are drawn to zero."""
-        precision = ridge(self.n_factors, self.bias_reg, self.factor_reg)
-        return RowPrior(precision, np.zeros((1, len(precision))))
+        bias_reg, factor_reg = self.bias_reg, self.factor_reg
+        if side == "items":
+            bias_reg = self.bias_reg if self.item_bias_reg is None else self.item_bias_reg
+            factor_reg = self.factor_reg if self.item_factor_reg is None else self.item_factor_reg
+        precision = ridge(self.n_factors, bias_reg, factor_reg)
+        return RowPrior(self.fidelity, precision, np.zeros((1, len(precision))))
+
+    def learned_prior(
+        self, side: str, sweep: int, sums: FeatureSums, squared_error: float | None, n_ratings: int
+    ) -> RowPrior:
+        """Return the prior with the weights that suit the rows best."""
+        plain = self.prior(side)
+        weights = fit_weights(sums, plain.precision, self.weight_reg)
+        return RowPrior(plain.fidelity, plain.precision, weights)
+
+    def key(self, side: str, sweep: int) -> np.uint64 | None:
+        """Rows are solved for, not drawn."""
+        return None
+
+    def averages(self, sweep: int) -> bool:
+        """Each sweep's predictions stand for themselves."""
+        return False
 
     def rule(self, mean_rating: float) -> StepRule:
         """Return the equations of this model's half-steps."""
         return StepRule(
             n_factors=self.n_factors,
             mean_rating=mean_rating if self.centre else 0.0,
-            fidelity=self.fidelity,
             reg_scaling=self.reg_scaling,
             alternating=self.update == "alternating",
             damping=self.damping,
@@ -128,6 +177,13 @@ def _at_least_zero(value: float) -> bool:
     return math.isfinite(value) and value >= 0
 
 
-def _require(good: bool, option: str, value: object, wanted: str) -> None:
+def require(good: bool, option: str, value: object, wanted: str) -> None:
+    """Refuse the value of an option, and say what is wanted.
+
+    Raises
+    ------
+    InputError
+        Unless it is good.
+    """
     if not good:
         raise InputError(f"{option} {value}: give {wanted}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,16 +21,20 @@ class RowPrior:
 
     Attributes
     ----------
+    fidelity : float
+        What a squared error weighs against this prior: the paper's lambda, or the precision of the
+        ratings' noise.
     precision : float64 (D, D)
         Symmetric, positive semi-definite.
     weights : float64 (features, D)
         A row's mean is its features times these; a row without features has the one feature 1.
     """
 
+    fidelity: float
     precision: Float64s
     weights: Float64s
 
-    def compiled(self, fidelity: float, reg_scaling: float, features: Array | None) -> kernel.Prior:
+    def compiled(self, reg_scaling: float, features: Array | None) -> kernel.Prior:
         """Return the prior of a block's rows, `features` float32 (rows, features), for the kernel.
 
         Without features all rows share the mean ``weights[0]``.
@@ -40,7 +45,7 @@ class RowPrior:
         mean = self.weights if features is None else features @ self.weights
         pull = mean @ self.precision
         return kernel.Prior(
-            np.float32(fidelity),
+            np.float32(self.fidelity),
             padded,
             mean.astype(np.float32),
             pull.astype(np.float32),
@@ -54,44 +59,61 @@ def ridge(n_factors: int, bias_reg: float, factor_reg: float) -> Float64s:
 
 
 class FeatureSums(NamedTuple):
-    """What the rows of a block say of the weights of their features; blocks add up.
+    """What the rows of a block say of the prior that they share; blocks add up.
 
     Attributes
     ----------
+    n : int
+        Rated rows.
     gram : float64 (features, features)
         ``F' S F``, where `S` is what multiplies each row's prior.
     cross : float64 (features, D)
         ``F' S W``.
+    square : float64 (D, D)
+        ``W' S W``.
     """
 
+    n: int
     gram: Float64s
     cross: Float64s
+    square: Float64s
+
+    @classmethod
+    def total(cls, blocks: Sequence[FeatureSums]) -> FeatureSums:
+        """Add blocks up, in their order."""
+        n, gram, cross, square = (sum(parts[1:], parts[0]) for parts in zip(*blocks, strict=True))
+        return cls(n, gram, cross, square)
 
 
 def feature_sums(
-    features: Array, rows: Array, n_ratings: npt.NDArray[np.int64], d: int, reg_scaling: float
+    features: Array | None,
+    rows: Array,
+    n_ratings: npt.NDArray[np.int64],
+    d: int,
+    reg_scaling: float,
 ) -> FeatureSums:
-    """Return a block's sums over its rated rows.
+    """Return a block's sums over its rated rows; without features each row has the one feature 1.
 
     An unrated row lies on its prior wherever that moves, so it says nothing of where that is.
     """
     rated = n_ratings > 0
-    scaled = features[rated].T.astype(np.float64) * n_ratings[rated] ** reg_scaling
     own = unknowns(rows[rated], d).astype(np.float64)
-    return FeatureSums(scaled @ features[rated], scaled @ own)
+    seen = np.ones((len(own), 1)) if features is None else features[rated].astype(np.float64)
+    scale = n_ratings[rated, None] ** reg_scaling
+    return FeatureSums(
+        len(own), seen.T @ (scale * seen), seen.T @ (scale * own), own.T @ (scale * own)
+    )
 
 
-def fit_weights(sums: list[FeatureSums], precision: Float64s, weight_reg: float) -> Float64s:
+def fit_weights(sums: FeatureSums, precision: Float64s, weight_reg: float) -> Float64s:
     """Return the weights that minimise the rows' penalty and their own, float64 (features, D).
 
     For a diagonal precision, ``W[:, k] = (P_kk F'SF + eta I)^-1 P_kk F'SW[:, k]`` is exact.
     """
-    gram = np.sum([block.gram for block in sums], axis=0)
-    cross = np.sum([block.cross for block in sums], axis=0)
-    eta = weight_reg * np.eye(len(gram))
-    weights = np.empty_like(cross)
+    eta = weight_reg * np.eye(len(sums.gram))
+    weights = np.empty_like(sums.cross)
     for k, own in enumerate(np.diag(precision)):
-        weights[:, k] = np.linalg.solve(own * gram + eta, own * cross[:, k])
+        weights[:, k] = np.linalg.solve(own * sums.gram + eta, own * sums.cross[:, k])
     return weights
 
 

@@ -6,12 +6,16 @@
 `items.parquet`         `item_id, title, year, genres, bias, f00…, n_train`
 `history.parquet`       one line a sweep
 `features.parquet`      `feature, bias, f00…`: what each genre stands for, where that is learned
+`samples.parquet`       a Bayesian model's draws, one a line: noise precision, priors of both sides
+`user_biases.parquet`,  `user_id` or `item_id`, and the bias in each draw, `s00…`
+`item_biases.parquet`
 ======================  ==========================================================================
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,6 +31,7 @@ from mfdask.errors import InputError
 from mfdask.files import written_folder
 from mfdask.models.design import Array, pack
 from mfdask.models.model import DataFacts, FactorModel, Sweep
+from mfdask.models.sample_store import SAMPLES, read_samples, write_samples
 
 SCHEMA_VERSION = 1
 _PACKAGES = ("mfdask", "numpy", "numba", "dask", "distributed", "pandas", "pyarrow")
@@ -49,6 +54,8 @@ def save_model(model: FactorModel, path: Path | str) -> None:
         history.astype({"test_rmse": "float64"}).to_parquet(fresh / "history.parquet", index=False)
         if model.feature_weights is not None:
             pq.write_table(_feature_table(model), fresh / "features.parquet")
+        if model.samples is not None:
+            write_samples(model, model.samples, fresh)
         (fresh / "model.json").write_text(json.dumps(_description(model), indent=2) + "\n")
 
 
@@ -63,13 +70,15 @@ def check_place(path: Path) -> None:
         raise InputError(f"{path}: is there already and is not a model; write elsewhere with --out")
 
 
-def model_bytes(n_rows: int, n_factors: int) -> int:
+def model_bytes(n_rows: int, n_factors: int, draws: int = 1) -> int:
     """Return what a model's directory takes at most, in bytes: ids and titles are guessed."""
-    return n_rows * (4 * (n_factors + 1) + 100)
+    return n_rows * (4 * (n_factors + 1) * draws + 100)
 
 
 def _description(model: FactorModel) -> dict[str, Any]:
     last = asdict(model.history[-1])
+    if math.isnan(last["fidelity"]):
+        del last["fidelity"]  # of a model from before it was noted; JSON has no such number
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": model.kind,
@@ -124,6 +133,8 @@ def load_model(path: Path | str) -> FactorModel:
     said = _read_description(path)
     try:
         n_factors = int(said["parameters"]["n_factors"])
+        samples = read_samples(path, n_factors) if (path / SAMPLES).exists() else None
+        n_factors *= len(samples) if samples else 1
         users, user_rows = _read_side(path / "users.parquet", n_factors)
         items, item_rows = _read_side(path / "items.parquet", n_factors)
         history = [Sweep(**line) for line in _read_history(path / "history.parquet")]
@@ -137,6 +148,7 @@ def load_model(path: Path | str) -> FactorModel:
             items=items,
             data=DataFacts(**said["data"]),
             history=history,
+            samples=samples,
             **_read_features(path / "features.parquet", n_factors),
         )
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:

@@ -10,8 +10,11 @@ import pandas as pd
 
 from mfdask.errors import InputError
 
-FORMS = "random:0.1, time:0.1, user-time:0.1, sequence:0.1 (any share between 0 and 1) or none"
-_KINDS = ("random", "time", "user-time", "sequence")
+FORMS = (
+    "random:0.1, time:0.1, user-time:0.1, sequence:0.1, cold-items:0.1 (any share between 0 and 1) "
+    "or none"
+)
+_KINDS = ("random", "time", "user-time", "sequence", "cold-items")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Split:
     `user-time`     the last ``floor(share * n)`` of each user
     `sequence`      those whose draw ``RandomState(seed).random_sample(n)`` is below the
                     share, one draw for each row read, in file order
+    `cold-items`    every rating of some items, about that share of them, by a hash of
+                    item id and seed: an item's side never changes either
     `none`          nothing
     ==============  ==================================================================
 
@@ -32,7 +37,8 @@ class Split:
     ----------
     kind : str
     share : float
-        Share of the ratings that is held out, in (0, 1); 0 for `none`.
+        Of the ratings, or for `cold-items` of the items, that is held out, in (0, 1); 0 for
+        `none`.
     """
 
     kind: str
@@ -63,6 +69,11 @@ class Split:
         return self.kind if self.kind == "none" else f"{self.kind}:{self.share}"
 
     @property
+    def hashed_sides(self) -> tuple[str, ...]:
+        """The sides whose ids decide, by their hash."""
+        return {"random": ("users", "items"), "cold-items": ("items",)}.get(self.kind, ())
+
+    @property
     def needs_timestamps(self) -> bool:
         """Whether it cannot be done without timestamps."""
         return self.kind in ("time", "user-time")
@@ -76,7 +87,7 @@ def sequence_draws(n_rows: int, share: float, seed: int) -> npt.NDArray[np.bool_
 
 
 def id_keys(ids: pd.Index) -> npt.NDArray[np.uint64]:
-    """Return 64 bits for each id that depend on the id alone, for the split `random`.
+    """Return 64 bits for each id that depend on the id alone, for the splits by hash.
 
     An integer is its own key; a string's is its SipHash with a fixed key.
     """

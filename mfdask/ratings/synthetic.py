@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mfdask.errors import InputError
-from mfdask.kernels.synthetic import Items, bits, make_ratings
+from mfdask.kernels.random import bits
+from mfdask.kernels.synthetic import Items, make_ratings
 from mfdask.ratings.movielens import NO_GENRES
 from mfdask.ratings.source import REJECTED_COLUMNS, Parsed, Part, Source
 

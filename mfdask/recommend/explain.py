@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from mfdask.models import FactorModel
+from mfdask.models.design import Array
 from mfdask.models.features import genre_shares
-from mfdask.models.prior import Float64s, unknowns
+from mfdask.models.prior import Float64s, RowPrior, unknowns
 from mfdask.recommend.candidates import Ranking, known_rows
-from mfdask.recommend.fold_in import History, parameters_of
+from mfdask.recommend.fold_in import History, draws_of
 from mfdask.recommend.topn import Rows
 
 
@@ -29,7 +30,8 @@ class Reasons(NamedTuple):
     user_bias : float
         How much higher than others this user rates; the same for every item.
     items : DataFrame
-        `item_id`, `item` (bias weight times its bias) and `score`.
+        `item_id`, `item` (bias weight times its bias, and in a Bayesian model what people at large
+        think of it) and `score`.
     rated : DataFrame
         `item_id`, `rated_id` and `part`: what the user's rating of that other item says of their
         taste for this one.
@@ -50,8 +52,8 @@ def explain(
     """Take the scores of items for a folded-in user apart.
 
     The user's row is ``A^-1 fidelity sum x_i y_i`` with ``x_i = [1, q_i]``: a sum over the rated
-    items, linear in what each rating says beyond mean and item bias, ``y_i``. So is the product of
-    its factors with another item's.
+    items, linear in what each rating says beyond mean and item bias, ``y_i``, and in the prior's
+    mean where that is not zero. So is the product of its factors with another item's.
 
     Raises
     ------
@@ -60,10 +62,11 @@ def explain(
     """
     ranking = ranking or Ranking()
     rows = known_rows(model, "items", item_ids)
-    shares = _shares_of_row(model, history)
-    user = shares.sum(axis=0)
-    parts = model.item_factors[rows].astype(np.float64) @ shares[:, 1:].T
-    own = ranking.bias_weight * model.item_bias[rows].astype(np.float64)
+    everybody, shares = _shares_of_row(model, history)
+    user = everybody + shares.sum(axis=0)
+    factors = model.item_factors[rows].astype(np.float64)
+    parts = factors @ shares[:, 1:].T
+    own = ranking.bias_weight * model.item_bias[rows].astype(np.float64) + factors @ everybody[1:]
     ids = model.items["item_id"]
     rated = pd.DataFrame(
         {
@@ -78,20 +81,36 @@ def explain(
     return Reasons(model.mean, float(user[0]), items, rated, genres)
 
 
-def _shares_of_row(model: FactorModel, history: History) -> Float64s:
-    """Return what each rating adds to the user's bias and factors, float64 (rated, D).
+def _shares_of_row(model: FactorModel, history: History) -> tuple[Float64s, Float64s]:
+    """Return the parts of a user's bias and factors: the prior's (D,), each rating's (rated, D).
 
-    This inverts the equations of `fold_in`, whose solution is the sum.
+    This inverts the equations of `fold_in`, whose solution is the sum. A Bayesian model's parts are
+    those of its draws, side by side.
     """
-    config = parameters_of(model)
-    precision = config.prior().precision
-    design = unknowns(model.item_rows[history.items], len(precision)).astype(np.float64)
+    parts = [
+        _shares_of_draw(unknowns(rows, len(prior.precision)), prior, model, history)
+        for rows, prior in draws_of(model, history.items)
+    ]
+    found = np.stack(parts)
+    if model.samples is None:
+        return found[0, 0], found[0, 1:]
+    packed = model.samples.pack(found)
+    whole = unknowns(packed, model.n_factors + 1).astype(np.float64)
+    return whole[0], whole[1:]
+
+
+def _shares_of_draw(
+    items: Array, prior: RowPrior, model: FactorModel, history: History
+) -> Float64s:
+    """Return the parts of one draw, float64 (1 + rated, D): the prior's first."""
+    design = items.astype(np.float64)
     beyond = history.ratings - model.mean - design[:, 0]
     design[:, 0] = 1
-    scale = len(history.items) ** config.reg_scaling
-    system = config.fidelity * design.T @ design + scale * precision
-    shares: Float64s = np.linalg.solve(system, design.T) * config.fidelity * beyond
-    return shares.T
+    scaled = prior.precision * len(items) ** model.parameters.get("reg_scaling", 0.0)
+    system = prior.fidelity * design.T @ design + scaled
+    pulls = np.column_stack([scaled @ prior.weights[0], prior.fidelity * design.T * beyond])
+    parts: Float64s = np.linalg.solve(system, pulls)
+    return parts.T
 
 
 def _genres(model: FactorModel, rows: Rows, user: Float64s) -> pd.DataFrame:

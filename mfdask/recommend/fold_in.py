@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated
 from mfdask.models import FactorModel
 from mfdask.models.design import Array, empty_rows
-from mfdask.models.half_step import half_step, read_only
+from mfdask.models.half_step import StepRule, half_step, read_only
 from mfdask.models.parameters import Parameters
+from mfdask.models.prior import RowPrior, unknowns
 from mfdask.recommend.candidates import Ranking, known_rows
 from mfdask.recommend.topn import search
 from mfdask.shards import Shard
@@ -57,29 +58,49 @@ class History:
         return cls(items[order], np.array(list(ratings.values()), np.float32)[order])
 
 
-def parameters_of(model: FactorModel) -> Parameters:
-    """Return the parameters that the model was fitted with, as the equations need them."""
-    known = {field.name for field in fields(Parameters)}
-    return Parameters(**{k: v for k, v in model.parameters.items() if k in known})
+def draws_of(model: FactorModel, items: npt.NDArray[np.int32]) -> Iterator[tuple[Array, RowPrior]]:
+    """Yield the design rows of some items and the users' prior, as each draw of a model has them.
+
+    A plain model has one draw: itself.
+    """
+    if model.samples is None:
+        yield model.item_rows[items], Parameters.of(model.parameters).prior("users")
+        return
+    for s in range(len(model.samples)):
+        yield model.samples.rows(model, "items", s, items), model.samples.prior("users", s)
 
 
 def fold_in(model: FactorModel, history: History) -> Array:
     """Return the design row that training would give this user, the items held still.
 
     float32 (1, width). Bias and factors are solved together, without damping, whichever way the
-    fit went to its solution.
+    fit went to its solution; for a Bayesian model in each of its draws.
 
     Raises
     ------
     InputError
         If the equations have no solution.
     """
-    config = parameters_of(model)
-    rule = replace(config.rule(0.0), mean_rating=model.mean, alternating=False, damping=1.0)
-    indptr = np.array([0, len(history.items)], np.int64)
-    shard = Shard("users", 0, 0, indptr, history.items, history.ratings)
-    nobody = empty_rows(1, model.n_factors)
-    return half_step(shard, model.item_rows, nobody, rule, config.prior()).rows
+    n_factors = int(model.parameters["n_factors"])
+    rule = StepRule(
+        n_factors=n_factors,
+        mean_rating=model.mean,
+        reg_scaling=model.parameters.get("reg_scaling", 0.0),
+        alternating=False,
+        damping=1.0,
+    )
+    n = len(history.items)
+    shard = Shard(
+        "users", 0, 0, np.array([0, n], np.int64), np.arange(n, dtype=np.int32), history.ratings
+    )
+    nobody = empty_rows(1, n_factors)
+    rows = [
+        half_step(shard, fixed, nobody, rule, prior).rows
+        for fixed, prior in draws_of(model, history.items)
+    ]
+    if model.samples is None:
+        return rows[0]
+    return model.samples.pack(np.stack([unknowns(row, n_factors + 1) for row in rows]))
 
 
 def recommend_new(

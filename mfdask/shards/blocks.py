@@ -15,7 +15,7 @@ from mfdask.kernels.csr import (
     sort_pairs,
     transpose_into,
 )
-from mfdask.kernels.splits import hold_out_by_hash, hold_out_last
+from mfdask.kernels.splits import hold_out_by_hash, hold_out_columns_by_hash, hold_out_last
 from mfdask.shards.partition import gather, read_bucket
 from mfdask.shards.plan import Plan, UserBlock
 from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_folder, write_arrays
@@ -41,7 +41,7 @@ def build_user_block(
     starts : list of int64 arrays
         From `fill_buckets`, for each part.
     user_keys, item_keys : uint64 or None
-        For the split `random`: a key for each row.
+        A key for each row, where the split is by a hash of them (`Split.hashed_sides`).
     """
     first, end = plan.user_bounds[block : block + 2]
     columns: dict[str, Any] = {
@@ -98,15 +98,17 @@ def _hold_out(
 ) -> npt.NDArray[np.bool_]:
     """Tell which of the ratings `order` are held out; they ascend by user and item."""
     split, times = plan.split, columns[TIMESTAMPS]
+    users, items = columns["users"], columns["items"]
+    seed = np.uint64(plan.seed & 0xFFFF_FFFF_FFFF_FFFF)
     held: npt.NDArray[np.bool_]
     if split.kind == "random":
-        seed = np.uint64(plan.seed & 0xFFFF_FFFF_FFFF_FFFF)
         with np.errstate(over="ignore"):  # hashing wraps around; uncompiled, NumPy would tell
-            held = hold_out_by_hash(
-                order, columns["users"], columns["items"], user_keys, item_keys, seed, split.share
-            )
+            held = hold_out_by_hash(order, users, items, user_keys, item_keys, seed, split.share)
+    elif split.kind == "cold-items":
+        with np.errstate(over="ignore"):
+            held = hold_out_columns_by_hash(order, items, item_keys, seed, split.share)
     elif split.kind == "user-time":
-        held = hold_out_last(order, columns["users"], n_rows, times, split.share)
+        held = hold_out_last(order, users, n_rows, times, split.share)
     elif split.kind == "time":
         held = gather(times, order) >= plan.cutoff
     elif split.kind == "sequence":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -245,9 +244,10 @@ def _build_users(
     largest = int(np.sum([np.diff(of_part) for of_part in starts], axis=0).max())
     if largest > _LARGEST_BLOCK:
         raise InputError(f"a block of {largest:,} ratings is too large; raise --blocks")
-    keys: Sequence[Future | None] = (None, None)
-    if plan.split.kind == "random":
-        keys = [tasks.submit(f"keys-{side}", _keys, ids[side]) for side in ("users", "items")]
+    keys = [
+        tasks.submit(f"keys-{side}", _keys, ids[side]) if side in plan.split.hashed_sides else None
+        for side in ("users", "items")
+    ]
     built = [
         tasks.submit(f"shard-users-{block}", work.build_user_block, plan, block, starts, *keys)
         for block in range(len(plan.user_bounds) - 1)

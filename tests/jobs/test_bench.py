@@ -14,7 +14,9 @@ import jobs.bench
 from jobs.cli import main
 from mfdask.bench import ingest as bench_ingest
 from mfdask.bench import sweep as bench_sweep
+from mfdask.models import ALS, save_model
 from mfdask.ratings.synthetic import open_synthetic
+from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
 
 ONE_THREAD = ["--threads", "1", "--dashboard-address", "127.0.0.1:0"]
@@ -120,6 +122,42 @@ def test_ingest_is_shown_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "1.50" in shown.stdout
 
 
+@pytest.fixture(scope="module")
+def model(folders: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a model of the second data set."""
+    out: Path = tmp_path_factory.mktemp("bench-model") / "m"
+    save_model(ALS(n_factors=2, n_sweeps=2).fit(Dataset.open(folders[1])), out)
+    return str(out)
+
+
+def test_topn(folders: list[str], model: str) -> None:
+    options = ["--users", "30", "--top", "3", "--rounds", "1", "--threads", "1", "--no-peers"]
+    values = said(run("topn", model, folders[1], "--json", *options))
+    assert (values["users"], values["top"], values["threads"]) == (30, 3, 1)
+    assert values["models"]["learned"]["seconds"] > 0
+    assert values["implicit"] == {"missing": "left out"}
+
+
+def test_topn_is_shown(folders: list[str], model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    options = ["--rounds", "1", "--no-peers"]
+    shown = run("topn", model, folders[1], *options)
+    assert shown.exit_code == 0, shown.output
+    assert "10 of 80 items for 60 users; 2 factors" in shown.stdout
+    assert "implicit: left out" in shown.stdout
+    one = {"seconds": 1.5, "implicit_seconds": 6.0, "over_implicit": 0.25, "same_places": 0.9999}
+    found = {
+        "data": "d", "users": 10**6, "items": 7, "factors": 2, "top": 3, "threads": 2,
+        "models": {"learned": one}, "implicit": {"version": "0.7"},
+    }  # fmt: skip
+    monkeypatch.setattr(jobs.bench, "measure_topn", lambda *given: found)
+    shown = run("topn", model, folders[1], *options)
+    assert ["learned", "1.5", "1.5", "6", "0.250"] in [
+        line.replace("│", " ").split() for line in shown.stdout.splitlines()
+    ]
+    assert "the same item in 99.9900% of learned places" in " ".join(shown.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -130,6 +168,9 @@ def test_ingest_is_shown_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
         (["sweep"], "DATA"),
         (["tiers", "nowhere", "--budget", "0"], "--budget"),
         (["tiers", "nowhere", "--factors", "0"], "--factors"),
+        (["topn", "nowhere", "nothing"], "nowhere: no model"),
+        (["topn", "nowhere"], "DATA"),
+        (["topn", "nowhere", "nothing", "--top", "0"], "--top"),
     ],
 )
 def test_mistakes(arguments: list[str], words: str) -> None:

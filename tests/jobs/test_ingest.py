@@ -54,11 +54,23 @@ def test_options_reach_the_data_set():
     assert (counts.read, counts.kept, counts.rejected, counts.duplicates) == (4, 2, 1, 1)
 
 
+def test_cold_items_have_no_training_ratings():
+    done = run("ingest", SMALL, "--split", "cold-items:0.2", "--out", "d", *NO_DASHBOARD)
+    assert done.exit_code == 0, done.stderr
+    assert "train, test (cold-items:0.2)" in done.stdout
+    items = Dataset.open("d", verify=True).items()
+    cold = items["n_test"] > 0
+    assert 0 < cold.sum() < len(items) / 2
+    assert (items["n_train"][cold] == 0).all()
+    assert (items["n_test"][cold] == items["n_read"][cold]).all()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["nowhere.csv"], "no source 'nowhere.csv'"),
         ([SMALL, "--split", "monthly:0.1"], "--split monthly:0.1: write random:0.1"),
+        ([SMALL, "--split", "cold-items:1.5"], "--split cold-items:1.5: write random:0.1"),
         ([SMALL, "--out", "taken"], "taken: is there already and is no data set"),
         (["bad.csv", "--columns", "user"], "--columns user: write user=NAME"),
         (["bad.csv", "--columns", "user=a,user=b"], "each once"),

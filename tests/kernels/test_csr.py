@@ -16,7 +16,7 @@ from mfdask.kernels.csr import (
     sort_pairs,
     transpose_into,
 )
-from mfdask.kernels.splits import hold_out_by_hash, hold_out_last
+from mfdask.kernels.splits import hold_out_by_hash, hold_out_columns_by_hash, hold_out_last
 
 unhurried = settings(deadline=None)  # the first call of a kernel compiles it
 ROWS, COLUMNS = 4, 5
@@ -120,6 +120,43 @@ def test_the_hash_is_that_of_all_times_and_holds_out_the_share():
     assert np.abs(share.mean(axis=1) - 0.3).max() < 5 * np.sqrt(0.3 * 0.7 / n)
     # Were the hash to change, ratings would change sides with a new version of mfdask.
     assert np.flatnonzero(held)[:8].tolist() == [7, 11, 14, 15, 18, 20, 21, 22]
+
+
+def splitmix(z):
+    """Return the hash of the kernels, in Python's own integers."""
+    whole = 2**64 - 1
+    z = (z + 0x9E3779B97F4A7C15) & whole
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & whole
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & whole
+    return z ^ (z >> 31)
+
+
+@unhurried
+@given(
+    st.lists(st.integers(0, COLUMNS - 1), max_size=30),
+    st.lists(st.integers(0, 2**64 - 1), min_size=COLUMNS, max_size=COLUMNS),
+    st.integers(0, 2**64 - 1),
+    st.sampled_from([0.05, 0.5, 0.99]),
+)
+def test_whole_columns_are_held_out_by_their_key_and_the_seed(columns, keys, seed, share):
+    places = np.arange(len(columns), dtype=np.int32)[::-1].copy()
+    with np.errstate(over="ignore"):
+        held = hold_out_columns_by_hash(
+            places, np.array(columns, np.int32), np.array(keys, np.uint64), np.uint64(seed), share
+        )  # fmt: skip
+    drawn = [splitmix(splitmix(seed) ^ key) < share * 2**64 for key in keys]
+    assert held.tolist() == [drawn[columns[place]] for place in places.tolist()]
+
+
+def test_about_the_share_of_the_columns_is_held_out():
+    n = 40_000
+    keys = np.arange(n, dtype=np.uint64)
+    columns = np.arange(n, dtype=np.int32)
+    with np.errstate(over="ignore"):
+        held = hold_out_columns_by_hash(columns, columns, keys, np.uint64(42), 0.05)
+    assert abs(held.mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / n)
+    # Were the hash to change, items would change sides with a new version of mfdask.
+    assert np.flatnonzero(held)[:8].tolist() == [33, 52, 53, 55, 98, 102, 133, 145]
 
 
 def test_gathering():

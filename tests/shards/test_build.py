@@ -94,7 +94,9 @@ def one_thread():
         yield one
 
 
-@pytest.mark.parametrize("split", ["random:0.2", "time:0.2", "user-time:0.2", "sequence:0.2"])
+@pytest.mark.parametrize(
+    "split", ["random:0.2", "time:0.2", "user-time:0.2", "sequence:0.2", "cold-items:0.2"]
+)
 def test_files_do_not_depend_on_parts_and_workers(client, one_thread, tmp_path, split):
     choices = Choices(Split.parse(split), blocks=3)
     spec = "synthetic:users=80,items=60,ratings=2000"

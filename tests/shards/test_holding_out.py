@@ -102,6 +102,34 @@ def test_sequence_draws_for_all_rows_read(held_out, frame):
     assert pairs(test) == pairs(kept[drawn[kept["row"]]])
 
 
+def test_cold_items_are_held_out_whole(held_out, frame):
+    test, kept = held_out(frame, "cold-items:0.3"), latest(frame)
+    items = set(test["item_id"])
+    assert pairs(test) == pairs(kept[kept["item_id"].isin(items)])
+    assert len(items) == pytest.approx(0.3 * kept["item_id"].nunique(), abs=11)  # 3 deviations
+    assert set(held_out(frame, "cold-items:0.1")["item_id"]) < items
+    assert set(held_out(frame, "cold-items:0.3", seed=1)["item_id"]) != items
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 5])
+def test_cold_items_do_not_depend_on_blocks_or_on_what_is_added(held_out, frame, blocks):
+    every = held_out(frame, "cold-items:0.3")
+    assert pairs(held_out(frame, "cold-items:0.3", blocks=blocks)) == pairs(every)
+    early = held_out(frame[:800], "cold-items:0.3", blocks=blocks)
+    before = latest(frame[:800])
+    assert pairs(early) == pairs(every) & pairs(before)
+    other_users = frame.assign(user_id=frame["user_id"] + 1000)
+    again = held_out(other_users, "cold-items:0.3", blocks=blocks)
+    assert set(again["item_id"]) == set(every["item_id"])
+
+
+def test_no_item_left_is_refused(client, tmp_path):
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 1], "rating": [3.0, 4.0]})
+    choices = Choices(Split.parse("cold-items:0.999999999"))
+    with pytest.raises(InputError, match="leaves none of the 2 ratings for training"):
+        ingest(memory_source(frame), tmp_path / "d", client=client, choices=choices)
+
+
 def test_none_holds_out_nothing(held_out, frame):
     assert held_out(frame, "none").empty
 

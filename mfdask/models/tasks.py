@@ -1,0 +1,195 @@
+"""The tasks that a fit submits: plain functions of shards, blocks and priors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.errors import InputError
+from mfdask.kernels.rows import SSE
+from mfdask.models.checkpoint import load_array
+from mfdask.models.design import Array, join
+from mfdask.models.features import genre_shares
+from mfdask.models.half_step import (
+    Moved,
+    ShardRef,
+    StepRule,
+    half_step,
+    open_shard,
+    predict_shard,
+    squared_error,
+)
+from mfdask.models.prior import FeatureSums, RowPrior, feature_sums
+from mfdask.models.store import load_model
+from mfdask.shards import Dataset, Shard
+
+if TYPE_CHECKING:
+    from mfdask.models.method import Method
+
+Float64s = npt.NDArray[np.float64]
+
+
+class Tested(NamedTuple):
+    """A block's test ratings, predicted.
+
+    Attributes
+    ----------
+    squared : float
+        Squared error of this sweep's predictions, or of their running mean where one is kept.
+    sums : float32 (ratings,) or None
+        Predictions added up over the sweeps that are kept.
+    n : int
+        Sweeps added up.
+    """
+
+    squared: float
+    sums: Array | None
+    n: int
+
+    def arrays(self, block: int) -> dict[str, npt.NDArray[Any]]:
+        """Return the running mean of a block for a checkpoint."""
+        assert self.sums is not None
+        return {f"tested-{block}": self.sums, f"tested-{block}-n": np.array(self.n)}
+
+
+class Totals(NamedTuple):
+    """A sweep in numbers: the sums of `solve_rows` for each side, and the squared test error."""
+
+    users: Float64s
+    items: Float64s
+    test_squared: float
+    fidelity: float
+
+
+def item_features(source: Dataset | str, names: list[str], start: int, stop: int) -> Array:
+    """Return the features of a block of items, float32 (items, features)."""
+    return genre_shares(open_dataset(source).items()["genres"].iloc[start:stop], names)
+
+
+def open_dataset(source: Dataset | str) -> Dataset:
+    """Return a data set, or open the one at an address."""
+    return source if isinstance(source, Dataset) else Dataset.open(source)
+
+
+def check_start(path: Path, n_factors: int) -> None:
+    """Refuse to start from a model with other factors.
+
+    Raises
+    ------
+    InputError
+        Also if there is no model.
+    """
+    found = load_model(path).n_factors
+    if found != n_factors:
+        raise InputError(
+            f"{path}: has {found} factors and this fit {n_factors}; give --factors {found}, or "
+            "start from another model"
+        )
+
+
+def warm_rows(path: str, source: Dataset | str, side: str, rows: Array) -> Array:
+    """Put the rows of a model, by raw id, in place of those of `rows` that it knows."""
+    model, data = load_model(path), open_dataset(source)
+    ids = (data.users() if side == "users" else data.items()).iloc[:, 0]
+    found = model.rows_of(side, ids)
+    warm = rows.copy()
+    warm[found >= 0] = (model.user_rows if side == "users" else model.item_rows)[found[found >= 0]]
+    return warm
+
+
+def start_totals(squared_errors: list[float]) -> Totals:
+    """Return what is known of a sweep that this fit has not done."""
+    items = np.zeros(4)
+    items[SSE] = sum(squared_errors)
+    return Totals(np.zeros(4), items, 0.0, 0.0)
+
+
+def load_tested(folder: str, block: int) -> Tested:
+    """Return the running mean of a block from a checkpoint."""
+    n = int(load_array(folder, f"tested-{block}-n"))
+    return Tested(0.0, load_array(folder, f"tested-{block}"), n)
+
+
+def cut(rows: Array, start: int, stop: int) -> Moved:
+    """Return a block of a whole side."""
+    return Moved(rows[start:stop], np.zeros(4))
+
+
+def move(
+    shard: Shard | ShardRef,
+    fixed: Array,
+    before: Moved,
+    rule: StepRule,
+    prior: RowPrior,
+    features: Array | None,
+    key: np.uint64 | None,
+) -> Moved:
+    """Do a half-step on a block."""
+    return half_step(open_shard(shard), fixed, before.rows, rule, prior, features, key)
+
+
+def join_blocks(blocks: list[Moved]) -> Array:
+    """Return the blocks of a side as one."""
+    return join([block.rows for block in blocks])
+
+
+def sum_features(
+    shard: Shard | ShardRef, features: Array | None, block: Moved, d: int, reg_scaling: float
+) -> FeatureSums:
+    """Return what a block's rows say of the prior that they share."""
+    n_ratings = np.diff(open_shard(shard).indptr)
+    return feature_sums(features, block.rows, n_ratings, d, reg_scaling)
+
+
+def learn_prior(
+    method: Method,
+    side: str,
+    sweep: int,
+    sums: list[FeatureSums],
+    totals: Totals | None,
+    n_ratings: int,
+) -> RowPrior:
+    """Return a side's prior for a sweep."""
+    squared = None if totals is None else float(totals.items[SSE])
+    return method.learned_prior(side, sweep, FeatureSums.total(sums), squared, n_ratings)
+
+
+def add_up(
+    users: list[Moved], items: list[Moved], tested: list[Tested | None], prior: RowPrior
+) -> Totals:
+    """Return a sweep in numbers."""
+    moved = [np.sum([block.totals for block in side], axis=0) for side in (users, items)]
+    squared = sum(block.squared for block in tested if block)
+    return Totals(moved[0], moved[1], squared, prior.fidelity)
+
+
+def squared_error_of(shard: Shard | ShardRef, users: Moved, items: Array, mean: float) -> float:
+    """Return a block's squared error."""
+    return squared_error(open_shard(shard), users.rows, items, mean)
+
+
+def predict_test(
+    shard: Shard | ShardRef,
+    users: Moved,
+    items: Array,
+    mean: float,
+    averaged: tuple[float, float] | None,
+    before: Tested | None,
+) -> Tested:
+    """Predict a block's test ratings.
+
+    With `averaged`, the ends of the rating scale, each prediction is clipped to it and joins the
+    running mean.
+    """
+    own = open_shard(shard)
+    if averaged is None:
+        return Tested(squared_error(own, users.rows, items, mean), None, 0)
+    sums = predict_shard(own, users.rows, items, mean).clip(*averaged)
+    n = 1
+    if before is not None and before.sums is not None:
+        sums, n = sums + before.sums, n + before.n
+    error = sums / np.float32(n) - own.ratings
+    return Tested(float(np.square(error, dtype=np.float64).sum()), sums, n)
