@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, svds
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 _Float = npt.NDArray[np.float64]
 _Int = npt.NDArray[np.integer]
@@ -61,6 +61,7 @@ def profile_features(
         Rows. No user has rated an item twice.
     ratings : float (ratings,)
     n_users, n_items : int
+        At least two users.
     direction : {"push", "nuke"}
         Which attack `mean_var` and `fmtd` look for, see `target_features`.
 
@@ -215,12 +216,14 @@ def varselect(matrix: sparse.csr_array, components: int = COMPONENTS) -> _Float:
     scale = np.where(variance > _TINY, 1 / np.sqrt(np.maximum(variance, _TINY)), 0.0)
     # The standardised rows are dense, but only by a number in each row.
     scaled, shift = sparse.diags_array(scale) @ matrix, scale * mean
-    rows = LinearOperator(
-        matrix.shape,
-        matvec=lambda x: scaled @ x - shift * x.sum(),
-        rmatvec=lambda y: scaled.T @ y - shift @ y,
-        dtype=np.float64,
-    )
-    shortest = min(matrix.shape)
-    vectors, _, _ = svds(rows, min(components, shortest - 1), v0=np.ones(shortest))
+
+    def times_covariance(vector: _Float) -> _Float:
+        vector = vector.ravel()
+        by_item = scaled.T @ vector - shift @ vector
+        return scaled @ by_item - shift * by_item.sum()
+
+    n_users = matrix.shape[0]
+    covariance = LinearOperator((n_users, n_users), matvec=times_covariance, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(n_users)  # the same for the same ratings
+    _, vectors = eigsh(covariance, min(components, n_users - 1), v0=start)
     return np.asarray((vectors**2).sum(axis=1))

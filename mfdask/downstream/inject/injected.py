@@ -144,20 +144,14 @@ def places_of(events: Events, items: npt.NDArray[np.int64]) -> list[npt.NDArray[
     return np.split(places, np.searchsorted(events.items[places], items[1:]))
 
 
-def picked(
-    events: Events,
-    places: npt.NDArray[np.int64],
-    users: npt.NDArray[np.int32],
-    timestamps: npt.NDArray[np.int64],
-) -> Events:
-    """Return the events at some places, with the users and the times that they now have."""
-    order = np.lexsort((events.items[places], timestamps, users))
-    places, lengths = places[order], np.bincount(users, minlength=len(events.indptr) - 1)
+def only(events: Events, kept: npt.NDArray[np.bool_]) -> Events:
+    """Leave out all events but some; a user may end with none."""
+    before = np.append(0, np.cumsum(kept))
     return Events(
         events.start,
-        np.append(0, np.cumsum(lengths)),
-        events.items[places],
-        events.ratings[places],
-        timestamps[order],
-        events.held_out[places],
+        before[events.indptr],
+        events.items[kept],
+        events.ratings[kept],
+        events.timestamps[kept],
+        events.held_out[kept],
     )

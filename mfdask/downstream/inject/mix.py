@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import Injected, choose_items, picked, places_of
+from mfdask.downstream.inject.injected import Injected, choose_items, only, places_of
 from mfdask.errors import InputError
 
 
@@ -105,8 +105,7 @@ def inject_mix(
             }
         )
     truth = {"mixed_items": pd.DataFrame(lines)}
-    left = picked(events, np.flatnonzero(kept), events.users[kept], events.timestamps[kept])
-    return Injected(left, n_items, truth)
+    return Injected(only(events, kept), n_items, truth)
 
 
 def _kindness(events: Events, n_items: int) -> npt.NDArray[np.float64]:

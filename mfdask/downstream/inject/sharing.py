@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import Injected, picked
+from mfdask.downstream.inject.injected import Injected, only
 from mfdask.downstream.inject.sessions import active_days, cut_at_pauses
 from mfdask.errors import InputError
 
@@ -153,17 +153,19 @@ def _half_of(sessions: list[_Places], style: str, random: np.random.Generator) -
 
 
 def _assembled(events: Events, accounts: list[_Account]) -> Events:
-    """Take out what goes and the partners' own rows, and put in what comes."""
-    gone, come = (np.concatenate(places) for places in list(zip(*accounts, strict=True))[3:])
-    stays = ~np.isin(events.users, [account.partner for account in accounts])
-    stays[gone] = False
-    owners = np.repeat([a.user for a in accounts], [len(a.come) for a in accounts])
-    return picked(
-        events,
-        np.append(np.flatnonzero(stays), come),
-        np.append(events.users[stays], owners),
-        np.append(events.timestamps[stays], events.timestamps[gone]),
+    """Put what comes in the place of what goes, and empty the partners' rows."""
+    source = np.arange(len(events.items))
+    for account in accounts:
+        source[account.gone] = account.come
+        own = slice(*events.indptr[account.user : account.user + 2])
+        order = np.lexsort((events.items[source[own]], events.timestamps[own]))
+        source[own] = source[own][order]  # ratings of the same second go by item
+    changed = events._replace(
+        items=events.items[source],
+        ratings=events.ratings[source],
+        held_out=events.held_out[source],
     )
+    return only(changed, ~np.isin(events.users, [account.partner for account in accounts]))
 
 
 def _truth(events: Events, accounts: list[_Account], plan: SharingPlan) -> dict[str, pd.DataFrame]:

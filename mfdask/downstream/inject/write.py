@@ -128,21 +128,27 @@ def _with_ids(table: pd.DataFrame, users: pd.Series, items: pd.Series) -> pd.Dat
 def _write_ratings(injected: Injected, users: pd.Series, items: pd.Series, path: Path) -> None:
     """Write the ratings by user and time, a piece after the other."""
     user_ids, item_ids, rows = pa.array(users), pa.array(items), injected.users
-    names = ["user_id", "item_id", "rating", "timestamp"]
-    types = [user_ids.type, item_ids.type, pa.float32(), pa.int64()]
-    schema = pa.schema(zip(names, types, strict=True))
+    schema = pa.schema(
+        {
+            "user_id": user_ids.type,
+            "item_id": item_ids.type,
+            "rating": pa.float32(),
+            "timestamp": pa.int64(),
+        }
+    )
+    no_header = pacsv.WriteOptions(include_header=False)  # it would be put in quotes
     with path.open("wb") as file:
-        file.write(f"{','.join(names)}\n".encode())
-        with pacsv.CSVWriter(file, schema, pacsv.WriteOptions(include_header=False)) as writer:
+        file.write(f"{','.join(schema.names)}\n".encode())
+        with pacsv.CSVWriter(file, schema, write_options=no_header) as writer:
             for start in range(0, len(rows), _PIECE):
                 piece = slice(start, start + _PIECE)
                 columns = [
                     user_ids.take(pa.array(rows[piece])),
                     item_ids.take(pa.array(injected.items[piece])),
-                    pa.array(injected.ratings[piece]),
-                    pa.array(injected.timestamps[piece]),
+                    injected.ratings[piece],
+                    injected.timestamps[piece],
                 ]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
+                writer.write_table(pa.table(columns, schema=schema))
 
 
 def _write_movies(items: pd.DataFrame, path: Path) -> None:

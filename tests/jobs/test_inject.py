@@ -1,0 +1,95 @@
+"""`mfdask inject` as a user meets it."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from mfdask.shards import Dataset
+
+QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
+
+
+def refused(done, *words):
+    """Assert one clear line on standard error, exit code 2, and nothing on standard output."""
+    assert done.exit_code == 2, done.output
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("mfdask: ")
+    for word in words:
+        assert word in line
+    assert not done.stdout
+
+
+def test_everything_at_once(result_of, mfdask, small_data, tmp_path):
+    arguments = (
+        "inject", small_data, "--attack", "bandwagon", "--direction", "nuke", "--size", "0.1",
+        "--targets", 2, "--target-ratings", 10, 60, "--sharing", 4, "--sharing-style", "handover",
+        "--drift", 3, "--drift-size", 1, "--drift-shape", "ramp", "--mix", 2, "--min-ratings", 20,
+    )  # fmt: skip
+    said = result_of(*arguments)
+    out = tmp_path / said["out"]
+    assert said["out"] == "output/injected/synthetic-300x200x9000"
+    assert said["command"] == f"mfdask ingest {said['out']}"
+    counts = {"attack_users": 30, "attacked_items": 2, "shared_accounts": 4, "drifting_items": 3}
+    for name, n in {**counts, "mixed_items": 2}.items():
+        assert said[name] == n == len(pd.read_parquet(out / "truth" / f"{name}.parquet"))
+    read = pd.read_csv(out / "ratings.csv")
+    assert read.columns.tolist() == ["user_id", "item_id", "rating", "timestamp"]
+    assert len(read) == said["ratings"]
+    plan = json.loads((out / "injected.json").read_text())["plan"]
+    assert plan["attack"]["kind"] == "bandwagon"
+    assert plan["drift"] == {
+        "n_items": 3, "size": 1.0, "shape": "ramp", "direction": "both", "min_ratings": 20,
+    }  # fmt: skip
+    ingested = result_of("ingest", said["out"], "--out", "d", *QUIET)
+    assert ingested["ratings"] == said["ratings"]
+    assert ingested["rejected"] == ingested["duplicates"] == 0
+    shown = mfdask(*arguments, "--out", "elsewhere")
+    assert shown.exit_code == 0
+    assert "attacked from" in shown.stdout
+    assert (tmp_path / "elsewhere" / "ratings.csv").read_bytes() == (
+        out / "ratings.csv"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), ["nothing to inject", "attack, sharing, drift or mix"]),
+        (("--attack", "bribe"), ["'bribe'", "bandwagon"]),
+        (("--attack", "copy", "--size", "0"), ["attack size 0"]),
+        (("--attack", "copy", "--size", "0.6"), ["up to 0.5"]),
+        (("--attack", "copy", "--window-days", "99999"), ["the ratings span", "--window-days"]),
+        (("--attack", "copy", "--targets", "201"), ["201 targets", "--target-ratings"]),
+        (("--sharing", "0"), ["0 shared accounts"]),
+        (("--sharing", "151"), ["151 shared accounts", "ask for fewer"]),
+        (("--drift", "3", "--drift-size", "9"), ["drift of 9 stars"]),
+        (("--mix", "300"), ["300 items"]),
+        (("--mix", "3", "--seed", "-1"), ["seed -1"]),
+    ],
+)
+def test_bad_input(options, words, mfdask, small_data, tmp_path):
+    refused(mfdask("inject", small_data, "--out", "x", *options), *words)
+    assert not (tmp_path / "x").exists()
+
+
+def test_bad_places(mfdask, small_data, tmp_path):
+    refused(mfdask("inject", "nowhere", "--mix", 1), "nowhere", "mfdask ingest")
+    refused(mfdask("inject", small_data, "--mix", 1, "--out", tmp_path), "no injected ratings")
+
+
+def test_ratings_without_times(mfdask, result_of, tmp_path):
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,1,3\n1,2,4\n2,1,5\n")
+    result_of("ingest", "r.csv", "--out", "d", *QUIET)
+    refused(mfdask("inject", "d", "--mix", 1), "no timestamps, which `mfdask inject` needs")
+
+
+@pytest.mark.movielens
+def test_real_ratings(result_of, movielens_zip):
+    result_of("ingest", movielens_zip, "--out", "d", *QUIET)
+    said = result_of("inject", "d", "--attack", "aop", "--sharing", 20, "--out", "i")
+    result_of("ingest", "i", "--out", "again", *QUIET)
+    one, other = Dataset.open("d").items(), Dataset.open("again").items()
+    titles = (table.set_index("item_id")["title"].sort_index() for table in (one, other))
+    pd.testing.assert_series_equal(*titles)
+    assert said["attack_users"] == 30  # 5 % of the 590 users that are left
