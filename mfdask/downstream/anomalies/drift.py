@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -166,12 +168,10 @@ def _table(series: _Series, found: Float64s, p: Float64s) -> pd.DataFrame:
     )
 
 
-def _reason(line: object) -> str:
+def _reason(line: Any) -> str:
     """Say what was found in one sentence."""
-    change, date = line.change, line.date  # type: ignore[attr-defined]
-    moved = "rose" if change > 0 else "fell"
+    moved = "rose" if line.change > 0 else "fell"
     return (
-        f"ratings {moved} by {abs(change):.2f} stars from {date:%Y-%m-%d} on "
-        f"({line.n_before} before, {line.n_after} since), "  # type: ignore[attr-defined]
-        "after taking out who rated"
+        f"ratings {moved} by {abs(line.change):.2f} stars from {line.date:%Y-%m-%d} on "
+        f"({line.n_before} before, {line.n_after} since), beyond who rated it and what is usual"
     )
