@@ -39,7 +39,10 @@ class Rule:
         Largest q-value: the expected share of honest windows among those suspected.
     false_per_1000 : float
         Most honest items of 1,000 that would score as high, for either direction, going by the
-        control ratings; and most honest users.
+        control ratings.
+    false_users_per_1000 : float
+        Most honest users of 1,000 that would. A burst has three members or more, so false alarms
+        come in groups.
     honest_share : float
         Members of a burst are suspected where at most this share of them is to be expected.
     seed : int
@@ -48,6 +51,7 @@ class Rule:
 
     fdr: float = 0.05
     false_per_1000: float = 1.0
+    false_users_per_1000: float = 5.0
     honest_share: float = 0.2
     seed: int = 0
 
@@ -105,7 +109,7 @@ def suspected_attacks(events: Events, n_items: int, rule: Rule | None = None) ->
     sides = _sides(events, n_items, rule)
     bursts, members = _suspected(sides, int(events.timestamps.min()), rule)
     items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
-    sure = bursts[bursts["false_users"] <= rule.false_per_1000]
+    sure = bursts[bursts["false_users"] <= rule.false_users_per_1000]
     users = suspects_of(sure, members, rule.honest_share).join(sure, on="burst")
     users = add_profiles(users, events, n_items).drop(columns=["burst", "false_items"])
     scores = Scores(*(np.maximum(*two) for two in zip(*(s.scores for s in sides), strict=True)))

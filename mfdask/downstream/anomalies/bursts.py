@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import betainc, gammainc
+from scipy.special import betainc
 
 from mfdask.downstream.anomalies.calendar import Interest, half_days
 from mfdask.downstream.events import Events
@@ -34,8 +34,7 @@ class Timeline(NamedTuple):
         Rows, and half-days.
     interest : Interest
     dispersions : tuple of float
-        For each of `WINDOWS`: ``d`` where the variance of an honest count of mean ``m`` is
-        ``m + d * m**2``.
+        Over-dispersion of honest counts for each of `WINDOWS`, beyond that of `tested_windows`.
     n_users, n_items : int
     """
 
@@ -58,7 +57,7 @@ class Timeline(NamedTuple):
         even = np.arange(len(plain)) % 2 == 0
         chosen = Chosen.of(bare, plain & even, plain & ~even)
         windows = (tested_windows(chosen, interest, days) for days in WINDOWS)
-        learned = (learn_dispersion(w.n, w.expected) for w in windows)
+        learned = (learn_dispersion(w.n, w.expected, w.dispersion) for w in windows)
         return bare._replace(dispersions=tuple(learned))
 
     def keys(self, places: Int64s) -> Int64s:
@@ -108,7 +107,7 @@ class Bursts(NamedTuple):
     expected : float64 (bursts,)
         How many of them an honest window would hold.
     dispersion : float64 (bursts,)
-        Of that number, see `Timeline`.
+        ``d`` where the variance of an honest count of mean ``m`` is ``m + d * m**2``.
     score : float64 (bursts,)
         ``-log10`` of the chance that an honest window that holds `LEAST` holds so many.
     """
@@ -144,17 +143,18 @@ class Bursts(NamedTuple):
 def find_bursts(chosen: Chosen, line: Timeline) -> Bursts:
     """Count the chosen ratings of each item in windows, and score what an honest item would not do.
 
-    The count is taken as negative binomial around what is expected. A window is tested only because
+    The count is taken as negative binomial around what is expected: Poisson if that were known for
+    certain. A window is tested only because
     it holds `LEAST`, so its chance is the one given that it does: without that, among millions of
     windows of items that are rarely rated, those where three met by chance would crowd out the
     rest.
     """
     found = []
-    for days, dispersion in zip(WINDOWS, line.dispersions, strict=True):
+    for days, more in zip(WINDOWS, line.dispersions, strict=True):
         windows = tested_windows(chosen, line.interest, days)
-        each = np.full(len(windows.n), dispersion)
-        score = score_of(windows.n, windows.expected, each)
-        found.append(windows._replace(dispersion=each, score=score))
+        dispersion = windows.dispersion + more
+        score = score_of(windows.n, windows.expected, dispersion)
+        found.append(windows._replace(dispersion=dispersion, score=score))
     return Bursts.join(found)
 
 
@@ -165,7 +165,9 @@ def tested_windows(chosen: Chosen, interest: Interest, days: int) -> Bursts:
     ``C`` ratings is the larger of two. What its other windows make likely, where it is due the
     share ``s`` of all (`Interest.share`): ``(C - c + 1/2) s / (1 - s)``. And what its own other
     ratings at the time do, ``p`` of ``P``: ``(C - c + 1/2) p / (P - p + 1/2)``; a release that is
-    much talked about draws ratings of all sizes.
+    much talked about draws ratings of all sizes. What is expected is uncertain by what it was
+    reckoned from: by the relative variance ``1 / (C - c + 1/2)``, in the second case with
+    ``1 / (p + 1/2) + 1 / (P - p + 1/2)`` more.
     """
     grids = [_on_grid(chosen, interest, 2 * days, shift) for shift in (0, days)]
     return Bursts.join(grids)
@@ -188,9 +190,10 @@ def _on_grid(chosen: Chosen, interest: Interest, length: int, shift: int) -> Bur
     due = share / np.maximum(1.0 - share, _LEAST_REST)
     seen = _between(chosen.others, interest.span, item, start, stop)
     rest = _between(chosen.others, interest.span, item, 0, interest.span) - seen
-    expected = np.asarray((total - n + 0.5) * np.maximum(due, seen / (rest + 0.5)), np.float64)
-    later = np.zeros(len(first))
-    return Bursts(first, n, item, start, stop, total, expected, later, later)
+    usual, outside = seen / (rest + 0.5), total - n + 0.5
+    vague = 1 / outside + np.where(usual > due, 1 / (seen + 0.5) + 1 / (rest + 0.5), 0.0)
+    expected = np.asarray(outside * np.maximum(due, usual), np.float64)
+    return Bursts(first, n, item, start, stop, total, expected, vague, np.zeros(len(first)))
 
 
 def _between(
@@ -216,28 +219,24 @@ def given_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s
 
 
 def _at_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
-    """Return the chance of `n` or more, Poisson or, where there is a dispersion, over-dispersed."""
-    chance: Float64s = np.asarray(gammainc(n, expected))
-    wide = dispersion > 0
-    d, m = dispersion[wide], expected[wide]
-    chance[wide] = betainc(n[wide], 1 / d, d * m / (1 + d * m))
-    return chance
+    """Return the chance of `n` or more by a negative binomial distribution."""
+    spread = dispersion * expected
+    return np.asarray(betainc(n, 1 / dispersion, spread / (1 + spread)))
 
 
-def learn_dispersion(n: Int64s, expected: Float64s) -> float:
-    """Return the over-dispersion with which the counts are as they should be on the whole.
+def learn_dispersion(n: Int64s, expected: Float64s, least: Float64s) -> float:
+    """Return how much more than `least` honest counts are over-dispersed.
 
     The chance of more, and half that of as many, is one half in the mean whatever the counts'
     distribution: the dispersion is chosen so that it is. A few attacked windows cannot move a mean
     far, as they could a variance.
     """
     step = -(-len(n) // _CELLS) or 1
-    n, expected = n[::step], expected[::step]
+    n, expected, least = n[::step], expected[::step], least[::step]
 
-    def excess(dispersion: float) -> float:
-        each = np.full(len(n), dispersion)
-        more, as_many = (given_least(k, expected, each) for k in (n + 1, n))
-        return float(np.mean(more + as_many)) / 2 - 0.5
+    def excess(more: float) -> float:
+        above, reached = (given_least(k, expected, least + more) for k in (n + 1, n))
+        return float(np.mean(above + reached)) / 2 - 0.5
 
     if not len(n) or excess(0.0) >= 0:
         return 0.0

@@ -12,8 +12,9 @@ from mfdask.kernels.types import Bools, Float64s
 
 #: Bursts with scores below this (one honest window in ten) count for nothing.
 LEAST_SCORE = 1.0
-#: Controls are drawn until so many items have been seen, so that small rates can be told.
-_ITEMS = 100_000
+#: Controls are drawn until so many items have been seen, so that small rates can be told; but not
+#: more often than this.
+_ITEMS, _DRAWS = 100_000, 20
 
 
 class Scores(NamedTuple):
@@ -75,7 +76,7 @@ def false_alarms(
     """
     share = wanted / max(int(plain.sum()), 1)
     draws = []
-    for _ in range(-(-_ITEMS // line.n_items)):
+    for _ in range(min(-(-_ITEMS // line.n_items), _DRAWS)):
         drawn = random.random(len(plain), np.float32) < share
         chosen = Chosen.of(line, plain & drawn, plain & ~drawn)
         draws.append(scores_of(find_bursts(chosen, line), chosen, line))

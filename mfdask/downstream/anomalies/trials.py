@@ -61,10 +61,10 @@ def attack_trials(
         target's mean prediction for genuine users moved from that of the clean ratings, with the
         attack and without the suspected users.
     """
-    plans = list(itertools.product(kinds, directions, sizes, windows, seeds))
+    plans = list(itertools.product(seeds, kinds, directions, sizes, windows))
     clean = _learn(events.users, events.items, events.ratings, len(events.indptr) - 1, n_items)
     lines = []
-    for done, (kind, direction, size, window, seed) in enumerate(plans, 1):
+    for done, (seed, kind, direction, size, window) in enumerate(plans, 1):
         plan = AttackPlan(kind, direction, size, window)  # type: ignore[arg-type]
         injected = inject_attack(events, n_items, plan, seed)
         named = {
