@@ -55,6 +55,12 @@ class Rule:
     honest_share: float = 0.2
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.fdr < 1:
+            raise InputError(f"--fdr {self.fdr:g}: give a share above 0 and below 1, such as 0.05")
+        if not self.false_per_1000 >= 0:
+            raise InputError(f"--false-per-1000 {self.false_per_1000:g}: give 0 or more")
+
 
 class Attacks(NamedTuple):
     """What `suspected_attacks` finds.

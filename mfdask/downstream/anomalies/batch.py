@@ -129,6 +129,8 @@ def _check(model: FactorModel, data: Dataset, out: Path, options: Options) -> No
         )
     if options.clean_out is not None and "attacks" not in options.parts:
         raise InputError("--clean-out leaves suspected attackers out: add attacks to --only")
+    if options.folds < 2:
+        raise InputError(f"--folds {options.folds}: give 2 or more")
     require_timestamps(data, "anomalies")
     check_same_data(model, data)
     check_place(out)
