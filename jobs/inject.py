@@ -73,7 +73,7 @@ from mfdask.shards import Dataset
     default=AttackPlan.fillers,
     show_default=True,
     type=click.Choice(["popular", "uniform"]),
-    help="Attackers' other items: drawn by their number of ratings, or all alike.",
+    help="Attackers' other items: as popular as anybody's, or drawn all alike.",
 )
 @click.option("--sharing", type=int, metavar="N", help="Merge pairs of users into N accounts.")
 @click.option(

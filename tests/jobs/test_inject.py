@@ -5,7 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
+from mfdask.shards.build import ingest
 
 QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
 
@@ -78,9 +80,9 @@ def test_bad_places(mfdask, small_data, tmp_path):
     refused(mfdask("inject", small_data, "--mix", 1, "--out", tmp_path), "no injected ratings")
 
 
-def test_ratings_without_times(mfdask, result_of, tmp_path):
+def test_ratings_without_times(mfdask, client, tmp_path):
     (tmp_path / "r.csv").write_text("user,item,rating\n1,1,3\n1,2,4\n2,1,5\n")
-    result_of("ingest", "r.csv", "--out", "d", *QUIET)
+    ingest(open_source(str(tmp_path / "r.csv")), tmp_path / "d", client=client)
     refused(mfdask("inject", "d", "--mix", 1), "no timestamps, which `mfdask inject` needs")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import DAY, Injected, Scale, allowed
+from mfdask.downstream.inject.injected import DAY, Injected, Scale, allowed, places_of
 from mfdask.downstream.inject.recipes import RECIPES, World
 from mfdask.downstream.inject.sessions import moved_into
 from mfdask.errors import InputError
@@ -38,10 +39,11 @@ class AttackPlan:
     window_days : float
     n_targets : int
     target_ratings : (int, int)
-        How many ratings an item must have to become a target, from and to.
+        How many ratings an item must have to become a target, from and to. For a push its mean
+        is below that of all ratings, for a nuke above.
     fillers : {"popular", "uniform"}
-        Whether the other items of a profile are drawn by their number of ratings, or all alike:
-        then popularity alone gives an attacker away.
+        Whether the other items of a profile are as popular as those of a genuine user are on
+        average, or drawn all alike: then popularity alone gives an attacker away.
     """
 
     kind: str = "average"
@@ -70,8 +72,8 @@ class AttackPlan:
                 f"attack size {self.size:g}: give a share of the users above 0 and up to "
                 f"{_LARGEST_SIZE:g}, such as 0.05"
             )
-        if not self.window_days > 0:
-            raise InputError(f"window of {self.window_days:g} days: give more than 0")
+        if not 0 < self.window_days < math.inf:
+            raise InputError(f"window of {self.window_days:g} days: give more than 0, such as 7")
         if self.n_targets < 1:
             raise InputError(f"{self.n_targets} targets: give at least 1")
         if not 1 <= self.target_ratings[0] <= self.target_ratings[1]:
@@ -114,9 +116,13 @@ def inject_attack(
     window = _window(events, targets, plan, random)
     templates = _templates(events, plan, random)
     world = World(
-        events, Scale.of(events.ratings), n_items, targets, plan.direction == "push",
-        plan.fillers == "uniform",
-    )  # fmt: skip
+        events,
+        Scale.of(events.ratings),
+        n_items,
+        targets,
+        push=plan.direction == "push",
+        uniform=plan.fillers == "uniform",
+    )
     profiles = [_profile(world, plan, window, row, random) for row in templates]
     return Injected(_behind(events, profiles), n_items, _truth(world, plan, window, templates))
 
@@ -170,7 +176,7 @@ def _window(
             f"window of {plan.window_days:g} days: the ratings span "
             f"{(last - first) / DAY:.1f} days; give a shorter --window-days"
         )
-    known = max(int(times[events.items == target].min()) for target in targets)
+    known = max(int(times[places].min()) for places in places_of(events, targets))
     later = times[times >= known]
     start = min(int(later[random.integers(len(later))]), last - length)
     return start, start + length

@@ -137,7 +137,7 @@ def choose_items(
     return np.sort(random.choice(possible, n_chosen, replace=False))
 
 
-def places_of(events: Events, items: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+def places_of(events: Events, items: npt.NDArray[np.integer]) -> list[npt.NDArray[np.int64]]:
     """Return the places of the events of each of some items, which are ascending."""
     places = np.flatnonzero(np.isin(events.items, items))
     places = places[np.argsort(events.items[places], kind="stable")]

@@ -39,7 +39,7 @@ class World:
     targets : int32 (targets,)
     push : bool
     uniform : bool
-        Whether fillers are drawn all alike, not by their number of ratings.
+        Whether all items are alike likely to be fillers.
     """
 
     events: Events
@@ -78,8 +78,18 @@ class World:
 
     @cached_property
     def weights(self) -> _Float:
-        """How likely each item is to be a filler, float64 (items,), up to a factor."""
-        weights = (np.minimum(self.counts, 1) if self.uniform else self.counts).astype(np.float64)
+        """How likely each item is to be a filler, float64 (items,), up to a factor.
+
+        A user with twenty ratings mostly knows famous items, and most users are of that kind. By
+        their number of ratings, to which a few busy users give most, items would be too obscure.
+        """
+        if self.uniform:
+            weights = (self.counts > 0).astype(np.float64)
+        else:
+            lengths = np.diff(self.events.indptr)
+            shares = 1 / np.repeat(lengths, lengths)  # of each rating in its user's profile
+            sums = np.bincount(self.events.items, shares, self.n_items)
+            weights = np.asarray(sums, np.float64)
         weights[self.targets] = 0.0
         return weights
 
@@ -107,7 +117,9 @@ class World:
         order = np.argsort(-cosine, kind="stable")
         return order[self.weights[order] > 0][:SELECTED_POOL]
 
-    def draw(self, n: int, random: np.random.Generator, but: object = ()) -> npt.NDArray[np.int32]:
+    def draw(
+        self, n: int, random: np.random.Generator, but: npt.ArrayLike = ()
+    ) -> npt.NDArray[np.int32]:
         """Draw `n` different fillers, int32 (n,), none of those in `but`."""
         weights = self.weights.copy()
         weights[np.asarray(but, np.int64)] = 0.0
