@@ -14,57 +14,81 @@ from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Columns that `weigh_accounts` fills, one row an account, float64.
 STRANGENESS, HANDOVER, PLACE = range(3)
+#: The same sessions in another order of adding agree to this share.
+_ROUNDING = 1e-9
+
+
+#: Rows of the sums over sessions: their precisions, and their means times these.
+_PRECISION, _TOTAL = range(2)
 
 
 @njit(nogil=True, cache=True)
-def evidence(precision: Float64s, total: Float64s, variance: Float64s) -> float:
-    """Return the log evidence for a common centre, less that for a centre at zero.
+def _add(precision: Float64s, mean: Float64s, sums: Float64s) -> None:
+    """Add a session to the sums, float64 (2, directions)."""
+    for d in range(len(mean)):
+        sums[_PRECISION, d] += precision[d]
+        sums[_TOTAL, d] += precision[d] * mean[d]
 
-    Parameters
-    ----------
-    precision : float64 (directions,)
-        Sum over sessions.
-    total : float64 (directions,)
-        Sum of the sessions' means times their precisions.
-    variance : float64 (directions,)
-        Of centres.
+
+@njit(nogil=True, cache=True)
+def _split(part: Float64s, whole: Float64s, variance: Float64s) -> float:
+    """Return the log evidence for a part of the sessions being another person's than the rest.
+
+    Sessions of summed precision `p` and total `t` have the evidence ``exp(v t^2 / (2 + 2 v p)) (1 +
+    v p)^-1/2`` for a common centre drawn with variance `v`, against one at zero, in each direction.
     """
     product = 1.0
     fit = 0.0
     for d in range(len(variance)):
-        spread = 1.0 + variance[d] * precision[d]
-        product *= spread
-        fit += variance[d] * total[d] ** 2 / spread
+        v = variance[d]
+        rest = whole[_TOTAL, d] - part[_TOTAL, d]
+        one = 1.0 + v * part[_PRECISION, d]
+        other = 1.0 + v * (whole[_PRECISION, d] - part[_PRECISION, d])
+        both = 1.0 + v * whole[_PRECISION, d]
+        product *= one * other / both
+        fit += v * (part[_TOTAL, d] ** 2 / one + rest**2 / other - whole[_TOTAL, d] ** 2 / both)
     return 0.5 * (fit - np.log(product))
 
 
 @njit(nogil=True, cache=True)
-def _split(
-    part: tuple[Float64s, Float64s], whole: tuple[Float64s, Float64s], variance: Float64s
+def _whole(first: int, stop: int, precision: Float64s, means: Float64s) -> Float64s:
+    """Return the sums over an account."""
+    sums = np.zeros((2, means.shape[1]))
+    for s in range(first, stop):
+        _add(precision[s], means[s], sums)
+    return sums
+
+
+@njit(nogil=True, cache=True)
+def _strangeness(
+    first: int, stop: int, precision: Float64s, means: Float64s, variance: Float64s
 ) -> float:
-    """Return the log evidence for a part of the sessions being another person's."""
-    return (
-        evidence(part[0], part[1], variance)
-        + evidence(whole[0] - part[0], whole[1] - part[1], variance)
-        - evidence(whole[0], whole[1], variance)
-    )
+    """Return the weighted mean log evidence for a session being another person's."""
+    whole = _whole(first, stop, precision, means)
+    total = 0.0
+    weights = 0.0
+    for s in range(first, stop):
+        own = _whole(s, s + 1, precision, means)
+        weight = precision[s].sum()
+        total += weight * _split(own, whole, variance)
+        weights += weight
+    return total / weights
 
 
 @njit(nogil=True, cache=True)
 def _handover(
-    order: Int64s,
-    precision: Float64s,
-    means: Float64s,
-    whole: tuple[Float64s, Float64s],
-    variance: Float64s,
+    order: Int64s, precision: Float64s, means: Float64s, variance: Float64s
 ) -> tuple[float, int]:
     """Return the log of the mean evidence for a hand-over, and where it is the likeliest."""
-    part = np.zeros(len(variance)), np.zeros(len(variance))
-    highest, total, place = -np.inf, 0.0, 0
+    whole = np.zeros((2, len(variance)))
+    for s in order:
+        _add(precision[s], means[s], whole)
+    part = np.zeros((2, len(variance)))
+    highest = -np.inf
+    total = 0.0
+    place = 0
     for k in range(len(order) - 1):
-        s = order[k]
-        part[0][:] += precision[s]
-        part[1][:] += precision[s] * means[s]
+        _add(precision[order[k]], means[order[k]], part)
         log = _split(part, whole, variance)
         if log > highest:
             total = total * np.exp(highest - log) + 1.0
@@ -72,15 +96,10 @@ def _handover(
             place = k + 1
         else:
             total += np.exp(log - highest)
-    return highest + np.log(total / max(len(order) - 1, 1)), place
+    return highest + np.log(total / (len(order) - 1)), place
 
 
 @njit(nogil=True, cache=True)
-def _whole(precision: Float64s, means: Float64s) -> tuple[Float64s, Float64s]:
-    return precision.sum(axis=0), (precision * means).sum(axis=0)
-
-
-@njit(nogil=True, parallel=True, cache=True)
 def weigh_accounts(
     indptr: Int64s, precision: Float64s, means: Float64s, variance: Float64s, out: Float64s
 ) -> None:
@@ -100,20 +119,13 @@ def weigh_accounts(
         second person from some session on, averaged over which) and `PLACE` (that session, the
         likeliest).
     """
-    for a in prange(len(indptr) - 1):
+    out[:] = 0.0
+    for a in range(len(indptr) - 1):
         first, stop = indptr[a], indptr[a + 1]
-        out[a] = 0.0
         if stop - first > 1:
-            own, centres = precision[first:stop], means[first:stop]
-            whole = _whole(own, centres)
-            weight = 0.0
-            for s in range(stop - first):
-                log = _split((own[s], own[s] * centres[s]), whole, variance)
-                out[a, STRANGENESS] += log * own[s].sum()
-                weight += own[s].sum()
-            out[a, STRANGENESS] /= weight
-            best = _handover(np.arange(stop - first), own, centres, whole, variance)
-            out[a, HANDOVER], out[a, PLACE] = best
+            out[a, STRANGENESS] = _strangeness(first, stop, precision, means, variance)
+            order = np.arange(first, stop)
+            out[a, HANDOVER], out[a, PLACE] = _handover(order, precision, means, variance)
 
 
 @njit(nogil=True, parallel=True, cache=True)
@@ -140,8 +152,7 @@ def count_shuffled(
     for a in prange(len(indptr) - 1):
         first, stop = indptr[a], indptr[a + 1]
         if stop - first > 1:
-            own, centres = precision[first:stop], means[first:stop]
-            whole = _whole(own, centres)
-            order = np.argsort(keys[first:stop])
-            if _handover(order, own, centres, whole, variance)[0] >= found[a] - 1e-9:
+            order = first + np.argsort(keys[first:stop])
+            shuffled = _handover(order, precision, means, variance)[0]
+            if shuffled >= found[a] - _ROUNDING * max(1.0, abs(found[a])):
                 counts[a] += 1

@@ -20,8 +20,11 @@ SPREAD = 0.25
 TRIM = 0.1
 #: The trend is measured on the means of so many runs of ratings.
 BINS = 40
-#: Shuffled series in all; they are compared within groups of items of like length.
+#: Series are shuffled until so many are there, or so many ratings, and within these rounds.
 _SHUFFLED = 100_000
+_SHUFFLED_RATINGS = 20_000_000
+_ROUNDS = (4, 500)
+#: A series is compared with shuffled ones of like length, in so many groups.
 _GROUPS = 5
 #: Median of a chi-squared variable with one degree of freedom.
 _MEDIAN_CHI2 = 0.454936423119572
@@ -128,7 +131,8 @@ def _chance(series: _Series, evidence: Float64s, background: float, seed: int) -
     n = len(evidence)
     if n == 0:
         return evidence
-    shuffled = np.empty((-(-_SHUFFLED // n), n, 4))
+    rounds = min(_SHUFFLED // n, _SHUFFLED_RATINGS // len(series.values))
+    shuffled = np.empty((int(np.clip(rounds, *_ROUNDS)), n, 4))
     for found in shuffled:
         kernel.find_steps_shuffled(
             series.indptr, series.values, series.weights,

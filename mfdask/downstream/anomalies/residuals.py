@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 
 #: Sweeps of a refit at most: ALS has settled by then, and a Bayesian model counts its samples so.
-MOST_SWEEPS = 20
+MOST_SWEEPS = 10
 #: Ratings' worth of the common variance that is mixed into each user's and each item's own.
 _SHRINK = 10.0
 
@@ -115,9 +114,12 @@ def cross_fitted_predictions(
     """
     run = runner_for(data, client)
     handles = [
-        run.submit(f"cross-fit-{k}", _fold_predictions, run.dataset(data), config, Fold(k, folds))
+        run.submit(
+            f"cross-fit-{k}",
+            _fold_predictions, run.dataset(data), data.fingerprint, config, Fold(k, folds),
+        )
         for k in range(folds)
-    ]
+    ]  # fmt: skip
     parts = []
     for k, handle in enumerate(handles, 1):
         parts.append(run.result(handle))
@@ -131,9 +133,13 @@ def refit_parameters(model: FactorModel) -> Parameters:
     return replace(config, n_sweeps=min(config.n_sweeps, MOST_SWEEPS))
 
 
-def _fold_predictions(source: Dataset | str, config: Parameters, fold: Fold) -> Array:
+def _fold_predictions(
+    source: Dataset | str, fingerprint: str, config: Parameters, fold: Fold
+) -> Array:
     """Learn without a fold and return the predictions for it, in the order of the user shards."""
-    data = _opened(source) if isinstance(source, str) else source
+    data = Dataset.open(source) if isinstance(source, str) else source
+    if data.fingerprint != fingerprint:
+        raise InputError(f"{source}: was replaced while it was being read; start again")
     model = ALS(**config.parameters()).fit(without_fold(data, fold))
     parts = []
     for block in range(data.n_blocks("users")):
@@ -141,11 +147,6 @@ def _fold_predictions(source: Dataset | str, config: Parameters, fold: Fold) -> 
         rows = model.user_rows[shard.start : shard.stop]
         parts.append(predict_shard(shard, rows, model.item_rows, model.mean)[fold.of(shard)])
     return np.concatenate(parts)
-
-
-@lru_cache(maxsize=1)
-def _opened(path: str) -> Dataset:
-    return Dataset.open(path)
 
 
 def _merged(data: Dataset, parts: list[Array]) -> Array:

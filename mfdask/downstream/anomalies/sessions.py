@@ -75,6 +75,8 @@ def choice_vectors(events: Events, n_items: int) -> Float64s:
     weights = np.repeat(per_user, np.diff(events.indptr)) * per_item[events.items]
     chosen = scipy.sparse.csr_array((weights, events.items, events.indptr), shape=shape)
     k = min(CHOICE + 1, min(shape) - 1)
+    if k < 2:  # nothing beyond how many
+        return np.zeros((n_items, 1))
     # The start is fixed, and not orthogonal to what is looked for: the same vectors every time.
     start = np.random.default_rng(0).random(min(shape))
     _, values, right = svds(chosen, k=k, v0=start.astype(np.float32))

@@ -12,6 +12,7 @@ from mfdask.downstream.anomalies.people import People, compare_people
 from mfdask.downstream.anomalies.residuals import Residuals
 from mfdask.downstream.anomalies.sessions import Sessions, find_sessions
 from mfdask.downstream.events import Events
+from mfdask.errors import InputError
 from mfdask.kernels import people as kernel
 
 Float64s = npt.NDArray[np.float64]
@@ -46,7 +47,8 @@ def suspected_sharing(
     residuals : Residuals, optional
         Of the same events; only `residual_support` needs them.
     false_alarms : float
-        Share of accounts of one person that is flagged, in (0, 1).
+        Share of the judged accounts that is flagged at most, in (0, 1): that many were false if
+        each were one person's.
     min_days : int
         Accounts with fewer active days, or with one session, are not judged.
     seed : int
@@ -63,7 +65,14 @@ def suspected_sharing(
         this account over that on all; NaN without residuals), `expected_false_per_1000` (of 1,000
         accounts like those judged, how many score as high; a rank, so shared accounts among them
         only make it too large), `reason`.
+
+    Raises
+    ------
+    InputError
+        If `false_alarms` is no such share.
     """
+    if not 0 < false_alarms < 1:
+        raise InputError(f"--false-alarms {false_alarms:g}: give a share between 0 and 1")
     sessions = find_sessions(events, n_items)
     people = compare_people(sessions)
     found = np.empty((len(events.indptr) - 1, 3))
