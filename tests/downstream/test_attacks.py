@@ -138,6 +138,18 @@ def test_ratings_that_are_all_alike_are_refused(events, data):
         suspected_attacks(alike, data.n_items)
 
 
+def test_ratings_without_a_middle():
+    """Thumbs up or down: there are no plain ratings to tell what is usual."""
+    random = np.random.default_rng(9)
+    lines = [
+        line._replace(rating=float(random.random() < 0.7)) for line in some_lines(9, n_users=80)
+    ]
+    attack = [Line(80 + k, 11, 1.0, 150 + k % 10) for k in range(30)]
+    found = suspected_attacks(make_events(lines + attack, 110), 12)
+    assert found.items["item"].tolist() == [11]
+    assert suspected_attacks(make_events(lines, 80), 12).items.empty
+
+
 @pytest.mark.parametrize(
     ("values", "high", "low"),
     [

@@ -62,7 +62,7 @@ def test_from_an_attack_to_clean_ratings(mfdask, result_of, small_data, client, 
     ingest(open_source("clean"), tmp_path / "c", client=client)
     cleaned = Dataset.open(tmp_path / "c")
     assert not set(users["user_id"]) & set(cleaned.users()["user_id"])
-    assert cleaned.n_train == said["ratings"] - said["attacks"]["ratings_left_out"]
+    assert cleaned.n_train + cleaned.n_test == said["ratings"] - said["attacks"]["ratings_left_out"]
     shown = mfdask(*arguments, "--only", "attacks")  # replaces the tables, and the clean ratings
     assert shown.exit_code == 0, shown.output
     assert "attacked items" in shown.stdout

@@ -68,7 +68,14 @@ class Attacks(NamedTuple):
     Attributes
     ----------
     items, users : DataFrame
-        A line for each suspect, the strongest first.
+        A line for each suspect and direction, the strongest first. Of items the strongest burst
+        is told, of users the strongest of the item that made them suspects: `item` (row),
+        `direction` (``"push"`` or ``"nuke"``), `score` (``-log10`` of the chance that an honest
+        window holds so many), `q` (Benjamini-Hochberg over all windows), `window_start` and
+        `window_end` (seconds, the end not included), `n_extreme` ratings in it, `n_expected`,
+        `n_extreme_ever` of the item, `agreement` (`Surprise.agreement`), and
+        `expected_false_per_1000`: of 1,000 honest items, or users, how many score as high for this
+        direction. Users have `user` and the columns of `suspects_of` and `add_profiles` too.
     scores : Scores
         Of all items and users, suspected or not; 0 where there is nothing to say.
     """
@@ -117,15 +124,16 @@ def suspected_attacks(events: Events, n_items: int, rule: Rule | None = None) ->
     items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
     sure = bursts[bursts["false_users"] <= rule.false_users_per_1000]
     users = suspects_of(sure, members, rule.honest_share).join(sure, on="burst")
-    users = add_profiles(users, events, n_items).drop(columns=["burst", "false_items"])
+    users = add_profiles(users, events, n_items)
     scores = Scores(*(np.maximum(*two) for two in zip(*(s.scores for s in sides), strict=True)))
-    return Attacks(
-        items.drop(columns=["dispersion", "false_users"]).rename(
-            columns={"false_items": "expected_false_per_1000"}
-        ),
-        users.drop(columns="dispersion").rename(columns={"false_users": "expected_false_per_1000"}),
-        scores,
-    )
+    return Attacks(_public(items, "false_items"), _public(users, "false_users"), scores)
+
+
+def _public(lines: pd.DataFrame, false_rate: str) -> pd.DataFrame:
+    """Return a table without the columns that only serve to make it."""
+    named = lines.rename(columns={false_rate: "expected_false_per_1000"})
+    inner = ["burst", "dispersion", "false_items", "false_users"]
+    return named.drop(columns=inner, errors="ignore")
 
 
 def _sides(events: Events, n_items: int, rule: Rule) -> list[_Side]:
@@ -181,11 +189,10 @@ def _suspected(sides: list[_Side], begin: int, rule: Rule) -> tuple[pd.DataFrame
         facts.append(_facts(side, which, q[which], begin))
         before += len(which)
     both = pd.concat(facts, ignore_index=True)
-    order = both["score"].argsort(kind="stable")[::-1].to_numpy()
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
+    order = np.argsort(-both["score"].to_numpy(), kind="stable")  # of equals the shorter window
+    rank = np.argsort(order)
     rated = pd.concat(members, ignore_index=True)
-    return both.take(order).reset_index(drop=True), rated.assign(burst=rank[rated["burst"]])
+    return both.iloc[order].reset_index(drop=True), rated.assign(burst=rank[rated["burst"]])
 
 
 def _facts(side: _Side, which: Int64s, q: Float64s, begin: int) -> pd.DataFrame:

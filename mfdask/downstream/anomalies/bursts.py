@@ -21,8 +21,8 @@ HIGHEST = 300.0
 _LEAST_REST = 1e-9
 #: The over-dispersion is sought between 0 and this, by so many halvings.
 _MOST_DISPERSED, _HALVINGS = 4.0, 20
-#: Cells that the over-dispersion is learned from, at most.
-_CELLS = 50_000
+#: Windows that the over-dispersion is learned from, at most.
+_SAMPLE = 50_000
 
 
 class Timeline(NamedTuple):
@@ -144,10 +144,9 @@ def find_bursts(chosen: Chosen, line: Timeline) -> Bursts:
     """Count the chosen ratings of each item in windows, and score what an honest item would not do.
 
     The count is taken as negative binomial around what is expected: Poisson if that were known for
-    certain. A window is tested only because
-    it holds `LEAST`, so its chance is the one given that it does: without that, among millions of
-    windows of items that are rarely rated, those where three met by chance would crowd out the
-    rest.
+    certain. A window is tested only because it holds `LEAST`, so its chance is the one given that
+    it does: without that, among millions of windows of items that are rarely rated, those where
+    three met by chance would crowd out the rest.
     """
     found = []
     for days, more in zip(WINDOWS, line.dispersions, strict=True):
@@ -231,7 +230,7 @@ def learn_dispersion(n: Int64s, expected: Float64s, least: Float64s) -> float:
     distribution: the dispersion is chosen so that it is. A few attacked windows cannot move a mean
     far, as they could a variance.
     """
-    step = -(-len(n) // _CELLS) or 1
+    step = -(-len(n) // _SAMPLE) or 1
     n, expected, least = n[::step], expected[::step], least[::step]
 
     def excess(more: float) -> float:
