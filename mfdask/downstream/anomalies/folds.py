@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from mfdask.shards.store import ARRAYS, SIDES
 
 #: Deals the ratings; of no meaning, but always the same.
 _SEED = 0x666F6C64
+
+LeftOut = Callable[[Shard], npt.NDArray[np.bool_]]
 
 
 class Fold(NamedTuple):
@@ -40,16 +43,16 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 class _Kept:
-    """The training shards of a data set without a fold, and its tables."""
+    """The training shards of a data set without some ratings, and its tables."""
 
-    def __init__(self, data: Dataset, fold: Fold) -> None:
+    def __init__(self, data: Dataset, left_out: LeftOut) -> None:
         self._data = data
         self._arrays: dict[tuple[str, int, str], npt.NDArray[Any]] = {}
         for side in SIDES:
             for block in range(data.n_blocks(side)):
                 data.verify_shard(side, block)  # the kernels trust what they are given
                 shard = data.shard(side, block)
-                for name, array in zip(ARRAYS, _kept(shard, ~fold.of(shard)), strict=True):
+                for name, array in zip(ARRAYS, _kept(shard, ~left_out(shard)), strict=True):
                     self._arrays[side, block, name] = array
 
     def array(self, part: str, side: str, block: int, name: str) -> npt.NDArray[Any]:
@@ -74,16 +77,29 @@ def _kept(shard: Shard, kept: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[Any], 
 
 
 def without_fold(data: Dataset, fold: Fold) -> Dataset:
-    """Return the training ratings of `data` outside of a fold, with the same rows and blocks.
+    """Return the training ratings of `data` outside of a fold; see `without`."""
+    return without(data, fold.of, f"fold {fold.number} of {fold.folds}")
+
+
+def without(data: Dataset, left_out: LeftOut, what: str) -> Dataset:
+    """Return the training ratings of `data` but for some, with the same rows and blocks.
 
     It is held in memory: 16 bytes a rating.
+
+    Parameters
+    ----------
+    data : Dataset
+    left_out : callable
+        Tells which ratings of a shard of either side are left out, bool (ratings,).
+    what : str
+        What is left out, for the name.
     """
-    store = _Kept(data, fold)
+    store = _Kept(data, left_out)
     n = sum(map(len, store.ratings()))
     total = sum(float(part.sum(dtype=np.float64)) for part in store.ratings())
     manifest = replace(
         data.manifest,
-        name=f"{data.name} without fold {fold.number} of {fold.folds}",
+        name=f"{data.name} without {what}",
         counts=replace(data.manifest.counts, kept=n, train=n, test=0),
         mean=total / max(n, 1),
         has_timestamps=False,

@@ -18,7 +18,6 @@ from mfdask.models.half_step import predict_shard
 from mfdask.models.parameters import Parameters
 from mfdask.models.runner import runner_for
 from mfdask.progress import Progress, silent
-from mfdask.recommend.fold_in import parameters_of
 from mfdask.shards import Dataset
 
 #: Sweeps of a refit at most: ALS has settled by then, and a Bayesian model counts its samples so.
@@ -130,7 +129,7 @@ def cross_fitted_predictions(
 
 def refit_parameters(model: FactorModel) -> Parameters:
     """Return the parameters of the plain ALS model that stands in for `model`."""
-    config = parameters_of(model)
+    config = Parameters.of(model.parameters)
     return replace(config, n_sweeps=min(config.n_sweeps, MOST_SWEEPS))
 
 
@@ -171,7 +170,7 @@ def _standardised(
 ) -> Array:
     """Return the errors in units of the model's own deviation, or else of what is usual."""
     if getattr(model, "has_deviations", False):
-        z = error / model.deviations_known(users, items)  # type: ignore[attr-defined]
+        z = error / model.deviations_known(users, items)
     else:
         z = error / usual_size(users, items, error)
     return (z / np.sqrt(np.mean(np.square(z, dtype=np.float64)))).astype(np.float32)
