@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from bokeh.models import DataRange1d, FactorRange, NumeralTickFormatter
+from bokeh.core.properties import value
 from bokeh.plotting import figure
 from bokeh.transform import dodge
 
@@ -86,7 +87,7 @@ class RatingHistogram(Figure):
         plot.vbar("rating", bar_width, "n", source=self.source, color=theme.MAIN, line_color=None)
         written = plot.text(
             "rating", "n", "text", y_offset=-4, text_align="center", text_font_size="11px",
-            text_font=theme.FONT, source=self.source,
+            text_font=value(theme.FONT), source=self.source,
         )  # fmt: skip
         written.glyph.tags = [{"text_color": "soft"}]
         plot.xgrid.visible = False
