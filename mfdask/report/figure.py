@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource, HoverTool, InlineStyleSheet
+from bokeh.models.annotations import ColorBar, Title
+from bokeh.models.mappers import ColorMapper
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Div
@@ -176,6 +178,12 @@ def add_hover(plot: figure, glyphs: GlyphRenderer, tooltips: Sequence[tuple[str,
     plot.add_tools(HoverTool(tooltips=list(tooltips), renderers=[glyphs]))
 
 
+def add_scale(plot: figure, mapper: ColorMapper, label: str) -> None:
+    """Show what a plot's colours mean: a bar to the right, and its label above it."""
+    plot.add_layout(ColorBar(color_mapper=mapper), "right")
+    plot.add_layout(Title(text=label, align="right"), "above")
+
+
 def plain(text: str) -> str:
     r"""Return text that Bokeh does not take for TeX: it would between ``$$``, ``\[`` or ``\(``.
 
@@ -215,7 +223,8 @@ def _written(value: Any) -> str:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
-        return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+        written = f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+        return written.rstrip("0").rstrip(".") if "." in written else written
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -223,6 +232,7 @@ def _written(value: Any) -> str:
 # the colour of what is around it.
 _TABLE_CSS = """
 :host { font: 14px/1.45 system-ui, sans-serif; color: var(--ink, inherit); overflow-x: auto; }
+.bk-clearfix { display: block; width: 100%; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line, #d8dee4); }
 th { font-weight: 500; color: var(--soft, inherit); vertical-align: bottom; }

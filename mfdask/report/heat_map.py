@@ -7,12 +7,11 @@ from math import pi
 from typing import Any
 
 import pandas as pd
-from bokeh.models import FactorRange, LinearColorMapper
-from bokeh.models.annotations import ColorBar
+from bokeh.models import AllLabels, FactorRange, LinearColorMapper, NoOverlap
 from bokeh.plotting import figure
 
 from mfdask.report import theme
-from mfdask.report.figure import Figure, categories, new_plot, plain
+from mfdask.report.figure import Figure, add_scale, categories, new_plot, plain
 
 
 class HeatMap(Figure):
@@ -52,7 +51,7 @@ class HeatMap(Figure):
 
     def draw(self) -> figure:
         """Return the cells and their scale."""
-        self._mapper = LinearColorMapper(palette=theme.SCALE)
+        self._mapper = LinearColorMapper(palette=theme.SCALE, nan_color="#00000000")
         self._columns, self._lines = FactorRange(), FactorRange()
         plot = new_plot(
             self.x_label,
@@ -72,8 +71,9 @@ class HeatMap(Figure):
         )
         cells.glyph.tags = [{"line_color": "ground"}]
         plot.grid.visible = False
+        plot.xaxis.major_label_policy = AllLabels() if self.slanted else NoOverlap(min_distance=4)
         plot.xaxis.major_label_orientation = pi / 4 if self.slanted else "horizontal"
-        plot.add_layout(ColorBar(color_mapper=self._mapper, title=self.value_label), "right")
+        add_scale(plot, self._mapper, self.value_label)
         return plot
 
     def follow(self) -> None:
