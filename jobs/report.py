@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -19,12 +19,11 @@ from mfdask.progress import Progress
 from mfdask.recommend.topn import check_same_data
 from mfdask.report.browser import FORMATS, find_browser, is_picture, write_picture
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Figure, Missing, Section
+from mfdask.report.figure import Section
 from mfdask.report.page import write_page
-from mfdask.report.report import all_sections, chosen, notes
+from mfdask.report.report import all_sections, chosen, figures_of, missing_of, notes
 from mfdask.shards import Dataset
 
-Part = TypeVar("Part", Figure, Missing)
 _FILE = click.Path(path_type=Path)
 
 
@@ -74,8 +73,8 @@ def main(
     values = {
         "out": str(out),
         "format": kind,
-        "figures": [part.name for part in _parts(sections, Figure)],
-        "missing": {part.name: part.why for part in _parts(sections, Missing)},
+        "figures": [part.name for part in figures_of(sections)],
+        "missing": {part.name: part.why for part in missing_of(sections)},
         "bytes": sum(written),
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": memory.bytes,
@@ -98,7 +97,7 @@ def _write_pictures(
     sections: Sequence[Section], folder: Path, kind: str, progress: Progress
 ) -> list[int]:
     """Write a file for each figure but the tables, whose numbers are on the page."""
-    parts = [part for part in _parts(sections, Figure) if is_picture(part)]
+    parts = [part for part in figures_of(sections) if is_picture(part)]
     if not parts:
         raise InputError(f"--format {kind}: tables are no pictures; --format html has them")
     if folder.exists() and not folder.is_dir():
@@ -110,10 +109,6 @@ def _write_pictures(
         sizes.append(file.stat().st_size)
         progress("draw", done, len(parts), part.name)
     return sizes
-
-
-def _parts(sections: Sequence[Section], kind: type[Part]) -> list[Part]:
-    return [part for section in sections for part in section.parts if isinstance(part, kind)]
 
 
 def _view(values: dict[str, Any]) -> Table:

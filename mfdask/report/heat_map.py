@@ -25,6 +25,8 @@ class HeatMap(Figure):
     x, y, value : str
         Columns of the table.
     x_label, y_label, value_label : str
+    value_format : str
+        Of the scale, see `add_scale`.
     tooltips : sequence of (str, str)
     low, high : float or None
         Ends of the scale; by default those of the values.
@@ -38,6 +40,7 @@ class HeatMap(Figure):
     x_label = ""
     y_label = ""
     value_label = ""
+    value_format = "0.[00]"
     tooltips: Sequence[tuple[str, str]]
     low: float | None = None
     high: float | None = None
@@ -73,7 +76,7 @@ class HeatMap(Figure):
         plot.grid.visible = False
         plot.xaxis.major_label_policy = AllLabels() if self.slanted else NoOverlap(min_distance=4)
         plot.xaxis.major_label_orientation = pi / 4 if self.slanted else "horizontal"
-        add_scale(plot, self._mapper, self.value_label)
+        add_scale(plot, self._mapper, self.value_label, self.value_format)
         return plot
 
     def follow(self) -> None:

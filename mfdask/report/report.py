@@ -10,7 +10,7 @@ from mfdask.errors import InputError
 from mfdask.models import FactorModel
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
-from mfdask.report.figure import Figure, Section
+from mfdask.report.figure import Figure, Missing, Section
 
 
 def all_sections(facts: Facts, models: Mapping[str, FactorModel]) -> list[Section]:
@@ -56,3 +56,13 @@ def chosen(sections: Sequence[Section], names: Collection[str]) -> list[Section]
         for section in sections
     ]
     return [section for section in kept if section.parts]
+
+
+def figures_of(sections: Sequence[Section]) -> list[Figure]:
+    """Return the figures of all sections."""
+    return [part for section in sections for part in section.parts if isinstance(part, Figure)]
+
+
+def missing_of(sections: Sequence[Section]) -> list[Missing]:
+    """Return what the sections say is not there."""
+    return [part for section in sections for part in section.parts if isinstance(part, Missing)]

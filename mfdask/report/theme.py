@@ -48,7 +48,6 @@ _ROLES: dict[type[Model], dict[str, str]] = {
     Title: {"text_color": "soft"},
     Legend: {
         "background_fill_color": "ground",
-        "border_line_color": "line",
         "label_text_color": "ink",
         "title_text_color": "soft",
     },
@@ -61,6 +60,7 @@ _STYLE: dict[type[Model], dict[str, Any]] = {
         "border_fill_color": None,
         "outline_line_color": None,
         "min_border_right": 16,
+        "min_border_top": 12,
     },
     Axis: {
         "axis_label_text_font": FONT,
@@ -74,9 +74,9 @@ _STYLE: dict[type[Model], dict[str, Any]] = {
     Title: {"text_font": FONT, "text_font_size": "12px", "text_font_style": "normal"},
     Legend: {
         "background_fill_alpha": 0.8,
+        "border_line_color": None,
         "label_text_font": FONT,
         "label_text_font_size": "12px",
-        "padding": 6,
         "spacing": 2,
         "title_text_font": FONT,
         "title_text_font_size": "12px",

@@ -12,7 +12,7 @@ from bokeh.plotting import figure
 
 from mfdask.report import theme
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Figure, categories, new_plot, plain
+from mfdask.report.figure import Figure, categories, lift_legend, new_plot, plain
 from mfdask.report.heat_map import HeatMap
 
 #: Genres that are shown: those of most items.
@@ -82,7 +82,7 @@ class GenreFrequencies(Figure):
                 legend_label=label,
             )  # fmt: skip
         plot.ygrid.visible = False
-        plot.legend.location = "bottom_right"
+        lift_legend(plot)
         plot.xaxis.formatter = NumeralTickFormatter(format="0%")
         return plot
 
@@ -196,7 +196,7 @@ class GenreYears(HeatMap):
     title = "Genres by year of release"
     wide = True
     x, y, value = "period", "genre", "share"
-    value_label = "share of items"
+    value_label, value_format = "share of items", "0%"
     low = 0
     height = 520
     slanted = True

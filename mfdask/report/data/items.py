@@ -124,7 +124,8 @@ class DensestCorner(Figure):
             "user, by rank",
             height=480,
             tooltips=tooltips,
-            y_range=DataRange1d(flipped=True),
+            x_range=DataRange1d(range_padding=0),
+            y_range=DataRange1d(flipped=True, range_padding=0),
         )
         self._mapper = LinearColorMapper(palette=theme.SCALE)
         plot.rect(

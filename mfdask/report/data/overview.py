@@ -14,7 +14,7 @@ from bokeh.transform import dodge
 
 from mfdask.report import theme
 from mfdask.report.data.facts import PARTS, Counted, Facts
-from mfdask.report.figure import Figure, TableFigure, categories, new_plot, plain
+from mfdask.report.figure import Figure, TableFigure, categories, lift_legend, new_plot, plain
 
 #: Users who are shown by name, and bars that still have room for their numbers.
 _MOST_ACTIVE = 20
@@ -90,7 +90,7 @@ class RatingHistogram(Figure):
         )  # fmt: skip
         written.glyph.tags = [{"text_color": "soft"}]
         plot.xgrid.visible = False
-        plot.yaxis.formatter = NumeralTickFormatter(format="0,0a")
+        plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]a")
         if len(values) <= _LABELLED:
             plot.xaxis.ticker = values.tolist()
         return plot
@@ -208,7 +208,7 @@ class SplitRatings(Figure):
                 color=colour, line_color=None, legend_label=label,
             )  # fmt: skip
         plot.xgrid.visible = False
-        plot.legend.location = "top_left"
+        lift_legend(plot)
         plot.yaxis.formatter = NumeralTickFormatter(format="0%")
         if len(values) <= _LABELLED:
             plot.xaxis.ticker = values.tolist()
