@@ -191,7 +191,7 @@ def add_scale(plot: figure, mapper: ColorMapper, label: str, written: str = "0.[
 def lift_legend(plot: figure) -> None:
     """Put the legend of a plot in a line above it, where it hides nothing."""
     (legend,) = plot.legend
-    legend.update(orientation="horizontal", padding=0, margin=0)
+    legend.update(orientation="horizontal", padding=0, margin=2, spacing=16)
     plot.add_layout(legend, "above")
 
 

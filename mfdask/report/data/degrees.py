@@ -44,7 +44,7 @@ class Degrees(Figure):
             ("log-normal", "@log_normal{0.[0000]%}"),
         ]
         plot = new_plot(
-            f"ratings of the {_ONE[self.side]}", f"share of {self.side} with as many or more",
+            f"ratings of the {_ONE[self.side]}", f"share of {self.side} with at least so many",
             x_axis_type="log", y_axis_type="log",
         )  # fmt: skip
         points = plot.scatter(
@@ -112,7 +112,7 @@ class RankFrequency(Figure):
 
     def draw(self) -> figure:
         """Return one line a side."""
-        plot = new_plot("rank", "ratings", x_axis_type="log", y_axis_type="log")
+        plot = new_plot("rank", "ratings", height=460, x_axis_type="log", y_axis_type="log")
         for side, colour in zip(_ONE, (theme.MAIN, theme.OTHER), strict=True):
             plot.line(
                 "rank", side, source=self.source, color=colour, line_width=2, legend_label=side

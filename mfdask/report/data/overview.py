@@ -196,6 +196,7 @@ class SplitRatings(Figure):
         plot = new_plot(
             "rating (stars)",
             "share of the part's ratings",
+            height=400,
             tooltips=tooltips,
             y_range=DataRange1d(start=0),
         )
