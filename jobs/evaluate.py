@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 from rich.console import RenderableType
 from rich.table import Table
 
 from jobs.common import Outcome, job, progress_bars, table
 from mfdask.evaluation import (
+    INTERVALS,
     Accuracy,
     Errors,
     RankingPlan,
     bin_labels,
     measure_accuracy,
+    measure_calibration,
     measure_ranking,
     model_scorer,
     objective,
@@ -78,14 +81,20 @@ def main(model: Path, data: Path, ranking: bool, plan: RankingPlan) -> Outcome:
         "test_rmse_clipped": float(test.clipped.rmse()[0]),
         "test_nll": test.gaussian_nll(),
         "train_rmse": float(train.raw.rmse()[0]),
-        "objective": objective(learned, float(train.raw.squared[0])) if same else None,
+        "objective": objective(learned, float(train.raw.squared[0]))
+        if same and not learned.has_deviations
+        else None,
         "by_source": test.by_source,
         "by_user_ratings": _bins(test.by_user),
         "by_item_ratings": _bins(test.by_item),
         "same_data": same,
         "scoring_seconds": seconds,
     }
-    views: list[RenderableType] = [_summary(values), _slices(test)]
+    views: list[RenderableType] = [_summary(values, learned), _slices(test)]
+    if learned.has_deviations:
+        covered = measure_calibration(learned, dataset)
+        values["intervals"] = covered.to_dict("records")
+        views.append(_intervals(covered))
     if ranking:
         values["ranking"] = _rank(learned, dataset, plan)
         views.append(_ranks(values["ranking"]))
@@ -116,7 +125,7 @@ def _bins(errors: Errors) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(values: dict[str, Any]) -> Table:
+def _summary(values: dict[str, Any], model: FactorModel) -> Table:
     view = table("held-out ratings", "", "")
     view.show_header = False
     view.add_row("test ratings", f"{values['n']:,}")
@@ -127,14 +136,17 @@ def _summary(values: dict[str, Any]) -> Table:
     view.add_row("Gaussian NLL a rating, fitted", f"{values['test_nll']['fitted_variance']:.4f}")
     view.add_row("train RMSE", f"{values['train_rmse']:.4f}")
     objective = values["objective"]
-    view.add_row("objective", "other training data" if objective is None else f"{objective:,.2f}")
+    if not model.has_deviations:
+        said = "other training data" if objective is None else f"{objective:,.2f}"
+        view.add_row("objective", said)
     for source, what in (
-        ("item", "user unknown"),
-        ("user", "item unknown"),
-        ("mean", "both unknown"),
+        ("item", "user not seen in training"),
+        ("user", "item not seen in training"),
+        ("mean", "neither seen in training"),
+        ("genre", "item placed by its genres"),
     ):
         if values["by_source"][source]:
-            view.add_row(f"predictions with {what}", f"{values['by_source'][source]:,}")
+            view.add_row(f"predictions, {what}", f"{values['by_source'][source]:,}")
     return view
 
 
@@ -146,6 +158,17 @@ def _slices(test: Accuracy) -> Table:
     for label, users, user_rmse, items, item_rmse in zip(bin_labels(), *columns, strict=True):
         if users or items:
             view.add_row(label, f"{users:,}", _show(user_rmse), f"{items:,}", _show(item_rmse))
+    return view
+
+
+def _intervals(covered: pd.DataFrame) -> Table:
+    """Build a table of the shares of the test ratings that lie within the intervals."""
+    view = table(
+        "test ratings within", "training ratings of the user", "n", *(f"{i:.0%}" for i in INTERVALS)
+    )
+    for users, lines in covered.groupby("users", sort=False):
+        shares = [f"{share:.1%}" for share in lines["covered"]]
+        view.add_row(str(users), f"{lines['n'].iloc[0]:,}", *shares)
     return view
 
 

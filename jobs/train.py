@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,35 +16,87 @@ from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.files import locked, require_space
 from mfdask.memory import PeakMemory
-from mfdask.models import ALS, FactorModel, check_place, model_bytes, save_model
+from mfdask.models import ALS, PRESETS, Bayes, FactorModel, check_place, model_bytes, save_model
 from mfdask.shards import Dataset
 
-#: Option, parameter of `ALS`, what it means; the default is the parameter's own.
-_PARAMETERS = [
-    ("--sweeps", "n_sweeps", "User and item half-steps, at most."),
-    ("--lambda", "fidelity", "Weight of a squared error (the paper's lambda)."),
-    ("--tau", "factor_reg", "Regularisation of the factors (tau)."),
-    ("--gamma", "bias_reg", "Regularisation of the biases (gamma)."),
+#: What `--model` stands for: how it is learned, and the parameters that this settles.
+_MODELS: dict[str, tuple[type[ALS] | type[Bayes], dict[str, Any]]] = {
+    "als": (ALS, {"item_prior": "zero"}),
+    "bias": (ALS, {"item_prior": "zero", "n_factors": 0}),
+    "genre": (ALS, {"item_prior": "genre"}),
+    "bayes": (Bayes, {}),
+}
+_LEARNED = "[als, bias, genre]"
+_DRAWN = "[bayes]"
+
+#: Option, parameter, its type, and what it means; the default is the parameter's own.
+_PARAMETERS: list[tuple[str, str, Any, str]] = [
+    ("--factors", "n_factors", int, "Length of a factor vector, 0 to 256."),
+    ("--sweeps", "n_sweeps", int, "User and item half-steps; at most, where there is a tolerance."),
+    ("--lambda", "fidelity", float, f"{_LEARNED} Weight of a squared error (the paper's lambda)."),
+    ("--tau", "factor_reg", float, f"{_LEARNED} Regularisation of the factors (tau)."),
+    ("--gamma", "bias_reg", float, f"{_LEARNED} Regularisation of the biases (gamma)."),
+    ("--item-tau", "item_factor_reg", float, f"{_LEARNED} Tau of the items, if it is another."),
+    ("--item-gamma", "item_bias_reg", float, f"{_LEARNED} Gamma of the items, if it is another."),
     (
         "--reg-scaling",
         "reg_scaling",
-        "Power, 0 to 1, of a row's ratings that tau and gamma grow by.",
+        float,
+        f"{_LEARNED} Power, 0 to 1, of a row's ratings that tau and gamma grow by.",
     ),
-    ("--damping", "damping", "Share of the way to its solution that a row moves (alpha)."),
-    ("--weight-reg", "weight_reg", "Regularisation of what each genre stands for."),
-    ("--tolerance", "tolerance", "Stop when a sweep lowers the objective by a smaller share."),
-    ("--seed", "seed", "Of the first factors."),
+    (
+        "--damping",
+        "damping",
+        float,
+        f"{_LEARNED} Share of the way to its solution that a row moves (alpha).",
+    ),
+    ("--weight-reg", "weight_reg", float, "[genre] Regularisation of what each genre stands for."),
+    (
+        "--tolerance",
+        "tolerance",
+        float,
+        f"{_LEARNED} Stop when a sweep lowers the objective by a smaller share.",
+    ),
+    (
+        "--update",
+        "update",
+        click.Choice(["joint", "alternating"]),
+        f"{_LEARNED} Bias and factors of a row at once, or in turn (the paper's Algorithm 1).",
+    ),
+    ("--burn-in", "burn_in", int, f"{_DRAWN} The first of the sweeps, which are not kept."),
+    (
+        "--samples",
+        "n_samples",
+        int,
+        f"{_DRAWN} Draws that the model keeps; 0: all that fit into 256 MiB.",
+    ),
+    (
+        "--item-prior",
+        "item_prior",
+        click.Choice(["zero", "genre"]),
+        f"{_DRAWN} What item rows are drawn around: a common mean, or their genres'.",
+    ),
+    ("--seed", "seed", int, "Of the first factors, and of all draws."),
 ]
-_UPDATE_HELP = "Bias and factors of a row at once, or in turn (the paper's Algorithm 1)."
 
 
 def _with_parameters(callback: Any) -> Any:
-    for option, name, text in reversed(_PARAMETERS):
-        default = getattr(ALS, name)
-        callback = click.option(option, name, default=default, show_default=True, help=text)(
-            callback
-        )
+    for option, name, kind, text in reversed(_PARAMETERS):
+        help_text = f"{text}  [default: {_default(name)}]" if _default(name) else text
+        callback = click.option(option, name, type=kind, help=help_text)(callback)
     return callback
+
+
+def _default(name: str) -> str:
+    """Say the default of a parameter, and of each way to learn where they differ."""
+    first, *other = (
+        getattr(method, name)
+        for method in (ALS, Bayes)
+        if any(field.name == name for field in fields(method))
+    )
+    if other and other[0] != first:
+        return f"{first}; for bayes {other[0]}"
+    return "" if first is None else str(first)
 
 
 @click.command("train", help=__doc__)
@@ -57,10 +110,20 @@ def _with_parameters(callback: Any) -> Any:
     "--model",
     default="als",
     show_default=True,
-    type=click.Choice(["als", "bias", "genre"]),
-    help="als: biases and factors; bias: biases alone; genre: item rows drawn to their genres'.",
+    type=click.Choice(list(_MODELS)),
+    help="als: biases and factors; bias: biases alone; genre: item rows drawn to their genres'; "
+    "bayes: draws of biases and factors, with a deviation for each prediction.",
 )
-@click.option("--factors", type=int, help="Length of a factor vector, 0 to 256.  [default: 20]")
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    help=f"{_LEARNED} Parameters that suit data of a size; options given beside it win.",
+)
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="A model with as many factors, whose rows to begin with.",
+)
 @click.option(
     "--checkpoint-every",
     default=0,
@@ -69,13 +132,6 @@ def _with_parameters(callback: Any) -> Any:
     help="Keep the state this often, for --resume; 0 never does.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
-@click.option(
-    "--update",
-    default="joint",
-    show_default=True,
-    type=click.Choice(["joint", "alternating"]),
-    help=_UPDATE_HELP,
-)
 @click.option(
     "--centre/--no-centre",
     default=True,
@@ -89,25 +145,22 @@ def main(
     data: Path,
     out: Path | None,
     model: str,
-    factors: int | None,
+    preset: str | None,
+    start: Path | None,
     checkpoint_every: int,
     resume: bool,
     cluster: ClusterConfig,
     **parameters: Any,
 ) -> Outcome:
     """Learn the model and write its directory."""
-    if model == "bias" and factors:
-        raise InputError("--model bias has no factors; leave --factors out, or use --model als")
-    config = ALS(
-        n_factors=0 if model == "bias" else 20 if factors is None else factors,
-        item_prior="genre" if model == "genre" else "zero",
-        **parameters,
-    )
+    given = {name: value for name, value in parameters.items() if value is not None}
+    config = _configure(model, preset, given)
     dataset = Dataset.open(data)
-    out = out or Path("output/models") / f"{dataset.name}-{config.kind}"
+    out = out or Path("output/models") / f"{dataset.name}-{model}"
     check_place(out)
     rows = dataset.n_users + dataset.n_items
-    require_space(out, model_bytes(rows, config.n_factors), "the model")
+    draws = len(config.sampled(rows)) if isinstance(config, Bayes) else 1
+    require_space(out, model_bytes(rows, config.n_factors, draws), "the model")
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     began = time.perf_counter()
     with (
@@ -120,6 +173,7 @@ def main(
         fitted = config.fit(
             dataset,
             client=client,
+            start=start,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
             resume=resume,
@@ -128,6 +182,20 @@ def main(
         save_model(fitted, out)
         shutil.rmtree(checkpoint, ignore_errors=True)
     return _outcome(fitted, out, time.perf_counter() - began, memory.bytes)
+
+
+def _configure(model: str, preset: str | None, given: dict[str, Any]) -> ALS | Bayes:
+    """Return the way to learn that the options ask for."""
+    method, settled = _MODELS[model]
+    if model == "bias" and given.pop("n_factors", 0):
+        raise InputError("--model bias has no factors; leave --factors out, or use --model als")
+    known = {field.name for field in fields(method)} - set(settled)
+    for option, name, *_ in _PARAMETERS:
+        if name in given and name not in known:
+            raise InputError(f"{option} says nothing to --model {model}; leave it out")
+    if preset and method is not ALS:
+        raise InputError(f"--preset {preset}: --model {model} has nothing to tune; leave it out")
+    return method(**{**(PRESETS[preset] if preset else {}), **given, **settled})
 
 
 def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcome:
@@ -143,11 +211,18 @@ def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcom
         "seconds_per_sweep": each,
         "peak_memory_bytes": peak,
     }
-    view = table(f"{model.kind}, {model.n_factors} factors, on {model.data.name}", "", "")
+    k = model.parameters["n_factors"]
+    view = table(f"{model.kind}, {k} factors, on {model.data.name}", "", "")
     view.show_header = False
     view.add_row("sweeps", f"{last.sweep}")
-    view.add_row("objective", f"{last.objective:,.2f}")
-    view.add_row("train RMSE", f"{last.train_rmse:.4f}")
+    if model.samples is None:
+        view.add_row("objective", f"{last.objective:,.2f}")
+        view.add_row("train RMSE", f"{last.train_rmse:.4f}")
+    else:
+        values |= {"samples": len(model.samples), "noise_precision": last.fidelity}
+        view.add_row("draws kept", f"{len(model.samples)}")
+        view.add_row("standard deviation of the noise", f"{last.fidelity**-0.5:.4f}")
+        view.add_row("train RMSE of the last draw", f"{last.train_rmse:.4f}")
     view.add_row(
         "test RMSE", "nothing held out" if last.test_rmse is None else f"{last.test_rmse:.4f}"
     )

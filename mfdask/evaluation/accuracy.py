@@ -12,7 +12,7 @@ from mfdask.errors import InputError
 from mfdask.models.design import Array
 from mfdask.models.features import genre_shares
 from mfdask.models.half_step import predict_shard
-from mfdask.models.model import SOURCES, FactorModel, source_codes
+from mfdask.models.model import SOURCES, FactorModel
 from mfdask.models.parameters import Parameters
 from mfdask.models.prior import unknowns
 from mfdask.shards import Dataset, Shard
@@ -166,7 +166,7 @@ def measure_accuracy(model: FactorModel, data: Dataset, part: str = "test") -> A
         found.clipped.add(everything, clipped)
         found.by_user.add(aligned.user_bin[users], error)
         found.by_item.add(aligned.item_bin[shard.indices], error)
-        codes = source_codes(aligned.users[users], aligned.items[shard.indices])
+        codes = model.sources(aligned.users[users], aligned.items[shard.indices])
         sources += np.bincount(codes, minlength=len(SOURCES))
     if found.n == 0:
         raise InputError(f"{data.name}: no {part} ratings; ingest it with --split random:0.1")

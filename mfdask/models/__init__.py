@@ -3,6 +3,16 @@
 from mfdask.models.als import ALS
 from mfdask.models.bayes import Bayes
 from mfdask.models.model import FactorModel
+from mfdask.models.presets import PRESETS
 from mfdask.models.store import check_place, load_model, model_bytes, save_model
 
-__all__ = ["ALS", "Bayes", "FactorModel", "check_place", "load_model", "model_bytes", "save_model"]
+__all__ = [
+    "ALS",
+    "PRESETS",
+    "Bayes",
+    "FactorModel",
+    "check_place",
+    "load_model",
+    "model_bytes",
+    "save_model",
+]

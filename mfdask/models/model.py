@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from mfdask.models.method import Method
     from mfdask.shards import Dataset
 
-#: What a prediction rests on, by whether the user (2) and the item (1) are known.
-SOURCES = ("mean", "item", "user", "model")
+#: What a prediction rests on: the ratings of the user (2) and of the item (1); or what its genres
+#: stand for, of an item without any.
+SOURCES = ("mean", "item", "user", "model", "genre")
 
 
 @dataclass(frozen=True)
@@ -204,8 +205,9 @@ class FactorModel:
     def predict_table(self, user_ids: Any, item_ids: Any, *, clip: bool = True) -> pd.DataFrame:
         """Return `predict` as a table: `user_id`, `item_id`, `prediction` and its `source`.
 
-        `source` is ``"model"`` where both ids are known, ``"user"`` or ``"item"`` where only that
-        one's bias is, ``"mean"`` where neither is.
+        `source` is ``"model"`` where both have training ratings, ``"user"`` or ``"item"`` where
+        only that one has, ``"mean"`` where neither; ``"genre"`` where an item without any is placed
+        by its genres.
         """
         users, items = self.rows_of("users", user_ids), self.rows_of("items", item_ids)
         return pd.DataFrame(
@@ -213,7 +215,7 @@ class FactorModel:
                 "user_id": user_ids,
                 "item_id": item_ids,
                 "prediction": self.predict_known(users, items, clip=clip),
-                "source": np.array(SOURCES)[source_codes(users, items)],
+                "source": np.array(SOURCES)[self.sources(users, items)],
             }
         )
 
@@ -229,6 +231,19 @@ class FactorModel:
             self.mean,
         )
         return found.clip(self.data.rating_min, self.data.rating_max) if clip else found
+
+    def sources(
+        self, users: npt.NDArray[np.integer], items: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.intp]:
+        """Return the place in `SOURCES` of each pair of row numbers, -1 for an unknown one."""
+        rated = [
+            np.append(table["n_train"].to_numpy() > 0, False)[rows]
+            for table, rows in ((self.users, users), (self.items, items))
+        ]
+        codes = 2 * rated[0].astype(np.intp) + rated[1]
+        if self.feature_weights is not None:
+            codes[~rated[1] & (items >= 0)] = SOURCES.index("genre")
+        return codes
 
     def nobody(self, side: str) -> Array:
         """Return the design row of an id that nobody has rated, float32 (1, width).
@@ -261,10 +276,3 @@ class FactorModel:
                 f"a model of kind {self.kind} knows no deviations; train one with --model bayes"
             )
         return self.samples.deviations(self, users, items)
-
-
-def source_codes(
-    users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]
-) -> npt.NDArray[np.intp]:
-    """Return the place in `SOURCES` of each pair of row numbers."""
-    return 2 * (users >= 0).astype(np.intp) + (items >= 0)

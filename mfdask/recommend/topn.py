@@ -63,26 +63,16 @@ def rank_rows(
     best, items = search(model.user_rows[rows], model.n_factors, tiles, rated, ranking.top)
     best += (model.mean + model.user_bias[rows])[:, None]
     found = items >= 0
-    user_ids = model.users["user_id"].take(np.repeat(rows, found.sum(axis=1)))
-    known = model.users["n_train"].to_numpy()[rows] > 0
+    users, listed = np.repeat(rows, found.sum(axis=1)), items[found]
     return pd.DataFrame(
         {
-            "user_id": user_ids.array,
+            "user_id": model.users["user_id"].take(users).array,
             "rank": np.nonzero(found)[1].astype(np.int32) + 1,
-            "item_id": model.items["item_id"].take(items[found]).array,
+            "item_id": model.items["item_id"].take(listed).array,
             "score": best[found],
-            "source": _sources(model, np.repeat(known, found.sum(axis=1)), items[found]),
+            "source": np.array(SOURCES, object)[model.sources(users, listed)],
         }
     )
-
-
-def _sources(model: FactorModel, known: npt.NDArray[np.bool_], items: Rows) -> npt.NDArray[Any]:
-    """Return what each score rests on."""
-    rated = model.items["n_train"].to_numpy()[items] > 0
-    names = np.array(SOURCES, object)[2 * known.astype(np.intp) + rated]
-    if model.feature_weights is not None:
-        names[~rated] = "genre"
-    return names
 
 
 def search(

@@ -18,6 +18,8 @@ PARAMETERS = {
     "lambda": ("fidelity", False),
     "tau": ("factor_reg", False),
     "gamma": ("bias_reg", False),
+    "item-tau": ("item_factor_reg", False),
+    "item-gamma": ("item_bias_reg", False),
     "reg-scaling": ("reg_scaling", False),
     "damping": ("damping", False),
     "weight-reg": ("weight_reg", False),

@@ -30,7 +30,9 @@ def test_a_training_user_gets_the_row_that_training_gives(scaling, data):
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block)
         before = model.user_rows[shard.start : shard.stop]
-        again = half_step(shard, model.item_rows, before, config.rule(data.mean), config.prior("users"))
+        again = half_step(
+            shard, model.item_rows, before, config.rule(data.mean), config.prior("users")
+        )
         for row in range(0, shard.n_rows, 17):
             history = History.of(model, own_history(model, data, shard.start + row))
             np.testing.assert_allclose(

@@ -1,0 +1,64 @@
+"""Whether a Bayesian model's intervals hold as many ratings as they say."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from mfdask.errors import InputError
+from mfdask.evaluation.accuracy import bin_labels, bin_of
+from mfdask.models import FactorModel
+from mfdask.shards import Dataset
+
+#: Shares of the ratings that the intervals are meant to hold.
+INTERVALS = (0.5, 0.8, 0.95)
+
+
+def measure_calibration(model: FactorModel, data: Dataset, part: str = "test") -> pd.DataFrame:
+    """Return how many held-out ratings lie within central intervals around their predictions.
+
+    An interval is normal, with the standard deviation of `FactorModel.deviations_known`. Ratings of
+    users and items that the model has no row for are left out.
+
+    Returns
+    -------
+    DataFrame
+        `users` ("all", or a bin of training ratings of the user), `n`, `interval` (what is meant)
+        and `covered` (what is found), one line a slice with ratings and interval.
+
+    Raises
+    ------
+    InputError
+        If the model is not a Bayesian one, or no rating is left.
+    """
+    users, items, ratings = _pairs(model, data, part)
+    if not len(ratings):
+        raise InputError(f"{data.name}: no {part} ratings of users and items that the model knows")
+    away = np.abs(model.predict_known(users, items, clip=False) - ratings)
+    away /= model.deviations_known(users, items)
+    bins = bin_of(model.users["n_train"].to_numpy()[users])
+    lines = []
+    for label, here in [("all", bins >= 0)] + [(s, bins == b) for b, s in enumerate(bin_labels())]:
+        for interval in INTERVALS:
+            covered = away[here] <= NormalDist().inv_cdf((1 + interval) / 2)
+            lines.append((label, len(covered), interval, covered.mean() if len(covered) else 0.0))
+    found = pd.DataFrame(lines, columns=["users", "n", "interval", "covered"])
+    return found[found["n"] > 0].reset_index(drop=True)
+
+
+def _pairs(
+    model: FactorModel, data: Dataset, part: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the model's rows and the rating of each pair that it has rows for."""
+    users = model.rows_of("users", data.users()["user_id"])
+    items = model.rows_of("items", data.items()["item_id"])
+    found = []
+    for block in range(data.n_blocks("users")):
+        shard = data.shard("users", block, part)
+        own = np.repeat(users[shard.start : shard.stop], np.diff(shard.indptr))
+        found.append((own, items[shard.indices], np.asarray(shard.ratings)))
+    pairs = [np.concatenate(arrays) for arrays in zip(*found, strict=True)]
+    known = (pairs[0] >= 0) & (pairs[1] >= 0)
+    return pairs[0][known], pairs[1][known], pairs[2][known]
