@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource
 from bokeh.models.ui import UIElement
-from bokeh.plotting import figure
 
-from mfdask.report.figure import Figure, new_plot, plain
-from mfdask.report.parts import colours_of, diagonal, hover_on
+from mfdask.report.figure import Figure, add_hover, new_plot, plain
+from mfdask.report.parts import colours_of, rule
+
+#: A legend with more entries stands beside the plot.
+_INSIDE = 4
 
 
 class Lines(Figure):
@@ -33,9 +35,9 @@ class Lines(Figure):
     options : dict
         Of the plot.
     legend : str
-        Where it lies; there is one where there are several lines.
-    diagonal : bool
-        Whether to show where y equals x.
+        Where it lies; there is one where there are several lines, beside the plot for many.
+    level : float or None
+        A value of y to draw a line at.
     """
 
     x: str
@@ -47,7 +49,7 @@ class Lines(Figure):
     tooltips: ClassVar[list[tuple[str, str]]]
     options: ClassVar[dict[str, Any]] = {}
     legend: str = "top_right"
-    diagonal: bool = False
+    level: float | None = None
 
     def dashed(self, points: pd.DataFrame) -> bool:
         """Whether the line through these points is dashed."""
@@ -65,10 +67,10 @@ class Lines(Figure):
 
     def draw(self) -> UIElement:
         """Return lines, points, and a legend where there is more than one line."""
-        self._lines = ColumnDataSource(self._paths(self._numbers))
+        self._lines = ColumnDataSource(self._paths())
         plot = new_plot(self.x_label, self.y_label, **self.options)
-        if self.diagonal:
-            diagonal(plot)
+        if self.level is not None:
+            rule(plot, self.level, upright=False)
         several = len(self._lines.data["label"]) > 1
         plot.multi_line(
             "xs", "ys", source=self._lines, line_color="colour", line_dash="dash", line_width=2,
@@ -78,27 +80,25 @@ class Lines(Figure):
             self.x, self.y, source=self.source, marker="_marker", size="_size",
             fill_color="_colour", line_color="_colour",
         )  # fmt: skip
-        hover_on(plot, points, self.tooltips)
+        add_hover(plot, points, self.tooltips)
         if several:
             plot.legend[0].location = self.legend
-        self.mark(plot)
+        if len(self._lines.data["label"]) > _INSIDE:
+            plot.add_layout(plot.legend[0], "right")
         return plot
 
-    def mark(self, plot: figure) -> None:
-        """Add what else a figure shows; nothing here."""
-
-    def update(self, numbers: pd.DataFrame) -> None:
-        """Show other numbers."""
-        super().update(numbers)
-        self._lines.data = self._paths(numbers)
+    def follow(self) -> None:
+        """Draw the lines anew."""
+        self._lines.data = self._paths()
 
     def _colours(self, numbers: pd.DataFrame) -> pd.Series:
         names = numbers[self.hue or self.series].astype(str)
         return names.map(colours_of(names))
 
-    def _paths(self, numbers: pd.DataFrame) -> dict[str, list[Any]]:
+    def _paths(self) -> dict[str, list[Any]]:
         """Return a list of values for each line."""
-        lines = numbers.assign(_colour=self._colours(numbers)).groupby(self.series, sort=False)
+        colours = self._colours(self._numbers)
+        lines = self._numbers.assign(_colour=colours).groupby(self.series, sort=False)
         return {
             "xs": [points[self.x].to_numpy() for _, points in lines],
             "ys": [points[self.y].to_numpy() for _, points in lines],

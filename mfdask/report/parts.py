@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from bokeh.layouts import row
-from bokeh.models import GlyphRenderer, HoverTool, InlineStyleSheet, Select, Slope, Span
+from bokeh.models import InlineStyleSheet, Select, Span
 from bokeh.models.layouts import Row
 from bokeh.plotting import figure
 
@@ -27,11 +26,6 @@ def colours_of(names: Iterable[object]) -> dict[str, str]:
     return {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(unique)}
 
 
-def hover_on(plot: figure, renderer: GlyphRenderer[Any], tooltips: list[tuple[str, str]]) -> None:
-    """Show tooltips over one glyph, and not over those that only lead the eye."""
-    plot.add_tools(HoverTool(renderers=[renderer], tooltips=tooltips))
-
-
 def rule(plot: figure, at: float, *, upright: bool, dash: str = "dotted") -> None:
     """Draw a line across the plot at a value of the x axis (`upright`) or of the y axis."""
     plot.add_layout(
@@ -40,19 +34,6 @@ def rule(plot: figure, at: float, *, upright: bool, dash: str = "dotted") -> Non
             dimension="height" if upright else "width",
             line_color=LIGHT["soft"],
             line_dash=dash,
-            tags=[{"line_color": "soft"}],
-        )
-    )
-
-
-def diagonal(plot: figure) -> None:
-    """Draw the line on which y equals x."""
-    plot.add_layout(
-        Slope(
-            gradient=1,
-            y_intercept=0,
-            line_color=LIGHT["soft"],
-            line_dash="dotted",
             tags=[{"line_color": "soft"}],
         )
     )

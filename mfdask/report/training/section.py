@@ -82,7 +82,7 @@ def _calibration(label: str, model: FactorModel, data: Dataset | None) -> Figure
     if data is None or not data.n_test:
         kind = sweeps.Calibration
         return Missing(kind.name, kind.title, "Nothing is held out to hold the intervals against.")
-    made = sweeps.Calibration(measure_calibration(model, data))
+    made = sweeps.Calibration(sweeps.calibration_table(measure_calibration(model, data)))
     if label:
         made.name, made.title = f"{made.name}-{label}", f"{made.title}: {label}"
     return made

@@ -60,6 +60,11 @@ def noise_table(history: pd.DataFrame) -> pd.DataFrame:
     return table.assign(deviation=1 / np.sqrt(table["precision"]))
 
 
+def calibration_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `measure_calibration` with `beyond`: covered less meant, in points."""
+    return found.assign(beyond=100 * (found["covered"] - found["interval"]))
+
+
 class Objective(Lines):
     """What alternating least squares minimises: `model, sweep, objective`."""
 
@@ -145,23 +150,21 @@ class Noise(Lines):
 
 
 class Calibration(Lines):
-    """How many ratings a Bayesian model's intervals hold, as `measure_calibration` tells it."""
+    """How many ratings a Bayesian model's intervals hold: see `calibration_table`."""
 
     name = "interval-calibration"
     title = "Interval calibration"
     caption = (
-        "The share of held-out ratings that lie within intervals meant to hold a given share of "
-        "them, for all users and by the user's number of training ratings. On the dotted line an "
-        "interval holds what it says; below it the model is too sure of itself."
+        "Of the held-out ratings, the share that lies within an interval less the share that the "
+        "interval is meant to hold; for all users and by the user's number of training ratings. "
+        "Below the line the model is too sure of itself, above it not sure enough."
     )
-    x, y, series = "interval", "covered", "users"
-    x_label, y_label = "share the interval is meant to hold", "share it holds"
+    x, y, series = "interval", "beyond", "users"
+    x_label, y_label = "share that the interval is meant to hold", "held beyond that (points)"
     tooltips: ClassVar = [
-        ("users with ratings", "@users"),
+        ("training ratings", "@users"),
         ("held-out ratings", "@n{0,0}"),
         ("meant to hold", "@interval{0%}"),
         ("holds", "@covered{0.0%}"),
     ]
-    options: ClassVar = {"x_range": (0.45, 1), "y_range": (0.3, 1.02)}
-    legend = "bottom_right"
-    diagonal = True
+    level = 0.0

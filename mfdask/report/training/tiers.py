@@ -9,8 +9,7 @@ import pandas as pd
 from bokeh.models.ui import UIElement
 
 from mfdask.errors import InputError
-from mfdask.report.figure import Figure, new_plot, plain
-from mfdask.report.parts import hover_on
+from mfdask.report.figure import Figure, add_hover, new_plot, plain
 from mfdask.report.theme import MAIN
 
 _COLUMNS = ["name", "what", "seconds_scaled", "speedup", "ratings_measured", "ratings_total"]
@@ -71,7 +70,7 @@ class Tiers(Figure):
         return {**super().columns(numbers), "_tier": names, "_label": times}
 
     def draw(self) -> UIElement:
-        """Return a lollipop for each tier, the slowest on top."""
+        """Return a dot for each tier, the slowest on top."""
         seconds = self._numbers["seconds"]
         plot = new_plot(
             "seconds a sweep (log scale)",
@@ -81,16 +80,14 @@ class Tiers(Figure):
             x_range=(seconds.min() / 2, seconds.max() * 4),
             y_range=list(reversed(self.source.data["_tier"])),
         )
-        plot.ygrid.grid_line_color = None
-        plot.hbar(
-            "_tier", 0.5, right="seconds", left=seconds.min() / 2, source=self.source,
-            fill_color=MAIN, line_color=None,
-        )  # fmt: skip
+        dots = plot.scatter(
+            "seconds", "_tier", source=self.source, size=12, fill_color=MAIN, line_color=MAIN
+        )
         plot.text(
-            "seconds", "_tier", "_label", source=self.source, x_offset=8, text_baseline="middle",
+            "seconds", "_tier", "_label", source=self.source, x_offset=12, text_baseline="middle",
             text_font_size="12px", tags=[{"text_color": "ink"}],
         )  # fmt: skip
-        hover_on(plot, plot.renderers[0], [
+        add_hover(plot, dots, [
             ("tier", "@tier"), ("what", "@what"), ("seconds a sweep", "@seconds{0,0.0000}"),
             ("times as fast", "@times_as_fast{0,0.0}"), ("timed", "@measured{0.0%}"),
         ])  # fmt: skip

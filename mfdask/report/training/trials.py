@@ -14,8 +14,8 @@ from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
 from mfdask.errors import InputError
-from mfdask.report.figure import Figure, new_plot
-from mfdask.report.parts import hover_on, ink_on, rule, side_by_side
+from mfdask.report.figure import Figure, add_hover, new_plot
+from mfdask.report.parts import ink_on, rule, side_by_side
 from mfdask.report.theme import MAIN, OTHER, SCALE
 from mfdask.tuning.space import PARAMETERS
 
@@ -47,8 +47,12 @@ def read_trials(file: Path) -> pd.DataFrame:
 
 
 def searched(trials: pd.DataFrame) -> list[str]:
-    """Return the parameters of which several values were tried."""
-    return [name for name in PARAMETERS if name in trials and trials[name].nunique() > 1]
+    """Return the parameters of which several values were tried.
+
+    Not the sweeps: the column of that name tells how many a trial came to.
+    """
+    names = [name for name in PARAMETERS if name in trials and name != "sweeps"]
+    return [name for name in names if trials[name].nunique() > 1]
 
 
 def is_sweep(trials: pd.DataFrame) -> bool:
@@ -126,7 +130,7 @@ class TrialHistory(Figure):
             line_color="_colour", fill_color="_colour", fill_alpha=0.6,
         )  # fmt: skip
         names = searched(self._numbers)
-        hover_on(plot, points, [
+        add_hover(plot, points, [
             ("trial", "@trial, @state"), ("validation RMSE", "@validation_rmse{0.0000}"),
             *((name, f"@{{{name}}}") for name in names),
         ])  # fmt: skip
@@ -168,7 +172,7 @@ class FactorSweep(Figure):
         )
         rule(steps, 0, upright=False, dash="solid")
         for plot, glyph in ((errors, points), (steps, bars)):
-            hover_on(plot, glyph, self.tooltips)
+            add_hover(plot, glyph, self.tooltips)
             plot.xgrid.grid_line_color = None
         return column(errors, steps, sizing_mode="stretch_width")
 
@@ -199,22 +203,18 @@ class Facets(Figure):
 
     def draw(self) -> UIElement:
         """Return the plots in a row, with one colour bar."""
-        rmse = self._numbers["validation_rmse"]
-        self._mapper = LinearColorMapper(SCALE, low=rmse.min(), high=rmse.max())
+        self._mapper = LinearColorMapper(SCALE)
         self._facets = {
             value: ColumnDataSource(self._facet(value))
             for value in sorted(self._numbers["lambda"].unique())
         }
         plots = [self._plot(value, source) for value, source in self._facets.items()]
-        plots[-1].add_layout(
-            ColorBar(color_mapper=self._mapper, title="RMSE"), "right"
-        )
+        plots[-1].add_layout(ColorBar(color_mapper=self._mapper, title="RMSE"), "right")
         return side_by_side(plots)
 
-    def update(self, numbers: pd.DataFrame) -> None:
-        """Show other numbers of the same grid."""
-        super().update(numbers)
-        rmse = numbers["validation_rmse"]
+    def follow(self) -> None:
+        """Take over the cells of each plot, and the ends of the scale."""
+        rmse = self._numbers["validation_rmse"]
         self._mapper.update(low=rmse.min(), high=rmse.max())
         for value, source in self._facets.items():
             source.data = self._facet(value)
@@ -243,7 +243,7 @@ class Facets(Figure):
             "_tau", "_gamma", "_label", source=source, text_color="_ink", text_font_size="11px",
             text_align="center", text_baseline="middle",
         )  # fmt: skip
-        hover_on(plot, cells, [
+        add_hover(plot, cells, [
             ("λ, τ, γ", "@lambda, @tau, @gamma"), ("validation RMSE", "@_label"),
             ("", "@state"),
         ])  # fmt: skip
