@@ -225,6 +225,7 @@ _SWEEP_ROWS = {
     "bare": "bare kernel, all threads",
     "dask": "through Dask",
     "dask_with_test": "through Dask, test scored",
+    "bayes": "the same, drawn (--model bayes)",
 }
 
 
@@ -297,6 +298,8 @@ def _words_on(found: dict[str, Any]) -> str:
             f"{found['test']:,} test ratings: predicted in {seconds['predict_test']:.4g} s, "
             f"evaluated in {seconds['evaluate_test']:.4g} s"
         )
+        over = ratios["bayes_over_dask_with_test"]
+        lines.append(f"a sweep of --model bayes takes {over:.2f} of one that scores the test, too")
     for name, peer in found["peers"].items():
         if "missing" in peer:
             lines.append(f"{name}: {peer['missing']}")

@@ -12,6 +12,7 @@ from distributed import Client
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
+from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
 
 # No deadlines: the first example may compile a kernel.
@@ -44,3 +45,15 @@ def small_data(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path
     source = open_source("synthetic:users=300,items=200,ratings=9000")
     ingest(source, folder, client=client, choices=Choices(Split.parse("random:0.1"), blocks=2))
     return folder
+
+
+@pytest.fixture(scope="session")
+def movielens_small(
+    client: Client, movielens_zip: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Dataset:
+    """Return the real ratings, split as the published figures are."""
+    folder = tmp_path_factory.mktemp("movielens")
+    source = open_source(str(movielens_zip), cache_dir=folder)
+    choices = Choices(Split.parse("sequence:0.2"), seed=42)
+    ingest(source, folder / "d", client=client, choices=choices)
+    return Dataset.open(folder / "d")

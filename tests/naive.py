@@ -43,9 +43,15 @@ class Naive:
         here = own == row
         return other[here], ratings[here]
 
-    def precision(self):
+    def precision(self, side):
         """Return the diagonal of the prior's precision."""
-        return np.array([self.config.bias_reg] + [self.config.factor_reg] * self.config.n_factors)
+        c = self.config
+        bias_reg, factor_reg = c.bias_reg, c.factor_reg
+        if side == "items" and c.item_bias_reg is not None:
+            bias_reg = c.item_bias_reg
+        if side == "items" and c.item_factor_reg is not None:
+            factor_reg = c.item_factor_reg
+        return np.array([bias_reg] + [factor_reg] * c.n_factors)
 
     def feature_weights(self):
         """Return the weights of the features that the items' rows say, by stacked least squares."""
@@ -53,7 +59,7 @@ class Naive:
         rated = n > 0
         f, w = self.features[rated], self.weights["items"][rated]
         found = []
-        for k, own in enumerate(self.precision()):
+        for k, own in enumerate(self.precision("items")):
             root = np.sqrt(own * n[rated] ** self.config.reg_scaling)
             own_rows = np.vstack(
                 [root[:, None] * f, np.sqrt(self.config.weight_reg) * np.eye(f.shape[1])]
@@ -71,7 +77,7 @@ class Naive:
     def half_step(self, side):
         """Solve each row of a side against the other."""
         c = self.config
-        precision, means = np.diag(self.precision()), self.prior_means(side)
+        precision, means = np.diag(self.precision(side)), self.prior_means(side)
         fixed = self.weights["items" if side == "users" else "users"]
         solved = self.weights[side].copy()
         for row in range(self.counts[side]):
@@ -101,6 +107,54 @@ class Naive:
         total = c.fidelity * self.squared_error()
         for side, w in self.weights.items():
             n = np.array([max(len(self.ratings_of(side, r)[0]), 1) for r in range(len(w))])
-            row = c.bias_reg * w[:, 0] ** 2 + c.factor_reg * (w[:, 1:] ** 2).sum(axis=1)
-            total += (n**c.reg_scaling * row).sum()
+            total += (n**c.reg_scaling * (w**2 @ self.precision(side))).sum()
         return total / 2
+
+
+class NaiveGibbs:
+    """The sampler of `Bayes` in float64, one row at a time, with a generator of its own."""
+
+    def __init__(self, triples, n_users, n_items, n_factors, mean, seed):
+        self.triples = triples
+        self.mean = mean
+        self.random = np.random.default_rng(seed)
+        d = n_factors + 1
+        self.rows = [0.1 * self.random.normal(size=(n, d)) for n in (n_users, n_items)]
+        self.noise_precision = 1.0
+
+    def draw_prior(self, rows):
+        """Return precision and mean, drawn from the Normal-Wishart posterior (Bishop 2006)."""
+        n, d = rows.shape
+        centre = rows.mean(axis=0)
+        spread = (rows - centre).T @ (rows - centre)
+        inverse = np.eye(d) + spread + 2 * n / (2 + n) * np.outer(centre, centre)
+        scale = np.linalg.inv(inverse)
+        draws = self.random.multivariate_normal(np.zeros(d), (scale + scale.T) / 2, size=d + n)
+        precision = draws.T @ draws
+        covariance = np.linalg.inv((2 + n) * precision)
+        return precision, self.random.multivariate_normal(n * centre / (2 + n), covariance)
+
+    def sweep(self):
+        """Draw priors, rows and noise once."""
+        users, items, ratings = self.triples
+        for side, (own, other) in enumerate([(users, items), (items, users)]):
+            seen = np.unique(own)
+            precision, mean = self.draw_prior(self.rows[side][seen])
+            fixed = self.rows[1 - side]
+            for row in range(len(self.rows[side])):
+                here = own == row
+                x = np.column_stack([np.ones(here.sum()), fixed[other[here], 1:]])
+                y = ratings[here] - self.mean - fixed[other[here], 0]
+                a = precision + self.noise_precision * x.T @ x
+                b = precision @ mean + self.noise_precision * x.T @ y
+                spread = np.linalg.cholesky(np.linalg.inv(a))
+                noise = self.random.normal(size=len(b))
+                self.rows[side][row] = np.linalg.solve(a, b) + spread @ noise
+        error = ratings - self.predict()[users, items]
+        shape, rate = 1 + len(error) / 2, 1 + (error**2).sum() / 2
+        self.noise_precision = self.random.gamma(shape) / rate
+
+    def predict(self):
+        """Return the predictions of all pairs, (n_users, n_items)."""
+        p, q = self.rows
+        return self.mean + p[:, :1] + q[:, 0] + p[:, 1:] @ q[:, 1:].T

@@ -24,7 +24,7 @@ from mfdask.bench.machine import (
 from mfdask.bench.peers import PEERS, measure_peer, missing_peer
 from mfdask.bench.rounds import Rounds, take_in_turn
 from mfdask.evaluation import measure_accuracy
-from mfdask.models import ALS, FactorModel
+from mfdask.models import ALS, Bayes, FactorModel
 from mfdask.models.half_step import predict_shard
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -111,6 +111,7 @@ def _products(plan: SweepPlan) -> Timed:
 def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:
     """Compile everything, here and on the workers, and return what is to be timed."""
     config = ALS(n_factors=plan.n_factors, n_sweeps=plan.sweeps)
+    bayes = Bayes(n_factors=plan.n_factors, n_sweeps=plan.sweeps, burn_in=0, n_samples=1)
     kernel, bare_data = BareKernel(data, config), without_test(data)
     kernel.sweep()
     model = config.fit(data, client=client)
@@ -122,6 +123,7 @@ def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:
     if data.n_test:
         timed |= {
             "dask_with_test": lambda: sweep_seconds(config.fit(data, client=client)),
+            "bayes": lambda: sweep_seconds(bayes.fit(data, client=client)),
             "predict_test": lambda: _seconds(lambda: predict_test(model, data)),
             "evaluate_test": lambda: _seconds(lambda: measure_accuracy(model, data)),
         }
@@ -192,6 +194,7 @@ def _ratios(taken: Rounds) -> dict[str, float]:
         "one_thread_over_all": ("bare_one_thread", "bare"),
         "dask_over_bare": ("dask", "bare"),
         "dask_with_test_over_bare": ("dask_with_test", "bare"),
+        "bayes_over_dask_with_test": ("bayes", "dask_with_test"),
     }
     return {name: taken.ratio(*pair) for name, pair in wanted.items() if pair[0] in taken.seconds}
 

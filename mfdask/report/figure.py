@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from numbers import Number
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource, HoverTool, InlineStyleSheet
+from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Div
 from bokeh.plotting import figure
@@ -44,6 +46,7 @@ class Figure(ABC):
         self._numbers = numbers
         self.source = ColumnDataSource(self.columns(numbers))
         self.root = self.draw()
+        self.follow()
         theme.dress(self.root)
 
     def table(self) -> pd.DataFrame:
@@ -54,6 +57,7 @@ class Figure(ABC):
         """Show other numbers in place, as a live page does."""
         self._numbers = numbers
         self.source.data = self.columns(numbers)
+        self.follow()
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
         """Return what the glyphs read: the columns of the table, unless a figure needs others."""
@@ -63,23 +67,23 @@ class Figure(ABC):
     def draw(self) -> UIElement:
         """Return the picture of `self.source`; called once."""
 
+    def follow(self) -> None:  # noqa: B027
+        """Set what does not follow the source by itself: categories, and the ends of a scale."""
+
 
 class TableFigure(Figure):
     """Numbers to be read: an HTML table."""
 
-    def draw(self) -> Div:
-        """Return the table."""
-        sheet = InlineStyleSheet(css=_TABLE_CSS)
-        return Div(
-            text=html_table(self._numbers), disable_math=True, stylesheets=[sheet],
-            sizing_mode="stretch_width",
-        )  # fmt: skip
+    root: Div
 
-    def update(self, numbers: pd.DataFrame) -> None:
-        """Show other numbers."""
-        super().update(numbers)
-        assert isinstance(self.root, Div)
-        self.root.text = html_table(numbers)
+    def draw(self) -> Div:
+        """Return an empty place for the table."""
+        sheet = InlineStyleSheet(css=_TABLE_CSS)
+        return Div(disable_math=True, stylesheets=[sheet], sizing_mode="stretch_width")
+
+    def follow(self) -> None:
+        """Write the numbers."""
+        self.root.text = html_table(self._numbers)
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,12 @@ def values_of(column: pd.Series) -> Any:
 
 
 def new_plot(
-    x_label: str, y_label: str, *, height: int = 320, tooltips: Any = None, **options: Any
+    x_label: str,
+    y_label: str,
+    *,
+    height: int = 320,
+    tooltips: Sequence[tuple[str, str]] | None = None,
+    **options: Any,
 ) -> figure:
     """Return an empty plot of the width of its place; the page around it can still be scrolled.
 
@@ -140,7 +149,7 @@ def new_plot(
         With the unit, ``"ratings a user"``; empty for none.
     height : int
         Pixels.
-    tooltips : list of (str, str), optional
+    tooltips : sequence of (str, str), optional
         As Bokeh's ``HoverTool`` takes them. Never write ``{safe}``: titles are text.
     options
         Of `bokeh.plotting.figure`, such as ``x_axis_type="log"``.
@@ -158,8 +167,13 @@ def new_plot(
     plot.toolbar.logo = None
     plot.toolbar.autohide = True
     if tooltips is not None:
-        plot.add_tools(HoverTool(tooltips=tooltips))
+        plot.add_tools(HoverTool(tooltips=list(tooltips)))
     return plot
+
+
+def add_hover(plot: figure, glyphs: GlyphRenderer, tooltips: Sequence[tuple[str, str]]) -> None:
+    """Show tooltips over some of a plot's glyphs, as with `new_plot`."""
+    plot.add_tools(HoverTool(tooltips=list(tooltips), renderers=[glyphs]))
 
 
 def plain(text: str) -> str:
@@ -171,32 +185,38 @@ def plain(text: str) -> str:
     return broken.replace("\\[", "\\\u2060[").replace("\\(", "\\\u2060(")
 
 
+def categories(column: pd.Series) -> list[str]:
+    """Return the values of a column in the order in which they first occur, as plain text."""
+    return [plain(str(value)) for value in column.drop_duplicates()]
+
+
 def html_table(table: pd.DataFrame) -> str:
     """Return a table as HTML in which every value is text; numbers are set to the right."""
-    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
-    kinds = ["number" if right else "text" for right in numeric]
-    head = _row("th", [str(name).replace("_", " ") for name in table], kinds)
-    body = "".join(_row("td", map(_written, line), kinds) for line in table.to_numpy(object))
+    names = [str(name).replace("_", " ") for name in table]
+    lines = [list(line) for line in table.astype(object).itertuples(index=False)]
+    head = _row("th", names, lines[0] if lines else names)
+    body = "".join(_row("td", list(map(_written, line)), line) for line in lines)
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-def _row(tag: str, cells: Any, kinds: list[str]) -> str:
-    written = (
-        f'<{tag} class="{kind}"><bdi>{escape(cell)}</bdi></{tag}>'
-        for cell, kind in zip(cells, kinds, strict=True)
+def _row(tag: str, texts: list[str], values: list[Any]) -> str:
+    """Return a row of texts, placed as their values need."""
+    kinds = ("number" if isinstance(value, Number) else "text" for value in values)
+    cells = (
+        f'<{tag} class="{kind}"><bdi>{escape(text)}</bdi></{tag}>'
+        for kind, text in zip(kinds, texts, strict=True)
     )
-    return f"<tr>{''.join(written)}</tr>"
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _written(value: Any) -> str:
-    if value is None or value is pd.NA or value != value:
+    if pd.isna(value):
         return ""
-    if isinstance(value, float | np.floating):
-        number = float(value)
-        return f"{number:,.4f}" if abs(number) < 1000 else f"{number:,.0f}"
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return f"{value:,}"
-    return str(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 # The page's colours reach into Bokeh's shadow trees as CSS variables; elsewhere the text keeps

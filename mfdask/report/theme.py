@@ -17,9 +17,24 @@ MAIN, OTHER, THIRD, *_ = COLOURS
 SCALE = "Viridis256"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
-#: What a part is coloured by: text, lesser text, fine lines, and what lies behind.
-LIGHT = {"ink": "#1c2128", "soft": "#57606a", "line": "#d8dee4", "ground": "#ffffff"}
-DARK = {"ink": "#e6edf3", "soft": "#9da7b3", "line": "#343b44", "ground": "#161b22"}
+#: What a part is coloured by: text, lesser text, links, fine lines, what lies behind a figure, and
+#: behind the page.
+LIGHT = {
+    "ink": "#1c2128",
+    "soft": "#57606a",
+    "link": "#0b63ae",
+    "line": "#d8dee4",
+    "ground": "#ffffff",
+    "page": "#f6f7f9",
+}
+DARK = {
+    "ink": "#e6edf3",
+    "soft": "#9da7b3",
+    "link": "#6cb2f5",
+    "line": "#343b44",
+    "ground": "#161b22",
+    "page": "#0d1117",
+}
 
 _ROLES: dict[type[Model], dict[str, str]] = {
     Axis: {

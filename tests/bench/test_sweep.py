@@ -27,7 +27,7 @@ from mfdask.bench.sweep import (
 from mfdask.models import ALS
 from mfdask.shards import Dataset
 
-SWEEPS = {"bare_one_thread", "bare", "dask", "dask_with_test"}
+SWEEPS = {"bare_one_thread", "bare", "dask", "dask_with_test", "bayes"}
 
 
 def all_there(name: str) -> None:
