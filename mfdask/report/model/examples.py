@@ -96,6 +96,8 @@ def _stacked(table: pd.DataFrame) -> pd.DataFrame:
 class Example(Figure):
     """What one person is offered: the table of `example_table`."""
 
+    wide = True
+
     def __init__(self, numbers: pd.DataFrame, person: Person, number: int) -> None:
         self.name = f"new-user-{number}"
         who = f"who loves {person.loves}" if person.loves else "who loves what all know"
@@ -136,8 +138,8 @@ class Example(Figure):
         rule(plot, 0, upright=True, dash="solid")
         plot.add_layout(plot.legend[0], "below")
         add_hover(plot, bars, [
-            ("offer", "@rank. @title"), ("because of", "@because"), ("part", "@part{+0.0000} stars"),
-            ("score", "@score{0.000}"),
+            ("offer", "@rank. @title"), ("because of", "@because"),
+            ("part", "@part{+0.0000} stars"), ("score", "@score{0.000}"),
         ])  # fmt: skip
         return plot
 

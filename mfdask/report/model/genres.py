@@ -51,6 +51,7 @@ def cold_table(model: FactorModel, top: int = 12) -> pd.DataFrame:
     order = np.argsort(-prediction, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(top, len(order))).astype(int))]
     table = cold.iloc[chosen][["item_id", "title", "genres"]].reset_index(drop=True)
+    table["item_id"] = table["item_id"].astype(str)  # an id is no number to be set in thousands
     reasons = [
         " ".join([f"mean {model.mean:.2f}", *(
             f"{parts[k, g]:+.2f} {model.feature_names[g]}" for g in np.flatnonzero(shares[k])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from bokeh.layouts import column
 from bokeh.models import CustomJS, Legend, LegendItem
 from bokeh.models.ui import UIElement
+from threadpoolctl import threadpool_limits
 
 from mfdask.embedding import embed
 from mfdask.models import FactorModel
@@ -16,8 +18,8 @@ from mfdask.report.figure import Figure, add_hover, new_plot, plain
 from mfdask.report.parts import chooser, named
 from mfdask.report.theme import COLOURS
 
-#: Items on the page, the most rated ones.
-MOST_ITEMS = 3_000
+#: Items on a map, the most rated ones; t-SNE takes a second for two hundred.
+MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_500}
 #: Genres with a colour of their own; more could not be told apart.
 _COLOURED = len(COLOURS)
 _REST = "others"
@@ -44,10 +46,11 @@ _HOW = {
 
 def placed(model: FactorModel, method: str) -> pd.DataFrame:
     """Return the table of `mfdask.embedding.embed` of the most rated items and their genres."""
-    counts = np.sort(model.items["n_train"].to_numpy())[::-1]
+    counts, most = np.sort(model.items["n_train"].to_numpy())[::-1], MOST_ITEMS[method]
     # Those that share the count of the first item left out are left out with it.
-    least = max(int(counts[MOST_ITEMS]) + 1 if len(counts) > MOST_ITEMS else 1, 1)
-    return embed(model, method, min_ratings=least)
+    least = int(counts[most]) + 1 if len(counts) > most else 1
+    with threadpool_limits(1, "openmp"):  # on a busy machine its threads wait for each other
+        return embed(model, method, min_ratings=least)
 
 
 def coloured_genres(genres: pd.Series) -> list[str]:
@@ -127,11 +130,11 @@ class ItemMap(Figure):
         items = [
             LegendItem(
                 label=plain(name),
-                renderers=[plot.scatter([], [], size=9, fill_color=colour, line_color=None)],
+                renderers=[plot.scatter([nan], [nan], size=9, fill_color=colour, line_color=None)],
             )
             for name, colour in self._palette.items()
         ]
-        plot.add_layout(Legend(items=items, orientation="horizontal"), "below")
+        plot.add_layout(Legend(items=items, orientation="horizontal", location="left"), "below")
 
 
 #: Opacity of a point that is meant, and (in the script) of one that is not.
@@ -153,9 +156,9 @@ class GenreMap(Figure):
     name = "genre-map"
     title = "Map of genres"
     caption = (
-        "Genres where the plane of most variance puts them: by what the model has learned for each, "
-        "or else by the mean of its items. Larger points have more ratings. Genres that lie "
-        "together are liked by the same people."
+        "Genres on the first map above: by what the model has learned for each, or else by the "
+        "mean of its items. Larger points have more ratings. Genres that lie together are liked by "
+        "the same people."
     )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
@@ -169,7 +172,7 @@ class GenreMap(Figure):
 
     def draw(self) -> UIElement:
         """Return the map."""
-        plot = new_plot("first component", "second component", height=420)
+        plot = new_plot("first axis of the map", "second axis of the map", height=420)
         plot.x_range.range_padding = plot.y_range.range_padding = 0.15
         points = plot.scatter(
             "x", "y", source=self.source, size="_size", fill_color=COLOURS[0], fill_alpha=0.5,

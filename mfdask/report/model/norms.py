@@ -32,15 +32,20 @@ def enough_ratings(model: FactorModel) -> int:
 
 
 def polarity_table(model: FactorModel, min_ratings: int, top: int = 10) -> pd.DataFrame:
-    """Return `tastes` ("differ" or "agree"), `item_id, title, genres, n_train, polarity`.
+    """Return `tastes` ("differ" or "agree"), `item_id` (text), `title, genres, ratings, polarity`.
 
     The `top` items that divide people most, then those that divide them least, see
     `mfdask.recommend.polarity`.
     """
     most, least = polarity(model, top=top, min_ratings=min_ratings)
     both = pd.concat([most.assign(tastes="differ"), least.assign(tastes="agree")])
-    columns = ["tastes", "item_id", "title", "genres", "n_train", "polarity"]
-    return both[columns].reset_index(drop=True)
+    columns = ["tastes", "item_id", "title", "genres", "ratings", "polarity"]
+    texts = both["item_id"].astype(str)  # an id is no number to be set in thousands
+    return (
+        both.assign(item_id=texts)
+        .rename(columns={"n_train": "ratings"})[columns]
+        .reset_index(drop=True)
+    )
 
 
 class PolarityTable(TableFigure):
@@ -48,6 +53,7 @@ class PolarityTable(TableFigure):
 
     name = "polarity-table"
     title = "Items on which tastes differ, and agree"
+    wide = True
 
     def __init__(self, numbers: pd.DataFrame, min_ratings: int) -> None:
         self.caption = (
@@ -63,6 +69,7 @@ class Polarity(Figure):
 
     name = "polarity"
     title = "Polarity"
+    wide = True
     caption = "The items of the table above, from those on which tastes differ most."
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
@@ -91,7 +98,7 @@ class Polarity(Figure):
         plot.legend[0].location = "bottom_right"
         add_hover(plot, bars, [
             ("", "@_title"), ("polarity", "@polarity{0.000} stars"), ("genres", "@genres"),
-            ("training ratings", "@n_train{0,0}"),
+            ("training ratings", "@ratings{0,0}"),
         ])  # fmt: skip
         return plot
 
@@ -139,8 +146,8 @@ class Norms(Figure):
     title = "Length of factors against popularity"
     caption = (
         "Items by their number of training ratings and the length of their factors; the line is "
-        "the median. Regularisation keeps the factors of rarely rated items short: little is known "
-        "of them, so taste counts for little."
+        "the median. Where little is known of an item, regularisation keeps its factors near zero, "
+        "or near what its genres stand for."
     )
 
     def draw(self) -> UIElement:

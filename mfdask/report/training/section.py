@@ -10,6 +10,7 @@ import pandas as pd
 from mfdask.evaluation.calibration import measure_calibration
 from mfdask.models import FactorModel
 from mfdask.report.figure import Figure, Missing, Section
+from mfdask.report.parts import slug
 from mfdask.report.training import sweeps, trials
 from mfdask.report.training.tiers import Tiers, read_tiers
 from mfdask.shards import Dataset
@@ -84,7 +85,7 @@ def _calibration(label: str, model: FactorModel, data: Dataset | None) -> Figure
         return Missing(kind.name, kind.title, "Nothing is held out to hold the intervals against.")
     made = sweeps.Calibration(sweeps.calibration_table(measure_calibration(model, data)))
     if label:
-        made.name, made.title = f"{made.name}-{label}", f"{made.title}: {label}"
+        made.name, made.title = f"{made.name}-{slug(label)}", f"{made.title}: {label}"
     return made
 
 
