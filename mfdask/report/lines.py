@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,7 @@ class Lines(Figure):
     y_label: str
     tooltips: ClassVar[list[tuple[str, str]]]
     options: ClassVar[dict[str, Any]] = {}
-    legend: str = "top_right"
+    legend: Literal["top_right", "bottom_right"] = "top_right"
     level: float | None = None
 
     def dashed(self, points: pd.DataFrame) -> bool:
@@ -72,9 +72,10 @@ class Lines(Figure):
         if self.level is not None:
             rule(plot, self.level, upright=False)
         several = len(self._lines.data["label"]) > 1
+        label: dict[str, Any] = {"legend_field": "label"} if several else {}
         plot.multi_line(
             "xs", "ys", source=self._lines, line_color="colour", line_dash="dash", line_width=2,
-            **({"legend_field": "label"} if several else {}),
+            **label,
         )  # fmt: skip
         points = plot.scatter(
             self.x, self.y, source=self.source, marker="_marker", size="_size",
@@ -95,7 +96,7 @@ class Lines(Figure):
         names = numbers[self.hue or self.series].astype(str)
         return names.map(colours_of(names))
 
-    def _paths(self) -> dict[str, list[Any]]:
+    def _paths(self) -> dict[str, Any]:
         """Return a list of values for each line."""
         colours = self._colours(self._numbers)
         lines = self._numbers.assign(_colour=colours).groupby(self.series, sort=False)

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from bokeh.models import InlineStyleSheet, Select, Span
+from bokeh.models import BasicTicker, DatetimeTicker, InlineStyleSheet
+from bokeh.models.annotations import Span
 from bokeh.models.layouts import Row
+from bokeh.models.ui import UIElement
+from bokeh.models.widgets import Select
 from bokeh.plotting import figure
 
 from mfdask.report.figure import plain
@@ -43,12 +46,15 @@ def narrow(plot: figure) -> figure:
     """Make a plot fit for `side_by_side`."""
     plot.min_width = _NARROW
     plot.styles = {"flex": f"1 1 {_NARROW}px"}
+    for axis in plot.xaxis:
+        if isinstance(axis.ticker, BasicTicker | DatetimeTicker):
+            axis.ticker.desired_num_ticks = 4
     return plot
 
 
 def side_by_side(plots: Sequence[figure]) -> Row:
     """Return plots in a row that goes on below where the page is narrow."""
-    children = [narrow(plot) for plot in plots]
+    children: list[UIElement] = [narrow(plot) for plot in plots]
     return Row(children=children, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
 
 

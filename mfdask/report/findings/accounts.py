@@ -94,7 +94,7 @@ class Handovers(Figure):
         plot = narrow(
             new_plot(
                 "share of the ratings", "", height=100 + 24 * len(genres),
-                title=plain(f"user {user}"), y_range=FactorRange(*reversed(genres)),
+                title=plain(f"user {user}"), y_range=FactorRange(factors=genres[::-1]),
             )
         )  # fmt: skip
         own = CDSView(filter=GroupFilter(column_name="_user", group=str(user)))

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import CDSView, DataRange1d, FactorRange, GroupFilter, Slope
+from bokeh.models import CDSView, DataRange1d, FactorRange, GroupFilter
+from bokeh.models.annotations import Slope
 from bokeh.models.layouts import Row
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
@@ -21,6 +22,13 @@ from mfdask.report.theme import MAIN
 _EVALUATION = ("model", "features", "metric", "value", "low", "high")
 _TENTHS = ("users", "predicted", "actual")
 _GAIN = "gain"
+_TESTED = "Means over the tested cut-offs, each learned from earlier ones."
+_GAINS = (
+    "What all features do beyond dates alone. Where a bar holds zero, no difference can be told."
+)
+_BARS = (
+    "Bars are 95 % intervals over users drawn anew; of Brier score, RMSE and MAE, less is better."
+)
 
 
 def evaluation_of(table: Path) -> pd.DataFrame:
@@ -87,12 +95,7 @@ class Metrics(Figure):
     def __init__(self, numbers: pd.DataFrame, job: str, gains: bool) -> None:
         self.name = f"{job}-{'gains' if gains else 'metrics'}"
         self.title = f"{job}: {'what the factors add' if gains else 'how well it is foretold'}"
-        self.caption = (
-            "Differences of each metric between all features and those of dates alone; where an "
-            "interval holds zero, the factors add nothing that can be told."
-            if gains
-            else "Mean over the tested cut-offs, each learned from earlier ones."
-        ) + " Bars are 95 % intervals over users drawn anew."
+        self.caption = f"{_GAINS if gains else _TESTED} {_BARS}"
         self._gains = gains
         super().__init__(numbers)
 
@@ -116,7 +119,7 @@ class Metrics(Figure):
         plot = narrow(
             new_plot(
                 plain(metric.replace("_", " ")), "", height=110 + 26 * len(names),
-                y_range=FactorRange(*reversed(names)),
+                y_range=FactorRange(factors=names[::-1]),
             )
         )  # fmt: skip
         own = CDSView(filter=GroupFilter(column_name="metric", group=metric))
@@ -130,7 +133,8 @@ class Metrics(Figure):
         if self._gains:
             rule(plot, 0, upright=True)
         add_hover(plot, dots, [
-            ("", "@_name"), ("@metric", "@value{0.0000}"), ("95 %", "@low{0.0000} to @high{0.0000}"),
+            ("", "@_name"), ("@metric", "@value{0.0000}"),
+            ("95 %", "@low{0.0000} to @high{0.0000}"),
         ])  # fmt: skip
         return plot
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -52,18 +53,14 @@ def findings_section(
         If a file is no table.
     """
     parts: list[Figure | Missing] = []
-    for name, title, make in (
-        (Attacked.name, Attacked.title, _attacks),
-        (Handovers.name, Handovers.title, _sharing),
-        (Drifting.name, Drifting.title, _drift),
-    ):
-        parts += _or_missing(name, title, anomalies, "anomalies", lambda at, m=make: m(data, at))
+    for kind, make in ((Attacked, _attacks), (Handovers, _sharing), (Drifting, _drift)):
+        parts += _or_missing(kind.name, kind.title, anomalies, "anomalies", partial(make, data))
     for job, table in (("churn", churn), ("ltv", ltv)):
         for name, title, what in (
             (f"{job}-metrics", f"{job}: how well it is foretold", _metrics),
             (f"{job}-lift", f"{job}: lift and calibration", _tenths),
         ):
-            parts += _or_missing(name, title, table, job, lambda at, m=what, j=job: m(at, j))
+            parts += _or_missing(name, title, table, job, partial(what, job))
     intro = "Ratings that do not look honest, items that changed, and users who leave or stay."
     return Section("findings", "Anomalies and churn", intro, parts)
 
@@ -91,7 +88,7 @@ def _attacks(data: Dataset, folder: Path) -> list[Figure]:
         ["item_id", "start", "end"], axis=1
     )
     caption = (
-        f"The surest of {len(items):,} items, and why. A score is -log10 of the chance of such a "
+        f"{_surest(items, 'item')}, and why. A score is -log10 of the chance of such a "
         "burst among honest ratings."
     )
     return [
@@ -105,7 +102,7 @@ def _sharing(data: Dataset, folder: Path) -> list[Figure]:
     table = read_table(folder / "suspected_sharing.parquet", ("user_id", "handover"))
     _require_timestamps(data)
     shares = handover_table(data, table.drop_duplicates("user_id").head(_PLOTS))
-    caption = f"The surest of {len(table):,} accounts, and why."
+    caption = f"{_surest(table, 'account')}, and why."
     pictures: list[Figure] = [Handovers(shares)] if len(shares) else []
     return [
         *pictures,
@@ -119,7 +116,7 @@ def _drift(data: Dataset, folder: Path) -> list[Figure]:
     items = table.drop_duplicates("item_id")
     shown = items.head(_PLOTS)
     marks = shown[["item_id"]].assign(start=shown["date"], end=shown["date"])
-    caption = f"The surest of {len(items):,} items, and what was found."
+    caption = f"{_surest(items, 'item')}, and what was found."
     return [
         Drifting(_timelines(data, shown, "QS"), marks),
         _listed(items, "item_id title change date n_before n_after q reason",
@@ -127,13 +124,18 @@ def _drift(data: Dataset, folder: Path) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _metrics(table: Path, job: str) -> list[Figure]:
+def _metrics(job: str, table: Path) -> list[Figure]:
     return customers.metrics_of(customers.evaluation_of(table), job)
 
 
-def _tenths(table: Path, job: str) -> list[Figure]:
+def _tenths(job: str, table: Path) -> list[Figure]:
     tenths = customers.tenths_of(table)
     return [customers.Lift(tenths, job), customers.Foretold(tenths, job)]
+
+
+def _surest(table: pd.DataFrame, what: str) -> str:
+    n = len(table)
+    return f"The only {what} found" if n == 1 else f"The surest of {n:,} {what}s"
 
 
 def _timelines(data: Dataset, items: pd.DataFrame, every: str) -> pd.DataFrame:
@@ -153,7 +155,7 @@ def _listed(table: pd.DataFrame, columns: str, name: str, title: str, caption: s
     """Return the first lines of a table, in those of the columns that it has."""
     shown = table.head(_LINES)[[column for column in columns.split() if column in table]].copy()
     for column in shown:
-        if column.endswith("_id"):
+        if str(column).endswith("_id"):
             shown[column] = shown[column].astype(str)  # an id is no number to be set in thousands
         if pd.api.types.is_datetime64_any_dtype(shown[column].dtype):
             shown[column] = shown[column].dt.strftime("%Y-%m-%d")

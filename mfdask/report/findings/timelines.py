@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from bokeh.models import BoxAnnotation, CDSView, DataRange1d, GroupFilter, HoverTool
+from bokeh.models import CDSView, DataRange1d, GroupFilter, HoverTool
+from bokeh.models.annotations import BoxAnnotation, Title
 from bokeh.models.layouts import Row
 from bokeh.plotting import figure
 
@@ -98,13 +99,13 @@ class Timelines(Figure):
     def _plot(self, item: object, title: str) -> figure:
         plot = narrow(
             new_plot(
-                "", self.y_label, height=230, title=plain(shortened(title)), x_axis_type="datetime"
+                "", self.y_label, height=230, x_axis_type="datetime",
+                title=Title(text=plain(shortened(title)), text_font_size="13px"),
             )
-        )
-        plot.title.text_font_size = "13px"
+        )  # fmt: skip
         view = CDSView(filter=GroupFilter(column_name="_item", group=str(item)))
-        for mark in self._marks[self._marks["item_id"] == item].itertuples():
-            self.mark(plot, mark.start, mark.end)
+        for mark in self._marks[self._marks["item_id"] == item].to_dict("records"):
+            mark_time(plot, mark["start"], mark["end"])
         self.glyphs(plot, view)
         tooltips = [
             ("", "@title"), ("from", "@period{%F}"), ("ratings", "@ratings{0,0}"),
@@ -113,19 +114,16 @@ class Timelines(Figure):
         plot.add_tools(HoverTool(tooltips=tooltips, formatters={"@period": "datetime"}))
         return plot
 
-    def mark(self, plot: figure, start: pd.Timestamp, end: pd.Timestamp) -> None:
-        """Shade a stretch of time, or draw a line at an instant."""
-        rule(plot, start.timestamp() * 1000, upright=True)
-        if end > start:
-            plot.add_layout(
-                BoxAnnotation(
-                    left=start.timestamp() * 1000,
-                    right=end.timestamp() * 1000,
-                    fill_color=theme.OTHER,
-                    fill_alpha=0.18,
-                    line_color=None,
-                )
-            )
+
+def mark_time(plot: figure, start: pd.Timestamp, end: pd.Timestamp) -> None:
+    """Draw a line at an instant, and shade what lies behind it up to another."""
+    left, right = start.timestamp() * 1000, end.timestamp() * 1000
+    rule(plot, left, upright=True)
+    if right > left:
+        shade = BoxAnnotation(
+            left=left, right=right, fill_color=theme.OTHER, fill_alpha=0.25, line_color=None
+        )
+        plot.add_layout(shade)
 
 
 class Attacked(Timelines):

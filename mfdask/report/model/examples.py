@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,18 +42,19 @@ def people(model: FactorModel) -> list[Person]:
     there are no genres, there is one who loves the most rated items.
     """
     items = model.items
-    by_count = np.argsort(-items["n_train"].to_numpy(), kind="stable")
-    genres = items["genres"].str.split("|")
-    weight = items["n_train"].repeat(genres.str.len()).groupby(genres.explode().to_numpy()).sum()
-    names = [name for name in weight.sort_values(ascending=False, kind="stable").index if name]
+    by_count = np.argsort(-items["n_train"].to_numpy(), kind="stable").tolist()
+    genres = [set(text.split("|")) - {""} for text in items["genres"]]
+    ratings: Counter[str] = Counter()
+    for names, n in zip(genres, items["n_train"], strict=True):
+        ratings.update(dict.fromkeys(sorted(names), int(n)))
     taken: set[int] = set()
     found = []
-    for name in names[:_PEOPLE]:
-        own = [int(r) for r in by_count if name in genres.iat[r] and int(r) not in taken][:_LOVED]
+    for name, _ in ratings.most_common(_PEOPLE):
+        own = [row for row in by_count if name in genres[row] and row not in taken][:_LOVED]
         taken |= set(own)
         if own:
             found.append(Person(name, own))
-    return found or [Person("", by_count[:_LOVED].tolist())]
+    return found or [Person("", by_count[:_LOVED])]
 
 
 def example_table(model: FactorModel, person: Person, ranking: Ranking) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bokeh.layouts import column
-from bokeh.models import CustomJS, Legend, LegendItem
+from bokeh.models import CustomJS, DataRange1d
+from bokeh.models.annotations import Legend, LegendItem
 from bokeh.models.ui import UIElement
 from threadpoolctl import threadpool_limits
 
@@ -117,7 +118,7 @@ class ItemMap(Figure):
             ("", "@title"), ("genres", "@genres"), ("training ratings", "@n_train{0,0}"),
             ("id", "@item_id"),
         ])  # fmt: skip
-        genres = sorted(set("|".join(self.source.data["genres"]).split("|")) - {""})
+        genres = sorted(set(self._numbers["genres"].str.cat(sep="|").split("|")) - {""})
         if not genres:
             return plot
         self._legend(plot)
@@ -172,15 +173,18 @@ class GenreMap(Figure):
 
     def draw(self) -> UIElement:
         """Return the map."""
-        plot = new_plot("first axis of the map", "second axis of the map", height=420)
-        plot.x_range.range_padding = plot.y_range.range_padding = 0.15
+        plot = new_plot(
+            "first axis of the map", "second axis of the map", height=420,
+            x_range=DataRange1d(range_padding=0.15), y_range=DataRange1d(range_padding=0.15),
+        )  # fmt: skip
         points = plot.scatter(
             "x", "y", source=self.source, size="_size", fill_color=COLOURS[0], fill_alpha=0.5,
             line_color=COLOURS[0],
         )  # fmt: skip
-        plot.text(
+        written = plot.text(
             "x", "y", "_label", source=self.source, text_font_size="12px", y_offset=-8,
-            text_align="center", tags=[{"text_color": "ink"}],
+            text_align="center",
         )  # fmt: skip
+        written.glyph.tags = [{"text_color": "ink"}]
         add_hover(plot, points, [("genre", "@title"), ("training ratings", "@n_train{0,0}")])
         return plot

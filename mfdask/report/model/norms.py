@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import ColorBar, ColumnDataSource, DataRange1d, FactorRange, LogColorMapper
+from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, LogColorMapper
+from bokeh.models.annotations import ColorBar
 from bokeh.models.ui import UIElement
 
 from mfdask.models import FactorModel
@@ -156,7 +157,7 @@ class Norms(Figure):
             "training ratings of the item (log scale)", "length of factors (stars)",
             x_axis_type="log", height=360,
         )  # fmt: skip
-        self._mapper = LogColorMapper(SCALE, low=1)
+        self._mapper = LogColorMapper(palette=SCALE, low=1)
         cells = plot.quad(
             "ratings_from", "ratings_to", "norm_to", "norm_from", source=self.source,
             fill_color={"field": "items", "transform": self._mapper}, line_color=None,
@@ -180,6 +181,6 @@ class Norms(Figure):
 def _medians(numbers: pd.DataFrame) -> dict[str, Any]:
     line = numbers.drop_duplicates("ratings_from").sort_values("ratings_from")
     return {
-        "x": np.sqrt(line["ratings_from"] * line["ratings_to"]).to_numpy(),
+        "x": np.sqrt((line["ratings_from"] * line["ratings_to"]).to_numpy()),
         "y": line["median_norm"].to_numpy(),
     }

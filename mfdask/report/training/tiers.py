@@ -66,7 +66,7 @@ class Tiers(Figure):
     def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
         """Return the table, with labels."""
         names = [plain(str(name)) for name in numbers["tier"]]
-        times = [f"× {times:,.4g}" for times in numbers["times_as_fast"]]
+        times = [f"{times:,.4g} times as fast" for times in numbers["times_as_fast"]]
         return {**super().columns(numbers), "_tier": names, "_label": times}
 
     def draw(self) -> UIElement:
@@ -83,10 +83,11 @@ class Tiers(Figure):
         dots = plot.scatter(
             "seconds", "_tier", source=self.source, size=12, fill_color=MAIN, line_color=MAIN
         )
-        plot.text(
+        written = plot.text(
             "seconds", "_tier", "_label", source=self.source, x_offset=12, text_baseline="middle",
-            text_font_size="12px", tags=[{"text_color": "ink"}],
+            text_font_size="12px",
         )  # fmt: skip
+        written.glyph.tags = [{"text_color": "ink"}]
         add_hover(plot, dots, [
             ("tier", "@tier"), ("what", "@what"), ("seconds a sweep", "@seconds{0,0.0000}"),
             ("times as fast", "@times_as_fast{0,0.0}"), ("timed", "@measured{0.0%}"),

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from bokeh.layouts import column
-from bokeh.models import CDSView, ColorBar, GroupFilter, LinearColorMapper
+from bokeh.models import CDSView, GroupFilter, LinearColorMapper
+from bokeh.models.annotations import ColorBar
 from bokeh.models.layouts import Row
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
@@ -21,6 +22,7 @@ from mfdask.report.theme import MAIN, OTHER, SCALE, dress
 from mfdask.tuning.space import PARAMETERS
 
 _NEEDED = ("trial", "state", "validation_rmse")
+_GAMMA = "gamma (γ)"  # noqa: RUF001
 #: A grid with more values of one parameter than this is no grid but draws.
 _MOST_VALUES = 12
 
@@ -211,18 +213,19 @@ class Facets(Figure):
         """Draw a plot for each lambda, and a colour bar beside the last one."""
         assert isinstance(self.root, Row)
         rmse = self._numbers["validation_rmse"]
-        mapper = LinearColorMapper(SCALE, low=rmse.min(), high=rmse.max())
+        mapper = LinearColorMapper(palette=SCALE, low=rmse.min(), high=rmse.max())
         plots = [
-            self._plot(value, cells, mapper) for value, cells in self._numbers.groupby("lambda")
+            self._plot(float(value), self._numbers[self._numbers["lambda"] == value], mapper)
+            for value in sorted(self._numbers["lambda"].unique())
         ]
         plots[-1].add_layout(ColorBar(color_mapper=mapper, title="RMSE"), "right")
-        self.root.children = plots
+        self.root.children = [*plots]
         dress(self.root)
 
     def _plot(self, value: float, cells: pd.DataFrame, mapper: LinearColorMapper) -> figure:
         plot = narrow(
             new_plot(
-                "τ", "γ", height=240, title=f"λ = {value:g}",
+                "tau (τ)", _GAMMA, height=240, title=f"λ = {value:g}",
                 x_range=_places(cells["tau"]), y_range=_places(cells["gamma"]),
             )
         )  # fmt: skip
@@ -238,7 +241,7 @@ class Facets(Figure):
             text_font_size="11px", text_align="center", text_baseline="middle",
         )  # fmt: skip
         add_hover(plot, drawn, [
-            ("λ, τ, γ", "@lambda, @tau, @gamma"), ("validation RMSE", "@_label"), ("", "@state"),
+            ("lambda, tau, gamma", "@lambda, @tau, @gamma"), ("validation RMSE", "@_label"), ("", "@state"),
         ])  # fmt: skip
         return plot
 
