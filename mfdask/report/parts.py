@@ -84,7 +84,7 @@ def named(ids: Iterable[object], titles: Iterable[str]) -> list[str]:
     return [title or f"item {each}" for each, title in zip(ids, titles, strict=True)]
 
 
-def chooser(label: str, options: list[str]) -> Select:
+def chooser(label: str, options: Sequence[str]) -> Select:
     """Return a list to choose from, in the colours of the page."""
     sheet = InlineStyleSheet(
         css="""
@@ -93,7 +93,7 @@ def chooser(label: str, options: list[str]) -> Select:
           border-color: var(--line, #d8dee4); }
         """
     )
-    return Select(title=label, value=options[0], options=options, width=260, stylesheets=[sheet])
+    return Select(title=label, value=options[0], options=[*options], width=260, stylesheets=[sheet])
 
 
 def ink_on(values: pd.Series, low: float, high: float) -> list[str]:

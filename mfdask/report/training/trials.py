@@ -241,7 +241,8 @@ class Facets(Figure):
             text_font_size="11px", text_align="center", text_baseline="middle",
         )  # fmt: skip
         add_hover(plot, drawn, [
-            ("lambda, tau, gamma", "@lambda, @tau, @gamma"), ("validation RMSE", "@_label"), ("", "@state"),
+            ("lambda, tau, gamma", "@lambda, @tau, @gamma"),
+            ("validation RMSE", "@_label"), ("", "@state"),
         ])  # fmt: skip
         return plot
 
