@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from numbers import Number
@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import ColumnDataSource, HoverTool, InlineStyleSheet
+from bokeh.models import ColumnDataSource, HoverTool, InlineStyleSheet, NumeralTickFormatter
+from bokeh.models.annotations import ColorBar, Title
+from bokeh.models.mappers import ColorMapper
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Div
@@ -159,7 +161,7 @@ def new_plot(
         sizing_mode="stretch_width",
         tools="pan,box_zoom,reset,save",
         active_drag=None,
-        toolbar_location="above",
+        toolbar_location="below",
         x_axis_label=x_label or None,
         y_axis_label=y_label or None,
         **options,
@@ -174,6 +176,23 @@ def new_plot(
 def add_hover(plot: figure, glyphs: GlyphRenderer, tooltips: Sequence[tuple[str, str]]) -> None:
     """Show tooltips over some of a plot's glyphs, as with `new_plot`."""
     plot.add_tools(HoverTool(tooltips=list(tooltips), renderers=[glyphs]))
+
+
+def add_scale(plot: figure, mapper: ColorMapper, label: str, written: str = "0.[000]a") -> None:
+    """Show what a plot's colours mean: a bar to the right, and its label above it.
+
+    `written` is how its numbers look, as Bokeh's ``NumeralTickFormatter`` takes it.
+    """
+    numbers = NumeralTickFormatter(format=written)
+    plot.add_layout(ColorBar(color_mapper=mapper, formatter=numbers), "right")
+    plot.add_layout(Title(text=label, align="right"), "above")
+
+
+def lift_legend(plot: figure) -> None:
+    """Put the legend of a plot in a line above it, where it hides nothing."""
+    (legend,) = plot.legend
+    legend.update(orientation="horizontal", padding=0, margin=2, spacing=16)
+    plot.add_layout(legend, "above")
 
 
 def plain(text: str) -> str:
@@ -191,17 +210,18 @@ def categories(column: pd.Series) -> list[str]:
 
 
 def html_table(table: pd.DataFrame) -> str:
-    """Return a table as HTML in which every value is text; numbers are set to the right."""
-    names = [str(name).replace("_", " ") for name in table]
-    lines = [list(line) for line in table.astype(object).itertuples(index=False)]
-    head = _row("th", names, lines[0] if lines else names)
-    body = "".join(_row("td", list(map(_written, line)), line) for line in lines)
+    """Return a table as HTML of texts; columns with numbers stand to the right."""
+    kinds = [
+        "number" if any(isinstance(value, Number) for value in table[name]) else "text"
+        for name in table
+    ]
+    head = _row("th", [str(name).replace("_", " ") for name in table], kinds)
+    lines = table.astype(object).itertuples(index=False)
+    body = "".join(_row("td", map(_written, line), kinds) for line in lines)
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-def _row(tag: str, texts: list[str], values: list[Any]) -> str:
-    """Return a row of texts, placed as their values need."""
-    kinds = ("number" if isinstance(value, Number) else "text" for value in values)
+def _row(tag: str, texts: Iterable[str], kinds: list[str]) -> str:
     cells = (
         f'<{tag} class="{kind}"><bdi>{escape(text)}</bdi></{tag}>'
         for kind, text in zip(kinds, texts, strict=True)
@@ -215,7 +235,8 @@ def _written(value: Any) -> str:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
-        return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+        written = f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+        return written.rstrip("0").rstrip(".") if "." in written else written
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -223,6 +244,7 @@ def _written(value: Any) -> str:
 # the colour of what is around it.
 _TABLE_CSS = """
 :host { font: 14px/1.45 system-ui, sans-serif; color: var(--ink, inherit); overflow-x: auto; }
+.bk-clearfix { display: block; width: 100%; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line, #d8dee4); }
 th { font-weight: 500; color: var(--soft, inherit); vertical-align: bottom; }

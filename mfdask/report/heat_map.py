@@ -7,12 +7,11 @@ from math import pi
 from typing import Any
 
 import pandas as pd
-from bokeh.models import FactorRange, LinearColorMapper
-from bokeh.models.annotations import ColorBar
+from bokeh.models import AllLabels, FactorRange, LinearColorMapper, NoOverlap
 from bokeh.plotting import figure
 
 from mfdask.report import theme
-from mfdask.report.figure import Figure, categories, new_plot, plain
+from mfdask.report.figure import Figure, add_scale, categories, new_plot, plain
 
 
 class HeatMap(Figure):
@@ -26,6 +25,8 @@ class HeatMap(Figure):
     x, y, value : str
         Columns of the table.
     x_label, y_label, value_label : str
+    value_format : str
+        Of the scale, see `add_scale`.
     tooltips : sequence of (str, str)
     low, high : float or None
         Ends of the scale; by default those of the values.
@@ -39,6 +40,7 @@ class HeatMap(Figure):
     x_label = ""
     y_label = ""
     value_label = ""
+    value_format = "0.[00]"
     tooltips: Sequence[tuple[str, str]]
     low: float | None = None
     high: float | None = None
@@ -52,7 +54,7 @@ class HeatMap(Figure):
 
     def draw(self) -> figure:
         """Return the cells and their scale."""
-        self._mapper = LinearColorMapper(palette=theme.SCALE)
+        self._mapper = LinearColorMapper(palette=theme.SCALE, nan_color="#00000000")
         self._columns, self._lines = FactorRange(), FactorRange()
         plot = new_plot(
             self.x_label,
@@ -72,8 +74,9 @@ class HeatMap(Figure):
         )
         cells.glyph.tags = [{"line_color": "ground"}]
         plot.grid.visible = False
+        plot.xaxis.major_label_policy = AllLabels() if self.slanted else NoOverlap(min_distance=4)
         plot.xaxis.major_label_orientation = pi / 4 if self.slanted else "horizontal"
-        plot.add_layout(ColorBar(color_mapper=self._mapper, title=self.value_label), "right")
+        add_scale(plot, self._mapper, self.value_label, self.value_format)
         return plot
 
     def follow(self) -> None:

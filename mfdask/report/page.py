@@ -104,7 +104,8 @@ def _section(section: Section) -> str:
     )
     return (
         f'<section id="{section.name}"><h2>{escape(section.title)}</h2>'
-        f'<p class="intro">{escape(section.intro)}</p><div class="figures">{parts}</div></section>\n'
+        f'<p class="intro">{escape(section.intro)}</p>'
+        f'<div class="figures">{parts}</div></section>\n'
     )
 
 

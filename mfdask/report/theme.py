@@ -45,14 +45,13 @@ _ROLES: dict[type[Model], dict[str, str]] = {
         "minor_tick_line_color": "line",
     },
     Grid: {"grid_line_color": "line"},
-    Title: {"text_color": "ink"},
+    Title: {"text_color": "soft"},
     Legend: {
         "background_fill_color": "ground",
-        "border_line_color": "line",
         "label_text_color": "ink",
         "title_text_color": "soft",
     },
-    ColorBar: {"major_label_text_color": "soft", "title_text_color": "soft"},
+    ColorBar: {"major_label_text_color": "soft"},
 }
 #: What does not change with the ground.
 _STYLE: dict[type[Model], dict[str, Any]] = {
@@ -61,6 +60,7 @@ _STYLE: dict[type[Model], dict[str, Any]] = {
         "border_fill_color": None,
         "outline_line_color": None,
         "min_border_right": 16,
+        "min_border_top": 12,
     },
     Axis: {
         "axis_label_text_font": FONT,
@@ -71,11 +71,12 @@ _STYLE: dict[type[Model], dict[str, Any]] = {
         "minor_tick_out": 0,
     },
     Grid: {"grid_line_alpha": 0.6},
+    Title: {"text_font": FONT, "text_font_size": "12px", "text_font_style": "normal"},
     Legend: {
         "background_fill_alpha": 0.8,
+        "border_line_color": None,
         "label_text_font": FONT,
         "label_text_font_size": "12px",
-        "padding": 6,
         "spacing": 2,
         "title_text_font": FONT,
         "title_text_font_size": "12px",
@@ -88,9 +89,6 @@ _STYLE: dict[type[Model], dict[str, Any]] = {
         "major_label_text_font_size": "12px",
         "major_tick_line_color": None,
         "padding": 4,
-        "title_text_font": FONT,
-        "title_text_font_size": "12px",
-        "title_text_font_style": "normal",
         "width": 12,
     },
 }

@@ -6,11 +6,12 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from bokeh.models import NumeralTickFormatter
 from bokeh.plotting import figure
 
 from mfdask.report import theme
 from mfdask.report.data.facts import Facts, Floats, Ints
-from mfdask.report.figure import Figure, TableFigure, add_hover, new_plot
+from mfdask.report.figure import Figure, TableFigure, add_hover, lift_legend, new_plot
 from mfdask.report.heavy_tail import Comparison, Sample
 
 #: Points of a curve, evenly spread over the logarithm.
@@ -43,7 +44,7 @@ class Degrees(Figure):
             ("log-normal", "@log_normal{0.[0000]%}"),
         ]
         plot = new_plot(
-            f"ratings of the {_ONE[self.side]}", f"share of {self.side} with as many or more",
+            f"ratings of the {_ONE[self.side]}", f"share of {self.side} with at least so many",
             x_axis_type="log", y_axis_type="log",
         )  # fmt: skip
         points = plot.scatter(
@@ -58,7 +59,9 @@ class Degrees(Figure):
                 "ratings", law, source=self.source, color=colour, line_dash=dash, line_width=2.5,
                 legend_label=law.replace("_", "-" if law == "log_normal" else " "),
             )  # fmt: skip
-        plot.legend.location = "bottom_left"
+        lift_legend(plot)
+        plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+        plot.yaxis.formatter = NumeralTickFormatter(format="0.[0000]%")
         return plot
 
 
@@ -67,7 +70,6 @@ class DegreeFits(TableFigure):
 
     name = "degree-fits"
     title = "Power law or log-normal"
-    wide = True
     caption = (
         "Both are fitted by maximum likelihood to the counts from x_min up, where a power law "
         "suits them best (Clauset, Shalizi and Newman 2009). The log-likelihood ratio is that of "
@@ -78,7 +80,9 @@ class DegreeFits(TableFigure):
     @classmethod
     def of(cls, facts: Facts) -> Self:
         """Make it for a data set."""
-        return cls(pd.DataFrame([_line(facts, side) for side in _ONE]).astype(object))
+        sides = {side: _in_numbers(facts.tails[side]) for side in _ONE}
+        table = pd.DataFrame(sides, dtype=object)
+        return cls(table.rename_axis("measure").reset_index())
 
 
 class RankFrequency(Figure):
@@ -90,7 +94,6 @@ class RankFrequency(Figure):
         "Users and items from the one with most ratings to the one with fewest, both axes "
         "logarithmic: a straight line is Zipf's law, a drop at the end a tail of the rarely rated."
     )
-    wide = True
 
     @classmethod
     def of(cls, facts: Facts) -> Self:
@@ -109,7 +112,7 @@ class RankFrequency(Figure):
 
     def draw(self) -> figure:
         """Return one line a side."""
-        plot = new_plot("rank", "ratings", x_axis_type="log", y_axis_type="log")
+        plot = new_plot("rank", "ratings", height=460, x_axis_type="log", y_axis_type="log")
         for side, colour in zip(_ONE, (theme.MAIN, theme.OTHER), strict=True):
             plot.line(
                 "rank", side, source=self.source, color=colour, line_width=2, legend_label=side
@@ -117,7 +120,8 @@ class RankFrequency(Figure):
             points = plot.scatter("rank", side, source=self.source, color=colour, size=3)
             tooltips = [(_ONE[side], "rank @rank{0,0}"), ("ratings", f"@{side}{{0,0}}")]
             add_hover(plot, points, tooltips)
-        plot.legend.location = "bottom_left"
+        lift_legend(plot)
+        plot.axis.formatter = NumeralTickFormatter(format="0,0")
         return plot
 
 
@@ -159,28 +163,26 @@ def _fitted(fit: Comparison | None) -> str:
         return "There are too few that differ to fit a law to them."
     law = fit.power_law
     return (
-        f"From {law.start:,.0f} ratings up ({fit.n:,} of them) a power law fits best, with "
-        f"exponent {law.exponent:.2f} ± {fit.exponent_error:.2f}. Against a log-normal of the same "
-        f"range the log-likelihood ratio is {fit.ratio:,.1f} (p = {fit.p:.2g}): {fit.verdict}."
+        f"The power law that suits them best begins at {law.start:,.0f} ratings ({fit.n:,} have as "
+        f"many) and has exponent {law.exponent:.2f} ± {fit.exponent_error:.2f}. Against a "
+        f"log-normal of the same range the log-likelihood ratio is {fit.ratio:,.1f} "
+        f"(p = {fit.p:.2g}): {fit.verdict}."
     )
 
 
-def _line(facts: Facts, side: str) -> dict[str, object]:
-    fit = facts.tails[side]
+def _in_numbers(fit: Comparison | None) -> dict[str, object]:
     if fit is None:
-        return {"side": side, "verdict": "too few that differ"}
+        return {"verdict": "too few that differ"}
     return {
-        "side": side,
-        "x_min": int(fit.power_law.start),
-        "counts_from_x_min": fit.n,
-        "share": fit.n / len(facts.counts(side)),
-        "exponent": fit.power_law.exponent,
-        "standard_error": fit.exponent_error,
-        "KS_distance": fit.power_law.distance,
-        "mu": fit.log_normal.mu,
-        "sigma": fit.log_normal.sigma,
-        "log_likelihood_ratio": fit.ratio,
-        "normalised": fit.normalised,
+        "x_min (ratings)": int(fit.power_law.start),
+        "counts from x_min up": fit.n,
+        "power law: exponent": fit.power_law.exponent,
+        "power law: standard error": fit.exponent_error,
+        "power law: KS distance": fit.power_law.distance,
+        "log-normal: mu": fit.log_normal.mu,
+        "log-normal: sigma": fit.log_normal.sigma,
+        "log-likelihood ratio": fit.ratio,
+        "the same, normalised": fit.normalised,
         "p": fit.p,
         "verdict": fit.verdict,
     }

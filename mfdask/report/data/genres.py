@@ -12,13 +12,15 @@ from bokeh.plotting import figure
 
 from mfdask.report import theme
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Figure, categories, new_plot, plain
+from mfdask.report.figure import Figure, categories, lift_legend, new_plot, plain
 from mfdask.report.heat_map import HeatMap
 
 #: Genres that are shown: those of most items.
 _MOST_GENRES = 30
 #: Release years are taken together until there are no more periods than this.
 _MOST_PERIODS = 30
+#: Items that a period must have for its shares to say something.
+_FEWEST = 10
 
 
 class GenreFrequencies(Figure):
@@ -63,7 +65,7 @@ class GenreFrequencies(Figure):
         plot = new_plot(
             "share",
             "",
-            height=480,
+            height=620,
             tooltips=tooltips,
             x_range=DataRange1d(start=0),
             y_range=self._genres,
@@ -80,7 +82,7 @@ class GenreFrequencies(Figure):
                 legend_label=label,
             )  # fmt: skip
         plot.ygrid.visible = False
-        plot.legend.location = "bottom_right"
+        lift_legend(plot)
         plot.xaxis.formatter = NumeralTickFormatter(format="0%")
         return plot
 
@@ -111,7 +113,7 @@ class GenreCooccurrence(HeatMap):
         """Make it for a data set."""
         names, member, _ = _members(facts)
         both = member.T @ member
-        given, genre = np.nonzero(~np.eye(len(names), dtype=bool))
+        given, genre = np.indices(both.shape).reshape(2, -1)
         table = {
             "given": np.array(names, object)[given],
             "genre": np.array(names, object)[genre],
@@ -119,6 +121,11 @@ class GenreCooccurrence(HeatMap):
             "probability": both[given, genre] / both[given, given],
         }
         return cls(pd.DataFrame(table))
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table; a genre given itself is no news, and its cell stays empty."""
+        others = numbers["probability"].where(numbers["given"] != numbers["genre"])
+        return super().columns(numbers) | {"probability": others.to_numpy()}
 
 
 class GenreRatings(Figure):
@@ -189,7 +196,7 @@ class GenreYears(HeatMap):
     title = "Genres by year of release"
     wide = True
     x, y, value = "period", "genre", "share"
-    value_label = "share of items"
+    value_label, value_format = "share of items", "0%"
     low = 0
     height = 520
     slanted = True
@@ -202,8 +209,8 @@ class GenreYears(HeatMap):
     def __init__(self, numbers: pd.DataFrame, years: int) -> None:
         self.x_label = "year of release" if years == 1 else f"release, {years} years from"
         self.caption = (
-            "Share of the rated items of a time that carry each genre. Early columns often rest on "
-            "few items: the hover says on how many."
+            f"Share of the rated items of a time that carry each genre; times with fewer than "
+            f"{_FEWEST} such items are left out."
         )
         super().__init__(numbers)
 
@@ -219,6 +226,8 @@ class GenreYears(HeatMap):
         counts = np.zeros((len(periods), len(names)), np.int64)
         np.add.at(counts, place, member[known])
         items = np.bincount(place)
+        kept = items >= min(_FEWEST, items.max())
+        periods, items, counts = periods[kept], items[kept], counts[kept]
         table = {
             "period": np.tile(periods, len(names)),
             "genre": np.repeat(names, len(periods)),

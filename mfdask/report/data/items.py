@@ -7,18 +7,17 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from bokeh.models import DataRange1d, LinearColorMapper, LogColorMapper, NumeralTickFormatter
-from bokeh.models.annotations import ColorBar
 from bokeh.plotting import figure
 
 from mfdask.report import theme
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Figure, new_plot
+from mfdask.report.figure import Figure, add_scale, new_plot
 
 #: Cells of a decade of popularity, and of the rating scale.
 _A_DECADE = 8
 _MEANS = 36
 #: Users and items of the corner.
-_CORNER = 80
+_USERS, _ITEMS = 60, 150
 
 
 class PopularityMean(Figure):
@@ -72,7 +71,7 @@ class PopularityMean(Figure):
             line_color=None, fill_color={"field": "items", "transform": self._mapper},
         )  # fmt: skip
         plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
-        plot.add_layout(ColorBar(color_mapper=self._mapper, title="items"), "right")
+        add_scale(plot, self._mapper, "items in a cell")
         return plot
 
     def follow(self) -> None:
@@ -89,12 +88,13 @@ class DensestCorner(Figure):
         "Ratings of the most active users (lines) for the most rated items (columns); empty cells "
         "have no rating. Nowhere is the table fuller than here."
     )
+    wide = True
 
     @classmethod
     def of(cls, facts: Facts) -> Self:
         """Make it for a data set."""
-        users = facts.users.nlargest(_CORNER, "n").index.to_numpy()
-        items = facts.items.nlargest(_CORNER, "n").index.to_numpy()
+        users = facts.users.nlargest(_USERS, "n").index.to_numpy()
+        items = facts.items.nlargest(_ITEMS, "n").index.to_numpy()
         ranks = pd.Series(np.arange(1, len(items) + 1), index=items)
         lines = []
         for rank, user in enumerate(users.tolist(), 1):
@@ -124,7 +124,8 @@ class DensestCorner(Figure):
             "user, by rank",
             height=480,
             tooltips=tooltips,
-            y_range=DataRange1d(flipped=True),
+            x_range=DataRange1d(range_padding=0),
+            y_range=DataRange1d(flipped=True, range_padding=0),
         )
         self._mapper = LinearColorMapper(palette=theme.SCALE)
         plot.rect(
@@ -132,7 +133,7 @@ class DensestCorner(Figure):
             fill_color={"field": "rating", "transform": self._mapper},
         )  # fmt: skip
         plot.grid.visible = False
-        plot.add_layout(ColorBar(color_mapper=self._mapper, title="stars"), "right")
+        add_scale(plot, self._mapper, "rating (stars)")
         return plot
 
     def follow(self) -> None:

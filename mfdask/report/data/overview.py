@@ -7,14 +7,14 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from bokeh.models import DataRange1d, FactorRange, NumeralTickFormatter
 from bokeh.core.properties import value
+from bokeh.models import DataRange1d, FactorRange, NumeralTickFormatter
 from bokeh.plotting import figure
 from bokeh.transform import dodge
 
 from mfdask.report import theme
 from mfdask.report.data.facts import PARTS, Counted, Facts
-from mfdask.report.figure import Figure, TableFigure, categories, new_plot, plain
+from mfdask.report.figure import Figure, TableFigure, categories, lift_legend, new_plot, plain
 
 #: Users who are shown by name, and bars that still have room for their numbers.
 _MOST_ACTIVE = 20
@@ -46,7 +46,7 @@ class Statistics(TableFigure):
             "ratings a user, median": float(users.median()),
             "ratings an item, mean": n / len(items),
             "ratings an item, median": float(items.median()),
-            "sparsity": 1 - n / (len(users) * len(items)),
+            "sparsity (%)": 100 * (1 - n / (len(users) * len(items))),
             "mean rating": mean,
             "standard deviation": deviation,
         }
@@ -80,9 +80,8 @@ class RatingHistogram(Figure):
         """Return the bars."""
         values = self._numbers["rating"]
         tooltips = [("rating", "@rating{0.[00]}"), ("ratings", "@n{0,0} (@share{0.0%})")]
-        plot = new_plot(
-            "rating (stars)", "ratings", tooltips=tooltips, y_range=DataRange1d(start=0)
-        )
+        room = DataRange1d(start=0, range_padding=0.2)  # for the number above the highest bar
+        plot = new_plot("rating (stars)", "ratings", height=440, tooltips=tooltips, y_range=room)
         bar_width = 0.86 * (values.diff().min() if len(values) > 1 else 1.0)
         plot.vbar("rating", bar_width, "n", source=self.source, color=theme.MAIN, line_color=None)
         written = plot.text(
@@ -91,7 +90,7 @@ class RatingHistogram(Figure):
         )  # fmt: skip
         written.glyph.tags = [{"text_color": "soft"}]
         plot.xgrid.visible = False
-        plot.yaxis.formatter = NumeralTickFormatter(format="0,0a")
+        plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]a")
         if len(values) <= _LABELLED:
             plot.xaxis.ticker = values.tolist()
         return plot
@@ -197,6 +196,7 @@ class SplitRatings(Figure):
         plot = new_plot(
             "rating (stars)",
             "share of the part's ratings",
+            height=400,
             tooltips=tooltips,
             y_range=DataRange1d(start=0),
         )
@@ -209,7 +209,7 @@ class SplitRatings(Figure):
                 color=colour, line_color=None, legend_label=label,
             )  # fmt: skip
         plot.xgrid.visible = False
-        plot.legend.location = "top_left"
+        lift_legend(plot)
         plot.yaxis.formatter = NumeralTickFormatter(format="0%")
         if len(values) <= _LABELLED:
             plot.xaxis.ticker = values.tolist()
@@ -220,7 +220,7 @@ def short(n: int) -> str:
     """Write a count in few letters: 950, 26.8k, 7.75M."""
     if n < 10_000:
         return f"{n:,}"
-    return f"{n / 1e3:.3g}k" if n < 999_500 else f"{n / 1e6:,.3g}M"
+    return f"{n / 1e3:.1f}k" if n < 999_950 else f"{n / 1e6:,.1f}M"
 
 
 def _part(facts: Facts, part: str) -> dict[str, Any]:

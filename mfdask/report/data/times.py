@@ -11,7 +11,7 @@ from bokeh.plotting import figure
 
 from mfdask.report import theme
 from mfdask.report.data.facts import PARTS, Facts
-from mfdask.report.figure import Figure, new_plot
+from mfdask.report.figure import Figure, lift_legend, new_plot
 from mfdask.report.heat_map import HeatMap
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -63,7 +63,8 @@ class RatingsPerMonth(Figure):
                 legend_label=label,
             )  # fmt: skip
         plot.xgrid.visible = False
-        plot.yaxis.formatter = NumeralTickFormatter(format="0,0a")
+        lift_legend(plot)
+        plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]a")
         return plot
 
 
@@ -104,6 +105,7 @@ class WeekdayHour(HeatMap):
     caption = "Share of all ratings given on each weekday in each hour (UTC)."
     x, y, value = "hour", "weekday", "share"
     x_label, value_label = "hour of the day (UTC)", "share of ratings"
+    value_format = "0.[00]%"
     height = 320
     low = 0
     tooltips = ("when", "@weekday, @hour h"), ("ratings", "@n{0,0} (@share{0.00%})")

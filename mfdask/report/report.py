@@ -1,0 +1,68 @@
+"""A report: which sections it has, and which of their figures are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from mfdask.errors import InputError
+from mfdask.models import FactorModel
+from mfdask.report.data.facts import Facts
+from mfdask.report.data.section import data_section
+from mfdask.report.figure import Figure, Missing, Section
+
+
+def all_sections(facts: Facts, models: Mapping[str, FactorModel]) -> list[Section]:
+    """Return every section that a report can have.
+
+    Parameters
+    ----------
+    facts : Facts
+        Of the data set.
+    models : mapping of str to FactorModel
+        By the names that they go by on the page.
+    """
+    return [data_section(facts)]
+
+
+def notes(facts: Facts) -> list[str]:
+    """Return what stands below the title of a report: what it is of, and as of when."""
+    made = facts.data.manifest
+    lines = [f"{made.origin}, ingested {made.created[:10]}, fingerprint {made.fingerprint[:16]}"]
+    if facts.first_hour is not None:
+        last = facts.times(facts.all)["hour"].max()
+        lines.append(f"The last rating is of {last:%Y-%m-%d}.")
+    return [*lines, f"Drawn {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."]
+
+
+def chosen(sections: Sequence[Section], names: Collection[str]) -> list[Section]:
+    """Return the figures of these names, in the order of the sections; empty sections go.
+
+    Raises
+    ------
+    InputError
+        If there is no figure of a name, or it is missing and cannot be drawn.
+    """
+    there = {part.name: part for section in sections for part in section.parts}
+    for name in names:
+        if name not in there:
+            raise InputError(f"--figures {name}: there is none; give some of {', '.join(there)}")
+        part = there[name]
+        if not isinstance(part, Figure):
+            raise InputError(f"--figures {name}: cannot be drawn here. {part.why}")
+    kept = [
+        replace(section, parts=[part for part in section.parts if part.name in names])
+        for section in sections
+    ]
+    return [section for section in kept if section.parts]
+
+
+def figures_of(sections: Sequence[Section]) -> list[Figure]:
+    """Return the figures of all sections."""
+    return [part for section in sections for part in section.parts if isinstance(part, Figure)]
+
+
+def missing_of(sections: Sequence[Section]) -> list[Missing]:
+    """Return what the sections say is not there."""
+    return [part for section in sections for part in section.parts if isinstance(part, Missing)]
