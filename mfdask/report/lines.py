@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource
 from bokeh.models.ui import UIElement
 
-from mfdask.report.figure import Figure, add_hover, new_plot, plain
+from mfdask.report.figure import Figure, add_hover, lift_legend, new_plot, plain
 from mfdask.report.parts import colours_of, rule
-
-#: A legend with more entries stands beside the plot.
-_INSIDE = 4
 
 
 class Lines(Figure):
@@ -34,8 +31,6 @@ class Lines(Figure):
     tooltips : list of (str, str)
     options : dict
         Of the plot.
-    legend : str
-        Where it lies; there is one where there are several lines, beside the plot for many.
     level : float or None
         A value of y to draw a line at.
     """
@@ -48,7 +43,6 @@ class Lines(Figure):
     y_label: str
     tooltips: ClassVar[list[tuple[str, str]]]
     options: ClassVar[dict[str, Any]] = {}
-    legend: Literal["top_right", "bottom_right"] = "top_right"
     level: float | None = None
 
     def dashed(self, points: pd.DataFrame) -> bool:
@@ -83,9 +77,7 @@ class Lines(Figure):
         )  # fmt: skip
         add_hover(plot, points, self.tooltips)
         if several:
-            plot.legend[0].location = self.legend
-        if len(self._lines.data["label"]) > _INSIDE:
-            plot.add_layout(plot.legend[0], "right")
+            lift_legend(plot)
         return plot
 
     def follow(self) -> None:

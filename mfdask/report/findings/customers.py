@@ -125,7 +125,7 @@ class Metrics(Figure):
         own = CDSView(filter=GroupFilter(column_name="metric", group=metric))
         plot.hbar(
             "_name", 0.2, left="low", right="high", source=self.source, view=own,
-            fill_color=MAIN, fill_alpha=0.35, line_color=None,
+            fill_color=MAIN, fill_alpha=0.5, line_color=None,
         )  # fmt: skip
         dots = plot.scatter(
             "value", "_name", source=self.source, view=own, size=9, fill_color=MAIN, line_color=None

@@ -138,6 +138,7 @@ class Example(Figure):
             line_color=None, legend_field="_because",
         )  # fmt: skip
         rule(plot, 0, upright=True, dash="solid")
+        plot.legend[0].location = "left"
         plot.add_layout(plot.legend[0], "below")
         add_hover(plot, bars, [
             ("offer", "@rank. @title"), ("because of", "@because"),

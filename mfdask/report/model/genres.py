@@ -66,6 +66,7 @@ class GenreWorth(Figure):
 
     name = "genre-worth"
     title = "What a genre alone foretells"
+    wide = True
     caption = (
         "A new item of one genre is predicted the mean rating plus what stands here: the dot for a "
         "user without leanings, the bar for two users of three. A long bar is a genre on which "
@@ -86,7 +87,7 @@ class GenreWorth(Figure):
         rule(plot, 0, upright=True)
         plot.hbar(
             "_genre", 0.22, left="low", right="high", source=self.source, fill_color=MAIN,
-            fill_alpha=0.35, line_color=None,
+            fill_alpha=0.5, line_color=None,
         )  # fmt: skip
         dots = plot.scatter(
             "bias", "_genre", source=self.source, size=9, fill_color=MAIN, line_color=MAIN

@@ -17,7 +17,7 @@ from mfdask.embedding import embed
 from mfdask.models import FactorModel
 from mfdask.report.figure import Figure, add_hover, new_plot, plain
 from mfdask.report.parts import chooser, named
-from mfdask.report.theme import COLOURS
+from mfdask.report.theme import COLOURS, FONT
 
 #: Items on a map, the most rated ones; t-SNE takes a second for two hundred.
 MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_500}
@@ -156,6 +156,7 @@ class GenreMap(Figure):
 
     name = "genre-map"
     title = "Map of genres"
+    wide = True
     caption = (
         "Genres on the first map above: by what the model has learned for each, or else by the "
         "mean of its items. Larger points have more ratings. Genres that lie together are liked by "
@@ -182,8 +183,8 @@ class GenreMap(Figure):
             line_color=COLOURS[0],
         )  # fmt: skip
         written = plot.text(
-            "x", "y", "_label", source=self.source, text_font_size="12px", y_offset=-8,
-            text_align="center",
+            "x", "y", "_label", source=self.source, text_font={"value": FONT},
+            text_font_size="12px", y_offset=-8, text_align="center",
         )  # fmt: skip
         written.glyph.tags = [{"text_color": "ink"}]
         add_hover(plot, points, [("genre", "@title"), ("training ratings", "@n_train{0,0}")])

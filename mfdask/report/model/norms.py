@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, LogColorMapper
-from bokeh.models.annotations import ColorBar
 from bokeh.models.ui import UIElement
 
 from mfdask.models import FactorModel
 from mfdask.recommend import polarity
-from mfdask.report.figure import Figure, TableFigure, add_hover, new_plot
+from mfdask.report.figure import Figure, TableFigure, add_hover, add_scale, lift_legend, new_plot
 from mfdask.report.parts import labels_of, named
 from mfdask.report.theme import MAIN, OTHER, SCALE
 
@@ -70,8 +69,7 @@ class Polarity(Figure):
 
     name = "polarity"
     title = "Polarity"
-    wide = True
-    caption = "The items of the table above, from those on which tastes differ most."
+    caption = "The items of the table, those on which tastes differ most on top."
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
         """Return the table with labels and colours."""
@@ -95,8 +93,7 @@ class Polarity(Figure):
             "_label", 0.6, "polarity", source=self.source, fill_color="_colour", line_color=None,
             legend_field="tastes",
         )  # fmt: skip
-        plot.legend[0].title = "tastes"
-        plot.legend[0].location = "bottom_right"
+        lift_legend(plot)
         add_hover(plot, bars, [
             ("", "@_title"), ("polarity", "@polarity{0.000} stars"), ("genres", "@genres"),
             ("training ratings", "@ratings{0,0}"),
@@ -169,7 +166,7 @@ class Norms(Figure):
             ("length", "@norm_from{0.000} to @norm_to{0.000} stars"),
             ("median length", "@median_norm{0.000} stars"),
         ])  # fmt: skip
-        plot.add_layout(ColorBar(color_mapper=self._mapper, title="items"), "right")
+        add_scale(plot, self._mapper, "items")
         return plot
 
     def follow(self) -> None:

@@ -33,8 +33,11 @@ def model_section(model: FactorModel, data: Dataset, name: str, *, alone: bool =
     parts += _genres(model)
     if not alone:
         parts = [_renamed(part, slug(name)) for part in parts]
-    facts = f"{model.kind}, {model.parameters['n_factors']} factors"
-    return Section(f"model-{slug(name)}", f"Model {name}", f"What {name} ({facts}) learned.", parts)
+    intro = (
+        f"A model of kind {model.kind} with {model.parameters['n_factors']} factors, learned from "
+        f"{model.data.n_train:,} ratings of {model.data.name}."
+    )
+    return Section(f"model-{slug(name)}", f"Model {name}", intro, parts)
 
 
 def _renamed(part: Figure | Missing, end: str) -> Figure | Missing:

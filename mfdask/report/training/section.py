@@ -54,13 +54,11 @@ def _fits(models: Mapping[str, FactorModel]) -> Parts:
         return [Missing("sweeps", "Training by sweep", "No model is given.")]
     history = sweeps.history_table(models)
     minimising = {name: model for name, model in models.items() if not model.has_deviations}
-    parts: Parts = []
+    parts: Parts = [sweeps.Errors(sweeps.errors_table(history))]
     if minimising:
         own = sweeps.history_table(minimising)
         parts.append(sweeps.Objective(own[["model", "sweep", "objective"]]))
-    parts.append(sweeps.Errors(sweeps.errors_table(history)))
-    parts.append(sweeps.Seconds(history[["model", "sweep", "seconds"]]))
-    return parts
+    return [*parts, sweeps.Seconds(history[["model", "sweep", "seconds"]])]
 
 
 def _samplers(models: Mapping[str, FactorModel], data: Dataset | None) -> Parts:

@@ -147,7 +147,6 @@ class Noise(Lines):
         ("precision", "@precision{0.000}"),
         ("standard deviation, stars", "@deviation{0.000}"),
     ]
-    legend = "bottom_right"
 
 
 class Calibration(Lines):

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from bokeh.layouts import column
-from bokeh.models import CDSView, GroupFilter, LinearColorMapper
-from bokeh.models.annotations import ColorBar
+from bokeh.models import CDSView, GroupFilter, LinearColorMapper, NumeralTickFormatter
 from bokeh.models.layouts import Row
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
@@ -18,7 +17,7 @@ from bokeh.plotting import figure
 from mfdask.errors import InputError
 from mfdask.report.figure import Figure, add_hover, new_plot
 from mfdask.report.parts import ink_on, narrow, rule, side_by_side
-from mfdask.report.theme import MAIN, OTHER, SCALE, dress
+from mfdask.report.theme import FONT, MAIN, OTHER, SCALE, dress
 from mfdask.tuning.space import PARAMETERS
 
 _NEEDED = ("trial", "state", "validation_rmse")
@@ -103,22 +102,24 @@ class TrialHistory(Figure):
     """Trials in their order: the table of `history_of`."""
 
     name = "trial-history"
-    title = "Trials in their order"
+    caption = (
+        "Validation RMSE of each trial in its turn; the line is the best so far, and the star the "
+        "best of all. Crosses were given up early, at the error of their last sweep."
+    )
 
     def __init__(self, numbers: pd.DataFrame) -> None:
-        names = ", ".join(searched(numbers)) or "nothing"
-        self.caption = (
-            f"Validation RMSE of each trial of a search over {names}; the line is the best so far. "
-            "Crosses were given up early, at the error of their last sweep."
-        )
+        self.title = f"Trials over {', '.join(searched(numbers)) or 'one point'}"
         super().__init__(numbers)
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
         """Return the table, with a marker for each trial."""
         complete = numbers["state"] == "complete"
+        rmse = numbers["validation_rmse"].where(complete)
+        best = rmse == rmse.min()
         return {
             **super().columns(numbers),
-            "_marker": np.where(complete, "circle", "x").tolist(),
+            "_marker": np.select([best, complete], ["star", "circle"], "x").tolist(),
+            "_size": np.where(best, 16, 7),
             "_colour": np.where(complete, MAIN, OTHER).tolist(),
         }
 
@@ -129,7 +130,7 @@ class TrialHistory(Figure):
             "trial", "best_so_far", source=self.source, mode="after", line_color=MAIN, line_width=2
         )
         points = plot.scatter(
-            "trial", "validation_rmse", source=self.source, marker="_marker", size=7,
+            "trial", "validation_rmse", source=self.source, marker="_marker", size="_size",
             line_color="_colour", fill_color="_colour", fill_alpha=0.6,
         )  # fmt: skip
         names = searched(self._numbers)
@@ -173,6 +174,7 @@ class FactorSweep(Figure):
         bars = steps.vbar(
             "_factors", 0.6, "difference", source=self.source, fill_color=OTHER, line_color=None
         )
+        steps.yaxis.formatter = NumeralTickFormatter(format="0.0000")
         rule(steps, 0, upright=False, dash="solid")
         for plot, glyph in ((errors, points), (steps, bars)):
             add_hover(plot, glyph, self.tooltips)
@@ -210,16 +212,14 @@ class Facets(Figure):
         return side_by_side([])
 
     def follow(self) -> None:
-        """Draw a plot for each lambda, and a colour bar beside the last one."""
+        """Draw a plot for each lambda."""
         assert isinstance(self.root, Row)
         rmse = self._numbers["validation_rmse"]
         mapper = LinearColorMapper(palette=SCALE, low=rmse.min(), high=rmse.max())
-        plots = [
+        self.root.children = [
             self._plot(float(value), self._numbers[self._numbers["lambda"] == value], mapper)
             for value in sorted(self._numbers["lambda"].unique())
         ]
-        plots[-1].add_layout(ColorBar(color_mapper=mapper, title="RMSE"), "right")
-        self.root.children = [*plots]
         dress(self.root)
 
     def _plot(self, value: float, cells: pd.DataFrame, mapper: LinearColorMapper) -> figure:
@@ -238,7 +238,7 @@ class Facets(Figure):
         )  # fmt: skip
         plot.text(
             "_tau", "_gamma", "_label", source=self.source, view=own, text_color="_ink",
-            text_font_size="11px", text_align="center", text_baseline="middle",
+            text_font={"value": FONT}, text_font_size="11px", text_align="center", text_baseline="middle",
         )  # fmt: skip
         add_hover(plot, drawn, [
             ("lambda, tau, gamma", "@lambda, @tau, @gamma"),
