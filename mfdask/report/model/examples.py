@@ -157,9 +157,11 @@ def _listed(names: list[str]) -> str:
 
 
 def examples(model: FactorModel, min_ratings: int) -> list[Figure]:
-    """Return a figure for each person, who is offered items with so many training ratings."""
+    """Return a figure for each person, who is offered items with so many training ratings.
+
+    Without people who love every such item already.
+    """
     ranking = Ranking(top=_OFFERED, min_ratings=min_ratings)
-    return [
-        Example(example_table(model, person, ranking), person, number)
-        for number, person in enumerate(people(model), 1)
-    ]
+    offers = [(person, example_table(model, person, ranking)) for person in people(model)]
+    some = [(person, table) for person, table in offers if len(table)]
+    return [Example(table, person, number) for number, (person, table) in enumerate(some, 1)]

@@ -95,7 +95,11 @@ def _examples(model: FactorModel) -> Parts:
     if model.n_factors == 0:
         yield Missing("new-users", "Offers to somebody new", _BIASES_ALONE)
         return
-    yield from examples.examples(model, norms.enough_ratings(model))
+    made = examples.examples(model, norms.enough_ratings(model))
+    if not made:
+        why = "There are too few items: who loves some has nothing left to be offered."
+        yield Missing("new-users", "Offers to somebody new", why)
+    yield from made
 
 
 def _genres(model: FactorModel) -> Parts:
