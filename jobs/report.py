@@ -16,12 +16,11 @@ from mfdask.errors import InputError
 from mfdask.memory import PeakMemory
 from mfdask.models import FactorModel, load_model
 from mfdask.progress import Progress
-from mfdask.recommend.topn import check_same_data
 from mfdask.report.browser import FORMATS, find_browser, is_picture, write_picture
 from mfdask.report.data.facts import Facts
 from mfdask.report.figure import Section
 from mfdask.report.page import write_page
-from mfdask.report.report import all_sections, chosen, figures_of, missing_of, notes
+from mfdask.report.report import Inputs, all_sections, chosen, figures_of, missing_of, notes
 from mfdask.shards import Dataset
 
 _FILE = click.Path(path_type=Path)
@@ -31,6 +30,10 @@ _FILE = click.Path(path_type=Path)
 @click.option("--data", type=_FILE, required=True, help="Folder of the data set.")
 @click.option(
     "--model", "models", type=_FILE, multiple=True, help="Of this data set; may be repeated."
+)
+@click.option("--tiers", type=_FILE, help="What `mfdask bench tiers --json` printed.")
+@click.option(
+    "--trials", type=_FILE, multiple=True, help="What `mfdask tune` wrote; may be repeated."
 )
 @click.option(
     "--out",
@@ -50,18 +53,24 @@ _FILE = click.Path(path_type=Path)
 )
 @job
 def main(
-    data: Path, models: tuple[Path, ...], out: Path | None, kind: str, names: tuple[str, ...]
+    data: Path,
+    models: tuple[Path, ...],
+    tiers: Path | None,
+    trials: tuple[Path, ...],
+    out: Path | None,
+    kind: str,
+    names: tuple[str, ...],
 ) -> Outcome:
     """See the module."""
     began = time.perf_counter()
     if kind != "html":
         find_browser()  # now, and not after minutes of work
     dataset = Dataset.open(data)
-    learned = _load(models, dataset)
+    given = Inputs(_load(models), tiers, trials)
     place = Path("output/reports") / data.resolve().name
     with PeakMemory() as memory, progress_bars() as progress:
         facts = Facts.of(dataset, progress)
-        sections = all_sections(facts, learned)
+        sections = all_sections(facts, given)
         if names:
             sections = chosen(sections, [name for text in names for name in text.split(",")])
         if kind == "html":
@@ -82,15 +91,13 @@ def main(
     return Outcome(values, [_view(values)])
 
 
-def _load(paths: tuple[Path, ...], data: Dataset) -> dict[str, FactorModel]:
+def _load(paths: tuple[Path, ...]) -> dict[str, FactorModel]:
     """Read models by their names, or by their paths where two have one name."""
     names = [path.resolve().name for path in paths]
-    models = {}
-    for path, name in zip(paths, names, strict=True):
-        model = load_model(path)
-        check_same_data(model, data)
-        models[name if names.count(name) == 1 else str(path)] = model
-    return models
+    return {
+        name if names.count(name) == 1 else str(path): load_model(path)
+        for path, name in zip(paths, names, strict=True)
+    }
 
 
 def _write_pictures(

@@ -132,8 +132,8 @@ def _figure(part: Figure) -> str:
 
 
 def to_csv(part: Figure) -> str:
-    """Return the numbers behind a figure as CSV, to six digits."""
-    return part.table().to_csv(index=False, float_format="%.6g")
+    """Return the numbers behind a figure as CSV, to nine digits."""
+    return part.table().to_csv(index=False, float_format="%.9g")
 
 
 def embedded(value: Any) -> str:

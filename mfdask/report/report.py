@@ -3,27 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from mfdask.errors import InputError
 from mfdask.models import FactorModel
+from mfdask.recommend.topn import check_same_data
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
 from mfdask.report.figure import Figure, Missing, Section
+from mfdask.report.model.section import model_section
+from mfdask.report.training.section import training_section
 
 
-def all_sections(facts: Facts, models: Mapping[str, FactorModel]) -> list[Section]:
-    """Return every section that a report can have.
+@dataclass(frozen=True)
+class Inputs:
+    """What a report is drawn from, beside the data set.
 
-    Parameters
+    Attributes
     ----------
-    facts : Facts
-        Of the data set.
     models : mapping of str to FactorModel
         By the names that they go by on the page.
+    tiers : Path or None
+        What `mfdask bench tiers --json` printed.
+    trials : sequence of Path
+        Tables that `mfdask tune` has written.
     """
-    return [data_section(facts)]
+
+    models: Mapping[str, FactorModel] = field(default_factory=dict)
+    tiers: Path | None = None
+    trials: Sequence[Path] = ()
+
+
+def all_sections(facts: Facts, given: Inputs) -> list[Section]:
+    """Return every section that there is something for.
+
+    Raises
+    ------
+    InputError
+        If a model is of other data, or a file is not what it should be.
+    """
+    for model in given.models.values():
+        check_same_data(model, facts.data)
+    sections = [data_section(facts)]
+    if given.models or given.tiers or given.trials:
+        sections.append(
+            training_section(given.models, facts.data, tiers=given.tiers, searches=given.trials)
+        )
+    alone = len(given.models) == 1
+    for name, model in given.models.items():
+        sections.append(model_section(model, facts.data, name, alone=alone))
+    return sections
 
 
 def notes(facts: Facts) -> list[str]:

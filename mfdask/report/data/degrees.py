@@ -136,7 +136,7 @@ def degree_curve(counts: Ints, fit: Comparison | None) -> pd.DataFrame:
     """
     sample = Sample.of(counts)
     shares = sample.at_least()
-    kept = _spread(len(sample.values)) - 1
+    kept = np.unique(np.searchsorted(sample.values, _spread(int(sample.values[-1]))))
     table = pd.DataFrame({"ratings": sample.values, "n": sample.n, "share": shares}).astype(
         {"ratings": np.int64, "n": np.int64}
     )
@@ -164,7 +164,7 @@ def _fitted(fit: Comparison | None) -> str:
     law = fit.power_law
     return (
         f"The power law that suits them best begins at {law.start:,.0f} ratings ({fit.n:,} have as "
-        f"many) and has exponent {law.exponent:.2f} ± {fit.exponent_error:.2f}. Against a "
+        f"many) and has exponent {law.exponent:.3f} ± {fit.exponent_error:.3f}. Against a "
         f"log-normal of the same range the log-likelihood ratio is {fit.ratio:,.1f} "
         f"(p = {fit.p:.2g}): {fit.verdict}."
     )

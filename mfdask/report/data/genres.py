@@ -29,23 +29,22 @@ class GenreFrequencies(Figure):
     name = "genre-frequencies"
     title = "Genres"
     caption = (
-        "Share of the rated items that carry each genre, and of the ratings that go to them. Items "
-        "have several genres, so shares add up to more than one."
+        "Share of the catalogue's items that carry each genre, and of the ratings that go to them. "
+        "Items have several genres, so shares add up to more than one."
     )
 
     @classmethod
     def of(cls, facts: Facts) -> Self:
         """Make it for a data set."""
-        names, member, rated = _members(facts)
-        n = rated["n"].to_numpy()
-        items, ratings = member.sum(axis=0), n @ member
+        names, member = _members(facts)
+        items, ratings = member.sum(axis=0), facts.items["n"].to_numpy() @ member
         table = {
             "genre": names,
             "items": items,
-            "item_share": items / len(rated),
+            "item_share": items / len(member),
             "ratings": ratings,
-            "rating_share": ratings / n.sum(),
-            "mean": (n * rated["mean"].to_numpy()) @ member / ratings,
+            "rating_share": ratings / facts.items["n"].sum(),
+            "mean": _over(facts.all.item_sums @ member, ratings),
         }
         return cls(pd.DataFrame(table))
 
@@ -97,8 +96,8 @@ class GenreCooccurrence(HeatMap):
     name = "genre-cooccurrence"
     title = "Genres that go together"
     caption = (
-        "P(B | A): of the items with genre A (a line), the share that carries genre B (a column) "
-        "too. Not symmetric: most war films are dramas, few dramas are war films."
+        "P(B | A): of the catalogue's items with genre A (a line), the share that carries genre B "
+        "(a column) too. Not symmetric: most war films are dramas, few dramas are war films."
     )
     wide = True
     x, y, value = "genre", "given", "probability"
@@ -111,7 +110,7 @@ class GenreCooccurrence(HeatMap):
     @classmethod
     def of(cls, facts: Facts) -> Self:
         """Make it for a data set."""
-        names, member, _ = _members(facts)
+        names, member = _members(facts)
         both = member.T @ member
         given, genre = np.indices(both.shape).reshape(2, -1)
         table = {
@@ -141,15 +140,15 @@ class GenreRatings(Figure):
     @classmethod
     def of(cls, facts: Facts) -> Self:
         """Make it for a data set."""
-        names, member, rated = _members(facts)
-        counts = member.T @ facts.all.item_levels[rated.index]
-        shares = counts / counts.sum(axis=1, keepdims=True)
-        means = (rated["n"] * rated["mean"]).to_numpy() @ member / counts.sum(axis=1)
-        order = np.argsort(-means, kind="stable")
+        names, member = _members(facts)
+        counts = member.T @ facts.all.item_levels
+        n = counts.sum(axis=1)
+        shares, means = counts / np.maximum(n, 1)[:, None], _over(facts.all.item_sums @ member, n)
+        order = np.argsort(-means, kind="stable")[: (n > 0).sum()]  # missing means come last
         values = facts.levels.values
         table = {
             "genre": np.repeat(np.array(names, object)[order], len(values)),
-            "rating": np.tile(values, len(names)),
+            "rating": np.tile(values, len(order)),
             "n": counts[order].ravel(),
             "share": shares[order].ravel(),
             "mean": np.repeat(means[order], len(values)),
@@ -209,17 +208,17 @@ class GenreYears(HeatMap):
     def __init__(self, numbers: pd.DataFrame, years: int) -> None:
         self.x_label = "year of release" if years == 1 else f"release, {years} years from"
         self.caption = (
-            f"Share of the rated items of a time that carry each genre; times with fewer than "
-            f"{_FEWEST} such items are left out."
+            "Share of the catalogue's items of a time that carry each genre; times with fewer "
+            f"than {_FEWEST} items are left out."
         )
         super().__init__(numbers)
 
     @classmethod
     def of(cls, facts: Facts) -> Self:
         """Make it for a data set."""
-        names, member, rated = _members(facts)
-        known = rated["year"].notna().to_numpy()
-        released = rated["year"][known].to_numpy(np.int64)
+        names, member = _members(facts)
+        known = facts.items["year"].notna().to_numpy()
+        released = facts.items["year"][known].to_numpy(np.int64)
         span = int(released.max() - released.min())
         years = next(y for y in (1, 2, 5, 10, 20, 50, 100, 10**5) if span / y < _MOST_PERIODS - 1)
         periods, place = np.unique(released // years * years, return_inverse=True)
@@ -239,21 +238,30 @@ class GenreYears(HeatMap):
 
 
 def has_years(facts: Facts) -> bool:
-    """Tell whether any rated item has a year of release."""
-    return bool(facts.items["year"][facts.items["n"] > 0].notna().any())
+    """Tell whether any item has a year of release."""
+    return bool(facts.items["year"].notna().any())
 
 
 def has_genres(facts: Facts) -> bool:
-    """Tell whether any rated item has a genre."""
-    return bool((facts.items["genres"][facts.items["n"] > 0] != "").any())
+    """Tell whether any item has a genre."""
+    return bool((facts.items["genres"].str.strip("|") != "").any())
 
 
-def _members(facts: Facts) -> tuple[list[str], npt.NDArray[np.int64], pd.DataFrame]:
-    """Return the most frequent genres, which rated items carry them, and those items.
+def _members(facts: Facts) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Return the genres of most items, the first first, and which items carry them.
 
-    Genres come by falling number of items; membership is int64 (items, genres) of 0 and 1.
+    Membership is int64 (items, genres) of 0 and 1.
     """
-    rated = facts.items[facts.items["n"] > 0]
-    flags = rated["genres"].str.get_dummies("|")
-    names = flags.sum().sort_values(ascending=False, kind="stable").index[:_MOST_GENRES].tolist()
-    return names, flags[names].to_numpy(np.int64), rated
+    carried = facts.items["genres"].str.split("|").explode()
+    lines = pd.DataFrame({"item": carried.index, "genre": carried.array}).drop_duplicates()
+    n_items = lines["genre"][lines["genre"] != ""].value_counts(sort=False).sort_index()
+    names = n_items.sort_values(ascending=False, kind="stable").index[:_MOST_GENRES].tolist()
+    places = pd.Index(names).get_indexer(lines["genre"])
+    member = np.zeros((len(facts.items), len(names)), np.int64)
+    member[lines["item"].to_numpy()[places >= 0], places[places >= 0]] = 1
+    return names, member
+
+
+def _over(sums: npt.NDArray[Any], n: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return means; missing where there is nothing."""
+    return np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0)

@@ -90,7 +90,7 @@ class RatingHistogram(Figure):
         )  # fmt: skip
         written.glyph.tags = [{"text_color": "soft"}]
         plot.xgrid.visible = False
-        plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]a")
+        plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
         if len(values) <= _LABELLED:
             plot.xaxis.ticker = values.tolist()
         return plot

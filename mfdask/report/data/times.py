@@ -64,7 +64,7 @@ class RatingsPerMonth(Figure):
             )  # fmt: skip
         plot.xgrid.visible = False
         lift_legend(plot)
-        plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]a")
+        plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
         return plot
 
 
