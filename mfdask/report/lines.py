@@ -9,11 +9,8 @@ import pandas as pd
 from bokeh.models import ColumnDataSource
 from bokeh.models.ui import UIElement
 
-from mfdask.report.figure import Figure, add_hover, new_plot, plain
+from mfdask.report.figure import Figure, add_hover, lift_legend, new_plot, plain
 from mfdask.report.parts import colours_of, rule
-
-#: A legend with more entries stands beside the plot.
-_INSIDE = 4
 
 
 class Lines(Figure):
@@ -34,8 +31,6 @@ class Lines(Figure):
     tooltips : list of (str, str)
     options : dict
         Of the plot.
-    legend : str
-        Where it lies; there is one where there are several lines, beside the plot for many.
     level : float or None
         A value of y to draw a line at.
     """
@@ -48,7 +43,6 @@ class Lines(Figure):
     y_label: str
     tooltips: ClassVar[list[tuple[str, str]]]
     options: ClassVar[dict[str, Any]] = {}
-    legend: str = "top_right"
     level: float | None = None
 
     def dashed(self, points: pd.DataFrame) -> bool:
@@ -72,9 +66,10 @@ class Lines(Figure):
         if self.level is not None:
             rule(plot, self.level, upright=False)
         several = len(self._lines.data["label"]) > 1
+        label: dict[str, Any] = {"legend_field": "label"} if several else {}
         plot.multi_line(
             "xs", "ys", source=self._lines, line_color="colour", line_dash="dash", line_width=2,
-            **({"legend_field": "label"} if several else {}),
+            **label,
         )  # fmt: skip
         points = plot.scatter(
             self.x, self.y, source=self.source, marker="_marker", size="_size",
@@ -82,9 +77,7 @@ class Lines(Figure):
         )  # fmt: skip
         add_hover(plot, points, self.tooltips)
         if several:
-            plot.legend[0].location = self.legend
-        if len(self._lines.data["label"]) > _INSIDE:
-            plot.add_layout(plot.legend[0], "right")
+            lift_legend(plot)
         return plot
 
     def follow(self) -> None:
@@ -95,7 +88,7 @@ class Lines(Figure):
         names = numbers[self.hue or self.series].astype(str)
         return names.map(colours_of(names))
 
-    def _paths(self) -> dict[str, list[Any]]:
+    def _paths(self) -> dict[str, Any]:
         """Return a list of values for each line."""
         colours = self._colours(self._numbers)
         lines = self._numbers.assign(_colour=colours).groupby(self.series, sort=False)

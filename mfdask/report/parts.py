@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from bokeh.layouts import row
-from bokeh.models import InlineStyleSheet, Select, Span
+from bokeh.models import BasicTicker, DatetimeTicker, InlineStyleSheet
+from bokeh.models.annotations import Span
 from bokeh.models.layouts import Row
+from bokeh.models.ui import UIElement
+from bokeh.models.widgets import Select
 from bokeh.plotting import figure
 
 from mfdask.report.figure import plain
@@ -39,12 +42,30 @@ def rule(plot: figure, at: float, *, upright: bool, dash: str = "dotted") -> Non
     )
 
 
+def narrow(plot: figure) -> figure:
+    """Make a plot fit for `side_by_side`."""
+    plot.min_width = _NARROW
+    plot.styles = {"flex": f"1 1 {_NARROW}px"}
+    for axis in plot.xaxis:
+        if isinstance(axis.ticker, BasicTicker | DatetimeTicker):
+            axis.ticker.desired_num_ticks = 4
+    return plot
+
+
 def side_by_side(plots: Sequence[figure]) -> Row:
     """Return plots in a row that goes on below where the page is narrow."""
-    for plot in plots:
-        plot.min_width = _NARROW
-        plot.styles = {"flex": f"1 1 {_NARROW}px"}
-    return row(*plots, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
+    children: list[UIElement] = [narrow(plot) for plot in plots]
+    return Row(children=children, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
+
+
+def shortened(title: str) -> str:
+    """Return a title that fits beside an axis."""
+    return title if len(title) <= _LABEL else f"{title[: _LABEL - 1]}…"
+
+
+def slug(name: str) -> str:
+    """Return a name in small letters, digits and hyphens, as names of figures are."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
 
 
 def labels_of(titles: Iterable[str]) -> list[str]:
@@ -52,7 +73,7 @@ def labels_of(titles: Iterable[str]) -> list[str]:
     seen: dict[str, int] = {}
     made = []
     for title in titles:
-        short = title if len(title) <= _LABEL else f"{title[: _LABEL - 1]}…"
+        short = shortened(title)
         seen[short] = seen.get(short, 0) + 1
         made.append(plain(short if seen[short] == 1 else f"{short} ({seen[short]})"))
     return made
@@ -63,7 +84,7 @@ def named(ids: Iterable[object], titles: Iterable[str]) -> list[str]:
     return [title or f"item {each}" for each, title in zip(ids, titles, strict=True)]
 
 
-def chooser(label: str, options: list[str]) -> Select:
+def chooser(label: str, options: Sequence[str]) -> Select:
     """Return a list to choose from, in the colours of the page."""
     sheet = InlineStyleSheet(
         css="""
@@ -72,7 +93,7 @@ def chooser(label: str, options: list[str]) -> Select:
           border-color: var(--line, #d8dee4); }
         """
     )
-    return Select(title=label, value=options[0], options=options, width=260, stylesheets=[sheet])
+    return Select(title=label, value=options[0], options=[*options], width=260, stylesheets=[sheet])
 
 
 def ink_on(values: pd.Series, low: float, high: float) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,18 +42,19 @@ def people(model: FactorModel) -> list[Person]:
     there are no genres, there is one who loves the most rated items.
     """
     items = model.items
-    by_count = np.argsort(-items["n_train"].to_numpy(), kind="stable")
-    genres = items["genres"].str.split("|")
-    weight = items["n_train"].repeat(genres.str.len()).groupby(genres.explode().to_numpy()).sum()
-    names = [name for name in weight.sort_values(ascending=False, kind="stable").index if name]
+    by_count = np.argsort(-items["n_train"].to_numpy(), kind="stable").tolist()
+    genres = [set(text.split("|")) - {""} for text in items["genres"]]
+    ratings: Counter[str] = Counter()
+    for names, n in zip(genres, items["n_train"], strict=True):
+        ratings.update(dict.fromkeys(sorted(names), int(n)))
     taken: set[int] = set()
     found = []
-    for name in names[:_PEOPLE]:
-        own = [int(r) for r in by_count if name in genres.iat[r] and int(r) not in taken][:_LOVED]
+    for name, _ in ratings.most_common(_PEOPLE):
+        own = [row for row in by_count if name in genres[row] and row not in taken][:_LOVED]
         taken |= set(own)
         if own:
             found.append(Person(name, own))
-    return found or [Person("", by_count[:_LOVED].tolist())]
+    return found or [Person("", by_count[:_LOVED])]
 
 
 def example_table(model: FactorModel, person: Person, ranking: Ranking) -> pd.DataFrame:
@@ -96,6 +98,8 @@ def _stacked(table: pd.DataFrame) -> pd.DataFrame:
 class Example(Figure):
     """What one person is offered: the table of `example_table`."""
 
+    wide = True
+
     def __init__(self, numbers: pd.DataFrame, person: Person, number: int) -> None:
         self.name = f"new-user-{number}"
         who = f"who loves {person.loves}" if person.loves else "who loves what all know"
@@ -134,10 +138,11 @@ class Example(Figure):
             line_color=None, legend_field="_because",
         )  # fmt: skip
         rule(plot, 0, upright=True, dash="solid")
+        plot.legend[0].location = "left"
         plot.add_layout(plot.legend[0], "below")
         add_hover(plot, bars, [
-            ("offer", "@rank. @title"), ("because of", "@because"), ("part", "@part{+0.0000} stars"),
-            ("score", "@score{0.000}"),
+            ("offer", "@rank. @title"), ("because of", "@because"),
+            ("part", "@part{+0.0000} stars"), ("score", "@score{0.000}"),
         ])  # fmt: skip
         return plot
 
@@ -152,9 +157,11 @@ def _listed(names: list[str]) -> str:
 
 
 def examples(model: FactorModel, min_ratings: int) -> list[Figure]:
-    """Return a figure for each person, who is offered items with so many training ratings."""
+    """Return a figure for each person, who is offered items with so many training ratings.
+
+    Without people who love every such item already.
+    """
     ranking = Ranking(top=_OFFERED, min_ratings=min_ratings)
-    return [
-        Example(example_table(model, person, ranking), person, number)
-        for number, person in enumerate(people(model), 1)
-    ]
+    offers = [(person, example_table(model, person, ranking)) for person in people(model)]
+    some = [(person, table) for person, table in offers if len(table)]
+    return [Example(table, person, number) for number, (person, table) in enumerate(some, 1)]

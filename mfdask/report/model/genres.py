@@ -51,6 +51,7 @@ def cold_table(model: FactorModel, top: int = 12) -> pd.DataFrame:
     order = np.argsort(-prediction, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(top, len(order))).astype(int))]
     table = cold.iloc[chosen][["item_id", "title", "genres"]].reset_index(drop=True)
+    table["item_id"] = table["item_id"].astype(str)  # an id is no number to be set in thousands
     reasons = [
         " ".join([f"mean {model.mean:.2f}", *(
             f"{parts[k, g]:+.2f} {model.feature_names[g]}" for g in np.flatnonzero(shares[k])
@@ -65,6 +66,7 @@ class GenreWorth(Figure):
 
     name = "genre-worth"
     title = "What a genre alone foretells"
+    wide = True
     caption = (
         "A new item of one genre is predicted the mean rating plus what stands here: the dot for a "
         "user without leanings, the bar for two users of three. A long bar is a genre on which "
@@ -85,7 +87,7 @@ class GenreWorth(Figure):
         rule(plot, 0, upright=True)
         plot.hbar(
             "_genre", 0.22, left="low", right="high", source=self.source, fill_color=MAIN,
-            fill_alpha=0.35, line_color=None,
+            fill_alpha=0.5, line_color=None,
         )  # fmt: skip
         dots = plot.scatter(
             "bias", "_genre", source=self.source, size=9, fill_color=MAIN, line_color=MAIN

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from bokeh.layouts import column
-from bokeh.models import CustomJS, Legend, LegendItem
+from bokeh.models import CustomJS, DataRange1d
+from bokeh.models.annotations import Legend, LegendItem
 from bokeh.models.ui import UIElement
+from threadpoolctl import threadpool_limits
 
 from mfdask.embedding import embed
 from mfdask.models import FactorModel
 from mfdask.report.figure import Figure, add_hover, new_plot, plain
 from mfdask.report.parts import chooser, named
-from mfdask.report.theme import COLOURS
+from mfdask.report.theme import COLOURS, FONT
 
-#: Items on the page, the most rated ones.
-MOST_ITEMS = 3_000
+#: Items on a map, the most rated ones; t-SNE takes a second for two hundred.
+MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_500}
 #: Genres with a colour of their own; more could not be told apart.
 _COLOURED = len(COLOURS)
 _REST = "others"
@@ -44,10 +47,11 @@ _HOW = {
 
 def placed(model: FactorModel, method: str) -> pd.DataFrame:
     """Return the table of `mfdask.embedding.embed` of the most rated items and their genres."""
-    counts = np.sort(model.items["n_train"].to_numpy())[::-1]
+    counts, most = np.sort(model.items["n_train"].to_numpy())[::-1], MOST_ITEMS[method]
     # Those that share the count of the first item left out are left out with it.
-    least = max(int(counts[MOST_ITEMS]) + 1 if len(counts) > MOST_ITEMS else 1, 1)
-    return embed(model, method, min_ratings=least)
+    least = int(counts[most]) + 1 if len(counts) > most else 1
+    with threadpool_limits(1, "openmp"):  # on a busy machine its threads wait for each other
+        return embed(model, method, min_ratings=least)
 
 
 def coloured_genres(genres: pd.Series) -> list[str]:
@@ -114,7 +118,7 @@ class ItemMap(Figure):
             ("", "@title"), ("genres", "@genres"), ("training ratings", "@n_train{0,0}"),
             ("id", "@item_id"),
         ])  # fmt: skip
-        genres = sorted(set("|".join(self.source.data["genres"]).split("|")) - {""})
+        genres = sorted(set(self._numbers["genres"].str.cat(sep="|").split("|")) - {""})
         if not genres:
             return plot
         self._legend(plot)
@@ -127,11 +131,11 @@ class ItemMap(Figure):
         items = [
             LegendItem(
                 label=plain(name),
-                renderers=[plot.scatter([], [], size=9, fill_color=colour, line_color=None)],
+                renderers=[plot.scatter([nan], [nan], size=9, fill_color=colour, line_color=None)],
             )
             for name, colour in self._palette.items()
         ]
-        plot.add_layout(Legend(items=items, orientation="horizontal"), "below")
+        plot.add_layout(Legend(items=items, orientation="horizontal", location="left"), "below")
 
 
 #: Opacity of a point that is meant, and (in the script) of one that is not.
@@ -152,10 +156,11 @@ class GenreMap(Figure):
 
     name = "genre-map"
     title = "Map of genres"
+    wide = True
     caption = (
-        "Genres where the plane of most variance puts them: by what the model has learned for each, "
-        "or else by the mean of its items. Larger points have more ratings. Genres that lie "
-        "together are liked by the same people."
+        "Genres on the first map above: by what the model has learned for each, or else by the "
+        "mean of its items. Larger points have more ratings. Genres that lie together are liked by "
+        "the same people."
     )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
@@ -169,15 +174,18 @@ class GenreMap(Figure):
 
     def draw(self) -> UIElement:
         """Return the map."""
-        plot = new_plot("first component", "second component", height=420)
-        plot.x_range.range_padding = plot.y_range.range_padding = 0.15
+        plot = new_plot(
+            "first axis of the map", "second axis of the map", height=420,
+            x_range=DataRange1d(range_padding=0.15), y_range=DataRange1d(range_padding=0.15),
+        )  # fmt: skip
         points = plot.scatter(
             "x", "y", source=self.source, size="_size", fill_color=COLOURS[0], fill_alpha=0.5,
             line_color=COLOURS[0],
         )  # fmt: skip
-        plot.text(
-            "x", "y", "_label", source=self.source, text_font_size="12px", y_offset=-8,
-            text_align="center", tags=[{"text_color": "ink"}],
+        written = plot.text(
+            "x", "y", "_label", source=self.source, text_font={"value": FONT},
+            text_font_size="12px", y_offset=-8, text_align="center",
         )  # fmt: skip
+        written.glyph.tags = [{"text_color": "ink"}]
         add_hover(plot, points, [("genre", "@title"), ("training ratings", "@n_train{0,0}")])
         return plot

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import ColorBar, ColumnDataSource, DataRange1d, FactorRange, LogColorMapper
+from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, LogColorMapper
 from bokeh.models.ui import UIElement
 
 from mfdask.models import FactorModel
 from mfdask.recommend import polarity
-from mfdask.report.figure import Figure, TableFigure, add_hover, new_plot
+from mfdask.report.figure import Figure, TableFigure, add_hover, add_scale, lift_legend, new_plot
 from mfdask.report.parts import labels_of, named
 from mfdask.report.theme import MAIN, OTHER, SCALE
 
@@ -32,15 +32,20 @@ def enough_ratings(model: FactorModel) -> int:
 
 
 def polarity_table(model: FactorModel, min_ratings: int, top: int = 10) -> pd.DataFrame:
-    """Return `tastes` ("differ" or "agree"), `item_id, title, genres, n_train, polarity`.
+    """Return `tastes` ("differ" or "agree"), `item_id` (text), `title, genres, ratings, polarity`.
 
     The `top` items that divide people most, then those that divide them least, see
     `mfdask.recommend.polarity`.
     """
     most, least = polarity(model, top=top, min_ratings=min_ratings)
     both = pd.concat([most.assign(tastes="differ"), least.assign(tastes="agree")])
-    columns = ["tastes", "item_id", "title", "genres", "n_train", "polarity"]
-    return both[columns].reset_index(drop=True)
+    columns = ["tastes", "item_id", "title", "genres", "ratings", "polarity"]
+    texts = both["item_id"].astype(str)  # an id is no number to be set in thousands
+    return (
+        both.assign(item_id=texts)
+        .rename(columns={"n_train": "ratings"})[columns]
+        .reset_index(drop=True)
+    )
 
 
 class PolarityTable(TableFigure):
@@ -48,6 +53,7 @@ class PolarityTable(TableFigure):
 
     name = "polarity-table"
     title = "Items on which tastes differ, and agree"
+    wide = True
 
     def __init__(self, numbers: pd.DataFrame, min_ratings: int) -> None:
         self.caption = (
@@ -63,7 +69,7 @@ class Polarity(Figure):
 
     name = "polarity"
     title = "Polarity"
-    caption = "The items of the table above, from those on which tastes differ most."
+    caption = "The items of the table, those on which tastes differ most on top."
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
         """Return the table with labels and colours."""
@@ -87,11 +93,10 @@ class Polarity(Figure):
             "_label", 0.6, "polarity", source=self.source, fill_color="_colour", line_color=None,
             legend_field="tastes",
         )  # fmt: skip
-        plot.legend[0].title = "tastes"
-        plot.legend[0].location = "bottom_right"
+        lift_legend(plot)
         add_hover(plot, bars, [
             ("", "@_title"), ("polarity", "@polarity{0.000} stars"), ("genres", "@genres"),
-            ("training ratings", "@n_train{0,0}"),
+            ("training ratings", "@ratings{0,0}"),
         ])  # fmt: skip
         return plot
 
@@ -139,8 +144,8 @@ class Norms(Figure):
     title = "Length of factors against popularity"
     caption = (
         "Items by their number of training ratings and the length of their factors; the line is "
-        "the median. Regularisation keeps the factors of rarely rated items short: little is known "
-        "of them, so taste counts for little."
+        "the median. Where little is known of an item, regularisation keeps its factors near zero, "
+        "or near what its genres stand for."
     )
 
     def draw(self) -> UIElement:
@@ -149,7 +154,7 @@ class Norms(Figure):
             "training ratings of the item (log scale)", "length of factors (stars)",
             x_axis_type="log", height=360,
         )  # fmt: skip
-        self._mapper = LogColorMapper(SCALE, low=1)
+        self._mapper = LogColorMapper(palette=SCALE, low=1)
         cells = plot.quad(
             "ratings_from", "ratings_to", "norm_to", "norm_from", source=self.source,
             fill_color={"field": "items", "transform": self._mapper}, line_color=None,
@@ -161,7 +166,7 @@ class Norms(Figure):
             ("length", "@norm_from{0.000} to @norm_to{0.000} stars"),
             ("median length", "@median_norm{0.000} stars"),
         ])  # fmt: skip
-        plot.add_layout(ColorBar(color_mapper=self._mapper, title="items"), "right")
+        add_scale(plot, self._mapper, "items")
         return plot
 
     def follow(self) -> None:
@@ -173,6 +178,6 @@ class Norms(Figure):
 def _medians(numbers: pd.DataFrame) -> dict[str, Any]:
     line = numbers.drop_duplicates("ratings_from").sort_values("ratings_from")
     return {
-        "x": np.sqrt(line["ratings_from"] * line["ratings_to"]).to_numpy(),
+        "x": np.sqrt((line["ratings_from"] * line["ratings_to"]).to_numpy()),
         "y": line["median_norm"].to_numpy(),
     }

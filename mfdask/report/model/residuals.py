@@ -21,6 +21,8 @@ from mfdask.shards import Dataset
 
 #: Bins across the rating scale's width; residuals reach that far either way.
 _BINS_OF_SCALE = 45
+#: Held-out ratings of a cell whose error can be told.
+_MANY = 30
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ class Slices(HeatMap):
     title = "Error by user activity and item popularity"
     caption = (
         "Root mean squared error of the held-out ratings, by how many training ratings their user "
-        "and their item have. Little is known in the first column and the last line; the tooltip "
-        "has the number of ratings and the mean residual of each cell."
+        "and their item have. Cells with few held-out ratings do not set the ends of the scale; "
+        "the tooltip has their number and the mean residual."
     )
     x, y, value = "item_ratings", "user_ratings", "rmse"
     x_label, y_label = "training ratings of the item", "training ratings of the user"
@@ -147,3 +149,10 @@ class Slices(HeatMap):
         ("held-out ratings", "@n{0,0}"),
     )
     height = 360
+
+    def follow(self) -> None:
+        """Let cells with enough ratings set the ends of the scale."""
+        many = self._numbers.loc[self._numbers["n"] >= _MANY, "rmse"]
+        if len(many):
+            self.low, self.high = float(many.min()), float(many.max())
+        super().follow()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ from mfdask.errors import InputError
 from mfdask.models import FactorModel
 from mfdask.report.figure import Figure, Missing, Section
 from mfdask.report.model import examples, genres, item_map, norms, residuals
+from mfdask.report.parts import slug
 from mfdask.shards import Dataset
 
 Parts = Iterator[Figure | Missing]
@@ -32,21 +32,18 @@ def model_section(model: FactorModel, data: Dataset, name: str, *, alone: bool =
     parts = [*_maps(model), *_norms(model), *_residuals(model, data), *_examples(model)]
     parts += _genres(model)
     if not alone:
-        parts = [_renamed(part, _slug(name)) for part in parts]
-    facts = f"{model.kind}, {model.parameters['n_factors']} factors"
-    return Section(
-        f"model-{_slug(name)}", f"Model {name}", f"What {name} ({facts}) learned.", parts
+        parts = [_renamed(part, slug(name)) for part in parts]
+    intro = (
+        f"A model of kind {model.kind} with {model.parameters['n_factors']} factors, learned from "
+        f"{model.data.n_train:,} ratings of {model.data.name}."
     )
+    return Section(f"model-{slug(name)}", f"Model {name}", intro, parts)
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
-
-
-def _renamed(part: Figure | Missing, slug: str) -> Figure | Missing:
+def _renamed(part: Figure | Missing, end: str) -> Figure | Missing:
     if isinstance(part, Missing):
-        return replace(part, name=f"{part.name}-{slug}")
-    part.name = f"{part.name}-{slug}"
+        return replace(part, name=f"{part.name}-{end}")
+    part.name = f"{part.name}-{end}"
     return part
 
 
@@ -98,7 +95,11 @@ def _examples(model: FactorModel) -> Parts:
     if model.n_factors == 0:
         yield Missing("new-users", "Offers to somebody new", _BIASES_ALONE)
         return
-    yield from examples.examples(model, norms.enough_ratings(model))
+    made = examples.examples(model, norms.enough_ratings(model))
+    if not made:
+        why = "There are too few items: who loves some has nothing left to be offered."
+        yield Missing("new-users", "Offers to somebody new", why)
+    yield from made
 
 
 def _genres(model: FactorModel) -> Parts:

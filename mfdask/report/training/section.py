@@ -10,6 +10,7 @@ import pandas as pd
 from mfdask.evaluation.calibration import measure_calibration
 from mfdask.models import FactorModel
 from mfdask.report.figure import Figure, Missing, Section
+from mfdask.report.parts import slug
 from mfdask.report.training import sweeps, trials
 from mfdask.report.training.tiers import Tiers, read_tiers
 from mfdask.shards import Dataset
@@ -53,13 +54,11 @@ def _fits(models: Mapping[str, FactorModel]) -> Parts:
         return [Missing("sweeps", "Training by sweep", "No model is given.")]
     history = sweeps.history_table(models)
     minimising = {name: model for name, model in models.items() if not model.has_deviations}
-    parts: Parts = []
+    parts: Parts = [sweeps.Errors(sweeps.errors_table(history))]
     if minimising:
         own = sweeps.history_table(minimising)
         parts.append(sweeps.Objective(own[["model", "sweep", "objective"]]))
-    parts.append(sweeps.Errors(sweeps.errors_table(history)))
-    parts.append(sweeps.Seconds(history[["model", "sweep", "seconds"]]))
-    return parts
+    return [*parts, sweeps.Seconds(history[["model", "sweep", "seconds"]])]
 
 
 def _samplers(models: Mapping[str, FactorModel], data: Dataset | None) -> Parts:
@@ -84,7 +83,7 @@ def _calibration(label: str, model: FactorModel, data: Dataset | None) -> Figure
         return Missing(kind.name, kind.title, "Nothing is held out to hold the intervals against.")
     made = sweeps.Calibration(sweeps.calibration_table(measure_calibration(model, data)))
     if label:
-        made.name, made.title = f"{made.name}-{label}", f"{made.title}: {label}"
+        made.name, made.title = f"{made.name}-{slug(label)}", f"{made.title}: {label}"
     return made
 
 

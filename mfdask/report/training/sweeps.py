@@ -86,6 +86,7 @@ class Errors(Lines):
 
     name = "errors"
     title = "Train and test RMSE by sweep"
+    wide = True
     caption = (
         "Root mean squared error of unclipped predictions: dashed for the ratings learned from, "
         "solid for the held-out ones. A star marks each model's best sweep. Where a test curve "
@@ -146,7 +147,6 @@ class Noise(Lines):
         ("precision", "@precision{0.000}"),
         ("standard deviation, stars", "@deviation{0.000}"),
     ]
-    legend = "bottom_right"
 
 
 class Calibration(Lines):

@@ -10,7 +10,7 @@ from bokeh.models.ui import UIElement
 
 from mfdask.errors import InputError
 from mfdask.report.figure import Figure, add_hover, new_plot, plain
-from mfdask.report.theme import MAIN
+from mfdask.report.theme import FONT, MAIN
 
 _COLUMNS = ["name", "what", "seconds_scaled", "speedup", "ratings_measured", "ratings_total"]
 
@@ -66,8 +66,8 @@ class Tiers(Figure):
     def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
         """Return the table, with labels."""
         names = [plain(str(name)) for name in numbers["tier"]]
-        times = [f"× {times:,.4g}" for times in numbers["times_as_fast"]]
-        return {**super().columns(numbers), "_tier": names, "_label": times}
+        times = [f"{times:,.3g} times as fast" for times in numbers["times_as_fast"]]
+        return {**super().columns(numbers), "_tier": names, "_label": ["", *times[1:]]}
 
     def draw(self) -> UIElement:
         """Return a dot for each tier, the slowest on top."""
@@ -77,16 +77,17 @@ class Tiers(Figure):
             "",
             height=120 + 34 * len(seconds),
             x_axis_type="log",
-            x_range=(seconds.min() / 2, seconds.max() * 4),
+            x_range=(seconds.min() / 2, seconds.max() * 9),
             y_range=list(reversed(self.source.data["_tier"])),
         )
         dots = plot.scatter(
             "seconds", "_tier", source=self.source, size=12, fill_color=MAIN, line_color=MAIN
         )
-        plot.text(
+        written = plot.text(
             "seconds", "_tier", "_label", source=self.source, x_offset=12, text_baseline="middle",
-            text_font_size="12px", tags=[{"text_color": "ink"}],
+            text_font={"value": FONT}, text_font_size="12px",
         )  # fmt: skip
+        written.glyph.tags = [{"text_color": "ink"}]
         add_hover(plot, dots, [
             ("tier", "@tier"), ("what", "@what"), ("seconds a sweep", "@seconds{0,0.0000}"),
             ("times as fast", "@times_as_fast{0,0.0}"), ("timed", "@measured{0.0%}"),

@@ -9,17 +9,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from bokeh.layouts import column
-from bokeh.models import ColorBar, ColumnDataSource, LinearColorMapper
+from bokeh.models import CDSView, GroupFilter, LinearColorMapper, NumeralTickFormatter
+from bokeh.models.layouts import Row
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
 from mfdask.errors import InputError
 from mfdask.report.figure import Figure, add_hover, new_plot
-from mfdask.report.parts import ink_on, rule, side_by_side
-from mfdask.report.theme import MAIN, OTHER, SCALE
+from mfdask.report.parts import ink_on, narrow, rule, side_by_side
+from mfdask.report.theme import FONT, MAIN, OTHER, SCALE, dress
 from mfdask.tuning.space import PARAMETERS
 
 _NEEDED = ("trial", "state", "validation_rmse")
+_GAMMA = "gamma (γ)"  # noqa: RUF001
 #: A grid with more values of one parameter than this is no grid but draws.
 _MOST_VALUES = 12
 
@@ -100,22 +102,24 @@ class TrialHistory(Figure):
     """Trials in their order: the table of `history_of`."""
 
     name = "trial-history"
-    title = "Trials in their order"
+    caption = (
+        "Validation RMSE of each trial in its turn; the line is the best so far, and the star the "
+        "best of all. Crosses were given up early, at the error of their last sweep."
+    )
 
     def __init__(self, numbers: pd.DataFrame) -> None:
-        names = ", ".join(searched(numbers)) or "nothing"
-        self.caption = (
-            f"Validation RMSE of each trial of a search over {names}; the line is the best so far. "
-            "Crosses were given up early, at the error of their last sweep."
-        )
+        self.title = f"Trials over {', '.join(searched(numbers)) or 'one point'}"
         super().__init__(numbers)
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
         """Return the table, with a marker for each trial."""
         complete = numbers["state"] == "complete"
+        rmse = numbers["validation_rmse"].where(complete)
+        best = rmse == rmse.min()
         return {
             **super().columns(numbers),
-            "_marker": np.where(complete, "circle", "x").tolist(),
+            "_marker": np.select([best, complete], ["star", "circle"], "x").tolist(),
+            "_size": np.where(best, 16, 7),
             "_colour": np.where(complete, MAIN, OTHER).tolist(),
         }
 
@@ -126,7 +130,7 @@ class TrialHistory(Figure):
             "trial", "best_so_far", source=self.source, mode="after", line_color=MAIN, line_width=2
         )
         points = plot.scatter(
-            "trial", "validation_rmse", source=self.source, marker="_marker", size=7,
+            "trial", "validation_rmse", source=self.source, marker="_marker", size="_size",
             line_color="_colour", fill_color="_colour", fill_alpha=0.6,
         )  # fmt: skip
         names = searched(self._numbers)
@@ -170,6 +174,7 @@ class FactorSweep(Figure):
         bars = steps.vbar(
             "_factors", 0.6, "difference", source=self.source, fill_color=OTHER, line_color=None
         )
+        steps.yaxis.formatter = NumeralTickFormatter(format="0.0000")
         rule(steps, 0, upright=False, dash="solid")
         for plot, glyph in ((errors, points), (steps, bars)):
             add_hover(plot, glyph, self.tooltips)
@@ -181,7 +186,7 @@ class Facets(Figure):
     """Validation error over tau and gamma, one plot a lambda: the table of `facets_table`."""
 
     name = "tuning-facets"
-    title = "Validation RMSE over τ and γ, for each λ"
+    title = "Validation RMSE over τ and γ, for each λ"  # noqa: RUF001
     caption = (
         "Each cell is one trial; darker is better, and one scale serves all plots. Hatched trials "
         "were given up early, at the error of their last sweep."
@@ -194,6 +199,7 @@ class Facets(Figure):
         given_up = numbers["state"] != "complete"
         return {
             **super().columns(numbers),
+            "_lambda": [f"{value:g}" for value in numbers["lambda"]],
             "_tau": [f"{tau:g}" for tau in numbers["tau"]],
             "_gamma": [f"{gamma:g}" for gamma in numbers["gamma"]],
             "_label": [f"{value:.4f}" for value in rmse],
@@ -201,50 +207,46 @@ class Facets(Figure):
             "_hatch": np.where(given_up, "/", " ").tolist(),
         }
 
-    def draw(self) -> UIElement:
-        """Return the plots in a row, with one colour bar."""
-        self._mapper = LinearColorMapper(SCALE)
-        self._facets = {
-            value: ColumnDataSource(self._facet(value))
-            for value in sorted(self._numbers["lambda"].unique())
-        }
-        plots = [self._plot(value, source) for value, source in self._facets.items()]
-        plots[-1].add_layout(ColorBar(color_mapper=self._mapper, title="RMSE"), "right")
-        return side_by_side(plots)
+    def draw(self) -> Row:
+        """Return an empty row: the values of lambda are not known before `follow`."""
+        return side_by_side([])
 
     def follow(self) -> None:
-        """Take over the cells of each plot, and the ends of the scale."""
+        """Draw a plot for each lambda."""
+        assert isinstance(self.root, Row)
         rmse = self._numbers["validation_rmse"]
-        self._mapper.update(low=rmse.min(), high=rmse.max())
-        for value, source in self._facets.items():
-            source.data = self._facet(value)
+        mapper = LinearColorMapper(palette=SCALE, low=rmse.min(), high=rmse.max())
+        self.root.children = [
+            self._plot(float(value), self._numbers[self._numbers["lambda"] == value], mapper)
+            for value in sorted(self._numbers["lambda"].unique())
+        ]
+        dress(self.root)
 
-    def _facet(self, value: float) -> dict[str, object]:
-        """Return the source's lines of one lambda."""
-        here = np.flatnonzero((self._numbers["lambda"] == value).to_numpy())
-        return {name: [values[k] for k in here] for name, values in self.source.data.items()}
-
-    def _plot(self, value: float, source: ColumnDataSource) -> figure:
-        def places(name: str) -> list[str]:
-            own = self._numbers.loc[self._numbers["lambda"] == value, name]
-            return [f"{each:g}" for each in sorted(own.unique())]
-
-        plot = new_plot(
-            "τ", "γ", height=240, title=f"λ = {value:g}",
-            x_range=places("tau"), y_range=places("gamma"),
+    def _plot(self, value: float, cells: pd.DataFrame, mapper: LinearColorMapper) -> figure:
+        plot = narrow(
+            new_plot(
+                "tau (τ)", _GAMMA, height=240, title=f"λ = {value:g}",
+                x_range=_places(cells["tau"]), y_range=_places(cells["gamma"]),
+            )
         )  # fmt: skip
-        plot.grid.grid_line_color = None
-        cells = plot.rect(
-            "_tau", "_gamma", 1, 1, source=source, line_color=None,
-            fill_color={"field": "validation_rmse", "transform": self._mapper},
+        plot.grid.visible = False
+        own = CDSView(filter=GroupFilter(column_name="_lambda", group=f"{value:g}"))
+        drawn = plot.rect(
+            "_tau", "_gamma", 1, 1, source=self.source, view=own, line_color=None,
+            fill_color={"field": "validation_rmse", "transform": mapper},
             hatch_pattern="_hatch", hatch_color="_ink", hatch_alpha=0.25,
         )  # fmt: skip
         plot.text(
-            "_tau", "_gamma", "_label", source=source, text_color="_ink", text_font_size="11px",
-            text_align="center", text_baseline="middle",
+            "_tau", "_gamma", "_label", source=self.source, view=own, text_color="_ink",
+            text_font={"value": FONT}, text_font_size="11px", text_align="center", text_baseline="middle",
         )  # fmt: skip
-        add_hover(plot, cells, [
-            ("λ, τ, γ", "@lambda, @tau, @gamma"), ("validation RMSE", "@_label"),
-            ("", "@state"),
+        add_hover(plot, drawn, [
+            ("lambda, tau, gamma", "@lambda, @tau, @gamma"),
+            ("validation RMSE", "@_label"), ("", "@state"),
         ])  # fmt: skip
         return plot
+
+
+def _places(values: pd.Series) -> list[str]:
+    """Return the categories of an axis, ascending."""
+    return [f"{value:g}" for value in sorted(values.unique())]
