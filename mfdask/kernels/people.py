@@ -72,7 +72,7 @@ def _strangeness(
         weight = precision[s].sum()
         total += weight * _split(own, whole, variance)
         weights += weight
-    return total / weights
+    return total / weights if weights > 0.0 else 0.0  # people who do not differ at all
 
 
 @njit(nogil=True, cache=True)

@@ -110,7 +110,15 @@ class Keeper:
 def identity_of(
     method: Method, fingerprint: str, start: Path | None, features: ItemFeatures | None
 ) -> dict[str, Any]:
-    """Return what two fits share that go through the same states, as JSON has it."""
+    """Return what two fits share that go through the same states, as JSON has it.
+
+    Raises
+    ------
+    InputError
+        If there is no model to start from.
+    """
+    if start is not None and not (start / "model.json").exists():
+        raise InputError(f"{start}: no model there to start from (no model.json)")
     return {
         "parameters": method.identity(),
         "data": fingerprint,

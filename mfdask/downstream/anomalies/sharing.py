@@ -148,7 +148,7 @@ def _reason(line: Any) -> str:
     """Say what was found in one sentence."""
     return (
         f"its {line.n_sessions} sessions differ more than those of all but "
-        f"{line.expected_false_per_1000:.1f} in 1,000 accounts; choices more varied than in "
+        f"{line.expected_false_per_1000:.4g} in 1,000 accounts; choices more varied than in "
         f"{line.dispersion_percentile:.0f} % of like length; likeliest hand-over "
         f"{line.handover:%Y-%m-%d} (p = {line.handover_p:.2f})"
     )
