@@ -10,6 +10,10 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.shards import Dataset
 
+#: Seconds of a day, and of a pause that ends a session.
+DAY = 86_400
+PAUSE = 3600
+
 
 class Events(NamedTuple):
     """All ratings of a range of users, by user and then by time.
@@ -86,3 +90,16 @@ def all_events(data: Dataset) -> Events:
     np.cumsum(np.concatenate([np.diff(block.indptr) for block in blocks]), out=indptr[1:])
     rest = [np.concatenate(arrays) for arrays in zip(*(block[2:] for block in blocks), strict=True)]
     return Events(0, indptr, *rest)
+
+
+def active_days(
+    indptr: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return on how many different UTC days each user rated anything, int64 (users,).
+
+    Takes the `indptr` and the `timestamps` of `Events`.
+    """
+    fresh = np.ones(len(timestamps), bool)
+    fresh[1:] = np.diff(timestamps // DAY) != 0
+    fresh[indptr[:-1][np.diff(indptr) > 0]] = True  # a user's first event is a day of theirs
+    return np.diff(np.concatenate([[0], np.cumsum(fresh)])[indptr])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,8 @@ def chooser(label: str, options: Sequence[str]) -> Select:
           border-color: var(--line, #d8dee4); }
         """
     )
-    return Select(title=label, value=options[0], options=[*options], width=260, stylesheets=[sheet])
+    choices: list[Any] = [*options]
+    return Select(title=label, value=choices[0], options=choices, width=260, stylesheets=[sheet])
 
 
 def ink_on(values: pd.Series, low: float, high: float) -> list[str]:

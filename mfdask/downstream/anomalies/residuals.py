@@ -169,7 +169,7 @@ def _standardised(
     model: FactorModel, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], error: Array
 ) -> Array:
     """Return the errors in units of the model's own deviation, or else of what is usual."""
-    if getattr(model, "has_deviations", False):
+    if model.has_deviations:
         z = error / model.deviations_known(users, items)
     else:
         z = error / usual_size(users, items, error)

@@ -10,12 +10,10 @@ import numpy.typing as npt
 import scipy.sparse
 from scipy.sparse.linalg import svds
 
-from mfdask.downstream.events import Events
+from mfdask.downstream.events import PAUSE, Events
 
 Float64s = npt.NDArray[np.float64]
 
-#: A pause longer than this ends a session, in seconds.
-PAUSE = 3600
 #: Length of an item's choice vector.
 CHOICE = 8
 #: Ratings' worth of nothing in an item's vector and mean: who chose a rare item says little.

@@ -11,13 +11,12 @@ import pandas as pd
 from mfdask.downstream.anomalies.people import People, compare_people
 from mfdask.downstream.anomalies.residuals import Residuals
 from mfdask.downstream.anomalies.sessions import Sessions, find_sessions
-from mfdask.downstream.events import Events
+from mfdask.downstream.events import Events, active_days
 from mfdask.errors import InputError
 from mfdask.kernels import people as kernel
 
 Float64s = npt.NDArray[np.float64]
 
-DAY = 86_400
 #: Accounts of like length are compared in so many groups.
 _GROUPS = 10
 #: Orders of the sessions that a hand-over is held against.
@@ -103,18 +102,10 @@ def _table(events: Events, sessions: Sessions, found: Float64s) -> pd.DataFrame:
             "handover_evidence": found[:, kernel.HANDOVER],
             "handover": pd.to_datetime(seconds, unit="s").floor("D"),
             "n_sessions": np.diff(sessions.indptr),
-            "active_days": active_days(events),
+            "active_days": active_days(events.indptr, events.timestamps),
             "n_ratings": np.diff(events.indptr),
         }
     )
-
-
-def active_days(events: Events) -> npt.NDArray[np.int64]:
-    """Return on how many days (of UTC) each user rated anything, int64 (users,)."""
-    days, users = events.timestamps // DAY, events.users - events.start
-    fresh = np.ones(len(days), bool)
-    fresh[1:] = (np.diff(days) != 0) | (np.diff(users) != 0)
-    return np.bincount(users[fresh], minlength=len(events.indptr) - 1)
 
 
 def _misfit(residuals: Residuals, n_users: int) -> Float64s:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.downstream.customers.origins import DAY
 from mfdask.downstream.customers.refit import Lens
+from mfdask.downstream.events import DAY
 from mfdask.kernels.normal import row_grams
 from mfdask.kernels.rows import Block, row_width
 from mfdask.models.design import Array, empty_rows

@@ -17,7 +17,7 @@ from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm
 from mfdask.downstream.customers.future import future_days
 from mfdask.downstream.customers.learners import Predictor, boosted_amount
 from mfdask.downstream.customers.metrics import VALUE_METRICS, value_measure
-from mfdask.downstream.customers.origins import DAY, Origins
+from mfdask.downstream.customers.origins import Origins
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
 from mfdask.downstream.customers.spend import SPEND, Spend
@@ -29,6 +29,7 @@ from mfdask.downstream.customers.study import (
     conclude,
 )
 from mfdask.downstream.customers.tables import RHYTHM, FeatureTable, feature_tables
+from mfdask.downstream.events import DAY
 from mfdask.models import FactorModel
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from mfdask.downstream.events import DAY
 from mfdask.errors import InputError
 from mfdask.shards import Dataset
 
-DAY = 86_400
 #: In place of a date: the last one whose past is known in whole days.
 LATEST = "latest"
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.downstream.customers.origins import DAY
+from mfdask.downstream.events import DAY, active_days
 
 #: Days before the cut-off in which ratings are counted.
 WINDOWS = (30, 90, 180)
@@ -66,14 +66,6 @@ def rfm(
         "ratings": np.diff(indptr).astype(float),
         "gap_ratio": np.divide(recency, gaps, out=np.zeros_like(gaps), where=days > 1),
     }
-
-
-def active_days(
-    indptr: npt.NDArray[np.int64], times: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Return on how many different UTC days each user has rated, int64 (users,)."""
-    users = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    return distinct_days(users, times, len(indptr) - 1)
 
 
 def distinct_days(users: Any, times: Any, n_users: int) -> npt.NDArray[np.int64]:

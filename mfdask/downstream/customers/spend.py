@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mfdask.downstream.customers.origins import DAY, Span
+from mfdask.downstream.customers.origins import Span
+from mfdask.downstream.events import DAY
 from mfdask.errors import InputError
 
 #: Features that a spend table adds, each before the cut-off.

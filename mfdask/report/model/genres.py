@@ -10,7 +10,6 @@ from bokeh.models import FactorRange
 from bokeh.models.ui import UIElement
 
 from mfdask.models import FactorModel
-from mfdask.models.features import genre_shares
 from mfdask.report.figure import Figure, TableFigure, add_hover, categories, new_plot, plain
 from mfdask.report.parts import rule
 from mfdask.report.theme import MAIN
@@ -43,9 +42,10 @@ def cold_table(model: FactorModel, top: int = 12) -> pd.DataFrame:
         the mean, and each genre's part. The items are evenly spread over all predictions, the
         highest first.
     """
+    assert model.coding is not None
     assert model.feature_weights is not None
     cold = model.items[(model.items["n_train"] == 0) & (model.items["genres"] != "")]
-    shares = genre_shares(cold["genres"], model.feature_names)
+    shares = model.coding.encode(cold)
     parts = shares * model.feature_weights[:, 0]
     prediction = model.mean + parts.sum(axis=1)
     order = np.argsort(-prediction, kind="stable")
