@@ -27,8 +27,6 @@ from mfdask.shards import Dataset
 from mfdask.shards.build import ingest
 from tests.downstream.test_bursts import Line, make_events, some_lines
 
-DAY = 86_400
-
 
 @pytest.fixture(scope="module")
 def data(small_data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,25 @@ from distributed import Client
 from mfdask.downstream.anomalies import cleaning
 from mfdask.downstream.anomalies.attacks import Attacks, Rule, suspected_attacks
 from mfdask.downstream.anomalies.drift import drifting_items
-from mfdask.downstream.anomalies.residuals import Residuals, cross_fitted_residuals
+from mfdask.downstream.anomalies.residuals import cross_fitted_residuals
 from mfdask.downstream.anomalies.sharing import suspected_sharing
 from mfdask.downstream.anomalies.tables import attack_table
 from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError
 from mfdask.files import locked, written_folder
+from mfdask.kernels.types import Int32s
 from mfdask.models import FactorModel
 from mfdask.progress import Progress, silent
 from mfdask.recommend.topn import check_same_data
 from mfdask.shards import Dataset
 
-PARTS = ("attacks", "sharing", "drift")
+#: The table of each part, in the order in which they are made.
+TABLES = {
+    "attacks": "suspected_attacks",
+    "sharing": "suspected_sharing",
+    "drift": "drifting_items",
+}
+PARTS = tuple(TABLES)
 #: Tells a folder of anomalies from others.
 MARK = "summary.json"
 _JOB = "mfdask anomalies"
@@ -96,29 +104,36 @@ def write_anomalies(
     """
     options = options or Options()
     _check(model, data, out, options)
-    events = all_events(data)
+    found: dict[str, Any] = {}
     with locked(out, "writing"), written_folder(out) as fresh:
-        found: dict[str, Any] = {}
-        steps = len(options.parts)
-        if "attacks" in options.parts:
-            progress("anomalies", 0, steps, "attacks")
-            table, found["attacks"] = _attacks(model, data, events, options, client)
-            table.to_parquet(fresh / "suspected_attacks.parquet", index=False)
-        if "sharing" in options.parts or "drift" in options.parts:
-            residuals = cross_fitted_residuals(model, data, options.folds, client, progress)
-        if "sharing" in options.parts:
-            progress("anomalies", steps - 1 - ("drift" in options.parts), steps, "sharing")
-            table, found["sharing"] = _sharing(data, events, residuals)
-            table.to_parquet(fresh / "suspected_sharing.parquet", index=False)
-        del events
-        if "drift" in options.parts:
-            progress("anomalies", steps - 1, steps, "drift")
-            table, found["drift"] = _drift(data, residuals)
-            table.to_parquet(fresh / "drifting_items.parquet", index=False)
-        progress("anomalies", steps, steps)
+        for part, table, facts in _parts(model, data, options, client, progress):
+            table.to_parquet(fresh / f"{TABLES[part]}.parquet", index=False)
+            found[part] = facts
+            progress("anomalies", len(found), len(options.parts), part)
         summary = _summary(model, data, options, found)
         (fresh / MARK).write_text(json.dumps(summary, indent=1) + "\n")
     return summary
+
+
+def _parts(
+    model: FactorModel, data: Dataset, options: Options, client: Client | None, progress: Progress
+) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:
+    """Yield each part's name, table and summary; what one part alone needs is gone by the next."""
+    events = all_events(data)
+    if "attacks" in options.parts:
+        yield "attacks", *_attacks(model, data, events, options, client)
+    if options.parts == ("attacks",):
+        return
+    residuals = cross_fitted_residuals(model, data, options.folds, client, progress)
+    if "sharing" in options.parts:
+        judged = suspected_sharing(events, data.n_items, residuals)
+        ids = data.users()[["user_id"]]
+        yield "sharing", _flagged(judged, "user", ids), _rates(judged, "users")
+    del events
+    if "drift" in options.parts:
+        judged = drifting_items(residuals, data.n_items)
+        ids = data.items()[["item_id", "title"]]
+        yield "drift", _flagged(judged, "item", ids), _rates(judged, "items")
 
 
 def _check(model: FactorModel, data: Dataset, out: Path, options: Options) -> None:
@@ -184,7 +199,7 @@ def _predictions(
     model: FactorModel,
     data: Dataset,
     found: Attacks,
-    suspects: np.ndarray[Any, np.dtype[np.int32]],
+    suspects: Int32s,
     client: Client | None,
 ) -> pd.DataFrame:
     """Return what suspected items are predicted with and without the suspects, if there are any."""
@@ -194,29 +209,19 @@ def _predictions(
     return cleaning.predictions_without(model, data, suspects, items, client)
 
 
-def _sharing(
-    data: Dataset, events: Events, residuals: Residuals
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    judged = suspected_sharing(events, data.n_items, residuals)
-    flagged = judged[judged["flagged"]].drop(columns="flagged")
-    flagged.insert(0, "user_id", data.users()["user_id"].iloc[flagged.pop("user")].array)
-    return flagged, _rate("users", len(flagged), len(judged))
+def _flagged(judged: pd.DataFrame, row: str, ids: pd.DataFrame) -> pd.DataFrame:
+    """Return the flagged lines, with raw ids in the place of rows."""
+    flagged = judged[judged["flagged"]]
+    named = ids.iloc[flagged[row]].reset_index(drop=True)
+    return named.join(flagged.drop(columns=[row, "flagged"]).reset_index(drop=True))
 
 
-def _drift(data: Dataset, residuals: Residuals) -> tuple[pd.DataFrame, dict[str, Any]]:
-    judged = drifting_items(residuals, data.n_items)
-    flagged = judged[judged["flagged"]].drop(columns="flagged")
-    catalogue = data.items().iloc[flagged.pop("item")]
-    flagged.insert(0, "item_id", catalogue["item_id"].array)
-    flagged.insert(1, "title", catalogue["title"].array)
-    return flagged, _rate("items", len(flagged), len(judged))
-
-
-def _rate(rows: str, flagged: int, judged: int) -> dict[str, Any]:
+def _rates(judged: pd.DataFrame, rows: str) -> dict[str, Any]:
+    flagged = int(judged["flagged"].sum())
     return {
         rows: flagged,
-        f"{rows}_judged": judged,
-        f"{rows}_per_1000": 1000 * flagged / max(judged, 1),
+        f"{rows}_judged": len(judged),
+        f"{rows}_per_1000": 1000 * flagged / max(len(judged), 1),
     }
 
 

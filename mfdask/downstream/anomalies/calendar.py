@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mfdask.downstream.events import DAY
 from mfdask.kernels.types import Float64s, Int32s, Int64s
 
 #: All times are counted in half-days, so that windows of whole days can be shifted by half.
-HALF_DAY = 43_200
+HALF_DAY = DAY // 2
 #: Ages of an item, in half-days since its first rating, between which interest is taken as even:
 #: a day, a week, a month, a quarter, a year, three years.
 AGE_EDGES = np.array([0, 2, 14, 60, 180, 730, 2190])

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mfdask.downstream.anomalies.attacks import EXTREME, Attacks
+from mfdask.downstream.events import DAY
 from mfdask.shards import Dataset
 
 #: Columns of the table, and the types of those that an empty one could not tell.
@@ -20,7 +21,6 @@ _COLUMNS = {
     "resemblance": "float64", "prediction": "float64", "prediction_cleaned": "float64",
     "reason": "str",
 }  # fmt: skip
-_DAY = 86_400
 
 
 def attack_table(attacks: Attacks, predictions: pd.DataFrame, data: Dataset) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def _user_reason(line: Any, labels: dict[str, str]) -> str:
 
 def _burst(line: Any, labels: dict[str, str]) -> str:
     """Return what was seen and what was to be expected."""
-    days = round((line.window_end - line.window_start) / _DAY)
+    days = round((line.window_end - line.window_start) / DAY)
     start = pd.Timestamp(line.window_start, unit="s")
     return (
         f"ratings of {labels[line.direction]} for this item within "
