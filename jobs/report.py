@@ -35,6 +35,9 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--trials", type=_FILE, multiple=True, help="What `mfdask tune` wrote; may be repeated."
 )
+@click.option("--anomalies", type=_FILE, help="Folder that `mfdask anomalies` wrote.")
+@click.option("--churn", type=_FILE, help="Table that `mfdask churn` wrote.")
+@click.option("--ltv", type=_FILE, help="Table that `mfdask ltv` wrote.")
 @click.option(
     "--out",
     type=_FILE,
@@ -57,6 +60,9 @@ def main(
     models: tuple[Path, ...],
     tiers: Path | None,
     trials: tuple[Path, ...],
+    anomalies: Path | None,
+    churn: Path | None,
+    ltv: Path | None,
     out: Path | None,
     kind: str,
     names: tuple[str, ...],
@@ -66,7 +72,7 @@ def main(
     if kind != "html":
         find_browser()  # now, and not after minutes of work
     dataset = Dataset.open(data)
-    given = Inputs(_load(models), tiers, trials)
+    given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
     place = Path("output/reports") / data.resolve().name
     with PeakMemory() as memory, progress_bars() as progress:
         facts = Facts.of(dataset, progress)

@@ -13,6 +13,7 @@ from mfdask.recommend.topn import check_same_data
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
 from mfdask.report.figure import Figure, Missing, Section
+from mfdask.report.findings.section import findings_section
 from mfdask.report.model.section import model_section
 from mfdask.report.training.section import training_section
 
@@ -29,11 +30,18 @@ class Inputs:
         What `mfdask bench tiers --json` printed.
     trials : sequence of Path
         Tables that `mfdask tune` has written.
+    anomalies : Path or None
+        The folder that `mfdask anomalies` has written.
+    churn, ltv : Path or None
+        The tables of the jobs of these names.
     """
 
     models: Mapping[str, FactorModel] = field(default_factory=dict)
     tiers: Path | None = None
     trials: Sequence[Path] = ()
+    anomalies: Path | None = None
+    churn: Path | None = None
+    ltv: Path | None = None
 
 
 def all_sections(facts: Facts, given: Inputs) -> list[Section]:
@@ -54,6 +62,12 @@ def all_sections(facts: Facts, given: Inputs) -> list[Section]:
     alone = len(given.models) == 1
     for name, model in given.models.items():
         sections.append(model_section(model, facts.data, name, alone=alone))
+    if given.anomalies or given.churn or given.ltv:
+        sections.append(
+            findings_section(
+                facts.data, anomalies=given.anomalies, churn=given.churn, ltv=given.ltv
+            )
+        )
     return sections
 
 

@@ -1,6 +1,7 @@
 """`mfdask report` as a user meets it."""
 
 import pytest
+from scipy import sparse
 
 from mfdask.errors import InputError
 from mfdask.models import ALS, save_model
@@ -41,7 +42,7 @@ def test_bad_input(mfdask, small_data, tmp_path, monkeypatch):
     refused(mfdask(*report, "--figures", "bars"), "--figures bars: there is none", "statistics")
     refused(mfdask(*report, "--model", "none"), "none")
     refused(mfdask(*report, "--out", tmp_path), "is a folder")
-    other = Dataset.from_csr(__import__("scipy.sparse").sparse.eye_array(5, format="csr"))
+    other = Dataset.from_csr(sparse.eye_array(5, format="csr"))
     save_model(ALS(n_factors=1, n_sweeps=1).fit(other), tmp_path / "m")
     refused(mfdask(*report, "--model", "m"), "the model was learned from", "fingerprint")
     monkeypatch.setattr(browser.shutil, "which", lambda name: None)
