@@ -238,7 +238,8 @@ class Facets(Figure):
         )  # fmt: skip
         plot.text(
             "_tau", "_gamma", "_label", source=self.source, view=own, text_color="_ink",
-            text_font={"value": FONT}, text_font_size="11px", text_align="center", text_baseline="middle",
+            text_font={"value": FONT}, text_font_size="11px",
+            text_align="center", text_baseline="middle",
         )  # fmt: skip
         add_hover(plot, drawn, [
             ("lambda, tau, gamma", "@lambda, @tau, @gamma"),
