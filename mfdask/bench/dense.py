@@ -111,10 +111,8 @@ def write(folder: Path, n_bytes: int) -> None:
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, _FILE, np.uint8).tobytes()
     with ThreadPoolExecutor(n_cores()) as pool:
-        for _ in pool.map(
-            lambda n: (folder / str(n)).write_bytes(noise), range(-(-n_bytes // _FILE))
-        ):
-            pass
+        files = [folder / str(n) for n in range(-(-n_bytes // _FILE))]
+        list(pool.map(lambda file: file.write_bytes(noise), files))
 
 
 def _seconds(run: Callable[[], None], made: Path | None = None) -> float:

@@ -95,13 +95,8 @@ def chooser(label: str, options: Sequence[str]) -> Select:
           border-color: var(--line, #d8dee4); }
         """
     )
-<<<<<<< HEAD
-    choices: list[Any] = [*options]
-    return Select(title=label, value=choices[0], options=choices, width=260, stylesheets=[sheet])
-=======
     choices: list[str | tuple[Any, str]] = [*options]
     return Select(title=label, value=options[0], options=choices, width=260, stylesheets=[sheet])
->>>>>>> w7
 
 
 def ink_on(values: pd.Series, low: float, high: float) -> list[str]:
