@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from math import nan
 from typing import Any
 
@@ -50,11 +51,12 @@ _HOW = {
 
 def placed(model: FactorModel, method: str) -> pd.DataFrame:
     """Return the table of `mfdask.embedding.embed` of the most rated items and their genres."""
-    counts, most = np.sort(model.items["n_train"].to_numpy())[::-1], MOST_ITEMS[method]
-    # Those that share the count of the first item left out are left out with it.
-    least = int(counts[most]) + 1 if len(counts) > most else 1
+    order = np.argsort(-model.items["n_train"].to_numpy(), kind="stable")
+    kept = np.sort(order[: MOST_ITEMS[method]])
+    items = model.items.iloc[kept].reset_index(drop=True)
+    most_rated = replace(model, items=items, item_rows=model.item_rows[kept])
     with threadpool_limits(1, "openmp"):  # on a busy machine its threads wait for each other
-        return embed(model, method, min_ratings=least)
+        return embed(most_rated, method, min_ratings=1)
 
 
 def coloured_genres(genres: pd.Series) -> list[str]:
