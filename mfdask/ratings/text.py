@@ -123,10 +123,10 @@ def _types(rows: list[list[str]], layout: Layout, ids: Ids) -> Types:
         texts = (row[layout.places[role]] for row in rows)
         if role == "rating":
             types[role] = pa.float64()
+        elif role == "timestamp":
+            types[role] = sniff_time(texts)
         else:
-            types[role] = (
-                sniff_time(texts) if role == "timestamp" else sniff_id(texts, wanted_ids(ids, role))
-            )
+            types[role] = sniff_id(texts, wanted_ids(ids, role))
     return types
 
 

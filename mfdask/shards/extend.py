@@ -26,7 +26,7 @@ from mfdask.ratings.ids import Ranked, append_ids
 from mfdask.ratings.source import Part, Source
 from mfdask.ratings.splits import Split
 from mfdask.ratings.values import Ids
-from mfdask.shards import rejected, work
+from mfdask.shards import work
 from mfdask.shards.build import (
     explained,
     partition,
@@ -39,6 +39,7 @@ from mfdask.shards.dataset import Dataset, FolderStore
 from mfdask.shards.manifest import Manifest, TakenFile
 from mfdask.shards.plan import Growth, Plan, UserBlock, grown_bounds
 from mfdask.shards.reading import Reading, read_source
+from mfdask.shards.rejected import FILE_NAME as REJECTED
 from mfdask.shards.rejected import first_bad_row, write_rejected
 from mfdask.shards.sources import taken_files
 from mfdask.shards.store import SCRATCH, FileFacts
@@ -223,8 +224,7 @@ def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks)
     for folder in (SCRATCH, "train", "test"):
         (root / folder).mkdir()
     reading = ratings.reading
-    earlier = old.path / rejected.FILE_NAME
-    files = write_rejected(root, reading, ratings.source.parts, tasks, earlier)
+    files = write_rejected(root, reading, ratings.source.parts, tasks, old.path / REJECTED)
     ids = _rank(root, old, ratings, tasks)
     frames, has_times = gone.reading.ratings, old.manifest.has_timestamps
     withdrawn = tasks.submit(
