@@ -92,22 +92,21 @@ def main(
     cluster: ClusterConfig,
 ) -> Outcome:
     """Read the source, write the data set."""
-    if into is None and withdraw:
+    if withdraw and into is None:
         raise InputError("--withdraw takes ratings out of a data set: name it with --into DATA")
-    if into is not None and (out or split or blocks or overwrite):
+    if into and (out or split or blocks or overwrite):
         raise InputError(
-            "--into keeps a data set as it is cut: leave out --out, --split, --blocks "
-            "and --overwrite"
+            "--into keeps a data set as it is cut: leave out --out, --split, --blocks, --overwrite"
         )
     choices = Choices(Split.parse(split or "random:0.1"), seed, blocks, on_bad_rows == "fail")
     began = time.perf_counter()
     with PeakMemory() as memory, progress_bars() as progress:
-        before = None if into is None else Manifest.read(into)
+        before = Manifest.read(into) if into else None
         roles = _columns(columns)
         opened = open_source(
             source,
             columns={**(roles or {}), "rating": ""} if withdraw else roles,
-            ids=ids if before is None else ids_of(before, ids),
+            ids=ids_of(before, ids) if before else ids,
             seed=seed,
             progress=progress,
         )
@@ -116,24 +115,13 @@ def main(
             check_target(out, overwrite)  # before a cluster is started for nothing
         with open_cluster(cluster) as client:
             say(f"Dask dashboard: {client.dashboard_link}")
+            run = {"client": client, "progress": progress}
             if before is None:
-                made = ingest(
-                    opened,
-                    out,
-                    client=client,
-                    choices=choices,
-                    overwrite=overwrite,
-                    progress=progress,
-                )
+                made = ingest(opened, out, choices=choices, overwrite=overwrite, **run)
+            elif withdraw:
+                made = extend(out, [], withdrawn=[opened], **run)
             else:
-                made = extend(
-                    out,
-                    [] if withdraw else [opened],
-                    withdrawn=[opened] if withdraw else [],
-                    fail_on_bad_rows=choices.fail_on_bad_rows,
-                    client=client,
-                    progress=progress,
-                )
+                made = extend(out, [opened], fail_on_bad_rows=choices.fail_on_bad_rows, **run)
     taken = len(made.sources) - (len(before.sources) if before else 0)
     return _outcome(made, out, taken, time.perf_counter() - began, memory.bytes)
 

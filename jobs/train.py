@@ -17,6 +17,7 @@ from mfdask.errors import InputError
 from mfdask.files import locked, require_space
 from mfdask.memory import PeakMemory
 from mfdask.models import ALS, PRESETS, Bayes, FactorModel, check_place, model_bytes, save_model
+from mfdask.models.feature_file import FeatureFile
 from mfdask.shards import Dataset
 
 #: What `--model` stands for: how it is learned, and the parameters that this settles.
@@ -24,9 +25,10 @@ _MODELS: dict[str, tuple[type[ALS] | type[Bayes], dict[str, Any]]] = {
     "als": (ALS, {"item_prior": "zero"}),
     "bias": (ALS, {"item_prior": "zero", "n_factors": 0}),
     "genre": (ALS, {"item_prior": "genre"}),
+    "features": (ALS, {"item_prior": "features"}),
     "bayes": (Bayes, {}),
 }
-_LEARNED = "[als, bias, genre]"
+_LEARNED = "[all but bayes]"
 _DRAWN = "[bayes]"
 
 #: Option, parameter, its type, and what it means; the default is the parameter's own.
@@ -50,7 +52,12 @@ _PARAMETERS: list[tuple[str, str, Any, str]] = [
         float,
         f"{_LEARNED} Share of the way to its solution that a row moves (alpha).",
     ),
-    ("--weight-reg", "weight_reg", float, "[genre] Regularisation of what each genre stands for."),
+    (
+        "--weight-reg",
+        "weight_reg",
+        float,
+        "[genre, features] Regularisation of their weights.",
+    ),
     (
         "--tolerance",
         "tolerance",
@@ -73,8 +80,8 @@ _PARAMETERS: list[tuple[str, str, Any, str]] = [
     (
         "--item-prior",
         "item_prior",
-        click.Choice(["zero", "genre"]),
-        f"{_DRAWN} What item rows are drawn around: a common mean, or their genres'.",
+        click.Choice(["zero", "genre", "features"]),
+        f"{_DRAWN} What item rows are drawn around: a common mean, their genres' or features'.",
     ),
     ("--seed", "seed", int, "Of the first factors, and of all draws."),
 ]
@@ -112,12 +119,18 @@ def _default(name: str) -> str:
     show_default=True,
     type=click.Choice(list(_MODELS)),
     help="als: biases and factors; bias: biases alone; genre: item rows drawn to their genres'; "
-    "bayes: draws of biases and factors, with a deviation for each prediction.",
+    "features: to what --item-features says of them; bayes: draws of biases and factors, with a "
+    "deviation for each prediction.",
 )
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
     help=f"{_LEARNED} Parameters that suit data of a size; options given beside it win.",
+)
+@click.option(
+    "--item-features",
+    type=click.Path(path_type=Path),
+    help="CSV or Parquet: item id, then columns of numbers or of values joined by |.",
 )
 @click.option(
     "--start",
@@ -146,6 +159,7 @@ def main(
     out: Path | None,
     model: str,
     preset: str | None,
+    item_features: Path | None,
     start: Path | None,
     checkpoint_every: int,
     resume: bool,
@@ -156,6 +170,9 @@ def main(
     given = {name: value for name, value in parameters.items() if value is not None}
     config = _configure(model, preset, given)
     dataset = Dataset.open(data)
+    if item_features is not None:
+        found = FeatureFile.at(item_features).match(dataset)
+        say(f"{found.n_missing:,} items lack features; {found.n_unknown:,} lines are of no item")
     out = out or Path("output/models") / f"{dataset.name}-{model}"
     check_place(out)
     rows = dataset.n_users + dataset.n_items
@@ -172,6 +189,7 @@ def main(
         say(f"Dask dashboard: {client.dashboard_link}")
         fitted = config.fit(
             dataset,
+            item_features=item_features,
             client=client,
             start=start,
             checkpoint=checkpoint,

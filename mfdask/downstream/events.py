@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.shards import Dataset
+
+#: Seconds of a day, and of a pause that ends a session.
+DAY = 86_400
+PAUSE = 3600
 
 
 class Events(NamedTuple):
@@ -86,3 +91,20 @@ def all_events(data: Dataset) -> Events:
     np.cumsum(np.concatenate([np.diff(block.indptr) for block in blocks]), out=indptr[1:])
     rest = [np.concatenate(arrays) for arrays in zip(*(block[2:] for block in blocks), strict=True)]
     return Events(0, indptr, *rest)
+
+
+def active_days(
+    indptr: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return on how many different UTC days each user rated anything, int64 (users,).
+
+    Takes the `indptr` and the `timestamps` of `Events`; a user's may be in any order.
+    """
+    users = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return distinct_days(users, timestamps, len(indptr) - 1)
+
+
+def distinct_days(users: Any, times: Any, n_users: int) -> npt.NDArray[np.int64]:
+    """Return the number of different UTC days of each user in pairs of user and second."""
+    pairs = pd.unique((users.astype(np.int64) << 32) + times // DAY)
+    return np.bincount(pairs >> 32, minlength=n_users)

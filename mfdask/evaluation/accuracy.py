@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.models.design import Array
-from mfdask.models.features import genre_shares
 from mfdask.models.half_step import predict_shard
 from mfdask.models.model import SOURCES, FactorModel
 from mfdask.models.parameters import Parameters
@@ -116,9 +115,9 @@ class Aligned:
         self.items = model.rows_of("items", data.items()["item_id"])
         self.user_rows = _take(model, "users", self.users)
         self.item_rows = _take(model, "items", self.items)
-        if model.feature_names:
+        if model.coding and model.coding.of_genres:
             new = self.items < 0
-            self.item_rows[new] = model.rows_of_new_items(data.items()["genres"][new])
+            self.item_rows[new] = model.rows_of_new_items(data.items()[new])
         self.user_bin = bin_of(_counts(model.users["n_train"].to_numpy(), self.users))
         self.item_bin = bin_of(_counts(model.items["n_train"].to_numpy(), self.items))
 
@@ -189,9 +188,8 @@ def objective(model: FactorModel, squared_error: float) -> float:
         raise InputError("a Bayesian model has no objective: it minimises nothing")
     config = Parameters.of(model.parameters)
     total = config.fidelity * squared_error
-    item_mean: npt.NDArray[np.floating] = np.zeros((1, model.n_factors + 1))
+    item_mean = unknowns(model.rows_of_new_items(model.described_items), model.n_factors + 1)
     if model.feature_weights is not None:
-        item_mean = genre_shares(model.items["genres"], model.feature_names) @ model.feature_weights
         total += config.weight_reg * float(np.square(model.feature_weights, dtype=np.float64).sum())
     for side, rows, mean, table in (
         ("users", model.user_rows, np.zeros((1, model.n_factors + 1)), model.users),

@@ -12,7 +12,7 @@ from numba import njit
 
 from mfdask.kernels.clip import clip, keep
 from mfdask.kernels.simd import load, splat
-from mfdask.kernels.topn import GROUP, TILE, _multiply
+from mfdask.kernels.topn import GROUP, TILE, multiply
 from mfdask.kernels.types import Float32s
 
 #: Users that pass over the items together: their vectors stay in the cache.
@@ -81,7 +81,7 @@ def fill_block(users: Float32s, items: Float32s, limits: Float32s, out: Float32s
         for start in range(0, n_items, TILE):
             width = min(TILE, n_items - start)
             for group in range(first, min(first + USERS, n_users), GROUP):
-                _multiply(vectors, start * d, packed, group * d, d, scores)
+                multiply(vectors, start * d, packed, group * d, d, scores)
                 for u in range(group, min(group + GROUP, n_users)):
                     p, place = (u - group) * TILE, u * n_items + start
                     if width == TILE:

@@ -80,7 +80,7 @@ def pack_tiles(bias: Float32s, factors: Float32s, rows: Int32s) -> Tiles:
 
 
 @njit(nogil=True, cache=True)
-def _multiply(items: Float32s, p: int, users: Float32s, u: int, d: int, scores: Float32s) -> None:
+def multiply(items: Float32s, p: int, users: Float32s, u: int, d: int, scores: Float32s) -> None:
     """Fill ``scores`` (GROUP x TILE) with the products of a tile at `p` and a group at `u`."""
     a0, a1, a2 = zero(), zero(), zero()
     b0, b1, b2 = zero(), zero(), zero()
@@ -126,21 +126,37 @@ def _among(items: Int32s, start: int, stop: int, item: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _insert(score: float, item: int, best: Float32s, best_items: Int32s) -> None:
-    """Put an item in its place among the best, if it has one: by score, then by number."""
-    place = len(best)
-    while place > 0 and (
-        best_items[place - 1] < 0
-        or score > best[place - 1]
-        or (score == best[place - 1] and item < best_items[place - 1])
-    ):
-        place -= 1
-    for k in range(len(best) - 1, place, -1):
-        best[k] = best[k - 1]
-        best_items[k] = best_items[k - 1]
-    if place < len(best):
-        best[place] = score
-        best_items[place] = item
+def _worse(score: float, item: int, other_score: float, other_item: int) -> bool:
+    """Whether one item comes after another in a list: by score, then by number."""
+    return score < other_score or (score == other_score and item > other_item)
+
+
+@njit(nogil=True, cache=True)
+def _sink(score: float, item: int, size: int, best: Float32s, best_items: Int32s) -> None:
+    """Put an item in the place of the first of a heap, whose first is its worst."""
+    place = 0
+    while 2 * place + 1 < size:
+        child = 2 * place + 1
+        if child + 1 < size and _worse(
+            best[child + 1], best_items[child + 1], best[child], best_items[child]
+        ):
+            child += 1
+        if not _worse(best[child], best_items[child], score, item):
+            break
+        best[place] = best[child]
+        best_items[place] = best_items[child]
+        place = child
+    best[place] = score
+    best_items[place] = item
+
+
+@njit(nogil=True, cache=True)
+def _sort(best: Float32s, best_items: Int32s) -> None:
+    """Turn a heap into a list, the best first."""
+    for last in range(len(best) - 1, 0, -1):
+        score, item = best[last], best_items[last]
+        best[last], best_items[last] = best[0], best_items[0]
+        _sink(score, item, last, best, best_items)
 
 
 @njit(nogil=True, cache=True)
@@ -158,11 +174,11 @@ def _offer(
         score = scores[base + lane]
         item = rows[(base + lane) % TILE]
         if (
-            score >= best[-1]
-            and item >= 0
+            item >= 0
+            and not _worse(score, item, best[0], best_items[0])
             and not _among(rated.items, rated.indptr[user], rated.indptr[user + 1], item)
         ):
-            _insert(score, item, best, best_items)
+            _sink(score, item, len(best), best, best_items)
 
 
 @njit(nogil=True, cache=True)
@@ -191,7 +207,10 @@ def _scan(
     best: Float32s,
     best_items: Int32s,
 ) -> None:
-    """Find the best items of users ``first`` to ``stop``, at most `USERS`."""
+    """Find the best items of users ``first`` to ``stop``, at most `USERS`.
+
+    A list is a heap until it is done: the worst of it, which the next item must beat, comes first.
+    """
     d = users.shape[1]
     n = stop - first
     packed = np.empty(USERS * d, np.float32)
@@ -208,7 +227,7 @@ def _scan(
                 hopeful |= tiles.bias[t] + norm[u] * tiles.norm[t] >= limits[u]
             if not hopeful:
                 continue
-            _multiply(vectors, t * d * TILE, packed, group * d, d, scores)
+            multiply(vectors, t * d * TILE, packed, group * d, d, scores)
             for u in range(group, min(group + GROUP, n)):
                 limit = splat(limits, u)
                 for base in range((u - group) * TILE, (u - group + 1) * TILE, LANES):
@@ -216,7 +235,9 @@ def _scan(
                         continue
                     mine = first + u
                     _offer(scores, base, tiles.rows[t], rated, mine, best[mine], best_items[mine])
-                limits[u] = best[first + u, -1]
+                limits[u] = best[first + u, 0]
+    for u in range(first, stop):
+        _sort(best[u], best_items[u])
 
 
 @njit(nogil=True, parallel=True, cache=True)

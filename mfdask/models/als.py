@@ -9,7 +9,8 @@ from typing import Any
 
 from distributed import Client
 
-from mfdask.models.checkpoint import Keeper
+from mfdask.models.checkpoint import Keeper, identity_of
+from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.fit import fit
 from mfdask.models.model import FactorModel, Sweep
 from mfdask.models.parameters import Parameters
@@ -28,6 +29,7 @@ class ALS(Parameters):
         self,
         data: Dataset | Any,
         *,
+        item_features: Path | None = None,
         client: Client | None = None,
         start: Path | None = None,
         checkpoint: Path | None = None,
@@ -42,6 +44,9 @@ class ALS(Parameters):
         ----------
         data : Dataset or sparse matrix
             A `scipy.sparse` matrix counts as users x items, its stored values as ratings.
+        item_features : Path, optional
+            File of item features, CSV or Parquet, for the item prior ``"features"``: the item id,
+            and columns of numbers or of values joined by ``|``. Workers read it too.
         client : distributed.Client, optional
             Where the half-steps run; without one, in this process on all its threads.
         start : Path, optional
@@ -63,13 +68,23 @@ class ALS(Parameters):
         Raises
         ------
         InputError
-            If the data cannot be learned from, a checkpoint is of another fit, the model to start
-            from has other factors, or a row's equations have no solution, naming the row.
+            If the data cannot be learned from, the item features do not fit them, a checkpoint is
+            of another fit, the model to start from has other factors, or a row's equations have no
+            solution, naming the row.
         """
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
-        keeper = Keeper(checkpoint, checkpoint_every, resume, self, data.fingerprint, start)
+        features = ItemFeatures.of(self, data, item_features)
+        identity = identity_of(self, data.fingerprint, start, features)
+        keeper = Keeper(checkpoint, checkpoint_every, resume, identity)
         fitted = fit(
-            self, data, client, keeper, start=start, progress=progress, each_sweep=each_sweep
+            self,
+            data,
+            client,
+            keeper,
+            features,
+            start=start,
+            progress=progress,
+            each_sweep=each_sweep,
         )
         return FactorModel.learned(self, data, fitted)

@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from distributed import Client
 
-from mfdask.models.checkpoint import Keeper
+from mfdask.models.checkpoint import Keeper, identity_of
+from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.fit import fit
 from mfdask.models.half_step import StepRule
 from mfdask.models.model import FactorModel, Sweep
-from mfdask.models.parameters import MAX_FACTORS, require
+from mfdask.models.parameters import MAX_FACTORS, ItemPrior, require, require_item_prior
 from mfdask.models.posterior import Posterior
 from mfdask.models.prior import FeatureSums, Float64s, RowPrior, ridge
 from mfdask.models.sides import SIDES
@@ -55,8 +56,9 @@ class Bayes:
     n_samples : int
         Draws of the rows that the model keeps, evenly spaced over the sweeps after the burn-in;
         0: all that fit into 256 MiB.
-    item_prior : {"zero", "genre"}
-        ``"genre"``: item rows are normal around what their genres stand for.
+    item_prior : {"zero", "genre", "features"}
+        ``"genre"``: item rows are normal around what their genres stand for; ``"features"``: what
+        any features from a file do.
     centre : bool
         Take the mean training rating off first.
     seed : int
@@ -71,7 +73,7 @@ class Bayes:
     n_sweeps: int = 180
     burn_in: int = 30
     n_samples: int = 0
-    item_prior: Literal["zero", "genre"] = "zero"
+    item_prior: ItemPrior = "zero"
     centre: bool = True
     seed: int = 42
 
@@ -92,9 +94,7 @@ class Bayes:
             self.n_samples,
             f"1 to the {kept} sweeps after the burn-in, or 0 for all that fit",
         )
-        require(
-            self.item_prior in ("zero", "genre"), "--item-prior", self.item_prior, "zero or genre"
-        )
+        require_item_prior(self.item_prior)
         require(0 <= self.seed < 2**63, "--seed", self.seed, "a whole number from 0 up")
 
     def parameters(self) -> dict[str, Any]:
@@ -114,10 +114,6 @@ class Bayes:
             alternating=False,
             damping=1.0,
         )
-
-    def follows_features(self, side: str) -> bool:
-        """Whether the rows of a side are drawn to what their features stand for."""
-        return side == "items" and self.item_prior == "genre"
 
     def learns(self, side: str) -> bool:
         """Both sides' priors are drawn anew for each half-step."""
@@ -161,6 +157,7 @@ class Bayes:
         self,
         data: Dataset | Any,
         *,
+        item_features: Path | None = None,
         client: Client | None = None,
         start: Path | None = None,
         checkpoint: Path | None = None,
@@ -177,11 +174,13 @@ class Bayes:
         """
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
-        keeper = Keeper(checkpoint, checkpoint_every, resume, self, data.fingerprint, start)
-        posterior = Posterior(data, self, self.sampled(data.n_users + data.n_items))
+        features = ItemFeatures.of(self, data, item_features)
+        identity = identity_of(self, data.fingerprint, start, features)
+        keeper = Keeper(checkpoint, checkpoint_every, resume, identity)
+        posterior = Posterior(data, self, self.sampled(data.n_users + data.n_items), features)
         fitted = fit(
-            self, data, client, keeper, start=start, progress=progress, each_sweep=each_sweep,
-            collector=posterior,
+            self, data, client, keeper, features, start=start, progress=progress,
+            each_sweep=each_sweep, collector=posterior,
         )  # fmt: skip
         return posterior.model(self, data, fitted)
 

@@ -17,6 +17,7 @@ from mfdask.models.design import Array, join
 from mfdask.models.model import Sweep
 
 if TYPE_CHECKING:
+    from mfdask.models.feature_file import ItemFeatures
     from mfdask.models.method import Method
 
 
@@ -39,16 +40,17 @@ class Checkpoint:
 
 
 class Keeper:
-    """Keeps the newest checkpoint of one fit, `every` so many sweeps, in `folder`."""
+    """Keeps the newest checkpoint of one fit, `every` so many sweeps, in `folder`.
+
+    Only a fit of the same `identity` goes on from it.
+    """
 
     def __init__(
         self,
         folder: Path | None,
         every: int,
         resume: bool,
-        method: Method,
-        fingerprint: str,
-        start: Path | None = None,
+        identity: dict[str, Any],
     ) -> None:
         if every < 0:
             raise InputError(f"--checkpoint-every {every}: give 0 (none) or more")
@@ -57,7 +59,7 @@ class Keeper:
         self._folder = folder
         self._every = every
         self._resume = resume
-        self._identity = _identity(method, fingerprint, start)
+        self._identity = identity
 
     def due(self, sweep: int) -> bool:
         """Whether the state after `sweep` is to be kept."""
@@ -105,10 +107,24 @@ class Keeper:
         return Checkpoint(str(self._folder), history, state["squared_error"])
 
 
-def _identity(method: Method, fingerprint: str, start: Path | None) -> dict[str, object]:
-    """Return what two fits share that go through the same states."""
-    begun = None if start is None else crc32(start / "model.json")
-    return {"parameters": method.identity(), "data": fingerprint, "start": begun}
+def identity_of(
+    method: Method, fingerprint: str, start: Path | None, features: ItemFeatures | None
+) -> dict[str, Any]:
+    """Return what two fits share that go through the same states, as JSON has it.
+
+    Raises
+    ------
+    InputError
+        If there is no model to start from.
+    """
+    if start is not None and not (start / "model.json").exists():
+        raise InputError(f"{start}: no model there to start from (no model.json)")
+    return {
+        "parameters": method.identity(),
+        "data": fingerprint,
+        "start": None if start is None else crc32(start / "model.json"),
+        "item_features": features.file.crc32 if features and features.file else None,
+    }
 
 
 def load_rows(folder: str, side: str) -> Array:

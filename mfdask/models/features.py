@@ -1,35 +1,216 @@
-"""Numbers that describe items: shares of genres, or columns of a table."""
+"""Numbers that describe items: shares of genres, or of anything else that a table says of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.models.design import Array
 
+#: Features at most: the equations of their weights are solved anew in each sweep, as a full matrix.
+MAX_FEATURES = 1024
+#: Name of the feature that is 1 for every item.
+EVERY_ITEM = "every item"
 
-def genre_names(items: pd.DataFrame) -> list[str]:
-    """Return all genres of a table of items, sorted.
+
+@dataclass(frozen=True)
+class Shares:
+    """A column of values joined by ``|``: a feature each, one over the number of an item's values.
+
+    Values that are not among `values` are left out; an item without any is all zeros.
+    """
+
+    column: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def of(cls, column: pd.Series) -> Shares:
+        """Take all values of a column, sorted."""
+        values = sorted(set(_pieces(column)) - {""})
+        return cls(str(column.name), tuple(values))
+
+    @property
+    def names(self) -> list[str]:
+        """Return the features' names."""
+        return [f"{self.column}={value}" for value in self.values]
+
+    def encode(self, items: pd.DataFrame) -> Array:
+        """Return the shares, float32 (items, values)."""
+        pieces = _pieces(items[self.column])
+        places = pd.Index(self.values, dtype="str").get_indexer(pd.Index(pieces))
+        flags = np.zeros((len(items), len(self.values)), np.float32)
+        known = places >= 0
+        flags[pieces.index.to_numpy()[known], places[known]] = 1
+        flags /= np.maximum(flags.sum(axis=1, keepdims=True), 1)
+        return flags
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column of numbers: one feature, less `mean` and over `deviation`; 0 where it is missing."""
+
+    column: str
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, column: pd.Series) -> Number:
+        """Standardise by the items that have the number."""
+        values = _numbers(column)
+        values = values[~np.isnan(values)]
+        deviation = float(values.std()) if len(values) else 0.0
+        mean = float(values.mean()) if len(values) else 0.0
+        return cls(str(column.name), mean, deviation or 1.0)  # a constant tells nothing: zeros
+
+    @property
+    def names(self) -> list[str]:
+        """Return the feature's name, in a list."""
+        return [self.column]
+
+    def encode(self, items: pd.DataFrame) -> Array:
+        """Return the numbers, float32 (items, 1)."""
+        values = (_numbers(items[self.column]) - self.mean) / self.deviation
+        return np.nan_to_num(values).astype(np.float32)[:, None]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How the columns of a table of items become features.
+
+    Attributes
+    ----------
+    columns : tuple of Shares and Number
+    of_genres : bool
+        The features are shares of genres alone, and have their names. They add up to one, so that
+        what all items have in common needs no feature of its own, as it does otherwise.
+    """
+
+    columns: tuple[Shares | Number, ...]
+    of_genres: bool = False
+
+    @classmethod
+    def genres(cls, names: Sequence[str]) -> Coding:
+        """Return the coding of genres that are known by name."""
+        return cls((Shares("genres", tuple(names)),), of_genres=True)
+
+    @classmethod
+    def genres_of(cls, items: pd.DataFrame) -> Coding:
+        """Learn the genres of a table of items.
+
+        Raises
+        ------
+        InputError
+            If no item has one.
+        """
+        found = Shares.of(items["genres"]) if "genres" in items else None
+        if found is None or not found.values:
+            raise InputError("the items have no genres; a genre prior needs a catalogue with them")
+        return cls((found,), of_genres=True)
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> Coding:
+        """Learn the coding of a table that has nothing but columns of features.
+
+        Raises
+        ------
+        InputError
+            If a column is neither text nor finite numbers, or there are no features or too many.
+        """
+        columns: list[Shares | Number] = []
+        for name in table:
+            numeric = pd.api.types.is_numeric_dtype(table[name].dtype)
+            columns.append(Number.of(table[name]) if numeric else Shares.of(table[name]))
+        sizes = {column.column: len(column.names) for column in columns}
+        if not sum(sizes.values()):
+            raise InputError("the item features say nothing of any item; give a column that does")
+        if 1 + sum(sizes.values()) > MAX_FEATURES:
+            largest = max(sizes, key=lambda name: sizes[name])
+            raise InputError(
+                f"{1 + sum(sizes.values()):,} item features, and {MAX_FEATURES:,} are the most: "
+                f"column {largest!r} alone has {sizes[largest]:,} values; leave out rare ones"
+            )
+        return cls(tuple(columns))
+
+    @property
+    def names(self) -> list[str]:
+        """Return the features' names: ``Drama``, or ``every item``, ``tag=space``, ``budget``."""
+        names = [name for column in self.columns for name in column.names]
+        if self.of_genres:
+            return [name.removeprefix("genres=") for name in names]
+        return [EVERY_ITEM, *names]
+
+    def encode(self, items: pd.DataFrame) -> Array:
+        """Return the features of items, float32 (items, features).
+
+        A column that the table lacks is missing for all its items.
+
+        Raises
+        ------
+        InputError
+            If a column is not of the kind that was learned.
+        """
+        parts = [] if self.of_genres else [np.ones((len(items), 1), np.float32)]
+        for column in self.columns:
+            if column.column in items:
+                parts.append(column.encode(items))
+            else:
+                parts.append(np.zeros((len(items), len(column.names)), np.float32))
+        return np.concatenate(parts, axis=1)
+
+    def said(self) -> dict[str, Any]:
+        """Return the coding as JSON has it."""
+        return {"of_genres": self.of_genres, "columns": [asdict(column) for column in self.columns]}
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Coding:
+        """Return the coding that `said` tells of.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If it tells of none.
+        """
+        columns = tuple(
+            Shares(column["column"], tuple(column["values"]))
+            if "values" in column
+            else Number(**column)
+            for column in said["columns"]
+        )
+        return cls(columns, said["of_genres"])
+
+
+def _pieces(column: pd.Series) -> pd.Series:
+    """Return the values of all items one by one; the index is the item's place.
 
     Raises
     ------
     InputError
-        If no item has one.
+        If the column is not text.
     """
-    if "genres" not in items:
-        raise InputError("the items have no genres; a genre prior needs a catalogue with them")
-    names = sorted(set(items["genres"].str.cat(sep="|").split("|")) - {""})
-    if not names:
-        raise InputError("the items have no genres; a genre prior needs a catalogue with them")
-    return names
+    known = column.dropna()
+    if len(known) and not pd.api.types.is_string_dtype(known):
+        raise InputError(f"item feature {column.name!r}: neither numbers nor text; leave it out")
+    text = column.astype("str").fillna("").reset_index(drop=True)
+    return text.str.split("|").explode()
 
 
-def genre_shares(genres: pd.Series, names: list[str]) -> Array:
-    """Return each item's share of each genre: one over the number of its genres, float32.
+def _numbers(column: pd.Series) -> npt.NDArray[np.float64]:
+    """Return a column's numbers, NaN where one is missing.
 
-    Genres that are not among `names` are left out; an item without any is all zeros.
+    Raises
+    ------
+    InputError
+        If it is not one of finite numbers.
     """
-    flags = genres.str.get_dummies("|").reindex(columns=names, fill_value=0)
-    values = flags.to_numpy(np.float32)
-    return values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        raise InputError(f"item feature {column.name!r}: numbers are wanted, not text")
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    if np.isinf(values).any():
+        raise InputError(f"item feature {column.name!r}: a number is infinite; leave it empty")
+    return values

@@ -17,7 +17,7 @@ from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE
 from mfdask.models import tasks
 from mfdask.models.checkpoint import Checkpoint, Keeper, load_array, load_rows
 from mfdask.models.design import Array, initial_rows
-from mfdask.models.features import genre_names
+from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.half_step import StepRule
 from mfdask.models.method import Method
 from mfdask.models.model import Sweep
@@ -38,13 +38,14 @@ class Fitted(NamedTuple):
     item_prior : RowPrior
         What the items' prior would be in the next sweep.
     history : list of Sweep
-    feature_names : list of str
+    features : ItemFeatures or None
+        What the items' prior follows.
     """
 
     rows: dict[str, Array]
     item_prior: RowPrior
     history: list[Sweep]
-    feature_names: list[str]
+    features: ItemFeatures | None
 
 
 class Collector(Protocol):
@@ -68,6 +69,7 @@ def fit(
     data: Dataset,
     client: Client | None,
     keeper: Keeper,
+    features: ItemFeatures | None,
     *,
     start: Path | None = None,
     progress: Progress = silent,
@@ -75,7 +77,7 @@ def fit(
     collector: Collector | None = None,
 ) -> Fitted:
     """Run a method's sweeps; see `ALS.fit`."""
-    plan = _Plan.make(method, data, client)
+    plan = _Plan.make(method, data, client, features)
     run = plan.run
     resumed = keeper.newest()
     history = list(resumed.history) if resumed else []
@@ -101,7 +103,7 @@ def fit(
     item_prior = method.prior("items")
     if method.learns("items"):
         item_prior = run.result(_prior(plan, states[0], "items"))
-    return Fitted(_gather(run, states[0]), item_prior, history, plan.feature_names)
+    return Fitted(_gather(run, states[0]), item_prior, history, features)
 
 
 @dataclass(frozen=True)
@@ -112,22 +114,21 @@ class _Plan:
     data: Dataset
     run: Runner
     rule: StepRule
-    feature_names: list[str]
     features: dict[str, list[Any]]  # handles, one a block of the side; None without features
 
     @classmethod
-    def make(cls, method: Method, data: Dataset, client: Client | None) -> _Plan:
+    def make(
+        cls, method: Method, data: Dataset, client: Client | None, followed: ItemFeatures | None
+    ) -> _Plan:
         run = runner_for(data, client)
         features: dict[str, list[Any]] = {side: [None] * data.n_blocks(side) for side in SIDES}
-        names = []
-        if method.follows_features("items"):
-            names = genre_names(data.items())
+        if followed:
             bounds = data.bounds("items").tolist()
             features["items"] = [
-                run.submit(f"features-{b}", tasks.item_features, run.dataset(data), names, *rows)
+                run.submit(f"features-{b}", tasks.encode_items, followed, run.dataset(data), *rows)
                 for b, rows in enumerate(itertools.pairwise(bounds))
             ]
-        return cls(method, data, run, method.rule(data.mean), names, features)
+        return cls(method, data, run, method.rule(data.mean), features)
 
     @property
     def scale(self) -> tuple[float, float]:

@@ -18,6 +18,10 @@ class Method(Protocol):
         """Short name, as `model.json` and the progress bar have it."""
 
     @property
+    def item_prior(self) -> str:
+        """What item rows are drawn to: ``"zero"``, ``"genre"`` or ``"features"``."""
+
+    @property
     def n_factors(self) -> int:
         """Length of a factor vector."""
 
@@ -49,9 +53,6 @@ class Method(Protocol):
 
     def rule(self, mean_rating: float) -> StepRule:
         """Return the equations of the half-steps."""
-
-    def follows_features(self, side: str) -> bool:
-        """Whether the rows of a side are drawn to what their features stand for."""
 
     def learns(self, side: str) -> bool:
         """Whether a side's prior is learned from its rows before each of its half-steps."""

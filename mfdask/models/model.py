@@ -12,7 +12,7 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.models.design import Array, empty_rows, pack
-from mfdask.models.features import genre_shares
+from mfdask.models.features import Coding
 from mfdask.models.half_step import predict_rows
 from mfdask.models.samples import Samples
 
@@ -80,7 +80,7 @@ class FactorModel:
     Attributes
     ----------
     kind : str
-        ``"als"``, ``"bias"``, ``"genre"`` or ``"bayes"``.
+        ``"als"``, ``"bias"``, ``"genre"``, ``"features"`` or ``"bayes"``.
     parameters : dict
         Of the fit.
     mean : float
@@ -91,10 +91,13 @@ class FactorModel:
         One line a row: `user_id`, `n_train`; `item_id`, `title`, `year`, `genres`, `n_train`.
     data : DataFacts
     history : list of Sweep
-    feature_names : list of str
-        What the items' prior follows, empty where it follows nothing.
+    coding : Coding or None
+        How what the items' prior follows is read from a table of items; None where it follows
+        nothing.
     feature_weights : float32 (features, n_factors + 1), or None
         Bias and factors that each feature stands for.
+    item_features : DataFrame or None
+        The columns that are coded, one line an item, where they are not those of `items`.
     samples : Samples or None
         Of a Bayesian model: its biases are means of the samples', its factors those of all samples
         side by side, so that it predicts like a plain one of their common rank.
@@ -109,33 +112,34 @@ class FactorModel:
     items: pd.DataFrame
     data: DataFacts
     history: list[Sweep]
-    feature_names: list[str] = field(default_factory=list)
+    coding: Coding | None = None
     feature_weights: Array | None = None
+    item_features: pd.DataFrame | None = None
     samples: Samples | None = None
     _indexes: dict[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def learned(cls, method: Method, data: Dataset, fitted: Fitted) -> FactorModel:
         """Return the model of the rows that a fit ends with."""
-        weights = fitted.item_prior.weights.astype(np.float32) if fitted.feature_names else None
+        weights = fitted.item_prior.weights.astype(np.float32) if fitted.features else None
         made = cls.of_data(
             method,
             data,
             user_rows=fitted.rows["users"],
             item_rows=fitted.rows["items"].copy(),  # what a worker sends cannot be written to
-            history=fitted.history,
-            feature_names=fitted.feature_names,
+            fitted=fitted,
             feature_weights=weights,
         )
         if weights is not None:
             # Their rows lie on the prior of the sweep before; what is learned last is what counts.
             unrated = made.items["n_train"] == 0
-            made.item_rows[unrated] = made.rows_of_new_items(made.items["genres"][unrated])
+            made.item_rows[unrated] = made.rows_of_new_items(made.described_items[unrated])
         return made
 
     @classmethod
-    def of_data(cls, method: Method, data: Dataset, **learned: Any) -> FactorModel:
+    def of_data(cls, method: Method, data: Dataset, fitted: Fitted, **learned: Any) -> FactorModel:
         """Return a model of a data set's users and items."""
+        features = fitted.features
         facts = DataFacts(
             data.name, data.fingerprint, data.n_train, data.n_test, data.rating_min, data.rating_max
         )
@@ -146,19 +150,42 @@ class FactorModel:
             users=data.users()[["user_id", "n_train"]],
             items=data.items().drop(columns=["n_read", "n_test"], errors="ignore"),
             data=facts,
+            history=fitted.history,
+            coding=features.coding if features else None,
+            item_features=features.table(data) if features and features.file else None,
             **learned,
         )
 
-    def rows_of_new_items(self, genres: pd.Series) -> Array:
-        """Return design rows of items that nobody has rated, from their genres joined by ``|``.
+    def rows_of_new_items(self, items: pd.DataFrame) -> Array:
+        """Return design rows of items that nobody has rated, from what is known of them.
 
-        float32 (items, width); zero bias and factors where the model knows none of the genres, or
-        has learned nothing of genres.
+        float32 (items, width); zero bias and factors where the model has learned nothing of it.
+
+        Parameters
+        ----------
+        items : DataFrame
+            One line an item: `genres` joined by ``|``, or the columns of the file of item features
+            that the model was trained with, by name. What is missing is not known.
+
+        Raises
+        ------
+        InputError
+            If a column is not of the kind that the model was trained with.
         """
-        if self.feature_weights is None:
-            return empty_rows(len(genres), self.n_factors)
-        own = genre_shares(genres, self.feature_names) @ self.feature_weights
+        if self.coding is None or self.feature_weights is None:
+            return empty_rows(len(items), self.n_factors)
+        own = self.coding.encode(items) @ self.feature_weights
         return pack(own[:, 0], own[:, 1:])
+
+    @property
+    def described_items(self) -> pd.DataFrame:
+        """The columns that `coding` encodes, one line an item."""
+        return self.items if self.item_features is None else self.item_features
+
+    @property
+    def feature_names(self) -> list[str]:
+        """What the items' prior follows, empty where it follows nothing."""
+        return self.coding.names if self.coding else []
 
     @property
     def n_factors(self) -> int:
@@ -248,9 +275,12 @@ class FactorModel:
     def nobody(self, side: str) -> Array:
         """Return the design row of an id that nobody has rated, float32 (1, width).
 
-        Without bias or factors; the mean of a Bayesian model's prior.
+        Without bias or factors, but for what all items have in common where that is a feature; the
+        mean of a Bayesian model's prior.
         """
-        if self.samples is None or len(self.samples.weights[side][0]) > 1:
+        if side == "items" and self.coding:
+            return self.rows_of_new_items(pd.DataFrame(index=[0]))
+        if self.samples is None:
             return empty_rows(1, self.n_factors)
         return self.samples.pack(self.samples.weights[side])
 

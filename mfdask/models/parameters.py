@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from mfdask.models.half_step import StepRule
 from mfdask.models.prior import FeatureSums, RowPrior, fit_weights, ridge
 
 MAX_FACTORS = 256
+
+ItemPrior = Literal["zero", "genre", "features"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Parameters:
     update : {"joint", "alternating"}
         Solve bias and factors of a row together, or bias first and then factors (the paper's
         Algorithm 1).
-    item_prior : {"zero", "genre"}
-        What item rows are drawn to: zero, or the weighted mean of their genres (weights learned).
+    item_prior : {"zero", "genre", "features"}
+        What item rows are drawn to: zero, or the weighted sum of their genres or of other features
+        from a file (weights learned).
     weight_reg : float
         Regularisation of those weights.
     reg_scaling : float
@@ -67,7 +70,7 @@ class Parameters:
     bias_reg: float = 0.015
     item_factor_reg: float | None = None
     item_bias_reg: float | None = None
-    item_prior: Literal["zero", "genre"] = "zero"
+    item_prior: ItemPrior = "zero"
     weight_reg: float = 0.05
     update: Literal["joint", "alternating"] = "joint"
     reg_scaling: float = 0.0
@@ -89,9 +92,7 @@ class Parameters:
             ("--item-gamma", self.item_bias_reg),
         ):
             require(own is None or _at_least_zero(own), option, own, "0 or more")
-        require(
-            self.item_prior in ("zero", "genre"), "item_prior", self.item_prior, "zero or genre"
-        )
+        require_item_prior(self.item_prior)
         require(_positive(self.weight_reg), "--weight-reg", self.weight_reg, "a number above 0")
         require(
             self.update in ("joint", "alternating"), "--update", self.update, "joint or alternating"
@@ -110,9 +111,9 @@ class Parameters:
 
     @property
     def kind(self) -> str:
-        """Return ``"genre"``, ``"als"``, or ``"bias"`` where there are no factors."""
-        if self.item_prior == "genre":
-            return "genre"
+        """Return what items follow, else ``"als"``, or ``"bias"`` where there are no factors."""
+        if self.item_prior != "zero":
+            return self.item_prior
         return "als" if self.n_factors else "bias"
 
     def parameters(self) -> dict[str, Any]:
@@ -125,13 +126,9 @@ class Parameters:
         del named["n_sweeps"], named["tolerance"]
         return named
 
-    def follows_features(self, side: str) -> bool:
-        """Whether the rows of a side are drawn to what their features stand for."""
-        return side == "items" and self.item_prior == "genre"
-
     def learns(self, side: str) -> bool:
         """Whether a side's prior is learned from its rows: where it follows features."""
-        return self.follows_features(side)
+        return side == "items" and self.item_prior != "zero"
 
     def prior(self, side: str) -> RowPrior:
         """Return the prior of rows that are drawn to zero."""
@@ -187,3 +184,14 @@ def require(good: bool, option: str, value: object, wanted: str) -> None:
     """
     if not good:
         raise InputError(f"{option} {value}: give {wanted}")
+
+
+def require_item_prior(value: str) -> None:
+    """Refuse an item prior that there is none of.
+
+    Raises
+    ------
+    InputError
+    """
+    priors = get_args(ItemPrior)
+    require(value in priors, "--item-prior", value, " or ".join(priors))

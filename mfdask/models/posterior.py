@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.models.design import Array, empty_rows
-from mfdask.models.features import genre_names, genre_shares
+from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.fit import Fitted
 from mfdask.models.method import Method
 from mfdask.models.model import FactorModel
@@ -32,9 +32,13 @@ class Posterior:
     method : Method
     sweeps : list of int
         The sweeps to keep, ascending.
+    features : ItemFeatures or None
+        What the items' prior follows.
     """
 
-    def __init__(self, data: Dataset, method: Method, sweeps: list[int]) -> None:
+    def __init__(
+        self, data: Dataset, method: Method, sweeps: list[int], features: ItemFeatures | None
+    ) -> None:
         self._sweeps = sweeps
         self._k = method.n_factors
         self._drawn = 0
@@ -42,20 +46,20 @@ class Posterior:
             side: np.flatnonzero(table["n_train"].to_numpy() == 0)
             for side, table in (("users", data.users()), ("items", data.items()))
         }
-        self._features: dict[str, Array | None] = {"users": None, "items": None}
-        if method.follows_features("items"):
-            items = data.items()
-            self._features["items"] = genre_shares(items["genres"], genre_names(items))
+        # What the means of the unrated rows follow: the one feature 1, where nothing else.
+        self._seen: dict[str, Array] = {
+            side: np.ones((len(rows), 1), np.float32) for side, rows in self._unrated.items()
+        }
+        if features:
+            self._seen["items"] = features.encode(data, self._unrated["items"])
         draws, d = len(sweeps), self._k + 1
         self._arrays: dict[str, npt.NDArray[Any]] = {"draws-noise": np.empty(draws)}
         for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
-            features = self._features[side]
-            width = 1 if features is None else features.shape[1]
             self._arrays |= {
                 f"draws-{side}": empty_rows(n, draws * self._k),
                 f"draws-{side}-biases": np.empty((n, draws), np.float32),
                 f"draws-{side}-precisions": np.empty((draws, d, d)),
-                f"draws-{side}-weights": np.empty((draws, width, d)),
+                f"draws-{side}-weights": np.empty((draws, self._seen[side].shape[1], d)),
             }
 
     def wants(self, sweep: int) -> bool:
@@ -69,10 +73,7 @@ class Posterior:
         place = slice(2 + s * k, 2 + (s + 1) * k)
         for side, drawn in rows.items():
             prior, unrated = priors[side], self._unrated[side]
-            features = self._features[side]
-            rest = prior.weights[[0] * len(unrated)]
-            if features is not None:
-                rest = features[unrated] @ prior.weights
+            rest = self._seen[side] @ prior.weights
             biases = self._arrays[f"draws-{side}-biases"]
             biases[:, s], biases[unrated, s] = drawn[:, 0], rest[:, 0]
             factors = self._arrays[f"draws-{side}"][:, place]
@@ -104,7 +105,7 @@ class Posterior:
         for side in SIDES:
             found[f"draws-{side}"][:, 0] = samples.biases[side].mean(axis=1)
         weights = None
-        if fitted.feature_names:
+        if fitted.features:
             packed = samples.pack(samples.weights["items"])
             weights = np.delete(packed[:, : len(samples) * self._k + 2], 1, axis=1)
         return FactorModel.of_data(
@@ -112,8 +113,7 @@ class Posterior:
             data,
             user_rows=found["draws-users"],
             item_rows=found["draws-items"],
-            history=fitted.history,
-            feature_names=fitted.feature_names,
+            fitted=fitted,
             feature_weights=weights,
             samples=samples,
         )

@@ -93,7 +93,8 @@ class Samples:
         users = side == "users"
         rows = model.user_rows if users else model.item_rows
         unrated = (model.users if users else model.items)["n_train"].to_numpy() == 0
-        nobody = self.weights[side][:, 0, 0] if len(self.weights[side][0]) == 1 else 0.0
+        by_genre = not users and model.coding is not None and model.coding.of_genres
+        nobody = 0.0 if by_genre else self.weights[side][:, 0, 0]
         biases = np.vstack([self.biases[side], np.broadcast_to(nobody, (1, len(self)))])
         return Side(
             read_only(np.concatenate([rows, model.nobody(side)])),

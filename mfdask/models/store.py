@@ -5,7 +5,8 @@
 `users.parquet`         `user_id, bias, f00…, n_train`
 `items.parquet`         `item_id, title, year, genres, bias, f00…, n_train`
 `history.parquet`       one line a sweep
-`features.parquet`      `feature, bias, f00…`: what each genre stands for, where that is learned
+`features.parquet`      `feature, bias, f00…`: what each genre stands for, where that is learned, or
+                        each feature of `item_features.parquet`: `item_id` and the file's columns
 `samples.parquet`       a Bayesian model's draws, one a line: noise precision, priors of both sides
 `user_biases.parquet`,  `user_id` or `item_id`, and the bias in each draw, `s00…`
 `item_biases.parquet`
@@ -30,10 +31,12 @@ import pyarrow.parquet as pq
 from mfdask.errors import InputError
 from mfdask.files import written_folder
 from mfdask.models.design import Array, pack
+from mfdask.models.features import Coding
 from mfdask.models.model import DataFacts, FactorModel, Sweep
 from mfdask.models.sample_store import SAMPLES, read_samples, write_samples
 
 SCHEMA_VERSION = 1
+_ITEM_FEATURES = "item_features.parquet"
 _PACKAGES = ("mfdask", "numpy", "numba", "dask", "distributed", "pandas", "pyarrow")
 
 
@@ -54,6 +57,8 @@ def save_model(model: FactorModel, path: Path | str) -> None:
         history.astype({"test_rmse": "float64"}).to_parquet(fresh / "history.parquet", index=False)
         if model.feature_weights is not None:
             pq.write_table(_feature_table(model), fresh / "features.parquet")
+        if model.item_features is not None:
+            _with_ids(model).to_parquet(fresh / _ITEM_FEATURES, index=False)
         if model.samples is not None:
             write_samples(model, model.samples, fresh)
         (fresh / "model.json").write_text(json.dumps(_description(model), indent=2) + "\n")
@@ -86,6 +91,7 @@ def _description(model: FactorModel) -> dict[str, Any]:
         "parameters": model.parameters,
         "mean": model.mean,
         "data": asdict(model.data),
+        **({"coding": model.coding.said()} if model.coding else {}),
         "metrics": {"sweeps": last.pop("sweep"), **last},
         "packages": {name: version(name) for name in _PACKAGES},
     }
@@ -108,6 +114,12 @@ def _feature_table(model: FactorModel) -> pa.Table:
     assert model.feature_weights is not None
     table = pa.table({"feature": model.feature_names})
     return _append_unknowns(table, model.feature_weights[:, 0], model.feature_weights[:, 1:])
+
+
+def _with_ids(model: FactorModel) -> pd.DataFrame:
+    """Return the items' features with an id for each, under a name that is free."""
+    assert model.item_features is not None
+    return model.item_features.set_axis(model.items["item_id"]).reset_index()
 
 
 def _append_unknowns(table: pa.Table, bias: Array, factors: Array) -> pa.Table:
@@ -149,7 +161,7 @@ def load_model(path: Path | str) -> FactorModel:
             data=DataFacts(**said["data"]),
             history=history,
             samples=samples,
-            **_read_features(path / "features.parquet", n_factors),
+            **_read_features(path, n_factors, said.get("coding")),
         )
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         line = " ".join(str(error).split())
@@ -180,13 +192,21 @@ def _read_side(file: Path, n_factors: int) -> tuple[pd.DataFrame, Any]:
     return frame.drop(columns=["bias", *names]), rows
 
 
-def _read_features(file: Path, n_factors: int) -> dict[str, Any]:
+def _read_features(path: Path, n_factors: int, said: dict[str, Any] | None) -> dict[str, Any]:
+    """Read what the items' prior follows; a model that does not say how it is coded has genres."""
+    file, raw = path / "features.parquet", path / _ITEM_FEATURES
     if not file.exists():
         return {}
     frame = pq.read_table(file).to_pandas()
     columns = ["bias", *map(_factor, range(n_factors))]
-    weights = frame[columns].to_numpy(np.float32)
-    return {"feature_names": frame["feature"].tolist(), "feature_weights": weights}
+    coding = Coding.read(said) if said else Coding.genres(frame["feature"].tolist())
+    if coding.names != frame["feature"].tolist():
+        raise ValueError("features.parquet is of other features")
+    return {
+        "coding": coding,
+        "feature_weights": frame[columns].to_numpy(np.float32),
+        "item_features": None if coding.of_genres else pd.read_parquet(raw).iloc[:, 1:],
+    }
 
 
 def _read_history(file: Path) -> list[dict[str, Any]]:

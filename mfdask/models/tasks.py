@@ -12,7 +12,7 @@ from mfdask.errors import InputError
 from mfdask.kernels.rows import SSE
 from mfdask.models.checkpoint import load_array
 from mfdask.models.design import Array, join
-from mfdask.models.features import genre_shares
+from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.half_step import (
     Moved,
     ShardRef,
@@ -64,9 +64,9 @@ class Totals(NamedTuple):
     fidelity: float
 
 
-def item_features(source: Dataset | str, names: list[str], start: int, stop: int) -> Array:
+def encode_items(features: ItemFeatures, source: Dataset | str, start: int, stop: int) -> Array:
     """Return the features of a block of items, float32 (items, features)."""
-    return genre_shares(open_dataset(source).items()["genres"].iloc[start:stop], names)
+    return features.encode(open_dataset(source), slice(start, stop))
 
 
 def open_dataset(source: Dataset | str) -> Dataset:

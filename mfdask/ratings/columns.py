@@ -33,14 +33,14 @@ def by_name(header: Sequence[str], columns: Mapping[str, str] | None, file: str)
         The names in the file.
     columns : mapping or None
         Role (`user`, `item`, `rating`, `timestamp`) to name. Roles left out are guessed; an empty
-        name leaves the timestamps out.
+        name leaves the timestamps out, or the ratings of a file that has none.
     file : str
         For messages.
 
     Returns
     -------
     dict
-        Role to place from 0, in the order of `ROLES`; without `timestamp` where there is none.
+        Role to place from 0, in the order of `ROLES`; without those that are left out.
 
     Raises
     ------

@@ -47,8 +47,8 @@ def open_tables(
         See `Source`.
     columns : mapping or None
         Role to column name, or to position from 0 for text without a header.
-    ids : {"auto", "int", "string"}
-        What the ids are; "auto" looks at the start of each file.
+    ids : {"auto", "int", "string", "int,string", "string,int"}
+        See `formats.open_source`; "auto" looks at the start of each file.
     cache_dir : Path
         Where `.gz` files are unpacked, once: parts can then be read side by side.
     catalogue : DataFrame or None

@@ -9,7 +9,6 @@ import pandas as pd
 
 from mfdask.models import FactorModel
 from mfdask.models.design import Array
-from mfdask.models.features import genre_shares
 from mfdask.models.prior import Float64s, RowPrior, unknowns
 from mfdask.recommend.candidates import Ranking, known_rows
 from mfdask.recommend.fold_in import History, draws_of
@@ -36,7 +35,8 @@ class Reasons(NamedTuple):
         `item_id`, `rated_id` and `part`: what the user's rating of that other item says of their
         taste for this one.
     genres : DataFrame
-        `item_id`, `genre` and `part`, for items without ratings in a model with a genre prior.
+        `item_id`, `genre` and `part`, for items without ratings in a model with a genre prior; or
+        of other features by their names, where the prior follows those.
     """
 
     mean: float
@@ -114,16 +114,16 @@ def _shares_of_draw(
 
 
 def _genres(model: FactorModel, rows: Rows, user: Float64s) -> pd.DataFrame:
-    """Return what each genre adds to the score of each item that nobody has rated.
+    """Return what each genre or other feature adds to the score of each item without ratings.
 
     `user` is ``[bias weight, factors]``.
     """
     rows = rows[model.items["n_train"].to_numpy()[rows] == 0]
-    if model.feature_weights is None:
-        rows = rows[:0]
-    shares = genre_shares(model.items["genres"].take(rows), model.feature_names)
+    shares, worth = np.zeros((len(rows), 0), np.float32), np.zeros(0)
+    if model.coding and model.feature_weights is not None:
+        shares = model.coding.encode(model.described_items.take(rows))
+        worth = model.feature_weights @ user
     item, genre = np.nonzero(shares)
-    worth = np.zeros(0) if model.feature_weights is None else model.feature_weights @ user
     return pd.DataFrame(
         {
             "item_id": model.items["item_id"].take(rows[item]).array,

@@ -23,13 +23,11 @@ from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_
 
 #: A scale with more different ratings than this has no step worth naming.
 _MOST_VALUES = 1000
-NO_TIMES = np.empty(0, np.int64)
+_NO_TIMES = np.empty(0, np.int64)
 PARTS = ("train", "test")
 
 #: The ratings of a block, a column each; None where there is no such column.
 Columns: TypeAlias = dict[str, Any]
-#: For each of `PARTS` the arrays of a shard.
-Parts: TypeAlias = dict[str, dict[str, npt.NDArray[Any]]]
 
 
 def build_user_block(
@@ -62,7 +60,7 @@ def build_user_block(
     files: dict[str, FileFacts] = {}
     for part, arrays in parts.items():
         files |= write_arrays(plan.root, shard_folder(part, "users", block), arrays)
-    return describe_block(files, parts)
+    return describe_block(files, *(arrays["ratings"] for arrays in parts.values()))
 
 
 def write_kept(plan: Plan, block: int, starts: list[npt.NDArray[np.int64]]) -> None:
@@ -86,9 +84,13 @@ def bucket_columns(plan: Plan, block: int, starts: list[npt.NDArray[np.int64]]) 
     return columns
 
 
-def describe_block(files: dict[str, FileFacts], parts: Parts, n_withdrawn: int = 0) -> UserBlock:
-    """Sum up a block whose shards are written."""
-    train, test = (parts[part]["ratings"] for part in PARTS)
+def describe_block(
+    files: dict[str, FileFacts],
+    train: npt.NDArray[np.float32],
+    test: npt.NDArray[np.float32],
+    n_withdrawn: int = 0,
+) -> UserBlock:
+    """Sum up a block whose shards are written, from the ratings of both."""
     values, n_values = _different(train, test)
     return UserBlock(
         files=files,
@@ -107,7 +109,7 @@ def sorted_once(plan: Plan, block: int, columns: Columns) -> npt.NDArray[np.int3
     users, items, times = columns["users"], columns["items"], columns[TIMESTAMPS]
     order = np.empty(len(users), np.int32)
     sort_pairs(users, n_rows, items, n_items, np.empty(len(users), np.int64), order)
-    return order[: keep_latest(order, users, items, NO_TIMES if times is None else times)]
+    return order[: keep_latest(order, users, items, _NO_TIMES if times is None else times)]
 
 
 def n_rows_of(plan: Plan, block: int) -> int:

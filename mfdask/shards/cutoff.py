@@ -48,6 +48,8 @@ def time_cutoff(root: Path, n_blocks: int, share: float, tasks: Tasks) -> int:
 def _cut(count: Callable[[int | None], pd.Series], share: float) -> int:
     bins = count(None)
     n_ratings = int(bins.sum())
+    if n_ratings == 0:
+        return 0  # nothing to cut
     wanted = n_ratings * (1 - share)  # ratings before the cut
     before = min(int(wanted), n_ratings - 1)
     here = int(np.searchsorted(bins.cumsum(), before, side="right"))

@@ -26,7 +26,7 @@ from mfdask.ratings.ids import Ranked, append_ids
 from mfdask.ratings.source import Part, Source
 from mfdask.ratings.splits import Split
 from mfdask.ratings.values import Ids
-from mfdask.shards import rejected, work
+from mfdask.shards import work
 from mfdask.shards.build import (
     explained,
     partition,
@@ -39,6 +39,7 @@ from mfdask.shards.dataset import Dataset, FolderStore
 from mfdask.shards.manifest import Manifest, TakenFile
 from mfdask.shards.plan import Growth, Plan, UserBlock, grown_bounds
 from mfdask.shards.reading import Reading, read_source
+from mfdask.shards.rejected import FILE_NAME as REJECTED
 from mfdask.shards.rejected import first_bad_row, write_rejected
 from mfdask.shards.sources import taken_files
 from mfdask.shards.store import SCRATCH, FileFacts
@@ -136,12 +137,16 @@ def extend(
 
 
 def ids_of(data: Manifest, wanted: Ids = "auto") -> Ids:
-    """Return how the ids of more ratings are best read: as names, if those of a data set are.
+    """Return how the ids of more ratings are read, unless somebody wants it otherwise.
 
-    Else a file in which all of them happen to be numbers would not fit.
+    As those of the data set are: a short file may happen to hold nothing but numbers among its
+    names, or one bad row among its numbers.
     """
-    names = data.user_kind == data.item_kind == "string"
-    return "string" if names and wanted == "auto" else wanted
+    if wanted != "auto":
+        return wanted
+    if data.user_kind == data.item_kind:
+        return data.user_kind
+    return "int,string" if data.user_kind == "int" else "string,int"
 
 
 def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]) -> None:
@@ -157,7 +162,7 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
             if kind != known:
                 raise InputError(
                     f"{source.origin}: its {side} ids are of kind {kind}, those of the data set "
-                    f"of kind {known}; give --ids {known}, or ingest everything again"
+                    f"of kind {known}; read it with --ids auto, or ingest everything again"
                 )
     for source in sources:
         if not source.has_ratings:
@@ -219,8 +224,7 @@ def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks)
     for folder in (SCRATCH, "train", "test"):
         (root / folder).mkdir()
     reading = ratings.reading
-    earlier = old.path / rejected.FILE_NAME
-    files = write_rejected(root, reading, ratings.source.parts, tasks, earlier)
+    files = write_rejected(root, reading, ratings.source.parts, tasks, old.path / REJECTED)
     ids = _rank(root, old, ratings, tasks)
     frames, has_times = gone.reading.ratings, old.manifest.has_timestamps
     withdrawn = tasks.submit(

@@ -62,8 +62,7 @@ def extend_user_block(
     files: dict[str, FileFacts] = {}
     for part, rows in parts.items():
         files |= _write(growth, part, "users", block, rows, is_old=rows is old[part])
-    ratings = {part: {"ratings": rows.ratings} for part, rows in parts.items()}
-    return describe_block(files, ratings, n_withdrawn)
+    return describe_block(files, parts["train"].ratings, parts["test"].ratings, n_withdrawn)
 
 
 def write_kept_times(growth: Growth, block: int, starts: _Starts) -> None:

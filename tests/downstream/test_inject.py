@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfdask.downstream.events import all_events
+from mfdask.downstream.events import DAY, PAUSE, active_days, all_events
 from mfdask.downstream.inject import KINDS, AttackPlan, inject_attack
-from mfdask.downstream.inject.injected import DAY, Scale
+from mfdask.downstream.inject.injected import Scale
 from mfdask.downstream.inject.recipes import POPULAR_SHARE, SELECTED
-from mfdask.downstream.inject.sessions import PAUSE, active_days, cut_at_pauses, moved_into
+from mfdask.downstream.inject.sessions import cut_at_pauses, moved_into
 from mfdask.errors import InputError
 from mfdask.shards import Dataset
 from tests.downstream.tables import N_ITEMS, assert_sound, events_of, table_of
@@ -236,4 +236,5 @@ def _session_lengths(gaps):
 def test_active_days(events):
     table = table_of(events)
     days = (table["timestamps"] // DAY).groupby(table["users"]).nunique()
-    assert active_days(events).tolist() == days.reindex(range(300), fill_value=0).tolist()
+    found = active_days(events.indptr, events.timestamps)
+    assert found.tolist() == days.reindex(range(300), fill_value=0).tolist()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mfdask.downstream.events import all_events
+from mfdask.downstream.events import DAY, active_days, all_events
 from mfdask.downstream.inject import (
     DriftPlan,
     MixPlan,
@@ -16,8 +16,6 @@ from mfdask.downstream.inject import (
     inject_sharing,
 )
 from mfdask.downstream.inject.drift import effect
-from mfdask.downstream.inject.injected import DAY
-from mfdask.downstream.inject.sessions import active_days
 from mfdask.errors import InputError
 from mfdask.shards import Dataset
 from tests.downstream.tables import N_ITEMS, assert_sound, events_of, table_of
@@ -67,7 +65,7 @@ def test_shared_accounts(style, partners, people):
         assert _stars(now[~came]) <= _stars(own)
         if style == "handover":
             assert now["timestamps"][~came].max() <= line.cut
-    assert active_days(people)[list(touched)].min() >= 3
+    assert active_days(people.indptr, people.timestamps)[list(touched)].min() >= 3
 
 
 def _stars(table):

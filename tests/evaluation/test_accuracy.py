@@ -35,7 +35,7 @@ def test_errors_are_those_of_the_predictions(fitted):
     assert found.raw.rmse()[0] == pytest.approx(np.sqrt((wanted["error"] ** 2).mean()))
     assert found.raw.mae()[0] == pytest.approx(wanted["error"].abs().mean())
     assert found.clipped.rmse()[0] == pytest.approx(np.sqrt((wanted["clipped"] ** 2).mean()))
-    assert found.by_source == {"mean": 0, "item": 0, "user": 0, "model": data.n_train}
+    assert found.by_source == {"mean": 0, "item": 0, "user": 0, "model": data.n_train, "genre": 0}
     assert found.raw.rmse()[0] == pytest.approx(model.history[-1].train_rmse, rel=1e-4)
 
 
@@ -78,6 +78,7 @@ def test_unknown_ids_are_counted(fitted):
         "item": int((~known_user & known_item).sum()),
         "user": int((known_user & ~known_item).sum()),
         "model": int((known_user & known_item).sum()),
+        "genre": 0,
     }
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from mfdask.files import locked
-from mfdask.models import load_model
+from mfdask.models import ALS, PRESETS, load_model
+from mfdask.shards import Dataset
 
 QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
 
@@ -70,11 +71,12 @@ def test_a_table_is_shown(mfdask, data):
 def test_paper_names_reach_the_model(result_of, data):
     result_of(
         "train", data, "--out", "m", "--sweeps", 2, "--factors", 3, "--lambda", 0.5, "--tau", 0.4,
-        "--gamma", 0.3, "--update", "alternating", "--reg-scaling", 0.2, "--damping", 0.9,
+        "--gamma", 0.3, "--item-tau", 0.6, "--item-gamma", 0.7, "--update", "alternating",
+        "--reg-scaling", 0.2, "--damping", 0.9,
         "--no-centre", "--tolerance", 1e-9, "--seed", 7, *QUIET,
     )  # fmt: skip
     assert load_model("m").parameters == {
-        "item_prior": "zero", "weight_reg": 0.05,
+        "item_prior": "zero", "weight_reg": 0.05, "item_factor_reg": 0.6, "item_bias_reg": 0.7,
         "n_factors": 3, "n_sweeps": 2, "fidelity": 0.5, "factor_reg": 0.4, "bias_reg": 0.3,
         "update": "alternating", "reg_scaling": 0.2, "damping": 0.9, "centre": False,
         "init_scale": 0.1, "tolerance": 1e-9, "seed": 7,
@@ -110,6 +112,11 @@ def test_published_figures(mfdask, result_of, movielens_zip):
         (("--sweeps", 0), "--sweeps 0"),
         (("--checkpoint-every", -2), "--checkpoint-every -2"),
         (("--model", "bias", "--factors", 5), "--model bias"),
+        (("--model", "bayes", "--tau", 1), "--tau says nothing to --model bayes"),
+        (("--model", "als", "--burn-in", 1), "--burn-in says nothing to --model als"),
+        (("--model", "bayes", "--preset", "small"), "--preset small"),
+        (("--model", "bayes", "--sweeps", 30), "--sweeps 30"),
+        (("--item-tau", -1), "--item-tau -1.0"),
         (("--dashboard-address", "nowhere"), "host:port"),
         (("--memory-limit", "much"), "--memory-limit much"),
     ],
@@ -117,6 +124,53 @@ def test_published_figures(mfdask, result_of, movielens_zip):
 def test_bad_parameters(options, word, mfdask, data, tmp_path):
     refused(mfdask("train", data, "--out", "m", *options), 2, word)
     assert names(tmp_path) == ["d"]
+
+
+def test_the_sampler_and_its_intervals(result_of, mfdask, data):
+    found = result_of(
+        "train", data, "--model", "bayes", "--out", "m", "--factors", 2, "--sweeps", 9,
+        "--burn-in", 3, "--samples", 3, "--item-prior", "genre", *QUIET,
+    )  # fmt: skip
+    assert found["samples"] == 3
+    assert 0 < found["noise_precision"] < 100
+    evaluated = result_of("evaluate", "m", data)
+    assert evaluated["objective"] is None
+    everybody = [line for line in evaluated["intervals"] if line["users"] == "all"]
+    assert [line["interval"] for line in everybody] == [0.5, 0.8, 0.95]
+    assert [line["n"] for line in everybody] == [evaluated["n"]] * 3
+    assert everybody[0]["covered"] < everybody[2]["covered"]
+    shown = mfdask("evaluate", "m", data).output
+    assert "test ratings within" in shown
+
+
+def test_a_preset_may_be_changed(result_of, data):
+    result_of("train", data, "--out", "m", "--preset", "small", "--sweeps", 2, *QUIET)
+    said = load_model("m").parameters
+    assert said == {**ALS(**PRESETS["small"]).parameters(), "n_sweeps": 2}
+
+
+def test_item_features_from_a_file(result_of, mfdask, data, tmp_path):
+    ids = load_model_items(data)
+    lines = [f"{item},{n % 7}" for n, item in enumerate(ids[:-3])]
+    (tmp_path / "f.csv").write_text("\n".join(["item_id,size", *lines, "99999999,1"]))
+    command = ("train", data, "--model", "features", "--out", "m", "--sweeps", 2, *QUIET)
+    done = mfdask(*command, "--item-features", "f.csv")
+    assert done.exit_code == 0, done.output
+    assert "3 items lack features; 1 lines are of no item" in done.stderr
+    assert load_model("m").feature_names == ["every item", "size"]
+    refused(mfdask(*command), 2, "item features")
+    refused(mfdask(*command, "--item-features", "none.csv"), 2, "none.csv")
+
+
+def load_model_items(data):
+    """Return the raw ids of a data set's items."""
+    return Dataset.open(data).items()["item_id"].tolist()
+
+
+def test_a_start_with_other_factors(mfdask, result_of, data):
+    result_of("train", data, "--out", "m", "--factors", 3, "--sweeps", 2, *QUIET)
+    refused(mfdask("train", data, "--start", "m", *QUIET), 2, "has 3 factors", "--factors 3")
+    refused(mfdask("train", data, "--start", "none", *QUIET), 2, "none", "no model there")
 
 
 @pytest.mark.parametrize("option", ["--lambda", "--factors", "--update", "--workers"])

@@ -313,7 +313,7 @@ def test_genres_place_items_that_nobody_rated(small_data):
     data = Dataset.open(small_data)
     model = dataclasses.replace(CONFIG, item_prior="genre").fit(data)
     d = CONFIG.n_factors + 1
-    rows = model.rows_of_new_items(model.items["genres"].iloc[:3])
+    rows = model.rows_of_new_items(model.items.iloc[:3])
     shares = np.array(
         [
             [name in genres.split("|") for name in model.feature_names]

@@ -9,7 +9,7 @@ import pytest
 from mfdask.errors import InputError
 from mfdask.evaluation import measure_accuracy, objective
 from mfdask.models import ALS, load_model, save_model
-from mfdask.models.features import genre_names, genre_shares
+from mfdask.models.features import Coding
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
@@ -45,9 +45,9 @@ def matrix_of(data):
 
 def test_shares_of_genres():
     items = pd.DataFrame({"genres": ["b|a", "", "c", "a|d"]})
-    assert genre_names(items) == ["a", "b", "c", "d"]
+    assert Coding.genres_of(items).names == ["a", "b", "c", "d"]
     np.testing.assert_array_equal(
-        genre_shares(items["genres"], ["a", "b", "c"]),
+        Coding.genres(["a", "b", "c"]).encode(items),
         np.array([[0.5, 0.5, 0], [0, 0, 0], [0, 0, 1], [1, 0, 0]], np.float32),
     )
 
@@ -57,7 +57,7 @@ def test_agrees_with_the_oracle(scaling, data, client):
     config = dataclasses.replace(CONFIG, reg_scaling=scaling)
     model = config.fit(data, client=client)
     matrix = matrix_of(data)
-    features = genre_shares(data.items()["genres"], model.feature_names).astype(float)
+    features = model.coding.encode(data.items()).astype(float)
     oracle = naive_fit(config, matrix, features)
     users, items = np.indices(matrix.shape).reshape(2, -1)[:, ::7]
     found = model.predict_known(users.astype(np.int32), items.astype(np.int32), clip=False)
@@ -87,17 +87,18 @@ def test_unrated_items_lie_on_their_prior(client, tmp_path):
     unrated = np.flatnonzero(model.items["n_train"] == 0)
     assert len(unrated)
     found = model.item_rows[unrated]
-    prior = model.rows_of_new_items(model.items["genres"].iloc[unrated])
+    prior = model.rows_of_new_items(model.items.iloc[unrated])
     np.testing.assert_allclose(found, prior, atol=1e-6)
     assert np.abs(found[:, 2:]).max() > 0.01
 
 
 def test_never_seen_items_are_predicted_by_their_genres(data):
     model = CONFIG.fit(data)
-    (row,) = model.rows_of_new_items(pd.Series([model.feature_names[0]]))
+    (row,) = model.rows_of_new_items(pd.DataFrame({"genres": [model.feature_names[0]]}))
     np.testing.assert_allclose(row[0], model.feature_weights[0, 0], rtol=1e-6)
     np.testing.assert_allclose(row[2:5], model.feature_weights[0, 1:], rtol=1e-6)
-    assert not model.rows_of_new_items(pd.Series(["Nobody knows this genre"]))[0, 2:].any()
+    unheard = pd.DataFrame({"genres": ["Nobody knows this genre"]})
+    assert not model.rows_of_new_items(unheard)[0, 2:].any()
 
 
 def test_round_trip(data, tmp_path):
@@ -132,7 +133,7 @@ def test_the_oracle_of_the_oracle(ratings):
 
     def penalty(weights):
         away = items[rated] - features[rated] @ weights
-        return (away**2 @ naive.precision()).sum() + CONFIG.weight_reg * (weights**2).sum()
+        return (away**2 @ naive.precision("items")).sum() + CONFIG.weight_reg * (weights**2).sum()
 
     best = naive.feature_weights()
     for nudge in np.random.default_rng(2).normal(size=(50, *best.shape)):

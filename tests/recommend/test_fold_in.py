@@ -92,7 +92,7 @@ def test_genres_add_up_for_an_item_that_nobody_has_rated(genre_model):
     items = genre_model.items.copy()
     items.loc[4, "n_train"] = 0
     rows = genre_model.item_rows.copy()
-    rows[4] = genre_model.rows_of_new_items(items["genres"][4:5])[0]
+    rows[4] = genre_model.rows_of_new_items(items[4:5])[0]
     cold = dataclasses.replace(genre_model, items=items, item_rows=rows)
     ids = items["item_id"].tolist()
     history = History.of(cold, {ids[0]: 5.0, ids[1]: 2.0})

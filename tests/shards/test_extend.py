@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
 import os
-import signal
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mfdask.errors import InputError, RefusedError
-from mfdask.files import locked
+from mfdask.errors import InputError
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset, extend, plan
 from mfdask.shards.build import Choices, ingest
+from tests.shards.growth import (
+    contents,
+    names_in,
+    random_frame,
+    same_data,
+    same_data_sparse,
+    same_tables,
+    withdrawal,
+)
 from tests.shards.oracle import (
     check_shards,
     item_triples,
@@ -34,57 +37,6 @@ from tests.shards.oracle import (
 )
 
 SPLITS = ["random:0.3", "cold-items:0.3", "time:0.3", "user-time:0.3", "none"]
-
-
-@pytest.fixture(scope="module")
-def here():
-    """Tasks run in this process: quicker for small things, and they can be made to fail."""
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as one:
-        yield one
-
-
-def names_in(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def random_frame(seed, n, users, items):
-    """Return ratings with duplicates, bad rows and ties in time."""
-    draw = np.random.default_rng(seed)
-    rating = draw.integers(1, 11, n) / 2
-    rating[draw.random(n) < 0.05] = np.nan
-    return pd.DataFrame(
-        {
-            "user_id": draw.integers(*users, n),
-            "item_id": [f"i{k}" for k in draw.integers(*items, n)],
-            "rating": rating,
-            "timestamp": draw.integers(0, 20, n) * 30_000,
-        }
-    )
-
-
-def withdrawal(pairs):
-    """Return a source of withdrawals: users and items, and times if they are given."""
-    names = ["user_id", "item_id", "timestamp"]
-    frame = pd.DataFrame(pairs, columns=names[: len(pairs[0])])
-    return memory_source(frame.assign(rating=1.0))
-
-
-def same_data(found, expected):
-    """Assert that two data sets hold the same, by id."""
-    check_shards(found)
-    for part in ("train", "test"):
-        same_ratings(ratings_of(found, part), ratings_of(expected, part))
-    assert item_triples(found) == user_triples(found)
-    for name in ("mean", "rating_min", "rating_max"):
-        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-12)
-    assert found.manifest.rating_step == expected.manifest.rating_step
-
-
-def same_tables(found, expected, columns=None):
-    for side, key in (("users", "user_id"), ("items", "item_id")):
-        one, other = (getattr(d, side)().set_index(key).sort_index() for d in (found, expected))
-        columns = columns or list(one)
-        pd.testing.assert_frame_equal(one[columns], other[columns])
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -192,74 +144,6 @@ def test_any_steps_leave_what_an_ingest_of_the_rest_makes(here, steps, split, bl
         assert counts.read == counts.kept + counts.duplicates + counts.withdrawn == len(ratings)
 
 
-def same_data_sparse(found, expected):
-    """Assert that two data sets hold the same, but for users and items without ratings."""
-    same_data(found, expected)
-    for side, key in (("users", "user_id"), ("items", "item_id")):
-        one, other = (getattr(d, side)().set_index(key).sort_index() for d in (found, expected))
-        counts = ["n_train", "n_test"]
-        pd.testing.assert_frame_equal(one.loc[other.index, counts], other[counts])
-        assert (one.drop(other.index)[counts] == 0).all(axis=None)
-
-
-@pytest.fixture
-def data(here, tmp_path):
-    """Return the folder of a small data set in two blocks a side."""
-    frame = random_frame(5, 300, (0, 30), (0, 40))
-    choices = Choices(Split.parse("random:0.3"), blocks=2)
-    ingest(memory_source(frame), tmp_path / "d", client=here, choices=choices)
-    return tmp_path / "d"
-
-
-NEW = random_frame(6, 40, (5, 45), (0, 50))
-
-
-def contents(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def test_contents_are_taken_in_once(here, data, caplog):
-    first = extend.extend(data, [memory_source(NEW)], client=here)
-    before, inode = contents(data), data.stat().st_ino
-    with caplog.at_level(logging.WARNING):
-        again = extend.extend(data, [memory_source(NEW, name="other")], client=here)
-    assert again == first
-    assert (contents(data), data.stat().st_ino) == (before, inode)
-    assert "its contents were taken in before; left out" in caplog.text
-    # The file that made the data set counts too, and what is new beside it is taken in.
-    old = memory_source(random_frame(5, 300, (0, 30), (0, 40)))
-    newer = random_frame(7, 20, (0, 45), (0, 50))
-    twice = [old, memory_source(newer), memory_source(newer)]
-    made = extend.extend(data, twice, client=here)
-    assert made.counts.read == first.counts.read + 20
-    assert [taken.read for taken in made.sources] == [300, 40, 20]
-    assert made.fingerprint != first.fingerprint
-
-
-def test_the_fingerprint_says_what_was_taken_in_and_in_what_order(here, data, tmp_path):
-    prints = set()
-    sources = [memory_source(NEW), memory_source(random_frame(7, 20, (0, 45), (0, 50)))]
-    for name, order in (("a", sources), ("b", sources), ("c", sources[::-1])):
-        frame = random_frame(5, 300, (0, 30), (0, 40))
-        choices = Choices(Split.parse("random:0.3"), blocks=2)
-        ingest(memory_source(frame), tmp_path / name, client=here, choices=choices)
-        for source in order:
-            made = extend.extend(tmp_path / name, [source], client=here)
-        prints.add((name == "c", made.fingerprint))
-    assert len(prints) == 2
-
-
-def test_a_reader_keeps_what_it_has_open(here, data):
-    old = Dataset.open(data)
-    shards = {b: old.shard("users", b) for b in range(2)}
-    before = {b: (shard.indices.copy(), shard.ratings.copy()) for b, shard in shards.items()}
-    extend.extend(data, [memory_source(NEW)], client=here)
-    for block, (indices, ratings) in before.items():
-        assert np.array_equal(shards[block].indices, indices)
-        assert np.array_equal(shards[block].ratings, ratings)
-    assert Dataset.open(data, verify=True).n_train > old.n_train
-
-
 def inodes(data, part, side):
     return [(data / f"{part}/{side}-{b:04d}/ratings.npy").stat().st_ino for b in range(2)]
 
@@ -325,23 +209,6 @@ def test_bounds_grow_behind(monkeypatch, n_last, counts, expected):
     assert plan.grown_bounds([0, 2, 5], n_last, np.array(counts, np.int64)) == expected
 
 
-def test_bad_rows_are_kept_with_the_earlier_ones(here, data):
-    before = pd.read_parquet(data / "rejected.parquet")
-    frame = NEW.assign(rating=np.where(NEW.index % 10 == 3, np.nan, 1.0))
-    made = extend.extend(data, [memory_source(frame), memory_source(NEW[:5])], client=here)
-    bad = pd.read_parquet(data / "rejected.parquet")
-    assert len(before) > 0
-    pd.testing.assert_frame_equal(bad[: len(before)], before)
-    assert bad["row"][len(before) :].tolist()[:4] == [3, 13, 23, 33]
-    assert made.counts.rejected == len(bad)
-    assert Dataset.open(data, verify=True).manifest == made
-    with pytest.raises(InputError, match=r"rows, row 3: missing .*--on-bad-rows reject"):
-        extend.extend(data, [memory_source(frame[:7])], client=here, fail_on_bad_rows=True)
-    with pytest.raises(InputError, match="none of its 2 rows is a rating"):
-        extend.extend(data, [memory_source(frame[3:4]), memory_source(frame[13:14])], client=here)
-    assert Dataset.open(data, verify=True).manifest == made
-
-
 def test_withdrawals(here, data):
     found = Dataset.open(data)
     every = pd.concat([ratings_of(found, part) for part in ("train", "test")], ignore_index=True)
@@ -403,94 +270,6 @@ def test_catalogues(here, tmp_path):
     assert items["n_read"].tolist() == [2, 1, 0, 1, 0]
 
 
-def wrong(change):
-    frame = NEW.dropna().assign(**change)
-    return memory_source(frame.drop(columns=[k for k, v in change.items() if v is None]))
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        (wrong({"item_id": 3}), "its item ids are of kind int, those of the data set of kind str"),
-        (wrong({"user_id": "ann"}), "user ids are of kind string, .* --ids int"),
-        (wrong({"timestamp": None}), "has no timestamps, the data set has; --columns"),
-        (memory_source(NEW[:0].astype({"item_id": "str"})), "holds no ratings"),
-    ],
-)
-def test_what_does_not_fit_is_refused(here, data, source, message):
-    before = contents(data)
-    with pytest.raises(InputError, match=message):
-        extend.extend(data, [source], client=here)
-    assert contents(data) == before
-
-
-def test_what_cannot_be_extended(here, tmp_path):
-    source = memory_source(random_frame(5, 50, (0, 9), (0, 9)))
-    choices = Choices(Split.parse("sequence:0.2"))
-    ingest(source, tmp_path / "s", client=here, choices=choices)
-    with pytest.raises(InputError, match="draws for all rows in file order and cannot be extended"):
-        extend.extend(tmp_path / "s", [memory_source(NEW)], client=here)
-    with pytest.raises(InputError, match="there is no such folder"):
-        extend.extend(tmp_path / "nowhere", [memory_source(NEW)], client=here)
-    with (
-        locked(tmp_path / "s", "ingesting into"),
-        pytest.raises(RefusedError, match="another process is taking ratings into it"),
-    ):
-        extend.extend(tmp_path / "s", [memory_source(NEW)], client=here)
-
-
-def test_all_that_is_withdrawn_leaves_the_old_data_set(here, data):
-    found, before = Dataset.open(data), contents(data)
-    every = pd.concat([ratings_of(found, part) for part in ("train", "test")])
-    pairs = list(zip(every["user_id"], every["item_id"], strict=True))
-    with pytest.raises(InputError, match="leaves none of the 0 ratings for training"):
-        extend.extend(data, [], withdrawn=[withdrawal(pairs)], client=here)
-    assert contents(data) == before
-    assert names_in(data.parent) == ["d"]
-
-
-def test_an_error_half_way_leaves_the_old_data_set(here, data, monkeypatch):
-    before = contents(data)
-    monkeypatch.setattr(extend, "describe", lambda *facts: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        extend.extend(data, [memory_source(NEW)], client=here)
-    assert contents(data) == before
-    assert names_in(data.parent) == ["d"]
-
-
-def _extend_for_ever(data: Path, sign: Path) -> None:
-    def wait(*facts):
-        sign.touch()
-        time.sleep(600)
-
-    extend.describe = wait  # all shards are written by then
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as one:
-        extend.extend(data, [memory_source(NEW)], client=one)
-
-
-def test_killed_before_the_end_and_started_again(here, data, tmp_path):
-    before, sign = contents(data), tmp_path / "began"
-    process = multiprocessing.get_context("spawn").Process(
-        target=_extend_for_ever, args=(data, sign)
-    )
-    process.start()
-    deadline = time.monotonic() + 120
-    while not sign.exists():
-        assert process.is_alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    assert contents(data) == before
-    made = extend.extend(data, [memory_source(NEW)], client=here)
-    found = Dataset.open(data, verify=True)
-    assert found.fingerprint == made.fingerprint
-    every = pd.concat([random_frame(5, 300, (0, 30), (0, 40)), NEW], ignore_index=True)
-    both = pd.concat([ratings_of(found, part) for part in ("train", "test")], ignore_index=True)
-    same_ratings(both, latest(every))
-    assert names_in(tmp_path) == ["began", "d"]
-
-
 def test_on_a_cluster_with_real_ratings(client, movielens_zip, tmp_path):
     """A tenth of the real ratings, any of them, taken in after the others."""
     open_source(str(movielens_zip), cache_dir=tmp_path / "cache")  # unpacks it
@@ -511,3 +290,20 @@ def test_on_a_cluster_with_real_ratings(client, movielens_zip, tmp_path):
     same_tables(found, expected)
     for part in ("train", "test"):
         same_ratings(ratings_of(found, part), ratings_of(expected, part))
+
+
+@pytest.mark.parametrize(
+    ("users", "items"), [("1", "a1"), ("u1", "7"), ("u1", "i1"), ("1", "7")], ids=str
+)
+def test_short_files_are_read_as_the_data_set_is(here, tmp_path, users, items):
+    (tmp_path / "a.csv").write_text(f"user,item,rating\n{users},{items},3\n")
+    (tmp_path / "b.csv").write_text("user,item,rating\n2,10,4\nx y,?,5\n")
+    source = open_source(str(tmp_path / "a.csv"))
+    made = ingest(source, tmp_path / "d", client=here, choices=Choices(Split("none")))
+    source = open_source(str(tmp_path / "b.csv"), ids=extend.ids_of(made))
+    made = extend.extend(tmp_path / "d", [source], client=here)
+    is_int = "int" in (made.user_kind, made.item_kind)
+    assert (made.counts.kept, made.counts.rejected) == ((2, 1) if is_int else (3, 0))
+    found = Dataset.open(tmp_path / "d")
+    assert found.users()["user_id"].astype(str).tolist()[:2] == [users, "2"]
+    assert found.items()["item_id"].astype(str).tolist()[:2] == [items, "10"]

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import DAY, Injected, Scale, allowed, places_of
+from mfdask.downstream.events import DAY, Events
+from mfdask.downstream.inject.injected import Injected, Scale, allowed, places_of
 from mfdask.downstream.inject.recipes import RECIPES, World
 from mfdask.downstream.inject.sessions import moved_into
 from mfdask.errors import InputError

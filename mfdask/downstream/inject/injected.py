@@ -12,8 +12,6 @@ import pandas as pd
 from mfdask.downstream.events import Events
 from mfdask.errors import InputError
 
-DAY = 86_400
-
 #: More different ratings than these are taken as a scale without a grid.
 _MOST_VALUES = 256
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import DAY
-
-#: A pause longer than this ends a session, in seconds.
-PAUSE = 3600
+from mfdask.downstream.events import PAUSE
 
 Times = npt.NDArray[np.int64]
 
@@ -54,11 +50,3 @@ def moved_into(timestamps: Times, start: int, end: int, random: np.random.Genera
     sessions = (squeezed(times, end - 1 - start) for times in cut_at_pauses(timestamps, timestamps))
     moved = [offsets + random.integers(start, end - offsets[-1]) for offsets in sessions]
     return np.sort(np.concatenate(moved))
-
-
-def active_days(events: Events) -> npt.NDArray[np.int64]:
-    """Return on how many days (of UTC) each user rated anything, int64 (users,)."""
-    days, users = events.timestamps // DAY, events.users - events.start
-    fresh = np.ones(len(days), bool)
-    fresh[1:] = (np.diff(days) != 0) | (np.diff(users) != 0)
-    return np.bincount(users[fresh], minlength=len(events.indptr) - 1)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.downstream.events import Events
+from mfdask.downstream.events import Events, active_days
 from mfdask.downstream.inject.injected import Injected, only
-from mfdask.downstream.inject.sessions import active_days, cut_at_pauses
+from mfdask.downstream.inject.sessions import cut_at_pauses
 from mfdask.errors import InputError
 
 _Places = npt.NDArray[np.int64]
@@ -119,7 +119,9 @@ class _Account(NamedTuple):
 
 def _pairs(events: Events, plan: SharingPlan, random: np.random.Generator) -> _Places:
     """Pair all users that were active long enough, int64 (pairs, 2), no user twice."""
-    able = random.permutation(np.flatnonzero(active_days(events) >= plan.min_days))
+    able = random.permutation(
+        np.flatnonzero(active_days(events.indptr, events.timestamps) >= plan.min_days)
+    )
     if plan.partners == "alike":
         middle = (events.indptr[able] + events.indptr[able + 1]) // 2
         able = able[np.argsort(events.timestamps[middle], kind="stable")]

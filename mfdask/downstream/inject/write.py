@@ -8,21 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv as pacsv
 
 from mfdask.downstream.inject.injected import Injected
 from mfdask.downstream.inject.plan import Plan
+from mfdask.downstream.ratings_folder import write_ratings_folder
 from mfdask.errors import InputError
-from mfdask.files import locked, require_space, written_folder
+from mfdask.files import locked, written_folder
 from mfdask.shards import Dataset
 
 #: Tells a folder of injected ratings from others.
 MARK = "injected.json"
-
-#: Ratings turned into text at a time.
-_PIECE = 1 << 20
-_LINE_BYTES = 48
 
 
 def write_injected(
@@ -57,16 +52,11 @@ def write_injected(
         If the disk is too small, or another process is writing there.
     """
     check_place(out)
-    require_space(out, _LINE_BYTES * len(injected.ratings), "ratings.csv")
-    users, items = data.users()["user_id"], data.items()
+    users, item_ids = data.users()["user_id"], data.items()["item_id"]
     users = pd.concat([users, new_ids(users, injected.n_users - len(users))], ignore_index=True)
-    truth = {
-        name: _with_ids(table, users, items["item_id"]) for name, table in injected.truth.items()
-    }
+    truth = {name: _with_ids(table, users, item_ids) for name, table in injected.truth.items()}
     with locked(out, "writing"), written_folder(out) as fresh:
-        _write_ratings(injected, users, items["item_id"], fresh / "ratings.csv")
-        if (data.manifest.user_kind, data.manifest.item_kind) == ("int", "int"):
-            _write_movies(items, fresh / "movies.csv")
+        write_ratings_folder(data, injected.events, users, fresh)
         (fresh / "truth").mkdir()
         for name, table in truth.items():
             table.to_parquet(fresh / "truth" / f"{name}.parquet", index=False)
@@ -123,37 +113,3 @@ def _with_ids(table: pd.DataFrame, users: pd.Series, items: pd.Series) -> pd.Dat
         for name, column in table.items()
     }
     return pd.DataFrame(columns)
-
-
-def _write_ratings(injected: Injected, users: pd.Series, items: pd.Series, path: Path) -> None:
-    """Write the ratings by user and time, a piece after the other."""
-    user_ids, item_ids, rows = pa.array(users), pa.array(items), injected.users
-    schema = pa.schema(
-        {
-            "user_id": user_ids.type,
-            "item_id": item_ids.type,
-            "rating": pa.float32(),
-            "timestamp": pa.int64(),
-        }
-    )
-    no_header = pacsv.WriteOptions(include_header=False)  # it would be put in quotes
-    with path.open("wb") as file:
-        file.write(f"{','.join(schema.names)}\n".encode())
-        with pacsv.CSVWriter(file, schema, write_options=no_header) as writer:
-            for start in range(0, len(rows), _PIECE):
-                piece = slice(start, start + _PIECE)
-                columns = [
-                    user_ids.take(pa.array(rows[piece])),
-                    item_ids.take(pa.array(injected.items[piece])),
-                    injected.ratings[piece],
-                    injected.timestamps[piece],
-                ]
-                writer.write_table(pa.table(columns, schema=schema))
-
-
-def _write_movies(items: pd.DataFrame, path: Path) -> None:
-    """Write titles and genres as MovieLens does, if there are any."""
-    titled = items[items["title"] != ""]
-    if len(titled):
-        columns = {"item_id": "movieId", "title": "title", "genres": "genres"}
-        titled[list(columns)].rename(columns=columns).to_csv(path, index=False)

@@ -1,0 +1,197 @@
+"""Tell who of the active users will not be seen again soon, from what is known at a date."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+from rich.console import RenderableType
+from rich.table import Table
+
+from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.downstream.customers import (
+    AS_OF,
+    LATEST,
+    Choices,
+    Spend,
+    Study,
+    check_out,
+    check_study,
+    study_churn,
+)
+from mfdask.files import locked
+from mfdask.memory import PeakMemory
+from mfdask.models import load_model
+from mfdask.shards import Dataset
+
+_FILE = click.Path(path_type=Path)
+_HEADS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "top_decile_lift": "lift", "brier": "Brier"}
+
+
+def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what churn and ltv are told alike; the job gets it as `choices`."""
+
+    @click.argument("data", type=_FILE)
+    @click.argument("model", type=_FILE)
+    @click.option(
+        "--cutoff",
+        default=LATEST,
+        show_default=True,
+        metavar="DATE",
+        help="YYYY-MM-DD: only what is before its UTC midnight is known.",
+    )
+    @click.option(
+        "--horizon",
+        default=Choices.horizon_days,
+        show_default=True,
+        help="Days after a cut-off that are foretold.",
+    )
+    @click.option("--out", type=_FILE, help="The table.  [default: output/JOB/DATA.parquet]")
+    @click.option(
+        "--factors-as-of",
+        default=AS_OF[0],
+        show_default=True,
+        type=click.Choice(AS_OF),
+        help="refit: learn factors anew at each cut-off; fold-in: take the model's items, which "
+        "must not have seen beyond the first cut-off.",
+    )
+    @click.option(
+        "--origins",
+        default=Choices.origins,
+        show_default=True,
+        help="Earlier cut-offs to learn from and test on, at most; 0 writes features alone.",
+    )
+    @click.option("--step", type=int, help="Days between two of them.  [default: the horizon]")
+    @click.option(
+        "--min-cohort", default=Choices.min_cohort, show_default=True, help="Users, at least."
+    )
+    @functools.wraps(run)
+    def with_choices(
+        cutoff: str, horizon: int, factors_as_of: str, origins: int, step: int | None,
+        min_cohort: int, **options: Any,
+    ) -> Any:  # fmt: skip
+        choices = Choices(cutoff, horizon, origins, step, factors_as_of, min_cohort)
+        return run(choices=choices, **options)
+
+    return with_choices
+
+
+@click.command("churn", help=__doc__)
+@job
+@study_options
+@cluster_options
+def main(
+    data: Path, model: Path, out: Path | None, choices: Choices, cluster: ClusterConfig
+) -> Outcome:
+    """See the module."""
+    return run_study("churn", study_churn, data, model, out, choices, cluster)
+
+
+def run_study(
+    name: str,
+    study: Callable[..., Study],
+    data: Path,
+    model: Path,
+    out: Path | None,
+    choices: Choices,
+    cluster: ClusterConfig,
+    spend: Spend | None = None,
+) -> Outcome:
+    """Open what a study needs, run it, write its tables."""
+    dataset = Dataset.open(data)
+    learned = load_model(model)
+    out = out or Path("output") / name / f"{dataset.name}.parquet"
+    check_out(out)
+    check_study(dataset, learned, choices, name, spend)  # before the cluster is started
+    began = time.perf_counter()
+    with (
+        locked(out, "writing"),
+        PeakMemory() as memory,
+        open_cluster(cluster) as client,
+        progress_bars() as progress,
+    ):
+        say(f"Dask dashboard: {client.dashboard_link}")
+        found = study(dataset, learned, choices, out.parent, client=client, progress=progress)
+        beside = found.write(out)
+    values = {
+        "out": str(out),
+        "evaluation": None if beside is None else str(beside),
+        "cutoff": found.cohorts[-1]["cutoff"],
+        "horizon_days": choices.horizon_days,
+        "factors_as_of": choices.as_of,
+        "users": len(found.table),
+        "scored_by": found.scored_by.name if found.scored_by else None,
+        "model_version": found.table["model_version"].iloc[0],
+        "cohorts": found.cohorts,
+        "metrics": [] if found.evaluation is None else _records(found.evaluation),
+        "calibration_slopes": found.slopes,
+        "tenths": found.tenths(),
+        "seconds": time.perf_counter() - began,
+        "peak_memory_bytes": memory.bytes,
+    }
+    return Outcome(values, _views(name, values, found))
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lines of a table; JSON knows no NaN."""
+    return [
+        {str(k): None if isinstance(v, float) and math.isnan(v) else v for k, v in line.items()}
+        for line in frame.to_dict("records")
+    ]
+
+
+def _views(name: str, values: dict[str, Any], found: Study) -> list[RenderableType]:
+    horizon = values["horizon_days"]
+    title = f"{name}: {values['users']:,} users at {values['cutoff']}, {horizon} days ahead"
+    facts = table(title, "", "")
+    facts.show_header = False
+    facts.add_row("scored by", values["scored_by"] or "nothing learned: features alone")
+    facts.add_row("factors", values["model_version"])
+    facts.add_row("seconds", f"{values['seconds']:.1f}")
+    facts.add_row("peak memory", f"{values['peak_memory_bytes'] / 2**20:,.0f} MiB")
+    facts.add_row("table", values["out"])
+    views: list[RenderableType] = [facts, _cohorts(found)]
+    if found.evaluation is not None:
+        views += [_metrics(found.evaluation), _tenths(values["tenths"])]
+    return views
+
+
+def _cohorts(found: Study) -> Table:
+    view = table("cohorts", "cut-off", "users", "mean label")
+    for line in found.cohorts:
+        label = "not known yet" if line["label"] is None else f"{line['label']:.3f}"
+        view.add_row(line["cutoff"], f"{line['users']:,}", label)
+    return view
+
+
+def _metrics(evaluation: pd.DataFrame) -> Table:
+    """Lay out a line a model and feature set, a column a metric."""
+    names = evaluation["metric"].unique().tolist()
+    view = table(
+        "tested at cut-offs that were not learned from, with 95 % intervals",
+        "",
+        *(_HEADS.get(name, name) for name in names),
+    )
+    for (model, features), lines in evaluation.groupby(["model", "features"], sort=False):
+        cells = [f"{line.value:.3f}\n{line.low:.3f}…{line.high:.3f}" for line in lines.itertuples()]
+        view.add_row(f"{model},\n{features}", *cells)
+    return view
+
+
+def _tenths(tenths: list[dict[str, float]]) -> Table:
+    view = table("predictions of what scored the table, by tenths", "", "users", "said", "came")
+    for k, line in enumerate(tenths, 1):
+        cells = [f"{line['users']:,}", f"{line['predicted']:.3f}", f"{line['actual']:.3f}"]
+        view.add_row(f"{k}.", *cells)
+    return view
+
+
+if __name__ == "__main__":
+    main()

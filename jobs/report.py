@@ -1,0 +1,141 @@
+"""Draw a report: one page that shows what data and models look like, or single figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from jobs.common import Outcome, job, progress_bars, table
+from mfdask.errors import InputError
+from mfdask.memory import PeakMemory
+from mfdask.models import FactorModel, load_model
+from mfdask.progress import Progress
+from mfdask.report.browser import FORMATS, find_browser, is_picture, write_picture
+from mfdask.report.data.facts import Facts
+from mfdask.report.figure import Section
+from mfdask.report.page import write_page
+from mfdask.report.report import Inputs, all_sections, chosen, figures_of, missing_of, notes
+from mfdask.shards import Dataset
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("report", help=__doc__)
+@click.option("--data", type=_FILE, required=True, help="Folder of the data set.")
+@click.option(
+    "--model", "models", type=_FILE, multiple=True, help="Of this data set; may be repeated."
+)
+@click.option("--tiers", type=_FILE, help="What `mfdask bench tiers --json` printed.")
+@click.option(
+    "--trials", type=_FILE, multiple=True, help="What `mfdask tune` wrote; may be repeated."
+)
+@click.option("--anomalies", type=_FILE, help="Folder that `mfdask anomalies` wrote.")
+@click.option("--churn", type=_FILE, help="Table that `mfdask churn` wrote.")
+@click.option("--ltv", type=_FILE, help="Table that `mfdask ltv` wrote.")
+@click.option(
+    "--out",
+    type=_FILE,
+    help="The page, or for other formats a folder.  [default: output/reports/DATA[.html]]",
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["html", *FORMATS]),
+    default="html",
+    show_default=True,
+    help="One page; or a file for each figure, which Chromium must be there to draw.",
+)
+@click.option(
+    "--figures", "names", multiple=True, metavar="NAME", help="Only this; may be repeated."
+)
+@job
+def main(
+    data: Path,
+    models: tuple[Path, ...],
+    tiers: Path | None,
+    trials: tuple[Path, ...],
+    anomalies: Path | None,
+    churn: Path | None,
+    ltv: Path | None,
+    out: Path | None,
+    kind: str,
+    names: tuple[str, ...],
+) -> Outcome:
+    """See the module."""
+    began = time.perf_counter()
+    if kind != "html":
+        find_browser()  # now, and not after minutes of work
+    dataset = Dataset.open(data)
+    given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
+    place = Path("output/reports") / data.resolve().name
+    with PeakMemory() as memory, progress_bars() as progress:
+        facts = Facts.of(dataset, progress)
+        sections = all_sections(facts, given)
+        if names:
+            sections = chosen(sections, [name for text in names for name in text.split(",")])
+        if kind == "html":
+            out = out or place.with_name(f"{place.name}.html")
+            written = [write_page(out, dataset.name, notes(facts), sections)]
+        else:
+            out = out or place
+            written = _write_pictures(sections, out, kind, progress)
+    values = {
+        "out": str(out),
+        "format": kind,
+        "figures": [part.name for part in figures_of(sections)],
+        "missing": {part.name: part.why for part in missing_of(sections)},
+        "bytes": sum(written),
+        "seconds": time.perf_counter() - began,
+        "peak_memory_bytes": memory.bytes,
+    }
+    return Outcome(values, [_view(values)])
+
+
+def _load(paths: tuple[Path, ...]) -> dict[str, FactorModel]:
+    """Read models by their names, or by their paths where two have one name."""
+    names = [path.resolve().name for path in paths]
+    return {
+        name if names.count(name) == 1 else str(path): load_model(path)
+        for path, name in zip(paths, names, strict=True)
+    }
+
+
+def _write_pictures(
+    sections: Sequence[Section], folder: Path, kind: str, progress: Progress
+) -> list[int]:
+    """Write a file for each figure but the tables, whose numbers are on the page."""
+    parts = [part for part in figures_of(sections) if is_picture(part)]
+    if not parts:
+        raise InputError(f"--format {kind}: tables are no pictures; --format html has them")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a folder to --out")
+    sizes = []
+    for done, part in enumerate(parts, 1):
+        file = folder / f"{part.name}.{kind}"
+        write_picture(part, file)
+        sizes.append(file.stat().st_size)
+        progress("draw", done, len(parts), part.name)
+    return sizes
+
+
+def _view(values: dict[str, Any]) -> Table:
+    view = table("report", "", "")
+    view.show_header = False
+    view.add_row("figures", f"{len(values['figures'])}")
+    for name, why in values["missing"].items():
+        view.add_row(f"  no {name}", escape(why))
+    view.add_row("size", f"{values['bytes'] / 2**20:,.1f} MiB")
+    view.add_row("seconds", f"{values['seconds']:.1f}")
+    view.add_row("peak memory", f"{values['peak_memory_bytes'] / 2**20:,.0f} MiB")
+    view.add_row("report", escape(values["out"]))
+    return view
+
+
+if __name__ == "__main__":
+    main()

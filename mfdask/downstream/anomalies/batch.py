@@ -1,0 +1,241 @@
+"""All anomalies of a data set, as a folder of tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+
+from mfdask.downstream.anomalies import cleaning
+from mfdask.downstream.anomalies.attacks import Attacks, Rule, suspected_attacks
+from mfdask.downstream.anomalies.drift import drifting_items
+from mfdask.downstream.anomalies.residuals import cross_fitted_residuals
+from mfdask.downstream.anomalies.sharing import suspected_sharing
+from mfdask.downstream.anomalies.tables import attack_table
+from mfdask.downstream.events import Events, all_events, require_timestamps
+from mfdask.errors import InputError
+from mfdask.files import locked, written_folder
+from mfdask.kernels.types import Int32s
+from mfdask.models import FactorModel
+from mfdask.progress import Progress, silent
+from mfdask.recommend.topn import check_same_data
+from mfdask.shards import Dataset
+
+#: The table of each part, in the order in which they are made.
+TABLES = {
+    "attacks": "suspected_attacks",
+    "sharing": "suspected_sharing",
+    "drift": "drifting_items",
+}
+PARTS = tuple(TABLES)
+#: Tells a folder of anomalies from others.
+MARK = "summary.json"
+_JOB = "mfdask anomalies"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is looked for, and how.
+
+    Attributes
+    ----------
+    parts : tuple of str
+        Some of `PARTS`.
+    folds : int
+        Of the cross-fitted residuals, which `sharing` and `drift` rest on.
+    rule : Rule
+        When an attack is suspected.
+    clean_out : Path or None
+        Folder for the ratings without suspected attackers.
+    """
+
+    parts: tuple[str, ...] = PARTS
+    folds: int = 5
+    rule: Rule = field(default_factory=Rule)
+    clean_out: Path | None = None
+
+
+def write_anomalies(
+    model: FactorModel,
+    data: Dataset,
+    out: Path,
+    options: Options | None = None,
+    *,
+    client: Client | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write a Parquet table of each kind of anomaly, and a summary.
+
+    ``suspected_attacks.parquet`` (see `attack_table`), ``suspected_sharing.parquet`` (the flagged
+    lines of `suspected_sharing`), ``drifting_items.parquet`` (those of `drifting_items`), all with
+    raw ids, and ``summary.json``. The folder appears when it is whole; one that is there already
+    is replaced.
+
+    Parameters
+    ----------
+    model : FactorModel
+        Learned from `data`.
+    data : Dataset
+        With timestamps.
+    out : Path
+    options : Options, optional
+    client : distributed.Client, optional
+        Where models are learned; without one, in this process.
+    progress : Progress, optional
+
+    Returns
+    -------
+    dict
+        What ``summary.json`` holds.
+
+    Raises
+    ------
+    InputError
+        If the options make no sense, there are no timestamps, the model is of other data, or `out`
+        or the folder of cleaned ratings holds something else.
+    RefusedError
+        If the disk is too small, or another process is writing there.
+    """
+    options = options or Options()
+    _check(model, data, out, options)
+    found: dict[str, Any] = {}
+    with locked(out, "writing"), written_folder(out) as fresh:
+        for part, table, facts in _parts(model, data, options, client, progress):
+            table.to_parquet(fresh / f"{TABLES[part]}.parquet", index=False)
+            found[part] = facts
+            progress("anomalies", len(found), len(options.parts), part)
+        summary = _summary(model, data, options, found)
+        (fresh / MARK).write_text(json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def _parts(
+    model: FactorModel, data: Dataset, options: Options, client: Client | None, progress: Progress
+) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:
+    """Yield each part's name, table and summary; what one part alone needs is gone by the next."""
+    events = all_events(data)
+    if "attacks" in options.parts:
+        yield "attacks", *_attacks(model, data, events, options, client)
+    if options.parts == ("attacks",):
+        return
+    residuals = cross_fitted_residuals(model, data, options.folds, client, progress)
+    if "sharing" in options.parts:
+        judged = suspected_sharing(events, data.n_items, residuals)
+        ids = data.users()[["user_id"]]
+        yield "sharing", _flagged(judged, "user", ids), _rates(judged, "users")
+    del events
+    if "drift" in options.parts:
+        judged = drifting_items(residuals, data.n_items)
+        ids = data.items()[["item_id", "title"]]
+        yield "drift", _flagged(judged, "item", ids), _rates(judged, "items")
+
+
+def _check(model: FactorModel, data: Dataset, out: Path, options: Options) -> None:
+    unknown = set(options.parts) - set(PARTS)
+    if unknown or not options.parts:
+        raise InputError(
+            f"--only {','.join(options.parts) or '(nothing)'}: give some of {','.join(PARTS)}"
+        )
+    if options.clean_out is not None and "attacks" not in options.parts:
+        raise InputError("--clean-out leaves suspected attackers out: add attacks to --only")
+    if options.folds < 2:
+        raise InputError(f"--folds {options.folds}: give 2 or more")
+    require_timestamps(data, "anomalies")
+    check_same_data(model, data)
+    check_place(out)
+    if options.clean_out is not None:
+        cleaning.check_place(options.clean_out)
+
+
+def check_place(out: Path) -> None:
+    """Refuse a place that holds anything but anomalies.
+
+    Raises
+    ------
+    InputError
+    """
+    if not out.exists():
+        return
+    try:
+        ours = json.loads((out / MARK).read_text())["job"] == _JOB
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise InputError(
+            f"{out}: is there already and holds no anomalies; write elsewhere with --out"
+        )
+
+
+def _attacks(
+    model: FactorModel, data: Dataset, events: Events, options: Options, client: Client | None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Look for attacks, and for what goes away without the attackers."""
+    found = suspected_attacks(events, data.n_items, options.rule)
+    suspects = np.unique(found.users["user"].to_numpy(np.int32))
+    said: dict[str, Any] = {
+        "items": int(found.items["item"].nunique()),
+        "items_per_1000": 1000 * found.items["item"].nunique() / max(data.n_items, 1),
+        "users": len(suspects),
+        "users_per_1000": 1000 * len(suspects) / data.n_users,
+        **asdict(options.rule),
+    }
+    predictions = _predictions(model, data, found, suspects, client)
+    if len(predictions):
+        moved = predictions["prediction_cleaned"] - predictions["prediction"]
+        said["mean_prediction_change"] = float(moved.abs().mean())
+    if options.clean_out is not None:
+        said["cleaned"] = str(options.clean_out)
+        said["ratings_left_out"] = cleaning.write_cleaned(data, events, suspects, options.clean_out)
+    return attack_table(found, predictions, data), said
+
+
+def _predictions(
+    model: FactorModel,
+    data: Dataset,
+    found: Attacks,
+    suspects: Int32s,
+    client: Client | None,
+) -> pd.DataFrame:
+    """Return what suspected items are predicted with and without the suspects, if there are any."""
+    items = np.unique(found.items["item"].to_numpy(np.int32))
+    if not len(items) or not len(suspects) or len(suspects) == data.n_users:
+        return pd.DataFrame({"item": items[:0], "prediction": 0.0, "prediction_cleaned": 0.0})
+    return cleaning.predictions_without(model, data, suspects, items, client)
+
+
+def _flagged(judged: pd.DataFrame, row: str, ids: pd.DataFrame) -> pd.DataFrame:
+    """Return the flagged lines, with raw ids in the place of rows."""
+    flagged = judged[judged["flagged"]]
+    named = ids.iloc[flagged[row]].reset_index(drop=True)
+    return named.join(flagged.drop(columns=[row, "flagged"]).reset_index(drop=True))
+
+
+def _rates(judged: pd.DataFrame, rows: str) -> dict[str, Any]:
+    flagged = int(judged["flagged"].sum())
+    return {
+        rows: flagged,
+        f"{rows}_judged": len(judged),
+        f"{rows}_per_1000": 1000 * flagged / max(len(judged), 1),
+    }
+
+
+def _summary(
+    model: FactorModel, data: Dataset, options: Options, found: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "job": _JOB,
+        "data": data.name,
+        "fingerprint": data.fingerprint,
+        "model": model.kind,
+        "ratings": data.n_train + data.n_test,
+        "users": data.n_users,
+        "items": data.n_items,
+        "folds": options.folds,
+        **found,
+    }

@@ -1,0 +1,246 @@
+"""Bursts: more of certain ratings of one item in a short time than its history makes likely."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import betainc
+
+from mfdask.downstream.anomalies.calendar import Interest, half_days
+from mfdask.downstream.events import Events
+from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
+
+#: Lengths of the windows, in days.
+WINDOWS = (1, 7, 30)
+#: Ratings that a window must hold to be tested: two may always meet by chance.
+LEAST = 3
+#: Scores end here, where the chances leave the range of a float64.
+HIGHEST = 300.0
+#: Of an item's life, what is taken to lie outside of a window at least.
+_LEAST_REST = 1e-9
+#: The over-dispersion is sought between 0 and this, by so many halvings.
+_MOST_DISPERSED, _HALVINGS = 4.0, 20
+#: Windows that the over-dispersion is learned from, at most.
+_SAMPLE = 50_000
+
+
+class Timeline(NamedTuple):
+    """All ratings on the calendar of the platform, and what is usual there.
+
+    Attributes
+    ----------
+    users, items, halves : int32 (ratings,)
+        Rows, and half-days.
+    interest : Interest
+    dispersions : tuple of float
+        Over-dispersion of honest counts for each of `WINDOWS`, beyond that of `tested_windows`.
+    n_users, n_items : int
+    """
+
+    users: Int32s
+    items: Int32s
+    halves: Int32s
+    interest: Interest
+    dispersions: tuple[float, ...]
+    n_users: int
+    n_items: int
+
+    @classmethod
+    def of(cls, events: Events, n_items: int, plain: Bools) -> Timeline:
+        """Lay out the events of all users; dispersions are learned from `plain` ratings alone."""
+        halves = half_days(events.timestamps)
+        interest = Interest.learn(events.items, halves, n_items)
+        bare = cls(
+            events.users, events.items, halves, interest, (), len(events.indptr) - 1, n_items
+        )
+        even = np.arange(len(plain)) % 2 == 0
+        chosen = Chosen.of(bare, plain & even, plain & ~even)
+        windows = (tested_windows(chosen, interest, days) for days in WINDOWS)
+        learned = (learn_dispersion(w.n, w.expected, w.dispersion) for w in windows)
+        return bare._replace(dispersions=tuple(learned))
+
+    def keys(self, places: Int64s) -> Int64s:
+        """Return numbers that put ratings in the order of item and time, int64 (places,)."""
+        return self.items[places].astype(np.int64) * self.interest.span + self.halves[places]
+
+
+class Chosen(NamedTuple):
+    """The ratings among which bursts are sought, by item and then by time.
+
+    Attributes
+    ----------
+    places : int64 (ratings,)
+        Where they are among all ratings.
+    users, items, halves : int32 (ratings,)
+    others : int64 (other ratings,)
+        `Timeline.keys`, ascending, of ratings that tell what is usual for an item at a time.
+    """
+
+    places: Int64s
+    users: Int32s
+    items: Int32s
+    halves: Int32s
+    others: Int64s
+
+    @classmethod
+    def of(cls, line: Timeline, which: Bools, others: Bools) -> Chosen:
+        """Choose ratings, and others to hold them against, bool (all ratings,)."""
+        places = np.flatnonzero(which)
+        places = places[np.argsort(line.keys(places), kind="stable")]
+        around = np.sort(line.keys(np.flatnonzero(others)))
+        return cls(places, line.users[places], line.items[places], line.halves[places], around)
+
+
+class Bursts(NamedTuple):
+    """The windows of items that were tested, those of all lengths one after another.
+
+    Attributes
+    ----------
+    first, n : int64 (bursts,)
+        The window holds the ratings ``first`` to ``first + n - 1`` of those chosen.
+    item : int32 (bursts,)
+    start, stop : int64 (bursts,)
+        Half-days, the last one not included.
+    total : int64 (bursts,)
+        Chosen ratings of the item at any time.
+    expected : float64 (bursts,)
+        How many of them an honest window would hold.
+    dispersion : float64 (bursts,)
+        ``d`` where the variance of an honest count of mean ``m`` is ``m + d * m**2``.
+    score : float64 (bursts,)
+        ``-log10`` of the chance that an honest window that holds `LEAST` holds so many.
+    """
+
+    first: Int64s
+    n: Int64s
+    item: Int32s
+    start: Int64s
+    stop: Int64s
+    total: Int64s
+    expected: Float64s
+    dispersion: Float64s
+    score: Float64s
+
+    def take(self, which: Bools | Int64s) -> Bursts:
+        """Return some of the bursts."""
+        arrays: list[Any] = [array[which] for array in self]
+        return Bursts(*arrays)
+
+    @classmethod
+    def join(cls, several: list[Bursts]) -> Bursts:
+        """Return the bursts of several, one after another."""
+        arrays: list[Any] = [np.concatenate(each) for each in zip(*several, strict=True)]
+        return cls(*arrays)
+
+    def members(self) -> tuple[Int64s, Int64s]:
+        """Return pairs of a burst and a place in `Chosen`, int64, for each rating of each burst."""
+        burst = np.repeat(np.arange(len(self.n)), self.n)
+        within = np.arange(len(burst)) - np.repeat(np.cumsum(self.n) - self.n, self.n)
+        return burst, self.first[burst] + within
+
+
+def find_bursts(chosen: Chosen, line: Timeline) -> Bursts:
+    """Count the chosen ratings of each item in windows, and score what an honest item would not do.
+
+    The count is taken as negative binomial around what is expected: Poisson if that were known for
+    certain. A window is tested only because it holds `LEAST`, so its chance is the one given that
+    it does: without that, among millions of windows of items that are rarely rated, those where
+    three met by chance would crowd out the rest.
+    """
+    found = []
+    for days, more in zip(WINDOWS, line.dispersions, strict=True):
+        windows = tested_windows(chosen, line.interest, days)
+        dispersion = windows.dispersion + more
+        score = score_of(windows.n, windows.expected, dispersion)
+        found.append(windows._replace(dispersion=dispersion, score=score))
+    return Bursts.join(found)
+
+
+def tested_windows(chosen: Chosen, interest: Interest, days: int) -> Bursts:
+    """Return the windows of one length that hold enough to be tested, their scores still zero.
+
+    They lie on two grids, half a window apart. What is expected of a window with ``c`` of an item's
+    ``C`` ratings is the larger of two. What its other windows make likely, where it is due the
+    share ``s`` of all (`Interest.share`): ``(C - c + 1/2) s / (1 - s)``. And what its own other
+    ratings at the time do, ``p`` of ``P``: ``(C - c + 1/2) p / (P - p + 1/2)``; a release that is
+    much talked about draws ratings of all sizes. What is expected is uncertain by what it was
+    reckoned from: by the relative variance ``1 / (C - c + 1/2)``, in the second case with
+    ``1 / (p + 1/2) + 1 / (P - p + 1/2)`` more.
+    """
+    grids = [_on_grid(chosen, interest, 2 * days, shift) for shift in (0, days)]
+    return Bursts.join(grids)
+
+
+def _on_grid(chosen: Chosen, interest: Interest, length: int, shift: int) -> Bursts:
+    """Return the windows of one grid; `length` and `shift` in half-days."""
+    window = (chosen.halves + shift) // length
+    new = (np.diff(chosen.items, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
+    first = np.flatnonzero(new)
+    n = np.diff(first, append=len(window))
+    tested = n >= LEAST
+    first, n = first[tested], n[tested]
+    item = chosen.items[first]
+    start = window[first].astype(np.int64) * length - shift
+    stop = start + length
+    total = np.bincount(chosen.items, minlength=len(interest.first))[item]
+    share = interest.share(item, start, stop)
+    # An item whose whole life lies in the window is due all that it has: nothing can be told.
+    due = share / np.maximum(1.0 - share, _LEAST_REST)
+    seen = _between(chosen.others, interest.span, item, start, stop)
+    rest = _between(chosen.others, interest.span, item, 0, interest.span) - seen
+    usual, outside = seen / (rest + 0.5), total - n + 0.5
+    vague = 1 / outside + np.where(usual > due, 1 / (seen + 0.5) + 1 / (rest + 0.5), 0.0)
+    expected = np.asarray(outside * np.maximum(due, usual), np.float64)
+    return Bursts(first, n, item, start, stop, total, expected, vague, np.zeros(len(first)))
+
+
+def _between(
+    keys: Int64s, span: int, item: Int32s, start: Int64s | int, stop: Int64s | int
+) -> Int64s:
+    """Count the ratings of items between two half-days."""
+    base = item.astype(np.int64) * span
+    low, high = (np.searchsorted(keys, base + np.clip(at, 0, span)) for at in (start, stop))
+    return high - low
+
+
+def score_of(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+    """Return ``-log10`` of `given_least`, at most `HIGHEST`, float64."""
+    with np.errstate(divide="ignore"):
+        found = -np.log10(given_least(n, expected, dispersion))
+    return found.clip(max=HIGHEST)
+
+
+def given_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+    """Return the chance of `n` or more in a window that holds `LEAST` or more, float64."""
+    least = np.full_like(n, LEAST)
+    return _at_least(n, expected, dispersion) / _at_least(least, expected, dispersion)
+
+
+def _at_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+    """Return the chance of `n` or more by a negative binomial distribution."""
+    spread = dispersion * expected
+    return np.asarray(betainc(n, 1 / dispersion, spread / (1 + spread)))
+
+
+def learn_dispersion(n: Int64s, expected: Float64s, least: Float64s) -> float:
+    """Return how much more than `least` honest counts are over-dispersed.
+
+    The chance of more, and half that of as many, is one half in the mean whatever the counts'
+    distribution: the dispersion is chosen so that it is. A few attacked windows cannot move a mean
+    far, as they could a variance.
+    """
+    step = -(-len(n) // _SAMPLE) or 1
+    n, expected, least = n[::step], expected[::step], least[::step]
+
+    def excess(more: float) -> float:
+        above, reached = (given_least(k, expected, least + more) for k in (n + 1, n))
+        return float(np.mean(above + reached)) / 2 - 0.5
+
+    if not len(n) or excess(0.0) >= 0:
+        return 0.0
+    low, high = 0.0, _MOST_DISPERSED
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+    return high

@@ -1,0 +1,92 @@
+"""When ratings are to be expected: the platform's calendar, and how interest in an item fades."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.downstream.events import DAY
+from mfdask.kernels.types import Float64s, Int32s, Int64s
+
+#: All times are counted in half-days, so that windows of whole days can be shifted by half.
+HALF_DAY = DAY // 2
+#: Ages of an item, in half-days since its first rating, between which interest is taken as even:
+#: a day, a week, a month, a quarter, a year, three years.
+AGE_EDGES = np.array([0, 2, 14, 60, 180, 730, 2190])
+#: Rounds of the fit of `Interest`: each changes the curve by less than the one before.
+_ROUNDS = 20
+
+
+def half_days(timestamps: Int64s) -> Int32s:
+    """Return the half-day of each time, int32, counted from the earliest one."""
+    return ((timestamps - timestamps.min()) // HALF_DAY).astype(np.int32)
+
+
+class Interest(NamedTuple):
+    """How an item's ratings are to be expected to spread over time.
+
+    The rate is that of the whole platform, times a curve of the item's age that all items share:
+    so neither a busy week nor a new release is a surprise.
+
+    Attributes
+    ----------
+    before : int64 (half-days + 1,)
+        Ratings of all items before each half-day.
+    first : int64 (items,)
+        Half-day of an item's first rating; behind the last one where it has none.
+    curve : float64 (ages,)
+        Interest from each of `AGE_EDGES` on; 1 is what the platform's rate alone would give.
+    """
+
+    before: Int64s
+    first: Int64s
+    curve: Float64s
+
+    @property
+    def span(self) -> int:
+        """Return the number of half-days."""
+        return len(self.before) - 1
+
+    @classmethod
+    def learn(cls, items: Int32s, halves: Int32s, n_items: int) -> Interest:
+        """Fit the curve by maximum likelihood, the items' numbers of ratings given.
+
+        These fall into an item's ages in proportion to ``curve[a] * exposure[a]``, where the
+        exposure is how many ratings the platform saw while the item was of that age. The first
+        rating of an item says nothing of its age and is left out.
+        """
+        n_halves = int(halves.max()) + 1
+        before = np.zeros(n_halves + 1, np.int64)
+        np.cumsum(np.bincount(halves, minlength=n_halves), out=before[1:])
+        first = np.full(n_items, n_halves, np.int64)
+        np.minimum.at(first, items, halves)
+        ages = np.searchsorted(AGE_EDGES, halves - first[items], side="right") - 1
+        at_age = np.bincount(ages, minlength=len(AGE_EDGES)).astype(np.float64)
+        at_age[0] -= (first < n_halves).sum()
+        later = np.maximum(np.bincount(items, minlength=n_items) - 1, 0)
+        curve = np.ones(len(AGE_EDGES))
+        exposure = cls(before, first, curve).exposure(np.arange(n_items), n_halves)
+        for _ in range(_ROUNDS):
+            expected = (later / np.maximum(exposure @ curve, 1.0)) @ exposure
+            curve = (at_age + 1.0) / (expected + 1.0)  # never zero: no age is impossible
+        return cls(before, first, curve)
+
+    def exposure(self, items: npt.NDArray[np.integer], until: npt.NDArray | int) -> Float64s:
+        """Return the platform's ratings at each age of some items, up to a half-day of each.
+
+        float64 (items, ages).
+        """
+        until = np.broadcast_to(until, items.shape)[:, None]
+        edges = np.minimum(self.first[items][:, None] + AGE_EDGES, until)
+        edges = np.concatenate([edges, np.maximum(until, edges[:, -1:])], axis=1)
+        return np.diff(self.before[edges], axis=1).astype(np.float64)
+
+    def share(self, items: npt.NDArray[np.integer], start: Int64s, stop: Int64s) -> Float64s:
+        """Return the share of an item's ratings to be expected in a window, float64 (windows,)."""
+        before, within, whole = (
+            self.exposure(items, np.clip(at, 0, self.span)) @ self.curve
+            for at in (start, stop, self.span)
+        )
+        return (within - before) / whole

@@ -1,0 +1,29 @@
+"""What a score is worth: how often chance does as well."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Float64s = npt.NDArray[np.float64]
+
+
+def tail_share(scores: Float64s, null: Float64s) -> Float64s:
+    """Return the share of `null` that is at least each score, with the score itself among them.
+
+    Never 0, so that it is a p-value: ``(1 + #{null >= score}) / (1 + n)`` (Davison & Hinkley 1997).
+    """
+    below = np.searchsorted(np.sort(null), scores, side="left")
+    return np.asarray((1.0 + len(null) - below) / (1.0 + len(null)))
+
+
+def false_discovery(p: Float64s) -> Float64s:
+    """Return for each p-value the false-discovery rate of flagging all as small.
+
+    Benjamini & Hochberg (1995), made monotone: ``min_{j >= i} n p_(j) / j``.
+    """
+    order = np.argsort(p)
+    ranked = p[order] * len(p) / np.arange(1, len(p) + 1)
+    q = np.empty(len(p))
+    q[order] = np.minimum(np.minimum.accumulate(ranked[::-1])[::-1], 1.0)
+    return q

@@ -1,0 +1,152 @@
+"""Ratings without suspected attackers, and what an attacked item is predicted without them."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from distributed import Client
+
+from mfdask.downstream.anomalies.folds import without
+from mfdask.downstream.anomalies.residuals import refit_parameters
+from mfdask.downstream.events import Events
+from mfdask.downstream.ratings_folder import write_ratings_folder
+from mfdask.errors import InputError
+from mfdask.files import locked, written_folder
+from mfdask.kernels.types import Bools, Float64s, Int32s
+from mfdask.models import ALS, FactorModel
+from mfdask.models.design import facing
+from mfdask.models.parameters import Parameters
+from mfdask.models.runner import runner_for
+from mfdask.shards import Dataset, Shard
+
+#: Tells a folder of cleaned ratings from others.
+MARK = "cleaned.json"
+
+
+def write_cleaned(data: Dataset, events: Events, suspects: Int32s, out: Path) -> int:
+    """Write all ratings but those of suspected attackers, as a folder that `mfdask ingest` reads.
+
+    All that an attacker has rated goes: the other ratings are there to look honest. Whoever rated
+    an attacked item and is not suspected stays, and so do its honest ratings.
+
+    Parameters
+    ----------
+    data : Dataset
+    events : Events
+        Its events, of all users.
+    suspects : int32 (suspects,)
+        User rows.
+    out : Path
+        Cleaned ratings that are there already are replaced.
+
+    Returns
+    -------
+    int
+        Ratings left out.
+
+    Raises
+    ------
+    InputError
+        If `out` holds something else.
+    RefusedError
+        If the disk is too small, or another process is writing there.
+    """
+    check_place(out)
+    kept = without_users(events, suspects)
+    removed = len(events.ratings) - len(kept.ratings)
+    said = {
+        "data": data.name,
+        "fingerprint": data.fingerprint,
+        "users_left_out": len(suspects),
+        "ratings_left_out": removed,
+    }
+    with locked(out, "writing"), written_folder(out) as fresh:
+        write_ratings_folder(data, kept, data.users()["user_id"], fresh)
+        (fresh / MARK).write_text(json.dumps(said, indent=1) + "\n")
+    return removed
+
+
+def check_place(out: Path) -> None:
+    """Refuse a place that holds anything but cleaned ratings.
+
+    Raises
+    ------
+    InputError
+    """
+    if out.exists() and not (out / MARK).exists():
+        raise InputError(
+            f"{out}: is there already and holds no cleaned ratings; give another --clean-out"
+        )
+
+
+def without_users(events: Events, suspects: npt.NDArray[np.integer]) -> Events:
+    """Return the events with nothing left of some users but their empty rows."""
+    counts = np.diff(events.indptr)
+    gone = np.zeros(len(counts), bool)
+    gone[suspects - events.start] = True
+    kept = ~np.repeat(gone, counts)
+    indptr = np.concatenate([[0], np.cumsum(np.where(gone, 0, counts))])
+    return Events(events.start, indptr, *(array[kept] for array in events[2:]))
+
+
+def predictions_without(
+    model: FactorModel, data: Dataset, suspects: Int32s, items: Int32s, client: Client | None = None
+) -> pd.DataFrame:
+    """Return what items are predicted, on average, with and without suspected attackers.
+
+    Two plain ALS models with the parameters of `model` are learned for this, so that they differ
+    in nothing but the suspects' ratings.
+
+    Parameters
+    ----------
+    model : FactorModel
+    data : Dataset
+        What it was learned from.
+    suspects : int32 (suspects,)
+        User rows.
+    items : int32 (items,)
+    client : distributed.Client, optional
+        Where the models are learned; without one, in this process.
+
+    Returns
+    -------
+    DataFrame
+        `item`, and `prediction` and `prediction_cleaned`: mean predictions for all users but the
+        suspects, in stars, not clipped.
+    """
+    run = runner_for(data, client)
+    handles = [
+        run.submit(
+            f"predict-{name}", _mean_predictions, run.dataset(data), refit_parameters(model),
+            suspects, items, name == "cleaned",
+        )
+        for name in ("all", "cleaned")
+    ]  # fmt: skip
+    found = [run.result(handle) for handle in handles]
+    return pd.DataFrame({"item": items, "prediction": found[0], "prediction_cleaned": found[1]})
+
+
+def _mean_predictions(
+    source: Dataset | str, config: Parameters, suspects: Int32s, items: Int32s, cleaned: bool
+) -> Float64s:
+    """Learn a model, with or without the suspects, and return the items' mean predictions."""
+    data = Dataset.open(source) if isinstance(source, str) else source
+    gone = np.zeros(data.n_users, bool)
+    gone[suspects] = True
+    if cleaned:
+        data = without(data, partial(_ratings_of, gone), "suspects")
+    model = ALS(**config.parameters()).fit(data)
+    user = facing(model.user_rows[~gone]).mean(axis=0, dtype=np.float64)
+    predicted: Float64s = model.mean + model.item_rows[items] @ user
+    return predicted
+
+
+def _ratings_of(users: Bools, shard: Shard) -> Bools:
+    """Return which ratings of a shard are of some users."""
+    rows = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
+    return users[rows if shard.side == "users" else shard.indices]

@@ -1,0 +1,83 @@
+"""How high honest items and users score: bursts among ratings that no attacker has a use for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
+from mfdask.kernels.types import Bools, Float64s
+
+#: Bursts with scores below this (one honest window in ten) count for nothing.
+LEAST_SCORE = 1.0
+#: Controls are drawn until so many items have been seen, so that small rates can be told; but not
+#: more often than this.
+_ITEMS, _DRAWS = 100_000, 20
+
+
+class Scores(NamedTuple):
+    """How strong a burst each row was part of, float64; 0 without one of `LEAST_SCORE`."""
+
+    items: Float64s
+    users: Float64s
+
+
+def scores_of(bursts: Bursts, chosen: Chosen, line: Timeline) -> Scores:
+    """Give each item, and each rater of a burst, the highest score of its bursts."""
+    strong = bursts.take(bursts.score >= LEAST_SCORE)
+    found = Scores(np.zeros(line.n_items), np.zeros(line.n_users))
+    np.maximum.at(found.items, strong.item, strong.score)
+    burst, member = strong.members()
+    np.maximum.at(found.users, chosen.users[member], strong.score[burst])
+    return found
+
+
+class FalseAlarms(NamedTuple):
+    """Scores of honest rows, ascending and without the zeros, and how many rows they are of."""
+
+    scores: Float64s
+    rows: int
+
+    @classmethod
+    def of(cls, draws: list[Float64s]) -> FalseAlarms:
+        """Collect the scores of several draws of the control."""
+        scores = np.concatenate(draws)
+        return cls(np.sort(scores[scores > 0]), len(scores))
+
+    def per_1000(self, scores: npt.ArrayLike) -> Float64s:
+        """Return how many of 1,000 honest rows would score as high, float64."""
+        above = len(self.scores) - np.searchsorted(self.scores, scores)
+        return 1000.0 * np.asarray(above) / self.rows
+
+
+def false_alarms(
+    line: Timeline, plain: Bools, wanted: int, random: np.random.Generator
+) -> tuple[FalseAlarms, FalseAlarms]:
+    """Score bursts among ratings that are not extreme, as many as there are extreme ones.
+
+    Honest bursts (releases, fashions, what newcomers are shown first) draw ratings of all sizes,
+    and an attack draws its target none of these: so they tell how high an honest item scores, in
+    these very data, whether or not there is an attack in them.
+
+    Parameters
+    ----------
+    line : Timeline
+    plain : bool (ratings,)
+        The ratings that are not extreme.
+    wanted : int
+        Number of extreme ones. Where it is larger than that of plain ones the control falls short.
+    random : Generator
+
+    Returns
+    -------
+    of items, of users : FalseAlarms
+    """
+    share = wanted / max(int(plain.sum()), 1)
+    draws = []
+    for _ in range(min(-(-_ITEMS // line.n_items), _DRAWS)):
+        drawn = random.random(len(plain), np.float32) < share
+        chosen = Chosen.of(line, plain & drawn, plain & ~drawn)
+        draws.append(scores_of(find_bursts(chosen, line), chosen, line))
+    return FalseAlarms.of([d.items for d in draws]), FalseAlarms.of([d.users for d in draws])

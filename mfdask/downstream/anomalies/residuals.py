@@ -1,0 +1,201 @@
+"""How far each rating is from what a model says that has not seen it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from distributed import Client
+
+from mfdask.downstream.anomalies.folds import Fold, without_fold
+from mfdask.downstream.events import Events, all_events, require_timestamps
+from mfdask.errors import InputError
+from mfdask.models import ALS, FactorModel
+from mfdask.models.design import Array
+from mfdask.models.half_step import predict_shard
+from mfdask.models.parameters import Parameters
+from mfdask.models.runner import runner_for
+from mfdask.progress import Progress, silent
+from mfdask.shards import Dataset
+
+#: Sweeps of a refit at most: ALS has settled by then, and a Bayesian model counts its samples so.
+MOST_SWEEPS = 10
+#: Ratings' worth of the common variance that is mixed into each user's and each item's own.
+_SHRINK = 10.0
+
+
+class Residuals(NamedTuple):
+    """All ratings of a data set, by user and then by time, as `Events` are.
+
+    Attributes
+    ----------
+    users, items : int32 (ratings,)
+        Rows of the data set.
+    ratings : float32 (ratings,)
+    timestamps : int64 (ratings,)
+        Seconds since 1970.
+    error : float32 (ratings,)
+        ``r - r_hat`` in stars, unclipped, `r_hat` of a model that has not seen the rating.
+    z : float32 (ratings,)
+        `error` in units of what is usual for this user and item; its mean square is 1.
+    """
+
+    users: npt.NDArray[np.int32]
+    items: npt.NDArray[np.int32]
+    ratings: npt.NDArray[np.float32]
+    timestamps: npt.NDArray[np.int64]
+    error: Array
+    z: Array
+
+
+def cross_fitted_residuals(
+    model: FactorModel,
+    data: Dataset,
+    folds: int = 5,
+    client: Client | None = None,
+    progress: Progress = silent,
+) -> Residuals:
+    """Hold every rating against a model that has not seen it.
+
+    The held-out ratings of `data` are held against `model`. The training ratings are dealt into
+    `folds` parts, and each part is held against a plain ALS model of the others, of the same
+    number of factors and regularisation, from random first rows: one that set out from the rows
+    of `model` would remember what those have seen.
+
+    Parameters
+    ----------
+    model : FactorModel
+        Learned from `data`.
+    data : Dataset
+        With timestamps.
+    folds : int
+        2 or more; a refit costs a training run in memory.
+    client : distributed.Client, optional
+        Where the refits run, each on one worker; without one, in this process.
+    progress : Progress, optional
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 2 folds or no timestamps, or `model` is of other data.
+    """
+    if folds < 2:
+        raise InputError(f"--folds {folds}: give 2 or more")
+    require_timestamps(data, "anomalies")
+    if model.data.fingerprint != data.fingerprint:
+        raise InputError(
+            f"the model was learned from {model.data.name}, not from {data.name} as it is there: "
+            "nobody can tell which ratings it has seen; train a model on this data set"
+        )
+    refitted = cross_fitted_predictions(data, refit_parameters(model), folds, client, progress)
+    events = all_events(data)
+    users = events.users
+    predicted = model.predict_known(users, events.items, clip=False)
+    predicted[_in_shard_order(events)] = refitted
+    error = events.ratings - predicted
+    return Residuals(
+        users, events.items, events.ratings, events.timestamps, error,
+        _standardised(model, users, events.items, error),
+    )  # fmt: skip
+
+
+def cross_fitted_predictions(
+    data: Dataset,
+    config: Parameters,
+    folds: int,
+    client: Client | None = None,
+    progress: Progress = silent,
+) -> Array:
+    """Return what plain ALS models predict for training ratings that they have not seen.
+
+    float32 (n_train,), in the order of the user shards; `cross_fitted_residuals` says the rest.
+    """
+    run = runner_for(data, client)
+    handles = [
+        run.submit(
+            f"cross-fit-{k}",
+            _fold_predictions, run.dataset(data), data.fingerprint, config, Fold(k, folds),
+        )
+        for k in range(folds)
+    ]  # fmt: skip
+    parts = []
+    for k, handle in enumerate(handles, 1):
+        parts.append(run.result(handle))
+        progress("cross-fit", k, folds)
+    return _merged(data, parts)
+
+
+def refit_parameters(model: FactorModel) -> Parameters:
+    """Return the parameters of the plain ALS model that stands in for `model`."""
+    config = Parameters.of(model.parameters)
+    return replace(config, n_sweeps=min(config.n_sweeps, MOST_SWEEPS))
+
+
+def _fold_predictions(
+    source: Dataset | str, fingerprint: str, config: Parameters, fold: Fold
+) -> Array:
+    """Learn without a fold and return the predictions for it, in the order of the user shards."""
+    data = Dataset.open(source) if isinstance(source, str) else source
+    if data.fingerprint != fingerprint:
+        raise InputError(f"{source}: was replaced while it was being read; start again")
+    model = ALS(**config.parameters()).fit(without_fold(data, fold))
+    parts = []
+    for block in range(data.n_blocks("users")):
+        shard = data.shard("users", block)
+        rows = model.user_rows[shard.start : shard.stop]
+        parts.append(predict_shard(shard, rows, model.item_rows, model.mean)[fold.of(shard)])
+    return np.concatenate(parts)
+
+
+def _merged(data: Dataset, parts: list[Array]) -> Array:
+    """Return the predictions of all folds in the order of the user shards."""
+    predicted = np.empty(data.n_train, np.float32)
+    blocks = [data.shard("users", block) for block in range(data.n_blocks("users"))]
+    for k, part in enumerate(parts):
+        fold = Fold(k, len(parts))
+        predicted[np.concatenate([fold.of(shard) for shard in blocks])] = part
+    return predicted
+
+
+def _in_shard_order(events: Events) -> npt.NDArray[np.int64]:
+    """Return the places of the training ratings, by user and item as the shards hold them."""
+    train = np.flatnonzero(~events.held_out)
+    return train[np.lexsort((events.items[train], events.users[train]))]
+
+
+def _standardised(
+    model: FactorModel, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], error: Array
+) -> Array:
+    """Return the errors in units of the model's own deviation, or else of what is usual."""
+    if model.has_deviations:
+        z = error / model.deviations_known(users, items)
+    else:
+        z = error / usual_size(users, items, error)
+    return (z / np.sqrt(np.mean(np.square(z, dtype=np.float64)))).astype(np.float32)
+
+
+def usual_size(
+    users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], error: Array
+) -> npt.NDArray[np.float64]:
+    """Return the usual size of the errors of each rating's user and item, float64 (ratings,).
+
+    The variance is the user's times the item's share of it. Both are shrunken to the common one,
+    and leave the rating itself out: no error helps to excuse itself.
+    """
+    square = np.square(error, dtype=np.float64)
+    common = max(square.mean(), np.finfo(np.float64).tiny)
+    own = _others_mean(users, square, common)
+    return np.sqrt(own * _others_mean(items, square / own, 1.0))
+
+
+def _others_mean(
+    rows: npt.NDArray[np.int32], values: npt.NDArray[np.float64], prior: float
+) -> npt.NDArray[np.float64]:
+    """Return the shrunken mean of the other values of each value's row."""
+    n = np.bincount(rows)[rows]
+    total = np.bincount(rows, values)[rows]
+    # A sum less its only term may come out below zero.
+    others = np.maximum(total - values, 0.0)
+    return (others + _SHRINK * prior) / (n - 1 + _SHRINK)

@@ -1,0 +1,159 @@
+"""How well attacks are found: many of them injected into ratings, and held against what is known.
+
+The detector of this project stands beside three of the literature: RDMA, DegSim and VarSelect.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+from scipy.stats import rankdata
+
+from mfdask.downstream.anomalies.attacks import Attacks, suspected_attacks
+from mfdask.downstream.anomalies.profiles import SUSPICIOUS, profile_features
+from mfdask.downstream.events import Events
+from mfdask.downstream.inject import KINDS, AttackPlan, Injected, inject_attack
+from mfdask.kernels.types import Bools, Float64s
+from mfdask.models import ALS, FactorModel
+from mfdask.progress import Progress, silent
+from mfdask.shards import Dataset
+
+BASELINES = ("rdma", "deg_sim", "varselect")
+#: The model that the prediction shift is measured with.
+_MODEL = ALS(n_factors=10, n_sweeps=10)
+
+
+def attack_trials(
+    events: Events,
+    n_items: int,
+    kinds: Sequence[str] = KINDS,
+    sizes: Sequence[float] = (0.01, 0.03, 0.05, 0.1),
+    windows: Sequence[float] = (7.0, 30.0),
+    directions: Sequence[str] = ("push", "nuke"),
+    seeds: Sequence[int] = range(10),
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Inject every kind of attack in every form, and return how it was found.
+
+    Parameters
+    ----------
+    events : Events
+        Of all users.
+    n_items : int
+    kinds, sizes, windows, directions : sequences
+        Of the attacks, see `AttackPlan`; windows in days.
+    seeds : sequence of int
+    progress : Progress, optional
+
+    Returns
+    -------
+    DataFrame
+        One line an attack: its `kind, direction, size, window_days, seed`, `n_attackers`; then for
+        each detector (`bursts`, `rdma`, `deg_sim`, `varselect`) the columns of `ranking_of` with
+        its name before them; `target_found`, `n_items` and `n_users` suspected, `precision` and
+        `recall` of these users; and `shift_attacked` and `shift_cleaned`: stars by which the
+        target's mean prediction for genuine users moved from that of the clean ratings, with the
+        attack and without the suspected users.
+    """
+    plans = list(itertools.product(seeds, kinds, directions, sizes, windows))
+    clean = _learn(events.users, events.items, events.ratings, len(events.indptr) - 1, n_items)
+    lines = []
+    for done, (seed, kind, direction, size, window) in enumerate(plans, 1):
+        plan = AttackPlan(kind, direction, size, window)  # type: ignore[arg-type]
+        injected = inject_attack(events, n_items, plan, seed)
+        named = {
+            "kind": kind, "direction": direction, "size": size, "window_days": window, "seed": seed
+        }  # fmt: skip
+        lines.append(named | _trial(injected, clean))
+        progress("trials", done, len(plans), f"{kind} {direction} {size:g}")
+    return pd.DataFrame(lines)
+
+
+def _trial(injected: Injected, clean: FactorModel) -> dict[str, Any]:
+    """Look for one attack, with every detector."""
+    attackers = injected.truth["attack_users"]
+    attacker = np.zeros(injected.n_users, bool)
+    attacker[attackers["user"]] = True
+    found = suspected_attacks(injected.events, injected.n_items)
+    features = profile_features(
+        injected.users, injected.items, injected.ratings, injected.n_users, injected.n_items,
+        attackers["direction"].iloc[0],
+    )  # fmt: skip
+    line: dict[str, Any] = {"n_attackers": len(attackers)}
+    for name, scores in {
+        "bursts": found.scores.users,
+        **{name: SUSPICIOUS[name] * features[name].to_numpy() for name in BASELINES},
+    }.items():
+        line |= {f"{name}_{key}": value for key, value in ranking_of(scores, attacker).items()}
+    return line | _suspects(found, injected, attacker) | _shift(found, injected, clean)
+
+
+def ranking_of(scores: Float64s, attacker: Bools) -> dict[str, float]:
+    """Return how well scores tell attackers from genuine users.
+
+    `auc`; `precision_at_m`: the share of attackers among as many users of the highest scores as
+    there are; `recall_at_1`: the share of attackers that score above the 99th percentile of genuine
+    users. Of equal scores the genuine users' come first, and no score counts as the lowest.
+    """
+    scores = np.nan_to_num(scores, nan=-np.inf, posinf=np.finfo(np.float64).max)
+    m, n = int(attacker.sum()), len(scores)
+    ranks = rankdata(scores)[attacker].sum()
+    first = np.lexsort((attacker, -scores))[:m]
+    bar = np.quantile(scores[~attacker], 0.99, method="higher")
+    return {
+        "auc": float((ranks - m * (m + 1) / 2) / (m * (n - m))),
+        "precision_at_m": float(attacker[first].mean()),
+        "recall_at_1": float((scores[attacker] > bar).mean()),
+    }
+
+
+def _suspects(found: Attacks, injected: Injected, attacker: Bools) -> dict[str, Any]:
+    users = found.users["user"].unique()
+    right = int(attacker[users].sum())
+    targets = injected.truth["attacked_items"]["item"]
+    return {
+        "target_found": bool(targets.isin(found.items["item"]).all()),
+        "n_items": found.items["item"].nunique(),
+        "n_users": len(users),
+        "precision": right / len(users) if len(users) else np.nan,
+        "recall": right / attacker.sum(),
+    }
+
+
+def _shift(found: Attacks, injected: Injected, clean: FactorModel) -> dict[str, float]:
+    """Return how far the targets' predictions moved, in stars."""
+    targets = injected.truth["attacked_items"]["item"].to_numpy()
+    kept = ~np.isin(injected.users, found.users["user"])
+    genuine = len(clean.users)
+    before = _mean_prediction(clean, targets, genuine)
+    shifts = {}
+    for name, which in {"shift_attacked": np.ones_like(kept), "shift_cleaned": kept}.items():
+        model = _learn(
+            injected.users[which], injected.items[which], injected.ratings[which],
+            injected.n_users, injected.n_items,
+        )  # fmt: skip
+        shifts[name] = _mean_prediction(model, targets, genuine) - before
+    return shifts
+
+
+def _learn(
+    users: npt.NDArray[np.int32],
+    items: npt.NDArray[np.int32],
+    ratings: npt.NDArray[np.float32],
+    n_users: int,
+    n_items: int,
+) -> FactorModel:
+    matrix = sparse.csr_array((ratings, (users, items)), shape=(n_users, n_items))
+    return _MODEL.fit(Dataset.from_csr(matrix))
+
+
+def _mean_prediction(model: FactorModel, items: npt.NDArray[Any], n_users: int) -> float:
+    """Return the mean prediction of some items for the first `n_users` users."""
+    users, rows = np.meshgrid(np.arange(n_users, dtype=np.int32), items.astype(np.int32))
+    return float(model.predict_known(users.ravel(), rows.ravel()).mean())

@@ -1,0 +1,104 @@
+"""Churn: who of the active users will not be seen in the days to come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from distributed import Client
+
+from mfdask.downstream.customers.future import future_days
+from mfdask.downstream.customers.learners import boosted_chance, logistic
+from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
+from mfdask.downstream.customers.rfm import RFM
+from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
+from mfdask.downstream.customers.study import (
+    Choices,
+    Kind,
+    Study,
+    check_study,
+    conclude,
+)
+from mfdask.downstream.customers.tables import feature_tables
+from mfdask.models import FactorModel
+from mfdask.progress import Progress, silent
+from mfdask.shards import Dataset
+
+Floats = npt.NDArray[np.float64]
+
+
+def study_churn(
+    data: Dataset,
+    model: FactorModel,
+    choices: Choices,
+    scratch: Path,
+    *,
+    client: Client | None = None,
+    progress: Progress = silent,
+) -> Study:
+    """Make the churn table of a cut-off: features, probability of churn, and label where known.
+
+    The label is 1 for a user without a rating in the horizon after the cut-off. Logistic
+    regression and boosted trees, on the dates alone and on dates and factors, are tested at each
+    cut-off after learning from earlier ones; the one with the least Brier score at cut-offs that
+    were over by then scores the table.
+
+    Parameters
+    ----------
+    data : Dataset
+        On disk, with times.
+    model : FactorModel
+        Of kind ``als`` or ``genre``, learned from `data`.
+    choices : Choices
+    scratch : Path
+        A folder that the workers can write to; nothing stays there.
+    client : distributed.Client, optional
+    progress : Progress, optional
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InputError
+        If the data has no times, the cut-off is outside it, the model cannot serve, a cohort is too
+        small, all labels are the same, or no cut-off can be tested.
+    RefusedError
+        If the disk is too small.
+    """
+    origins = check_study(data, model, choices, "churn")
+    features = feature_tables(data, model, origins, choices.as_of, scratch, client, progress)
+    days = future_days(data, origins, client)
+    labelled = {
+        each.cutoff: each.cohort.assign(label=_churned(days, each.cutoff, each.cohort["user_id"]))
+        for each in features
+    }
+    candidates = churn_candidates(features[-1].latent_columns)
+    return conclude(features, labelled, origins, candidates, KIND, choices.min_cohort, progress)
+
+
+def _churned(days: pd.DataFrame, cutoff: int, users: pd.Series) -> Any:
+    if cutoff not in days:
+        return np.nan
+    return (days[cutoff].reindex(users).to_numpy() == 0).astype(np.float64)
+
+
+def _brier(label: Floats, score: Floats) -> float:
+    return float(np.mean((label - score) ** 2))
+
+
+KIND = Kind(churn_measure, CHURN_METRICS, _brier, "Int8", binary=True)
+
+
+def churn_candidates(latent_columns: list[str]) -> list[Candidate]:
+    """Return both models with both feature sets, the plainest first."""
+    sets = {PLAIN: list(RFM), FULL: [*RFM, *latent_columns]}
+    return [
+        Candidate(name, features, columns, learner)
+        for name, learner in (("logistic", logistic), ("boosting", boosted_chance))
+        for features, columns in sets.items()
+    ]

@@ -1,0 +1,59 @@
+"""What happened after a cut-off: labels, and the one place that reads beyond it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from distributed import Client
+
+from mfdask.downstream.customers.origins import Origins
+from mfdask.downstream.customers.past import open_data, parts_of
+from mfdask.downstream.events import distinct_days
+from mfdask.models.runner import runner_for
+from mfdask.shards import Dataset
+
+
+def future_days(data: Dataset, origins: Origins, client: Client | None = None) -> pd.DataFrame:
+    """Count on how many UTC days each user rates in the horizon after each cut-off.
+
+    Returns
+    -------
+    DataFrame
+        One line a user, by `user_id`; one int64 column a cut-off whose horizon has passed.
+    """
+    run = runner_for(data, client)
+    cutoffs = [cutoff for cutoff in origins.all if origins.passed(cutoff)]
+    handles = [
+        run.submit(
+            f"future-{block}", _block_days, run.dataset(data), block, cutoffs, origins.horizon
+        )
+        for block in range(data.n_blocks("users"))
+    ]
+    days = np.concatenate([run.result(handle) for handle in handles])
+    return pd.DataFrame(days, index=pd.Index(data.users()["user_id"]), columns=cutoffs)
+
+
+def _block_days(
+    source: Dataset | str, block: int, cutoffs: list[int], horizon: int
+) -> npt.NDArray[np.int64]:
+    """Return the active days of a block's users after each cut-off, int64 (users, cutoffs)."""
+    data = open_data(source)
+    first, stop = data.bounds("users")[block : block + 2].tolist()
+    users, times = _events(data, block)
+    days = np.empty((stop - first, len(cutoffs)), np.int64)
+    for k, cutoff in enumerate(cutoffs):
+        inside = (times >= cutoff) & (times < cutoff + horizon)
+        days[:, k] = distinct_days(users[inside], times[inside], stop - first)
+    return days
+
+
+def _events(data: Dataset, block: int) -> tuple[Any, Any]:
+    users, times = [], []
+    for part in parts_of(data):
+        shard = data.shard("users", block, part)
+        users.append(np.repeat(np.arange(shard.n_rows), np.diff(shard.indptr)))
+        times.append(np.asarray(data.timestamps(block, part)))
+    return np.concatenate(users), np.concatenate(times)

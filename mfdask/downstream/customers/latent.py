@@ -1,0 +1,167 @@
+"""What a user's vector says: where it stands, where it has moved, and how it likes what all like.
+
+Every vector here is folded in: solved from ratings before the cut-off against an item side that has
+seen no more (`mfdask.downstream.customers.refit`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.downstream.customers.refit import Lens
+from mfdask.downstream.events import DAY
+from mfdask.kernels.normal import row_grams
+from mfdask.kernels.rows import Block, row_width
+from mfdask.models.design import Array, empty_rows
+from mfdask.models.half_step import half_step, read_only
+from mfdask.models.prior import unknowns
+from mfdask.shards import Shard
+
+#: Drift is between the ratings of so many days before the cut-off, and all before those.
+RECENT_DAYS = 180
+#: The mainstay score is the mean prediction for so many of the most-rated items,
+MAINSTAYS = 200
+#: and its change is that over so many days.
+CHANGE_DAYS = 90
+#: Users whose covariances are held at a time: some 60 MB for 20 factors.
+_CHUNK = 4096
+
+Floats = npt.NDArray[np.float64]
+
+
+def latent(
+    shard: Shard,
+    times: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.intp],
+    cutoff: int,
+    lens: Lens,
+) -> dict[str, Floats | Array]:
+    """Return the features of some users of a block.
+
+    Parameters
+    ----------
+    shard : Shard
+        Users' ratings before the cut-off.
+    times : int64 (ratings,)
+        Seconds since 1970.
+    rows : intp (users,)
+        Rows of the shard, from 0.
+    cutoff : int
+    lens : Lens
+
+    Returns
+    -------
+    dict of float32 or float64 (users,)
+        `drift`, see there; `mainstay`, the mean unclipped prediction in stars over the most-rated
+        items, and `mainstay_change` over 90 days; `user_bias` in stars, and `p00`… the factors.
+    """
+    items = _items(lens.rows)
+    own = select(shard, rows)
+    age = cutoff - times[_places(shard, rows)]
+    everything = fold(own, items, lens)
+    before = fold(_cut(own, age > CHANGE_DAYS * DAY), items, lens)
+    recent = age <= RECENT_DAYS * DAY
+    now, then = (_mainstay(vectors, items, lens.mean) for vectors in (everything, before))
+    vectors = unknowns(everything, lens.config.n_factors + 1)
+    return {
+        "drift": drift(_cut(own, recent), _cut(own, ~recent), items, lens),
+        "mainstay": now,
+        "mainstay_change": now - then,
+        "user_bias": vectors[:, 0],
+        **dict(zip(factor_names(lens.config.n_factors), vectors[:, 1:].T, strict=True)),
+    }
+
+
+def factor_names(n_factors: int) -> list[str]:
+    """Return the columns of a user's vector."""
+    return [f"p{k:02d}" for k in range(n_factors)]
+
+
+@lru_cache(maxsize=2)
+def _items(file: str) -> Array:
+    items: Array = np.load(file, allow_pickle=False)
+    return items
+
+
+def select(shard: Shard, rows: npt.NDArray[np.intp]) -> Shard:
+    """Return a shard of some rows of a shard."""
+    places = _places(shard, rows)
+    indptr = np.concatenate([[0], np.cumsum(np.diff(shard.indptr)[rows])])
+    return Shard("users", 0, 0, indptr, shard.indices[places], shard.ratings[places])
+
+
+def _places(shard: Shard, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """Return where the ratings of some rows are, row after row."""
+    counts = np.diff(shard.indptr)[rows]
+    ends = np.cumsum(counts)
+    return np.arange(counts.sum()) + np.repeat(shard.indptr[rows] - ends + counts, counts)
+
+
+def _cut(shard: Shard, kept: npt.NDArray[np.bool_]) -> Shard:
+    """Return the shard of some of a shard's ratings."""
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return replace(
+        shard,
+        indptr=before[shard.indptr],
+        indices=shard.indices[kept],
+        ratings=shard.ratings[kept],
+    )
+
+
+def fold(shard: Shard, items: Array, lens: Lens) -> Array:
+    """Return the design rows of users given their ratings, the items held still.
+
+    float32 (users, width). A user without ratings is at zero, the mean of the prior.
+    """
+    rule = replace(lens.config.rule(0.0), mean_rating=lens.mean, alternating=False, damping=1.0)
+    nobody = empty_rows(shard.n_rows, lens.config.n_factors)
+    return half_step(shard, items, nobody, rule, lens.config.prior("users")).rows
+
+
+def _mainstay(users: Array, items: Array, mean: float) -> Floats:
+    """Return the mean prediction over the most-rated items, which come first in a past."""
+    typical = items[:MAINSTAYS].mean(axis=0, dtype=np.float64)
+    typical[:2] = typical[1::-1]  # [1, bias, factors...]: faces a user's [bias, 1, factors...]
+    return mean + users @ typical
+
+
+def drift(recent: Shard, older: Shard, items: Array, lens: Lens) -> Floats:
+    """Return how far users' tastes have moved, against how surely they are known.
+
+    ``d' (S_r + S_o)^-1 d`` for the difference `d` of the factors of two stretches of time, with the
+    covariances ``S = noise * A^-1`` of both, ``A = sum x x' + prior / fidelity``. A mere distance
+    would follow how much somebody has rated. Where nothing has changed it is about chi-squared with
+    as many degrees as there are factors, and less where ratings are few and the prior holds both.
+
+    Returns
+    -------
+    float64 (users,)
+    """
+    moved = fold(recent, items, lens) - fold(older, items, lens)
+    d = unknowns(moved, lens.config.n_factors + 1)[:, 1:].astype(np.float64)
+    found = np.empty(len(d))
+    for start in range(0, len(d), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(d)))
+        both = sum(covariances(select(part, rows), items, lens) for part in (recent, older))
+        pulled = np.linalg.solve(both, d[rows, :, None])[..., 0]
+        found[rows] = np.einsum("uk,uk->u", d[rows], pulled)
+    return found
+
+
+def covariances(shard: Shard, items: Array, lens: Lens) -> Any:
+    """Return the covariance of each user's factors given their ratings, float64 (users, K, K)."""
+    config, prior = lens.config, lens.config.prior("users")
+    size, width = config.n_factors + 1, row_width(config.n_factors)
+    grams = np.empty((shard.n_rows, width, width), np.float32)
+    block = Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
+    row_grams(block, read_only(items), size, grams)
+    lower = np.tril(grams[:, 1 : size + 1, 1 : size + 1].astype(np.float64))
+    full = lower + np.tril(lower, -1).swapaxes(1, 2)
+    scale = np.maximum(np.diff(shard.indptr), 1.0) ** config.reg_scaling / prior.fidelity
+    full += scale[:, None, None] * prior.precision
+    return lens.noise * np.linalg.inv(full)[:, 1:, 1:]

@@ -1,0 +1,77 @@
+"""What predictions are learned with: plain estimators, kept to one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from mfdask.downstream.customers.rfm import RFM
+
+Floats = npt.NDArray[np.float64]
+Predictor = Callable[[pd.DataFrame], Floats]
+
+#: Many small steps of small trees, which do no harm to a few hundred users either.
+_BOOSTING = {
+    "max_iter": 150,
+    "learning_rate": 0.05,
+    "max_leaf_nodes": 8,
+    "min_samples_leaf": 20,
+    "l2_regularization": 1.0,
+    "early_stopping": False,
+    "random_state": 0,
+}
+#: Counts, times and distances: their logarithms are nearer to a straight line.
+_SKEWED = frozenset((*RFM, "drift"))
+
+
+def logistic(features: pd.DataFrame, label: Floats) -> Predictor:
+    """Learn a probability by logistic regression on standardised features."""
+    if np.ptp(label) == 0:
+        return partial(_constant, value=label[0])
+    estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    estimator.fit(_straightened(features), label)
+    return lambda later: estimator.predict_proba(_straightened(later))[:, 1]
+
+
+def boosted_chance(features: pd.DataFrame, label: Floats) -> Predictor:
+    """Learn a probability by boosted trees."""
+    if np.ptp(label) == 0:
+        return partial(_constant, value=label[0])
+    estimator = HistGradientBoostingClassifier(**_BOOSTING)
+    _alone(estimator.fit, features.to_numpy(np.float64), label)
+    return lambda later: _alone(estimator.predict_proba, later.to_numpy(np.float64))[:, 1]
+
+
+def boosted_amount(features: pd.DataFrame, label: Floats) -> Predictor:
+    """Learn a mean by boosted trees with Poisson deviance, which keeps it above zero."""
+    if not label.any():  # of which there is no logarithm
+        return partial(_constant, value=0.0)
+    estimator = HistGradientBoostingRegressor(loss="poisson", **_BOOSTING)
+    _alone(estimator.fit, features.to_numpy(np.float64), label)
+    return lambda later: _alone(estimator.predict, later.to_numpy(np.float64))
+
+
+def _alone(call: Callable[..., Any], *args: Any) -> Any:
+    """Call in one thread: trees this small keep several waiting for each other."""
+    with threadpool_limits(1, "openmp"):
+        return call(*args)
+
+
+def _constant(later: pd.DataFrame, value: float) -> Floats:
+    return np.full(len(later), value, np.float64)
+
+
+def _straightened(features: pd.DataFrame) -> Floats:
+    """Return the features as numbers, skewed ones as ``log(1 + x)``."""
+    columns = [np.log1p(features[name]) if name in _SKEWED else features[name] for name in features]
+    return np.column_stack(columns).astype(np.float64)

@@ -1,0 +1,127 @@
+"""How good predictions are, for users that may be drawn several times (a weighted bootstrap).
+
+Each function prepares one cut-off's predictions and returns one that takes weights: sorting is done
+once, and a resample costs a few sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+
+Floats = npt.NDArray[np.float64]
+#: Takes a weight for each prediction, returns the metrics; NaN where one is not defined.
+Measure = Callable[[Floats], Floats]
+
+CHURN_METRICS = ("roc_auc", "pr_auc", "top_decile_lift", "brier")
+VALUE_METRICS = ("gini", "rmse", "mae", "ratio")
+
+#: Probabilities are kept this far from 0 and 1 before their logarithms are taken.
+_EDGE = 1e-6
+
+
+class _Ranked:
+    """Predictions from the highest down; equal ones form one step."""
+
+    def __init__(self, label: Floats, score: Floats) -> None:
+        self._order = np.argsort(-score, kind="stable")
+        ordered = score[self._order]
+        self._ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+        self._label = label[self._order]
+
+    def curve(self, weight: Floats) -> tuple[Floats, Floats]:
+        """Return weights and weighted labels so far, at the end of each step, from (0, 0)."""
+        ordered = weight[self._order]
+        sums = (ordered, ordered * self._label)
+        total, hits = (np.append(0.0, np.cumsum(each)[self._ends]) for each in sums)
+        return total, hits
+
+
+def churn_measure(label: Floats, score: Floats) -> Measure:
+    """Return what computes `CHURN_METRICS` of probabilities `score` for labels of 0 and 1.
+
+    Area under the ROC curve; average precision; the share of churners in the tenth with the highest
+    scores against that in all (ties shared out evenly); mean squared error.
+    """
+    ranked = _Ranked(label, score)
+    squared = (label - score) ** 2
+
+    def measure(weight: Floats) -> Floats:
+        total, hits = ranked.curve(weight)
+        n, positives = total[-1], hits[-1]
+        if not 0 < positives < n:
+            return np.full(len(CHURN_METRICS), np.nan)
+        misses = total - hits
+        auc = np.trapezoid(hits, misses) / (positives * (n - positives))
+        precision = hits[1:] / np.maximum(total[1:], _EDGE)
+        average = np.sum(np.diff(hits) * precision) / positives
+        lift = np.interp(n / 10, total, hits) / (positives / 10)
+        return np.array([auc, average, lift, squared @ weight / n])
+
+    return measure
+
+
+def value_measure(label: Floats, score: Floats) -> Measure:
+    """Return what computes `VALUE_METRICS` of predicted amounts.
+
+    The Gini coefficient of the labels ordered by prediction, against that in their own order (1 is
+    a perfect order, 0 a random one); root mean squared and mean absolute error; the sum of the
+    predictions against that of the labels.
+    """
+    ranked, ideal = _Ranked(label, score), _Ranked(label, label)
+    error = score - label
+
+    def gini(curve: tuple[Floats, Floats]) -> float:
+        total, amount = curve
+        return float(np.trapezoid(amount / amount[-1], total / total[-1]) - 0.5)
+
+    def measure(weight: Floats) -> Floats:
+        n, amount = weight.sum(), label @ weight
+        rmse, mae = np.sqrt(error**2 @ weight / n), np.abs(error) @ weight / n
+        if not amount > 0:
+            return np.array([np.nan, rmse, mae, np.nan])
+        best = gini(ideal.curve(weight))
+        order = gini(ranked.curve(weight)) / best if best > 0 else np.nan
+        return np.array([order, rmse, mae, score @ weight / amount])
+
+    return measure
+
+
+def calibration_slope(label: Floats, score: Floats) -> float:
+    """Return the slope of a logistic regression of the labels on the scores' log-odds.
+
+    1 is right, below 1 too sure, above 1 not sure enough (Cox 1958). Newton's method; NaN where
+    the scores tell the labels apart completely, or there is but one of either.
+    """
+    odds = logit(np.clip(score, _EDGE, 1 - _EDGE))
+    design = np.column_stack([np.ones_like(odds), odds])
+    if np.ptp(label) == 0 or np.ptp(odds) < _EDGE:
+        return float("nan")
+    weights = np.array([0.0, 1.0])
+    for _ in range(50):
+        chance = expit(design @ weights)
+        hessian = design.T @ (design * (chance * (1 - chance))[:, None])
+        if np.linalg.cond(hessian) > 1e12:
+            return float("nan")
+        step = np.linalg.solve(hessian, design.T @ (label - chance))
+        weights += np.clip(step, -2, 2)
+        if np.abs(step).max() < 1e-8:
+            return float(weights[1])
+    return float("nan")
+
+
+def by_tenths(label: Floats, score: Floats) -> list[dict[str, float]]:
+    """Return mean prediction and mean label of each tenth, the highest predictions first."""
+    tenths = np.array_split(np.argsort(-score, kind="stable"), 10)
+    return [
+        {
+            "users": len(rows),
+            "predicted": float(score[rows].mean()),
+            "actual": float(label[rows].mean()),
+        }
+        for rows in tenths
+        if len(rows)
+    ]

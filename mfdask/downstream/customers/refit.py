@@ -1,0 +1,125 @@
+"""The item side as of a cut-off: what users' histories are read against."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from distributed import Client
+
+from mfdask.downstream.customers.origins import Origins, Span, day_of
+from mfdask.errors import InputError
+from mfdask.models import ALS, FactorModel
+from mfdask.models.design import Array
+from mfdask.models.parameters import Parameters
+from mfdask.recommend.topn import check_same_data
+from mfdask.shards import Dataset
+
+#: `--factors-as-of`: learn anew at each cut-off, or take the model's items as they are.
+AS_OF = ("refit", "fold-in")
+
+
+class Lens(NamedTuple):
+    """Names an item side that has not seen beyond a cut-off; small enough to travel with tasks.
+
+    Attributes
+    ----------
+    rows : str
+        An `.npy` file of the items' design rows, in the order of the past's items.
+    mean : float
+    config : Parameters
+        Whose equations users are solved with.
+    noise : float
+        Variance of a rating around its prediction, by the training error.
+    version : str
+        Kind, and a hash of all that the factors depend on.
+    """
+
+    rows: str
+    mean: float
+    config: Parameters
+    noise: float
+    version: str
+
+
+def check_model(model: FactorModel, data: Dataset, origins: Origins, as_of: str) -> None:
+    """Refuse a model that cannot serve, or that has seen what it should foretell.
+
+    Raises
+    ------
+    InputError
+        If the model is of another data set or kind, or, for ``fold-in``, its training ratings reach
+        beyond the first cut-off.
+    """
+    check_same_data(model, data)
+    if model.kind not in ("als", "genre") or not model.n_factors:
+        raise InputError(
+            f"a model of kind {model.kind} has no single factor a user; give one that "
+            "`mfdask train --model als` or `--model genre` made"
+        )
+    first, seen = origins.all[0], Span.of(data, ("train",)).last
+    if as_of == "fold-in" and seen >= first:
+        raise InputError(
+            f"--factors-as-of fold-in: the model was trained on ratings up to {day_of(seen)}, and "
+            f"the first cut-off is {day_of(first)}: it has seen the future; use refit, fewer "
+            "--origins, or a model of a data set ingested with --split time:SHARE"
+        )
+
+
+def refit(past: Dataset, model: FactorModel, client: Client | None) -> FactorModel:
+    """Learn the factors anew, with the parameters of `model`, from what was known and no more."""
+    return ALS(**Parameters.of(model.parameters).parameters()).fit(past, client=client)
+
+
+def restricted(model: FactorModel, items: npt.NDArray[np.int64]) -> Array:
+    """Return the design rows of some of a model's items."""
+    return np.ascontiguousarray(model.item_rows[items])
+
+
+def make_lens(model: FactorModel, rows: Array, version: str, file: Path) -> Lens:
+    """Write the item rows and return what names them."""
+    np.save(file, rows)
+    noise = model.history[-1].train_rmse ** 2
+    return Lens(str(file.absolute()), model.mean, Parameters.of(model.parameters), noise, version)
+
+
+def version_of(model: FactorModel, fingerprints: list[str], as_of: str) -> str:
+    """Return a name for factors: kind, and a hash of parameters and all data they come from."""
+    said = json.dumps([fingerprints, Parameters.of(model.parameters).parameters()], sort_keys=True)
+    return f"{model.kind}-{as_of}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+
+
+class Frame(NamedTuple):
+    """The axes that factors are given in: those of an earlier fit, by its items."""
+
+    items: pd.Index  # raw ids
+    factors: Array
+    weights: npt.NDArray[np.float64]  # ratings of each item
+
+    @classmethod
+    def of(cls, model: FactorModel, rows: Array) -> Frame:
+        """Return the axes of a fit whose item rows are given."""
+        factors = rows[:, 2 : model.n_factors + 2]
+        weights = model.items["n_train"].to_numpy(np.float64)
+        return cls(pd.Index(model.items["item_id"]), factors, weights)
+
+    def turn(self, model: FactorModel) -> Array:
+        """Return the item rows of a later fit, turned into these axes as well as can be.
+
+        Factors are known up to a rotation only, which each fit chooses anew: without this, a user's
+        first factor would mean another thing at every cut-off. The rotation is that of orthogonal
+        Procrustes (Schönemann 1966) over the items that both know, weighted by their ratings here.
+        Predictions, distances and covariances stay as they are.
+        """
+        places = model.rows_of("items", self.items)
+        both = places >= 0
+        old = self.factors[both].astype(np.float64) * self.weights[both, None]
+        left, _, right = np.linalg.svd(model.item_factors[places[both]].T.astype(np.float64) @ old)
+        rows = model.item_rows.copy()
+        rows[:, 2 : model.n_factors + 2] = model.item_factors @ (left @ right)
+        return rows

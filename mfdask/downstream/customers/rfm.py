@@ -1,0 +1,71 @@
+"""Recency, frequency and rhythm: what a user's dates alone say."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.downstream.events import DAY, active_days
+
+#: Days before the cut-off in which ratings are counted.
+WINDOWS = (30, 90, 180)
+#: The cohort: users with so many active days who were active in the last `ACTIVE_WITHIN` days.
+#: Others have left already, or have not yet shown that they would come back.
+MIN_ACTIVE_DAYS = 3
+ACTIVE_WITHIN = 180
+
+#: The columns of `rfm`, in order.
+RFM = (
+    "recency_days",
+    "active_days",
+    "tenure_days",
+    *(f"ratings_{days}d" for days in WINDOWS),
+    "ratings",
+    "gap_ratio",
+)
+
+
+def rfm(
+    indptr: npt.NDArray[np.int64], times: npt.NDArray[np.int64], cutoff: int
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the features of all users of a block.
+
+    Parameters
+    ----------
+    indptr : int64 (users + 1,)
+        Where each user's ratings begin; nobody is without.
+    times : int64 (ratings,)
+        Seconds since 1970, in any order within a user, all before `cutoff`.
+    cutoff : int
+
+    Returns
+    -------
+    dict of float64 (users,)
+        `recency_days` and `tenure_days` since the last and the first rating, `active_days` with a
+        rating (of UTC), `ratings_30d`, `ratings_90d` and `ratings_180d` in the last days before the
+        cut-off and `ratings` in all; `gap_ratio` is recency against the user's mean time between
+        active days: 1 is on time, 5 is long overdue. It is 0 where there is no second day.
+    """
+    starts = indptr[:-1]
+    recency = (cutoff - np.maximum.reduceat(times, starts)) / DAY
+    tenure = (cutoff - np.minimum.reduceat(times, starts)) / DAY
+    days = active_days(indptr, times)
+    gaps = (tenure - recency) / np.maximum(days - 1, 1)
+    recent = {
+        f"ratings_{window}d": np.add.reduceat(times >= cutoff - window * DAY, starts, dtype=float)
+        for window in WINDOWS
+    }
+    return {
+        "recency_days": recency,
+        "active_days": days.astype(float),
+        "tenure_days": tenure,
+        **recent,
+        "ratings": np.diff(indptr).astype(float),
+        "gap_ratio": np.divide(recency, gaps, out=np.zeros_like(gaps), where=days > 1),
+    }
+
+
+def in_cohort(features: dict[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.bool_]:
+    """Tell who belongs to the cohort."""
+    active = features[f"ratings_{ACTIVE_WITHIN}d"] > 0
+    return active & (features["active_days"] >= MIN_ACTIVE_DAYS)

@@ -1,0 +1,258 @@
+"""Rolling origins: learn from cut-offs whose labels were complete, and test on the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.downstream.customers.learners import Predictor
+from mfdask.downstream.customers.metrics import Measure
+from mfdask.downstream.customers.origins import Origins, day_of
+from mfdask.errors import InputError
+from mfdask.evaluation.bootstrap import intervals
+from mfdask.progress import Progress, silent
+
+#: Rows that one model is learned from at most, drawn evenly: more add hours and no accuracy.
+MOST_ROWS = 200_000
+RESAMPLES = 500
+
+#: The feature sets that are held against each other.
+PLAIN, FULL = "rfm", "rfm + latent"
+
+Floats = npt.NDArray[np.float64]
+
+
+class Candidate(NamedTuple):
+    """A way to predict.
+
+    Attributes
+    ----------
+    model : str
+        Its name.
+    features : str
+        The name of its features.
+    columns : list of str
+    learn : callable
+        Takes features and labels, returns what predicts from features (`learners`).
+    """
+
+    model: str
+    features: str
+    columns: list[str]
+    learn: Callable[[pd.DataFrame, Floats], Predictor]
+
+    @property
+    def name(self) -> str:
+        """Return a name for both."""
+        return f"{self.model}, {self.features}"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What all candidates say of a cohort.
+
+    Attributes
+    ----------
+    cutoff : int
+    users : Index
+        Raw ids.
+    scores : dict
+        Of each candidate's name, float64 (users,).
+    label : float64 (users,), or None
+        None where the horizon has not passed.
+    trained_on : int
+        Users and cut-offs that were learned from.
+    """
+
+    cutoff: int
+    users: pd.Index
+    scores: dict[str, Floats]
+    label: Floats | None
+    trained_on: int
+
+
+def forecasts(
+    tables: dict[int, pd.DataFrame],
+    origins: Origins,
+    candidates: Sequence[Candidate],
+    least: int,
+    progress: Progress = silent,
+) -> list[Forecast]:
+    """Learn at each cut-off from those before it whose horizon had passed by then, and predict.
+
+    Parameters
+    ----------
+    tables : dict
+        For each cut-off its cohort: `user_id`, features, and `label`, missing where the horizon has
+        not passed.
+    origins : Origins
+    candidates : sequence of Candidate
+    least : int
+        Users that there must be to learn from, over all earlier cut-offs; with fewer, a cut-off is
+        passed over.
+    progress : Progress, optional
+
+    Returns
+    -------
+    list of Forecast
+        Ascending; without cut-offs that have nothing to learn from.
+    """
+    found = []
+    for k, cutoff in enumerate(origins.all, 1):
+        before = [tables[origin] for origin in origins.before(cutoff)]
+        known = pd.concat(before, ignore_index=True) if before else pd.DataFrame()
+        if len(known) >= max(least, 1):
+            found.append(_forecast(cutoff, tables[cutoff], known, candidates))
+        progress("forecasts", k, len(origins.all))
+    return found
+
+
+def _forecast(
+    cutoff: int, table: pd.DataFrame, known: pd.DataFrame, candidates: Sequence[Candidate]
+) -> Forecast:
+    if len(known) > MOST_ROWS:
+        known = known.sample(MOST_ROWS, random_state=0).sort_index()
+    label = known["label"].to_numpy(np.float64)
+    scores = {
+        each.name: each.learn(known[each.columns], label)(table[each.columns])
+        for each in candidates
+    }
+    own = None if table["label"].isna().any() else table["label"].to_numpy(np.float64)
+    return Forecast(cutoff, pd.Index(table["user_id"]), scores, own, len(known))
+
+
+def best_before(
+    found: Sequence[Forecast],
+    origins: Origins,
+    candidates: Sequence[Candidate],
+    loss: Callable[[Floats, Floats], float],
+) -> Candidate:
+    """Return the candidate with the least loss at cut-offs whose labels the last one could know.
+
+    The first candidate where there was no such cut-off.
+    """
+    tested = [
+        each
+        for each in found
+        if each.label is not None and origins.passed(each.cutoff, origins.cutoff)
+    ]
+    if not tested:
+        return candidates[0]
+
+    def total(candidate: Candidate) -> float:
+        return sum(
+            loss(each.label, each.scores[candidate.name]) * len(each.users)
+            for each in tested
+            if each.label is not None
+        )
+
+    return min(candidates, key=total)
+
+
+def evaluate(
+    found: Sequence[Forecast],
+    candidates: Sequence[Candidate],
+    measure: Callable[[Floats, Floats], Measure],
+    metrics: Sequence[str],
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return each candidate's metrics over all tested cut-offs, and what the factors add.
+
+    A metric is the mean over the cut-offs. Its interval is from drawing users again, with all that
+    they have at any cut-off, the same draws for every candidate.
+
+    Returns
+    -------
+    DataFrame
+        `model`, `features`, `metric`, `value`, and `low` and `high`, the ends of a 95 % interval.
+        Where `features` begins with ``gain`` the value is the difference of the full features to
+        the plain ones.
+
+    Raises
+    ------
+    InputError
+        If no cut-off could be tested.
+    """
+    tested = [each for each in found if each.label is not None]
+    if not tested:
+        raise InputError(
+            "no cut-off has both a label and earlier ones to learn from; choose an earlier "
+            "--cutoff, more --origins or a shorter --horizon, or --origins 0 for the features alone"
+        )
+    names = [each.name for each in candidates]
+    measures = [
+        [measure(each.label, each.scores[name]) for name in names]
+        for each in tested
+        if each.label is not None
+    ]
+    users = [each.users for each in tested]
+    codes, everybody = pd.factorize(users[0].append(users[1:]))
+    cuts = np.split(codes, np.cumsum([len(each) for each in users])[:-1])
+
+    def overall(weight: Floats) -> Floats:
+        pairs = zip(measures, cuts, strict=True)
+        each = np.array([[own(weight[cut]) for own in line] for line, cut in pairs])
+        return _mean(each)
+
+    value = overall(np.ones(len(everybody)))
+    random = np.random.default_rng(seed)
+    samples = np.array([overall(_draw(random, len(everybody))) for _ in range(RESAMPLES)])
+    return _lines(candidates, metrics, value, samples)
+
+
+def _draw(random: np.random.Generator, n: int) -> Floats:
+    """Return how often each user is drawn."""
+    return np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64)
+
+
+def _mean(values: Floats) -> Floats:
+    """Return the mean along the first axis of what is not NaN; NaN where there is nothing."""
+    there = np.isfinite(values)
+    n = there.sum(axis=0)
+    total = np.where(there, values, 0.0).sum(axis=0)
+    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
+
+
+def _lines(
+    candidates: Sequence[Candidate], metrics: Sequence[str], value: Floats, samples: Floats
+) -> pd.DataFrame:
+    """Put values and samples of (candidate, metric) into lines, gains last."""
+    labels = [(each.model, each.features) for each in candidates]
+    for own in dict.fromkeys(model for model, _ in labels):
+        if {(own, PLAIN), (own, FULL)} <= set(labels):
+            full, plain = labels.index((own, FULL)), labels.index((own, PLAIN))
+            gain, drawn = value[full] - value[plain], samples[:, full] - samples[:, plain]
+            value, samples = np.vstack([value, gain]), np.hstack([samples, drawn[:, None]])
+            labels.append((own, f"gain over {PLAIN}"))
+    low, high = intervals(samples)
+    return pd.DataFrame(
+        [
+            (*label, metric, value[i, j], low[i, j], high[i, j])
+            for i, label in enumerate(labels)
+            for j, metric in enumerate(metrics)
+        ],
+        columns=["model", "features", "metric", "value", "low", "high"],
+    )
+
+
+def require_both(tables: dict[int, pd.DataFrame], origins: Origins) -> None:
+    """Refuse labels that are all the same.
+
+    Raises
+    ------
+    InputError
+    """
+    known = [table["label"].dropna() for table in tables.values()]
+    labels = pd.concat(known).astype(float)
+    if len(labels) and labels.nunique() == 1:
+        days = origins.horizon // 86_400
+        raise InputError(
+            f"all {len(labels):,} labels of the cut-offs from {day_of(origins.all[0])} to "
+            f"{day_of(origins.cutoff)} are {labels.iloc[0]:g}: there is nothing to tell apart; "
+            f"choose another --horizon than {days} days, or another --cutoff"
+        )

@@ -1,0 +1,268 @@
+"""What churn and lifetime value have in common: cohorts with labels, forecasts, and two tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.downstream.customers.metrics import Measure, by_tenths, calibration_slope
+from mfdask.downstream.customers.origins import LATEST, Origins, Span, day_of, timestamp
+from mfdask.downstream.customers.refit import AS_OF, check_model
+from mfdask.downstream.customers.rolling import (
+    Candidate,
+    Forecast,
+    best_before,
+    evaluate,
+    forecasts,
+    require_both,
+)
+from mfdask.downstream.customers.spend import Spend
+from mfdask.downstream.customers.tables import FeatureTable, require_cohort
+from mfdask.downstream.events import require_timestamps
+from mfdask.errors import InputError
+from mfdask.models import FactorModel
+from mfdask.progress import Progress, silent
+from mfdask.results import write_table
+from mfdask.shards import Dataset
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a study is told.
+
+    Parameters
+    ----------
+    cutoff : str
+        The day, YYYY-MM-DD, at whose UTC midnight the table stands; ``"latest"`` is that of the
+        last rating.
+    horizon_days : int
+        Days after a cut-off that its label looks at.
+    origins : int
+        Earlier cut-offs to learn from and to test on, at most; 0 makes the features alone.
+    step_days : int or None
+        Days between two of them; by default the horizon.
+    as_of : {"refit", "fold-in"}
+        Where each cut-off's item factors come from.
+    min_cohort : int
+        Fewer users than this are refused.
+    """
+
+    cutoff: str = LATEST
+    horizon_days: int = 90
+    origins: int = 6
+    step_days: int | None = None
+    as_of: str = AS_OF[0]
+    min_cohort: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuse choices that cannot be meant."""
+        if self.as_of not in AS_OF:
+            raise InputError(f"--factors-as-of {self.as_of}: give {' or '.join(AS_OF)}")
+        if self.min_cohort < 2:
+            raise InputError(f"--min-cohort {self.min_cohort}: give at least 2")
+
+    def cutoffs(self, span: Span) -> Origins:
+        """Return the cut-offs in data of that span."""
+        step = self.horizon_days if self.step_days is None else self.step_days
+        return Origins.choose(span, self.cutoff, self.horizon_days, self.origins, step)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What sets one study apart from another.
+
+    Attributes
+    ----------
+    measure : callable
+        Prepares the metrics of labels and predictions.
+    metrics : tuple of str
+        Their names.
+    loss : callable
+        What the candidate that scores the table has had least of.
+    label_type : {"Int8", "Int32", "Float64"}
+        Of pandas; takes missing ones.
+    binary : bool
+        Whether labels are 0 and 1, and predictions probabilities.
+    """
+
+    measure: Callable[[Floats, Floats], Measure]
+    metrics: tuple[str, ...]
+    loss: Callable[[Floats, Floats], float]
+    label_type: Literal["Int8", "Int32", "Float64"]
+    binary: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study ends with.
+
+    Attributes
+    ----------
+    table : DataFrame
+        `user_id, event_timestamp, created_timestamp`, the features, `score`, `scored_by`,
+        `model_version`, `label`; one line a user of the cohort, ascending by id.
+    evaluation : DataFrame or None
+        See `rolling.evaluate`; None where nothing was learned.
+    cohorts : list of dict
+        `cutoff`, `users`, and the mean `label` (None where it is not known) of each cut-off.
+    forecasts : list of Forecast
+    scored_by : Candidate or None
+    slopes : dict
+        Calibration slope of each candidate, pooled over the tested cut-offs; None where there is
+        none, and empty where labels are not 0 and 1.
+    """
+
+    table: pd.DataFrame
+    evaluation: pd.DataFrame | None
+    cohorts: list[dict[str, Any]]
+    forecasts: list[Forecast]
+    scored_by: Candidate | None = None
+    slopes: dict[str, float | None] = field(default_factory=dict)
+
+    def tenths(self) -> list[dict[str, float]]:
+        """Return how the predictions of the candidate that scores the table have borne out."""
+        return by_tenths(*_tested(self.forecasts, self.scored_by)) if self.scored_by else []
+
+    def write(self, out: Path) -> Path | None:
+        """Write the table to `out`, evaluation and tenths beside it; return the former's place."""
+        write_table(self.table, out)
+        if self.evaluation is None:
+            return None
+        if tenths := self.tenths():
+            write_table(pd.DataFrame(tenths), out.with_name(f"{out.stem}.tenths.parquet"))
+        beside = out.with_name(f"{out.stem}.evaluation.parquet")
+        write_table(self.evaluation, beside)
+        return beside
+
+
+def _tested(found: Sequence[Forecast], candidate: Candidate) -> tuple[Floats, Floats]:
+    """Return the labels and a candidate's predictions at all tested cut-offs, one after another."""
+    known = [(each.label, each.scores[candidate.name]) for each in found if each.label is not None]
+    labels, scores = zip(*known, strict=True)
+    return np.concatenate(labels), np.concatenate(scores)
+
+
+def _slopes(found: Sequence[Forecast], candidates: Sequence[Candidate]) -> dict[str, float | None]:
+    slopes = {each.name: calibration_slope(*_tested(found, each)) for each in candidates}
+    return {name: slope if np.isfinite(slope) else None for name, slope in slopes.items()}
+
+
+def check_study(
+    data: Dataset, model: FactorModel, choices: Choices, job: str, spend: Spend | None = None
+) -> Origins:
+    """Return the cut-offs of a study, once all that can be told beforehand is in order.
+
+    Raises
+    ------
+    InputError
+        If the ratings have no times, the cut-off is outside them, the model cannot serve, or the
+        spend is of nobody known.
+    """
+    require_timestamps(data, job)
+    span = Span.of(data)
+    if spend is not None:
+        spend.require_known(data.users()["user_id"])
+        span = Span(span.first, min(span.last, spend.span.last))
+    origins = choices.cutoffs(span)
+    check_model(model, data, origins, choices.as_of)
+    return origins
+
+
+def check_out(out: Path) -> None:
+    """Refuse a place that is a folder, before the work rather than after it, and make its parent.
+
+    Raises
+    ------
+    InputError
+    """
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; give a file to --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def conclude(
+    features: list[FeatureTable],
+    labelled: dict[int, pd.DataFrame],
+    origins: Origins,
+    candidates: Sequence[Candidate],
+    kind: Kind,
+    least: int,
+    progress: Progress = silent,
+) -> Study:
+    """Learn, test and score.
+
+    Parameters
+    ----------
+    features : list of FeatureTable
+    labelled : dict
+        For each cut-off its cohort with features and `label`, NaN where that is not known.
+    origins : Origins
+    candidates : sequence of Candidate
+        The first is the one to fall back on.
+    kind : Kind
+    least : int
+        Users to score, and to learn from, at least.
+    progress : Progress, optional
+
+    Raises
+    ------
+    InputError
+        If the last cohort is too small, there is too little to learn from, all labels are the same,
+        or nothing can be tested.
+    """
+    require_cohort(features[-1], least)
+    own = labelled[origins.cutoff]
+    cohorts = [
+        {"cutoff": day_of(cutoff), "users": len(table), "label": _mean(table["label"])}
+        for cutoff, table in labelled.items()
+    ]
+    if not origins.earlier:
+        table = _table(own, None, "", features[-1].version, origins, kind)
+        return Study(table, None, cohorts, [])
+    n_known = sum(len(labelled[origin]) for origin in origins.before(origins.cutoff))
+    if n_known < least:
+        raise InputError(
+            "the cohorts of the earlier cut-offs whose horizon ended before "
+            f"{day_of(origins.cutoff)} hold {n_known:,} users, fewer than {least}; give more "
+            "--origins, a shorter --horizon, or --origins 0 for the features alone"
+        )
+    require_both(labelled, origins)
+    found = forecasts(labelled, origins, candidates, least, progress)
+    evaluation = evaluate(found, candidates, kind.measure, kind.metrics)
+    chosen = best_before(found, origins, candidates, kind.loss)
+    score = found[-1].scores[chosen.name]
+    table = _table(own, score, chosen.name, features[-1].version, origins, kind)
+    slopes = _slopes(found, candidates) if kind.binary else {}
+    return Study(table, evaluation, cohorts, found, chosen, slopes)
+
+
+def _mean(label: pd.Series) -> float | None:
+    return None if label.isna().any() or not len(label) else float(label.mean())
+
+
+def _table(
+    own: pd.DataFrame,
+    score: Floats | None,
+    scored_by: str,
+    version: str,
+    origins: Origins,
+    kind: Kind,
+) -> pd.DataFrame:
+    """Put the columns in the order in which feature stores expect them."""
+    made = own.drop(columns="label")
+    made.insert(1, "event_timestamp", timestamp(origins.cutoff))
+    # Of the data, not of the clock: the same data give the same bytes.
+    made.insert(2, "created_timestamp", timestamp(origins.end))
+    made["score"] = pd.Series(score, dtype="float64") if score is not None else np.nan
+    made["scored_by"] = pd.Series([scored_by or None] * len(made), dtype="str")
+    made["model_version"] = pd.Series([version] * len(made), dtype="str")
+    made["label"] = own["label"].astype(kind.label_type)
+    return made

@@ -1,0 +1,196 @@
+"""Feature tables: for each cut-off, what was known then of everybody in the cohort."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+
+from mfdask.downstream.customers.density import log_neighbour_distance
+from mfdask.downstream.customers.latent import factor_names, latent
+from mfdask.downstream.customers.origins import Origins, day_of
+from mfdask.downstream.customers.past import (
+    BYTES_PER_RATING,
+    Known,
+    known_at,
+    open_data,
+    write_past,
+)
+from mfdask.downstream.customers.refit import (
+    Frame,
+    Lens,
+    make_lens,
+    refit,
+    restricted,
+    version_of,
+)
+from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
+from mfdask.errors import InputError
+from mfdask.files import require_space
+from mfdask.models import FactorModel
+from mfdask.models.runner import Runner, runner_for
+from mfdask.progress import Progress, silent
+from mfdask.shards import Dataset
+
+#: What BG/NBD needs of every user, in the cohort or not.
+RHYTHM = ("active_days", "recency_days", "tenure_days")
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """What was known at a cut-off.
+
+    Attributes
+    ----------
+    cutoff : int
+        Seconds since 1970.
+    cohort : DataFrame
+        `user_id` and the features of each user of the cohort, ascending by id.
+    everyone : DataFrame
+        `RHYTHM` of every user who had rated anything, float32.
+    version : str
+        Of the factors.
+    """
+
+    cutoff: int
+    cohort: pd.DataFrame
+    everyone: pd.DataFrame
+    version: str
+
+    @property
+    def latent_columns(self) -> list[str]:
+        """Return the features that rest on the factors."""
+        return [str(name) for name in self.cohort if name not in (*RFM, "user_id")]
+
+
+def feature_tables(
+    data: Dataset,
+    model: FactorModel,
+    origins: Origins,
+    as_of: str,
+    scratch: Path,
+    client: Client | None = None,
+    progress: Progress = silent,
+) -> list[FeatureTable]:
+    """Make the feature table of each cut-off, ascending.
+
+    Parameters
+    ----------
+    data : Dataset
+        On disk, with times.
+    model : FactorModel
+        Gives the parameters, or the item side, see `as_of`; `refit.check_model` has passed it.
+    origins : Origins
+    as_of : {"refit", "fold-in"}
+        Where the item side of each cut-off comes from.
+    scratch : Path
+        A folder that the workers can write to and read from; what is put there is gone at the end.
+    client : distributed.Client, optional
+        Where the blocks are worked on; without one, in this process.
+    progress : Progress, optional
+
+    Raises
+    ------
+    RefusedError
+        If the disk is too small.
+    """
+    n_ratings = (data.n_train + data.n_test) * len(origins.all)
+    require_space(scratch, n_ratings * BYTES_PER_RATING, "what was known at each cut-off")
+    run = runner_for(data, client)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder:
+        lenses = _lenses(data, model, origins, as_of, Path(folder), run, client)
+        tables = []
+        for k, (known, past, lens) in enumerate(lenses, 1):
+            tables.append(_table(known, past, lens, run))
+            note = f"{day_of(known.cutoff)}: {len(tables[-1].cohort):,} users"
+            progress("features", k, len(origins.all), note)
+    return tables
+
+
+def _lenses(
+    data: Dataset,
+    model: FactorModel,
+    origins: Origins,
+    as_of: str,
+    folder: Path,
+    run: Runner,
+    client: Client | None,
+) -> Iterator[tuple[Known, Dataset, Lens]]:
+    """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
+    frame = None
+    seen = [] if as_of == "refit" else [model.data.fingerprint]
+    for k, known in enumerate(known_at(data, origins.all, run)):
+        past = write_past(data, known, folder / f"{k}", run)
+        if as_of == "refit":
+            fitted = refit(past, model, client)
+            rows = frame.turn(fitted) if frame else fitted.item_rows
+            # What a refit's vectors depend on: its past, and through the axes all pasts before.
+            seen.append(past.fingerprint)
+            frame = Frame.of(fitted, rows)
+        else:
+            fitted, rows = model, restricted(model, known.rows["items"])
+        version = version_of(fitted, seen, as_of)
+        yield known, past, make_lens(fitted, rows, version, folder / f"{k}.npy")
+
+
+def _table(known: Known, past: Dataset, lens: Lens, run: Runner) -> FeatureTable:
+    handles = [
+        run.submit(
+            f"features-{known.cutoff}-{block}",
+            block_features, run.dataset(past), block, known.cutoff, lens,
+        )
+        for block in range(past.n_blocks("users"))
+    ]  # fmt: skip
+    blocks = [run.result(handle) for handle in handles]
+    cohort = pd.concat([block.cohort for block in blocks], ignore_index=True)
+    everyone = pd.concat([block.everyone for block in blocks], ignore_index=True)
+    vectors = cohort[factor_names(lens.config.n_factors)].to_numpy()
+    cohort["log_neighbour_distance"] = log_neighbour_distance(vectors)
+    cohort = cohort.sort_values("user_id", ignore_index=True)
+    return FeatureTable(known.cutoff, cohort, everyone, lens.version)
+
+
+class BlockFeatures(NamedTuple):
+    """A block's share of a `FeatureTable`."""
+
+    cohort: pd.DataFrame
+    everyone: pd.DataFrame
+
+
+def block_features(source: Dataset | str, block: int, cutoff: int, lens: Lens) -> BlockFeatures:
+    """Return the features of a block of users of a past."""
+    past = open_data(source)
+    shard = past.shard("users", block)
+    times = np.asarray(past.timestamps(block))
+    habits = rfm(shard.indptr, times, cutoff)
+    rows = np.flatnonzero(in_cohort(habits))
+    columns = {
+        "user_id": past.users()["user_id"].take(rows + shard.start).array,
+        **{name: values[rows] for name, values in habits.items()},
+        **latent(shard, times, rows, cutoff, lens),
+    }
+    everyone = pd.DataFrame({name: habits[name].astype(np.float32) for name in RHYTHM})
+    return BlockFeatures(pd.DataFrame(columns), everyone)
+
+
+def require_cohort(table: FeatureTable, least: int) -> None:
+    """Refuse a cohort that is too small to say anything of.
+
+    Raises
+    ------
+    InputError
+        Says how many users there are.
+    """
+    if len(table.cohort) < least:
+        raise InputError(
+            f"the cohort at {day_of(table.cutoff)} has {len(table.cohort):,} of "
+            f"{len(table.everyone):,} users ({MIN_ACTIVE_DAYS} or more active days, the last one "
+            f"within {ACTIVE_WITHIN} days), fewer than {least}; choose another --cutoff, or lower "
+            "--min-cohort"
+        )

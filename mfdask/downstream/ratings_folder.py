@@ -1,0 +1,77 @@
+"""Ratings of a data set, changed, as a folder that `mfdask ingest` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from mfdask.downstream.events import Events
+from mfdask.files import require_space
+from mfdask.shards import Dataset
+
+#: Ratings turned into text at a time.
+_PIECE = 1 << 20
+_LINE_BYTES = 48
+
+
+def write_ratings_folder(data: Dataset, events: Events, user_ids: pd.Series, folder: Path) -> None:
+    """Write ``ratings.csv``, and ``movies.csv`` where the data have titles and integer ids.
+
+    Parameters
+    ----------
+    data : Dataset
+        Where the ratings come from: its item ids and titles are those of `events`.
+    events : Events
+        Of all users.
+    user_ids : Series
+        Raw id of each user row of the events.
+    folder : Path
+        Is there already.
+
+    Raises
+    ------
+    RefusedError
+        If the disk is too small.
+    """
+    require_space(folder, _LINE_BYTES * len(events.ratings), "ratings.csv")
+    items = data.items()
+    _write_ratings(events, user_ids, items["item_id"], folder / "ratings.csv")
+    if (data.manifest.user_kind, data.manifest.item_kind) == ("int", "int"):
+        _write_movies(items, folder / "movies.csv")
+
+
+def _write_ratings(events: Events, users: pd.Series, items: pd.Series, path: Path) -> None:
+    """Write the ratings by user and time, a piece after the other."""
+    user_ids, item_ids, rows = pa.array(users), pa.array(items), events.users
+    schema = pa.schema(
+        {
+            "user_id": user_ids.type,
+            "item_id": item_ids.type,
+            "rating": pa.float32(),
+            "timestamp": pa.int64(),
+        }
+    )
+    no_header = pacsv.WriteOptions(include_header=False)  # it would be put in quotes
+    with path.open("wb") as file:
+        file.write(f"{','.join(schema.names)}\n".encode())
+        with pacsv.CSVWriter(file, schema, write_options=no_header) as writer:
+            for start in range(0, len(rows), _PIECE):
+                piece = slice(start, start + _PIECE)
+                columns = [
+                    user_ids.take(pa.array(rows[piece])),
+                    item_ids.take(pa.array(events.items[piece])),
+                    events.ratings[piece],
+                    events.timestamps[piece],
+                ]
+                writer.write_table(pa.table(columns, schema=schema))
+
+
+def _write_movies(items: pd.DataFrame, path: Path) -> None:
+    """Write titles and genres as MovieLens does, if there are any."""
+    titled = items[items["title"] != ""]
+    if len(titled):
+        columns = {"item_id": "movieId", "title": "title", "genres": "genres"}
+        titled[list(columns)].rename(columns=columns).to_csv(path, index=False)

@@ -1,0 +1,190 @@
+"""Item features from a file, and where a fit finds those that its items' prior follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from mfdask.errors import InputError
+from mfdask.files import crc32
+from mfdask.models.design import Array
+from mfdask.models.features import Coding
+from mfdask.shards import Dataset
+
+if TYPE_CHECKING:
+    from mfdask.models.method import Method
+
+_WANTED = "give a CSV or Parquet file of item ids and their features"
+
+
+class Matched(NamedTuple):
+    """A file of item features, held against the items of a data set.
+
+    Attributes
+    ----------
+    table : DataFrame
+        The file's columns but for the ids, in row order of the data set; missing for items that the
+        file lacks.
+    n_missing : int
+        Items that the file lacks.
+    n_unknown : int
+        Lines of items that the data set lacks.
+    """
+
+    table: pd.DataFrame
+    n_missing: int
+    n_unknown: int
+
+
+class FeatureFile(NamedTuple):
+    """Names a file of item features; the checksum tells it from another that took its place."""
+
+    path: str
+    crc32: int
+
+    @classmethod
+    def at(cls, path: Path | str) -> FeatureFile:
+        """Return the name of a file that is there.
+
+        Raises
+        ------
+        InputError
+            If it is not, or cannot be read.
+        """
+        try:
+            return cls(str(Path(path).absolute()), crc32(Path(path)))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); {_WANTED}") from error
+
+    def match(self, data: Dataset) -> Matched:
+        """Read the file and put its lines in the order of a data set's items.
+
+        The first line names the columns: the item id is `item_id`, or else the first.
+
+        Raises
+        ------
+        InputError
+            If it is no table of item features, an id comes twice, or none is an item's.
+        """
+        ids = data.items()["item_id"]
+        table = read_features(self, pd.api.types.is_integer_dtype(ids.dtype))
+        places = table.index.get_indexer(pd.Index(ids))
+        n_missing = int((places < 0).sum())
+        if n_missing == len(ids):
+            raise InputError(
+                f"{self.path}: none of its {len(table):,} ids in column {table.index.name!r} is an "
+                f"item of {data.name}; {_WANTED}"
+            )
+        n_unknown = len(table) - (len(ids) - n_missing)
+        return Matched(table.reindex(pd.Index(ids)).reset_index(drop=True), n_missing, n_unknown)
+
+
+@dataclass(frozen=True)
+class ItemFeatures:
+    """What the prior of the items follows.
+
+    Attributes
+    ----------
+    coding : Coding
+    file : FeatureFile or None
+        Where the columns come from; None where the items' genres do.
+    """
+
+    coding: Coding
+    file: FeatureFile | None = None
+
+    @classmethod
+    def of(cls, method: Method, data: Dataset, path: Path | None) -> ItemFeatures | None:
+        """Learn the coding of the features that a method asks for, if any.
+
+        Raises
+        ------
+        InputError
+            If it asks for a file and there is none, or the other way round, or that says nothing.
+        """
+        wanted = method.item_prior == "features"
+        if wanted and path is None:
+            raise InputError("a prior of item features needs their file; give --item-features FILE")
+        if path is not None and not wanted:
+            raise InputError(
+                f"--item-features {path}: the items' prior is {method.item_prior!r} and follows no "
+                "file; ask for the prior 'features', or leave the file out"
+            )
+        if path is not None:
+            file = FeatureFile.at(path)
+            return cls(Coding.of(file.match(data).table), file)
+        if method.item_prior == "genre":
+            return cls(Coding.genres_of(data.items()))
+        return None
+
+    def table(self, data: Dataset) -> pd.DataFrame:
+        """Return the columns that are encoded, in row order of the items."""
+        return data.items() if self.file is None else self.file.match(data).table
+
+    def encode(self, data: Dataset, rows: slice | npt.NDArray[np.integer]) -> Array:
+        """Return the features of some items of a data set, float32 (items, features)."""
+        return self.coding.encode(self.table(data).iloc[rows])
+
+
+@lru_cache(maxsize=1)
+def read_features(file: FeatureFile, whole_ids: bool) -> pd.DataFrame:
+    """Return the columns of a file by item id; not to be changed, for it is read once a process.
+
+    With `whole_ids` the ids are whole numbers, else text.
+
+    Raises
+    ------
+    InputError
+        See `FeatureFile.match`.
+    """
+    path = Path(file.path)
+    if FeatureFile.at(path) != file:
+        raise InputError(f"{path}: was changed while it was being read; start again")
+    try:
+        table = _read_table(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        line = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read ({line}); {_WANTED}") from error
+    if table.shape[1] < 2:
+        raise InputError(f"{path}: has no column beside the ids; {_WANTED}")
+    ids = _ids(table.pop(_id_column(table)), whole_ids, path)
+    flags = dict.fromkeys(table.select_dtypes("bool"), "float32")  # which may be missing
+    return table.astype(flags).set_axis(ids)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read CSV or Parquet, whichever it is; the ids of CSV as text, leading zeros and all."""
+    with path.open("rb") as opened:
+        parquet = opened.read(4) == b"PAR1"
+    if parquet:
+        return pd.read_parquet(path)
+    name = _id_column(pd.read_csv(path, nrows=0))
+    return pd.read_csv(path, dtype={name: "str"}, low_memory=False)
+
+
+def _id_column(table: pd.DataFrame) -> Any:
+    return "item_id" if "item_id" in table else table.columns[0]
+
+
+def _ids(column: pd.Series, whole: bool, path: Path) -> pd.Index:
+    """Return the ids as the data set has them, each once."""
+    ids = pd.to_numeric(column, errors="coerce") if whole else column.astype("str")
+    bad = ids.isna() | (ids % 1 != 0) if whole else ids.isna()
+    if bad.any():
+        line = int(np.flatnonzero(bad)[0])
+        kind = "whole number, as those of the data set are" if whole else "id"
+        raise InputError(
+            f"{path}: {column.name} {column.iloc[line]!r} (item {line + 1}) is no {kind}"
+        )
+    index = pd.Index(ids.astype("int64") if whole else ids, name=column.name)
+    twice = index[index.duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: item {twice[0]} is there twice; give each item one line")
+    return index

@@ -1,0 +1,1 @@
+"""Pictures of data and models, and the page that holds them."""

@@ -1,0 +1,188 @@
+"""How unevenly ratings are spread over users and items."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from bokeh.models import NumeralTickFormatter
+from bokeh.plotting import figure
+
+from mfdask.report import theme
+from mfdask.report.data.facts import Facts, Floats, Ints
+from mfdask.report.figure import Figure, TableFigure, add_hover, lift_legend, new_plot
+from mfdask.report.heavy_tail import Comparison, Sample
+
+#: Points of a curve, evenly spread over the logarithm.
+_POINTS = 300
+_ONE = {"users": "user", "items": "item"}
+
+
+class Degrees(Figure):
+    """The share of users, or items, with at least so many ratings, and two laws for it."""
+
+    def __init__(self, numbers: pd.DataFrame, side: str, fit: Comparison | None) -> None:
+        self.side = side
+        self.name = f"{_ONE[side]}-degrees"
+        self.title = f"Ratings of each {_ONE[side]}"
+        self.caption = f"Share of the {side} with at least so many ratings. {_fitted(fit)}"
+        super().__init__(numbers)
+
+    @classmethod
+    def of(cls, facts: Facts, side: str) -> Self:
+        """Make it for a side of a data set, ``"users"`` or ``"items"``."""
+        fit = facts.tails[side]
+        return cls(degree_curve(facts.counts(side), fit), side, fit)
+
+    def draw(self) -> figure:
+        """Return the points and both curves."""
+        tooltips = [
+            ("ratings", "@ratings{0,0} or more"),
+            (self.side, "@share{0.[0000]%} (@n{0,0} with exactly so many)"),
+            ("power law", "@power_law{0.[0000]%}"),
+            ("log-normal", "@log_normal{0.[0000]%}"),
+        ]
+        plot = new_plot(
+            f"ratings of the {_ONE[self.side]}", f"share of {self.side} with at least so many",
+            x_axis_type="log", y_axis_type="log",
+        )  # fmt: skip
+        points = plot.scatter(
+            "ratings", "share", size=5, source=self.source, color=theme.MAIN, line_color=None,
+            legend_label=self.side,
+        )  # fmt: skip
+        add_hover(plot, points, tooltips)
+        for law, colour, dash in (
+            ("power_law", theme.OTHER, "solid"), ("log_normal", theme.THIRD, "dashed")
+        ):  # fmt: skip
+            plot.line(
+                "ratings", law, source=self.source, color=colour, line_dash=dash, line_width=2.5,
+                legend_label=law.replace("_", "-" if law == "log_normal" else " "),
+            )  # fmt: skip
+        lift_legend(plot)
+        plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+        plot.yaxis.formatter = NumeralTickFormatter(format="0.[0000]%")
+        return plot
+
+
+class DegreeFits(TableFigure):
+    """The two laws in numbers."""
+
+    name = "degree-fits"
+    title = "Power law or log-normal"
+    caption = (
+        "Both are fitted by maximum likelihood to the counts from x_min up, where a power law "
+        "suits them best (Clauset, Shalizi and Newman 2009). The log-likelihood ratio is that of "
+        "the power law less that of the log-normal; p says how probable one this far from zero is "
+        "by chance (Vuong's test)."
+    )
+
+    @classmethod
+    def of(cls, facts: Facts) -> Self:
+        """Make it for a data set."""
+        sides = {side: _in_numbers(facts.tails[side]) for side in _ONE}
+        table = pd.DataFrame(sides, dtype=object)
+        return cls(table.rename_axis("measure").reset_index())
+
+
+class RankFrequency(Figure):
+    """Ratings by rank."""
+
+    name = "rank-frequency"
+    title = "Ratings by rank"
+    caption = (
+        "Users and items from the one with most ratings to the one with fewest, both axes "
+        "logarithmic: a straight line is Zipf's law, a drop at the end a tail of the rarely rated."
+    )
+
+    @classmethod
+    def of(cls, facts: Facts) -> Self:
+        """Make it for a data set."""
+        sides = {side: np.sort(facts.counts(side))[::-1] for side in _ONE}
+        ranks = _spread(max(map(len, sides.values())))
+        # The last of either side is no round number, and shows how far it reaches.
+        ranks = np.union1d(ranks, [len(counts) for counts in sides.values()])
+        table = {"rank": ranks}
+        for side, counts in sides.items():
+            found = np.full(len(ranks), np.nan)
+            there = ranks <= len(counts)
+            found[there] = counts[ranks[there] - 1]
+            table[side] = found
+        return cls(pd.DataFrame(table))
+
+    def draw(self) -> figure:
+        """Return one line a side."""
+        plot = new_plot("rank", "ratings", height=460, x_axis_type="log", y_axis_type="log")
+        for side, colour in zip(_ONE, (theme.MAIN, theme.OTHER), strict=True):
+            plot.line(
+                "rank", side, source=self.source, color=colour, line_width=2, legend_label=side
+            )
+            points = plot.scatter("rank", side, source=self.source, color=colour, size=3)
+            tooltips = [(_ONE[side], "rank @rank{0,0}"), ("ratings", f"@{side}{{0,0}}")]
+            add_hover(plot, points, tooltips)
+        lift_legend(plot)
+        plot.axis.formatter = NumeralTickFormatter(format="0,0")
+        return plot
+
+
+def degree_curve(counts: Ints, fit: Comparison | None) -> pd.DataFrame:
+    """Return the shares of counts that reach each value, and what both laws say of it.
+
+    Returns
+    -------
+    DataFrame
+        `ratings` (the value), `n` (how often it occurs), `share`, `power_law` and `log_normal` (of
+        the same whole as `share`; missing below the start of the fits).
+    """
+    sample = Sample.of(counts)
+    shares = sample.at_least()
+    kept = np.unique(np.searchsorted(sample.values, _spread(int(sample.values[-1]))))
+    table = pd.DataFrame({"ratings": sample.values, "n": sample.n, "share": shares}).astype(
+        {"ratings": np.int64, "n": np.int64}
+    )
+    for name in ("power_law", "log_normal"):
+        table[name] = _law(sample, shares, name, fit)
+    return table.iloc[kept].reset_index(drop=True)
+
+
+def _law(sample: Sample, shares: Floats, name: str, fit: Comparison | None) -> Floats:
+    found = np.full(len(shares), np.nan)
+    if fit is not None:
+        tail = sample.values >= fit.power_law.start
+        found[tail] = getattr(fit, name).at_least(sample.values[tail]) * shares[tail][0]
+    return found
+
+
+def _spread(n: int) -> Ints:
+    """Return numbers from 1 to `n`, all of the first ones, and later ones ever more sparsely."""
+    return np.unique(np.rint(np.geomspace(1, n, _POINTS)).astype(np.int64))
+
+
+def _fitted(fit: Comparison | None) -> str:
+    if fit is None:
+        return "There are too few that differ to fit a law to them."
+    law = fit.power_law
+    return (
+        f"The power law that suits them best begins at {law.start:,.0f} ratings ({fit.n:,} have as "
+        f"many) and has exponent {law.exponent:.3f} ± {fit.exponent_error:.3f}. Against a "
+        f"log-normal of the same range the log-likelihood ratio is {fit.ratio:,.1f} "
+        f"(p = {fit.p:.2g}): {fit.verdict}."
+    )
+
+
+def _in_numbers(fit: Comparison | None) -> dict[str, object]:
+    if fit is None:
+        return {"verdict": "too few that differ"}
+    return {
+        "x_min (ratings)": int(fit.power_law.start),
+        "counts from x_min up": fit.n,
+        "power law: exponent": fit.power_law.exponent,
+        "power law: standard error": fit.exponent_error,
+        "power law: KS distance": fit.power_law.distance,
+        "log-normal: mu": fit.log_normal.mu,
+        "log-normal: sigma": fit.log_normal.sigma,
+        "log-likelihood ratio": fit.ratio,
+        "the same, normalised": fit.normalised,
+        "p": fit.p,
+        "verdict": fit.verdict,
+    }

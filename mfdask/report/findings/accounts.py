@@ -1,0 +1,114 @@
+"""Accounts that more than one person seems to use: what is rated before and after the hand-over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.models import CDSView, FactorRange, GroupFilter, NumeralTickFormatter
+from bokeh.models.layouts import Row
+from bokeh.plotting import figure
+
+from mfdask.report import theme
+from mfdask.report.figure import Figure, add_hover, new_plot, plain
+from mfdask.report.findings.ratings import ratings_among
+from mfdask.report.parts import narrow, side_by_side
+from mfdask.shards import Dataset
+
+#: Genres that are shown of each account, those whose shares differ most.
+_GENRES = 7
+
+
+def handover_table(data: Dataset, flagged: pd.DataFrame) -> pd.DataFrame:
+    """Return what accounts rated before and after their likeliest hand-over, by genre.
+
+    Parameters
+    ----------
+    data : Dataset
+    flagged : DataFrame
+        `user_id`, each once, and `handover` (UTC); ids that are not in the data set are passed
+        over.
+
+    Returns
+    -------
+    DataFrame
+        `user_id, genre, before, after`: the shares of the account's ratings that are of items of a
+        genre, for the genres whose shares differ most; those more frequent before first.
+    """
+    rows = data.rows_of("users", flagged["user_id"])
+    known = flagged[rows >= 0].assign(user=rows[rows >= 0])
+    found = ratings_among(data, users=known["user"].to_numpy())
+    found = found.merge(known[["user", "user_id", "handover"]], on="user")
+    found["when"] = np.where(found["time"] < found["handover"], "before", "after")
+    total = found.groupby(["user_id", "when"]).size()
+    found["genre"] = data.items()["genres"].iloc[found["item"]].str.split("|").array
+    long = found.explode("genre")
+    counts = long[long["genre"] != ""].groupby(["user_id", "genre", "when"]).size()
+    shares = (counts / total).unstack("when").reindex(columns=["before", "after"]).fillna(0.0)
+    shares["change"] = shares["after"] - shares["before"]
+    kept = []
+    for user in known["user_id"]:
+        if user in shares.index:
+            own = shares.loc[user]
+            most = own.loc[own["change"].abs().nlargest(_GENRES).index].sort_values("change")
+            kept.append(most.reset_index().assign(user_id=user))
+    columns = ["user_id", "genre", "before", "after"]
+    return pd.concat(kept, ignore_index=True)[columns] if kept else pd.DataFrame(columns=columns)
+
+
+class Handovers(Figure):
+    """The table of `handover_table`, a plot for each account."""
+
+    name = "shared-accounts"
+    title = "Accounts that seem shared"
+    caption = (
+        "The shares of an account's ratings by genre, before (orange) and after (blue) the day on "
+        "which it likeliest went from one person to another. One person's tastes change too: this "
+        "is a reason to look, and no proof."
+    )
+    wide = True
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table, with ids and genres as text."""
+        return {
+            **super().columns(numbers),
+            "_user": numbers["user_id"].astype(str).tolist(),
+            "_genre": [plain(name) for name in numbers["genre"]],
+        }
+
+    def draw(self) -> Row:
+        """Return an empty row: the accounts are not known before `follow`."""
+        return side_by_side([])
+
+    def follow(self) -> None:
+        """Draw a plot for each account."""
+        assert isinstance(self.root, Row)
+        self.root.children = [
+            self._plot(user, [plain(name) for name in own["genre"]])
+            for user, own in self._numbers.groupby("user_id", sort=False)
+        ]
+        theme.dress(self.root)
+
+    def _plot(self, user: object, genres: list[str]) -> figure:
+        plot = narrow(
+            new_plot(
+                "share of the ratings", "", height=100 + 24 * len(genres),
+                title=plain(f"user {user}"), y_range=FactorRange(factors=genres[::-1]),
+            )
+        )  # fmt: skip
+        own = CDSView(filter=GroupFilter(column_name="_user", group=str(user)))
+        bars = plot.segment(
+            "before", "_genre", "after", "_genre", source=self.source, view=own, line_width=3,
+            line_alpha=0.4, line_color=theme.MAIN,
+        )  # fmt: skip
+        for when, colour in (("before", theme.OTHER), ("after", theme.MAIN)):
+            plot.scatter(
+                when, "_genre", source=self.source, view=own, size=10, fill_color=colour,
+                line_color=None,
+            )  # fmt: skip
+        plot.xaxis.formatter = NumeralTickFormatter(format="0%")
+        add_hover(plot, bars, [
+            ("genre", "@genre"), ("before", "@before{0%}"), ("after", "@after{0%}"),
+        ])  # fmt: skip
+        return plot

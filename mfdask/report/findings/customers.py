@@ -1,0 +1,215 @@
+"""How well churn and lifetime value were foretold at dates whose future is known by now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.models import CDSView, DataRange1d, FactorRange, GroupFilter
+from bokeh.models.annotations import Slope
+from bokeh.models.layouts import Row
+from bokeh.models.ui import UIElement
+from bokeh.plotting import figure
+
+from mfdask.report import theme
+from mfdask.report.figure import Figure, add_hover, new_plot, plain
+from mfdask.report.findings.tables import Absent, read_table
+from mfdask.report.parts import narrow, rule, side_by_side
+from mfdask.report.theme import MAIN
+
+_EVALUATION = ("model", "features", "metric", "value", "low", "high")
+_TENTHS = ("users", "predicted", "actual")
+_GAIN = "gain"
+_TESTED = "Means over the tested cut-offs, each learned from earlier ones."
+_GAINS = (
+    "What all features do beyond dates alone. Where a bar holds zero, no difference can be told."
+)
+_BARS = (
+    "Bars are 95 % intervals over users drawn anew; of Brier score, RMSE and MAE, less is better."
+)
+
+
+def evaluation_of(table: Path) -> pd.DataFrame:
+    """Return the evaluation beside a table: `model, features, metric, value, low, high`.
+
+    Raises
+    ------
+    Absent
+    """
+    return read_table(table.with_name(f"{table.stem}.evaluation.parquet"), _EVALUATION)
+
+
+def tenths_of(table: Path) -> pd.DataFrame:
+    """Return predictions and what came, by tenths of the predictions, the highest first.
+
+    From the file of tenths beside the table, which are of all tested cut-offs, or else from the
+    labels of the table itself.
+
+    Returns
+    -------
+    DataFrame
+        `tenth` (from 1), `users`, `predicted` and `actual` (means), `lift`: the actual mean over
+        that of all.
+
+    Raises
+    ------
+    Absent
+        If neither is there.
+    """
+    beside = table.with_name(f"{table.stem}.tenths.parquet")
+    if beside.exists():
+        found = read_table(beside, _TENTHS)[list(_TENTHS)]
+    else:
+        found = _by_tenths(read_table(table, ("score", "label")))
+    overall = np.average(found["actual"], weights=found["users"])
+    found.insert(0, "tenth", np.arange(1, len(found) + 1))
+    return found.assign(lift=found["actual"] / overall if overall else np.nan)
+
+
+def _by_tenths(table: pd.DataFrame) -> pd.DataFrame:
+    known = table[table["label"].notna() & table["score"].notna()]
+    if known.empty:
+        raise Absent(
+            "What came is not known yet: the horizon of this table has not passed. Give one of an "
+            "earlier --cutoff."
+        )
+    ordered = known.sort_values("score", ascending=False, kind="stable")
+    tenth = np.arange(len(ordered)) * 10 // len(ordered)
+    grouped = ordered.astype({"label": "float64"}).groupby(tenth)
+    return pd.DataFrame(
+        {
+            "users": grouped.size(),
+            "predicted": grouped["score"].mean(),
+            "actual": grouped["label"].mean(),
+        }
+    ).reset_index(drop=True)
+
+
+class Metrics(Figure):
+    """Metrics with their intervals, a plot for each: the lines of `evaluation_of` without gains."""
+
+    wide = True
+
+    def __init__(self, numbers: pd.DataFrame, job: str, gains: bool) -> None:
+        self.name = f"{job}-{'gains' if gains else 'metrics'}"
+        self.title = f"{job}: {'what the factors add' if gains else 'how well it is foretold'}"
+        self.caption = f"{_GAINS if gains else _TESTED} {_BARS}"
+        self._gains = gains
+        super().__init__(numbers)
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table, with a name for each line."""
+        return {**super().columns(numbers), "_name": _names(numbers, self._gains)}
+
+    def draw(self) -> Row:
+        """Return an empty row: the metrics are not known before `follow`."""
+        return side_by_side([])
+
+    def follow(self) -> None:
+        """Draw a plot for each metric."""
+        assert isinstance(self.root, Row)
+        names = list(dict.fromkeys(self.source.data["_name"]))
+        metrics = self._numbers["metric"].drop_duplicates()
+        self.root.children = [self._plot(str(metric), names) for metric in metrics]
+        theme.dress(self.root)
+
+    def _plot(self, metric: str, names: list[str]) -> figure:
+        plot = narrow(
+            new_plot(
+                plain(metric.replace("_", " ")), "", height=110 + 26 * len(names),
+                y_range=FactorRange(factors=names[::-1]),
+            )
+        )  # fmt: skip
+        own = CDSView(filter=GroupFilter(column_name="metric", group=metric))
+        plot.hbar(
+            "_name", 0.2, left="low", right="high", source=self.source, view=own,
+            fill_color=MAIN, fill_alpha=0.5, line_color=None,
+        )  # fmt: skip
+        dots = plot.scatter(
+            "value", "_name", source=self.source, view=own, size=9, fill_color=MAIN, line_color=None
+        )
+        if self._gains:
+            rule(plot, 0, upright=True)
+        add_hover(plot, dots, [
+            ("", "@_name"), ("@metric", "@value{0.0000}"),
+            ("95 %", "@low{0.0000} to @high{0.0000}"),
+        ])  # fmt: skip
+        return plot
+
+
+def _names(numbers: pd.DataFrame, gains: bool) -> list[str]:
+    names = numbers["model"] if gains else numbers["model"] + ", " + numbers["features"]
+    return [plain(name) for name in names]
+
+
+def metrics_of(evaluation: pd.DataFrame, job: str) -> list[Figure]:
+    """Return a figure of all metrics, and one of the gains where there are any."""
+    gain = evaluation["features"].str.startswith(_GAIN)
+    figures: list[Figure] = [Metrics(evaluation[~gain].reset_index(drop=True), job, False)]
+    if gain.any():
+        figures.append(Metrics(evaluation[gain].reset_index(drop=True), job, True))
+    return figures
+
+
+class Lift(Figure):
+    """What came by tenths of the predictions: the table of `tenths_of`."""
+
+    def __init__(self, numbers: pd.DataFrame, job: str) -> None:
+        self.name, self.title = f"{job}-lift", f"{job}: lift by tenths"
+        self.caption = (
+            "Users by tenths of what was predicted for them, the highest first: what came, "
+            "against the mean of all (the dotted line)."
+        )
+        super().__init__(numbers)
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table, with the tenths as categories."""
+        return {**super().columns(numbers), "_tenth": numbers["tenth"].astype(str).tolist()}
+
+    def draw(self) -> UIElement:
+        """Return a bar for each tenth."""
+        plot = new_plot(
+            "tenth of the users, highest predictions first", "times the mean of all",
+            x_range=self.source.data["_tenth"], y_range=DataRange1d(start=0),
+        )  # fmt: skip
+        plot.xgrid.visible = False
+        bars = plot.vbar(
+            "_tenth", 0.8, "lift", source=self.source, fill_color=MAIN, line_color=None
+        )
+        rule(plot, 1, upright=False)
+        add_hover(plot, bars, _TENTH_TOOLTIPS)
+        return plot
+
+
+class Foretold(Figure):
+    """Predicted against actual means: the table of `tenths_of`."""
+
+    def __init__(self, numbers: pd.DataFrame, job: str) -> None:
+        self.name, self.title = f"{job}-calibration", f"{job}: predicted and actual"
+        self.caption = (
+            "Each dot is a tenth of the users: the mean of what was predicted for them, and of "
+            "what came. On the dotted line both are the same."
+        )
+        super().__init__(numbers)
+
+    def draw(self) -> UIElement:
+        """Return the dots and the line on which they should lie."""
+        plot = new_plot("predicted (mean of the tenth)", "actual (mean of the tenth)")
+        line = Slope(gradient=1, y_intercept=0, line_dash="dotted", tags=[{"line_color": "soft"}])
+        plot.add_layout(line)
+        plot.line("predicted", "actual", source=self.source, line_color=MAIN, line_width=2)
+        dots = plot.scatter(
+            "predicted", "actual", source=self.source, size=9, fill_color=MAIN, line_color=None
+        )
+        add_hover(plot, dots, _TENTH_TOOLTIPS)
+        return plot
+
+
+_TENTH_TOOLTIPS = [
+    ("tenth", "@tenth (@users{0,0} users)"),
+    ("predicted", "@predicted{0.000}"),
+    ("actual", "@actual{0.000}"),
+    ("times the mean", "@lift{0.00}"),
+]

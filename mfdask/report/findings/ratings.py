@@ -1,0 +1,56 @@
+"""All ratings of a few items, or by a few users, in both parts of a data set."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mfdask.shards import Dataset
+
+Rows = npt.NDArray[np.int64]
+
+
+def ratings_among(
+    data: Dataset, *, users: Rows | None = None, items: Rows | None = None
+) -> pd.DataFrame:
+    """Return the ratings by some users, or of some items; None stands for all.
+
+    Parameters
+    ----------
+    data : Dataset
+        With timestamps.
+    users, items : int64 arrays, optional
+        Row numbers.
+
+    Returns
+    -------
+    DataFrame
+        `user, item` (row numbers), `rating` and `time` (UTC), of training and held-out ratings.
+    """
+    by, of = _flags(data.n_users, users), _flags(data.n_items, items)
+    pieces = []
+    for part in ("train", "test") if data.n_test else ("train",):
+        for block in range(data.n_blocks("users")):
+            shard, times = data.shard("users", block, part), data.timestamps(block, part)
+            assert times is not None
+            rows = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
+            here = by[rows] & of[shard.indices]
+            pieces.append(
+                pd.DataFrame(
+                    {
+                        "user": rows[here],
+                        "item": shard.indices[here],
+                        "rating": shard.ratings[here],
+                        "time": pd.to_datetime(times[here], unit="s"),
+                    }
+                )
+            )
+    return pd.concat(pieces, ignore_index=True)
+
+
+def _flags(n: int, rows: Rows | None) -> npt.NDArray[np.bool_]:
+    flags = np.full(n, rows is None)
+    if rows is not None:
+        flags[rows] = True
+    return flags

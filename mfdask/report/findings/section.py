@@ -1,0 +1,165 @@
+"""The section on what other jobs have found, as far as their tables are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from mfdask.errors import InputError
+from mfdask.report.figure import Figure, Missing, Section, TableFigure
+from mfdask.report.findings import customers
+from mfdask.report.findings.accounts import Handovers, handover_table
+from mfdask.report.findings.tables import Absent, read_table
+from mfdask.report.findings.timelines import Attacked, Drifting, timeline_table
+from mfdask.shards import Dataset
+
+#: Lines of a table, and plots in a row.
+_LINES, _PLOTS = 10, 3
+
+
+class Findings(TableFigure):
+    """The first lines of a table of anomalies."""
+
+    wide = True
+
+    def __init__(self, numbers: pd.DataFrame, name: str, title: str, caption: str) -> None:
+        self.name, self.title, self.caption = name, title, caption
+        super().__init__(numbers)
+
+
+def findings_section(
+    data: Dataset,
+    *,
+    anomalies: Path | None = None,
+    churn: Path | None = None,
+    ltv: Path | None = None,
+) -> Section:
+    """Return figures of the tables of other jobs.
+
+    Parameters
+    ----------
+    data : Dataset
+        The one that they are of.
+    anomalies : Path, optional
+        The folder that `mfdask anomalies` wrote.
+    churn, ltv : Path, optional
+        The tables that `mfdask churn` and `mfdask ltv` wrote; their evaluations lie beside them.
+
+    Raises
+    ------
+    InputError
+        If what is given is not there, or a file is no table.
+    """
+    parts: list[Figure | Missing] = []
+    for kind, make in ((Attacked, _attacks), (Handovers, _sharing), (Drifting, _drift)):
+        parts += _or_missing(kind.name, kind.title, anomalies, "anomalies", partial(make, data))
+    for job, table in (("churn", churn), ("ltv", ltv)):
+        for name, title, what in (
+            (f"{job}-metrics", f"{job}: how well it is foretold", _metrics),
+            (f"{job}-lift", f"{job}: lift and calibration", _tenths),
+        ):
+            parts += _or_missing(name, title, table, job, partial(what, job))
+    intro = "Ratings that do not look honest, items that changed, and users who leave or stay."
+    return Section("findings", "Anomalies and churn", intro, parts)
+
+
+def _or_missing(
+    name: str, title: str, at: Path | None, job: str, make: Callable[[Path], Sequence[Figure]]
+) -> Sequence[Figure | Missing]:
+    """Return figures, or why there are none."""
+    if at is None:
+        return [Missing(name, title, f"No table is given; `mfdask {job}` writes one.")]
+    if not at.exists():
+        raise InputError(f"{at}: is not there; give what `mfdask {job}` has written")
+    try:
+        return make(at)
+    except Absent as why:
+        return [Missing(name, title, str(why))]
+
+
+def _attacks(data: Dataset, folder: Path) -> list[Figure]:
+    file = folder / "suspected_attacks.parquet"
+    table = read_table(file, ("entity", "item_id", "window_start", "window_end"))
+    items = table[table["entity"] == "item"].drop_duplicates("item_id")
+    if items.empty:
+        raise Absent("No item seems attacked.")
+    shown = items.head(_PLOTS)
+    marks = shown[["item_id", "window_start", "window_end"]].set_axis(
+        ["item_id", "start", "end"], axis=1
+    )
+    caption = (
+        f"{_surest(items, 'item')}, and why. A score is -log10 of the chance of such a "
+        "burst among honest ratings."
+    )
+    return [
+        Attacked(_timelines(data, shown, "MS"), marks),
+        _listed(items, "item_id title direction score prediction prediction_cleaned reason",
+                "suspected-attacks", "Suspected attacks", caption),
+    ]  # fmt: skip
+
+
+def _sharing(data: Dataset, folder: Path) -> list[Figure]:
+    table = read_table(folder / "suspected_sharing.parquet", ("user_id", "handover"))
+    _require_timestamps(data)
+    shares = handover_table(data, table.drop_duplicates("user_id").head(_PLOTS))
+    caption = f"{_surest(table, 'account')}, and why."
+    pictures: list[Figure] = [Handovers(shares)] if len(shares) else []
+    return [
+        *pictures,
+        _listed(table, "user_id score handover n_sessions active_days reason",
+                "suspected-sharing", "Suspected sharing", caption),
+    ]  # fmt: skip
+
+
+def _drift(data: Dataset, folder: Path) -> list[Figure]:
+    table = read_table(folder / "drifting_items.parquet", ("item_id", "date"))
+    items = table.drop_duplicates("item_id")
+    shown = items.head(_PLOTS)
+    marks = shown[["item_id"]].assign(start=shown["date"], end=shown["date"])
+    caption = f"{_surest(items, 'item')}, and what was found."
+    return [
+        Drifting(_timelines(data, shown, "QS"), marks),
+        _listed(items, "item_id title change date n_before n_after q reason",
+                "drift-table", "Drifting items", caption),
+    ]  # fmt: skip
+
+
+def _metrics(job: str, table: Path) -> list[Figure]:
+    return customers.metrics_of(customers.evaluation_of(table), job)
+
+
+def _tenths(job: str, table: Path) -> list[Figure]:
+    tenths = customers.tenths_of(table)
+    return [customers.Lift(tenths, job), customers.Foretold(tenths, job)]
+
+
+def _surest(table: pd.DataFrame, what: str) -> str:
+    n = len(table)
+    return f"The only {what} found" if n == 1 else f"The surest of {n:,} {what}s"
+
+
+def _timelines(data: Dataset, items: pd.DataFrame, every: str) -> pd.DataFrame:
+    _require_timestamps(data)
+    found = timeline_table(data, items, every)
+    if found.empty:
+        raise Absent("None of the items found is in this data set.")
+    return found
+
+
+def _require_timestamps(data: Dataset) -> None:
+    if not data.manifest.has_timestamps:
+        raise Absent("The ratings of this data set have no timestamps.")
+
+
+def _listed(table: pd.DataFrame, columns: str, name: str, title: str, caption: str) -> Findings:
+    """Return the first lines of a table, in those of the columns that it has."""
+    shown = table.head(_LINES)[[column for column in columns.split() if column in table]].copy()
+    for column in shown:
+        if str(column).endswith("_id"):
+            shown[column] = shown[column].astype(str)  # an id is no number to be set in thousands
+        if pd.api.types.is_datetime64_any_dtype(shown[column].dtype):
+            shown[column] = shown[column].dt.strftime("%Y-%m-%d")
+    return Findings(shown.reset_index(drop=True), name, title, caption)

@@ -1,0 +1,166 @@
+"""Ratings of a few items over time, one small plot each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from bokeh.models import CDSView, DataRange1d, GroupFilter, HoverTool
+from bokeh.models.annotations import BoxAnnotation, Title
+from bokeh.models.layouts import Row
+from bokeh.plotting import figure
+
+from mfdask.report import theme
+from mfdask.report.figure import Figure, new_plot, plain
+from mfdask.report.findings.ratings import ratings_among
+from mfdask.report.parts import named, narrow, rule, shortened, side_by_side
+from mfdask.shards import Dataset
+
+_DAY_MS = 86_400_000.0
+#: Of a bar, so that months stand apart.
+_BAR = 26 * _DAY_MS
+
+
+def timeline_table(data: Dataset, flagged: pd.DataFrame, every: str) -> pd.DataFrame:
+    """Return the ratings of flagged items by time.
+
+    Parameters
+    ----------
+    data : Dataset
+    flagged : DataFrame
+        `item_id`, each once; ids that are not in the data set are passed over.
+    every : {"MS", "QS"}
+        Months, or quarters.
+
+    Returns
+    -------
+    DataFrame
+        `item_id, title, period` (its first day), `ratings, mean` (stars) for each period with
+        ratings; items in the order of `flagged`.
+    """
+    rows = data.rows_of("items", flagged["item_id"])
+    rows = rows[rows >= 0]
+    catalogue = data.items().iloc[rows]
+    titles = named(catalogue["item_id"], catalogue["title"])
+    found = ratings_among(data, items=rows)
+    period = found["time"].dt.to_period(every[0]).dt.start_time
+    sums = found.groupby(["item", period.rename("period")])["rating"].agg(["size", "mean"])
+    names = pd.DataFrame({"item": rows, "item_id": catalogue["item_id"].array, "title": titles})
+    table = names.merge(sums.reset_index(), on="item", sort=False).rename(
+        columns={"size": "ratings"}
+    )
+    return table[["item_id", "title", "period", "ratings", "mean"]]
+
+
+class Timelines(Figure):
+    """The table of `timeline_table`, a plot for each item.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+    marks : DataFrame
+        `item_id, start, end` of what is to be seen; `end` may equal `start`.
+    """
+
+    wide = True
+    y_label: str
+
+    def __init__(self, numbers: pd.DataFrame, marks: pd.DataFrame) -> None:
+        self._marks = marks
+        super().__init__(numbers)
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table, with ids as text and a size for each dot."""
+        size = 4 + 10 * (numbers["ratings"] / max(numbers["ratings"].max(), 1)) ** 0.5
+        return {
+            **super().columns(numbers),
+            "_item": numbers["item_id"].astype(str).tolist(),
+            "_size": size.to_numpy(),
+        }
+
+    def draw(self) -> Row:
+        """Return an empty row: the items are not known before `follow`."""
+        return side_by_side([])
+
+    def follow(self) -> None:
+        """Draw a plot for each item."""
+        assert isinstance(self.root, Row)
+        items = self._numbers.drop_duplicates("item_id")
+        self.root.children = [
+            self._plot(item, title)
+            for item, title in zip(items["item_id"], items["title"], strict=True)
+        ]
+        theme.dress(self.root)
+
+    def glyphs(self, plot: figure, view: CDSView) -> None:
+        """Draw one item."""
+        raise NotImplementedError
+
+    def _plot(self, item: object, title: str) -> figure:
+        plot = narrow(
+            new_plot(
+                "", self.y_label, height=230, x_axis_type="datetime",
+                title=Title(text=plain(shortened(title)), text_font_size="13px"),
+            )
+        )  # fmt: skip
+        view = CDSView(filter=GroupFilter(column_name="_item", group=str(item)))
+        own = self._marks[self._marks["item_id"] == item].dropna()
+        for mark in own.to_dict("records"):
+            mark_time(plot, mark["start"], mark["end"])
+        self.glyphs(plot, view)
+        tooltips = [
+            ("", "@title"), ("from", "@period{%F}"), ("ratings", "@ratings{0,0}"),
+            ("mean", "@mean{0.00} stars"),
+        ]  # fmt: skip
+        plot.add_tools(HoverTool(tooltips=tooltips, formatters={"@period": "datetime"}))
+        return plot
+
+
+def mark_time(plot: figure, start: pd.Timestamp, end: pd.Timestamp) -> None:
+    """Draw a line at an instant, and shade what lies behind it up to another."""
+    left, right = start.timestamp() * 1000, end.timestamp() * 1000
+    rule(plot, left, upright=True)
+    if right > left:
+        shade = BoxAnnotation(
+            left=left, right=right, fill_color=theme.OTHER, fill_alpha=0.25, line_color=None
+        )
+        plot.add_layout(shade)
+
+
+class Attacked(Timelines):
+    """Monthly ratings of items that seem attacked."""
+
+    name = "attacked-items"
+    title = "Items that seem attacked"
+    caption = (
+        "Ratings a month of the items with the strongest bursts of extreme ratings; the shaded "
+        "stretch is the burst. Hover for the month's mean rating."
+    )
+    y_label = "ratings a month"
+
+    def glyphs(self, plot: figure, view: CDSView) -> None:
+        """Draw bars."""
+        plot.y_range = DataRange1d(start=0)
+        plot.vbar(
+            "period", _BAR, "ratings", source=self.source, view=view, fill_color=theme.MAIN,
+            line_color=None,
+        )  # fmt: skip
+
+
+class Drifting(Timelines):
+    """Quarterly means of items that are rated otherwise than before."""
+
+    name = "drifting-items"
+    title = "Items that are rated otherwise than before"
+    caption = (
+        "Mean rating a quarter of the items with the surest drift; larger dots hold more ratings. "
+        "The dotted line is where the change was found, after taking out who rated when."
+    )
+    y_label = "mean rating (stars)"
+
+    def glyphs(self, plot: figure, view: CDSView) -> None:
+        """Draw dots."""
+        plot.scatter(
+            "period", "mean", source=self.source, view=view, size="_size", fill_color=theme.MAIN,
+            fill_alpha=0.7, line_color=None,
+        )  # fmt: skip

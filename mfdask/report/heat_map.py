@@ -1,0 +1,88 @@
+"""A table of three columns as coloured cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import pi
+from typing import Any
+
+import pandas as pd
+from bokeh.models import AllLabels, FactorRange, LinearColorMapper, NoOverlap
+from bokeh.plotting import figure
+
+from mfdask.report import theme
+from mfdask.report.figure import Figure, add_scale, categories, new_plot, plain
+
+
+class HeatMap(Figure):
+    """Cells of two categories, coloured by a value.
+
+    Categories stand in the order in which the table has them, from the left and from the top; what
+    the table does not have stays empty.
+
+    Attributes
+    ----------
+    x, y, value : str
+        Columns of the table.
+    x_label, y_label, value_label : str
+    value_format : str
+        Of the scale, see `add_scale`.
+    tooltips : sequence of (str, str)
+    low, high : float or None
+        Ends of the scale; by default those of the values.
+    slanted : bool
+        Whether the categories along the bottom are long.
+    """
+
+    x: str
+    y: str
+    value: str
+    x_label = ""
+    y_label = ""
+    value_label = ""
+    value_format = "0.[00]"
+    tooltips: Sequence[tuple[str, str]]
+    low: float | None = None
+    high: float | None = None
+    height = 480
+    slanted = False
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table, with its categories as plain text."""
+        texts = {name: [plain(str(text)) for text in numbers[name]] for name in (self.x, self.y)}
+        return super().columns(numbers) | texts
+
+    def draw(self) -> figure:
+        """Return the cells and their scale."""
+        self._mapper = LinearColorMapper(palette=theme.SCALE, nan_color="#00000000")
+        self._columns, self._lines = FactorRange(), FactorRange()
+        plot = new_plot(
+            self.x_label,
+            self.y_label,
+            height=self.height,
+            tooltips=self.tooltips,
+            x_range=self._columns,
+            y_range=self._lines,
+        )
+        cells = plot.rect(
+            self.x,
+            self.y,
+            width=1,
+            height=1,
+            source=self.source,
+            fill_color={"field": self.value, "transform": self._mapper},
+        )
+        cells.glyph.tags = [{"line_color": "ground"}]
+        plot.grid.visible = False
+        plot.xaxis.major_label_policy = AllLabels() if self.slanted else NoOverlap(min_distance=4)
+        plot.xaxis.major_label_orientation = pi / 4 if self.slanted else "horizontal"
+        add_scale(plot, self._mapper, self.value_label, self.value_format)
+        return plot
+
+    def follow(self) -> None:
+        """Take over categories and ends."""
+        self._columns.factors = categories(self._numbers[self.x])
+        self._lines.factors = categories(self._numbers[self.y])[::-1]
+        values = self._numbers[self.value]
+        self._mapper.low = float(values.min()) if self.low is None else self.low
+        self._mapper.high = float(values.max()) if self.high is None else self.high

@@ -1,0 +1,5 @@
+"""What a model has learned."""
+
+from mfdask.report.model.section import model_section
+
+__all__ = ["model_section"]

@@ -1,0 +1,165 @@
+"""People that the model has never seen, what it offers them, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from bokeh.models import FactorRange
+from bokeh.models.ui import UIElement
+
+from mfdask.models import FactorModel
+from mfdask.recommend import History, Ranking, explain, recommend_new
+from mfdask.report.figure import Figure, add_hover, new_plot, plain
+from mfdask.report.parts import colours_of, labels_of, named, rule
+
+#: How many people there are, how many items each of them loves, and how many they are offered.
+_PEOPLE, _LOVED, _OFFERED = 3, 3, 6
+_ESTEEM = "esteem by all"
+
+
+class Person(NamedTuple):
+    """Somebody made up, who gave the highest rating to a few items.
+
+    Attributes
+    ----------
+    loves : str
+        A genre, or empty: the most rated items.
+    rows : list of int
+        Item rows.
+    """
+
+    loves: str
+    rows: list[int]
+
+
+def people(model: FactorModel) -> list[Person]:
+    """Return somebody for each of a few genres, who loves its most rated items.
+
+    The genres with most ratings come first; of their items, those that no one before loves. Where
+    there are no genres, there is one who loves the most rated items.
+    """
+    items = model.items
+    by_count = np.argsort(-items["n_train"].to_numpy(), kind="stable").tolist()
+    genres = [set(text.split("|")) - {""} for text in items["genres"]]
+    ratings: Counter[str] = Counter()
+    for names, n in zip(genres, items["n_train"], strict=True):
+        ratings.update(dict.fromkeys(sorted(names), int(n)))
+    taken: set[int] = set()
+    found = []
+    for name, _ in ratings.most_common(_PEOPLE):
+        own = [row for row in by_count if name in genres[row] and row not in taken][:_LOVED]
+        taken |= set(own)
+        if own:
+            found.append(Person(name, own))
+    return found or [Person("", by_count[:_LOVED])]
+
+
+def example_table(model: FactorModel, person: Person, ranking: Ranking) -> pd.DataFrame:
+    """Return what a person is offered, and what each offer rests on.
+
+    Returns
+    -------
+    DataFrame
+        `rank, item_id, title, score` of the offer, `because` (the title of a loved item, or what
+        everybody thinks) and its `part` of the score, in stars; `left` and `right`: where the part
+        begins and ends when parts above zero, and those below, are added up from zero.
+    """
+    items = model.items
+    names = dict(zip(items["item_id"], named(items["item_id"], items["title"]), strict=True))
+    loved = items["item_id"].take(person.rows).tolist()
+    history = History.of(model, dict.fromkeys(loved, model.data.rating_max))
+    offered = recommend_new(model, history, ranking)
+    reasons = explain(model, history, offered["item_id"].tolist(), ranking)
+    own = reasons.items.rename(columns={"item": "part"})[["item_id", "part"]]
+    rated = reasons.rated.assign(because=reasons.rated["rated_id"].map(names))
+    parts = pd.concat([rated[["item_id", "because", "part"]], own.assign(because=_ESTEEM)])
+    offers = offered[["rank", "item_id", "score"]].assign(title=offered["item_id"].map(names))
+    table = offers.merge(parts, on="item_id", how="left", sort=False)
+    columns = ["rank", "item_id", "title", "score", "because", "part", "left", "right"]
+    return _stacked(table)[columns]
+
+
+def _stacked(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the ends of each part, those above and those below zero apart."""
+    upward = table["part"] >= 0
+    outer = table.groupby([table["rank"], upward])["part"].cumsum()
+    inner = outer - table["part"]
+    return table.assign(left=np.minimum(inner, outer), right=np.maximum(inner, outer))
+
+
+class Example(Figure):
+    """What one person is offered: the table of `example_table`."""
+
+    wide = True
+
+    def __init__(self, numbers: pd.DataFrame, person: Person, number: int) -> None:
+        self.name = f"new-user-{number}"
+        who = f"who loves {person.loves}" if person.loves else "who loves what all know"
+        self.title = f"Offers to somebody new {who}"
+        loved = [name for name in numbers["because"].drop_duplicates() if name != _ESTEEM]
+        self.caption = (
+            f"They have given the highest rating to {_listed(loved)}. Each line is an offer, the "
+            "best on top, with what every rating adds to its score, in stars; the dot is their "
+            "sum, and what is the same for all offers is left out. Ranked by taste: what everybody "
+            "thinks of an item counts for a twentieth."
+        )
+        super().__init__(numbers)
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table with labels and colours."""
+        offers = numbers.drop_duplicates("rank")
+        labels = dict(zip(offers["rank"], labels_of(offers["title"]), strict=True))
+        colours = colours_of(numbers["because"])
+        return {
+            **super().columns(numbers),
+            "_label": numbers["rank"].map(labels).tolist(),
+            "_because": [plain(name) for name in numbers["because"]],
+            "_colour": numbers["because"].map(colours).tolist(),
+            "_sum": numbers.groupby("rank")["part"].transform("sum").to_numpy(),
+        }
+
+    def draw(self) -> UIElement:
+        """Return the parts of each offer, side by side."""
+        self._offers = FactorRange()
+        plot = new_plot(
+            "part of the score (stars)", "", height=150 + 34 * self._numbers["rank"].nunique(),
+            y_range=self._offers,
+        )  # fmt: skip
+        plot.ygrid.grid_line_color = None
+        bars = plot.hbar(
+            "_label", 0.6, left="left", right="right", source=self.source, fill_color="_colour",
+            line_color=None, legend_field="_because",
+        )  # fmt: skip
+        sums = plot.scatter("_sum", "_label", source=self.source, size=7, line_color=None)
+        sums.glyph.tags = [{"fill_color": "ink"}]
+        rule(plot, 0, upright=True, dash="solid")
+        plot.legend[0].location = "left"
+        plot.add_layout(plot.legend[0], "below")
+        add_hover(plot, bars, [
+            ("offer", "@rank. @title"), ("because of", "@because"),
+            ("part", "@part{+0.0000} stars"), ("score", "@score{0.000}"),
+        ])  # fmt: skip
+        return plot
+
+    def follow(self) -> None:
+        """Take over the offers."""
+        self._offers.factors = list(dict.fromkeys(self.source.data["_label"]))[::-1]
+
+
+def _listed(names: list[str]) -> str:
+    """Return names in a row, as a sentence has them."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def examples(model: FactorModel, min_ratings: int) -> list[Figure]:
+    """Return a figure for each person, who is offered items with so many training ratings.
+
+    Without people who love every such item already.
+    """
+    ranking = Ranking(top=_OFFERED, min_ratings=min_ratings)
+    offers = [(person, example_table(model, person, ranking)) for person in people(model)]
+    some = [(person, table) for person, table in offers if len(table)]
+    return [Example(table, person, number) for number, (person, table) in enumerate(some, 1)]

@@ -1,0 +1,115 @@
+"""What a genre model says of items that nobody has rated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.models import FactorRange
+from bokeh.models.ui import UIElement
+
+from mfdask.models import FactorModel
+from mfdask.report.figure import Figure, TableFigure, add_hover, categories, new_plot, plain
+from mfdask.report.parts import rule
+from mfdask.report.theme import MAIN
+
+
+def worth_table(model: FactorModel) -> pd.DataFrame:
+    """Return what each genre is worth to a new item of that genre alone, the best one last.
+
+    Returns
+    -------
+    DataFrame
+        `genre`; `bias` (stars, the same for everybody); `taste`: the standard deviation over users
+        of what their factors make of the genre's; `low` and `high`: bias less, and plus, `taste`.
+    """
+    assert model.feature_weights is not None
+    bias, factors = model.feature_weights[:, 0].astype(np.float64), model.feature_weights[:, 1:]
+    spread = (model.user_factors @ factors.T).std(axis=0, dtype=np.float64)
+    table = pd.DataFrame({"genre": model.feature_names, "bias": bias, "taste": spread})
+    table["low"], table["high"] = table["bias"] - spread, table["bias"] + spread
+    return table.sort_values("bias", kind="stable", ignore_index=True)
+
+
+def cold_table(model: FactorModel, top: int = 12) -> pd.DataFrame:
+    """Return never-rated items with what their prediction rests on.
+
+    Returns
+    -------
+    DataFrame
+        `item_id, title, genres`, `prediction` for a user without leanings (stars) and `because`:
+        the mean, and each genre's part. The items are evenly spread over all predictions, the
+        highest first.
+    """
+    assert model.coding is not None
+    assert model.feature_weights is not None
+    cold = model.items[(model.items["n_train"] == 0) & (model.items["genres"] != "")]
+    shares = model.coding.encode(cold)
+    parts = shares * model.feature_weights[:, 0]
+    prediction = model.mean + parts.sum(axis=1)
+    order = np.argsort(-prediction, kind="stable")
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, min(top, len(order))).astype(int))]
+    table = cold.iloc[chosen][["item_id", "title", "genres"]].reset_index(drop=True)
+    table["item_id"] = table["item_id"].astype(str)  # an id is no number to be set in thousands
+    reasons = [
+        " ".join([f"mean {model.mean:.2f}", *(
+            f"{parts[k, g]:+.2f} {model.feature_names[g]}" for g in np.flatnonzero(shares[k])
+        )])
+        for k in chosen
+    ]  # fmt: skip
+    return table.assign(prediction=prediction[chosen], because=reasons)
+
+
+class GenreWorth(Figure):
+    """The table of `worth_table`."""
+
+    name = "genre-worth"
+    title = "What a genre alone foretells"
+    wide = True
+    caption = (
+        "A new item of one genre is predicted the mean rating plus what stands here: the dot for a "
+        "user without leanings, the bar for two users of three. A long bar is a genre on which "
+        "tastes differ."
+    )
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table, with genres as plain text."""
+        return {**super().columns(numbers), "_genre": [plain(name) for name in numbers["genre"]]}
+
+    def draw(self) -> UIElement:
+        """Return a dot with a bar for each genre."""
+        self._genres = FactorRange()
+        plot = new_plot(
+            "stars above or below the mean rating", "", height=80 + 20 * len(self._numbers),
+            y_range=self._genres,
+        )  # fmt: skip
+        rule(plot, 0, upright=True)
+        plot.hbar(
+            "_genre", 0.22, left="low", right="high", source=self.source, fill_color=MAIN,
+            fill_alpha=0.5, line_color=None,
+        )  # fmt: skip
+        dots = plot.scatter(
+            "bias", "_genre", source=self.source, size=9, fill_color=MAIN, line_color=MAIN
+        )
+        add_hover(plot, dots, [
+            ("genre", "@genre"), ("for everybody", "@bias{+0.000} stars"),
+            ("taste, standard deviation", "@taste{0.000} stars"),
+        ])  # fmt: skip
+        return plot
+
+    def follow(self) -> None:
+        """Take over the genres."""
+        self._genres.factors = categories(self._numbers["genre"])
+
+
+class ColdItems(TableFigure):
+    """The table of `cold_table`."""
+
+    name = "cold-items"
+    title = "Items that nobody has rated"
+    caption = (
+        "Predicted by genre alone, for a user without leanings: each genre of an item adds its "
+        "share. A user's own leanings towards the genres are added to that."
+    )
+    wide = True

@@ -1,0 +1,193 @@
+"""Maps: items, and genres, as points of a plane."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from math import nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.layouts import column
+from bokeh.models import CustomJS, DataRange1d
+from bokeh.models.annotations import Legend, LegendItem
+from bokeh.models.ui import UIElement
+from threadpoolctl import threadpool_limits
+
+from mfdask.embedding import embed
+from mfdask.models import FactorModel
+from mfdask.report.figure import Figure, add_hover, new_plot, plain
+from mfdask.report.parts import chooser, named
+from mfdask.report.theme import COLOURS, FONT
+
+#: Items on a map, the most rated ones; t-SNE takes seconds for so many.
+MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_500}
+#: Fewer make no picture.
+FEWEST_ITEMS = 4
+#: Genres with a colour of their own; more could not be told apart.
+_COLOURED = len(COLOURS)
+_REST = "others"
+_REST_COLOUR = "#8c959f"
+_ALL = "all genres"
+
+TITLES = {
+    "direct": "Map of items: the two factors",
+    "pca": "Map of items: the plane of most variance",
+    "tsne": "Map of items: neighbours together",
+}
+_HOW = {
+    "direct": "The axes are the model's two factors.",
+    "pca": (
+        "The axes are the two directions in which the items' factors vary most (principal "
+        "components)."
+    ),
+    "tsne": (
+        "Placed by t-SNE, so that items with like factors lie together; distances between groups, "
+        "and the axes, mean nothing."
+    ),
+}
+
+
+def placed(model: FactorModel, method: str) -> pd.DataFrame:
+    """Return the table of `mfdask.embedding.embed` of the most rated items and their genres."""
+    order = np.argsort(-model.items["n_train"].to_numpy(), kind="stable")
+    kept = np.sort(order[: MOST_ITEMS[method]])
+    items = model.items.iloc[kept].reset_index(drop=True)
+    most_rated = replace(model, items=items, item_rows=model.item_rows[kept])
+    with threadpool_limits(1, "openmp"):  # on a busy machine its threads wait for each other
+        return embed(most_rated, method, min_ratings=1)
+
+
+def coloured_genres(genres: pd.Series) -> list[str]:
+    """Return the genres that get a colour: the most frequent ones, the most frequent first."""
+    counts = Counter(name for own in genres for name in own.split("|") if name)
+    return sorted(counts, key=lambda name: (-counts[name], name))[:_COLOURED]
+
+
+def colour_groups(genres: pd.Series, coloured: list[str]) -> list[str]:
+    """Return the group of each item: of its coloured genres the least frequent, or ``"others"``.
+
+    The least frequent says most: nearly every second film is a drama.
+    """
+
+    def group(own: set[str]) -> str:
+        return next((name for name in reversed(coloured) if name in own), _REST)
+
+    return [group(set(own.split("|"))) for own in genres]
+
+
+class ItemMap(Figure):
+    """Items as points: `item_id, title, genres, n_train, x, y`."""
+
+    wide = True
+
+    def __init__(self, numbers: pd.DataFrame, method: str) -> None:
+        self.name = f"item-map-{method}"
+        self.title = TITLES[method]
+        self.caption = (
+            f"{_HOW[method]} The {len(numbers):,} most rated items; choose a genre to see its "
+            "items alone. A colour is that of the least frequent of an item's coloured genres."
+        )
+        self._palette = dict(zip(coloured_genres(numbers["genres"]), COLOURS, strict=False))
+        super().__init__(numbers)
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table with a colour and a size for each item."""
+        groups = colour_groups(numbers["genres"], list(self._palette))
+        return {
+            "item_id": numbers["item_id"].astype(str).tolist(),
+            "title": named(numbers["item_id"], numbers["title"]),
+            "genres": numbers["genres"].tolist(),
+            "n_train": numbers["n_train"].to_numpy(),
+            "x": numbers["x"].to_numpy(np.float32),
+            "y": numbers["y"].to_numpy(np.float32),
+            "_colour": [self._palette.get(group, _REST_COLOUR) for group in groups],
+            "_alpha": np.full(len(numbers), _ALPHA, np.float32),
+            "_size": 4 + 6 * np.sqrt(numbers["n_train"].to_numpy() / numbers["n_train"].max()),
+        }
+
+    def draw(self) -> UIElement:
+        """Return the map below a list of genres."""
+        plot = new_plot("", "", height=560, match_aspect=True)
+        plot.axis.visible = False
+        plot.grid.visible = False
+        points = plot.scatter(
+            "x", "y", source=self.source, size="_size", fill_color="_colour", fill_alpha="_alpha",
+            line_color=None,
+        )  # fmt: skip
+        add_hover(plot, points, [
+            ("", "@title"), ("genres", "@genres"), ("training ratings", "@n_train{0,0}"),
+            ("id", "@item_id"),
+        ])  # fmt: skip
+        genres = sorted(set(self._numbers["genres"].str.cat(sep="|").split("|")) - {""})
+        if not genres:
+            return plot
+        self._legend(plot)
+        choice = chooser("Show", [_ALL, *genres])
+        choice.js_on_change("value", CustomJS(args={"source": self.source}, code=_FILTER))
+        return column(choice, plot, sizing_mode="stretch_width")
+
+    def _legend(self, plot: Any) -> None:
+        """Add a legend of the colours; its glyphs show nothing on the map."""
+        items = [
+            LegendItem(
+                label=plain(name),
+                renderers=[plot.scatter([nan], [nan], size=9, fill_color=colour, line_color=None)],
+            )
+            for name, colour in [*self._palette.items(), (_REST, _REST_COLOUR)]
+        ]
+        plot.add_layout(Legend(items=items, orientation="horizontal", location="left"), "below")
+
+
+#: Opacity of a point that is meant, and (in the script) of one that is not.
+_ALPHA = 0.75
+_FILTER = f"""
+const alpha = source.data._alpha
+const genres = source.data.genres
+for (let i = 0; i < alpha.length; i++) {{
+  const meant = cb_obj.value == {_ALL!r} || genres[i].split("|").includes(cb_obj.value)
+  alpha[i] = meant ? {_ALPHA} : 0.04
+}}
+source.change.emit()
+"""
+
+
+class GenreMap(Figure):
+    """Genres as points: `title, n_train, x, y`."""
+
+    name = "genre-map"
+    title = "Map of genres"
+    wide = True
+    caption = (
+        "Genres on the first map above: by what the model has learned for each, or else by the "
+        "mean of its items. Larger points have more ratings. Genres that lie together are liked by "
+        "the same people."
+    )
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table with sizes and labels."""
+        share = numbers["n_train"] / max(numbers["n_train"].max(), 1)
+        return {
+            **super().columns(numbers),
+            "_label": [plain(name) for name in numbers["title"]],
+            "_size": (8 + 24 * np.sqrt(share)).to_numpy(),
+        }
+
+    def draw(self) -> UIElement:
+        """Return the map."""
+        plot = new_plot(
+            "first axis of the map", "second axis of the map", height=420,
+            x_range=DataRange1d(range_padding=0.15), y_range=DataRange1d(range_padding=0.15),
+        )  # fmt: skip
+        points = plot.scatter(
+            "x", "y", source=self.source, size="_size", fill_color=COLOURS[0], fill_alpha=0.5,
+            line_color=COLOURS[0],
+        )  # fmt: skip
+        written = plot.text(
+            "x", "y", "_label", source=self.source, text_font={"value": FONT},
+            text_font_size="12px", y_offset=-8, text_align="center",
+        )  # fmt: skip
+        written.glyph.tags = [{"text_color": "ink"}]
+        add_hover(plot, points, [("genre", "@title"), ("training ratings", "@n_train{0,0}")])
+        return plot

@@ -1,0 +1,159 @@
+"""Held-out errors of a model: their distribution, and where they are large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from bokeh.models import DataRange1d, NumeralTickFormatter
+from bokeh.models.ui import UIElement
+from scipy.stats import norm
+
+from mfdask.evaluation.accuracy import BIN_STARTS, Aligned, bin_labels
+from mfdask.models import FactorModel
+from mfdask.report.figure import Figure, new_plot
+from mfdask.report.heat_map import HeatMap
+from mfdask.report.theme import MAIN, OTHER
+from mfdask.shards import Dataset
+
+#: Bins across the rating scale's width; residuals reach that far either way.
+_BINS_OF_SCALE = 45
+#: Held-out ratings of a cell whose error can be told.
+_MANY = 30
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Counts and sums of held-out residuals, rating less unclipped prediction.
+
+    Attributes
+    ----------
+    edges : float64 (bins + 1,)
+        In stars, from minus to plus the width of the scale; what lies beyond is in the end bins.
+    counts : int64 (bins,)
+    n, total, squared : (users' bins, items' bins)
+        Number, sum and sum of squares by the training ratings of user and item, in the bins of
+        `mfdask.evaluation.accuracy.bin_labels`.
+    """
+
+    edges: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+    n: npt.NDArray[np.int64]
+    total: npt.NDArray[np.float64]
+    squared: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, model: FactorModel, data: Dataset, part: str = "test") -> Residuals:
+        """Hold a model against one part of a data set, block by block."""
+        width = max(data.rating_max - data.rating_min, 1e-9)
+        edges = np.linspace(-width, width, 2 * _BINS_OF_SCALE + 1)
+        bins, cells = len(edges) - 1, len(BIN_STARTS) ** 2
+        counts, n = np.zeros(bins, np.int64), np.zeros(cells, np.int64)
+        total, squared = np.zeros(cells), np.zeros(cells)
+        aligned = Aligned(model, data)
+        for block in range(data.n_blocks("users")):
+            shard = data.shard("users", block, part)
+            error = shard.ratings - aligned.predict(shard).astype(np.float64)
+            users = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
+            cell = aligned.user_bin[users] * len(BIN_STARTS) + aligned.item_bin[shard.indices]
+            place = np.clip(np.searchsorted(edges, error, side="right") - 1, 0, bins - 1)
+            counts += np.bincount(place, minlength=bins)
+            n += np.bincount(cell, minlength=cells)
+            total += np.bincount(cell, error, cells)
+            squared += np.bincount(cell, error**2, cells)
+        shape = (len(BIN_STARTS), len(BIN_STARTS))
+        return cls(edges, counts, n.reshape(shape), total.reshape(shape), squared.reshape(shape))
+
+    def distribution(self) -> pd.DataFrame:
+        """Return `residual_from, residual_to, n, share` and `normal`.
+
+        `normal` is the share that a normal distribution of the same mean and variance has there.
+        """
+        mean = self.total.sum() / self.n.sum()
+        deviation = np.sqrt(self.squared.sum() / self.n.sum() - mean**2)
+        below = norm.cdf(self.edges, mean, deviation if deviation > 0 else 1e-9)
+        table = {"residual_from": self.edges[:-1], "residual_to": self.edges[1:], "n": self.counts}
+        share = self.counts / self.counts.sum()
+        return pd.DataFrame({**table, "share": share, "normal": np.diff(below)})
+
+    def slices(self) -> pd.DataFrame:
+        """Return `item_ratings, user_ratings, n, rmse, mean_residual` of the slices with ratings.
+
+        Heavy users first, and items from the rarest.
+        """
+        labels = bin_labels()
+        lines = [
+            (labels[i], labels[u], n, np.sqrt(self.squared[u, i] / n), self.total[u, i] / n)
+            for u in reversed(range(len(labels)))
+            for i in range(len(labels))
+            if (n := int(self.n[u, i]))
+        ]
+        columns = ["item_ratings", "user_ratings", "n", "rmse", "mean_residual"]
+        return pd.DataFrame(lines, columns=columns)
+
+
+class Distribution(Figure):
+    """The table of `Residuals.distribution`."""
+
+    name = "residuals"
+    title = "Held-out residuals"
+    caption = (
+        "Rating less unclipped prediction, for ratings that the model has not seen. The line is a "
+        "normal distribution of the same mean and variance: where the bars have the longer tail "
+        "to the left, some ratings are far lower than anybody would have thought."
+    )
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
+        """Return the table with the middle of each bin."""
+        middle = (numbers["residual_from"] + numbers["residual_to"]) / 2
+        return {**super().columns(numbers), "_middle": middle.to_numpy()}
+
+    def draw(self) -> UIElement:
+        """Return the histogram and the curve."""
+        plot = new_plot(
+            "residual (stars)", "share of held-out ratings", height=360,
+            y_range=DataRange1d(start=0),
+            tooltips=[
+                ("residual", "@residual_from{+0.0} to @residual_to{+0.0} stars"),
+                ("ratings", "@n{0,0} (@share{0.00%})"), ("normal", "@normal{0.00%}"),
+            ],
+        )  # fmt: skip
+        plot.quad(
+            "residual_from", "residual_to", "share", 0, source=self.source, fill_color=MAIN,
+            fill_alpha=0.7, line_color=None,
+        )  # fmt: skip
+        plot.line("_middle", "normal", source=self.source, line_color=OTHER, line_width=2.5)
+        plot.yaxis.formatter = NumeralTickFormatter(format="0%")
+        return plot
+
+
+class Slices(HeatMap):
+    """The table of `Residuals.slices`."""
+
+    name = "residual-slices"
+    title = "Error by user activity and item popularity"
+    caption = (
+        "Root mean squared error of the held-out ratings, by how many training ratings their user "
+        "and their item have. Cells with few held-out ratings do not set the ends of the scale; "
+        "the tooltip has their number and the mean residual."
+    )
+    x, y, value = "item_ratings", "user_ratings", "rmse"
+    x_label, y_label = "training ratings of the item", "training ratings of the user"
+    value_label = "RMSE"
+    tooltips = (
+        ("user, item", "@user_ratings, @item_ratings training ratings"),
+        ("RMSE", "@rmse{0.000} stars"),
+        ("mean residual", "@mean_residual{+0.000} stars"),
+        ("held-out ratings", "@n{0,0}"),
+    )
+    height = 360
+
+    def follow(self) -> None:
+        """Let cells with enough ratings set the ends of the scale."""
+        many = self._numbers.loc[self._numbers["n"] >= _MANY, "rmse"]
+        if len(many):
+            self.low, self.high = float(many.min()), float(many.max())
+        super().follow()

@@ -1,0 +1,115 @@
+"""The section on one model: which figures there are for what it has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mfdask.models import FactorModel
+from mfdask.report.figure import Figure, Missing, Section
+from mfdask.report.model import examples, genres, item_map, norms, residuals
+from mfdask.report.parts import slug
+from mfdask.shards import Dataset
+
+Parts = Iterator[Figure | Missing]
+_BIASES_ALONE = "This model has biases alone; train one with --factors above 0."
+
+
+def model_section(model: FactorModel, data: Dataset, name: str, *, alone: bool = True) -> Section:
+    """Return the figures of what a model has learned.
+
+    Parameters
+    ----------
+    model : FactorModel
+    data : Dataset
+        Whose held-out ratings it is held against; ids are matched by their raw values.
+    name : str
+        What the model goes by on the page.
+    alone : bool
+        Whether no other model is on the page; else the names of figures end in the model's.
+    """
+    parts = [*_maps(model), *_norms(model), *_residuals(model, data), *_examples(model)]
+    parts += _genres(model)
+    if not alone:
+        parts = [_renamed(part, slug(name)) for part in parts]
+    intro = (
+        f"A model of kind {model.kind} with {model.parameters['n_factors']} factors, learned from "
+        f"{model.data.n_train:,} ratings of {model.data.name}."
+    )
+    return Section(f"model-{slug(name)}", f"Model {name}", intro, parts)
+
+
+def _renamed(part: Figure | Missing, end: str) -> Figure | Missing:
+    if isinstance(part, Missing):
+        return replace(part, name=f"{part.name}-{end}")
+    part.name = f"{part.name}-{end}"
+    return part
+
+
+def _maps(model: FactorModel) -> Parts:
+    if model.n_factors < 2:
+        why = f"A map needs two factors or more; this model has {model.n_factors}."
+        yield Missing("item-map", "Map of items", why)
+        return
+    n_rated = int((model.items["n_train"] > 0).sum())
+    if n_rated < item_map.FEWEST_ITEMS:
+        why = f"A map needs {item_map.FEWEST_ITEMS} rated items or more; here are {n_rated}."
+        yield Missing("item-map", "Map of items", why)
+        return
+    methods = ["direct"] if model.n_factors == 2 else ["pca", "tsne"]
+    tables = [item_map.placed(model, method) for method in methods]
+    for method, table in zip(methods, tables, strict=True):
+        items = table[table["kind"] == "item"].drop(columns="kind")
+        yield item_map.ItemMap(items.reset_index(drop=True), method)
+    places = tables[0][tables[0]["kind"] == "genre"]
+    if len(places):
+        columns = ["title", "n_train", "x", "y"]
+        yield item_map.GenreMap(places[columns].reset_index(drop=True))
+    else:
+        yield Missing(item_map.GenreMap.name, item_map.GenreMap.title, "The items have no genres.")
+
+
+def _norms(model: FactorModel) -> Parts:
+    if model.n_factors == 0:
+        yield Missing("polarity", "Polarity, and norm against popularity", _BIASES_ALONE)
+        return
+    least = norms.enough_ratings(model)
+    table = norms.polarity_table(model, least)
+    yield norms.PolarityTable(table, least)
+    yield norms.Polarity(table)
+    yield norms.Norms(norms.norms_table(model))
+
+
+def _residuals(model: FactorModel, data: Dataset) -> Parts:
+    if not data.n_test:
+        why = "Nothing is held out, and residuals of ratings learned from are too small."
+        yield Missing("residuals", residuals.Distribution.title, why)
+        return
+    found = residuals.Residuals.of(model, data)
+    yield residuals.Distribution(found.distribution())
+    yield residuals.Slices(found.slices())
+
+
+def _examples(model: FactorModel) -> Parts:
+    if model.n_factors == 0:
+        yield Missing("new-users", "Offers to somebody new", _BIASES_ALONE)
+        return
+    made = examples.examples(model, norms.enough_ratings(model))
+    if not made:
+        why = "There are too few items: who loves some has nothing left to be offered."
+        yield Missing("new-users", "Offers to somebody new", why)
+    yield from made
+
+
+def _genres(model: FactorModel) -> Parts:
+    if model.feature_weights is None:
+        why = "This model has learned nothing of genres; train one with --model genre."
+        yield Missing(genres.GenreWorth.name, genres.GenreWorth.title, why)
+        return
+    yield genres.GenreWorth(genres.worth_table(model))
+    cold = genres.cold_table(model)
+    if len(cold):
+        yield genres.ColdItems(cold)
+    else:
+        why = "Every item with genres has been rated."
+        yield Missing(genres.ColdItems.name, genres.ColdItems.title, why)

@@ -1,0 +1,164 @@
+"""The page: one HTML file that shows figures, holds their numbers, and asks no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bokeh.embed import json_item
+from bokeh.resources import Resources
+
+from mfdask.errors import InputError
+from mfdask.report import theme
+from mfdask.report.figure import Figure, Missing, Section
+
+#: What a browser may do for the page: run what is in it, and nothing else. Bokeh compiles the
+#: callbacks of its widgets, which is what "eval" is for.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+#: In a script element these could end it, or begin a comment.
+_UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+
+
+def write_page(out: Path, title: str, notes: Sequence[str], sections: Sequence[Section]) -> int:
+    """Write a report, whole or not at all; a file that is there is replaced.
+
+    Parameters
+    ----------
+    out : Path
+    title : str
+    notes : sequence of str
+        Lines below the title: what the report is of, and as of when.
+    sections : sequence of Section
+
+    Returns
+    -------
+    int
+        Bytes written.
+
+    Raises
+    ------
+    InputError
+        If `out` is a folder.
+    """
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; give a file to --out")
+    written = page(title, notes, sections).encode()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = out.with_name(f".{out.name}.partial")
+    try:
+        fresh.write_bytes(written)
+        fresh.replace(out)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return len(written)
+
+
+def page(title: str, notes: Sequence[str], sections: Sequence[Section]) -> str:
+    """Return a report as HTML; see `write_page`."""
+    resources = Resources(mode="inline", components=["bokeh", "bokeh-widgets"])
+    shown = "".join(map(_section, sections))
+    contents = "".join(map(_contents, sections))
+    below = "".join(f"<p><bdi>{escape(note)}</bdi></p>" for note in notes)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<style>{_colours()}{_asset("page.css")}</style>
+{resources.render_js()}
+</head>
+<body>
+<button id="ground" type="button" aria-label="light or dark"></button>
+<div class="page">
+<header><h1><bdi>{escape(title)}</bdi></h1>{below}</header>
+<nav aria-label="Contents">{contents}</nav>
+<main>{shown}</main>
+</div>
+<script>{_asset("page.js")}</script>
+</body>
+</html>
+"""
+
+
+def _contents(section: Section) -> str:
+    lines = "".join(
+        f'<li><a href="#{part.name}">{escape(part.title)}</a></li>' for part in section.parts
+    )
+    head = f'<li class="section"><a href="#{section.name}">{escape(section.title)}</a></li>'
+    return f"<ol>{head}{lines}</ol>"
+
+
+def _section(section: Section) -> str:
+    parts = "".join(
+        _missing(part) if isinstance(part, Missing) else _figure(part) for part in section.parts
+    )
+    return (
+        f'<section id="{section.name}"><h2>{escape(section.title)}</h2>'
+        f'<p class="intro">{escape(section.intro)}</p>'
+        f'<div class="figures">{parts}</div></section>\n'
+    )
+
+
+def _missing(part: Missing) -> str:
+    return (
+        f'<div class="missing" id="{part.name}"><h3>{escape(part.title)}</h3>'
+        f"<span>{escape(part.why)}</span></div>\n"
+    )
+
+
+def _figure(part: Figure) -> str:
+    table = part.table()
+    inside = {"item": json_item(part.root), "roles": _roles(part), "csv": to_csv(part)}
+    width = "wide" if part.wide else "narrow"
+    lines = f"{len(table):,} line{'' if len(table) == 1 else 's'}"
+    return f"""<figure class="{width}" id="{part.name}">
+<h3>{escape(part.title)}</h3>
+<div class="picture"></div>
+<script type="application/json">{embedded(inside)}</script>
+<figcaption>{escape(part.caption)}<br>
+<a class="numbers" href="#" download="{part.name}.csv">Numbers (CSV, {lines})</a></figcaption>
+</figure>
+"""
+
+
+def to_csv(part: Figure) -> str:
+    """Return the numbers behind a figure as CSV, to nine digits."""
+    return part.table().to_csv(index=False, float_format="%.9g")
+
+
+def embedded(value: Any) -> str:
+    """Return JSON that can stand in a script element, whatever texts are in it."""
+    return json.dumps(value).translate(_UNSAFE)
+
+
+def _roles(part: Figure) -> dict[str, dict[str, str]]:
+    roles = {model.id: theme.roles_of(model) for model in part.root.references()}
+    return {model: found for model, found in roles.items() if found}
+
+
+def _colours() -> str:
+    """Return the colours of `theme` as CSS variables, for a light and for a dark ground."""
+    light, dark = (
+        "".join(f"--{role}: {colour};" for role, colour in colours.items())
+        for colours in (theme.LIGHT, theme.DARK)
+    )
+    return (
+        f":root{{--font: {theme.FONT}; {light} color-scheme: light}}"
+        f"@media (prefers-color-scheme: dark){{:root{{{dark} color-scheme: dark}}}}"
+        f":root[data-ground=light]{{{light} color-scheme: light}}"
+        f":root[data-ground=dark]{{{dark} color-scheme: dark}}"
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("mfdask.report") / name).read_text(encoding="utf-8")

@@ -1,0 +1,104 @@
+"""Small things that several figures are put together from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.models import BasicTicker, DatetimeTicker, InlineStyleSheet
+from bokeh.models.annotations import Span
+from bokeh.models.layouts import Row
+from bokeh.models.ui import UIElement
+from bokeh.models.widgets import Select
+from bokeh.plotting import figure
+
+from mfdask.report.figure import plain
+from mfdask.report.theme import COLOURS, LIGHT
+
+#: Longer titles are cut on an axis; the tooltip has them whole.
+_LABEL = 38
+#: Narrower plots go below each other.
+_NARROW = 280
+
+
+def colours_of(names: Iterable[object]) -> dict[str, str]:
+    """Return a colour for each different name, in order; after the last colour comes the first."""
+    unique = dict.fromkeys(map(str, names))
+    return {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(unique)}
+
+
+def rule(plot: figure, at: float, *, upright: bool, dash: str = "dotted") -> None:
+    """Draw a line across the plot at a value of the x axis (`upright`) or of the y axis."""
+    plot.add_layout(
+        Span(
+            location=at,
+            dimension="height" if upright else "width",
+            line_color=LIGHT["soft"],
+            line_dash=dash,
+            tags=[{"line_color": "soft"}],
+        )
+    )
+
+
+def narrow(plot: figure) -> figure:
+    """Make a plot fit for `side_by_side`."""
+    plot.min_width = _NARROW
+    plot.styles = {"flex": f"1 1 {_NARROW}px"}
+    for axis in plot.xaxis:
+        if isinstance(axis.ticker, BasicTicker | DatetimeTicker):
+            axis.ticker.desired_num_ticks = 4
+    return plot
+
+
+def side_by_side(plots: Sequence[figure]) -> Row:
+    """Return plots in a row that goes on below where the page is narrow."""
+    children: list[UIElement] = [narrow(plot) for plot in plots]
+    return Row(children=children, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
+
+
+def shortened(title: str) -> str:
+    """Return a title that fits beside an axis."""
+    return title if len(title) <= _LABEL else f"{title[: _LABEL - 1]}…"
+
+
+def slug(name: str) -> str:
+    """Return a name in small letters, digits and hyphens, as names of figures are."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
+
+
+def labels_of(titles: Iterable[str]) -> list[str]:
+    """Return titles as different, short categories of an axis; equal ones get a number."""
+    made: dict[str, None] = {}
+    for title in titles:
+        label, number = plain(shortened(title)), 1
+        while label in made:
+            number += 1
+            label = f"{plain(shortened(title))} ({number})"
+        made[label] = None
+    return list(made)
+
+
+def named(ids: Iterable[object], titles: Iterable[str]) -> list[str]:
+    """Return what to call items: the title, or where there is none ``item`` and the id."""
+    return [title or f"item {each}" for each, title in zip(ids, titles, strict=True)]
+
+
+def chooser(label: str, options: Sequence[str]) -> Select:
+    """Return a list to choose from, in the colours of the page."""
+    sheet = InlineStyleSheet(
+        css="""
+        :host { font: 13px system-ui, sans-serif; color: var(--soft, inherit); }
+        select.bk-input { color: var(--ink, #1c2128); background-color: var(--ground, #ffffff);
+          border-color: var(--line, #d8dee4); }
+        """
+    )
+    choices: list[str | tuple[Any, str]] = [*options]
+    return Select(title=label, value=options[0], options=choices, width=260, stylesheets=[sheet])
+
+
+def ink_on(values: pd.Series, low: float, high: float) -> list[str]:
+    """Return black or white for text on the colour scale, whichever can be read."""
+    return np.where(values > low + 0.55 * (high - low), "#000000", "#ffffff").tolist()

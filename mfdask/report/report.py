@@ -1,0 +1,113 @@
+"""A report: which sections it has, and which of their figures are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mfdask.errors import InputError
+from mfdask.models import FactorModel
+from mfdask.recommend.topn import check_same_data
+from mfdask.report.data.facts import Facts
+from mfdask.report.data.section import data_section
+from mfdask.report.figure import Figure, Missing, Section
+from mfdask.report.findings.section import findings_section
+from mfdask.report.model.section import model_section
+from mfdask.report.training.section import training_section
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a report is drawn from, beside the data set.
+
+    Attributes
+    ----------
+    models : mapping of str to FactorModel
+        By the names that they go by on the page.
+    tiers : Path or None
+        What `mfdask bench tiers --json` printed.
+    trials : sequence of Path
+        Tables that `mfdask tune` has written.
+    anomalies : Path or None
+        The folder that `mfdask anomalies` has written.
+    churn, ltv : Path or None
+        The tables of the jobs of these names.
+    """
+
+    models: Mapping[str, FactorModel] = field(default_factory=dict)
+    tiers: Path | None = None
+    trials: Sequence[Path] = ()
+    anomalies: Path | None = None
+    churn: Path | None = None
+    ltv: Path | None = None
+
+
+def all_sections(facts: Facts, given: Inputs) -> list[Section]:
+    """Return every section that there is something for.
+
+    Raises
+    ------
+    InputError
+        If a model is of other data, or a file is not what it should be.
+    """
+    for model in given.models.values():
+        check_same_data(model, facts.data)
+    sections = [data_section(facts)]
+    if given.models or given.tiers or given.trials:
+        sections.append(
+            training_section(given.models, facts.data, tiers=given.tiers, searches=given.trials)
+        )
+    alone = len(given.models) == 1
+    for name, model in given.models.items():
+        sections.append(model_section(model, facts.data, name, alone=alone))
+    if given.anomalies or given.churn or given.ltv:
+        sections.append(
+            findings_section(
+                facts.data, anomalies=given.anomalies, churn=given.churn, ltv=given.ltv
+            )
+        )
+    return sections
+
+
+def notes(facts: Facts) -> list[str]:
+    """Return what stands below the title of a report: what it is of, and as of when."""
+    made = facts.data.manifest
+    lines = [f"{made.origin}, ingested {made.created[:10]}, fingerprint {made.fingerprint[:16]}"]
+    if facts.first_hour is not None:
+        last = facts.times(facts.all)["hour"].max()
+        lines.append(f"The last rating is of {last:%Y-%m-%d}.")
+    return [*lines, f"Drawn {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."]
+
+
+def chosen(sections: Sequence[Section], names: Collection[str]) -> list[Section]:
+    """Return the figures of these names, in the order of the sections; empty sections go.
+
+    Raises
+    ------
+    InputError
+        If there is no figure of a name, or it is missing and cannot be drawn.
+    """
+    there = {part.name: part for section in sections for part in section.parts}
+    for name in names:
+        if name not in there:
+            raise InputError(f"--figures {name}: there is none; give some of {', '.join(there)}")
+        part = there[name]
+        if not isinstance(part, Figure):
+            raise InputError(f"--figures {name}: cannot be drawn here. {part.why}")
+    kept = [
+        replace(section, parts=[part for part in section.parts if part.name in names])
+        for section in sections
+    ]
+    return [section for section in kept if section.parts]
+
+
+def figures_of(sections: Sequence[Section]) -> list[Figure]:
+    """Return the figures of all sections."""
+    return [part for section in sections for part in section.parts if isinstance(part, Figure)]
+
+
+def missing_of(sections: Sequence[Section]) -> list[Missing]:
+    """Return what the sections say is not there."""
+    return [part for section in sections for part in section.parts if isinstance(part, Missing)]

@@ -1,0 +1,170 @@
+"""Fits sweep by sweep: objective, errors, time, and what a sampler settles on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from mfdask.models import FactorModel
+from mfdask.report.lines import Lines
+
+_MODEL_AND_SWEEP = [("model", "@model"), ("sweep", "@sweep")]
+
+
+def history_table(models: Mapping[str, FactorModel]) -> pd.DataFrame:
+    """Return the sweeps of all models: `model`, and the fields of `Sweep` as columns.
+
+    `test_rmse` is NaN where nothing was held out.
+    """
+    lines = [{"model": name, **asdict(s)} for name, model in models.items() for s in model.history]
+    return pd.DataFrame(lines).astype({"test_rmse": "float64", "fidelity": "float64"})
+
+
+def errors_table(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the errors of a history, a line for each curve and sweep.
+
+    Returns
+    -------
+    DataFrame
+        `model`, `sweep`, `ratings` ("train" or "test"), `rmse`, `curve` (model and ratings) and
+        `best`: the sweep of each model with the smallest test RMSE, or train RMSE where nothing was
+        held out.
+    """
+    names = {"train_rmse": "train", "test_rmse": "test"}
+    long = (
+        history.rename(columns=names)
+        .melt(["model", "sweep"], list(names.values()), var_name="ratings", value_name="rmse")
+        .dropna(subset="rmse")
+        .reset_index(drop=True)
+    )
+    long["curve"] = long["model"] + ", " + long["ratings"]
+    held = set(long.loc[long["ratings"] == "test", "model"])
+    judged = long[(long["ratings"] == "test") | ~long["model"].isin(held)]
+    return long.assign(best=long.index.isin(judged.groupby("model")["rmse"].idxmin()))
+
+
+def running_table(models: Mapping[str, FactorModel]) -> pd.DataFrame:
+    """Return `model, sweep, test_rmse` of the sweeps of Bayesian models after their burn-in."""
+    history = history_table(models)[["model", "sweep", "test_rmse"]].dropna()
+    burn_in = {name: model.parameters["burn_in"] for name, model in models.items()}
+    return history[history["sweep"] > history["model"].map(burn_in)].reset_index(drop=True)
+
+
+def noise_table(history: pd.DataFrame) -> pd.DataFrame:
+    """Return `model, sweep, precision` (a squared star) and `deviation` (stars)."""
+    table = history[["model", "sweep"]].assign(precision=history["fidelity"])
+    return table.assign(deviation=1 / np.sqrt(table["precision"]))
+
+
+def calibration_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `measure_calibration` with `beyond`: covered less meant, in points."""
+    return found.assign(beyond=100 * (found["covered"] - found["interval"]))
+
+
+class Objective(Lines):
+    """What alternating least squares minimises: `model, sweep, objective`."""
+
+    name = "objective"
+    title = "Objective by sweep"
+    caption = (
+        "The regularised objective after each sweep, all terms included. It falls until further "
+        "sweeps bring nothing. Models with other parameters minimise other sums: compare the "
+        "shapes of their curves, not the heights."
+    )
+    x, y = "sweep", "objective"
+    x_label, y_label = "sweep", "objective (log scale)"
+    tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("objective", "@objective{0,0.000}")]
+    options: ClassVar = {"y_axis_type": "log"}
+
+
+class Errors(Lines):
+    """Errors on the ratings learned from and on those held out: see `errors_table`."""
+
+    name = "errors"
+    title = "Train and test RMSE by sweep"
+    wide = True
+    caption = (
+        "Root mean squared error of unclipped predictions: dashed for the ratings learned from, "
+        "solid for the held-out ones. A star marks each model's best sweep. Where a test curve "
+        "rises while its train curve falls, the model over-fits. After its burn-in, the test error "
+        "of a Bayesian model is that of its mean prediction so far."
+    )
+    x, y, series, hue = "sweep", "rmse", "curve", "model"
+    x_label, y_label = "sweep", "RMSE (stars)"
+    tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("ratings", "@ratings"), ("RMSE", "@rmse{0.0000}")]
+
+    def dashed(self, points: pd.DataFrame) -> bool:
+        """Whether a curve is of training ratings."""
+        return bool((points["ratings"] == "train").all())
+
+
+class Seconds(Lines):
+    """How long the sweeps took: `model, sweep, seconds`."""
+
+    name = "sweep-seconds"
+    title = "Time of each sweep"
+    caption = (
+        "Seconds from the end of one sweep to the end of the next, its scoring of the held-out "
+        "ratings included. The first one also compiles and reads the shards."
+    )
+    x, y = "sweep", "seconds"
+    x_label, y_label = "sweep", "seconds a sweep (log scale)"
+    tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("seconds", "@seconds{0.000}")]
+    options: ClassVar = {"y_axis_type": "log"}
+
+
+class RunningError(Lines):
+    """The test error of a Bayesian model's mean prediction so far: `model, sweep, test_rmse`."""
+
+    name = "running-rmse"
+    title = "Running RMSE of the mean prediction"
+    caption = (
+        "Held-out error of the mean of all predictions since the end of the burn-in. It falls as "
+        "draws are added; once it is flat, more of them bring nothing."
+    )
+    x, y = "sweep", "test_rmse"
+    x_label, y_label = "sweep", "test RMSE (stars)"
+    tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("RMSE so far", "@test_rmse{0.0000}")]
+
+
+class Noise(Lines):
+    """The precision of the ratings' noise in each sweep: see `noise_table`."""
+
+    name = "noise-precision"
+    title = "Noise precision by sweep"
+    caption = (
+        "What the sampler drew for the precision of a rating around its prediction. A burn-in is "
+        "long enough when it ends where the curve has become level."
+    )
+    x, y = "sweep", "precision"
+    x_label, y_label = "sweep", "noise precision (1 / star²)"
+    tooltips: ClassVar = [
+        *_MODEL_AND_SWEEP,
+        ("precision", "@precision{0.000}"),
+        ("standard deviation, stars", "@deviation{0.000}"),
+    ]
+
+
+class Calibration(Lines):
+    """How many ratings a Bayesian model's intervals hold: see `calibration_table`."""
+
+    name = "interval-calibration"
+    title = "Interval calibration"
+    caption = (
+        "Of the held-out ratings, the share that lies within an interval less the share that the "
+        "interval is meant to hold; for all users and by the user's number of training ratings. "
+        "Below the line the model is too sure of itself, above it not sure enough."
+    )
+    x, y, series = "interval", "beyond", "users"
+    x_label, y_label = "share that the interval is meant to hold", "held beyond that (points)"
+    tooltips: ClassVar = [
+        ("training ratings", "@users"),
+        ("held-out ratings", "@n{0,0}"),
+        ("meant to hold", "@interval{0%}"),
+        ("holds", "@covered{0.0%}"),
+    ]
+    level = 0.0

@@ -1,0 +1,253 @@
+"""What a search for parameters has tried, from the tables of `mfdask tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from bokeh.layouts import column
+from bokeh.models import CDSView, GroupFilter, LinearColorMapper, NumeralTickFormatter
+from bokeh.models.layouts import Row
+from bokeh.models.ui import UIElement
+from bokeh.plotting import figure
+
+from mfdask.errors import InputError
+from mfdask.report.figure import Figure, add_hover, new_plot
+from mfdask.report.parts import ink_on, narrow, rule, side_by_side
+from mfdask.report.theme import FONT, MAIN, OTHER, SCALE, dress
+from mfdask.tuning.space import PARAMETERS
+
+_NEEDED = ("trial", "state", "validation_rmse")
+_GAMMA = "gamma (γ)"  # noqa: RUF001
+#: A grid with more values of one parameter than this is no grid but draws.
+_MOST_VALUES = 12
+
+
+def read_trials(file: Path) -> pd.DataFrame:
+    """Read a table of trials, in the order in which they were made.
+
+    Raises
+    ------
+    InputError
+        If the file is not there or is no such table.
+    """
+    try:
+        table = pd.read_parquet(file)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        line = " ".join(str(error).split())
+        raise InputError(f"{file}: no table of trials ({line})") from error
+    missing = [name for name in _NEEDED if name not in table]
+    if missing:
+        raise InputError(
+            f"{file}: no table of trials, it has no {', '.join(missing)}; give the --out of "
+            "`mfdask tune`"
+        )
+    return table.sort_values("trial", ignore_index=True)
+
+
+def searched(trials: pd.DataFrame) -> list[str]:
+    """Return the parameters of which several values were tried.
+
+    Not the sweeps: the column of that name tells how many a trial came to.
+    """
+    names = [name for name in PARAMETERS if name in trials and name != "sweeps"]
+    return [name for name in names if trials[name].nunique() > 1]
+
+
+def is_sweep(trials: pd.DataFrame) -> bool:
+    """Whether the number of factors alone was varied."""
+    return searched(trials) == ["factors"]
+
+
+def is_grid(trials: pd.DataFrame) -> bool:
+    """Whether lambda, tau and gamma were varied, over few values each."""
+    names = ["lambda", "tau", "gamma"]
+    return set(names) <= set(searched(trials)) and all(
+        trials[name].nunique() <= _MOST_VALUES for name in names
+    )
+
+
+def history_of(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials with `best_so_far`: the least validation RMSE of complete ones up to each.
+
+    Without those that failed. Trials that were given up early have the RMSE of their last sweep.
+    """
+    kept = trials[trials["validation_rmse"].notna()].reset_index(drop=True)
+    complete = kept["validation_rmse"].where(kept["state"] == "complete")
+    return kept.assign(best_so_far=complete.cummin().ffill())
+
+
+def factors_table(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return `factors`, `validation_rmse`, `train_rmse` and `difference` to the next smaller."""
+    kept = trials[trials["state"] == "complete"].sort_values("factors", ignore_index=True)
+    table = kept[["factors", "validation_rmse", "train_rmse"]].astype({"factors": "int64"})
+    return table.assign(difference=table["validation_rmse"].diff())
+
+
+def facets_table(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return `lambda, tau, gamma, state` and `validation_rmse`, least first where one has several.
+
+    A line for each point: the best of the trials that share it.
+    """
+    point = ["lambda", "tau", "gamma"]
+    kept = trials[trials["validation_rmse"].notna()].sort_values("validation_rmse", kind="stable")
+    kept = kept.drop_duplicates(point).sort_values(point, ignore_index=True)
+    return kept[[*point, "state", "validation_rmse"]]
+
+
+class TrialHistory(Figure):
+    """Trials in their order: the table of `history_of`."""
+
+    name = "trial-history"
+    caption = (
+        "Validation RMSE of each trial in its turn; the line is the best so far, and the star the "
+        "best of all. Crosses were given up early, at the error of their last sweep."
+    )
+
+    def __init__(self, numbers: pd.DataFrame) -> None:
+        self.title = f"Trials over {', '.join(searched(numbers)) or 'one point'}"
+        super().__init__(numbers)
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
+        """Return the table, with a marker for each trial."""
+        complete = numbers["state"] == "complete"
+        rmse = numbers["validation_rmse"].where(complete)
+        best = rmse == rmse.min()
+        return {
+            **super().columns(numbers),
+            "_marker": np.select([best, complete], ["star", "circle"], "x").tolist(),
+            "_size": np.where(best, 16, 7),
+            "_colour": np.where(complete, MAIN, OTHER).tolist(),
+        }
+
+    def draw(self) -> UIElement:
+        """Return the plot."""
+        plot = new_plot("trial", "validation RMSE (stars)")
+        plot.step(
+            "trial", "best_so_far", source=self.source, mode="after", line_color=MAIN, line_width=2
+        )
+        points = plot.scatter(
+            "trial", "validation_rmse", source=self.source, marker="_marker", size="_size",
+            line_color="_colour", fill_color="_colour", fill_alpha=0.6,
+        )  # fmt: skip
+        names = searched(self._numbers)
+        add_hover(plot, points, [
+            ("trial", "@trial, @state"), ("validation RMSE", "@validation_rmse{0.0000}"),
+            *((name, f"@{{{name}}}") for name in names),
+        ])  # fmt: skip
+        return plot
+
+
+class FactorSweep(Figure):
+    """Validation error by the number of factors: the table of `factors_table`."""
+
+    name = "factor-sweep"
+    title = "How many factors"
+    caption = (
+        "Above, the validation RMSE with so many factors; below, its difference to the next "
+        "smaller number: bars below zero are gains."
+    )
+    tooltips: ClassVar = [
+        ("factors", "@factors"),
+        ("validation RMSE", "@validation_rmse{0.00000}"),
+        ("train RMSE", "@train_rmse{0.00000}"),
+        ("difference", "@difference{+0.00000}"),
+    ]
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
+        """Return the table, with the numbers of factors as categories."""
+        return {**super().columns(numbers), "_factors": numbers["factors"].astype(str).tolist()}
+
+    def draw(self) -> UIElement:
+        """Return both plots."""
+        places = self.source.data["_factors"]
+        errors = new_plot("", "validation RMSE (stars)", height=220, x_range=places)
+        errors.line("_factors", "validation_rmse", source=self.source, line_color=MAIN)
+        points = errors.scatter(
+            "_factors", "validation_rmse", source=self.source, size=8,
+            fill_color=MAIN, line_color=MAIN,
+        )  # fmt: skip
+        steps = new_plot("factors", "difference (stars)", height=180, x_range=errors.x_range)
+        bars = steps.vbar(
+            "_factors", 0.6, "difference", source=self.source, fill_color=OTHER, line_color=None
+        )
+        steps.yaxis.formatter = NumeralTickFormatter(format="0.0000")
+        rule(steps, 0, upright=False, dash="solid")
+        for plot, glyph in ((errors, points), (steps, bars)):
+            add_hover(plot, glyph, self.tooltips)
+            plot.xgrid.grid_line_color = None
+        return column(errors, steps, sizing_mode="stretch_width")
+
+
+class Facets(Figure):
+    """Validation error over tau and gamma, one plot a lambda: the table of `facets_table`."""
+
+    name = "tuning-facets"
+    title = "Validation RMSE over τ and γ, for each λ"  # noqa: RUF001
+    caption = (
+        "Each cell is one trial; darker is better, and one scale serves all plots. Hatched trials "
+        "were given up early, at the error of their last sweep."
+    )
+    wide = True
+
+    def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
+        """Return the table, with categories, labels and inks for the cells."""
+        rmse = numbers["validation_rmse"]
+        given_up = numbers["state"] != "complete"
+        return {
+            **super().columns(numbers),
+            "_lambda": [f"{value:g}" for value in numbers["lambda"]],
+            "_tau": [f"{tau:g}" for tau in numbers["tau"]],
+            "_gamma": [f"{gamma:g}" for gamma in numbers["gamma"]],
+            "_label": [f"{value:.4f}" for value in rmse],
+            "_ink": ink_on(rmse, rmse.min(), rmse.max()),
+            "_hatch": np.where(given_up, "/", " ").tolist(),
+        }
+
+    def draw(self) -> Row:
+        """Return an empty row: the values of lambda are not known before `follow`."""
+        return side_by_side([])
+
+    def follow(self) -> None:
+        """Draw a plot for each lambda."""
+        assert isinstance(self.root, Row)
+        rmse = self._numbers["validation_rmse"]
+        mapper = LinearColorMapper(palette=SCALE, low=rmse.min(), high=rmse.max())
+        self.root.children = [
+            self._plot(float(value), self._numbers[self._numbers["lambda"] == value], mapper)
+            for value in sorted(self._numbers["lambda"].unique())
+        ]
+        dress(self.root)
+
+    def _plot(self, value: float, cells: pd.DataFrame, mapper: LinearColorMapper) -> figure:
+        plot = narrow(
+            new_plot(
+                "tau (τ)", _GAMMA, height=240, title=f"λ = {value:g}",
+                x_range=_places(cells["tau"]), y_range=_places(cells["gamma"]),
+            )
+        )  # fmt: skip
+        plot.grid.visible = False
+        own = CDSView(filter=GroupFilter(column_name="_lambda", group=f"{value:g}"))
+        drawn = plot.rect(
+            "_tau", "_gamma", 1, 1, source=self.source, view=own, line_color=None,
+            fill_color={"field": "validation_rmse", "transform": mapper},
+            hatch_pattern="_hatch", hatch_color="_ink", hatch_alpha=0.25,
+        )  # fmt: skip
+        plot.text(
+            "_tau", "_gamma", "_label", source=self.source, view=own, text_color="_ink",
+            text_font={"value": FONT}, text_font_size="11px",
+            text_align="center", text_baseline="middle",
+        )  # fmt: skip
+        add_hover(plot, drawn, [
+            ("lambda, tau, gamma", "@lambda, @tau, @gamma"),
+            ("validation RMSE", "@_label"), ("", "@state"),
+        ])  # fmt: skip
+        return plot
+
+
+def _places(values: pd.Series) -> list[str]:
+    """Return the categories of an axis, ascending."""
+    return [f"{value:g}" for value in sorted(values.unique())]

@@ -1,0 +1,214 @@
+"""Windows, what is expected of them, and what a count in one is worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from mfdask.downstream.anomalies import bursts as module
+from mfdask.downstream.anomalies.attacks import q_of
+from mfdask.downstream.anomalies.bursts import (
+    LEAST,
+    WINDOWS,
+    Chosen,
+    Timeline,
+    find_bursts,
+    given_least,
+    learn_dispersion,
+    score_of,
+)
+from mfdask.downstream.anomalies.calendar import AGE_EDGES, HALF_DAY, Interest, half_days
+from mfdask.downstream.events import Events
+
+N_ITEMS = 12
+
+
+class Line(NamedTuple):
+    """One rating of `make_events`."""
+
+    user: int
+    item: int
+    rating: float
+    half: int
+
+
+def make_events(lines, n_users):
+    """Make events of `Line`s."""
+    lines = sorted(lines, key=lambda line: (line.user, line.half, line.item))
+    counts = np.bincount([line.user for line in lines], minlength=n_users)
+    return Events(
+        0,
+        np.append(0, np.cumsum(counts)),
+        np.array([line.item for line in lines], np.int32),
+        np.array([line.rating for line in lines], np.float32),
+        np.array([line.half for line in lines], np.int64) * HALF_DAY,
+        np.zeros(len(lines), bool),
+    )
+
+
+def some_lines(seed, n=4000, n_users=80, span=200):
+    """Draw ratings that are thicker in some times and on some items than on others."""
+    random = np.random.default_rng(seed)
+    halves = (span * random.beta(1.5, 1.0, n)).astype(int)
+    items = (N_ITEMS * random.random(n) ** 2).astype(int)
+    stars = random.choice([1.0, 3.0, 5.0], n, p=[0.2, 0.5, 0.3])
+    users = random.integers(n_users, size=n)
+    return [Line(*line) for line in zip(users.tolist(), items.tolist(), stars, halves.tolist())]  # noqa: B905
+
+
+@pytest.fixture(scope="module")
+def line():
+    events = make_events(some_lines(1), 80)
+    return Timeline.of(events, N_ITEMS, events.ratings == 3)
+
+
+def at_age(interest, item, half):
+    """Return the interest in an item at a half-day, naively."""
+    age = half - interest.first[item]
+    return 0.0 if age < 0 else interest.curve[np.flatnonzero(age >= AGE_EDGES)[-1]]
+
+
+def naive_share(interest, item, start, stop):
+    rate = np.diff(interest.before)
+    due = [rate[half] * at_age(interest, item, half) for half in range(interest.span)]
+    return sum(due[max(start, 0) : max(stop, 0)]) / sum(due)
+
+
+def test_shares_are_those_of_the_rate_and_the_age(line):
+    items = np.array([0, 3, 11, 3], np.int32)
+    start, stop = np.array([-3, 10, 0, 150]), np.array([9, 74, 200, 990])
+    wanted = [
+        naive_share(line.interest, *window) for window in zip(items, start, stop, strict=True)
+    ]
+    assert line.interest.share(items, start, stop) == pytest.approx(wanted)
+    assert wanted[2] == 1.0
+
+
+def test_the_curve_of_age_is_learned():
+    """Items whose interest falls to a fifth after 30 days, on a platform that grows."""
+    random = np.random.default_rng(2)
+    span, n_items = 1000, 400
+    rate = np.linspace(1.0, 3.0, span)
+    items, halves = [], []
+    for item in range(n_items):
+        first = random.integers(0, span - 200)
+        age = np.arange(span - first)
+        mean = 0.05 * rate[first:] * np.where(age < 60, 5.0, 1.0)
+        found = np.append(first, np.repeat(first + age, random.poisson(mean)))
+        halves.append(found)
+        items.append(np.full(len(found), item))
+    items, halves = (np.concatenate(each).astype(np.int32) for each in (items, halves))
+    interest = Interest.learn(items, halves, n_items)
+    assert 4 < interest.curve[1:3].mean() / interest.curve[3:5].mean() < 8
+    # At the maximum of the likelihood each age gets as many ratings as it has.
+    shares = interest.exposure(np.arange(n_items), span) * interest.curve
+    expected = (np.bincount(items) - 1) @ (shares / shares.sum(axis=1, keepdims=True))
+    ages = np.searchsorted(AGE_EDGES, halves - interest.first[items], side="right") - 1
+    seen = np.bincount(ages, minlength=len(AGE_EDGES)) - np.eye(len(AGE_EDGES))[0] * n_items
+    assert expected == pytest.approx(seen, abs=3, rel=0.01)
+
+
+def test_half_days_begin_with_the_first_rating():
+    times = np.array([10**9, 10**9 + HALF_DAY - 1, 10**9 + HALF_DAY])
+    assert half_days(times).tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("days", WINDOWS)
+def test_windows_are_those_of_a_slow_count(line, days):
+    which, plain = np.arange(len(line.items)) % 3 == 0, np.arange(len(line.items)) % 3 == 1
+    found = module.tested_windows(Chosen.of(line, which, plain), line.interest, days)
+    wanted = {}
+    total, others = Counter(line.items[which]), Counter(line.items[plain])
+    for shift in (0, days):
+        start = (line.halves + shift) // (2 * days) * (2 * days) - shift
+        n = Counter(zip(line.items[which], start[which], strict=True))
+        p = Counter(zip(line.items[plain], start[plain], strict=True))
+        for (item, begin), count in n.items():
+            if count < LEAST:
+                continue
+            share = naive_share(line.interest, item, begin, begin + 2 * days)
+            seen = p[item, begin]
+            due, rest, outside = share / (1 - share), others[item] - seen, total[item] - count + 0.5
+            vague = 1 / outside
+            if seen / (rest + 0.5) > due:
+                due = seen / (rest + 0.5)
+                vague += 1 / (seen + 0.5) + 1 / (rest + 0.5)
+            wanted[shift, int(item), int(begin)] = (count, total[item], outside * due, vague)
+    assert len(found.n) == len(wanted) > 5
+    shifts = np.where(np.arange(len(found.n)) < len([k for k in wanted if k[0] == 0]), 0, days)
+    for k, shift in enumerate(shifts.tolist()):
+        count, ever, expected, vague = wanted[shift, int(found.item[k]), int(found.start[k])]
+        assert (found.n[k], found.total[k]) == (count, ever)
+        assert found.expected[k] == pytest.approx(expected)
+        assert found.dispersion[k] == pytest.approx(vague)
+        assert found.stop[k] - found.start[k] == 2 * days
+
+
+def test_members_are_the_ratings_in_the_window(line):
+    chosen = Chosen.of(line, np.arange(len(line.items)) % 3 == 0, np.zeros(len(line.items), bool))
+    bursts = find_bursts(chosen, line)
+    burst, member = bursts.members()
+    assert np.array_equal(np.bincount(burst), bursts.n)
+    assert np.array_equal(chosen.items[member], bursts.item[burst])
+    half = chosen.halves[member]
+    assert ((half >= bursts.start[burst]) & (half < bursts.stop[burst])).all()
+    assert np.array_equal(line.users[chosen.places], chosen.users)
+
+
+def test_a_burst_across_the_border_of_a_window_is_found_whole(line):
+    events = make_events(
+        [*some_lines(3), *(Line(80 + k, 2, 5.0, 63 + k % 14) for k in range(30))], 110
+    )
+    line = Timeline.of(events, N_ITEMS, events.ratings == 3)
+    pushed = Chosen.of(line, events.users >= 80, events.ratings == 3)
+    bursts = find_bursts(pushed, line)
+    week = bursts.take(bursts.stop - bursts.start == 14)
+    assert week.n.max() == 30
+
+
+@given(st.integers(LEAST, 60), st.floats(1e-6, 50), st.sampled_from([0.01, 0.4, 2.0]))
+def test_chances_are_those_of_the_distribution(n, expected, dispersion):
+    r = 1 / dispersion
+    law = stats.nbinom(r, r / (r + expected))
+    found = given_least(np.array([n]), np.array([expected]), np.array([dispersion]))
+    assert found[0] == pytest.approx(law.sf(n - 1) / law.sf(LEAST - 1), rel=1e-6)
+
+
+def test_scores():
+    three = score_of(np.array([3, 3]), np.array([0.001, 4.0]), np.array([0.01, 1.0]))
+    assert three == pytest.approx([0, 0])
+    n, expected = np.array([4, 9, 3000]), np.full(3, 0.1)
+    tight, wide = (score_of(n, expected, np.full(3, d)) for d in (0.01, 0.5))
+    assert (np.diff(tight) > 0).all()
+    assert (wide < tight)[:2].all()
+    assert tight[2] == 300
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.3])
+def test_over_dispersion_is_learned_and_attacks_hardly_matter(truth):
+    random = np.random.default_rng(4)
+    mean = random.gamma(2.0, 2.0, 60_000)
+    n = random.poisson(mean * (random.gamma(1 / truth, truth, len(mean)) if truth else 1.0))
+    tested = n >= LEAST
+    n, mean = n[tested], mean[tested]
+    known = np.full(len(n), 0.02)
+    clean = learn_dispersion(n, mean, known) + 0.02
+    assert clean == pytest.approx(truth, abs=0.05)
+    n[:100] += 1000
+    assert learn_dispersion(n, mean, known) == pytest.approx(clean - 0.02, abs=0.02)
+    assert learn_dispersion(n[:0], mean[:0], known[:0]) == 0.0
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg():
+    p = np.random.default_rng(5).random(200) ** 3
+    wanted = stats.false_discovery_control(p)
+    assert q_of(-np.log10(p), len(p)) == pytest.approx(wanted)
+    small = p < 0.1  # the others count, though they are not given
+    found = q_of(-np.log10(p[small]), len(p))
+    assert found[wanted[small] < 0.1] == pytest.approx(wanted[small & (wanted < 0.1)])

@@ -1,0 +1,226 @@
+"""Shared accounts: the evidence against slow densities, and injected truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.special
+from scipy.stats import multivariate_normal
+from sklearn.metrics import roc_auc_score
+
+from mfdask.downstream.anomalies.people import compare_people
+from mfdask.downstream.anomalies.residuals import Residuals
+from mfdask.downstream.anomalies.sessions import (
+    CHOICE,
+    PAUSE,
+    Sessions,
+    choice_vectors,
+    find_sessions,
+    session_starts,
+)
+from mfdask.downstream.anomalies.sharing import suspected_sharing
+from mfdask.downstream.inject import SharingPlan, inject_sharing
+from mfdask.errors import InputError
+from mfdask.kernels import people as kernel
+from tests.downstream.movielens import make_events, read_movielens
+
+DAY = 86_400
+#: So many that nobody runs out of items of their taste.
+PER_TASTE = 300
+
+
+def _people(random, n_users, n_sessions=8, per_session=12, tastes=4):
+    """Return events of people who keep to a taste and a level of their own; and their tastes."""
+    taste = random.integers(0, tastes, n_users)
+    level = random.normal(3, 0.8, n_users)
+    users = np.repeat(np.arange(n_users), n_sessions * per_session)
+    n = len(users)
+    others = np.where(random.random(n) < 0.7, taste[users], random.integers(0, tastes, n))
+    items = others * PER_TASTE + random.integers(0, PER_TASTE, n)
+    ratings = np.clip(np.round(2 * (level[users] + random.normal(0, 0.8, n))) / 2, 0.5, 5)
+    place = np.tile(np.arange(n_sessions * per_session), n_users)
+    times = 10**9 + place // per_session * 20 * DAY + place % per_session * 60
+    unique = ~pd.DataFrame({"user": users, "item": items}).duplicated().to_numpy()
+    columns = (column[unique] for column in (users, items, ratings, times))
+    return make_events(*columns), tastes * PER_TASTE
+
+
+@pytest.fixture(scope="module")
+def honest():
+    return _people(np.random.default_rng(0), 400)
+
+
+def test_sessions_end_at_long_pauses():
+    times = [0, PAUSE, 2 * PAUSE + 1, 5, 6, 9 * PAUSE]
+    events = make_events([0, 0, 0, 1, 1, 2], range(6), [3] * 6, times)
+    assert session_starts(events).tolist() == [0, 2, 3, 5]
+    sessions = find_sessions(events, 6)
+    assert sessions.indptr.tolist() == [0, 2, 3, 4]
+    assert sessions.n.tolist() == [2, 1, 2, 1]
+
+
+def test_items_of_the_same_people_lie_together(honest):
+    events, n_items = honest
+    vectors = choice_vectors(events, n_items + 1)
+    assert vectors.shape == (n_items + 1, CHOICE)
+    assert not vectors[-1].any()
+    lengths = np.linalg.norm(vectors[:-1], axis=1)
+    assert (lengths < 1).all()
+    alike = (vectors[:-1] / lengths[:, None]) @ (vectors[:-1] / lengths[:, None]).T
+    same = np.equal.outer(*[np.arange(n_items) // PER_TASTE] * 2)
+    assert alike[same].mean() > alike[~same].mean() + 0.4
+
+
+def _log_evidence(means, precision, variance):
+    """Return the log density of sessions of one person, in one direction."""
+    covariance = variance + np.diag(1 / precision)
+    return multivariate_normal.logpdf(means, np.zeros(len(means)), covariance)
+
+
+def _naive_split(means, precision, variance, part):
+    total = 0.0
+    for d in range(len(variance)):
+        x, p, v = means[:, d], precision[:, d], variance[d]
+        total += _log_evidence(x[part], p[part], v) + _log_evidence(x[~part], p[~part], v)
+        total -= _log_evidence(x, p, v)
+    return total
+
+
+def test_accounts_are_weighed_as_normal_densities_say():
+    random = np.random.default_rng(1)
+    indptr = np.array([0, 1, 3, 9])
+    means, precision = random.normal(size=(9, 2)), random.uniform(0.5, 3, (9, 2))
+    variance = np.array([2.0, 0.5])
+    out = np.empty((3, 3))
+    kernel.weigh_accounts(indptr, precision, means, variance, out)
+    assert out[0].tolist() == [0, 0, 0]
+    for account in (1, 2):
+        own = np.s_[indptr[account] : indptr[account + 1]]
+        x, p = means[own], precision[own]
+        n = len(x)
+        each = [_naive_split(x, p, variance, np.arange(n) == s) for s in range(n)]
+        cuts = [_naive_split(x, p, variance, np.arange(n) < k) for k in range(1, n)]
+        wanted = [
+            np.average(each, weights=p.sum(axis=1)),
+            scipy.special.logsumexp(cuts) - np.log(n - 1),
+            1 + np.argmax(cuts),
+        ]
+        assert out[account].tolist() == pytest.approx(wanted)
+
+
+def test_shuffled_sessions_are_counted():
+    random = np.random.default_rng(2)
+    means, precision, variance = random.normal(size=(4, 1)), np.ones((4, 1)), np.ones(1)
+    indptr, keys = np.array([0, 4]), np.array([3, 1, 4, 2], np.float32)
+    order = np.argsort(keys)
+    shuffled = np.empty((1, 3))
+    kernel.weigh_accounts(indptr, precision, means[order], variance, shuffled)
+    evidence = shuffled[0, kernel.HANDOVER]
+    for found, count in ((evidence + 0.01, 0), (evidence, 1), (evidence - 0.01, 1)):
+        counts = np.zeros(1, np.int64)
+        kernel.count_shuffled(indptr, precision, means, variance, keys, np.array([found]), counts)
+        assert counts[0] == count
+
+
+def test_variances_of_people_moods_and_ratings_are_told_apart():
+    random = np.random.default_rng(3)
+    n_users, n_sessions = 3000, 5
+    n = random.integers(2, 30, n_users * n_sessions)
+    centres = random.normal(0, [2.0, 0.0], (n_users, 2))
+    moods = random.normal(0, [0.5, 1.0], (len(n), 2))
+    scatter = random.normal(0, [1.5, 1.5], (len(n), 2)) / np.sqrt(n)[:, None]
+    means = np.repeat(centres, n_sessions, axis=0) + moods + scatter + 7
+    indptr = np.arange(n_users + 1) * n_sessions
+    sessions = Sessions(indptr, indptr[:0], n, means, 2.25 * np.eye(2), np.empty(0))
+    people = compare_people(sessions)
+    assert len(people.variance) == 1  # people do not differ in the other direction
+    # 2 squared, in units of the noise of a session of 15 ratings
+    assert people.variance[0] == pytest.approx(4 / (0.25 + 2.25 / 15), rel=0.1)
+    wanted = (0.25 + 2.25 / 15) / (0.25 + 2.25 / n)
+    assert np.allclose(people.precision[:, 0], wanted, rtol=0.15)
+    assert abs(people.means.mean()) < 0.2
+
+
+def test_injected_accounts_are_found(honest):
+    events, n_items = honest
+    for style in ("mixed", "handover"):
+        made = inject_sharing(events, n_items, SharingPlan(40, style), seed=1)
+        truth = made.truth["shared_accounts"].set_index("user")
+        found = suspected_sharing(made.events, n_items).set_index("user")
+        assert len(found) == 360  # the partners have left
+        true = found.index.isin(truth.index)
+        assert roc_auc_score(true, found["score"]) > 0.9
+        assert found["flagged"].sum() == 3
+        assert true[found["flagged"]].all()
+        assert true[:20].mean() > 0.8
+    shared = found.loc[truth.index]
+    days = (shared["handover"] - pd.to_datetime(truth["cut"], unit="s").dt.floor("D")).dt.days
+    assert (days == 0).mean() > 0.5
+    assert (shared["handover_p"] <= 0.05).mean() > 0.4
+
+
+def test_honest_accounts_are_flagged_at_the_stated_rate(honest):
+    events, n_items = honest
+    for rate in (0.01, 0.1):
+        found = suspected_sharing(events, n_items, false_alarms=rate)
+        assert found["flagged"].sum() == round(rate * len(found))
+    # Sessions in any order: the hand-over's chance is what it says.
+    assert (found["handover_p"] <= 0.1).mean() == pytest.approx(0.1, abs=0.045)
+
+
+def test_columns_say_what_they_should(honest):
+    events, n_items = honest
+    users = events.users
+    error = np.where(users == 3, 2.0, 1.0).astype(np.float32)
+    residuals = Residuals(users, events.items, events.ratings, events.timestamps, error, error)
+    found = suspected_sharing(events, n_items, residuals)
+    assert found["score"].is_monotonic_decreasing
+    assert found["expected_false_per_1000"].tolist() == pytest.approx(np.arange(1, 401) * 2.5)
+    assert set(found["n_sessions"]) == set(found["active_days"]) == {8}
+    by_user = found.set_index("user")
+    usual = by_user["residual_support"].drop(3)
+    assert np.allclose(by_user["residual_support"][3] / usual, 2)
+    assert found["dispersion_percentile"].between(0, 100).all()
+    assert by_user["n_ratings"][5] == np.diff(events.indptr)[5]
+    assert found["reason"].str.startswith("its 8 sessions differ more than").all()
+
+
+def test_short_accounts_are_not_judged():
+    random = np.random.default_rng(4)
+    events, n_items = _people(random, 50, n_sessions=2)
+    found = suspected_sharing(events, n_items)
+    assert len(found) == 0
+    assert {"user", "flagged", "reason", "handover_p"} <= set(found.columns)
+    assert len(suspected_sharing(events, n_items, min_days=2)) == 50
+
+
+def test_a_handful_of_ratings_is_no_harm():
+    events = make_events([0, 0, 1, 1], [0, 1, 0, 1], [3, 3, 3, 3], [0, 9 * DAY, 0, 9 * DAY])
+    found = suspected_sharing(events, 2, min_days=1)
+    assert found["score"].tolist() == [0, 0]
+    assert not found["flagged"].any()
+
+
+def test_a_rate_that_is_none_is_refused(honest):
+    with pytest.raises(InputError, match="--false-alarms 0: give a share between 0 and 1"):
+        suspected_sharing(*honest, false_alarms=0)
+
+
+def test_the_same_seed_gives_the_same_table(honest):
+    one, other = (suspected_sharing(*honest) for _ in range(2))
+    assert one.equals(other)
+
+
+@pytest.mark.movielens
+@pytest.mark.parametrize("style", ["mixed", "handover"])
+def test_real_accounts_merged(movielens_zip, style):
+    events, n_items = read_movielens(movielens_zip)
+    areas = []
+    for seed in range(2):
+        made = inject_sharing(events, n_items, SharingPlan(30, style), seed)
+        found = suspected_sharing(made.events, n_items)
+        true = found["user"].isin(made.truth["shared_accounts"]["user"])
+        assert true.sum() == 30
+        areas.append(roc_auc_score(true, found["score"]))
+    assert np.mean(areas) > 0.75

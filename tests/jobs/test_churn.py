@@ -1,0 +1,88 @@
+"""`mfdask churn` as a user meets it."""
+
+import pandas as pd
+import pytest
+
+from mfdask.models import ALS, save_model
+from mfdask.shards import Dataset
+from tests.downstream.lively import everybody
+
+QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
+SHORT = ("--horizon", 60, "--origins", 3, *QUIET)
+
+
+@pytest.fixture(scope="module")
+def lively(client, tmp_path_factory):
+    """Return a data set and a model of it."""
+    data = everybody(client, tmp_path_factory.getbasetemp())
+    model = tmp_path_factory.mktemp("models") / "m"
+    save_model(ALS(n_factors=3, n_sweeps=3).fit(Dataset.open(data)), model)
+    return data, model
+
+
+def test_a_table_for_today(result_of, lively, tmp_path):
+    said = result_of("churn", *lively, *SHORT)
+    assert said["out"] == "output/churn/ratings.parquet"
+    table = pd.read_parquet(tmp_path / said["out"])
+    assert len(table) == said["users"]
+    assert table["label"].isna().all()
+    assert table["scored_by"].unique().tolist() == [said["scored_by"]]
+    assert said["cohorts"][-1] == {"cutoff": said["cutoff"], "users": len(table), "label": None}
+    evaluation = pd.read_parquet(tmp_path / said["evaluation"])
+    assert evaluation.to_dict("records") == said["metrics"]
+    assert set(said["calibration_slopes"]) == {
+        f"{model}, {features}"
+        for model in ("logistic", "boosting")
+        for features in ("rfm", "rfm + latent")
+    }
+    assert sum(line["users"] for line in said["tenths"]) == sum(
+        line["users"] for line in said["cohorts"][1:-1]
+    )
+    names = {path.name for path in (tmp_path / "output/churn").iterdir()}
+    beside = {f"ratings.{what}.parquet" for what in ("evaluation", "tenths")}
+    assert names == {"ratings.parquet", *beside}
+    tenths = pd.read_parquet(tmp_path / "output/churn/ratings.tenths.parquet")
+    assert tenths.to_dict("records") == said["tenths"]
+
+
+def test_what_is_shown(mfdask, lively):
+    arguments = ("--cutoff", "2021-03-01", "--origins", 1, "--out", "c.parquet")
+    shown = mfdask("churn", *lively, *SHORT, *arguments)
+    assert shown.exit_code == 0, shown.stderr
+    words = " ".join(shown.stdout.split())
+    for word in ("2021-03-01, 60 days ahead", "ROC AUC", "gain over rfm", "by tenths", "c.parquet"):
+        assert word in words
+
+
+def test_features_alone(result_of, lively, tmp_path):
+    arguments = ("--origins", 0, "--cutoff", "2021-03-01", "--out", "f.parquet")
+    said = result_of("churn", *lively, *arguments, *QUIET)
+    assert said["evaluation"] is None
+    assert said["metrics"] == said["tenths"] == []
+    assert pd.read_parquet(tmp_path / "f.parquet")["score"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--cutoff", "tomorrow"), "--cutoff tomorrow: write the date as YYYY-MM-DD"),
+        (("--cutoff", "1990-01-01"), "outside the data"),
+        (("--horizon", "0"), "--horizon 0"),
+        (("--min-cohort", "1"), "--min-cohort 1"),
+        (("--factors-as-of", "fold-in"), "seen the future"),
+        (("--out", "."), "is a folder"),
+    ],
+)
+def test_bad_input(options, words, mfdask, lively, tmp_path):
+    done = mfdask("churn", *lively, "--origins", 1, *QUIET, *options)
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr
+    assert not done.stdout
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_no_room_on_the_disk(mfdask, lively, monkeypatch):
+    monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 1000)
+    done = mfdask("churn", *lively, *SHORT)
+    assert done.exit_code == 3
+    assert "what was known at each cut-off needs" in done.stderr

@@ -1,0 +1,61 @@
+"""`mfdask ltv` as a user meets it."""
+
+import pandas as pd
+import pytest
+
+from mfdask.models import ALS, save_model
+from mfdask.shards import Dataset
+from tests.downstream.lively import everybody, made_up
+
+QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
+
+
+@pytest.fixture(scope="module")
+def lively(client, tmp_path_factory):
+    """Return a data set and a model of it."""
+    data = everybody(client, tmp_path_factory.getbasetemp())
+    model = tmp_path_factory.mktemp("models") / "m"
+    save_model(ALS(n_factors=3, n_sweeps=3).fit(Dataset.open(data)), model)
+    return data, model
+
+
+def test_active_days(result_of, lively, tmp_path):
+    said = result_of(
+        "ltv", *lively, "--horizon", 60, "--origins", 2, "--out", "l.parquet", *QUIET
+    )  # fmt: skip
+    table = pd.read_parquet(tmp_path / "l.parquet")
+    assert len(table) == said["users"]
+    assert {line["metric"] for line in said["metrics"]} == {"gini", "rmse", "mae", "ratio"}
+    assert said["calibration_slopes"] == {}
+    assert {line["model"] for line in said["metrics"]} == {"BG/NBD", "boosting"}
+
+
+def test_spend(result_of, lively, tmp_path):
+    ratings = made_up()
+    paid = ratings.assign(price=2.5)[["user_id", "timestamp", "price"]]
+    paid.to_csv(tmp_path / "paid.csv", index=False)
+    said = result_of(
+        "ltv", *lively, "--horizon", 60, "--origins", 2, "--spend", "paid.csv:price",
+        "--cutoff", "2021-03-01", "--out", "l.parquet", *QUIET,
+    )  # fmt: skip
+    table = pd.read_parquet(tmp_path / "l.parquet")
+    assert said["cohorts"][-1]["label"] == pytest.approx(table["label"].mean())
+    assert (table["label"] % 2.5 == 0).all()
+    assert table["label"].max() > 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "option", "words"),
+    [
+        ("1,5,-1", "s.csv:amount", "row 1: amount is -1"),
+        ("1,5,", "s.csv:amount", "row 1: amount is nan"),
+        ("1,5,1", "s.csv:cost", "no column cost"),
+        ("1,5,1", "amount", "FILE:COLUMN"),
+        ("x,5,1", "s.csv:amount", "has ratings; their ids"),
+    ],
+)
+def test_bad_spend(lines, option, words, mfdask, lively, tmp_path):
+    (tmp_path / "s.csv").write_text(f"user_id,timestamp,amount\n{lines}\n")
+    done = mfdask("ltv", *lively, "--spend", option, *QUIET)
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr

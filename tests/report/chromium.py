@@ -1,0 +1,132 @@
+"""A headless Chromium, spoken to over a pipe, for tests that look at a page as a reader does."""
+
+import base64
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from mfdask.report.browser import find_browser
+
+
+class Chromium:
+    """One page in a browser.
+
+    Attributes
+    ----------
+    errors : list of str
+        What the console has said as a warning or an error.
+    requests : list of str
+        Addresses that were asked for.
+    """
+
+    def __init__(self, width=1400, height=1000):
+        self.errors, self.requests = [], []
+        self._size = width, height
+        self._calls = 0
+        self._session = None
+        self._unread = b""
+
+    def __enter__(self):
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        there, self._to = os.pipe()
+        self._from, back = os.pipe()
+        options = (
+            "--headless=new --disable-gpu --no-sandbox --no-first-run --hide-scrollbars "
+            f"--remote-debugging-pipe --user-data-dir={self._folder.name}"
+        )
+        command = f"exec {find_browser()} {options} about:blank 3<&{there} 4>&{back}"
+        self._process = subprocess.Popen(
+            ["bash", "-c", command], pass_fds=(there, back), stderr=subprocess.DEVNULL
+        )
+        os.close(there)
+        os.close(back)
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+        self.resize(*self._size)
+        return self
+
+    def __exit__(self, *error):
+        self._process.kill()
+        self._process.wait()
+        os.close(self._to)
+        os.close(self._from)
+        self._folder.cleanup()
+
+    def call(self, method, **parameters):
+        """Ask the browser, and return its answer."""
+        self._calls += 1
+        message = {"id": self._calls, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while (answer := self._read()).get("id") != self._calls:
+            self._note(answer)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def open(self, file: Path, seconds=60):
+        """Open a report, and wait until all its figures are shown."""
+        self.call("Page.navigate", url=file.absolute().as_uri())
+        end = time.monotonic() + seconds
+        while self.run("document.documentElement?.dataset.state") != "shown":
+            assert time.monotonic() < end, f"not shown after {seconds} seconds: {self.errors}"
+            time.sleep(0.1)
+        time.sleep(0.5)  # the last figure is still being painted
+
+    def run(self, script):
+        """Return the value of an expression on the page."""
+        said = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in said, said
+        return said["result"].get("value")
+
+    def move(self, x, y):
+        """Move the mouse."""
+        for step in (-3, 0):
+            self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + step, y=y)
+        time.sleep(0.3)
+
+    def resize(self, width, height):
+        """Make the window another size."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=False,
+        )  # fmt: skip
+
+    def prefer(self, ground):
+        """Ask for a light or a dark page."""
+        feature = {"name": "prefers-color-scheme", "value": ground}
+        self.call("Emulation.setEmulatedMedia", features=[feature])
+        time.sleep(0.5)
+
+    def picture(self, file: Path):
+        """Write what is to be seen as PNG."""
+        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=False)
+        file.write_bytes(base64.b64decode(shot["data"]))
+
+    def _read(self):
+        while b"\0" not in self._unread:
+            piece = os.read(self._from, 1 << 20)
+            assert piece, "the browser has ended"
+            self._unread += piece
+        message, _, self._unread = self._unread.partition(b"\0")
+        return json.loads(message)
+
+    def _note(self, event):
+        said = event.get("params", {})
+        match event.get("method"):
+            case "Network.requestWillBeSent":
+                self.requests.append(said["request"]["url"])
+            case "Runtime.exceptionThrown":
+                self.errors.append(json.dumps(said["exceptionDetails"]))
+            case "Runtime.consoleAPICalled" if said["type"] in ("error", "warning", "assert"):
+                self.errors.append(json.dumps(said["args"]))
+            case "Log.entryAdded" if said["entry"]["level"] in ("error", "warning"):
+                self.errors.append(said["entry"]["text"])
