@@ -268,7 +268,7 @@ def test_downstream_jobs_get_their_places(begun):
     begun.arrive("new.csv", FIRST, 13_000)
     jobs = [
         {"job": "polarity", "arguments": ["{tables}/{version}"]},
-        {"job": "polarity", "arguments": ["{model}"]},
+        {"job": "polarity", "arguments": ["{model}", "--min-ratings", "1"]},
     ]
     line = begun.run(downstream=jobs)
     assert line["status"] == "published"
