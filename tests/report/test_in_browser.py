@@ -155,8 +155,6 @@ def test_a_legend_above_leaves_room_for_its_plot(report, tmp_path):
     figures = {figure.name: figure for figure in report[1]}
     write_picture(figures["item-degrees"], tmp_path / "f.svg")
     drawn = (tmp_path / "f.svg").read_text()
-    frames = re.findall(
-        r"<clipPath[^>]*><path[^>]*d=\"([^\"]+)\"", (tmp_path / "f.svg").read_text()
-    )
+    frames = re.findall(r"<clipPath[^>]*><path[^>]*d=\"([^\"]+)\"", drawn)
     heights = [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", frames[0])]
     assert max(heights) - min(heights) > 100
