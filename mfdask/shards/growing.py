@@ -166,8 +166,9 @@ def _held_by_time(
     """Tell which of the training ratings and which of the others are held out."""
     assert train.times is not None
     assert test.times is not None
-    if growth.plan.split.kind == "time":
-        return train.times >= growth.plan.cutoff, test.times >= growth.plan.cutoff
+    cutoff = growth.plan.cutoff
+    if cutoff is not None:
+        return train.times >= cutoff, test.times >= cutoff
     columns: Columns = {
         "users": np.concatenate([train.row_numbers, test.row_numbers]),
         "items": np.concatenate([train.columns, test.columns]),
