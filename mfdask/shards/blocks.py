@@ -60,7 +60,7 @@ def build_user_block(
     files: dict[str, FileFacts] = {}
     for part, arrays in parts.items():
         files |= write_arrays(plan.root, shard_folder(part, "users", block), arrays)
-    return describe_block(files, *(arrays["ratings"] for arrays in parts.values()))
+    return describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
 
 
 def write_kept(plan: Plan, block: int, starts: list[npt.NDArray[np.int64]]) -> None:

@@ -22,7 +22,7 @@ from mfdask.shards.blocks import (
 )
 from mfdask.shards.cutoff import kept_folder
 from mfdask.shards.plan import LARGEST_BLOCK, Growth, UserBlock
-from mfdask.shards.rows import Entries, Rows
+from mfdask.shards.rows import Bools, Entries, Rows
 from mfdask.shards.store import (
     ARRAYS,
     SCRATCH,
@@ -110,7 +110,7 @@ def _grown(
 
 def _new_entries(
     growth: Growth, block: int, old: _Parts, columns: Columns, user_keys: _Keys, item_keys: _Keys
-) -> tuple[Entries, npt.NDArray[np.bool_]]:
+) -> tuple[Entries, Bools]:
     """Return the latest new rating of each pair, and which go to the test part for now."""
     order = sorted_once(growth.plan, block, columns)
     times = columns[TIMESTAMPS]
@@ -152,6 +152,23 @@ def _withdrawn_places(
 def _split_again(growth: Growth, block: int, parts: _Parts, item_keys: _Keys) -> _Parts:
     """Move ratings to the side that the split by time puts them on now."""
     train, test = (parts[part] for part in PARTS)
+    held_train, held_test = _held_by_time(growth, block, train, test, item_keys)
+    out, back = np.flatnonzero(held_train), np.flatnonzero(~held_test)
+    return {
+        "train": train.without(out).put(test.entries(back)),
+        "test": test.without(back).put(train.entries(out)),
+    }
+
+
+def _held_by_time(
+    growth: Growth, block: int, train: Rows, test: Rows, item_keys: _Keys
+) -> tuple[Bools, Bools]:
+    """Tell which of the training ratings and which of the others are held out."""
+    assert train.times is not None
+    assert test.times is not None
+    cutoff = growth.plan.cutoff
+    if cutoff is not None:
+        return train.times >= cutoff, test.times >= cutoff
     columns: Columns = {
         "users": np.concatenate([train.row_numbers, test.row_numbers]),
         "items": np.concatenate([train.columns, test.columns]),
@@ -161,12 +178,7 @@ def _split_again(growth: Growth, block: int, parts: _Parts, item_keys: _Keys) ->
     order = np.argsort(columns["users"], kind="stable").astype(np.int32)
     held = np.empty(len(order), np.bool_)
     held[order] = hold_out(growth.plan, block, order, columns, None, item_keys)
-    n_train = len(train.columns)
-    out, back = np.flatnonzero(held[:n_train]), np.flatnonzero(~held[n_train:])
-    return {
-        "train": train.without(out).put(test.entries(back)),
-        "test": test.without(back).put(train.entries(out)),
-    }
+    return held[: len(train.columns)], held[len(train.columns) :]
 
 
 def _stored(growth: Growth, part: str, side: str, block: int) -> Rows:
