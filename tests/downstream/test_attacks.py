@@ -17,7 +17,7 @@ from mfdask.downstream.anomalies.cleaning import (
 from mfdask.downstream.anomalies.control import FalseAlarms, scores_of
 from mfdask.downstream.anomalies.evidence import Surprise, add_profiles
 from mfdask.downstream.anomalies.members import suspects_of
-from mfdask.downstream.anomalies.trials import BASELINES, attack_trials, ranking_of
+from mfdask.downstream.anomalies.trials import BASELINES, attack_trials, ranking_of, summarise
 from mfdask.downstream.events import Events, all_events
 from mfdask.downstream.inject import AttackPlan, inject_attack
 from mfdask.errors import InputError
@@ -282,6 +282,9 @@ def test_trials(events, data):
     assert line["target_found"]
     assert line["bursts_auc"] > max(line[f"{name}_auc"] for name in BASELINES)
     assert line["shift_attacked"] > 3 * abs(line["shift_cleaned"])
+    (summary,) = summarise(pd.concat([found, found.assign(bursts_auc=0.5)])).to_dict("records")
+    assert (summary["trials"], summary["lowest_auc"]) == (2, 0.5)
+    assert summary["rdma"] == line["rdma_auc"]
 
 
 def test_without_users(events):

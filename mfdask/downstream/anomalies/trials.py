@@ -157,3 +157,36 @@ def _mean_prediction(model: FactorModel, items: npt.NDArray[Any], n_users: int) 
     """Return the mean prediction of some items for the first `n_users` users."""
     users, rows = np.meshgrid(np.arange(n_users, dtype=np.int32), items.astype(np.int32))
     return float(model.predict_known(users.ravel(), rows.ravel()).mean())
+
+
+def summarise(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over seeds and directions, a line for each kind, size and window.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        From `attack_trials`.
+
+    Returns
+    -------
+    DataFrame
+        `kind, size, window_days, trials`, the AUC of each detector, of the project's also
+        `lowest_auc`, `precision_at_m`, `recall_at_1`; `target_found`, `precision` and `recall` of
+        suspected users; and the mean length of both shifts.
+    """
+    each = trials.assign(
+        shift_attacked=trials["shift_attacked"].abs(), shift_cleaned=trials["shift_cleaned"].abs()
+    )
+    columns = {
+        "trials": ("seed", "size"),
+        "auc": ("bursts_auc", "mean"),
+        "lowest_auc": ("bursts_auc", "min"),
+        **{name: (f"{name}_auc", "mean") for name in BASELINES},
+        "precision_at_m": ("bursts_precision_at_m", "mean"),
+        "recall_at_1": ("bursts_recall_at_1", "mean"),
+        **{
+            name: (name, "mean")
+            for name in ("target_found", "precision", "recall", "shift_attacked", "shift_cleaned")
+        },
+    }
+    return each.groupby(["kind", "size", "window_days"]).agg(**columns).reset_index()
