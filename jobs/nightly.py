@@ -117,9 +117,11 @@ def _complain(line: Line, home: Path) -> None:
     if line["hook"]:
         say(line["hook"])
     if line["status"] == "refused":
+        made = line["version"]
+        candidate = f"the candidate is {home}/candidates/{made}, " if made else ""
         raise RefusedError(
-            f"run {line['run']}: {line['reason']}; {line['before']} stays published, the candidate "
-            f"is {home}/candidates/{line['version']}, its files are in {home}/refused"
+            f"run {line['run']}: {line['reason']}; {line['before'] or 'nothing'} stays published, "
+            f"{candidate}the files are in {home}/refused"
         )
     if line.get("failed_jobs"):
         failed = "; ".join(line["failed_jobs"])

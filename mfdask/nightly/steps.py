@@ -103,7 +103,8 @@ def _grow(night: Night) -> None:
         name, reason = next(iter(growth.bad.items()))
         raise InputError(f"{night.inbox / name}: {reason}; take the file out, or mend it")
     if not (grown or wanted):
-        facts["outcome"] = "nothing"
+        said = [f"{name}: {reason}" for name, reason in growth.bad.items()]
+        facts |= {"outcome": "refused", "reasons": ["no file could be taken in", *said]}
         return
     data = Dataset.open(home.work / "data")
     before = Dataset.open(begin).manifest.counts.kept if begin else 0
@@ -164,7 +165,7 @@ def _judge(night: Night) -> None:
 def _settle(night: Night) -> None:
     """Publish the release, or lay it aside with the other candidates."""
     facts, home = night.state.facts, night.home
-    if facts["outcome"] == "nothing":
+    if "version" not in facts:
         return
     refused = facts["outcome"] == "refused"
     folder, version = home.candidates if refused else home.models, facts["version"]

@@ -85,6 +85,12 @@ def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):
     assert "nothing" in mfdask("status").stdout
 
 
+def test_only_bad_files(mfdask, home):
+    (home.root / "inbox" / "bad.csv").write_text("what,is,this\n1,2\n")
+    refused(mfdask("nightly"), 3, "run 1: no file could be taken in", "bad.csv", "nothing stays")
+    assert names(home.refused / "000001") == ["bad.csv", "bad.csv.reason"]
+
+
 def test_downstream_failures_are_told(mfdask, home, ratings):
     arrive(home, ratings)
     with (home.root.parent / "nightly.toml").open("a") as file:

@@ -142,7 +142,10 @@ def test_a_bad_file_is_set_aside(begun):
     assert (line["status"], line["files"]) == ("published", ["new.csv"])
     assert names(begun.home.refused / "000002") == ["bad.csv", "bad.csv.reason"]
     (begun.inbox / "bad.csv").write_text("what,is,this\n1,2\n")
-    assert begun.run()["status"] == "nothing"
+    line = begun.run()
+    assert (line["status"], line["version"]) == ("refused", None)
+    assert line["reason"].startswith("no file could be taken in; bad.csv: ")
+    assert names(begun.home.candidates) == []
 
 
 def test_a_bad_file_can_end_the_night(begun):
