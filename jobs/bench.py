@@ -15,6 +15,7 @@ from rich.table import Table
 
 from jobs.common import Outcome, cluster_options, job, progress_bars, table
 from mfdask.bench.compiling import measure_compiling
+from mfdask.bench.dense import DensePlan, measure_dense
 from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine, n_cores
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
@@ -189,6 +190,47 @@ def topn(
         found = measure_topn(load_model(model), Dataset.open(data), plan, progress)
     values = {**_where(), **found}
     return Outcome(values, [_where_view(values), _topn_table(found), _words_on_lists(found)])
+
+
+@main.command("dense")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--users", default=DensePlan.users, show_default=True, type=click.IntRange(1), help="So many."
+)
+@click.option(
+    "--dtype",
+    default=DensePlan.dtype,
+    show_default=True,
+    type=click.Choice(["float32", "float16", "uint8"]),
+    help="What is stored.",
+)
+@click.option("--rounds", default=DensePlan.rounds, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--folder",
+    default=".",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="On the disk that is to be measured.",
+)
+@job
+@cluster_options
+def dense(
+    model: Path, users: int, dtype: str, rounds: int, folder: Path, cluster: ClusterConfig
+) -> Outcome:
+    """Time the completed matrix of MODEL against the bare product and against plain writes."""
+    with open_cluster(cluster) as client, progress_bars() as progress:
+        found = measure_dense(model, folder, client, DensePlan(users, dtype, rounds), progress)
+    values = {**_where(), **found}
+    view = table(
+        f"{found['users']:,} users x {found['items']:,} items, {found['dtype']}",
+        "", "seconds", "G predictions/s", "GB/s",
+    )  # fmt: skip
+    cells = found["users"] * found["items"]
+    for name, seconds in found["seconds"].items():
+        rates = f"{cells / seconds / 1e9:.2f}", f"{found['bytes'] / seconds / 1e9:.2f}"
+        view.add_row(name, f"{seconds:.2f}", *rates)
+    view.caption = f"densify reaches {found['share_of_limit']:.2f} of what the slower one allows"
+    return Outcome(values, [_where_view(values), view])
 
 
 def _as_arguments(cluster: ClusterConfig) -> list[object]:

@@ -1,4 +1,4 @@
-"""Run ingest, train and evaluate on synthetic ratings, and show what came of it."""
+"""Run ingest, train, evaluate and report on synthetic ratings, and show what came of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from mfdask.evaluation import measure_accuracy
 from mfdask.models import ALS, FactorModel, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
+from mfdask.report.data.facts import Facts
+from mfdask.report.page import write_page
+from mfdask.report.report import Inputs, all_sections, notes
 from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
 
@@ -29,10 +32,16 @@ from mfdask.shards.build import Choices, ingest
 @click.option(
     "--models", default="output/models", show_default=True, type=click.Path(path_type=Path)
 )  # fmt: skip
+@click.option(
+    "--report", default="output/reports/demo.html", show_default=True,
+    type=click.Path(path_type=Path),
+)  # fmt: skip
 @click.option("--sweeps", default=12, show_default=True, help="User and item half-steps.")
 @job
 @cluster_options
-def main(source: str, data: Path, models: Path, sweeps: int, cluster: ClusterConfig) -> Outcome:
+def main(
+    source: str, data: Path, models: Path, report: Path, sweeps: int, cluster: ClusterConfig
+) -> Outcome:
     """Run the main job whole."""
     seconds: dict[str, float] = {}
     found: dict[str, FactorModel] = {}
@@ -60,8 +69,15 @@ def main(source: str, data: Path, models: Path, sweeps: int, cluster: ClusterCon
             "test_rmse": float(test.raw.rmse()[0]),
             "test_mae": float(test.raw.mae()[0]),
         }
+    began = time.perf_counter()
+    with progress_bars() as progress:
+        facts = Facts.of(dataset, progress)
+        sections = all_sections(facts, Inputs({"demo-als": found["als"]}))
+        write_page(report, dataset.name, notes(facts), sections)
+    seconds["report"] = time.perf_counter() - began
     values: dict[str, Any] = {
         "data": str(data),
+        "report": str(report),
         "train": dataset.n_train,
         "test": dataset.n_test,
         "users": dataset.n_users,
@@ -82,7 +98,8 @@ def _summary(values: dict[str, Any]) -> Table:
         errors, took = values["models"][kind], values["seconds"][kind]
         cells = (errors["test_rmse"], errors["test_mae"])
         view.add_row(what, *(f"{cell:.4f}" for cell in cells), f"{took:.1f}")
-    view.add_row("ingest", "", "", f"{values['seconds']['ingest']:.1f}")
+    for stage in ("ingest", "report"):
+        view.add_row(stage, "", "", f"{values['seconds'][stage]:.1f}")
     return view
 
 
@@ -90,7 +107,8 @@ def _next(values: dict[str, Any]) -> str:
     bias, als = (values["models"][kind]["path"] for kind in ("bias", "als"))
     data = values["data"]
     return (
-        f"The data set is {data}, the models are {bias} and {als}.\n\n"
+        f"The data set is {data}, the models are {bias} and {als}.\n"
+        f"Open {values['report']} in a browser to see what they look like.\n\n"
         "What to try next:\n"
         f"  mfdask inspect {data}\n"
         f"  mfdask evaluate {als} {data}\n"

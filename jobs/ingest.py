@@ -1,4 +1,4 @@
-"""Turn raw ratings into a data set.
+"""Turn raw ratings into a data set, or take them into one that is there.
 
 SOURCE is a file (CSV, TSV, Parquet, MovieLens, gzip, zip), a folder, a glob such as 'logs/*.csv',
 a name to download such as ml-32m, or synthetic:small.
@@ -20,6 +20,7 @@ from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
 from mfdask.shards.build import Choices, check_target, ingest
+from mfdask.shards.extend import extend, ids_of
 
 
 @click.command("ingest", help=__doc__)
@@ -28,11 +29,22 @@ from mfdask.shards.build import Choices, check_target, ingest
     "--out", type=click.Path(path_type=Path), help="Folder of the data set.  [default: data/NAME]"
 )
 @click.option(
+    "--into",
+    metavar="DATA",
+    type=click.Path(path_type=Path),
+    help="Take the ratings into this data set: later ones replace earlier ones of the same user "
+    "and item, all rows keep their numbers, and no file is taken in twice.",
+)
+@click.option(
+    "--withdraw",
+    is_flag=True,
+    help="With --into: take out what SOURCE names by user and item and, if there is one, a "
+    "timestamp, up to which ratings go.",
+)
+@click.option(
     "--split",
-    default="random:0.1",
-    show_default=True,
     metavar="KIND:SHARE",
-    help=f"What is held out: {FORMS}.",
+    help=f"What is held out: {FORMS}.  [default: random:0.1]",
 )
 @click.option(
     "--seed", default=42, show_default=True, help="Of the split, and of synthetic ratings."
@@ -68,7 +80,9 @@ from mfdask.shards.build import Choices, check_target, ingest
 def main(
     source: str,
     out: Path | None,
-    split: str,
+    into: Path | None,
+    withdraw: bool,
+    split: str | None,
     seed: int,
     columns: str | None,
     ids: Literal["auto", "int", "string"],
@@ -78,24 +92,38 @@ def main(
     cluster: ClusterConfig,
 ) -> Outcome:
     """Read the source, write the data set."""
-    choices = Choices(Split.parse(split), seed, blocks, on_bad_rows == "fail")
+    if withdraw and into is None:
+        raise InputError("--withdraw takes ratings out of a data set: name it with --into DATA")
+    if into and (out or split or blocks or overwrite):
+        raise InputError(
+            "--into keeps a data set as it is cut: leave out --out, --split, --blocks, --overwrite"
+        )
+    choices = Choices(Split.parse(split or "random:0.1"), seed, blocks, on_bad_rows == "fail")
     began = time.perf_counter()
     with PeakMemory() as memory, progress_bars() as progress:
+        before = Manifest.read(into) if into else None
+        roles = _columns(columns)
         opened = open_source(
             source,
-            columns=_columns(columns),
-            ids=ids,
+            columns={**(roles or {}), "rating": ""} if withdraw else roles,
+            ids=ids_of(before, ids) if before else ids,
             seed=seed,
             progress=progress,
         )
-        out = out or Path("data") / opened.name
-        check_target(out, overwrite)  # before a cluster is started for nothing
+        out = into or out or Path("data") / opened.name
+        if before is None:
+            check_target(out, overwrite)  # before a cluster is started for nothing
         with open_cluster(cluster) as client:
             say(f"Dask dashboard: {client.dashboard_link}")
-            made = ingest(
-                opened, out, client=client, choices=choices, overwrite=overwrite, progress=progress
-            )
-    return _outcome(made, out, time.perf_counter() - began, memory.bytes)
+            run = {"client": client, "progress": progress}
+            if before is None:
+                made = ingest(opened, out, choices=choices, overwrite=overwrite, **run)
+            elif withdraw:
+                made = extend(out, [], withdrawn=[opened], **run)
+            else:
+                made = extend(out, [opened], fail_on_bad_rows=choices.fail_on_bad_rows, **run)
+    taken = len(made.sources) - (len(before.sources) if before else 0)
+    return _outcome(made, out, taken, time.perf_counter() - began, memory.bytes)
 
 
 def _columns(text: str | None) -> dict[str, str] | None:
@@ -111,7 +139,7 @@ def _columns(text: str | None) -> dict[str, str] | None:
     return columns
 
 
-def _outcome(made: Manifest, out: Path, seconds: float, peak: int) -> Outcome:
+def _outcome(made: Manifest, out: Path, taken: int, seconds: float, peak: int) -> Outcome:
     counts = made.counts
     values: dict[str, Any] = {
         "data": str(out),
@@ -119,6 +147,8 @@ def _outcome(made: Manifest, out: Path, seconds: float, peak: int) -> Outcome:
         "read": counts.read,
         "rejected": counts.rejected,
         "duplicates": counts.duplicates,
+        "withdrawn": counts.withdrawn,
+        "files_taken": taken,
         "train": counts.train,
         "test": counts.test,
         "users": counts.users,
@@ -128,9 +158,12 @@ def _outcome(made: Manifest, out: Path, seconds: float, peak: int) -> Outcome:
     }
     view = table(f"{made.name}, from {made.origin}", "", "")
     view.show_header = False
+    view.add_row("files taken in", f"{taken:,} of {len(made.sources):,}")
     view.add_row("rows read", f"{counts.read:,}")
     view.add_row("  rejected", f"{counts.rejected:,}")
     view.add_row("  duplicates", f"{counts.duplicates:,}")
+    if counts.withdrawn:
+        view.add_row("  withdrawn", f"{counts.withdrawn:,}")
     view.add_row("  kept", f"{counts.kept:,}")
     view.add_row(f"train, test ({made.split})", f"{counts.train:,}, {counts.test:,}")
     view.add_row("users, items", f"{counts.users:,}, {counts.items:,}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.shards import Dataset
@@ -97,9 +98,13 @@ def active_days(
 ) -> npt.NDArray[np.int64]:
     """Return on how many different UTC days each user rated anything, int64 (users,).
 
-    Takes the `indptr` and the `timestamps` of `Events`.
+    Takes the `indptr` and the `timestamps` of `Events`; a user's may be in any order.
     """
-    fresh = np.ones(len(timestamps), bool)
-    fresh[1:] = np.diff(timestamps // DAY) != 0
-    fresh[indptr[:-1][np.diff(indptr) > 0]] = True  # a user's first event is a day of theirs
-    return np.diff(np.concatenate([[0], np.cumsum(fresh)])[indptr])
+    users = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return distinct_days(users, timestamps, len(indptr) - 1)
+
+
+def distinct_days(users: Any, times: Any, n_users: int) -> npt.NDArray[np.int64]:
+    """Return the number of different UTC days of each user in pairs of user and second."""
+    pairs = pd.unique((users.astype(np.int64) << 32) + times // DAY)
+    return np.bincount(pairs >> 32, minlength=n_users)

@@ -98,17 +98,28 @@ def hold_out_columns_by_hash(
 
 
 @njit(nogil=True, cache=True)
-def hold_out_last(places: Int32s, rows: Int32s, n_rows: int, times: Int64s, share: float) -> Bools:
+def hold_out_last(
+    places: Int32s,
+    rows: Int32s,
+    columns: Int32s,
+    n_rows: int,
+    times: Int64s,
+    column_keys: Keys,
+    share: float,
+) -> Bools:
     """Tell which ratings are among the last ``floor(share * n)`` of their row.
 
     Parameters
     ----------
     places : int32[n]
         The ratings in question, ascending by row.
-    rows : int32[m]
+    rows, columns : int32[m]
     n_rows : int
     times : int64[m]
-        Of all ratings. Of equally late ones the last in `rows` is the latest.
+        Of all ratings.
+    column_keys : uint64
+        A key for each column: of equally late ratings that of the largest hash is the latest,
+        whatever their order.
     share : float
         In (0, 1).
 
@@ -116,7 +127,7 @@ def hold_out_last(places: Int32s, rows: Int32s, n_rows: int, times: Int64s, shar
     -------
     bool[n]
     """
-    late = np.zeros(rows.size, np.bool_)
+    held = np.zeros(places.size, np.bool_)
     begin = 0
     for row in range(n_rows):
         end = begin
@@ -125,12 +136,12 @@ def hold_out_last(places: Int32s, rows: Int32s, n_rows: int, times: Int64s, shar
         # A share such as 0.29 is a little less than it says: 0.29 * 100 would fall short of 29.
         n_late = int(np.floor(share * (end - begin) + 1e-9))
         if n_late:
-            mine = np.sort(places[begin:end])
-            by_time = np.argsort(times[mine], kind="mergesort")
-            for i in by_time[by_time.size - n_late :]:
-                late[mine[i]] = True
+            ties = np.empty(end - begin, np.uint64)
+            for i in range(begin, end):
+                ties[i - begin] = _mix(column_keys[columns[places[i]]])
+            by_tie = np.argsort(ties, kind="mergesort")
+            by_time = np.argsort(times[places[begin:end][by_tie]], kind="mergesort")
+            for i in by_tie[by_time[by_time.size - n_late :]]:
+                held[begin + i] = True
         begin = end
-    held = np.empty(places.size, np.bool_)
-    for i in range(places.size):
-        held[i] = late[places[i]]
     return held

@@ -13,6 +13,8 @@ _GUESSES = {
     "rating": ("rating", "ratings", "score", "stars", "overall"),
     "timestamp": ("timestamp", "time", "ts", "unixtime", "datetime", "date", "ratedat"),
 }
+#: Roles that an empty name leaves out; a withdrawal has no rating.
+_OPTIONAL = ("rating", "timestamp")
 _EXAMPLE = "--columns user=…,item=…,rating=…,timestamp=…"
 
 
@@ -31,14 +33,14 @@ def by_name(header: Sequence[str], columns: Mapping[str, str] | None, file: str)
         The names in the file.
     columns : mapping or None
         Role (`user`, `item`, `rating`, `timestamp`) to name. Roles left out are guessed; an empty
-        name leaves the timestamps out.
+        name leaves the timestamps out, or the ratings of a file that has none.
     file : str
         For messages.
 
     Returns
     -------
     dict
-        Role to place from 0, in the order of `ROLES`; without `timestamp` where there is none.
+        Role to place from 0, in the order of `ROLES`; without those that are left out.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def by_name(header: Sequence[str], columns: Mapping[str, str] | None, file: str)
         )
         if place is not None:
             places[role] = place
-        elif role != "timestamp":
+        elif role != "timestamp" and given.get(role) != "":
             raise InputError(_not_found(header, role, file))
     return _distinct(places, file)
 
@@ -67,7 +69,8 @@ def by_position(n_fields: int, columns: Mapping[str, str], file: str) -> dict[st
         A role is unknown or missing, or its place is beyond the last column or meant twice.
     """
     given = {role: name for role, name in _checked_roles(columns).items() if name}
-    missing = [role for role in ROLES if role not in given and role != "timestamp"]
+    optional = {"timestamp", *(role for role in _OPTIONAL if columns.get(role) == "")}
+    missing = [role for role in ROLES if role not in given and role not in optional]
     if missing:
         raise InputError(
             f"{file}: positions are given, but none for {' and '.join(missing)}; "
@@ -93,7 +96,7 @@ def _checked_roles(columns: Mapping[str, str] | None) -> Mapping[str, str]:
 
 
 def _named(header: Sequence[str], name: str, role: str, file: str) -> int | None:
-    if not name and role == "timestamp":
+    if not name and role in _OPTIONAL:
         return None
     if header.count(name) == 1:
         return list(header).index(name)

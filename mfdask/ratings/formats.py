@@ -39,9 +39,10 @@ def open_source(
     columns : mapping or None
         Which column is which: `user`, `item`, `rating`, `timestamp` to a name in the header or,
         for text without a header, to a position from 0. Without it the names are guessed. An empty
-        `timestamp` leaves the timestamps out.
-    ids : {"auto", "int", "string"}
-        What the ids are; "auto" takes integers where the start of the file has nothing else.
+        `timestamp` leaves the timestamps out, an empty `rating` the ratings: for withdrawals.
+    ids : {"auto", "int", "string", "int,string", "string,int"}
+        What the ids are, or those of users and of items; "auto" takes integers where the start of
+        the file has nothing else.
     seed : int
         For synthetic ratings.
     cache_dir : Path

@@ -82,3 +82,33 @@ def rank_ids(parts: Sequence[pd.Series]) -> Ranked:
     rows[order] = np.arange(len(ids), dtype=np.int32)
     ends = np.cumsum([len(part) for part in parts])
     return Ranked(pd.Index(ids)[order], counts[order], np.split(rows[codes], ends[:-1]))
+
+
+def append_ids(
+    known: pd.Index, counts: npt.NDArray[np.int64], parts: Sequence[pd.Series]
+) -> Ranked:
+    """Keep the rows of known ids, and give those behind them to new ids, ranked among themselves.
+
+    Parameters
+    ----------
+    known : Index
+        The id of each row so far.
+    counts : int64 (known,)
+        How often each has occurred.
+    parts : sequence of Series
+        From `count_ids`.
+
+    Returns
+    -------
+    Ranked
+        With the counts added up; they descend among the new ids only.
+    """
+    if not parts:
+        return Ranked(known, counts, [])
+    new = rank_ids([part[known.get_indexer(part.index) < 0] for part in parts])
+    ids = known.append(new.ids) if len(new.ids) else known
+    rows = [ids.get_indexer(part.index).astype(np.int32) for part in parts]
+    total = np.concatenate([counts, np.zeros(len(new.ids), np.int64)])
+    for here, part in zip(rows, parts, strict=True):
+        total[here] += part.to_numpy()  # no id occurs twice in a part
+    return Ranked(ids, total, rows)

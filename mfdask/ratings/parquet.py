@@ -16,7 +16,16 @@ from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, clean
 from mfdask.ratings.source import Parsed, Part
-from mfdask.ratings.values import STRING, WHOLE, Ids, Types, plain_pattern, sniff_id, sniff_time
+from mfdask.ratings.values import (
+    STRING,
+    WHOLE,
+    Ids,
+    Types,
+    plain_pattern,
+    sniff_id,
+    sniff_time,
+    wanted_ids,
+)
 
 _SAMPLE_ROWS = 50_000
 _FAN_OUT = 16
@@ -118,7 +127,8 @@ def _sniff(role: str, array: pa.Array, ids: Ids) -> pa.DataType:
     texts = [text for text in plain.to_pylist() if text] if is_text else []
     if role == "timestamp":
         return sniff_time(texts) if is_text else WHOLE
-    return sniff_id(texts, ids) if is_text or ids == "string" else WHOLE
+    wanted = wanted_ids(ids, role)
+    return sniff_id(texts, wanted) if is_text or wanted == "string" else WHOLE
 
 
 def _plain(array: pa.Array) -> pa.Array:

@@ -75,6 +75,8 @@ class Source:
         empty where unknown): items that are known by more than their id, rated or not.
     origin : str
         Where it came from, for the manifest (no absolute path: a file name or a spec).
+    has_ratings : bool
+        False where only users and items were read: withdrawals.
     """
 
     name: str
@@ -84,3 +86,4 @@ class Source:
     has_timestamps: bool
     catalogue: pd.DataFrame | None
     origin: str
+    has_ratings: bool = True

@@ -25,7 +25,8 @@ class Split:
     `random`        by a hash of user id, item id and seed: a rating's side never
                     changes when others are added
     `time`          those from one moment on, the same for everybody
-    `user-time`     the last ``floor(share * n)`` of each user
+    `user-time`     the last ``floor(share * n)`` of each user; a hash of item id orders
+                    those of one second
     `sequence`      those whose draw ``RandomState(seed).random_sample(n)`` is below the
                     share, one draw for each row read, in file order
     `cold-items`    every rating of some items, about that share of them, by a hash of
@@ -71,7 +72,17 @@ class Split:
     @property
     def hashed_sides(self) -> tuple[str, ...]:
         """The sides whose ids decide, by their hash."""
-        return {"random": ("users", "items"), "cold-items": ("items",)}.get(self.kind, ())
+        sides = {
+            "random": ("users", "items"),
+            "cold-items": ("items",),
+            "user-time": ("items",),
+        }
+        return sides.get(self.kind, ())
+
+    @property
+    def is_by_hash(self) -> bool:
+        """Whether a rating's side never changes when others are added."""
+        return self.kind in ("random", "cold-items", "none")
 
     @property
     def needs_timestamps(self) -> bool:

@@ -47,8 +47,8 @@ def open_tables(
         See `Source`.
     columns : mapping or None
         Role to column name, or to position from 0 for text without a header.
-    ids : {"auto", "int", "string"}
-        What the ids are; "auto" looks at the start of each file.
+    ids : {"auto", "int", "string", "int,string", "string,int"}
+        See `formats.open_source`; "auto" looks at the start of each file.
     cache_dir : Path
         Where `.gz` files are unpacked, once: parts can then be read side by side.
     catalogue : DataFrame or None
@@ -89,6 +89,7 @@ def open_tables(
         has_timestamps=bool(with_time),
         catalogue=catalogue,
         origin=origin,
+        has_ratings=all("rating" in file.types for file in files),
     )
 
 

@@ -23,7 +23,15 @@ from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, UncleanError, clean
 from mfdask.ratings.source import Parsed, Part
-from mfdask.ratings.values import ROLES, Ids, Types, plain_pattern, sniff_id, sniff_time
+from mfdask.ratings.values import (
+    ROLES,
+    Ids,
+    Types,
+    plain_pattern,
+    sniff_id,
+    sniff_time,
+    wanted_ids,
+)
 
 PART_BYTES = 32 * 2**20
 _SAMPLE_BYTES = 2**18
@@ -115,8 +123,10 @@ def _types(rows: list[list[str]], layout: Layout, ids: Ids) -> Types:
         texts = (row[layout.places[role]] for row in rows)
         if role == "rating":
             types[role] = pa.float64()
+        elif role == "timestamp":
+            types[role] = sniff_time(texts)
         else:
-            types[role] = sniff_time(texts) if role == "timestamp" else sniff_id(texts, ids)
+            types[role] = sniff_id(texts, wanted_ids(ids, role))
     return types
 
 

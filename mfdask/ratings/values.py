@@ -14,7 +14,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-Ids = Literal["auto", "int", "string"]
+#: What ids are; in two words what those of users and of items are.
+Ids = Literal["auto", "int", "string", "int,string", "string,int"]
 Types = dict[str, pa.DataType]
 
 ROLES = {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp": "timestamp"}
@@ -38,7 +39,12 @@ class BadValueError(ValueError):
     """A value, and so its row, cannot be used: the reason in words."""
 
 
-def sniff_id(texts: Iterable[str], ids: Ids) -> pa.DataType:
+def wanted_ids(ids: Ids, role: str) -> str:
+    """Return what the ids of one role are to be."""
+    return ids.split(",")[-1 if role == "item" else 0]
+
+
+def sniff_id(texts: Iterable[str], ids: str) -> pa.DataType:
     """Choose how ids are read, from a sample of their texts; `ids` other than "auto" decides."""
     if ids == "string":
         return STRING

@@ -52,7 +52,7 @@ def is_picture(part: Figure) -> bool:
 def write_picture(part: Figure, file: Path) -> None:
     """Write a figure in the format of the file's ending: ``.svg``, ``.pdf`` or ``.png``.
 
-    The figure's plots draw vectors, and have no tools, from here on.
+    The figure has no tools from here on.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _svg(part: Figure, browser: str, place: Path) -> str:
     """Return a figure as SVG: Bokeh draws it in the browser, which prints the page's elements."""
     for model in part.root.references():
         if isinstance(model, Plot):
-            model.update(output_backend="svg", toolbar_location=None)
+            model.update(toolbar_location=None)
     page = place / "figure.html"
     page.write_text(_drawing(part.root, _WIDE if part.wide else _WIDTH), encoding="utf-8")
     said = _run(browser, place, "--dump-dom", page)

@@ -235,6 +235,8 @@ def _written(value: Any) -> str:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
+        if 0 < abs(value) < 0.001:
+            return f"{value:.2g}"
         written = f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
         return written.rstrip("0").rstrip(".") if "." in written else written
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,13 @@ class Lines(Figure):
 
     The table has a line for each point. Where there is a column `best`, points of which it is true
     are stars.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+    hues : sequence of str
+        Names that get the first colours, in this order, whether or not they are here: so that a
+        model has one colour in all figures.
 
     Attributes
     ----------
@@ -44,6 +52,10 @@ class Lines(Figure):
     tooltips: ClassVar[list[tuple[str, str]]]
     options: ClassVar[dict[str, Any]] = {}
     level: float | None = None
+
+    def __init__(self, numbers: pd.DataFrame, hues: Sequence[str] = ()) -> None:
+        self._hues = tuple(hues)
+        super().__init__(numbers)
 
     def dashed(self, points: pd.DataFrame) -> bool:
         """Whether the line through these points is dashed."""
@@ -86,7 +98,7 @@ class Lines(Figure):
 
     def _colours(self, numbers: pd.DataFrame) -> pd.Series:
         names = numbers[self.hue or self.series].astype(str)
-        return names.map(colours_of(names))
+        return names.map(colours_of([*self._hues, *names]))
 
     def _paths(self) -> dict[str, Any]:
         """Return a list of values for each line."""

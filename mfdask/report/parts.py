@@ -71,13 +71,14 @@ def slug(name: str) -> str:
 
 def labels_of(titles: Iterable[str]) -> list[str]:
     """Return titles as different, short categories of an axis; equal ones get a number."""
-    seen: dict[str, int] = {}
-    made = []
+    made: dict[str, None] = {}
     for title in titles:
-        short = shortened(title)
-        seen[short] = seen.get(short, 0) + 1
-        made.append(plain(short if seen[short] == 1 else f"{short} ({seen[short]})"))
-    return made
+        label, number = plain(shortened(title)), 1
+        while label in made:
+            number += 1
+            label = f"{plain(shortened(title))} ({number})"
+        made[label] = None
+    return list(made)
 
 
 def named(ids: Iterable[object], titles: Iterable[str]) -> list[str]:
@@ -94,8 +95,8 @@ def chooser(label: str, options: Sequence[str]) -> Select:
           border-color: var(--line, #d8dee4); }
         """
     )
-    choices: list[Any] = [*options]
-    return Select(title=label, value=choices[0], options=choices, width=260, stylesheets=[sheet])
+    choices: list[str | tuple[Any, str]] = [*options]
+    return Select(title=label, value=options[0], options=choices, width=260, stylesheets=[sheet])
 
 
 def ink_on(values: pd.Series, low: float, high: float) -> list[str]:

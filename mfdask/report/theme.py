@@ -77,7 +77,6 @@ _STYLE: dict[type[Model], dict[str, Any]] = {
         "border_line_color": None,
         "label_text_font": FONT,
         "label_text_font_size": "12px",
-        "spacing": 2,
         "title_text_font": FONT,
         "title_text_font_size": "12px",
         "title_text_font_style": "normal",

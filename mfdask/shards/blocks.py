@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from mfdask.kernels.csr import (
     transpose_into,
 )
 from mfdask.kernels.splits import hold_out_by_hash, hold_out_columns_by_hash, hold_out_last
+from mfdask.shards.cutoff import kept_folder
 from mfdask.shards.partition import gather, read_bucket
 from mfdask.shards.plan import Plan, UserBlock
 from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_folder, write_arrays
@@ -23,6 +24,10 @@ from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_
 #: A scale with more different ratings than this has no step worth naming.
 _MOST_VALUES = 1000
 _NO_TIMES = np.empty(0, np.int64)
+PARTS = ("train", "test")
+
+#: The ratings of a block, a column each; None where there is no such column.
+Columns: TypeAlias = dict[str, Any]
 
 
 def build_user_block(
@@ -43,40 +48,77 @@ def build_user_block(
     user_keys, item_keys : uint64 or None
         A key for each row, where the split is by a hash of them (`Split.hashed_sides`).
     """
-    first, end = plan.user_bounds[block : block + 2]
-    columns: dict[str, Any] = {
+    columns = bucket_columns(plan, block, starts)
+    if plan.split.kind == "time":
+        order = map_array(plan.root / kept_folder(block) / "order.npy").view(np.ndarray)
+    else:
+        order = sorted_once(plan, block, columns)
+    held = hold_out(plan, block, order, columns, user_keys, item_keys)
+    n_rows = n_rows_of(plan, block)
+    chosen = dict(zip(PARTS, (order[~held], order[held]), strict=True))
+    parts = {part: _shard_arrays(places, columns, n_rows) for part, places in chosen.items()}
+    files: dict[str, FileFacts] = {}
+    for part, arrays in parts.items():
+        files |= write_arrays(plan.root, shard_folder(part, "users", block), arrays)
+    return describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
+
+
+def write_kept(plan: Plan, block: int, starts: list[npt.NDArray[np.int64]]) -> None:
+    """Sort a block, drop its duplicates, and write where and when the others are.
+
+    The split `time` needs the times of all blocks before it can cut one.
+    """
+    columns = bucket_columns(plan, block, starts)
+    order = sorted_once(plan, block, columns)
+    kept = {"order": order, TIMESTAMPS: gather(columns[TIMESTAMPS], order)}
+    write_arrays(plan.root, kept_folder(block), kept)
+
+
+def bucket_columns(plan: Plan, block: int, starts: list[npt.NDArray[np.int64]]) -> Columns:
+    """Return the ratings of a block as they came, with `users` numbered within the block."""
+    columns: Columns = {
         name: read_bucket(plan.root, starts, block, name)
         for name in ("users", "items", "ratings", TIMESTAMPS, "draws")
     }
-    columns["users"] -= first  # rows of the block from here on
-    order = _sorted_once(columns, end - first, plan.item_bounds[-1])
-    own_keys = None if user_keys is None else user_keys[first:end]
-    held = _hold_out(plan, order, columns, end - first, own_keys, item_keys)
-    train = _shard_arrays(order[~held], columns, end - first)
-    files = write_arrays(plan.root, shard_folder("train", "users", block), train)
-    test = _shard_arrays(order[held], columns, end - first)
-    files |= write_arrays(plan.root, shard_folder("test", "users", block), test)
-    values, n_values = _different(train["ratings"], test["ratings"])
+    columns["users"] -= plan.user_bounds[block]
+    return columns
+
+
+def describe_block(
+    files: dict[str, FileFacts],
+    train: npt.NDArray[np.float32],
+    test: npt.NDArray[np.float32],
+    n_withdrawn: int = 0,
+) -> UserBlock:
+    """Sum up a block whose shards are written, from the ratings of both."""
+    values, n_values = _different(train, test)
     return UserBlock(
         files=files,
-        n_train=len(train["ratings"]),
-        n_test=len(test["ratings"]),
-        train_sum=float(train["ratings"].sum(dtype=np.float64)),
+        n_train=len(train),
+        n_test=len(test),
+        train_sum=float(train.sum(dtype=np.float64)),
         values=values,
         n_values=n_values,
+        n_withdrawn=n_withdrawn,
     )
 
 
-def _sorted_once(columns: dict[str, Any], n_rows: int, n_items: int) -> npt.NDArray[np.int32]:
+def sorted_once(plan: Plan, block: int, columns: Columns) -> npt.NDArray[np.int32]:
     """Return the places of the ratings, ascending by user and item, the latest of each pair."""
+    n_rows, n_items = n_rows_of(plan, block), plan.item_bounds[-1]
     users, items, times = columns["users"], columns["items"], columns[TIMESTAMPS]
     order = np.empty(len(users), np.int32)
     sort_pairs(users, n_rows, items, n_items, np.empty(len(users), np.int64), order)
     return order[: keep_latest(order, users, items, _NO_TIMES if times is None else times)]
 
 
+def n_rows_of(plan: Plan, block: int) -> int:
+    """Return the number of rows of a user block."""
+    return plan.user_bounds[block + 1] - plan.user_bounds[block]
+
+
 def _shard_arrays(
-    places: npt.NDArray[np.int32], columns: dict[str, Any], n_rows: int
+    places: npt.NDArray[np.int32], columns: Columns, n_rows: int
 ) -> dict[str, npt.NDArray[Any]]:
     arrays = {
         "indptr": row_starts(columns["users"], places, n_rows),
@@ -88,27 +130,39 @@ def _shard_arrays(
     return arrays
 
 
-def _hold_out(
+def hold_out(
     plan: Plan,
+    block: int,
     order: npt.NDArray[np.int32],
-    columns: dict[str, Any],
-    n_rows: int,
+    columns: Columns,
     user_keys: npt.NDArray[np.uint64] | None,
     item_keys: npt.NDArray[np.uint64] | None,
 ) -> npt.NDArray[np.bool_]:
     """Tell which of the ratings `order` are held out; they ascend by user and item."""
+    first, end = plan.user_bounds[block : block + 2]
+    own_keys = None if user_keys is None else user_keys[first:end]
+    with np.errstate(over="ignore"):  # hashing wraps around; uncompiled, NumPy would tell
+        return _held(plan, order, columns, end - first, own_keys, item_keys)
+
+
+def _held(
+    plan: Plan,
+    order: npt.NDArray[np.int32],
+    columns: Columns,
+    n_rows: int,
+    user_keys: npt.NDArray[np.uint64] | None,
+    item_keys: npt.NDArray[np.uint64] | None,
+) -> npt.NDArray[np.bool_]:
     split, times = plan.split, columns[TIMESTAMPS]
     users, items = columns["users"], columns["items"]
     seed = np.uint64(plan.seed & 0xFFFF_FFFF_FFFF_FFFF)
     held: npt.NDArray[np.bool_]
     if split.kind == "random":
-        with np.errstate(over="ignore"):  # hashing wraps around; uncompiled, NumPy would tell
-            held = hold_out_by_hash(order, users, items, user_keys, item_keys, seed, split.share)
+        held = hold_out_by_hash(order, users, items, user_keys, item_keys, seed, split.share)
     elif split.kind == "cold-items":
-        with np.errstate(over="ignore"):
-            held = hold_out_columns_by_hash(order, items, item_keys, seed, split.share)
+        held = hold_out_columns_by_hash(order, items, item_keys, seed, split.share)
     elif split.kind == "user-time":
-        held = hold_out_last(order, users, n_rows, times, split.share)
+        held = hold_out_last(order, users, items, n_rows, times, item_keys, split.share)
     elif split.kind == "time":
         held = gather(times, order) >= plan.cutoff
     elif split.kind == "sequence":

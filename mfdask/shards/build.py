@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,9 +22,10 @@ from mfdask.ratings.splits import Split, id_keys, sequence_draws
 from mfdask.shards import work
 from mfdask.shards.cutoff import time_cutoff
 from mfdask.shards.manifest import FILE_NAME, Manifest
-from mfdask.shards.plan import Plan, UserBlock, block_bounds, default_blocks
+from mfdask.shards.plan import LARGEST_BLOCK, Plan, UserBlock, block_bounds, default_blocks
 from mfdask.shards.reading import Reading, read_source
 from mfdask.shards.rejected import first_bad_row, refuse_bad_rows, write_rejected
+from mfdask.shards.sources import taken_files
 from mfdask.shards.store import SCRATCH, FileFacts, write_arrays
 from mfdask.shards.summary import count, describe
 from mfdask.shards.tables import count_catalogue, write_catalogue, write_items, write_users
@@ -30,8 +33,6 @@ from mfdask.shards.tasks import Tasks
 
 #: Disk that a rating takes while it is ingested: in a bucket, and in a user and an item shard.
 _BYTES_PER_RATING = 21 + 16 + 8
-#: No block may hold more: places within one are 32-bit numbers.
-_LARGEST_BLOCK = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -95,20 +96,28 @@ def ingest(
         raise InputError(
             f"--split {choices.split}: {source.name} has no timestamps; choose random or sequence"
         )
+    if not source.has_ratings:
+        raise InputError(f"{source.origin}: has no ratings to ingest, only users and items")
     out = out.absolute()
+    with explained(out), locked(out, "ingesting into"):
+        check_target(out, overwrite)
+        with written_folder(out) as fresh:
+            manifest = _build(source, fresh, choices, Tasks(client, progress))
+            shutil.rmtree(fresh / SCRATCH)
+            manifest.write(fresh)
+            return manifest
+
+
+@contextmanager
+def explained(out: Path) -> Iterator[None]:
+    """Turn errors in writing to `out`, and of workers that die, into what a user can mend."""
     try:
-        with locked(out, "ingesting into"):
-            check_target(out, overwrite)
-            with written_folder(out) as fresh:
-                manifest = _build(source, fresh, choices, Tasks(client, progress))
-                shutil.rmtree(fresh / SCRATCH)
-                manifest.write(fresh)
-                return manifest
+        yield
     except OSError as error:
-        explained = _explained(error, out)
-        if explained is None:
+        said = _explained(error, out)
+        if said is None:
             raise
-        raise explained from error
+        raise said from error
     except KilledWorker as error:
         raise RefusedError(
             "workers died again and again, most likely for want of memory; raise --memory-limit, "
@@ -147,10 +156,12 @@ def _build(source: Source, root: Path, choices: Choices, tasks: Tasks) -> Manife
     if not source.parts:
         raise InputError(f"{source.origin}: holds no ratings")
     reading = read_source(source, tasks)
-    files = _account_for_bad_rows(root, reading, source, choices, tasks)
+    refuse_useless(reading, source, choices.fail_on_bad_rows)
+    files = write_rejected(root, reading, source.parts, tasks)
     ids = _rank(root, reading, source, tasks)
     plan = _plan(root, reading, ids, choices, tasks)
-    starts = _partition(plan, reading, ids, tasks)
+    starts = partition(plan, reading, ids, tasks)
+    taken = [file for file, _ in taken_files(source.parts, reading.facts)]
     digests = [part.digest for part in reading.facts]
     n_read, n_rejected = reading.n_read, reading.n_rejected
     del reading  # and with it the ratings that the workers hold: they are in the buckets now
@@ -159,23 +170,20 @@ def _build(source: Source, root: Path, choices: Choices, tasks: Tasks) -> Manife
     for block in users:
         files |= block.files
     files |= _build_items(plan, ids, tasks)
-    return describe(source, plan, counts, users, files, digests)
+    return describe(source, plan, counts, users, files, digests, taken)
 
 
-def _account_for_bad_rows(
-    root: Path, reading: Reading, source: Source, choices: Choices, tasks: Tasks
-) -> dict[str, FileFacts]:
-    """Refuse bad rows where they are not wanted, or are all there is; else write their table."""
+def refuse_useless(reading: Reading, source: Source, fail_on_bad_rows: bool) -> None:
+    """Raise `InputError` for bad rows where they are not wanted, or are all there is."""
     if reading.n_read == 0:
         raise InputError(f"{source.origin}: holds no ratings")
-    if choices.fail_on_bad_rows:
+    if fail_on_bad_rows:
         refuse_bad_rows(reading, source.parts)
     if reading.n_read == reading.n_rejected:
         raise InputError(
             f"{source.origin}: none of its {reading.n_read:,} rows is a rating; the first is "
             f"{first_bad_row(reading, source.parts)}; check the file and --columns"
         )
-    return write_rejected(root, reading, source.parts, tasks)
 
 
 def _rank(root: Path, reading: Reading, source: Source, tasks: Tasks) -> dict[str, Future]:
@@ -197,18 +205,15 @@ def _plan(
         tasks.submit(f"cut-{side}", _bounds, ids[side], n_blocks) for side in ("users", "items")
     ]
     user_bounds, item_bounds = tasks.results(cuts)
-    cutoff = None
-    if choices.split.kind == "time":
-        cutoff = time_cutoff(reading.ratings, n_good, choices.split.share, tasks)
     draws = None
     if choices.split.kind == "sequence":
         draws = f"{SCRATCH}/split/draws.npy"
         drawn = sequence_draws(reading.n_read, choices.split.share, choices.seed)
         write_arrays(root, f"{SCRATCH}/split", {"draws": drawn})
-    return Plan(root, user_bounds, item_bounds, choices.split, choices.seed, cutoff, draws)
+    return Plan(root, user_bounds, item_bounds, choices.split, choices.seed, None, draws)
 
 
-def _partition(
+def partition(
     plan: Plan, reading: Reading, ids: dict[str, Future], tasks: Tasks
 ) -> list[npt.NDArray[np.int64]]:
     """Sort all parts into user blocks, and return where each block begins in each part."""
@@ -224,7 +229,7 @@ def _partition(
             ids["items"],
         )
         for n, (first_row, part) in enumerate(
-            zip(reading.first_rows(), reading.partitions, strict=True)
+            zip(reading.first_rows(), reading.ratings, strict=True)
         )
     ]
     return tasks.finish("partition", filled)
@@ -242,32 +247,50 @@ def _build_users(
     plan: Plan, starts: list[npt.NDArray[np.int64]], ids: dict[str, Future], tasks: Tasks
 ) -> list[UserBlock]:
     largest = int(np.sum([np.diff(of_part) for of_part in starts], axis=0).max())
-    if largest > _LARGEST_BLOCK:
+    if largest > LARGEST_BLOCK:
         raise InputError(f"a block of {largest:,} ratings is too large; raise --blocks")
-    keys = [
-        tasks.submit(f"keys-{side}", _keys, ids[side]) if side in plan.split.hashed_sides else None
-        for side in ("users", "items")
-    ]
+    n_blocks = len(plan.user_bounds) - 1
+    if plan.split.kind == "time":
+        kept = [
+            tasks.submit(f"sort-users-{block}", work.write_kept, plan, block, starts)
+            for block in range(n_blocks)
+        ]
+        tasks.finish("sort", kept)
+        plan = plan._replace(cutoff=time_cutoff(plan.root, n_blocks, plan.split.share, tasks))
+    keys = split_keys(plan, ids, tasks)
     built = [
         tasks.submit(f"shard-users-{block}", work.build_user_block, plan, block, starts, *keys)
-        for block in range(len(plan.user_bounds) - 1)
+        for block in range(n_blocks)
     ]
     return tasks.finish("user shards", built)
 
 
+def split_keys(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> list[Future | None]:
+    """Start what gives each user and item its key; None for sides that do not decide."""
+    return [
+        tasks.submit(f"keys-{side}", _keys, ids[side]) if side in plan.split.hashed_sides else None
+        for side in ("users", "items")
+    ]
+
+
 def _build_items(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> dict[str, FileFacts]:
     """Write the item shards, and the tables of both sides."""
-    n_users, n_items = len(plan.user_bounds) - 1, len(plan.item_bounds) - 1
     built = [
         tasks.submit(f"shard-items-{block}", work.build_item_block, plan, block)
-        for block in range(n_items)
+        for block in range(len(plan.item_bounds) - 1)
     ]
     files: dict[str, FileFacts] = {}
     for written in tasks.finish("item shards", built):
         files |= written
+    return files | write_tables(plan, ids, tasks)
+
+
+def write_tables(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> dict[str, FileFacts]:
+    """Write the tables of both sides, once all shards are written."""
+    n_users, n_items = len(plan.user_bounds) - 1, len(plan.item_bounds) - 1
     tables = [
         tasks.submit("write-users", write_users, plan.root, ids["users"], n_users),
         tasks.submit("write-items", write_items, plan.root, ids["items"], n_items, n_users),
     ]
     names = ("users.parquet", "items.parquet")
-    return files | dict(zip(names, tasks.results(tables), strict=True))
+    return dict(zip(names, tasks.results(tables), strict=True))

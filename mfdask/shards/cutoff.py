@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from mfdask.shards.store import SCRATCH, TIMESTAMPS, map_array
 from mfdask.shards.tasks import Tasks
-
-if TYPE_CHECKING:
-    import dask.dataframe as dd
 
 #: Seconds are first counted in bins of 2**16, some 18 hours.
 _SHIFT = 16
 
 
-def time_cutoff(ratings: dd.DataFrame, n_ratings: int, share: float, tasks: Tasks) -> int:
-    """Return the second such that about `share` of the ratings are not before it.
+def kept_folder(block: int) -> str:
+    """Return where the times of the ratings that a user block keeps lie until it is split."""
+    return f"{SCRATCH}/kept-{block:04d}"
+
+
+def time_cutoff(root: Path, n_blocks: int, share: float, tasks: Tasks) -> int:
+    """Return the second such that about `share` of the ratings kept are not before it.
 
     Of the two seconds around the exact share, the one whose share is nearer.
+
+    Parameters
+    ----------
+    root : Path
+        A data set in the making, with the times of each user block in its `kept_folder`.
+    n_blocks : int
+    share : float
+    tasks : Tasks
     """
+
+    def count(within: int | None) -> pd.Series:
+        counted = [
+            tasks.submit(f"count-times-{block}-{within}", _count_block, root, block, within)
+            for block in range(n_blocks)
+        ]
+        return pd.concat(tasks.results(counted)).groupby(level=0).sum()
+
+    return _cut(count, share)
+
+
+def _cut(count: Callable[[int | None], pd.Series], share: float) -> int:
+    bins = count(None)
+    n_ratings = int(bins.sum())
+    if n_ratings == 0:
+        return 0  # nothing to cut
     wanted = n_ratings * (1 - share)  # ratings before the cut
     before = min(int(wanted), n_ratings - 1)
-    bins = _count(ratings, None, tasks)
     here = int(np.searchsorted(bins.cumsum(), before, side="right"))
     earlier = int(bins.iloc[:here].sum())
-    seconds = _count(ratings, int(bins.index[here]), tasks)
+    seconds = count(int(bins.index[here]))
     total = earlier + seconds.cumsum()
     place = int(np.searchsorted(total, before, side="right"))
     second = int(seconds.index[place])
@@ -34,18 +62,13 @@ def time_cutoff(ratings: dd.DataFrame, n_ratings: int, share: float, tasks: Task
     return second if wanted - n_before <= total.iloc[place] - wanted else second + 1
 
 
-def _count(ratings: dd.DataFrame, within: int | None, tasks: Tasks) -> pd.Series:
-    counted = ratings["timestamp"].map_partitions(
-        count_times, within, meta=pd.Series(dtype="int64"), enforce_metadata=False
-    )
-    counts = pd.concat(tasks.results(tasks.partitions(counted)))
-    return counts.groupby(level=0).sum()
+def _count_block(root: Path, block: int, within: int | None) -> pd.Series:
+    times = map_array(root / kept_folder(block) / f"{TIMESTAMPS}.npy")
+    return count_times(times.view(np.ndarray), within)
 
 
-def count_times(times: pd.Series, within: int | None) -> pd.Series:
+def count_times(seconds: npt.NDArray[np.int64], within: int | None) -> pd.Series:
     """Count the ratings of each bin of time, or of each second of the bin `within`."""
-    seconds = times.to_numpy()
     bins = seconds >> _SHIFT
     values = bins if within is None else seconds[bins == within]
-    different, counts = np.unique(values, return_counts=True)
-    return pd.Series(counts, index=different)
+    return pd.Series(values).value_counts(sort=False)

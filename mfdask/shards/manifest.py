@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,18 @@ from mfdask.errors import InputError
 from mfdask.ratings.source import IdKind
 from mfdask.shards.store import FileFacts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of rows and ratings: ``read = kept + rejected + duplicates``.
+    """Numbers of rows and ratings: ``read = kept + rejected + duplicates + withdrawn``.
 
     Attributes
     ----------
     read : int
-        Rows of the source.
+        Rows of ratings, from all that was taken in.
     kept : int
         Ratings of the data set, ``train + test``.
     rejected, duplicates : int
@@ -31,6 +31,8 @@ class Counts:
     train, test : int
     users, items : int
         Rows of each side; the items include those of the catalogue that nobody rated.
+    withdrawn : int
+        Ratings taken out again by a withdrawal.
     """
 
     read: int
@@ -41,6 +43,33 @@ class Counts:
     test: int
     users: int
     items: int
+    withdrawn: int = 0
+
+
+@dataclass(frozen=True)
+class TakenFile:
+    """A file whose rows are in a data set.
+
+    Attributes
+    ----------
+    file : str
+        Its name.
+    digest : str
+        SHA-256 of its contents; of a file read in several parts, of the digests of the parts.
+    read, rejected : int
+        Its rows, and the bad ones among them.
+    withdraws : bool
+        Whether its rows take ratings out.
+    taken : str
+        When: UTC, ISO 8601.
+    """
+
+    file: str
+    digest: str
+    read: int
+    rejected: int
+    withdraws: bool
+    taken: str
 
 
 @dataclass(frozen=True)
@@ -52,7 +81,8 @@ class Manifest:
     name, origin : str
         Of the source.
     fingerprint : str
-        SHA-256 over the source's bytes and everything that shapes the split.
+        SHA-256 over the source's bytes and everything that shapes the split; of a data set that
+        took more in, over its fingerprint before and the same of what it took.
     created : str
         UTC, ISO 8601.
     counts : Counts
@@ -72,6 +102,8 @@ class Manifest:
         Side to the first row of each block, and the number of rows at the end.
     files : mapping
         Relative path to size and checksum.
+    sources : list of TakenFile
+        What was taken in, first to last. Data sets of schema 1 do not know it.
     schema_version : int
     """
 
@@ -91,6 +123,7 @@ class Manifest:
     has_timestamps: bool
     blocks: Mapping[str, list[int]]
     files: Mapping[str, FileFacts]
+    sources: list[TakenFile] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     def write(self, folder: Path) -> None:
@@ -116,6 +149,7 @@ class Manifest:
                 )
             said["counts"] = Counts(**said["counts"])
             said["files"] = {path: FileFacts(**facts) for path, facts in said["files"].items()}
+            said["sources"] = [TakenFile(**taken) for taken in said.get("sources", [])]
             return cls(**said)
         except (FileNotFoundError, NotADirectoryError):
             what = f"no {FILE_NAME} in it" if folder.is_dir() else "there is no such folder"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from mfdask.shards.store import FileFacts
 #: A block of this size takes some 600 MB to build, and a second or so to train.
 RATINGS_PER_BLOCK = 8_000_000
 MOST_BLOCKS = 64
+#: No block may hold more: places within one are 32-bit numbers.
+LARGEST_BLOCK = 2**31 - 1
 
 
 def default_blocks(n_ratings: int) -> int:
@@ -45,6 +48,33 @@ def block_bounds(counts: npt.NDArray[np.int64], n_blocks: int) -> list[int]:
     cuts = np.maximum.accumulate(np.maximum(cuts, inner) - inner) + inner
     cuts = np.minimum(cuts, n_rows - n_blocks + inner)
     return [0, *cuts.tolist(), n_rows]
+
+
+def grown_bounds(bounds: list[int], n_last: int, new_counts: npt.NDArray[np.int64]) -> list[int]:
+    """Extend the blocks over new rows behind the others.
+
+    Parameters
+    ----------
+    bounds : list of int
+        From `block_bounds`.
+    n_last : int
+        Ratings of the last block.
+    new_counts : int64 (n_new,)
+        Ratings of each new row.
+
+    Returns
+    -------
+    list of int
+        The last block takes them in as long as `default_blocks` would not cut it; else they are
+        cut into blocks of their own. All others stay as they are.
+    """
+    n_new = int(new_counts.sum())
+    if not len(new_counts):
+        return bounds
+    if default_blocks(n_last + n_new) == 1:
+        return [*bounds[:-1], bounds[-1] + len(new_counts)]
+    behind = block_bounds(new_counts, default_blocks(n_new))
+    return [*bounds, *(bounds[-1] + end for end in behind[1:])]
 
 
 class Plan(NamedTuple):
@@ -85,6 +115,8 @@ class UserBlock(NamedTuple):
     values : float32 array
         Different ratings, ascending; only the smallest and the largest if there are very many.
     n_values : int
+    n_withdrawn : int
+        Ratings taken out of it.
     """
 
     files: dict[str, FileFacts]
@@ -93,3 +125,31 @@ class UserBlock(NamedTuple):
     train_sum: float
     values: npt.NDArray[np.float32]
     n_values: int
+    n_withdrawn: int = 0
+
+
+class Growth(NamedTuple):
+    """What all blocks of a data set that takes in more have in common.
+
+    Attributes
+    ----------
+    plan : Plan
+        Of the data set in the making: every old row keeps its number.
+    data : Path
+        The data set as it is.
+    old_bounds : mapping
+        Its `blocks`.
+    files : mapping
+        Its files.
+    has_timestamps : bool
+    """
+
+    plan: Plan
+    data: Path
+    old_bounds: Mapping[str, list[int]]
+    files: Mapping[str, FileFacts]
+    has_timestamps: bool
+
+    def bounds(self, side: str) -> list[int]:
+        """Return the bounds of a side of the data set in the making."""
+        return {"users": self.plan.user_bounds, "items": self.plan.item_bounds}[side]

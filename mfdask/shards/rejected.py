@@ -40,13 +40,14 @@ def refuse_bad_rows(reading: Reading, parts: Sequence[Part]) -> None:
 
 
 def write_rejected(
-    root: Path, reading: Reading, parts: Sequence[Part], tasks: Tasks
+    root: Path, reading: Reading, parts: Sequence[Part], tasks: Tasks, earlier: Path | None = None
 ) -> dict[str, FileFacts]:
-    """Write the bad rows of all parts into one table, numbered within their files."""
+    """Write the bad rows of all parts, numbered within their files, behind those of `earlier`."""
     before = _rows_before(reading, parts)
     bad = [n for n, facts in enumerate(reading.facts) if facts.n_rejected]
     frames = [reading.rejected[n] for n in bad]
-    written = tasks.submit("write-rejected", _write, root, frames, [before[n] for n in bad])
+    numbers = [before[n] for n in bad]
+    written = tasks.submit("write-rejected", _write, root, frames, numbers, earlier)
     return {FILE_NAME: tasks.results([written])[0]}
 
 
@@ -63,8 +64,12 @@ def _rows_before(reading: Reading, parts: Sequence[Part]) -> list[int]:
     return before
 
 
-def _write(root: Path, frames: list[pd.DataFrame], before: list[int]) -> FileFacts:
+def _write(
+    root: Path, frames: list[pd.DataFrame], before: list[int], earlier: Path | None
+) -> FileFacts:
     with pq.ParquetWriter(root / FILE_NAME, _SCHEMA) as writer:
+        if earlier is not None:
+            writer.write_table(pq.read_table(earlier, schema=_SCHEMA))
         for frame, first in zip(frames, before, strict=True):
             numbered = frame.assign(row=frame["row"] + first)
             writer.write_table(pa.Table.from_pandas(numbered, _SCHEMA, preserve_index=False))

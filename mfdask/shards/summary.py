@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.ratings.source import Source
-from mfdask.shards.manifest import Counts, Manifest
+from mfdask.shards.manifest import Counts, Manifest, TakenFile
 from mfdask.shards.plan import Plan, UserBlock
 from mfdask.shards.store import FileFacts
 
 
-def count(n_read: int, n_rejected: int, users: list[UserBlock], plan: Plan) -> Counts:
+def count(
+    n_read: int, n_rejected: int, users: list[UserBlock], plan: Plan, n_withdrawn: int = 0
+) -> Counts:
     """Return the numbers of a data set once its user blocks are built.
 
     Raises
@@ -35,11 +37,12 @@ def count(n_read: int, n_rejected: int, users: list[UserBlock], plan: Plan) -> C
         read=n_read,
         kept=train + test,
         rejected=n_rejected,
-        duplicates=n_read - n_rejected - train - test,
+        duplicates=n_read - n_rejected - n_withdrawn - train - test,
         train=train,
         test=test,
         users=plan.user_bounds[-1],
         items=plan.item_bounds[-1],
+        withdrawn=n_withdrawn,
     )
 
 
@@ -50,8 +53,9 @@ def describe(
     users: list[UserBlock],
     files: dict[str, FileFacts],
     digests: list[str],
+    taken: list[TakenFile],
 ) -> Manifest:
-    """Return the manifest; `digests` are those of the source's parts."""
+    """Return the manifest; `digests` are those of all that went into the data set."""
     values = np.unique(np.concatenate([block.values for block in users]))
     complete = sum(block.n_values for block in users) == sum(len(block.values) for block in users)
     facts: dict[str, Any] = {
@@ -74,6 +78,7 @@ def describe(
         counts=counts,
         blocks={"users": plan.user_bounds, "items": plan.item_bounds},
         files=dict(sorted(files.items())),
+        sources=taken,
         **facts,
     )
 

@@ -23,10 +23,6 @@ class Tasks:
         """Start ``task(*args)``; futures among the arguments are waited for."""
         return self._client.submit(task, *args, key=f"{name}-{self._token}")
 
-    def partitions(self, collection: Any) -> list[Future]:
-        """Start what makes each partition of a Dask collection."""
-        return self._client.compute(collection.to_delayed())
-
     def results(self, futures: Sequence[Future]) -> list[Any]:
         """Wait for tasks that take no time worth showing, and return what they made."""
         return self._client.gather(list(futures))

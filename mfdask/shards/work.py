@@ -25,8 +25,36 @@ def build_user_block(*args: Any) -> UserBlock:
     return blocks.build_user_block(*args)
 
 
+def write_kept(*args: Any) -> None:
+    """See `blocks.write_kept`."""
+    from mfdask.shards import blocks
+
+    blocks.write_kept(*args)
+
+
 def build_item_block(*args: Any) -> dict[str, FileFacts]:
     """See `blocks.build_item_block`."""
     from mfdask.shards import blocks
 
     return blocks.build_item_block(*args)
+
+
+def extend_user_block(*args: Any) -> UserBlock:
+    """See `growing.extend_user_block`."""
+    from mfdask.shards import growing
+
+    return growing.extend_user_block(*args)
+
+
+def extend_item_block(*args: Any) -> dict[str, FileFacts]:
+    """See `growing.extend_item_block`."""
+    from mfdask.shards import growing
+
+    return growing.extend_item_block(*args)
+
+
+def write_kept_times(*args: Any) -> None:
+    """See `growing.write_kept_times`."""
+    from mfdask.shards import growing
+
+    growing.write_kept_times(*args)

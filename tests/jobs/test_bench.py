@@ -178,3 +178,16 @@ def test_mistakes(arguments: list[str], words: str) -> None:
     assert result.exit_code == 2
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_completed_matrix(folders: list[str], tmp_path: Path) -> None:
+    save_model(ALS(n_factors=2, n_sweeps=1).fit(Dataset.open(folders[1])), tmp_path / "m")
+    options = ["--users", "9", "--rounds", "2", "--folder", str(tmp_path), *ONE_THREAD]
+    values = said(run("dense", str(tmp_path / "m"), *options, "--json"))
+    assert (values["users"], values["bytes"]) == (9, 9 * values["items"])
+    taken = values["rounds"]
+    limits = [max(pair) for pair in zip(taken["product"], taken["writes"], strict=True)]
+    shares = [limit / own for limit, own in zip(limits, taken["densify"], strict=True)]
+    assert values["share_of_limit"] == pytest.approx(sum(shares) / 2)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["m"]
+    assert "densify reaches" in run("dense", str(tmp_path / "m"), *options).output

@@ -39,7 +39,10 @@ def test_a_table_for_today(result_of, lively, tmp_path):
         line["users"] for line in said["cohorts"][1:-1]
     )
     names = {path.name for path in (tmp_path / "output/churn").iterdir()}
-    assert names == {"ratings.parquet", "ratings.evaluation.parquet"}
+    beside = {f"ratings.{what}.parquet" for what in ("evaluation", "tenths")}
+    assert names == {"ratings.parquet", *beside}
+    tenths = pd.read_parquet(tmp_path / "output/churn/ratings.tenths.parquet")
+    assert tenths.to_dict("records") == said["tenths"]
 
 
 def test_what_is_shown(mfdask, lively):

@@ -1,5 +1,7 @@
 """`mfdask demo`, on fewer ratings than it shows people."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from mfdask.models import load_model
@@ -25,3 +27,4 @@ def test_it_can_be_run_again_and_says_what_to_try(mfdask):
     for word in ("biases alone", "mfdask inspect data/demo", "output/models/demo-als"):
         assert word in done.stdout
     assert len(pd.read_parquet("output/models/demo-als/history.parquet")) == 2
+    assert "Content-Security-Policy" in Path("output/reports/demo.html").read_text()

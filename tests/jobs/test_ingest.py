@@ -88,3 +88,50 @@ def test_wrong_usage_ends_with_one_line_and_code_2(words, message):
     assert message in line
     assert "Traceback" not in done.stderr
     assert not Path("data").exists() or list(Path("data").iterdir()) == []
+
+
+def test_into_a_data_set_and_out_of_it(caplog):
+    Path("a.csv").write_text("user,item,rating,timestamp\n1,10,4,100\n1,11,3,100\n2,10,5,100\n")
+    Path("b.csv").write_text("user,item,rating,timestamp\n1,10,2,200\n3,12,1,200\nx,y,z,1\n")
+    Path("gone.csv").write_text("user,item,timestamp\n1,11,150\n2,10,50\n")
+    done = run("ingest", "a.csv", "--out", "d", "--split", "none", *NO_DASHBOARD)
+    assert done.exit_code == 0, done.stderr
+    done = run("ingest", "b.csv", "--into", "d", "--json", *NO_DASHBOARD)
+    assert done.exit_code == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["data"] == "d"
+    assert (said["read"], said["ratings"], said["files_taken"]) == (6, 4, 1)
+    assert (said["duplicates"], said["rejected"], said["withdrawn"]) == (1, 1, 0)
+    done = run("ingest", "gone.csv", "--into", "d", "--withdraw", *NO_DASHBOARD)
+    assert done.exit_code == 0, done.stderr
+    assert "withdrawn" in done.stdout
+    done = run("ingest", "b.csv", "--into", "d", "--json", *NO_DASHBOARD)
+    assert "b.csv: its contents were taken in before" in " ".join(done.stderr.split())
+    said = json.loads(done.stdout)
+    assert (said["ratings"], said["withdrawn"], said["files_taken"]) == (3, 1, 0)
+    data = Dataset.open("d", verify=True)
+    assert data.users()["user_id"].tolist() == [1, 2, 3]
+    assert data.users()["n_train"].tolist() == [1, 1, 1]
+    assert data.shard("users", 0).ratings.tolist() == [2, 5, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["new.csv", "--into", "d", "--split", "none"], "leave out --out, --split, --blocks"),
+        (["new.csv", "--withdraw"], "name it with --into DATA"),
+        (["new.csv", "--into", "nowhere"], "nowhere: no data set, there is no such folder"),
+        (["new.csv", "--into", "d", "--ids", "string"], "user ids are of kind string"),
+        (["gone.csv", "--into", "d"], "no column looks like the rating"),
+        (["gone.csv", "--columns", "rating=", "--into", "d"], "is it meant as a withdrawal?"),
+        (["gone.csv", "--columns", "rating=", "--out", "e"], "has no ratings to ingest"),
+    ],
+)
+def test_what_cannot_go_into_a_data_set(words, message, small_data):
+    Path("new.csv").write_text("user,item,rating\n1,1,3\n")
+    Path("gone.csv").write_text("user,item\n1,1\n")
+    Path("d").symlink_to(small_data)
+    done = run("ingest", *words, *NO_DASHBOARD)
+    assert done.exit_code == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

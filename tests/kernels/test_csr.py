@@ -16,7 +16,12 @@ from mfdask.kernels.csr import (
     sort_pairs,
     transpose_into,
 )
-from mfdask.kernels.splits import hold_out_by_hash, hold_out_columns_by_hash, hold_out_last
+from mfdask.kernels.splits import (
+    _mix,
+    hold_out_by_hash,
+    hold_out_columns_by_hash,
+    hold_out_last,
+)
 
 unhurried = settings(deadline=None)  # the first call of a kernel compiles it
 ROWS, COLUMNS = 4, 5
@@ -95,12 +100,18 @@ def test_transposing_a_range_of_columns(triples, one, other):
 @unhurried
 @given(TRIPLES, st.sampled_from([0.1, 0.29, 0.5, 0.99]))
 def test_the_last_of_each_row_are_held_out(triples, share):
-    rows, _, times = columns_of(triples)
+    rows, columns, times = columns_of(triples)
     places = counting_order(rows, ROWS)[0]
-    held = hold_out_last(places, rows, ROWS, times, share)
+    keys = np.arange(columns.max(initial=0) + 1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        ranks = np.argsort(np.argsort([_mix(key) for key in keys]))
+        held = hold_out_last(places, rows, columns, ROWS, times, keys, share)
     expected = set()
     for row in range(ROWS):
-        own = sorted((i for i in range(len(rows)) if rows[i] == row), key=lambda i: (times[i], i))
+        own = sorted(
+            (i for i in range(len(rows)) if rows[i] == row),
+            key=lambda i: (times[i], ranks[columns[i]], i),
+        )
         expected |= set(own[len(own) - int(share * len(own) + 1e-9) :])
     assert set(places[held].tolist()) == expected
 

@@ -146,9 +146,14 @@ def test_other_ids_and_no_timestamps(anomalies, data):
 
 def test_what_is_not_there(data, tmp_path):
     assert all(isinstance(part, Missing) for part in findings_section(data).parts)
-    parts = parts_of(findings_section(data, anomalies=tmp_path, churn=tmp_path / "c.parquet"))
+    file = tmp_path / "c.parquet"
+    with pytest.raises(InputError, match=r"c\.parquet: is not there"):
+        findings_section(data, churn=file)
+    pd.DataFrame({"user_id": [1]}).to_parquet(file)
+    parts = parts_of(findings_section(data, anomalies=tmp_path, churn=file))
     assert parts["attacked-items"].why == "There is no suspected_attacks.parquet."
     assert "c.evaluation.parquet" in parts["churn-metrics"].why
+    assert parts["churn-lift"].why == "c.parquet has no score, label."
     pd.DataFrame({"item_id": [1]}).to_parquet(tmp_path / "drifting_items.parquet")
     empty = pd.DataFrame({"item_id": [1], "date": [pd.Timestamp(0)]}).iloc[:0]
     parts = parts_of(findings_section(data, anomalies=tmp_path))

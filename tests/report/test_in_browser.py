@@ -1,5 +1,7 @@
 """The page as a reader sees it, in a headless Chromium where one is installed."""
 
+import re
+
 import pytest
 
 from mfdask.errors import InputError
@@ -147,3 +149,12 @@ def test_single_figures(report, tmp_path, kind, start):
     write_picture(figures["densest-corner"], file)
     assert file.read_bytes().startswith(start)
     assert [one.name for one in file.parent.iterdir()] == [file.name]
+
+
+def test_a_legend_above_leaves_room_for_its_plot(report, tmp_path):
+    figures = {figure.name: figure for figure in report[1]}
+    write_picture(figures["item-degrees"], tmp_path / "f.svg")
+    drawn = (tmp_path / "f.svg").read_text()
+    frames = re.findall(r"<clipPath[^>]*><path[^>]*d=\"([^\"]+)\"", drawn)
+    heights = [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", frames[0])]
+    assert max(heights) - min(heights) > 100

@@ -14,6 +14,7 @@ from mfdask.recommend import History, Ranking, explain, polarity, recommend_new
 from mfdask.report.figure import Figure, Missing
 from mfdask.report.model import examples, genres, item_map, model_section, norms, residuals
 from mfdask.report.page import page
+from mfdask.report.parts import labels_of
 from mfdask.shards import Dataset
 
 HOSTILE = '<script>alert("x")</script> $$\\frac{1}{2}$$ \u202eright to left'
@@ -122,11 +123,10 @@ def test_two_factors_are_the_map(sections, models):
 def test_the_most_rated_items_alone(models, monkeypatch):
     monkeypatch.setitem(item_map.MOST_ITEMS, "direct", 50)
     table = item_map.placed(models["two"], "direct")
-    shown = table[table["kind"] == "item"]["n_train"]
-    counts = models["two"].items["n_train"].sort_values(ascending=False)
-    assert len(shown) <= 50
-    assert shown.min() > counts.iloc[50]
-    assert set(counts[counts > counts.iloc[50]]) == set(shown)
+    shown = table[table["kind"] == "item"]
+    wanted = models["two"].items["n_train"].nlargest(50)
+    assert sorted(shown["n_train"]) == sorted(wanted)
+    assert set(shown["item_id"]) == set(models["two"].items["item_id"][wanted.index])
 
 
 def test_genre_filter(sections):
@@ -266,9 +266,17 @@ def test_few_items():
     ratings = scipy.sparse.csr_array(np.array([[5, 3, 0], [4, 0, 2], [1, 2, 3.0]]))
     data = Dataset.from_csr(ratings)
     parts = parts_of(model_section(ALS(n_factors=2, n_sweeps=2).fit(data), data, "m"))
-    assert "too few for a picture" in parts["item-map-direct"].why
+    assert "needs 4 rated items or more; here are 3" in parts["item-map"].why
     assert len(parts["polarity-table"].table()) == 3
     assert "too few items" in parts["new-users"].why
+
+
+def test_labels_are_short_and_different():
+    long = "a" * 60
+    labels = labels_of(["X", "X", "X (2)", long, f"{long}b"])
+    assert len(set(labels)) == 5
+    assert labels[:2] == ["X", "X (2)"]
+    assert max(map(len, labels)) <= 42
 
 
 def test_two_models_on_a_page(models, data):

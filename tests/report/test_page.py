@@ -128,12 +128,12 @@ def test_json_in_a_script_element_cannot_end_it():
 
 
 def test_tables_escape_what_is_in_them():
-    table = pd.DataFrame({"<b>": ["<i>", 'a"b'], "n": [1234567, 2], "x": [0.12345, None]})
+    table = pd.DataFrame({"<b>": ["<i>", 'a"b'], "n": [1234567, 2], "x": [0.12345, 1e-9]})
     shown = html_table(table)
     assert "<b>" not in shown
     assert "<i>" not in shown
     texts = Parsed(shown).texts
-    assert texts == ["<b>", "n", "x", "<i>", "1,234,567", "0.1235", 'a"b', "2"]
+    assert texts == ["<b>", "n", "x", "<i>", "1,234,567", "0.1235", 'a"b', "2", "1e-09"]
 
 
 def test_no_text_is_taken_for_tex():

@@ -51,6 +51,11 @@ def test_objective_and_seconds(models):
     objective, seconds = parts["objective"].table(), parts["sweep-seconds"].table()
     assert set(objective["model"]) == set(models) - {"bayes"}
     assert set(seconds["model"]) == set(models)
+    colours = [
+        dict(zip(parts[name].source.data["model"], parts[name].source.data["_colour"], strict=True))
+        for name in ("objective", "sweep-seconds")
+    ]
+    assert colours[0].items() <= colours[1].items()  # a model has one colour in all figures
     for name in set(models) - {"bayes"}:
         own = objective[objective["model"] == name]["objective"]
         assert own.tolist() == [sweep.objective for sweep in models[name].history]

@@ -32,13 +32,6 @@ def small():
     return open_synthetic(SPEC, 3, part_ratings=200)
 
 
-@pytest.fixture
-def here():
-    """Tasks run in this process, where they can be made to fail."""
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as one:
-        yield one
-
-
 def test_a_data_set_is_only_replaced_on_request(client, small, tmp_path):
     out = tmp_path / "d"
     first = ingest(small, out, client=client, choices=Choices(seed=1))

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.ratings.splits import Split
+from mfdask.kernels.splits import _mix
+from mfdask.ratings.splits import Split, id_keys
 from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
 from tests.shards.oracle import latest, memory_source, ratings_of, same_ratings
@@ -74,9 +75,9 @@ def test_random_depends_on_the_seed_and_grows_with_the_share(held_out, frame):
 @pytest.mark.parametrize("share", [1e-17, 0.001, 0.1, 0.5, 0.97])
 def test_time_cuts_once_at_the_nearest_second(held_out, frame, share):
     test, kept = held_out(frame, f"time:{share}"), latest(frame)
-    good = frame.dropna(subset="rating")["timestamp"]
-    candidates = [*sorted(set(good)), good.max() + 1]
-    miss = [abs((good >= second).sum() - share * len(good)) for second in candidates]
+    times = kept["timestamp"]
+    candidates = [*sorted(set(times)), times.max() + 1]
+    miss = [abs((times >= second).sum() - share * len(times)) for second in candidates]
     # Two seconds may be equally near.
     expected = [
         pairs(kept[kept["timestamp"] >= second])
@@ -89,8 +90,12 @@ def test_time_cuts_once_at_the_nearest_second(held_out, frame, share):
 @pytest.mark.parametrize("share", [0.05, 0.29, 0.9])
 def test_user_time_holds_out_the_last_of_each_user(held_out, frame, share):
     test = held_out(frame, f"user-time:{share}")
-    expected = set()
-    for _, own in latest(frame).sort_values(["timestamp", "row"]).groupby("user_id"):
+    expected, kept = set(), latest(frame)
+    items = pd.Index(kept["item_id"].unique())
+    with np.errstate(over="ignore"):
+        ties = {item: _mix(key) for item, key in zip(items, id_keys(items), strict=True)}
+    kept["tie"] = kept["item_id"].map(ties)
+    for _, own in kept.sort_values(["timestamp", "tie"]).groupby("user_id"):
         n_last = math.floor(round(share * len(own), 6))
         expected |= pairs(own.iloc[len(own) - n_last :])
     assert pairs(test) == expected

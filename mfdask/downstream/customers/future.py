@@ -11,7 +11,7 @@ from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins
 from mfdask.downstream.customers.past import open_data, parts_of
-from mfdask.downstream.customers.rfm import distinct_days
+from mfdask.downstream.events import distinct_days
 from mfdask.models.runner import runner_for
 from mfdask.shards import Dataset
 

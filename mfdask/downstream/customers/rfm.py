@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mfdask.downstream.events import DAY, active_days
 
@@ -66,12 +63,6 @@ def rfm(
         "ratings": np.diff(indptr).astype(float),
         "gap_ratio": np.divide(recency, gaps, out=np.zeros_like(gaps), where=days > 1),
     }
-
-
-def distinct_days(users: Any, times: Any, n_users: int) -> npt.NDArray[np.int64]:
-    """Return the number of different UTC days of each user in pairs of user and second."""
-    pairs = pd.unique((users.astype(np.int64) << 32) + times // DAY)
-    return np.bincount(pairs >> 32, minlength=n_users)
 
 
 def in_cohort(features: dict[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.bool_]:

@@ -132,10 +132,12 @@ class Study:
         return by_tenths(*_tested(self.forecasts, self.scored_by)) if self.scored_by else []
 
     def write(self, out: Path) -> Path | None:
-        """Write the table to `out` and the evaluation beside it; return the latter's place."""
+        """Write the table to `out`, evaluation and tenths beside it; return the former's place."""
         write_table(self.table, out)
         if self.evaluation is None:
             return None
+        if tenths := self.tenths():
+            write_table(pd.DataFrame(tenths), out.with_name(f"{out.stem}.tenths.parquet"))
         beside = out.with_name(f"{out.stem}.evaluation.parquet")
         write_table(self.evaluation, beside)
         return beside

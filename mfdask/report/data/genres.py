@@ -97,7 +97,7 @@ class GenreCooccurrence(HeatMap):
     title = "Genres that go together"
     caption = (
         "P(B | A): of the catalogue's items with genre A (a line), the share that carries genre B "
-        "(a column) too. Not symmetric: most war films are dramas, few dramas are war films."
+        "(a column) too. Not symmetric: a rare genre may hardly ever come without a common one."
     )
     wide = True
     x, y, value = "genre", "given", "probability"

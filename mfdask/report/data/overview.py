@@ -14,7 +14,8 @@ from bokeh.transform import dodge
 
 from mfdask.report import theme
 from mfdask.report.data.facts import PARTS, Counted, Facts
-from mfdask.report.figure import Figure, TableFigure, categories, lift_legend, new_plot, plain
+from mfdask.report.figure import Figure, TableFigure, lift_legend, new_plot
+from mfdask.report.parts import labels_of
 
 #: Users who are shown by name, and bars that still have room for their numbers.
 _MOST_ACTIVE = 20
@@ -116,9 +117,9 @@ class ActiveUsers(Figure):
         return cls(pd.DataFrame(table | {"mean": means}).reset_index(drop=True))
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the numbers, with ids as text."""
-        ids = [plain(str(user)) for user in numbers["user_id"]]
-        return super().columns(numbers) | {"user_id": ids}
+        """Return the numbers, with ids as text, whole and as they fit beside a bar."""
+        ids = [str(user) for user in numbers["user_id"]]
+        return super().columns(numbers) | {"user_id": ids, "label": labels_of(ids)}
 
     def draw(self) -> figure:
         """Return the bars."""
@@ -136,14 +137,14 @@ class ActiveUsers(Figure):
             x_range=DataRange1d(start=0),
             y_range=self._users,
         )
-        plot.hbar("user_id", 0.8, "n", source=self.source, color=theme.MAIN, line_color=None)
+        plot.hbar("label", 0.8, "n", source=self.source, color=theme.MAIN, line_color=None)
         plot.ygrid.visible = False
         plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
         return plot
 
     def follow(self) -> None:
         """Take over the users."""
-        self._users.factors = categories(self._numbers["user_id"])[::-1]
+        self._users.factors = labels_of(map(str, self._numbers["user_id"]))[::-1]
 
 
 class SplitTable(TableFigure):

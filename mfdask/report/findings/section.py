@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mfdask.errors import InputError
 from mfdask.report.figure import Figure, Missing, Section, TableFigure
 from mfdask.report.findings import customers
 from mfdask.report.findings.accounts import Handovers, handover_table
@@ -50,7 +51,7 @@ def findings_section(
     Raises
     ------
     InputError
-        If a file is no table.
+        If what is given is not there, or a file is no table.
     """
     parts: list[Figure | Missing] = []
     for kind, make in ((Attacked, _attacks), (Handovers, _sharing), (Drifting, _drift)):
@@ -71,6 +72,8 @@ def _or_missing(
     """Return figures, or why there are none."""
     if at is None:
         return [Missing(name, title, f"No table is given; `mfdask {job}` writes one.")]
+    if not at.exists():
+        raise InputError(f"{at}: is not there; give what `mfdask {job}` has written")
     try:
         return make(at)
     except Absent as why:

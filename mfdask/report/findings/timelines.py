@@ -104,7 +104,8 @@ class Timelines(Figure):
             )
         )  # fmt: skip
         view = CDSView(filter=GroupFilter(column_name="_item", group=str(item)))
-        for mark in self._marks[self._marks["item_id"] == item].to_dict("records"):
+        own = self._marks[self._marks["item_id"] == item].dropna()
+        for mark in own.to_dict("records"):
             mark_time(plot, mark["start"], mark["end"])
         self.glyphs(plot, view)
         tooltips = [

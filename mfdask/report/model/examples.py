@@ -67,24 +67,19 @@ def example_table(model: FactorModel, person: Person, ranking: Ranking) -> pd.Da
         everybody thinks) and its `part` of the score, in stars; `left` and `right`: where the part
         begins and ends when parts above zero, and those below, are added up from zero.
     """
-    best = model.data.rating_max
-    ids = model.items["item_id"].take(person.rows).tolist()
-    history = History.of(model, dict.fromkeys(ids, best))
+    items = model.items
+    names = dict(zip(items["item_id"], named(items["item_id"], items["title"]), strict=True))
+    loved = items["item_id"].take(person.rows).tolist()
+    history = History.of(model, dict.fromkeys(loved, model.data.rating_max))
     offered = recommend_new(model, history, ranking)
     reasons = explain(model, history, offered["item_id"].tolist(), ranking)
-    names = dict(
-        zip(
-            model.items["item_id"], named(model.items["item_id"], model.items["title"]), strict=True
-        )
-    )
     own = reasons.items.rename(columns={"item": "part"})[["item_id", "part"]]
     rated = reasons.rated.assign(because=reasons.rated["rated_id"].map(names))
     parts = pd.concat([rated[["item_id", "because", "part"]], own.assign(because=_ESTEEM)])
     offers = offered[["rank", "item_id", "score"]].assign(title=offered["item_id"].map(names))
     table = offers.merge(parts, on="item_id", how="left", sort=False)
-    return _stacked(table)[
-        ["rank", "item_id", "title", "score", "because", "part", "left", "right"]
-    ]
+    columns = ["rank", "item_id", "title", "score", "because", "part", "left", "right"]
+    return _stacked(table)[columns]
 
 
 def _stacked(table: pd.DataFrame) -> pd.DataFrame:
@@ -107,9 +102,9 @@ class Example(Figure):
         loved = [name for name in numbers["because"].drop_duplicates() if name != _ESTEEM]
         self.caption = (
             f"They have given the highest rating to {_listed(loved)}. Each line is an offer, the "
-            "best on top, with what every rating adds to its score, in stars; what is the same for "
-            "all offers is left out. Ranked by taste: what everybody thinks of an item counts for "
-            "a twentieth."
+            "best on top, with what every rating adds to its score, in stars; the dot is their "
+            "sum, and what is the same for all offers is left out. Ranked by taste: what everybody "
+            "thinks of an item counts for a twentieth."
         )
         super().__init__(numbers)
 
@@ -123,6 +118,7 @@ class Example(Figure):
             "_label": numbers["rank"].map(labels).tolist(),
             "_because": [plain(name) for name in numbers["because"]],
             "_colour": numbers["because"].map(colours).tolist(),
+            "_sum": numbers.groupby("rank")["part"].transform("sum").to_numpy(),
         }
 
     def draw(self) -> UIElement:
@@ -137,6 +133,8 @@ class Example(Figure):
             "_label", 0.6, left="left", right="right", source=self.source, fill_color="_colour",
             line_color=None, legend_field="_because",
         )  # fmt: skip
+        sums = plot.scatter("_sum", "_label", source=self.source, size=7, line_color=None)
+        sums.glyph.tags = [{"fill_color": "ink"}]
         rule(plot, 0, upright=True, dash="solid")
         plot.legend[0].location = "left"
         plot.add_layout(plot.legend[0], "below")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from math import nan
 from typing import Any
 
@@ -19,8 +21,10 @@ from mfdask.report.figure import Figure, add_hover, new_plot, plain
 from mfdask.report.parts import chooser, named
 from mfdask.report.theme import COLOURS, FONT
 
-#: Items on a map, the most rated ones; t-SNE takes a second for two hundred.
+#: Items on a map, the most rated ones; t-SNE takes seconds for so many.
 MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_500}
+#: Fewer make no picture.
+FEWEST_ITEMS = 4
 #: Genres with a colour of their own; more could not be told apart.
 _COLOURED = len(COLOURS)
 _REST = "others"
@@ -47,19 +51,18 @@ _HOW = {
 
 def placed(model: FactorModel, method: str) -> pd.DataFrame:
     """Return the table of `mfdask.embedding.embed` of the most rated items and their genres."""
-    counts, most = np.sort(model.items["n_train"].to_numpy())[::-1], MOST_ITEMS[method]
-    # Those that share the count of the first item left out are left out with it.
-    least = int(counts[most]) + 1 if len(counts) > most else 1
+    order = np.argsort(-model.items["n_train"].to_numpy(), kind="stable")
+    kept = np.sort(order[: MOST_ITEMS[method]])
+    items = model.items.iloc[kept].reset_index(drop=True)
+    most_rated = replace(model, items=items, item_rows=model.item_rows[kept])
     with threadpool_limits(1, "openmp"):  # on a busy machine its threads wait for each other
-        return embed(model, method, min_ratings=least)
+        return embed(most_rated, method, min_ratings=1)
 
 
 def coloured_genres(genres: pd.Series) -> list[str]:
     """Return the genres that get a colour: the most frequent ones, the most frequent first."""
-    counts = genres[genres != ""].str.split("|").explode().value_counts(sort=False)
-    return (
-        counts.sort_index().sort_values(ascending=False, kind="stable").index[:_COLOURED].tolist()
-    )
+    counts = Counter(name for own in genres for name in own.split("|") if name)
+    return sorted(counts, key=lambda name: (-counts[name], name))[:_COLOURED]
 
 
 def colour_groups(genres: pd.Series, coloured: list[str]) -> list[str]:
@@ -67,11 +70,11 @@ def colour_groups(genres: pd.Series, coloured: list[str]) -> list[str]:
 
     The least frequent says most: nearly every second film is a drama.
     """
-    found = np.full(len(genres), _REST, object)
-    for name in coloured:  # later ones are less frequent, and take the place
-        has = genres.str.split("|").map(lambda own, name=name: name in own).to_numpy(bool)
-        found[has] = name
-    return found.tolist()
+
+    def group(own: set[str]) -> str:
+        return next((name for name in reversed(coloured) if name in own), _REST)
+
+    return [group(set(own.split("|"))) for own in genres]
 
 
 class ItemMap(Figure):
@@ -86,13 +89,12 @@ class ItemMap(Figure):
             f"{_HOW[method]} The {len(numbers):,} most rated items; choose a genre to see its "
             "items alone. A colour is that of the least frequent of an item's coloured genres."
         )
+        self._palette = dict(zip(coloured_genres(numbers["genres"]), COLOURS, strict=False))
         super().__init__(numbers)
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the table with the colour group of each item, rarer groups drawn last."""
-        names = coloured_genres(numbers["genres"])
-        groups = colour_groups(numbers["genres"], names)
-        self._palette = dict(zip(names, COLOURS, strict=False)) | {_REST: _REST_COLOUR}
+        """Return the table with a colour and a size for each item."""
+        groups = colour_groups(numbers["genres"], list(self._palette))
         return {
             "item_id": numbers["item_id"].astype(str).tolist(),
             "title": named(numbers["item_id"], numbers["title"]),
@@ -100,7 +102,7 @@ class ItemMap(Figure):
             "n_train": numbers["n_train"].to_numpy(),
             "x": numbers["x"].to_numpy(np.float32),
             "y": numbers["y"].to_numpy(np.float32),
-            "_colour": [self._palette[group] for group in groups],
+            "_colour": [self._palette.get(group, _REST_COLOUR) for group in groups],
             "_alpha": np.full(len(numbers), _ALPHA, np.float32),
             "_size": 4 + 6 * np.sqrt(numbers["n_train"].to_numpy() / numbers["n_train"].max()),
         }
@@ -133,7 +135,7 @@ class ItemMap(Figure):
                 label=plain(name),
                 renderers=[plot.scatter([nan], [nan], size=9, fill_color=colour, line_color=None)],
             )
-            for name, colour in self._palette.items()
+            for name, colour in [*self._palette.items(), (_REST, _REST_COLOUR)]
         ]
         plot.add_layout(Legend(items=items, orientation="horizontal", location="left"), "below")
 

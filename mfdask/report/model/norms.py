@@ -152,7 +152,7 @@ class Norms(Figure):
         """Return the cells and the median."""
         plot = new_plot(
             "training ratings of the item (log scale)", "length of factors (stars)",
-            x_axis_type="log", height=360,
+            x_axis_type="log", height=480,
         )  # fmt: skip
         self._mapper = LogColorMapper(palette=SCALE, low=1)
         cells = plot.quad(

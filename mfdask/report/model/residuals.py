@@ -114,7 +114,8 @@ class Distribution(Figure):
     def draw(self) -> UIElement:
         """Return the histogram and the curve."""
         plot = new_plot(
-            "residual (stars)", "share of held-out ratings", y_range=DataRange1d(start=0),
+            "residual (stars)", "share of held-out ratings", height=360,
+            y_range=DataRange1d(start=0),
             tooltips=[
                 ("residual", "@residual_from{+0.0} to @residual_to{+0.0} stars"),
                 ("ratings", "@n{0,0} (@share{0.00%})"), ("normal", "@normal{0.00%}"),

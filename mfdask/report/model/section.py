@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mfdask.errors import InputError
 from mfdask.models import FactorModel
 from mfdask.report.figure import Figure, Missing, Section
 from mfdask.report.model import examples, genres, item_map, norms, residuals
@@ -52,20 +51,20 @@ def _maps(model: FactorModel) -> Parts:
         why = f"A map needs two factors or more; this model has {model.n_factors}."
         yield Missing("item-map", "Map of items", why)
         return
+    n_rated = int((model.items["n_train"] > 0).sum())
+    if n_rated < item_map.FEWEST_ITEMS:
+        why = f"A map needs {item_map.FEWEST_ITEMS} rated items or more; here are {n_rated}."
+        yield Missing("item-map", "Map of items", why)
+        return
     methods = ["direct"] if model.n_factors == 2 else ["pca", "tsne"]
-    tables = {}
-    for method in methods:
-        try:
-            tables[method] = item_map.placed(model, method)
-        except InputError as error:
-            yield Missing(f"item-map-{method}", item_map.TITLES[method], f"No map: {error}.")
-            return
-        items = tables[method][tables[method]["kind"] == "item"].drop(columns="kind")
+    tables = [item_map.placed(model, method) for method in methods]
+    for method, table in zip(methods, tables, strict=True):
+        items = table[table["kind"] == "item"].drop(columns="kind")
         yield item_map.ItemMap(items.reset_index(drop=True), method)
-    places = tables[methods[0]]
-    genres = places[places["kind"] == "genre"][["title", "n_train", "x", "y"]]
-    if len(genres):
-        yield item_map.GenreMap(genres.reset_index(drop=True))
+    places = tables[0][tables[0]["kind"] == "genre"]
+    if len(places):
+        columns = ["title", "n_train", "x", "y"]
+        yield item_map.GenreMap(places[columns].reset_index(drop=True))
     else:
         yield Missing(item_map.GenreMap.name, item_map.GenreMap.title, "The items have no genres.")
 

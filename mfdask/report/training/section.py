@@ -52,13 +52,13 @@ def training_section(
 def _fits(models: Mapping[str, FactorModel]) -> Parts:
     if not models:
         return [Missing("sweeps", "Training by sweep", "No model is given.")]
-    history = sweeps.history_table(models)
+    history, names = sweeps.history_table(models), list(models)
     minimising = {name: model for name, model in models.items() if not model.has_deviations}
-    parts: Parts = [sweeps.Errors(sweeps.errors_table(history))]
+    parts: Parts = [sweeps.Errors(sweeps.errors_table(history), names)]
     if minimising:
         own = sweeps.history_table(minimising)
-        parts.append(sweeps.Objective(own[["model", "sweep", "objective"]]))
-    return [*parts, sweeps.Seconds(history[["model", "sweep", "seconds"]])]
+        parts.append(sweeps.Objective(own[["model", "sweep", "objective"]], names))
+    return [*parts, sweeps.Seconds(history[["model", "sweep", "seconds"]], names)]
 
 
 def _samplers(models: Mapping[str, FactorModel], data: Dataset | None) -> Parts:
@@ -66,12 +66,12 @@ def _samplers(models: Mapping[str, FactorModel], data: Dataset | None) -> Parts:
     samplers = {name: model for name, model in models.items() if model.has_deviations}
     if not samplers:
         return [Missing("sampler", "Running RMSE, noise, intervals", "No model is Bayesian.")]
-    history = sweeps.history_table(samplers)
+    history, names = sweeps.history_table(samplers), list(models)
     running = sweeps.running_table(samplers)
     parts: Parts = []
     if len(running):
-        parts.append(sweeps.RunningError(running))
-    parts.append(sweeps.Noise(sweeps.noise_table(history)))
+        parts.append(sweeps.RunningError(running, names))
+    parts.append(sweeps.Noise(sweeps.noise_table(history), names))
     for name, model in samplers.items():
         parts.append(_calibration(name if len(samplers) > 1 else "", model, data))
     return parts

@@ -1,0 +1,145 @@
+"""Look after the models that nights have published."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobs.common import Outcome, job, table
+from jobs.nightly import config_option
+from mfdask.errors import InputError
+from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.home import Home
+from mfdask.nightly.registry import Release, current, promote, releases, roll_back
+from mfdask.nightly.retention import prune
+
+
+@click.group("models", help=__doc__)
+def main() -> None:
+    """See the module."""
+
+
+def _home(config: Path) -> Home:
+    return Home(NightlyConfig.read(config).home)
+
+
+@main.command("list")
+@config_option
+@job
+def list_all(config: Path) -> Outcome:
+    """List releases and refused candidates, oldest first."""
+    home = _home(config)
+    published = current(home)
+    values = []
+    view = table(str(home.models), "version", "state", "data as of", "ratings", "sweeps", "RMSE")
+    view.columns[0].no_wrap = True
+    for folder, state in ((home.models, ""), (home.candidates, "refused")):
+        for release in releases(folder):
+            here = state
+            if published and release.folder == published.folder:
+                here = "published"
+            values.append({"version": release.version, "state": here, **_facts(release)})
+            view.add_row(release.version, here, *_cells(release))
+    return Outcome({"models": values}, [view])
+
+
+@main.command("show")
+@click.argument("version", required=False)
+@config_option
+@job
+def show(version: str | None, config: Path) -> Outcome:
+    """Show all about a version; by default the published one."""
+    release = _find(_home(config), version)
+    values = {"version": release.version, "folder": str(release.folder), **release.facts}
+    view = table(release.version, "", "")
+    view.show_header = False
+    for name, fact in values.items():
+        if name not in ("scores", "version"):
+            view.add_row(name.replace("_", " "), _say(fact))
+    for score in release.facts["scores"]:
+        was = "" if score["published"] is None else f", the one before {score['published']:.4f}"
+        view.add_row(f"RMSE {score['slice']}", f"{score['candidate']:.4f}{was}")
+    return Outcome(values, [view])
+
+
+@main.command("promote")
+@click.argument("version")
+@config_option
+@job
+def promote_one(version: str, config: Path) -> Outcome:
+    """Publish a version, or a candidate that the gate refused."""
+    home = _home(config)
+    with home.alone():
+        return _published(promote(home, version))
+
+
+@main.command("rollback")
+@config_option
+@job
+def rollback(config: Path) -> Outcome:
+    """Publish the version that the published one was learned from."""
+    home = _home(config)
+    with home.alone():
+        return _published(roll_back(home))
+
+
+@main.command("prune")
+@config_option
+@click.option("--keep", type=click.IntRange(1), help="Newest versions to keep.")
+@job
+def prune_old(config: Path, keep: int | None) -> Outcome:
+    """Remove what the configuration does not keep; never what is published or being read."""
+    told = NightlyConfig.read(config)
+    home, rules = Home(told.home), told.retention
+    with home.alone():
+        gone = prune(home, replace(rules, models=keep) if keep else rules)
+    return Outcome({"removed": gone}, [f"removed: {', '.join(gone) or 'nothing'}"])
+
+
+def _find(home: Home, version: str | None) -> Release:
+    if version is None:
+        release = current(home)
+        if release is None:
+            raise InputError(f"{home.root}: nothing is published yet; run `mfdask nightly`")
+        return release
+    folder = next(
+        (f for f in (home.models, home.candidates) if (f / version).is_dir()), home.models
+    )
+    return Release.open(folder / version)
+
+
+def _published(release: Release) -> Outcome:
+    line = (
+        f"{release.version} is published; files that a later version took in stay in taken/: put "
+        "them back into the inbox if their ratings are wanted"
+    )
+    return Outcome({"published": release.version}, [line])
+
+
+def _facts(release: Release) -> dict[str, Any]:
+    facts = release.facts
+    own = ("created", "data_as_of", "ratings", "users", "items", "kind", "sweeps", "reasons")
+    return {name: facts[name] for name in own} | {"rmse": release.rmse}
+
+
+def _cells(release: Release) -> list[str]:
+    rmse = release.rmse
+    return [
+        release.data_day,
+        f"{release.facts['ratings']:,}",
+        str(release.facts["sweeps"]),
+        "" if rmse is None else f"{rmse:.4f}",
+    ]
+
+
+def _say(fact: Any) -> str:
+    if isinstance(fact, list):
+        return ", ".join(map(str, fact)) or "none"
+    return f"{fact:,}" if isinstance(fact, int) else str(fact)
+
+
+if __name__ == "__main__":
+    main()

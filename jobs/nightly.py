@@ -1,0 +1,161 @@
+"""Take in new ratings, learn from yesterday's model, and publish what passes the gate."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from rich.table import Table
+
+from jobs.common import Outcome, job, progress_bars, say, table
+from mfdask.errors import MfdaskError, RefusedError
+from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.journal import Line
+from mfdask.nightly.plan import Plan
+from mfdask.nightly.run import run_night
+from mfdask.nightly.start import look_ahead
+
+#: How long a night that is told to stop may take to clear up; each step can be killed safely.
+_SECONDS_TO_STOP = 8.0
+
+#: Options for keys of the configuration that one changes by hand now and then.
+_OPTIONS: list[tuple[str, str, str]] = [
+    ("--home", "home", "Folder that holds everything."),
+    ("--inbox", "inbox.folder", "Folder with the new files."),
+    ("--model", "training.model", "als, bias, genre or bayes."),
+    ("--factors", "training.factors", "Length of a factor vector."),
+    ("--sweeps", "training.sweeps", "Sweeps, at most."),
+    ("--gate-tolerance", "gate.tolerance", "How much worse than the published model, in RMSE."),
+    ("--workers", "cluster.workers", "Local worker processes."),
+    ("--threads", "cluster.threads", "Threads of each worker."),
+    ("--memory-limit", "cluster.memory_limit", "Memory a worker may hold, such as 4GB."),
+    ("--scheduler", "cluster.scheduler", "A running Dask cluster, tcp://host:port."),
+    ("--dashboard-address", "cluster.dashboard_address", "Where the dashboard listens."),
+]
+
+
+def config_option(callback: Any) -> Any:
+    """Add the option that names the configuration."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        default="nightly.toml",
+        show_default=True,
+        help="What a night is told; docs/nightly.toml is an example.",
+    )(callback)
+
+
+def _with_overrides(callback: Any) -> Any:
+    for option, key, text in reversed(_OPTIONS):
+        callback = click.option(option, key.replace(".", "__"), help=f"{text}  [{key}]")(callback)
+    return callback
+
+
+@click.command("nightly", help=__doc__)
+@config_option
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Put a value in place of the configuration's; may be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what a night would do, and change nothing.")
+@click.option(
+    "--wait",
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for a night that is running.",
+)
+@_with_overrides
+@job
+def main(
+    config: Path, assignments: tuple[str, ...], dry_run: bool, wait: float, **options: str | None
+) -> Outcome:
+    """Run a night, or show what it would do."""
+    given = [f"{key.replace('__', '.')}={value}" for key, value in options.items() if value]
+    told = NightlyConfig.read(config, [*assignments, *given])
+    if dry_run:
+        return _show(look_ahead(told))
+    with _stopping(), progress_bars() as progress:
+        line = run_night(told, wait_seconds=wait, progress=progress)
+    _complain(line, told.home)
+    return Outcome(line, [_view(line)])
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """End the block on SIGTERM as on Ctrl-C, and the process soon after in any case."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(_SECONDS_TO_STOP, os._exit, [128 + number])
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _complain(line: Line, home: Path) -> None:
+    """Say what went wrong in a run that has ended, by the exit code too."""
+    for name, reason in line.get("bad", {}).items():
+        say(f"set aside: {name}: {reason}")
+    if line["hook"]:
+        say(line["hook"])
+    if line["status"] == "refused":
+        raise RefusedError(
+            f"run {line['run']}: {line['reason']}; {line['before']} stays published, the candidate "
+            f"is {home}/candidates/{line['version']}, its files are in {home}/refused"
+        )
+    if line.get("failed_jobs"):
+        failed = "; ".join(line["failed_jobs"])
+        raise MfdaskError(f"run {line['run']}: {line['version']} is published, but {failed}")
+
+
+def _view(line: Line) -> Table:
+    view = table(f"run {line['run']}: {line['status']}", "", "")
+    view.show_header = False
+    if line["status"] == "published":
+        view.add_row("version", line["version"])
+        view.add_row("ratings", f"{line['ratings']:,}, {line['new_ratings']:+,}")
+        view.add_row("sweeps", f"{line['sweeps']}, {'warm' if line['warm'] else 'cold'}")
+        for score in line["scores"]:
+            was = "" if score["published"] is None else f", published {score['published']:.4f}"
+            view.add_row(f"RMSE {score['slice']}", f"{score['candidate']:.4f}{was}")
+    view.add_row("files", f"{len(line['files'])}")
+    view.add_row("seconds", f"{sum(line['seconds'].values()):.1f}")
+    view.add_row("peak memory", f"{max(line['memory_bytes'].values()) / 2**20:,.0f} MiB")
+    return view
+
+
+def _show(plan: Plan) -> Outcome:
+    view = table("what a night would do", "", "")
+    view.show_header = False
+    view.add_row("begins with", plan.base or "nothing: the first night")
+    view.add_row("files to take in", ", ".join(file.name for file in plan.files) or "none")
+    view.add_row("taken in already", ", ".join(file.name for file in plan.known) or "none")
+    view.add_row("ratings then, about", f"{plan.ratings:,}")
+    for step, seconds in plan.seconds.items():
+        view.add_row(f"seconds to {step}", f"{seconds:.1f}")
+    view.add_row("memory, about", f"{plan.memory_bytes / 2**20:,.0f} MiB")
+    view.add_row("disk, about", f"{plan.disk_bytes / 2**20:,.0f} MiB")
+    view.add_row("estimated", plan.source)
+    return Outcome(json.loads(json.dumps(asdict(plan))), [view])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Print a systemd timer and a cron line that start a night at a time of day."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.syntax import Syntax
+
+from jobs.common import Outcome, job
+from jobs.nightly import config_option
+from mfdask.errors import InputError
+from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.schedule import NAME, Schedule
+
+
+@click.command("schedule", help=__doc__)
+@config_option
+@click.option("--at", metavar="HH:MM", help="Time of day.  [default: `at` of the configuration]")
+@click.option("--install", is_flag=True, help="Give it to systemd of this user, and start it.")
+@job
+def main(config: Path, at: str | None, install: bool) -> Outcome:
+    """Print, or install."""
+    told = NightlyConfig.read(config)
+    if not (at or told.at):
+        raise InputError("give the time of day with --at HH:MM")
+    schedule = Schedule(at or told.at, config)
+    values = {
+        "service": schedule.service(),
+        "timer": schedule.timer(),
+        "cron": schedule.cron(),
+        "installed": [],
+    }
+    if install:
+        folder = Path("~/.config/systemd/user").expanduser()
+        values["installed"] = [str(file) for file in schedule.install(folder)]
+    texts = [
+        f"# {NAME}.service\n{schedule.service()}",
+        f"# {NAME}.timer\n{schedule.timer()}",
+        f"# or, with `crontab -e`\n{schedule.cron()}",
+        f"# installed: {', '.join(values['installed']) or 'nothing; --install does it'}",
+    ]
+    return Outcome(values, [Syntax("\n".join(texts), "ini", background_color="default")])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Show what is published, how the last nights went, and when the next one starts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from jobs.common import Outcome, job, table
+from jobs.nightly import config_option
+from mfdask.nightly import journal
+from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.home import Home
+from mfdask.nightly.registry import current
+from mfdask.nightly.schedule import next_start
+from mfdask.nightly.state import State
+
+
+@click.command("status", help=__doc__)
+@config_option
+@click.option("--runs", default=7, show_default=True, type=click.IntRange(1), help="How many.")
+@job
+def main(config: Path, runs: int) -> Outcome:
+    """Read it from the home; nothing is changed."""
+    told = NightlyConfig.read(config)
+    home = Home(told.home)
+    release, unfinished = current(home), State.load(home.state)
+    lines = journal.read(home.journal)[-runs:]
+    start = _next(told.at)
+    values = {
+        "published": release.version if release else None,
+        "data_as_of": release.data_day if release else None,
+        "rmse": release.rmse if release else None,
+        "unfinished_run": unfinished.run if unfinished else None,
+        "next_start": start,
+        "runs": lines,
+    }
+    view = table(str(home.root), "", "")
+    view.show_header = False
+    view.add_row("published", release.version if release else "nothing yet")
+    if release:
+        view.add_row("data as of, UTC", release.data_day)
+        view.add_row("RMSE held out", f"{release.rmse:.4f}" if release.rmse else "")
+    view.add_row("unfinished", f"run {unfinished.run}" if unfinished else "nothing")
+    view.add_row("next start", start or "not known: give `at` in the configuration")
+    history = table("last runs", "run", "ended, UTC", "status", "version", "seconds", "reason")
+    for line in lines:
+        took = sum(line["seconds"].values())
+        cells = (line["ended"][:16], line["status"], line["version"] or "", f"{took:.1f}")
+        history.add_row(str(line["run"]), *cells, line["reason"])
+    return Outcome(values, [view, history])
+
+
+def _next(at: str) -> str | None:
+    return next_start(at, datetime.now().astimezone()).isoformat(timespec="minutes") if at else None
+
+
+if __name__ == "__main__":
+    main()

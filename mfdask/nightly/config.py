@@ -1,0 +1,315 @@
+"""What a night can be told: the tables of `nightly.toml`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mfdask.cluster import ClusterConfig
+from mfdask.errors import InputError
+from mfdask.models import ALS, PRESETS, Bayes
+from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
+from mfdask.ratings.splits import Split
+from mfdask.tuning.space import PARAMETERS
+
+#: Names of `mfdask train`'s options, and the parameters that they are.
+_OPTIONS = {name: parameter for name, (parameter, _) in PARAMETERS.items()} | {
+    "tolerance": "tolerance",
+    "update": "update",
+    "burn-in": "burn_in",
+    "samples": "n_samples",
+    "item-prior": "item_prior",
+    "centre": "centre",
+    "seed": "seed",
+}
+
+#: What a kind of model settles.
+_KINDS: dict[str, tuple[type[ALS] | type[Bayes], dict[str, Any]]] = {
+    "als": (ALS, {"item_prior": "zero"}),
+    "bias": (ALS, {"item_prior": "zero", "n_factors": 0}),
+    "genre": (ALS, {"item_prior": "genre"}),
+    "bayes": (Bayes, {}),
+}
+
+#: A night stops sweeping once it gains nothing: a warm start pays by ending sooner.
+_NIGHTLY_DEFAULTS = {"n_sweeps": 60, "tolerance": 0.0005}
+
+
+@dataclass(frozen=True)
+class InboxConfig:
+    """Where new files come from.
+
+    Attributes
+    ----------
+    folder : str
+        Within the home, or an absolute path on the same file system.
+    on_bad_file : {"set-aside", "stop"}
+        What becomes of a night with a file that cannot be read.
+    settle_seconds : float
+        A file changed less than so long ago is still being written, and waits for the next night.
+    """
+
+    folder: str = "inbox"
+    on_bad_file: Literal["set-aside", "stop"] = "set-aside"
+    settle_seconds: float = 5.0
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How the first night's files become a data set; later nights extend it.
+
+    Attributes
+    ----------
+    split : str
+        What is held out, as `mfdask ingest --split`.
+    seed : int
+    blocks : int
+        Blocks a side; 0: as many as the ratings ask for.
+    start : str
+        Folder of a data set that is there already and that the first night extends; empty: none.
+    """
+
+    split: str = "random:0.1"
+    seed: int = 42
+    blocks: int = 0
+    start: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What is learned, and from where.
+
+    Attributes
+    ----------
+    model : {"als", "bias", "genre", "bayes"}
+    preset : str
+        As `mfdask train --preset`; empty: none.
+    warm : bool
+        Begin with the published model's rows, where they have as many factors.
+    always : bool
+        Train also where nothing new came in.
+    checkpoint_every : int
+        Sweeps between two checkpoints.
+    parameters : mapping
+        Of the method, by their names there.
+    """
+
+    model: Literal["als", "bias", "genre", "bayes"] = "als"
+    preset: str = ""
+    warm: bool = True
+    always: bool = False
+    checkpoint_every: int = 5
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def method(self) -> ALS | Bayes:
+        """Return the way to learn.
+
+        Raises
+        ------
+        InputError
+            If a parameter cannot be meant.
+        """
+        made, settled = _KINDS[self.model]
+        known = {parameter.name for parameter in fields(made)} - set(settled)
+        for name in self.parameters:
+            if name not in known:
+                raise InputError(f"training: {name} says nothing to model = {self.model!r}")
+        defaults = _NIGHTLY_DEFAULTS if made is ALS else {}
+        preset = PRESETS[self.preset] if self.preset else {}
+        chosen = {**defaults, **preset, **self.parameters, **settled}
+        return build(made, chosen, "training.")
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """What a candidate must fulfil to be published.
+
+    Attributes
+    ----------
+    tolerance : float
+        In rating units: how much worse than the published model its RMSE may be on any slice.
+    surprise : float
+        How many times the published model's RMSE on the ratings held out before may the
+        candidate's RMSE on the night's new ones be: files of another nature are refused.
+    newest_days : float
+        Length of the newest slice of the held-out ratings.
+    min_ratings : int
+        Slices of fewer ratings are measured and do not decide.
+    coverage : float
+        Share of the published version's users, and of its items, that must be there.
+    size : float
+        Share of its ratings that must be there.
+    max_rmse : float
+        The RMSE on all held-out ratings must not exceed this; 0: anything goes.
+    """
+
+    tolerance: float = 0.005
+    surprise: float = 1.25
+    newest_days: float = 30.0
+    min_ratings: int = 100
+    coverage: float = 0.99
+    size: float = 0.95
+    max_rmse: float = 0.0
+
+
+@dataclass(frozen=True)
+class DownstreamConfig:
+    """A job that follows each published model.
+
+    Attributes
+    ----------
+    job : str
+        Such as ``recommend``.
+    arguments : tuple of str
+        ``{model}``, ``{data}``, ``{tables}`` and ``{version}`` stand for what they are.
+    """
+
+    job: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RetentionConfig:
+    """What is kept: the newest of each, and what is younger than `days` (0: age keeps nothing)."""
+
+    models: int = 7
+    candidates: int = 2
+    days: float = 0.0
+
+
+@dataclass(frozen=True)
+class HooksConfig:
+    """Commands that get a run's line of `runs.jsonl` on standard input; empty: none."""
+
+    success: str = ""
+    failure: str = ""
+    timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class NightlyConfig:
+    """A whole `nightly.toml`.
+
+    Attributes
+    ----------
+    home : Path
+        Folder that holds everything.
+    at : str
+        When nights start, HH:MM, for `mfdask status`; empty: not known.
+    metrics : str
+        Prometheus text file, within the home or absolute; empty: none.
+    """
+
+    home: Path
+    at: str = ""
+    metrics: str = "metrics.prom"
+    inbox: InboxConfig = InboxConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    gate: GateConfig = GateConfig()
+    downstream: tuple[DownstreamConfig, ...] = ()
+    retention: RetentionConfig = RetentionConfig()
+    hooks: HooksConfig = HooksConfig()
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+
+    @classmethod
+    def read(cls, path: Path, overrides: Iterable[str] = ()) -> NightlyConfig:
+        """Read a file.
+
+        Parameters
+        ----------
+        path : Path
+        overrides : iterable of str
+            ``table.key=value`` each, in place of what the file says.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, a key is unknown, or a value cannot be meant.
+        """
+        said = read_toml(path)
+        for assignment in overrides:
+            override(said, assignment)
+        try:
+            return cls.of(said, path.absolute().parent)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    @classmethod
+    def of(cls, said: Table, folder: Path) -> NightlyConfig:
+        """Make it of the tables; paths are relative to `folder`."""
+        said = dict(said)
+        check_keys(said, [known.name for known in fields(cls)], "")
+        training = _training(take_table(said, "training"))
+        downstream = _downstream(said.pop("downstream", []))
+        inbox = build(InboxConfig, take_table(said, "inbox"), "inbox.")
+        data = build(DataConfig, take_table(said, "data"), "data.")
+        if data.start:
+            data = replace(data, start=str(folder / data.start))
+        gate = build(GateConfig, take_table(said, "gate"), "gate.")
+        retention = build(RetentionConfig, take_table(said, "retention"), "retention.")
+        hooks = build(HooksConfig, take_table(said, "hooks"), "hooks.")
+        cluster = build(ClusterConfig, take_table(said, "cluster"), "cluster.")
+        top = build(_Top, said, "")
+        config = cls(
+            folder / top.home, top.at, top.metrics,
+            inbox, data, training, gate, downstream, retention, hooks, cluster,
+        )  # fmt: skip
+        _check(config)
+        return config
+
+
+@dataclass(frozen=True)
+class _Top:
+    """The keys that are in no table."""
+
+    home: str = "nightly"
+    at: str = ""
+    metrics: str = "metrics.prom"
+
+
+def _training(said: Table) -> TrainingConfig:
+    own = [known.name for known in fields(TrainingConfig) if known.name != "parameters"]
+    check_keys(said, [*own, *_OPTIONS], "training.")
+    plain = {key: value for key, value in said.items() if key in own}
+    given = {_OPTIONS[key]: value for key, value in said.items() if key not in own}
+    return build(TrainingConfig, {**plain, "parameters": given}, "training.")
+
+
+def _downstream(said: Any) -> tuple[DownstreamConfig, ...]:
+    if not isinstance(said, list) or not all(isinstance(table, dict) for table in said):
+        raise InputError("downstream: write each job as a table of its own, [[downstream]]")
+    for number, table in enumerate(said):
+        if "job" not in table:
+            raise InputError(f"downstream number {number + 1}: names no job")
+    return tuple(build(DownstreamConfig, table, "downstream.") for table in said)
+
+
+def _check(config: NightlyConfig) -> None:
+    """Refuse values that cannot be meant, before a night begins."""
+    split = Split.parse(config.data.split).kind
+    gate, retention = config.gate, config.retention
+    for good, place, wanted in (
+        (split != "none", "data.split", "something held out, for the gate"),
+        (split != "sequence", "data.split", "another: one by file order cannot grow"),
+        (config.training.preset in ("", *PRESETS), "training.preset", " or ".join(PRESETS)),
+        (config.training.checkpoint_every >= 0, "training.checkpoint_every", "0 or more"),
+        (gate.tolerance >= 0, "gate.tolerance", "0 or more"),
+        (gate.surprise >= 1, "gate.surprise", "1 or more"),
+        (0 <= gate.coverage <= 1, "gate.coverage", "0 to 1"),
+        (0 <= gate.size <= 1, "gate.size", "0 to 1"),
+        (retention.models >= 1, "retention.models", "1 or more"),
+        (retention.candidates >= 0, "retention.candidates", "0 or more"),
+        (not config.at or is_time_of_day(config.at), "at", "a time of day, HH:MM"),
+    ):
+        if not good:
+            raise InputError(f"{place}: give {wanted}")
+    config.training.method()
+
+
+def is_time_of_day(text: str) -> bool:
+    """Whether a text is HH:MM."""
+    return re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text) is not None

@@ -1,0 +1,138 @@
+"""The night's data set: the published one, extended by the new files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from distributed import Client
+
+from mfdask.errors import InputError
+from mfdask.nightly.config import DataConfig
+from mfdask.progress import Progress
+from mfdask.ratings.formats import open_source
+from mfdask.ratings.source import Source
+from mfdask.ratings.splits import Split
+from mfdask.shards import Dataset
+from mfdask.shards.build import Choices, ingest
+from mfdask.shards.extend import extend
+
+#: A file with this in its name holds ratings that are to go.
+WITHDRAWN = ".withdrawn."
+
+
+@dataclass
+class Growth:
+    """Makes a data set in `target` of the one to begin with, if there is one, and new files.
+
+    Attributes
+    ----------
+    begin : Path or None
+    target : Path
+    files : sequence of Path
+    config : DataConfig
+    bad : dict of str to str
+        Names of files that could not be taken in, each with the reason.
+    """
+
+    begin: Path | None
+    target: Path
+    files: Sequence[Path]
+    config: DataConfig
+    client: Client
+    progress: Progress
+    bad: dict[str, str] = field(default_factory=dict)
+
+    def grow(self) -> bool:
+        """Make the data set; False where no file could be taken in.
+
+        All files at once where all are good; else one after the other, to find the bad ones.
+        """
+        if self.begin is not None:
+            Dataset.open(self.begin)  # what is wrong with it is no file's fault
+        files = [file for file in self.files if self._opens(file)]
+        try:
+            self._restart()
+            taken = files and self._take(files)
+        except InputError:
+            self._restart()
+            taken = [file for file in files if self._taken_alone(file)]
+        return bool(taken)
+
+    def _restart(self) -> None:
+        shutil.rmtree(self.target, ignore_errors=True)
+        if self.begin is not None:
+            link_tree(self.begin, self.target)
+
+    def _opens(self, file: Path) -> bool:
+        try:
+            self._open(file)
+        except InputError as error:
+            self.bad[file.name] = " ".join(str(error).split())
+            return False
+        return True
+
+    def _taken_alone(self, file: Path) -> bool:
+        try:
+            self._take([file])
+        except InputError as error:
+            self.bad[file.name] = " ".join(str(error).split())
+            return False
+        return True
+
+    def _take(self, files: Sequence[Path]) -> Sequence[Path]:
+        """Extend the data set by `files`; the first of the first night is ingested."""
+        more = list(files)
+        if not self.target.exists():
+            first = next((file for file in more if WITHDRAWN not in file.name), None)
+            if first is None:
+                raise InputError("withdraws ratings of a data set that is not there yet")
+            more.remove(first)
+            choices = Choices(
+                Split.parse(self.config.split), self.config.seed, self.config.blocks or None
+            )
+            ingest(
+                self._open(first), self.target,
+                client=self.client, choices=choices, progress=self.progress,
+            )  # fmt: skip
+        if more:
+            extend(
+                self.target,
+                [self._open(file) for file in more if WITHDRAWN not in file.name],
+                withdrawn=[self._open(file) for file in more if WITHDRAWN in file.name],
+                client=self.client,
+                progress=self.progress,
+            )
+        return files
+
+    def _open(self, file: Path) -> Source:
+        columns = {"rating": ""} if WITHDRAWN in file.name else None
+        cache = self.target.with_name("cache")
+        return open_source(str(file), columns=columns, cache_dir=cache)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Copy a folder whose files never change in place: by hard links, where these are possible."""
+
+    def link(one: str, other: str) -> str:
+        try:
+            os.link(one, other)
+        except OSError:
+            shutil.copy2(one, other)
+        return other
+
+    shutil.copytree(source, target, copy_function=link)
+
+
+def data_as_of(data: Dataset) -> int | None:
+    """Return the time of the newest rating, seconds since 1970; None where there are no times."""
+    newest = []
+    for part in ("train", "test"):
+        for block in range(data.n_blocks("users")):
+            times = data.timestamps(block, part)
+            if times is not None and len(times):
+                newest.append(int(times.max()))
+    return max(newest, default=None)

@@ -1,0 +1,134 @@
+"""The folder that holds everything of a nightly system, and files that outlive a power cut.
+
+=====================  ===========================================================================
+`inbox/`               new files of ratings; the team puts them here
+`taken/RUN/`           files whose ratings are in the data set
+`refused/RUN/`         files set aside, each with a `.reason` beside it
+`models/VERSION/`      a release: `model/`, the `data/` it was learned from, `release.json`
+`models/current`       link to the published release; this one link is what publishing changes
+`model`, `data`        fixed links through `models/current`, for readers
+`candidates/VERSION/`  releases that the gate refused
+`tables/`              what the downstream jobs write
+`work/`, `run.json`    the release in the making, and how far its run is
+`runs.jsonl`           one line a run
+=====================  ===========================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfdask.errors import RefusedError
+from mfdask.files import locked
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things are."""
+
+    root: Path
+
+    @property
+    def models(self) -> Path:
+        """Releases."""
+        return self.root / "models"
+
+    @property
+    def candidates(self) -> Path:
+        """Refused releases."""
+        return self.root / "candidates"
+
+    @property
+    def taken(self) -> Path:
+        """Files that are in a data set."""
+        return self.root / "taken"
+
+    @property
+    def refused(self) -> Path:
+        """Files that are in none."""
+        return self.root / "refused"
+
+    @property
+    def tables(self) -> Path:
+        """What the downstream jobs write."""
+        return self.root / "tables"
+
+    @property
+    def work(self) -> Path:
+        """The release in the making."""
+        return self.root / "work"
+
+    @property
+    def state(self) -> Path:
+        """How far the unfinished run is."""
+        return self.root / "run.json"
+
+    @property
+    def journal(self) -> Path:
+        """One line a run."""
+        return self.root / "runs.jsonl"
+
+    def prepare(self, inbox: Path) -> None:
+        """Make the folders, and the links that readers use."""
+        for folder in (self.models, self.tables, inbox):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name in ("model", "data"):
+            if not (self.root / name).is_symlink():
+                (self.root / name).symlink_to(f"models/current/{name}")
+
+    @contextmanager
+    def alone(self, wait_seconds: float = 0.0) -> Iterator[None]:
+        """Keep every other night, and whoever publishes by hand, out while the block runs.
+
+        Raises
+        ------
+        RefusedError
+            If it is taken for longer than `wait_seconds`.
+        """
+        end = time.monotonic() + wait_seconds
+        with ExitStack() as held:
+            while True:
+                try:
+                    held.enter_context(locked(self.root / "nightly", "working in"))
+                    break
+                except RefusedError:
+                    if time.monotonic() >= end:
+                        raise RefusedError(
+                            f"{self.root}: another night is running; let it end, or --wait for it"
+                        ) from None
+                    time.sleep(0.2)
+            yield
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all, so that it is there after a power cut."""
+    fresh = path.with_name(f".{path.name}.partial")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until all files below a folder are on the disk."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with (Path(root) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(root))

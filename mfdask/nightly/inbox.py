@@ -1,0 +1,70 @@
+"""New files: which there are, and where they go once it is known what became of them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfdask.nightly.home import write_durably
+
+#: Endings of files that somebody is still writing.
+_UNFINISHED = (".partial", ".part", ".tmp")
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file of the inbox; what it is called does not matter, what it holds does."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+    def is_at(self, place: Path) -> bool:
+        """Whether a file is this one."""
+        same_size = place.is_file() and place.stat().st_size == self.bytes
+        return same_size and sha256(place) == self.sha256
+
+
+def arrivals(folder: Path, settle_seconds: float, now: float | None = None) -> list[Arrival]:
+    """Return the files of an inbox by name.
+
+    Hidden ones, folders, and those still being written are left for another night: names that end
+    in ``.partial``, ``.part`` or ``.tmp``, and files changed in the last `settle_seconds`. A change
+    in the future says that the clock was set back, and is long ago.
+    """
+    now = time.time() if now is None else now
+    found = []
+    for place in sorted(folder.iterdir()):
+        if place.name.startswith(".") or not place.is_file() or place.suffix in _UNFINISHED:
+            continue
+        facts = place.stat()
+        if not 0 <= now - facts.st_mtime < settle_seconds:
+            found.append(Arrival(place.name, facts.st_size, sha256(place)))
+    return found
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def put_away(arrival: Arrival, inbox: Path, folder: Path, reason: str | None = None) -> None:
+    """Move a file out of the inbox, with the reason beside it where it was not taken in.
+
+    Nothing happens if it was moved already, and a new file of its name stays.
+    """
+    place = inbox / arrival.name
+    if not arrival.is_at(place):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    target, n = folder / arrival.name, 1
+    while target.exists():
+        n += 1
+        target = folder / f"{n}-{arrival.name}"
+    if reason is not None:
+        write_durably(target.with_name(f"{target.name}.reason"), reason + "\n")
+    shutil.move(place, target)

@@ -1,0 +1,51 @@
+"""`runs.jsonl`: what each run was, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+Line = dict[str, Any]
+
+#: How a run can end; the last two are taken up again by the next start.
+STATUSES = ("published", "refused", "nothing", "failed", "interrupted")
+#: Those after which there is nothing to take up again, and what `success` means to a hook.
+FINAL, GOOD = STATUSES[:3], ("published", "nothing")
+
+
+def append(path: Path, line: Line) -> None:
+    """Add a line in one write, on the disk before this returns.
+
+    A last line that a power cut has torn is closed first, so that it spoils no other.
+    """
+    torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+    text = ("\n" if torn else "") + json.dumps(line) + "\n"
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(handle, text.encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(path: Path) -> list[Line]:
+    """Return all whole lines, oldest first; none where there is no file."""
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue  # torn
+        if isinstance(line, dict) and "run" in line:
+            lines.append(line)
+    return lines
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,66 @@
+"""The state of the nights as a text file for Prometheus' node_exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from mfdask.nightly.journal import GOOD, STATUSES, Line
+
+
+def metrics_text(lines: Sequence[Line]) -> str:
+    """Return the exposition of the last runs; `lines` are those of `runs.jsonl`, oldest first."""
+    last = lines[-1]
+    good = [line for line in lines if line["status"] in GOOD]
+    published = [line for line in lines if line["status"] == "published"]
+    text = [
+        *_metric(
+            "last_run_timestamp_seconds",
+            "When the last run ended.",
+            [("", _seconds(last["ended"]))],
+        ),
+        *_metric(
+            "last_run_status",
+            "1 for how the last run ended.",
+            [(f'status="{status}"', int(last["status"] == status)) for status in STATUSES],
+        ),
+        *_metric(
+            "step_seconds",
+            "Duration of each step of the last run.",
+            [(f'step="{step}"', seconds) for step, seconds in last["seconds"].items()],
+        ),
+    ]
+    if good:
+        when = _seconds(good[-1]["ended"])
+        text += _metric(
+            "last_success_timestamp_seconds", "When a run last ended well.", [("", when)]
+        )
+    if published:
+        text += _of_release(published[-1])
+    return "\n".join(text) + "\n"
+
+
+def _of_release(line: Line) -> list[str]:
+    version = f'version="{line["version"]}",kind="{line["kind"]}"'
+    return [
+        *_metric("model_info", "The model published last.", [(version, 1)]),
+        *_metric("ratings", "Ratings in its data set.", [("", line["ratings"])]),
+        *_metric(
+            "rmse",
+            "Its RMSE on held-out ratings.",
+            [(f'slice="{score["slice"]}"', score["candidate"]) for score in line["scores"]],
+        ),
+    ]
+
+
+def _metric(name: str, meaning: str, values: Iterable[tuple[str, float]]) -> list[str]:
+    """Return a gauge with a line for each set of labels."""
+    name = f"mfdask_nightly_{name}"
+    lines = [
+        f"{name}{{{labels}}} {value}" if labels else f"{name} {value}" for labels, value in values
+    ]
+    return [f"# HELP {name} {meaning}", f"# TYPE {name} gauge", *lines] if lines else []
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()

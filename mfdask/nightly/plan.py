@@ -1,0 +1,126 @@
+"""What a night would do, and what time, memory and disk it would take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from mfdask.errors import RefusedError
+from mfdask.files import free_bytes
+from mfdask.models import model_bytes
+from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.home import Home
+from mfdask.nightly.inbox import Arrival
+from mfdask.nightly.journal import Line
+from mfdask.nightly.registry import Release
+from mfdask.shards import Manifest
+
+#: Bytes of a rating in a text file, and in one that is compressed.
+_TEXT_BYTES, _PACKED_BYTES = 25, 8
+#: Of a machine of two cores, where no earlier run says better: seconds of a step, and seconds more
+#: for a million ratings (of training: for a million ratings and a sweep, with 20 factors).
+_SECONDS = {"grow": (4.0, 0.5), "train": (4.0, 0.02), "gate": (1.0, 0.1)}
+#: Resident bytes of all processes: without ratings, and for each.
+_MEMORY = (800 * 2**20, 40)
+#: Disk that a rating takes while a data set is made, beside the one that is there.
+_DISK_BYTES = 61
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A night that has not begun.
+
+    Attributes
+    ----------
+    base : str or None
+        The release to begin with.
+    files : list of Arrival
+        To be taken in.
+    known : list of Arrival
+        Whose contents are in the data set already.
+    ratings : int
+        That the data set will hold, by the size of the files.
+    seconds : dict of str to float
+        Of each step.
+    memory_bytes, disk_bytes : int
+    source : str
+        What the estimate rests on.
+    """
+
+    base: str | None
+    files: list[Arrival]
+    known: list[Arrival]
+    ratings: int
+    seconds: dict[str, float]
+    memory_bytes: int
+    disk_bytes: int
+    source: str
+
+    def check(self, home: Home) -> None:
+        """Refuse to begin what the machine cannot hold.
+
+        Raises
+        ------
+        RefusedError
+            If memory or disk would not do, as far as one can tell.
+        """
+        for needed, free, what, mend in (
+            (
+                self.memory_bytes, psutil.virtual_memory().available,
+                "memory", "end something else, or begin later",
+            ),
+            (self.disk_bytes, free_bytes(home.root), "disk", "free some, or keep fewer models"),
+        ):  # fmt: skip
+            if needed > free:
+                raise RefusedError(
+                    f"{home.root}: a night needs {needed / 2**20:,.1f} MiB of {what} "
+                    f"({self.source}) and {free / 2**20:,.1f} MiB are free; {mend}"
+                )
+
+
+def make_plan(
+    config: NightlyConfig,
+    begin: Path | None,
+    base: Release | None,
+    files: list[Arrival],
+    known: list[Arrival],
+    lines: Sequence[Line],
+) -> Plan:
+    """Estimate a night: by the last published run where there is one, else by rules.
+
+    Parameters
+    ----------
+    config : NightlyConfig
+    begin : Path or None
+        The data set to extend.
+    base : Release or None
+    files, known : list of Arrival
+    lines : sequence
+        Of `runs.jsonl`.
+    """
+    counts = Manifest.read(begin).counts if begin else None
+    ratings = (counts.kept if counts else 0) + sum(map(_ratings_in, files))
+    method = config.training.method()
+    measured = [line for line in lines if line["status"] == "published"]
+    if measured:
+        last = measured[-1]
+        scale = max(ratings / last["ratings"], 1.0)
+        seconds = {step: took * scale for step, took in last["seconds"].items()}
+        memory, source = int(max(last["memory_bytes"].values()) * scale), f"as run {last['run']}"
+    else:
+        millions = ratings / 1e6
+        seconds = {step: first + more * millions for step, (first, more) in _SECONDS.items()}
+        seconds["train"] += _SECONDS["train"][1] * millions * (method.n_sweeps - 1)
+        memory, source = _MEMORY[0] + _MEMORY[1] * ratings, "by rule of thumb"
+    rows = counts.users + counts.items if counts else ratings // 10
+    disk = _DISK_BYTES * ratings + 2 * model_bytes(rows, method.n_factors)
+    base_version = base.version if base else None
+    return Plan(base_version, files, known, ratings, seconds, memory, disk, source)
+
+
+def _ratings_in(arrival: Arrival) -> int:
+    packed = arrival.name.endswith((".gz", ".zip", ".parquet", ".pq"))
+    return arrival.bytes // (_PACKED_BYTES if packed else _TEXT_BYTES)

@@ -1,0 +1,210 @@
+"""Releases: a model with the data set it was learned from, and which of them is published.
+
+A release is a folder that never changes. Publishing one is one rename of the link `current`, so a
+reader sees the old release or the new one, whole; those who opened the old one keep it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mfdask.errors import InputError, RefusedError
+from mfdask.nightly.home import Home, sync_folder, sync_tree
+
+FACTS = "release.json"
+_CURRENT = "current"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release, or a refused candidate.
+
+    Attributes
+    ----------
+    folder : Path
+    facts : dict
+        Of `release.json`: `run`, `created`, `before` (the version that was published then, or
+        None), `data_as_of`, `ratings`, `users`, `items`, `kind`, `sweeps`, `scores`, `reasons`,
+        `files`.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        """Its name."""
+        return self.folder.name
+
+    @property
+    def model(self) -> Path:
+        """Return the model's directory."""
+        return self.folder / "model"
+
+    @property
+    def data(self) -> Path:
+        """Return the data set's folder."""
+        return self.folder / "data"
+
+    @property
+    def rmse(self) -> float | None:
+        """Return the RMSE on all held-out ratings."""
+        scores = {score["slice"]: score["candidate"] for score in self.facts["scores"]}
+        return scores.get("held out")
+
+    @property
+    def data_day(self) -> str:
+        """Return the time of the newest rating, for people; empty where there are no times."""
+        moment = self.facts["data_as_of"]
+        return "" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def open(cls, folder: Path) -> Release:
+        """Read a release.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        try:
+            return cls(folder, json.loads((folder / FACTS).read_text()))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise InputError(f"{folder}: no release there; see `mfdask models list`") from None
+
+
+def version_name(run: int, data_as_of: int | None) -> str:
+    """Return the name of a run's release: its number, and the time of its newest rating (UTC).
+
+    The number comes first, so names sort as releases were made, whatever the clock said.
+    """
+    if data_as_of is None:
+        return f"{run:06d}"
+    return f"{run:06d}-{datetime.fromtimestamp(data_as_of, UTC):%Y%m%dT%H%M%SZ}"
+
+
+def releases(folder: Path) -> list[Release]:
+    """Return the releases in a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    places = sorted(place for place in folder.iterdir() if not place.name.startswith("."))
+    return [Release.open(p) for p in places if not p.is_symlink() and (p / FACTS).exists()]
+
+
+def current(home: Home) -> Release | None:
+    """Return the published release, or None before the first.
+
+    Raises
+    ------
+    InputError
+        If it has been taken away.
+    """
+    link = home.models / _CURRENT
+    if not link.is_symlink():
+        return None
+    return Release.open(home.models / link.readlink())
+
+
+@contextmanager
+def reading(home: Home) -> Iterator[Release]:
+    """Yield the published release, which nobody removes while the block runs.
+
+    Raises
+    ------
+    InputError
+        If nothing is published.
+    """
+    while True:
+        release = current(home)
+        if release is None:
+            raise InputError(f"{home.root}: nothing is published yet; run `mfdask nightly`")
+        with (release.folder / FACTS).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            if release.folder.exists():  # else it went between the two lines above
+                yield release
+                return
+
+
+def publish(home: Home, version: str) -> Release:
+    """Make a release the published one.
+
+    Raises
+    ------
+    InputError
+        If there is no such release.
+    """
+    release = Release.open(home.models / version)
+    fresh = home.models / f".{_CURRENT}.partial"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(version)
+    fresh.replace(home.models / _CURRENT)
+    sync_folder(home.models)
+    return release
+
+
+def admit(made: Path, folder: Path, version: str) -> None:
+    """Move a finished release from where it was made into `folder`; nothing where it was moved."""
+    if (folder / version).exists():
+        return
+    sync_tree(made)
+    folder.mkdir(exist_ok=True)
+    made.rename(folder / version)
+    sync_folder(folder)
+
+
+def promote(home: Home, version: str) -> Release:
+    """Publish any release, or a candidate that the gate refused.
+
+    Raises
+    ------
+    InputError
+        If there is neither.
+    """
+    if not (home.models / version).exists() and (home.candidates / version).exists():
+        admit(home.candidates / version, home.models, version)
+    return publish(home, version)
+
+
+def roll_back(home: Home) -> Release:
+    """Publish the release that the published one was learned from.
+
+    Raises
+    ------
+    RefusedError
+        If there is none.
+    """
+    release = current(home)
+    before = release.facts["before"] if release else None
+    if before is None or not (home.models / before).exists():
+        raise RefusedError(
+            f"{home.models}: there is no release before {release.version if release else 'it'}; "
+            "choose one of `mfdask models list` and promote it"
+        )
+    return publish(home, before)
+
+
+def remove(release: Release) -> bool:
+    """Remove a release unless somebody is reading it; say whether it is gone."""
+    with (release.folder / FACTS).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        gone = release.folder.with_name(f".{release.version}.gone")
+        release.folder.rename(gone)
+    shutil.rmtree(gone)
+    return True
+
+
+def clear_remains(folder: Path) -> None:
+    """Remove what a removal that was broken off left behind."""
+    for place in folder.glob(".*.gone"):
+        shutil.rmtree(place)

@@ -1,0 +1,34 @@
+"""What is removed once a night is over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from mfdask.nightly.config import RetentionConfig
+from mfdask.nightly.home import Home
+from mfdask.nightly.registry import Release, clear_remains, current, releases, remove
+
+
+def prune(home: Home, keep: RetentionConfig, now: datetime | None = None) -> list[str]:
+    """Remove old releases and candidates, and return their versions.
+
+    Kept are the newest of each, what is younger than ``keep.days``, the published release, and
+    whatever somebody is reading.
+    """
+    published = current(home)
+    since = (now or datetime.now(UTC)) - timedelta(days=keep.days)
+    gone = []
+    for folder, newest in ((home.models, keep.models), (home.candidates, keep.candidates)):
+        if not folder.is_dir():
+            continue
+        clear_remains(folder)
+        found = releases(folder)
+        for release in found[: max(len(found) - newest, 0)]:
+            wanted = published is not None and release.version == published.version
+            if not wanted and not (keep.days and _created(release) > since) and remove(release):
+                gone.append(release.version)
+    return gone
+
+
+def _created(release: Release) -> datetime:
+    return datetime.fromisoformat(release.facts["created"])

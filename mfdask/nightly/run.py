@@ -1,0 +1,119 @@
+"""A night from its lock to its line in `runs.jsonl`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+from distributed import Client
+
+from mfdask.memory import PeakMemory
+from mfdask.nightly import journal
+from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.downstream import check_jobs
+from mfdask.nightly.home import Home, write_durably
+from mfdask.nightly.hooks import run_hook
+from mfdask.nightly.metrics import metrics_text
+from mfdask.nightly.registry import Release
+from mfdask.nightly.start import begin
+from mfdask.nightly.steps import STEPS, Night
+from mfdask.progress import Progress, silent
+
+
+def run_night(
+    config: NightlyConfig,
+    *,
+    client: Client | None = None,
+    wait_seconds: float = 0.0,
+    progress: Progress = silent,
+) -> journal.Line:
+    """Run one night, or go on with the one that was broken off.
+
+    Parameters
+    ----------
+    config : NightlyConfig
+    client : distributed.Client, optional
+        A cluster to work on; without one it is started as `config` says, and only if needed.
+    wait_seconds : float
+        How long to wait for another night to end.
+    progress : Progress, optional
+
+    Returns
+    -------
+    dict
+        The run's line of `runs.jsonl`; its `status` says how it ended.
+
+    Raises
+    ------
+    RefusedError
+        If another night runs, or memory or disk would not do.
+    InputError
+        If data or configuration are at fault.
+    """
+    check_jobs(config.downstream)
+    home = Home(config.home)
+    with home.alone(wait_seconds):
+        home.prepare(home.root / config.inbox.folder)
+        state = begin(config, home)
+        base = Release.open(home.models / state.before) if state.before else None
+        with ExitStack() as stack:
+            night = Night(config, home, state, base, progress, stack, client)
+            try:
+                for name, step in STEPS.items():
+                    _run_step(night, name, step)
+            except BaseException as error:
+                with suppress(OSError):  # of a full disk, too: what ended the run is what counts
+                    _report(night, *_ending(error))
+                raise
+            return _report(night, state.facts["outcome"], night.reason)
+
+
+def _run_step(night: Night, name: str, step: Callable[[Night], None]) -> None:
+    """Run a step, unless an earlier start has finished it, and note what it took."""
+    state = night.state
+    if name in state.done:
+        return
+    began = time.perf_counter()
+    with PeakMemory() as memory:
+        step(night)
+    state.seconds[name] = time.perf_counter() - began
+    state.memory[name] = memory.bytes
+    state.done.append(name)
+    state.save(night.home.state)
+
+
+def _ending(error: BaseException) -> tuple[str, str]:
+    status = "failed" if isinstance(error, Exception) else "interrupted"
+    return status, " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _report(night: Night, status: str, reason: str) -> journal.Line:
+    """Write the run's line, the metrics, and call the hook; a run that ended is forgotten."""
+    state, home = night.state, night.home
+    facts = {name: fact for name, fact in state.facts.items() if name not in ("outcome", "known")}
+    line: journal.Line = {
+        "run": state.run,
+        "status": status,
+        "reason": reason,
+        "version": None,
+        **facts,
+        "ended": journal.now(),
+        "before": state.before,
+        "files": [arrival.name for arrival in night.taken],
+        "seconds": state.seconds,
+        "memory_bytes": state.memory,
+    }
+    lines = journal.read(home.journal)
+    known = lines and lines[-1]["run"] == state.run and lines[-1]["status"] == status
+    if status in journal.FINAL and known:  # killed behind this very place
+        line = lines[-1]
+    else:
+        journal.append(home.journal, line)
+        lines.append(line)
+    if night.config.metrics:
+        write_durably(home.root / night.config.metrics, metrics_text(lines))
+    trouble = run_hook(night.config.hooks, line)
+    if status in journal.FINAL:
+        home.state.unlink(missing_ok=True)
+    return {**line, "hook": trouble}

@@ -1,0 +1,116 @@
+"""Where a night begins: at the published release, or where the last one was broken off."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from mfdask.nightly import journal
+from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.downstream import check_jobs
+from mfdask.nightly.home import Home
+from mfdask.nightly.inbox import Arrival, arrivals
+from mfdask.nightly.plan import Plan, make_plan
+from mfdask.nightly.registry import Release, current, releases
+from mfdask.nightly.state import State
+
+#: The contents that a release's data set holds: SHA-256 of each file, and its name.
+SOURCES = "sources.json"
+
+
+def look_ahead(config: NightlyConfig) -> Plan:
+    """Return what the next night would do; nothing is changed.
+
+    Raises
+    ------
+    InputError
+    """
+    check_jobs(config.downstream)
+    home = Home(config.home)
+    inbox = home.root / config.inbox.folder
+    found = arrivals(inbox, config.inbox.settle_seconds) if inbox.is_dir() else []
+    base = current(home)
+    return plan_night(config, home, base, *_split_known(base, found))
+
+
+def plan_night(
+    config: NightlyConfig,
+    home: Home,
+    base: Release | None,
+    files: list[Arrival],
+    known: list[Arrival],
+) -> Plan:
+    """Estimate a night that begins at `base`; see `make_plan`."""
+    begin = data_to_extend(config, base)
+    return make_plan(config, begin, base, files, known, journal.read(home.journal))
+
+
+def data_to_extend(config: NightlyConfig, base: Release | None) -> Path | None:
+    """Return the data set to extend: the published one, or the one that is there at the start."""
+    if base is not None:
+        return base.data
+    return Path(config.data.start) if config.data.start else None
+
+
+def _split_known(base: Release | None, found: list[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
+    """Part files into new ones and those whose contents are taken in already."""
+    taken = set(taken_contents(base))
+    files: list[Arrival] = []
+    known: list[Arrival] = []
+    for arrival in found:
+        (known if arrival.sha256 in taken else files).append(arrival)
+        taken.add(arrival.sha256)
+    return files, known
+
+
+def taken_contents(base: Release | None) -> dict[str, str]:
+    """Return what a release's data set holds: SHA-256 of each file, and its name."""
+    return dict(json.loads((base.folder / SOURCES).read_text())) if base else {}
+
+
+def begin(config: NightlyConfig, home: Home) -> State:
+    """Return the state to go on from, or that of a new run.
+
+    A run that was broken off is begun anew, under its number, where its data set is not made yet
+    or something that shapes its result has changed; not once its outcome is settled.
+    """
+    old, base = State.load(home.state), current(home)
+    before = base.version if base else None
+    identity = _identity(config)
+    if old and ("outcome" in old.facts or _still_holds(old, identity, before, config, home)):
+        return old
+    found = arrivals(home.root / config.inbox.folder, config.inbox.settle_seconds)
+    files, known = _split_known(base, found)
+    shutil.rmtree(home.work, ignore_errors=True)
+    run = old.run if old else _next_run(home)
+    state = State(run, identity, before, [asdict(arrival) for arrival in files])
+    state.facts["known"] = [asdict(arrival) for arrival in known]
+    state.facts["started"] = journal.now()
+    state.save(home.state)
+    return state
+
+
+def _still_holds(
+    old: State, identity: str, before: str | None, config: NightlyConfig, home: Home
+) -> bool:
+    """Whether a run that was broken off is worth going on with."""
+    inbox = home.root / config.inbox.folder
+    unchanged = all(Arrival(**said).is_at(inbox / said["name"]) for said in old.files)
+    same = old.identity == identity and old.before == before
+    return "grow" in old.done and same and unchanged
+
+
+def _identity(config: NightlyConfig) -> str:
+    parts = [asdict(part) for part in (config.inbox, config.data, config.training, config.gate)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _next_run(home: Home) -> int:
+    """Count on from the highest number there is: the clock has no say in it."""
+    made = [*releases(home.models), *releases(home.candidates)]
+    numbers = [release.facts["run"] for release in made]
+    numbers += [line["run"] for line in journal.read(home.journal)]
+    return max(numbers, default=0) + 1

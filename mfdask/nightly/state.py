@@ -1,0 +1,54 @@
+"""How far the unfinished run is: what a start after a kill goes on from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mfdask.nightly.home import write_durably
+
+
+@dataclass
+class State:
+    """One run, as far as it has come.
+
+    Attributes
+    ----------
+    run : int
+        Its number; runs count from 1.
+    identity : str
+        Of all that shapes its result but the files; a run of another is begun anew.
+    before : str or None
+        The version that was published when it began.
+    files : list of dict
+        `name`, `bytes` and `sha256` of the files it takes in.
+    done : list of str
+        Steps that are finished.
+    facts : dict
+        What these found out.
+    seconds, memory : dict
+        Of each step: the time it took, and the most resident bytes of all processes.
+    """
+
+    run: int
+    identity: str
+    before: str | None
+    files: list[dict[str, Any]] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write it, on the disk before this returns."""
+        write_durably(path, json.dumps(asdict(self)) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> State | None:
+        """Read it; None where no run is unfinished, or what is there cannot be read."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None

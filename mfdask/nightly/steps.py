@@ -1,0 +1,243 @@
+"""The steps of a night. Each may be broken off anywhere and run again, with the same result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distributed import Client
+
+from mfdask.cluster import open_cluster
+from mfdask.errors import InputError
+from mfdask.models import load_model, save_model
+from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.downstream import run_job
+from mfdask.nightly.gate import Side, judge
+from mfdask.nightly.growth import Growth, data_as_of
+from mfdask.nightly.home import Home, write_durably
+from mfdask.nightly.inbox import Arrival, put_away
+from mfdask.nightly.journal import now
+from mfdask.nightly.registry import FACTS, Release, admit, publish, version_name
+from mfdask.nightly.retention import prune
+from mfdask.nightly.start import SOURCES, data_to_extend, plan_night, taken_contents
+from mfdask.nightly.state import State
+from mfdask.progress import Progress
+from mfdask.shards import Dataset
+
+
+@dataclass
+class Night:
+    """One run: what it was told, how far it is, and the cluster it works on."""
+
+    config: NightlyConfig
+    home: Home
+    state: State
+    base: Release | None
+    progress: Progress
+    stack: ExitStack
+    given_client: Client | None = None
+    opened_client: Client | None = None
+
+    @property
+    def inbox(self) -> Path:
+        """Where the new files lie."""
+        return self.home.root / self.config.inbox.folder
+
+    @property
+    def files(self) -> list[Arrival]:
+        """Return the files that this run takes in."""
+        return [Arrival(**said) for said in self.state.files]
+
+    @property
+    def taken(self) -> list[Arrival]:
+        """Return those of them that are no bad ones."""
+        bad = self.state.facts.get("bad", {})
+        return [arrival for arrival in self.files if arrival.name not in bad]
+
+    @property
+    def reason(self) -> str:
+        """Why the gate refused the candidate; empty where it did not."""
+        return "; ".join(self.state.facts.get("reasons", []))
+
+    def client(self) -> Client:
+        """Return the cluster, started when the first step asks for it."""
+        if self.given_client is not None:
+            return self.given_client
+        if self.opened_client is None:
+            self.opened_client = self.stack.enter_context(open_cluster(self.config.cluster))
+        return self.opened_client
+
+    def release_cluster(self) -> None:
+        """End the cluster that was started here."""
+        self.stack.close()
+        self.opened_client = None
+
+
+def _check(night: Night) -> None:
+    """Refuse what the machine cannot hold, before it is begun."""
+    if night.files or night.config.training.always:
+        known = [Arrival(**said) for said in night.state.facts["known"]]
+        plan_night(night.config, night.home, night.base, night.files, known).check(night.home)
+
+
+def _grow(night: Night) -> None:
+    """Make the night's data set in the work folder, or find that there is nothing to do."""
+    home, config, facts = night.home, night.config, night.state.facts
+    begin = data_to_extend(config, night.base)
+    wanted = begin is not None and (night.base is None or config.training.always)
+    if not (night.files or wanted):
+        facts["outcome"] = "nothing"
+        return
+    shutil.rmtree(home.work, ignore_errors=True)
+    home.work.mkdir()
+    files = [night.inbox / arrival.name for arrival in night.files]
+    growth = Growth(begin, home.work / "data", files, config.data, night.client(), night.progress)
+    grown = growth.grow()
+    facts["bad"] = growth.bad
+    if growth.bad and config.inbox.on_bad_file == "stop":
+        name, reason = next(iter(growth.bad.items()))
+        raise InputError(f"{night.inbox / name}: {reason}; take the file out, or mend it")
+    if not (grown or wanted):
+        facts["outcome"] = "nothing"
+        return
+    data = Dataset.open(home.work / "data")
+    before = Dataset.open(begin).manifest.counts.kept if begin else 0
+    facts |= {
+        "data_as_of": data_as_of(data),
+        "ratings": data.manifest.counts.kept,
+        "new_ratings": data.manifest.counts.kept - before,
+        "users": data.n_users,
+        "items": data.n_items,
+    }
+
+
+def _train(night: Night) -> None:
+    """Learn the candidate; a fit that was broken off goes on from its checkpoint."""
+    if "outcome" in night.state.facts:
+        return
+    training, work = night.config.training, night.home.work
+    method = training.method()
+    data = Dataset.open(work / "data")
+    start = None
+    if training.warm and night.base and load_model(night.base.model).n_factors == method.n_factors:
+        start = night.base.model
+    checkpoint = work / "checkpoint"
+    options: dict[str, Any] = {
+        "client": night.client(), "start": start, "checkpoint": checkpoint,
+        "checkpoint_every": training.checkpoint_every, "progress": night.progress,
+    }  # fmt: skip
+    resume = checkpoint.exists()
+    try:
+        model = method.fit(data, resume=resume, **options)
+    except InputError:
+        if not resume:
+            raise
+        shutil.rmtree(checkpoint)  # a power cut has damaged it
+        model = method.fit(data, **options)
+    save_model(model, work / "model")
+    night.state.facts |= {
+        "kind": model.kind,
+        "sweeps": model.history[-1].sweep,
+        "warm": bool(start),
+    }
+
+
+def _judge(night: Night) -> None:
+    """Let the gate decide, and give the release its name."""
+    state = night.state
+    if "outcome" in state.facts:
+        return
+    base, work = night.base, night.home.work
+    candidate = Side(load_model(work / "model"), Dataset.open(work / "data"))
+    published = Side(load_model(base.model), Dataset.open(base.data)) if base else None
+    verdict = judge(candidate, published, night.config.gate)
+    state.facts |= verdict.facts()
+    state.facts["version"] = version_name(state.run, state.facts["data_as_of"])
+    state.facts["outcome"] = "refused" if verdict.reasons else "published"
+
+
+def _settle(night: Night) -> None:
+    """Publish the release, or lay it aside with the other candidates."""
+    facts, home = night.state.facts, night.home
+    if facts["outcome"] == "nothing":
+        return
+    refused = facts["outcome"] == "refused"
+    folder, version = home.candidates if refused else home.models, facts["version"]
+    if not (folder / version).exists():
+        _describe(night)
+        admit(home.work, folder, version)
+    if not refused:
+        publish(home, version)
+
+
+def _describe(night: Night) -> None:
+    """Write what a release says of itself, and leave nothing else beside model and data set."""
+    work, state = night.home.work, night.state
+    for place in work.iterdir():
+        if place.name not in ("model", "data"):
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+    taken = {arrival.sha256: arrival.name for arrival in night.taken}
+    write_durably(work / SOURCES, json.dumps(taken_contents(night.base) | taken, indent=1) + "\n")
+    own = ("data_as_of", "ratings", "users", "items", "kind", "sweeps", "scores", "reasons")
+    said = {
+        "run": state.run,
+        "created": now(),
+        "before": state.before,
+        **{name: state.facts[name] for name in own},
+        "files": list(taken.values()),
+    }
+    write_durably(work / FACTS, json.dumps(said, indent=1) + "\n")
+
+
+def _put_away(night: Night) -> None:
+    """Empty the inbox of this run's files, now that it is settled what became of them."""
+    facts, home, run = night.state.facts, night.home, f"{night.state.run:06d}"
+    bad, reasons = facts.get("bad", {}), {}
+    for arrival in night.files:
+        if arrival.name in bad:
+            reasons[arrival.sha256] = bad[arrival.name]
+        elif facts["outcome"] == "refused":
+            reasons[arrival.sha256] = f"refused with the night's model: {night.reason}"
+    for arrival in [*night.files, *(Arrival(**said) for said in facts["known"])]:
+        reason = reasons.get(arrival.sha256)  # by contents: a second copy goes the same way
+        folder = (home.refused if reason else home.taken) / run
+        put_away(arrival, night.inbox, folder, reason)
+
+
+def _follow(night: Night) -> None:
+    """Run the downstream jobs; one that fails keeps nobody from the others."""
+    night.release_cluster()
+    facts = night.state.facts
+    if facts["outcome"] != "published":
+        return
+    release = Release.open(night.home.models / facts["version"])
+    places = {
+        "model": str(release.model.absolute()),
+        "data": str(release.data.absolute()),
+        "tables": str(night.home.tables.absolute()),
+        "version": release.version,
+    }
+    said = [run_job(wanted, places) for wanted in night.config.downstream]
+    facts["failed_jobs"] = [line for line in said if line is not None]
+
+
+def _tidy(night: Night) -> None:
+    shutil.rmtree(night.home.work, ignore_errors=True)
+    night.state.facts["removed"] = prune(night.home, night.config.retention)
+
+
+STEPS: dict[str, Callable[[Night], None]] = {
+    "check": _check,
+    "grow": _grow,
+    "train": _train,
+    "gate": _judge,
+    "publish": _settle,
+    "put away": _put_away,
+    "downstream": _follow,
+    "tidy": _tidy,
+}

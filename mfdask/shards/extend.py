@@ -1,0 +1,330 @@
+"""Take more ratings into a data set: appended, corrected, withdrawn.
+
+What comes out holds the same ratings, on the same sides of the split, as an ingest of everything
+at once. Only its row numbers differ: those that there were stay, new users and items come behind
+them, so that a model of the old data set still lies beside the new one.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from distributed import Client, Future
+
+from mfdask.errors import InputError
+from mfdask.files import locked, require_space, written_folder
+from mfdask.progress import Progress, silent
+from mfdask.ratings.ids import Ranked, append_ids
+from mfdask.ratings.source import Part, Source
+from mfdask.ratings.splits import Split
+from mfdask.ratings.values import Ids
+from mfdask.shards import work
+from mfdask.shards.build import (
+    explained,
+    partition,
+    refuse_useless,
+    split_keys,
+    write_tables,
+)
+from mfdask.shards.cutoff import time_cutoff
+from mfdask.shards.dataset import Dataset, FolderStore
+from mfdask.shards.manifest import Manifest, TakenFile
+from mfdask.shards.plan import Growth, Plan, UserBlock, grown_bounds
+from mfdask.shards.reading import Reading, read_source
+from mfdask.shards.rejected import FILE_NAME as REJECTED
+from mfdask.shards.rejected import first_bad_row, write_rejected
+from mfdask.shards.sources import taken_files
+from mfdask.shards.store import SCRATCH, FileFacts
+from mfdask.shards.summary import count, describe
+from mfdask.shards.tables import count_catalogue, write_catalogue
+from mfdask.shards.tasks import Tasks
+from mfdask.shards.withdrawals import write_withdrawn
+
+#: Disk that a rating takes in the shards of both sides, and one more of the split by time.
+_BYTES_PER_RATING = 16 + 8 + 8
+_DESCRIPTION = ["item_id", "title", "year", "genres"]
+_LOG = logging.getLogger(__name__)
+
+
+class _Taken(NamedTuple):
+    """Files that are read and are new to the data set.
+
+    Attributes
+    ----------
+    source : Source
+        Their parts.
+    reading : Reading
+    files : list of TakenFile
+    """
+
+    source: Source
+    reading: Reading
+    files: list[TakenFile]
+
+
+def extend(
+    data: Path,
+    sources: Sequence[Source],
+    *,
+    client: Client,
+    withdrawn: Sequence[Source] = (),
+    fail_on_bad_rows: bool = False,
+    progress: Progress = silent,
+) -> Manifest:
+    """Take new files of ratings into a data set.
+
+    Of the ratings of one user for one item the latest stays, and of equally late ones that which
+    was taken in last, as in `build.ingest`. A withdrawal with a timestamp takes out what the user
+    rated up to that second, whenever it is taken in; one without takes out what there is, with the
+    ratings of the same call. A file whose contents are in the data set already is left out.
+
+    Parameters
+    ----------
+    data : Path
+        Folder of the data set. It is replaced in one move, once all is done: whoever has files
+        of the old one open keeps them, and nothing that happens can leave half of either.
+    sources : sequence of Source
+        In the order in which they came. What their catalogues say of an item replaces what was
+        known of it.
+    client : distributed.Client
+        Its workers read and write; they see the same files as this process.
+    withdrawn : sequence of Source
+        Ratings to take out, by user and item and, where there is one, timestamp.
+    fail_on_bad_rows : bool
+        Raise at a bad row of ratings in place of leaving it out. A withdrawal must be good always.
+    progress : Progress, optional
+
+    Returns
+    -------
+    Manifest
+        The old one, if no file was new.
+
+    Raises
+    ------
+    InputError
+        If there is no data set, its split cannot be extended, or a source does not fit it.
+    RefusedError
+        If another process is writing the data set, or disk or memory would not do.
+    """
+    data = data.absolute()
+    with explained(data), locked(data, "taking ratings into"):
+        old = Dataset.open(data)
+        _check(old.manifest, sources, withdrawn)
+        ratings = _take(old.manifest, sources, Tasks(client, progress))
+        gone = _take(old.manifest, withdrawn, Tasks(client, progress), withdraws=True)
+        if not ratings.files and not gone.files:
+            return old.manifest
+        if ratings.files:
+            refuse_useless(ratings.reading, ratings.source, fail_on_bad_rows)
+        if gone.reading.n_rejected:
+            bad = first_bad_row(gone.reading, gone.source.parts)
+            raise InputError(f"{bad}; every withdrawal must be readable, mend it")
+        n_ratings = old.manifest.counts.kept + ratings.reading.n_read
+        require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
+        with written_folder(data) as fresh:
+            manifest = _grow(old, fresh, ratings, gone, Tasks(client, progress))
+            shutil.rmtree(fresh / SCRATCH)
+            manifest.write(fresh)
+            return manifest
+
+
+def ids_of(data: Manifest, wanted: Ids = "auto") -> Ids:
+    """Return how the ids of more ratings are read, unless somebody wants it otherwise.
+
+    As those of the data set are: a short file may happen to hold nothing but numbers among its
+    names, or one bad row among its numbers.
+    """
+    if wanted != "auto":
+        return wanted
+    if data.user_kind == data.item_kind:
+        return data.user_kind
+    return "int,string" if data.user_kind == "int" else "string,int"
+
+
+def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]) -> None:
+    """Raise `InputError` for what does not fit the data set."""
+    if Split.parse(old.split).kind == "sequence":
+        raise InputError(
+            f"{old.name}: --split {old.split} draws for all rows in file order and cannot be "
+            "extended; ingest everything again, with random or time if more is to come"
+        )
+    for source in [*sources, *withdrawn]:
+        for side, kind in (("user", source.user_kind), ("item", source.item_kind)):
+            known = {"user": old.user_kind, "item": old.item_kind}[side]
+            if kind != known:
+                raise InputError(
+                    f"{source.origin}: its {side} ids are of kind {kind}, those of the data set "
+                    f"of kind {known}; read it with --ids auto, or ingest everything again"
+                )
+    for source in sources:
+        if not source.has_ratings:
+            raise InputError(f"{source.origin}: has no ratings; is it meant as a withdrawal?")
+        if source.has_timestamps != old.has_timestamps:
+            one, other = ("has", "has none") if source.has_timestamps else ("has no", "has")
+            raise InputError(
+                f"{source.origin}: {one} timestamps, the data set {other}; "
+                "--columns timestamp=NAME says which column they are, timestamp= leaves them out"
+            )
+
+
+def _take(
+    old: Manifest, sources: Sequence[Source], tasks: Tasks, withdraws: bool = False
+) -> _Taken:
+    """Read sources, and leave out the files that the data set has."""
+    source = _joined(old, sources)
+    reading = read_source(source, tasks)
+    known = {taken.digest for taken in old.sources if taken.withdraws == withdraws}
+    files: list[TakenFile] = []
+    chosen: list[int] = []
+    first = 0
+    for taken, n_parts in taken_files(source.parts, reading.facts, withdraws):
+        if taken.digest in known:
+            _LOG.warning("%s: its contents were taken in before; left out", taken.file)
+        else:
+            known.add(taken.digest)
+            files.append(taken)
+            chosen += range(first, first + n_parts)
+        first += n_parts
+    parts = tuple(source.parts[number] for number in chosen)
+    return _Taken(replace(source, parts=parts), reading.only(chosen), files)
+
+
+def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
+    """Make one source of several, and of nothing a source without parts."""
+    parts: list[Part] = []
+    for number, source in enumerate(sources):
+        taken = {part.file for part in parts}
+        for part in source.parts:
+            # Names tell files apart: one that occurs in two sources gets a number.
+            file = f"{part.file} ({number + 1})" if part.file in taken else part.file
+            parts.append(replace(part, file=file))
+    catalogues = [s.catalogue for s in reversed(sources) if s.catalogue is not None]
+    return Source(
+        name=old.name,
+        parts=tuple(parts),
+        user_kind=old.user_kind,
+        item_kind=old.item_kind,
+        has_timestamps=old.has_timestamps,
+        catalogue=pd.concat(catalogues, ignore_index=True) if catalogues else None,
+        origin=old.origin,
+    )
+
+
+def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks) -> Manifest:
+    """Write everything but the manifest, and return that."""
+    assert old.path is not None
+    for folder in (SCRATCH, "train", "test"):
+        (root / folder).mkdir()
+    reading = ratings.reading
+    files = write_rejected(root, reading, ratings.source.parts, tasks, old.path / REJECTED)
+    ids = _rank(root, old, ratings, tasks)
+    frames, has_times = gone.reading.ratings, old.manifest.has_timestamps
+    withdrawn = tasks.submit(
+        "withdrawn", write_withdrawn, root, old.path, frames, has_times, ids["users"], ids["items"]
+    )
+    growth = _plan(root, old, ids, tasks)
+    starts = partition(growth.plan, reading, ids, tasks) if reading.ratings else []
+    files |= tasks.results([withdrawn])[0]
+    users = _extend_users(growth, starts, ids, tasks)
+    for block in users:
+        files |= block.files
+    files |= _extend_items(growth, ids, tasks)
+    was, taken = old.manifest.counts, [*ratings.files, *gone.files]
+    counts = count(
+        was.read + reading.n_read,
+        was.rejected + reading.n_rejected,
+        users,
+        growth.plan,
+        was.withdrawn + sum(block.n_withdrawn for block in users),
+    )
+    digests = [old.fingerprint, *(file.digest for file in taken)]
+    every = [*old.manifest.sources, *taken]
+    return describe(ratings.source, growth.plan, counts, users, files, digests, every)
+
+
+def _rank(root: Path, old: Dataset, ratings: _Taken, tasks: Tasks) -> dict[str, Future]:
+    """Give new ids rows behind the old ones, items of new catalogues too."""
+    known, new = old.items()[_DESCRIPTION], ratings.source.catalogue
+    catalogue = known if new is None else pd.concat([new[_DESCRIPTION], known], ignore_index=True)
+    write_catalogue(root, replace(ratings.source, catalogue=catalogue))
+    unrated = tasks.submit("catalogue-items", count_catalogue, root)
+    counted = ratings.reading.counts
+    counted = counted | {"items": [*counted["items"], unrated]}
+    return {
+        side: tasks.submit(f"rank-{side}", _append_ids, old.path, side, parts)
+        for side, parts in counted.items()
+    }
+
+
+def _append_ids(data: Path, side: str, parts: list[pd.Series]) -> Ranked:
+    table = FolderStore(data).table(side)
+    return append_ids(pd.Index(table.iloc[:, 0]), table["n_read"].to_numpy(), parts)
+
+
+def _plan(root: Path, old: Dataset, ids: dict[str, Future], tasks: Tasks) -> Growth:
+    """Extend the blocks over the new rows."""
+    n_old = {"users": old.n_users, "items": old.n_items}
+    new = [tasks.submit(f"new-{side}", _new_counts, ids[side], n_old[side]) for side in n_old]
+    users, items = (
+        grown_bounds(old.manifest.blocks[side], _last_ratings(old, side), counts)
+        for side, counts in zip(n_old, tasks.results(new), strict=True)
+    )
+    manifest = old.manifest
+    plan = Plan(root, users, items, Split.parse(manifest.split), manifest.seed, None, None)
+    assert old.path is not None
+    return Growth(plan, old.path, manifest.blocks, manifest.files, manifest.has_timestamps)
+
+
+def _new_counts(ranked: Ranked, n_old: int) -> npt.NDArray[np.int64]:
+    return ranked.counts[n_old:]
+
+
+def _last_ratings(old: Dataset, side: str) -> int:
+    """Count the ratings of the last block of a side."""
+    last = old.n_blocks(side) - 1
+    parts = ("train", "test") if side == "users" else ("train",)
+    return sum(old.shard(side, last, part).n_ratings for part in parts)
+
+
+def _extend_users(
+    growth: Growth,
+    starts: list[npt.NDArray[np.int64]],
+    ids: dict[str, Future],
+    tasks: Tasks,
+) -> list[UserBlock]:
+    plan = growth.plan
+    n_blocks = len(plan.user_bounds) - 1
+    if plan.split.kind == "time":
+        kept = [
+            tasks.submit(f"merge-users-{block}", work.write_kept_times, growth, block, starts)
+            for block in range(n_blocks)
+        ]
+        tasks.finish("merge", kept)
+        plan = plan._replace(cutoff=time_cutoff(plan.root, n_blocks, plan.split.share, tasks))
+        growth = growth._replace(plan=plan)
+    keys = split_keys(plan, ids, tasks)
+    built = [
+        tasks.submit(f"shard-users-{block}", work.extend_user_block, growth, block, starts, *keys)
+        for block in range(n_blocks)
+    ]
+    return tasks.finish("user shards", built)
+
+
+def _extend_items(growth: Growth, ids: dict[str, Future], tasks: Tasks) -> dict[str, FileFacts]:
+    """Write the item shards, and the tables of both sides."""
+    built = [
+        tasks.submit(f"shard-items-{block}", work.extend_item_block, growth, block)
+        for block in range(len(growth.plan.item_bounds) - 1)
+    ]
+    files: dict[str, FileFacts] = {}
+    for written in tasks.finish("item shards", built):
+        files |= written
+    return files | write_tables(growth.plan, ids, tasks)

@@ -1,0 +1,119 @@
+"""Sorted rows in memory that take in a few new entries, or lose some, without being sorted."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.kernels.merge import changes_into, find_pairs, insert_into
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+Float32s = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+class Rows(NamedTuple):
+    """The entries of a block, row by row, columns ascending within a row.
+
+    Attributes
+    ----------
+    starts : int64 (n_rows + 1,)
+    columns : int32 (n,)
+    ratings : float32 (n,)
+    times : int64 (n,) or None
+    """
+
+    starts: Int64s
+    columns: Int32s
+    ratings: Float32s
+    times: Int64s | None = None
+
+    @property
+    def row_numbers(self) -> Int32s:
+        """The row of each entry, int32 (n,)."""
+        return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
+
+    def entries(self, places: Any) -> Entries:
+        """Return the entries at ascending places."""
+        rows = np.searchsorted(self.starts, places, side="right") - 1
+        times = None if self.times is None else self.times[places]
+        return Entries(rows.astype(np.int32), self.columns[places], self.ratings[places], times)
+
+    def find(self, rows: Int32s, columns: Int32s) -> tuple[Int64s, Bools]:
+        """Return where each pair is or would have to stand, and whether it is there."""
+        places = find_pairs(self.starts, self.columns, rows, columns)
+        there = places < self.starts[rows + 1]
+        there[there] = self.columns[places[there]] == columns[there]
+        return places, there
+
+    def put(self, new: Entries) -> Rows:
+        """Return rows with new entries in them, in place of those of the same pairs.
+
+        Parameters
+        ----------
+        new : Entries
+            Ascending by row and column, no pair twice.
+        """
+        if not len(new.rows):
+            return self
+        places, there = self.find(new.rows, new.columns)
+        before = places[~there]
+        # What is there moves on by one for each new entry in front of it.
+        replaced = places[there] + np.searchsorted(before, places[there], side="right")
+
+        def filled(old: Any, values: Any) -> Any:
+            out = np.empty(len(old) + len(before), old.dtype)
+            insert_into(old, before, values[~there], out)
+            out[replaced] = values[there]
+            return out
+
+        added = np.bincount(new.rows[~there], minlength=len(self.starts) - 1)
+        return Rows(
+            self.starts + np.concatenate([[0], np.cumsum(added)]),
+            filled(self.columns, new.columns),
+            filled(self.ratings, new.ratings),
+            None if self.times is None else filled(self.times, new.times),
+        )
+
+    def without(self, places: Int64s) -> Rows:
+        """Return rows without the entries at some places, ascending, none twice."""
+        if not len(places):
+            return self
+        return Rows(
+            self.starts - np.searchsorted(places, self.starts),
+            np.delete(self.columns, places),
+            np.delete(self.ratings, places),
+            None if self.times is None else np.delete(self.times, places),
+        )
+
+    def changes_to(self, new: Rows) -> Entries:
+        """Return what differs in `new`, of as many rows: a rating of NaN is gone."""
+        room = len(self.columns) + len(new.columns)  # memory that is not written to costs nothing
+        rows, columns = np.empty(room, np.int32), np.empty(room, np.int32)
+        ratings = np.empty(room, np.float32)
+        n = changes_into(*self[:3], *new[:3], rows, columns, ratings)
+        return Entries(rows[:n], columns[:n], ratings[:n])
+
+
+class Entries(NamedTuple):
+    """Some entries of a block.
+
+    Attributes
+    ----------
+    rows, columns : int32 (k,)
+    ratings : float32 (k,)
+    times : int64 (k,) or None
+    """
+
+    rows: Int32s
+    columns: Int32s
+    ratings: Float32s
+    times: Int64s | None = None
+
+    def only(self, chosen: Any) -> Entries:
+        """Return some of the entries."""
+        times = None if self.times is None else self.times[chosen]
+        return Entries(self.rows[chosen], self.columns[chosen], self.ratings[chosen], times)

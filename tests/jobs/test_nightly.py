@@ -1,0 +1,153 @@
+"""`mfdask nightly`, `models`, `status` and `schedule` as a user meets them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from mfdask.nightly.home import Home
+from mfdask.nightly.state import State
+from mfdask.ratings.formats import open_source
+from tests.nightly.conftest import names
+
+CONFIG = """
+home = "home"
+at = "02:30"
+[inbox]
+settle_seconds = 0
+[training]
+factors = 3
+[cluster]
+threads = 1
+dashboard_address = "127.0.0.1:0"
+"""
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    source = open_source("synthetic:users=200,items=100,ratings=6000", seed=1)
+    return pd.concat([part.read().ratings for part in source.parts], ignore_index=True)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """Return a home with a configuration beside it; jobs run there."""
+    (tmp_path / "nightly.toml").write_text(CONFIG)
+    (tmp_path / "home" / "inbox").mkdir(parents=True)
+    return Home(tmp_path / "home")
+
+
+def arrive(home, lines, name="new.csv"):
+    lines.to_csv(home.root / "inbox" / name, index=False)
+
+
+def refused(done, code, *words):
+    """Assert one clear line on standard error, the exit code, and nothing on standard output."""
+    assert done.exit_code == code, done.output
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("mfdask: ")
+    assert "Traceback" not in done.output
+    for word in words:
+        assert word in line
+    assert not done.stdout
+
+
+def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):
+    assert result_of("status")["published"] is None
+    arrive(home, ratings[:5000])
+    plan = result_of("nightly", "--dry-run")
+    assert (plan["base"], plan["source"]) == (None, "by rule of thumb")
+    first = result_of("nightly")
+    assert (first["run"], first["status"]) == (1, "published")
+    arrive(home, ratings[5000:])
+    done = mfdask("nightly", "--set", "gate.max_rmse=0.01", "--factors", 2)
+    refused(done, 3, "run 2", "at most 0.01", f"{first['version']} stays published", "candidates")
+    shown = mfdask("status").stdout
+    assert first["version"] in shown
+    assert "refused" in shown
+    assert result_of("status")["next_start"][11:16] == "02:30"
+    listed = {model["version"]: model["state"] for model in result_of("models", "list")["models"]}
+    (candidate,) = (version for version, state in listed.items() if state == "refused")
+    assert listed == {first["version"]: "published", candidate: "refused"}
+    assert result_of("models", "show", candidate)["reasons"]
+    assert result_of("models", "promote", candidate) == {"published": candidate}
+    assert candidate in mfdask("models", "list").stdout
+    assert "5,0" in mfdask("models", "show", first["version"]).stdout
+    assert result_of("models", "rollback") == {"published": first["version"]}
+    refused(mfdask("models", "rollback"), 3, "no release before")
+    assert result_of("models", "prune", "--keep", 1) == {"removed": []}
+    assert mfdask("nightly").exit_code == 0  # nothing new
+    assert "nothing" in mfdask("status").stdout
+
+
+def test_downstream_failures_are_told(mfdask, home, ratings):
+    arrive(home, ratings)
+    with (home.root.parent / "nightly.toml").open("a") as file:
+        file.write("[[downstream]]\njob = 'polarity'\narguments = ['/nothing']\n")
+    refused(mfdask("nightly"), 1, "is published, but polarity: exit code 2", "/nothing")
+
+
+def test_wrong_usage(mfdask, home):
+    refused(mfdask("nightly", "--config", "none.toml"), 2, "no such file", "docs/nightly.toml")
+    refused(mfdask("nightly", "--set", "gate.tolerence=1"), 2, "did you mean tolerance?")
+    refused(mfdask("nightly", "--factors", "many"), 2, "n_factors", "a whole number")
+    refused(mfdask("models", "show"), 2, "nothing is published yet")
+    refused(mfdask("models", "show", "000009"), 2, "no release there")
+    refused(mfdask("models", "promote", "000009"), 2, "no release there")
+    refused(mfdask("schedule", "--at", "25:00"), 2, "HH:MM")
+
+
+def test_another_night_is_running(mfdask, home):
+    with home.alone():
+        refused(mfdask("nightly"), 3, "another night is running")
+        refused(mfdask("nightly", "--wait", 0.3), 3, "another night is running")
+        refused(mfdask("models", "rollback"), 3, "another night is running")
+
+
+def test_a_home_that_cannot_be_written(mfdask, home, tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(mfdask("nightly", "--home", "file/home"), 2, "file")
+
+
+def test_a_read_only_home(mfdask, home, monkeypatch):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    home.root.chmod(0o500)
+    refused(mfdask("nightly"), 2, "permission denied")
+    home.root.chmod(0o700)
+
+
+def test_schedule(mfdask, result_of, home):
+    units = result_of("schedule", "--at", "03:15")
+    assert "OnCalendar=*-*-* 03:15:00" in units["timer"]
+    assert str(home.root.parent / "nightly.toml") in units["service"]
+    assert units["cron"].startswith("15 3 * * * ")
+    assert units["installed"] == []
+    assert "02:30:00" in mfdask("schedule").stdout
+
+
+def test_sigterm_ends_a_night_that_can_go_on(home, ratings, result_of):
+    arrive(home, ratings)
+    job = subprocess.Popen(
+        [sys.executable, "-m", "jobs.nightly", "--set", "training.tolerance=0", "--sweeps=1000000"],
+        cwd=home.root.parent, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    checkpoint = home.work / "checkpoint" / "state.json"
+    while not checkpoint.exists():
+        assert job.poll() is None
+        time.sleep(0.05)
+    job.send_signal(signal.SIGTERM)
+    _, said = job.communicate(timeout=30)
+    # 143: it was slow to clear up, and ended all the same.
+    assert job.returncode in (130, 143)
+    assert job.returncode == 143 or "interrupted" in said.splitlines()[-1]
+    assert State.load(home.state).done == ["check", "grow"]
+    assert json.loads(checkpoint.read_text())["history"]
+    assert names(home.root / "inbox") == ["new.csv"]
+    line = result_of("nightly")
+    assert (line["run"], line["status"]) == (1, "published")

@@ -1,0 +1,302 @@
+"""Whole nights, good and bad ones, and nights that are broken off."""
+
+import errno
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mfdask.errors import InputError, RefusedError
+from mfdask.models import load_model
+from mfdask.nightly import journal, steps
+from mfdask.nightly.registry import current, releases
+from mfdask.nightly.start import look_ahead
+from mfdask.nightly.state import State
+from mfdask.ratings.formats import open_source
+from mfdask.ratings.splits import Split
+from mfdask.shards import Dataset
+from mfdask.shards.build import Choices, ingest
+from tests.nightly.conftest import names
+
+FIRST = 12_000
+
+
+def flipped(lines, share=0.3):
+    """Turn a share of the ratings upside down."""
+    turned = np.random.default_rng(5).random(len(lines)) < share
+    lines.loc[turned, "rating"] = 5.5 - lines.loc[turned, "rating"]
+    return lines
+
+
+@pytest.fixture
+def begun(nights, first_night):
+    """Return a home behind its first night."""
+    shutil.copytree(first_night, nights.home.root, symlinks=True, dirs_exist_ok=True)
+    return nights
+
+
+@pytest.fixture(scope="session")
+def first_night(tmp_path_factory, ratings, client):
+    """Return a home to copy: the first night, run once for all tests."""
+    from tests.nightly.conftest import Nights
+
+    made = Nights(tmp_path_factory.mktemp("nights"), ratings, client)
+    made.arrive("first.csv", 0, FIRST)
+    line = made.run()
+    assert (line["status"], line["before"], line["warm"]) == ("published", None, False)
+    return made.home.root
+
+
+def all_ratings(path):
+    """Return (user, item) -> (rating, held out) of a data set."""
+    data = Dataset.open(path)
+    users, items = data.users()["user_id"].to_numpy(), data.items()["item_id"].to_numpy()
+    found = {}
+    for part in ("train", "test"):
+        for block in range(data.n_blocks("users")):
+            shard = data.shard("users", block, part)
+            rows = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
+            pairs = zip(users[rows], items[shard.indices], strict=True)
+            values = ((float(r), part) for r in shard.ratings)
+            found |= dict(zip(pairs, values, strict=True))
+    return found
+
+
+def test_nights_equal_an_ingest_of_everything(begun, client, tmp_path):
+    """Each night: the same ratings as from scratch, and fewer sweeps to as good a model."""
+    for night, end in enumerate((13_000, 14_000, 15_000)):
+        begun.arrive("new.csv", end - 1000, end)
+        line = begun.run()
+        assert (line["status"], line["warm"], line["files"]) == ("published", True, ["new.csv"])
+        assert names(begun.inbox) == []
+        assert names(begun.home.taken)[-1] == f"{night + 2:06d}"
+    begun.ratings.to_csv(tmp_path / "all.csv", index=False)
+    choices = Choices(Split.parse("random:0.1"), blocks=2)
+    ingest(open_source(str(tmp_path / "all.csv")), tmp_path / "all", client=client, choices=choices)
+    assert all_ratings(begun.home.root / "data") == all_ratings(tmp_path / "all")
+    cold = begun.config().training.method().fit(Dataset.open(tmp_path / "all"))
+    assert line["sweeps"] < cold.history[-1].sweep
+    warm = load_model((begun.home.root / "model").resolve())
+    assert warm.history[-1].test_rmse == pytest.approx(cold.history[-1].test_rmse, abs=0.01)
+    assert [line["status"] for line in journal.read(begun.home.journal)] == ["published"] * 4
+    assert "mfdask_nightly_rmse" in (begun.home.root / "metrics.prom").read_text()
+    assert not begun.home.state.exists()
+    assert not begun.home.work.exists()
+
+
+def test_nothing_new(begun):
+    assert begun.run()["status"] == "nothing"
+    assert current(begun.home).version == releases(begun.home.models)[0].version
+
+
+def test_contents_are_taken_in_once(begun):
+    begun.arrive("the-same-by-another-name.csv", 0, FIRST)
+    begun.arrive("twice.csv", FIRST, 13_000)
+    shutil.copy(begun.inbox / "twice.csv", begun.inbox / "twice-again.csv")
+    line = begun.run()
+    assert (line["status"], line["new_ratings"]) == ("published", 1000)
+    assert names(begun.inbox) == []
+    assert len(names(begun.home.taken / "000002")) == 3
+
+
+def test_a_poisoned_file_is_refused(begun):
+    before = current(begun.home).version
+    begun.arrive("poison.csv", FIRST, 14_000, flipped)
+    shutil.copy(begun.inbox / "poison.csv", begun.inbox / "same.csv")
+    line = begun.run()
+    assert line["status"] == "refused"
+    assert "new files are of another nature" in line["reason"]
+    assert current(begun.home).version == before
+    assert names(begun.home.candidates) == [line["version"]]
+    assert names(begun.inbox) == []
+    assert names(begun.home.taken) == ["000001"]
+    assert names(begun.home.refused / "000002") == [
+        "poison.csv", "poison.csv.reason", "same.csv", "same.csv.reason",
+    ]  # fmt: skip
+    # The ratings did not come in either, and the next night goes on from before them.
+    begun.arrive("good.csv", FIRST, 13_000)
+    line = begun.run()
+    assert (line["status"], line["ratings"]) == ("published", 13_000)
+    assert line["before"] == before
+
+
+def test_what_no_surprise_finds_the_ratings_from_before_do(begun):
+    begun.arrive("poison.csv", FIRST, 15_000, lambda lines: flipped(lines, 0.6))
+    line = begun.run(gate={"surprise": 99.0})
+    assert line["status"] == "refused"
+    assert "on the ratings held out before" in line["reason"]
+
+
+def test_the_floors(begun):
+    begun.arrive("new.csv", FIRST, 13_000)
+    line = begun.run(gate={"max_rmse": 0.01})
+    assert line["status"] == "refused"
+    assert "at most 0.01 is allowed" in line["reason"]
+
+
+def test_a_bad_file_is_set_aside(begun):
+    (begun.inbox / "bad.csv").write_text("what,is,this\n1,2\n")
+    begun.arrive("new.csv", FIRST, 13_000)
+    line = begun.run()
+    assert (line["status"], line["files"]) == ("published", ["new.csv"])
+    assert names(begun.home.refused / "000002") == ["bad.csv", "bad.csv.reason"]
+    (begun.inbox / "bad.csv").write_text("what,is,this\n1,2\n")
+    assert begun.run()["status"] == "nothing"
+
+
+def test_a_bad_file_can_end_the_night(begun):
+    (begun.inbox / "bad.csv").write_text("what,is,this\n1,2\n")
+    with pytest.raises(InputError, match=r"bad\.csv"):
+        begun.run(inbox={"on_bad_file": "stop"})
+    assert names(begun.inbox) == ["bad.csv"]
+    assert journal.read(begun.home.journal)[-1]["status"] == "failed"
+    (begun.inbox / "bad.csv").unlink()
+    assert begun.run(inbox={"on_bad_file": "stop"})["status"] == "nothing"
+
+
+def test_ratings_can_be_withdrawn_and_corrected(begun):
+    gone, mended = begun.ratings.iloc[:300], begun.ratings.iloc[300:310].copy()
+    gone[["user_id", "item_id"]].to_csv(begun.inbox / "gone.withdrawn.csv", index=False)
+    mended["rating"], mended["timestamp"] = 0.5, mended["timestamp"] + 10**8
+    mended.to_csv(begun.inbox / "mended.csv", index=False)
+    line = begun.run()
+    assert (line["status"], line["new_ratings"]) == ("published", -300)
+    held = all_ratings(begun.home.root / "data")
+    assert not held.keys() & set(zip(gone["user_id"], gone["item_id"], strict=True))
+    assert {held[p][0] for p in zip(mended["user_id"], mended["item_id"], strict=True)} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("step", "behind"),
+    [*((step, True) for step in steps.STEPS), ("train", False), ("publish", False)],
+)
+def test_a_night_broken_off_at_any_step(step, behind, begun, second_night, monkeypatch):
+    """Whatever was done goes on to the same release, and no file is lost or taken twice."""
+    whole = steps.STEPS[step]
+
+    def broken(night):
+        if behind:
+            whole(night)
+        raise KeyboardInterrupt
+
+    begun.arrive("new.csv", FIRST, 13_000)
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, step, broken)
+        with pytest.raises(KeyboardInterrupt):
+            begun.run()
+    assert current(begun.home) is not None
+    line = begun.run()
+    assert (line["run"], line["status"]) == (2, "published")
+    assert_same_release(begun.home.root / "model", second_night / "model")
+    assert names(begun.home.taken / "000002") == ["new.csv"]
+    assert names(begun.inbox) == []
+    assert [line["status"] for line in journal.read(begun.home.journal)] == [
+        "published", "interrupted", "published",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def second_night(first_night, tmp_path_factory, ratings, client):
+    """Return the home of a second night that nothing has disturbed."""
+    from tests.nightly.conftest import Nights
+
+    made = Nights(tmp_path_factory.mktemp("nights"), ratings, client)
+    shutil.copytree(first_night, made.home.root, symlinks=True, dirs_exist_ok=True)
+    made.arrive("new.csv", FIRST, 13_000)
+    assert made.run()["status"] == "published"
+    return made.home.root
+
+
+def assert_same_release(one, other):
+    one, other = load_model(one.resolve()), load_model(other.resolve())
+    assert one.data == other.data
+    np.testing.assert_array_equal(one.user_rows, other.user_rows)
+    np.testing.assert_array_equal(one.item_rows, other.item_rows)
+
+
+def test_a_run_is_begun_anew_where_it_would_end_elsewhere(begun, monkeypatch):
+    def broken(night):
+        raise OSError(errno.ENOSPC, "no space left", str(night.home.work))
+
+    begun.arrive("new.csv", FIRST, 13_000)
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, "gate", broken)
+        with pytest.raises(OSError, match="no space"):
+            begun.run()
+    assert State.load(begun.home.state).done == ["check", "grow", "train"]
+    line = begun.run(training={"factors": 3})
+    assert (line["run"], line["status"], line["warm"]) == (2, "published", False)
+    assert load_model(current(begun.home).model).n_factors == 3
+
+
+def test_too_small_a_disk(begun, monkeypatch):
+    begun.arrive("new.csv", FIRST, 13_000)
+    monkeypatch.setattr("mfdask.nightly.plan.free_bytes", lambda path: 1000)
+    with pytest.raises(RefusedError, match="MiB of disk"):
+        begun.run()
+    assert names(begun.inbox) == ["new.csv"]
+    line = journal.read(begun.home.journal)[-1]
+    assert (line["status"], line["reason"].split(":")[0]) == ("failed", "RefusedError")
+    monkeypatch.undo()
+    begun.arrive("late.csv", 13_000, 14_000)  # comes in with the other one
+    line = begun.run()
+    assert (line["run"], line["status"], line["new_ratings"]) == (2, "published", 2000)
+
+
+def test_too_little_memory(begun, monkeypatch):
+    begun.arrive("new.csv", FIRST, 13_000)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("M", (), {"available": 10**6}))
+    with pytest.raises(RefusedError, match="MiB of memory"):
+        begun.run()
+
+
+def test_a_plan_changes_nothing(begun):
+    begun.arrive("new.csv", FIRST, 13_000)
+    begun.arrive("old.csv", 0, FIRST)
+    plan = look_ahead(begun.config())
+    assert [file.name for file in plan.files] == ["new.csv"]
+    assert [file.name for file in plan.known] == ["old.csv"]
+    assert plan.ratings == pytest.approx(13_000, rel=0.05)
+    assert plan.source == "as run 1"
+    assert set(plan.seconds) == set(steps.STEPS)
+    assert names(begun.inbox) == ["new.csv", "old.csv"]
+    assert not begun.home.state.exists()
+
+
+def test_downstream_jobs_get_their_places(begun):
+    begun.arrive("new.csv", FIRST, 13_000)
+    jobs = [
+        {"job": "polarity", "arguments": ["{tables}/{version}"]},
+        {"job": "polarity", "arguments": ["{model}", "--min-ratings", "1"]},
+    ]
+    line = begun.run(downstream=jobs)
+    assert line["status"] == "published"
+    (failed,) = line["failed_jobs"]
+    assert failed.startswith(
+        f"polarity: exit code 2, mfdask: {begun.home.tables}/{line['version']}"
+    )
+
+
+def test_a_release_says_what_it_is(begun):
+    begun.arrive("new.csv", FIRST, 13_000)
+    line = begun.run()
+    facts = current(begun.home).facts
+    assert facts["run"] == 2
+    assert facts["before"] == line["before"]
+    assert facts["files"] == ["new.csv"]
+    taken = json.loads((current(begun.home).folder / "sources.json").read_text())
+    assert sorted(taken.values()) == ["first.csv", "new.csv"]
+    slices = [score["slice"] for score in facts["scores"]]
+    assert slices == ["held out", "newest", "new tonight", "held out before"]
+
+
+def test_training_without_anything_new(begun):
+    line = begun.run(training={"always": True})
+    assert (line["status"], line["new_ratings"]) == ("published", 0)
+
+
+def test_nights_can_begin_with_a_data_set(nights, small_data):
+    line = nights.run(data={"start": str(small_data)}, gate={"min_ratings": 10**9})
+    assert line["status"] == "published"
+    assert line["ratings"] == Dataset.open(small_data).manifest.counts.kept

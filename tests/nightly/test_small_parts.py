@@ -1,0 +1,178 @@
+"""The inbox, the journal, the metrics, hooks and the schedule."""
+
+import os
+import shlex
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from mfdask.errors import InputError, RefusedError
+from mfdask.nightly import journal
+from mfdask.nightly.config import DownstreamConfig, HooksConfig
+from mfdask.nightly.downstream import check_jobs, run_job
+from mfdask.nightly.home import Home
+from mfdask.nightly.hooks import run_hook
+from mfdask.nightly.inbox import arrivals, put_away
+from mfdask.nightly.metrics import metrics_text
+from mfdask.nightly.schedule import Schedule, next_start
+from mfdask.nightly.state import State
+from tests.nightly.conftest import names
+
+LINE = {
+    "run": 3, "status": "published", "ended": "1970-01-01T00:01:40+00:00", "version": "000003",
+    "kind": "als", "ratings": 12, "seconds": {"grow": 1.5, "train": 2.0},
+    "scores": [{"slice": "held out", "candidate": 0.875}],
+}  # fmt: skip
+
+
+def test_what_is_still_written_waits(tmp_path):
+    for name in ("b.csv", "a.csv", ".hidden.csv", "c.csv.partial", "d.tmp", "e.csv"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "folder").mkdir()
+    for name, changed in (("a.csv", 1000.0), ("b.csv", 1060.0), ("e.csv", 2000.0)):
+        os.utime(tmp_path / name, (changed, changed))
+    found = arrivals(tmp_path, 30.0, now=1061.0)
+    # e.csv is of the future: the clock was set back.
+    assert [arrival.name for arrival in found] == ["a.csv", "e.csv"]
+    assert found[0].bytes == 5
+    assert len(found[0].sha256) == 64
+
+
+def test_putting_away_is_done_once(tmp_path):
+    inbox, taken = tmp_path / "inbox", tmp_path / "taken"
+    inbox.mkdir()
+    (inbox / "a.csv").write_text("one")
+    (arrival,) = arrivals(inbox, 0)
+    put_away(arrival, inbox, taken)
+    put_away(arrival, inbox, taken)
+    (inbox / "a.csv").write_text("two")  # a new file of the old name
+    put_away(arrival, inbox, taken)
+    assert (names(inbox), names(taken)) == (["a.csv"], ["a.csv"])
+    (other,) = arrivals(inbox, 0)
+    put_away(other, inbox, taken, "why")
+    assert (taken / "a.csv").read_text() == "one"
+    assert (taken / "2-a.csv").read_text() == "two"
+    assert (taken / "2-a.csv.reason").read_text() == "why\n"
+
+
+def test_a_torn_line_spoils_no_other(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    assert journal.read(path) == []
+    journal.append(path, {"run": 1})
+    with path.open("a") as file:
+        file.write('{"run": 2, "sta')
+    journal.append(path, {"run": 3})
+    with path.open("a") as file:
+        file.write('{"run": 4')
+    assert [line["run"] for line in journal.read(path)] == [1, 3]
+
+
+def test_a_torn_state_is_none(tmp_path):
+    path = tmp_path / "run.json"
+    assert State.load(path) is None
+    State(4, "x", None).save(path)
+    assert State.load(path) == State(4, "x", None)
+    path.write_text(path.read_text()[:-9])
+    assert State.load(path) is None
+
+
+def test_metrics():
+    failed = {**LINE, "run": 4, "status": "failed", "ended": "1970-01-01T00:03:20+00:00"}
+    lines = metrics_text([LINE, failed]).splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    values = {name.removeprefix("mfdask_nightly_"): float(value) for name, value in values.items()}
+    assert values["last_success_timestamp_seconds"] == 100
+    assert values["last_run_timestamp_seconds"] == 200
+    assert values['last_run_status{status="failed"}'] == 1
+    assert values['last_run_status{status="published"}'] == 0
+    assert values['step_seconds{step="grow"}'] == 1.5
+    assert values['rmse{slice="held out"}'] == 0.875
+    assert values['model_info{version="000003",kind="als"}'] == 1
+    assert values["ratings"] == 12
+    assert "model_info" not in metrics_text([failed])
+
+
+def test_hooks_get_the_line(tmp_path):
+    write = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.stdin.read())"
+    good, bad = (
+        shlex.join([sys.executable, "-c", write, str(tmp_path / name)]) for name in ("good", "bad")
+    )
+    assert run_hook(HooksConfig(good, bad), LINE) is None
+    assert run_hook(HooksConfig(good, bad), {**LINE, "status": "refused"}) is None
+    assert '"status": "published"' in (tmp_path / "good").read_text()
+    assert '"status": "refused"' in (tmp_path / "bad").read_text()
+    assert run_hook(HooksConfig(), LINE) is None
+
+
+def test_hooks_that_fail_are_told():
+    fail = shlex.join([sys.executable, "-c", "raise SystemExit(7)"])
+    assert "exit code 7" in run_hook(HooksConfig(fail), LINE)
+    assert "no-such-command" in run_hook(HooksConfig("no-such-command"), LINE)
+    sleep = shlex.join([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert "timed out" in run_hook(HooksConfig(sleep, timeout_seconds=0.2), LINE)
+
+
+def test_jobs_that_there_are_not():
+    check_jobs((DownstreamConfig("polarity"),))
+    for name in ("polarities", "../polarity"):
+        with pytest.raises(InputError, match="there is no job"):
+            check_jobs((DownstreamConfig(name),))
+
+
+def test_a_job_that_fails_says_why():
+    said = run_job(DownstreamConfig("polarity", ("{model}",)), {"model": "/nothing"})
+    assert said is not None
+    assert "exit code 2, mfdask: /nothing: no model there" in said
+
+
+def test_one_at_a_time(tmp_path):
+    home = Home(tmp_path)
+    with home.alone(), pytest.raises(RefusedError, match="another night is running"):
+        home.alone(0.3).__enter__()
+    with home.alone():
+        pass
+
+
+def test_the_lock_of_a_dead_process_holds_nothing(tmp_path):
+    (tmp_path / ".nightly.lock").write_text("")
+    with Home(tmp_path).alone():
+        pass
+
+
+def test_next_start():
+    now = datetime(2026, 3, 10, 2, 30, tzinfo=UTC)
+    assert next_start("02:31", now) == datetime(2026, 3, 10, 2, 31, tzinfo=UTC)
+    assert next_start("02:30", now) == datetime(2026, 3, 11, 2, 30, tzinfo=UTC)
+
+
+def test_schedule(tmp_path):
+    schedule = Schedule("02:05", tmp_path / "of 100 %" / "nightly.toml")
+    assert "OnCalendar=*-*-* 02:05:00" in schedule.timer()
+    assert f'"{tmp_path}/of 100 %%/nightly.toml"' in schedule.service()
+    assert schedule.cron().startswith("5 2 * * * cd ")
+    assert r"100 \%" in schedule.cron()
+    with pytest.raises(InputError, match="HH:MM"):
+        Schedule("2:5", tmp_path)
+
+
+def test_install_without_systemd(tmp_path, monkeypatch):
+    schedule = Schedule("02:05", tmp_path / "nightly.toml")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(RefusedError, match="crontab -e"):
+        schedule.install(tmp_path / "units")
+    assert not (tmp_path / "units").exists()
+
+
+def test_install_tells_systemd(tmp_path, monkeypatch):
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$*" | tee -a {tmp_path}/told\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    schedule = Schedule("02:05", tmp_path / "nightly.toml")
+    files = schedule.install(tmp_path / "units")
+    assert [file.read_text() for file in files] == [schedule.service(), schedule.timer()]
+    told = (tmp_path / "told").read_text().splitlines()
+    assert told[1:] == ["--user daemon-reload", "--user enable --now mfdask-nightly.timer"]
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho no bus >&2\nexit 1\n")
+    with pytest.raises(RefusedError, match="no bus"):
+        schedule.install(tmp_path / "other")

@@ -1,0 +1,184 @@
+"""Files taken in twice, bad ones, and whatever goes wrong: the old data set stays whole."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client
+
+from mfdask.errors import InputError, RefusedError
+from mfdask.files import locked
+from mfdask.ratings.splits import Split
+from mfdask.shards import Dataset, extend
+from mfdask.shards.build import Choices, ingest
+from tests.shards.growth import (
+    NEW,
+    contents,
+    names_in,
+    random_frame,
+    withdrawal,
+)
+from tests.shards.oracle import (
+    latest,
+    memory_source,
+    ratings_of,
+    same_ratings,
+)
+
+
+def test_contents_are_taken_in_once(here, data, caplog):
+    first = extend.extend(data, [memory_source(NEW)], client=here)
+    before, inode = contents(data), data.stat().st_ino
+    with caplog.at_level(logging.WARNING):
+        again = extend.extend(data, [memory_source(NEW, name="other")], client=here)
+    assert again == first
+    assert (contents(data), data.stat().st_ino) == (before, inode)
+    assert "its contents were taken in before; left out" in caplog.text
+    # The file that made the data set counts too, and what is new beside it is taken in.
+    old = memory_source(random_frame(5, 300, (0, 30), (0, 40)))
+    newer = random_frame(7, 20, (0, 45), (0, 50))
+    twice = [old, memory_source(newer), memory_source(newer)]
+    made = extend.extend(data, twice, client=here)
+    assert made.counts.read == first.counts.read + 20
+    assert [taken.read for taken in made.sources] == [300, 40, 20]
+    assert made.fingerprint != first.fingerprint
+
+
+def test_the_fingerprint_says_what_was_taken_in_and_in_what_order(here, data, tmp_path):
+    prints = set()
+    sources = [memory_source(NEW), memory_source(random_frame(7, 20, (0, 45), (0, 50)))]
+    for name, order in (("a", sources), ("b", sources), ("c", sources[::-1])):
+        frame = random_frame(5, 300, (0, 30), (0, 40))
+        choices = Choices(Split.parse("random:0.3"), blocks=2)
+        ingest(memory_source(frame), tmp_path / name, client=here, choices=choices)
+        for source in order:
+            made = extend.extend(tmp_path / name, [source], client=here)
+        prints.add((name == "c", made.fingerprint))
+    assert len(prints) == 2
+
+
+def test_a_reader_keeps_what_it_has_open(here, data):
+    old = Dataset.open(data)
+    shards = {b: old.shard("users", b) for b in range(2)}
+    before = {b: (shard.indices.copy(), shard.ratings.copy()) for b, shard in shards.items()}
+    extend.extend(data, [memory_source(NEW)], client=here)
+    for block, (indices, ratings) in before.items():
+        assert np.array_equal(shards[block].indices, indices)
+        assert np.array_equal(shards[block].ratings, ratings)
+    assert Dataset.open(data, verify=True).n_train > old.n_train
+
+
+def test_bad_rows_are_kept_with_the_earlier_ones(here, data):
+    before = pd.read_parquet(data / "rejected.parquet")
+    frame = NEW.assign(rating=np.where(NEW.index % 10 == 3, np.nan, 1.0))
+    made = extend.extend(data, [memory_source(frame), memory_source(NEW[:5])], client=here)
+    bad = pd.read_parquet(data / "rejected.parquet")
+    assert len(before) > 0
+    pd.testing.assert_frame_equal(bad[: len(before)], before)
+    assert bad["row"][len(before) :].tolist()[:4] == [3, 13, 23, 33]
+    assert made.counts.rejected == len(bad)
+    assert Dataset.open(data, verify=True).manifest == made
+    with pytest.raises(InputError, match=r"rows, row 3: missing .*--on-bad-rows reject"):
+        extend.extend(data, [memory_source(frame[:7])], client=here, fail_on_bad_rows=True)
+    with pytest.raises(InputError, match="none of its 2 rows is a rating"):
+        extend.extend(data, [memory_source(frame[3:4]), memory_source(frame[13:14])], client=here)
+    assert Dataset.open(data, verify=True).manifest == made
+
+
+def wrong(change):
+    frame = NEW.dropna().assign(**change)
+    return memory_source(frame.drop(columns=[k for k, v in change.items() if v is None]))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (wrong({"item_id": 3}), "its item ids are of kind int, those of the data set of kind str"),
+        (wrong({"user_id": "ann"}), "user ids are of kind string, .* --ids auto"),
+        (wrong({"timestamp": None}), "has no timestamps, the data set has; --columns"),
+        (memory_source(NEW[:0].astype({"item_id": "str"})), "holds no ratings"),
+    ],
+)
+def test_what_does_not_fit_is_refused(here, data, source, message):
+    before = contents(data)
+    with pytest.raises(InputError, match=message):
+        extend.extend(data, [source], client=here)
+    assert contents(data) == before
+
+
+def test_what_cannot_be_extended(here, tmp_path):
+    source = memory_source(random_frame(5, 50, (0, 9), (0, 9)))
+    choices = Choices(Split.parse("sequence:0.2"))
+    ingest(source, tmp_path / "s", client=here, choices=choices)
+    with pytest.raises(InputError, match="draws for all rows in file order and cannot be extended"):
+        extend.extend(tmp_path / "s", [memory_source(NEW)], client=here)
+    with pytest.raises(InputError, match="there is no such folder"):
+        extend.extend(tmp_path / "nowhere", [memory_source(NEW)], client=here)
+    with (
+        locked(tmp_path / "s", "ingesting into"),
+        pytest.raises(RefusedError, match="another process is taking ratings into it"),
+    ):
+        extend.extend(tmp_path / "s", [memory_source(NEW)], client=here)
+
+
+@pytest.mark.parametrize("split", ["random:0.3", "time:0.3", "user-time:0.3"])
+def test_all_that_is_withdrawn_leaves_the_old_data_set(here, tmp_path, split):
+    data = tmp_path / "d"
+    ingest(memory_source(NEW), data, client=here, choices=Choices(Split.parse(split), blocks=2))
+    found, before = Dataset.open(data), contents(data)
+    every = pd.concat([ratings_of(found, part) for part in ("train", "test")])
+    pairs = list(zip(every["user_id"], every["item_id"], strict=True))
+    with pytest.raises(InputError, match="leaves none of the 0 ratings for training"):
+        extend.extend(data, [], withdrawn=[withdrawal(pairs)], client=here)
+    assert contents(data) == before
+    assert names_in(data.parent) == ["d"]
+
+
+def test_an_error_half_way_leaves_the_old_data_set(here, data, monkeypatch):
+    before = contents(data)
+    monkeypatch.setattr(extend, "describe", lambda *facts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        extend.extend(data, [memory_source(NEW)], client=here)
+    assert contents(data) == before
+    assert names_in(data.parent) == ["d"]
+
+
+def _extend_for_ever(data: Path, sign: Path) -> None:
+    def wait(*facts):
+        sign.touch()
+        time.sleep(600)
+
+    extend.describe = wait  # all shards are written by then
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as one:
+        extend.extend(data, [memory_source(NEW)], client=one)
+
+
+def test_killed_before_the_end_and_started_again(here, data, tmp_path):
+    before, sign = contents(data), tmp_path / "began"
+    process = multiprocessing.get_context("spawn").Process(
+        target=_extend_for_ever, args=(data, sign)
+    )
+    process.start()
+    deadline = time.monotonic() + 120
+    while not sign.exists():
+        assert process.is_alive()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert contents(data) == before
+    made = extend.extend(data, [memory_source(NEW)], client=here)
+    found = Dataset.open(data, verify=True)
+    assert found.fingerprint == made.fingerprint
+    every = pd.concat([random_frame(5, 300, (0, 30), (0, 40)), NEW], ignore_index=True)
+    both = pd.concat([ratings_of(found, part) for part in ("train", "test")], ignore_index=True)
+    same_ratings(both, latest(every))
+    assert names_in(tmp_path) == ["began", "d"]
