@@ -141,7 +141,7 @@ def load_model(path: Path | str) -> FactorModel:
     InputError
         If there is no model, it is damaged, or a newer version of mfdask wrote it.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # of a link that may be moved on while its files are read
     said = _read_description(path)
     try:
         n_factors = int(said["parameters"]["n_factors"])

@@ -81,7 +81,7 @@ class Dataset:
             If there is no data set, a file is missing or has the wrong size, or a newer version of
             mfdask wrote it.
         """
-        path = Path(path)
+        path = Path(path).resolve()  # a link may be moved on while its files are read
         data = cls(path, Manifest.read(path), FolderStore(path))
         for name in data.manifest.files:
             data._check_size(name)
