@@ -26,7 +26,8 @@ from mfdask.downstream.inject import (
     inject,
     write_injected,
 )
-from mfdask.downstream.inject.write import check_place
+from mfdask.downstream.inject.write import MARK
+from mfdask.files import check_place
 from mfdask.memory import PeakMemory
 from mfdask.shards import Dataset
 
@@ -153,7 +154,7 @@ def main(
         opened = Dataset.open(data)
         require_timestamps(opened, "inject")
         out = out or Path("output/injected") / opened.name
-        check_place(out)
+        check_place(out, MARK, "injected ratings")
         injected = inject(all_events(opened), opened.n_items, plan, seed)
         truth = write_injected(opened, injected, plan, seed, out)
     values: dict[str, Any] = {

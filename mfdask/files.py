@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mfdask.errors import RefusedError
+from mfdask.errors import InputError, RefusedError
 
 
 @contextmanager
@@ -118,3 +118,14 @@ def require_space(target: Path, needed: int, what: str) -> None:
             f"{target}: {what} needs {needed / 2**20:,.0f} MiB of disk and {free / 2**20:,.0f} MiB "
             "are free; free some, or write elsewhere with --out"
         )
+
+
+def check_place(out: Path, mark: str, holds: str, option: str = "--out") -> None:
+    """Refuse a place that holds anything but what a folder with the file `mark` does.
+
+    Raises
+    ------
+    InputError
+    """
+    if out.exists() and not (out / mark).exists():
+        raise InputError(f"{out}: is there already and holds no {holds}; give another {option}")

@@ -13,7 +13,7 @@ import numpy as np
 from distributed import Client
 
 from mfdask.errors import InputError
-from mfdask.files import crc32, locked, require_space, written_folder
+from mfdask.files import check_place, crc32, locked, require_space, written_folder
 from mfdask.kernels.topn import Tiles
 from mfdask.models import FactorModel, load_model
 from mfdask.models.runner import DaskRunner, LocalRunner
@@ -90,7 +90,7 @@ def write_recommendations(
     ranking = ranking or Ranking()
     learned = load_model(model)
     check_same_data(learned, data)
-    check_place(out)
+    check_place(out, MARK, "recommendations")
     rows = _chosen(learned, user_ids)
     top = min(ranking.top, len(ranking.candidates(learned)))
     require_space(out, len(rows) * top * _LINE_BYTES, "the table")
@@ -163,19 +163,6 @@ def _prepared(ref: ModelRef, ranking: Ranking) -> tuple[FactorModel, Tiles]:
         raise InputError(f"{ref.path}: was replaced while it was being read; start again")
     learned = load_model(ref.path)
     return learned, ranking.tiles(learned)
-
-
-def check_place(out: Path) -> None:
-    """Refuse a place that holds anything but recommendations.
-
-    Raises
-    ------
-    InputError
-    """
-    if out.exists() and not (out / MARK).exists():
-        raise InputError(
-            f"{out}: is there already and holds no recommendations; write elsewhere with --out"
-        )
 
 
 def _description(model: FactorModel, ranking: Ranking, data: Dataset | None) -> dict[str, Any]:

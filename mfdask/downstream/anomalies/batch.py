@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
+from mfdask import files
 from mfdask.downstream.anomalies import cleaning
 from mfdask.downstream.anomalies.attacks import Attacks, Rule, suspected_attacks
 from mfdask.downstream.anomalies.drift import drifting_items
@@ -150,7 +151,7 @@ def _check(model: FactorModel, data: Dataset, out: Path, options: Options) -> No
     check_same_data(model, data)
     check_place(out)
     if options.clean_out is not None:
-        cleaning.check_place(options.clean_out)
+        files.check_place(options.clean_out, cleaning.MARK, "cleaned ratings", "--clean-out")
 
 
 def check_place(out: Path) -> None:

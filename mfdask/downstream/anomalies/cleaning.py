@@ -15,8 +15,7 @@ from mfdask.downstream.anomalies.folds import without
 from mfdask.downstream.anomalies.residuals import refit_parameters
 from mfdask.downstream.events import Events
 from mfdask.downstream.ratings_folder import write_ratings_folder
-from mfdask.errors import InputError
-from mfdask.files import locked, written_folder
+from mfdask.files import check_place, locked, written_folder
 from mfdask.kernels.types import Bools, Float64s, Int32s
 from mfdask.models import ALS, FactorModel
 from mfdask.models.design import facing
@@ -56,7 +55,7 @@ def write_cleaned(data: Dataset, events: Events, suspects: Int32s, out: Path) ->
     RefusedError
         If the disk is too small, or another process is writing there.
     """
-    check_place(out)
+    check_place(out, MARK, "cleaned ratings", "--clean-out")
     kept = without_users(events, suspects)
     removed = len(events.ratings) - len(kept.ratings)
     said = {
@@ -69,19 +68,6 @@ def write_cleaned(data: Dataset, events: Events, suspects: Int32s, out: Path) ->
         write_ratings_folder(data, kept, data.users()["user_id"], fresh)
         (fresh / MARK).write_text(json.dumps(said, indent=1) + "\n")
     return removed
-
-
-def check_place(out: Path) -> None:
-    """Refuse a place that holds anything but cleaned ratings.
-
-    Raises
-    ------
-    InputError
-    """
-    if out.exists() and not (out / MARK).exists():
-        raise InputError(
-            f"{out}: is there already and holds no cleaned ratings; give another --clean-out"
-        )
 
 
 def without_users(events: Events, suspects: npt.NDArray[np.integer]) -> Events:

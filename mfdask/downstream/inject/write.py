@@ -13,7 +13,7 @@ from mfdask.downstream.inject.injected import Injected
 from mfdask.downstream.inject.plan import Plan
 from mfdask.downstream.ratings_folder import write_ratings_folder
 from mfdask.errors import InputError
-from mfdask.files import locked, written_folder
+from mfdask.files import check_place, locked, written_folder
 from mfdask.shards import Dataset
 
 #: Tells a folder of injected ratings from others.
@@ -51,7 +51,7 @@ def write_injected(
     RefusedError
         If the disk is too small, or another process is writing there.
     """
-    check_place(out)
+    check_place(out, MARK, "injected ratings")
     users, item_ids = data.users()["user_id"], data.items()["item_id"]
     users = pd.concat([users, new_ids(users, injected.n_users - len(users))], ignore_index=True)
     truth = {name: _with_ids(table, users, item_ids) for name, table in injected.truth.items()}
@@ -69,19 +69,6 @@ def write_injected(
         }
         (fresh / MARK).write_text(json.dumps(description, indent=1) + "\n")
     return truth
-
-
-def check_place(out: Path) -> None:
-    """Refuse a place that holds anything but injected ratings.
-
-    Raises
-    ------
-    InputError
-    """
-    if out.exists() and not (out / MARK).exists():
-        raise InputError(
-            f"{out}: is there already and holds no injected ratings; write elsewhere with --out"
-        )
 
 
 def new_ids(ids: pd.Series, n: int) -> pd.Series:
