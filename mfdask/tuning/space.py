@@ -159,8 +159,9 @@ def train_options(config: ALS) -> list[str]:
     options = ["--model", config.kind]
     unused = {"bias": {"factors", "weight-reg"}, "als": {"weight-reg"}}.get(config.kind, set())
     for name, (parameter, _) in PARAMETERS.items():
-        if name not in unused:
-            options += [f"--{name}", str(getattr(config, parameter))]
+        value = getattr(config, parameter)
+        if name not in unused and value is not None:
+            options += [f"--{name}", str(value)]
     return [*options, "--seed", str(config.seed)]
 
 
