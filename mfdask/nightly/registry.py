@@ -10,7 +10,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,15 +122,33 @@ def reading(home: Home) -> Iterator[Release]:
     InputError
         If nothing is published.
     """
+    with ExitStack() as held:
+        yield _hold(home, held)
+
+
+def _hold(home: Home, held: ExitStack) -> Release:
+    """Return the published release under a shared lock, which ends with `held`.
+
+    Between reading the link and locking what it names, that may be replaced and removed; then the
+    link says what to try next.
+    """
+    link = home.models / _CURRENT
     while True:
-        release = current(home)
-        if release is None:
+        if not link.is_symlink():
             raise InputError(f"{home.root}: nothing is published yet; run `mfdask nightly`")
-        with (release.folder / FACTS).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
-            if release.folder.exists():  # else it went between the two lines above
-                yield release
-                return
+        version = link.readlink()
+        folder = home.models / version
+        try:
+            file = held.enter_context((folder / FACTS).open("rb"))
+        except FileNotFoundError:
+            if link.readlink() == version:
+                raise InputError(
+                    f"{folder}: the published release has been taken away; promote another"
+                ) from None
+            continue
+        fcntl.flock(file, fcntl.LOCK_SH)
+        if folder.exists():
+            return Release.open(folder)
 
 
 def publish(home: Home, version: str) -> Release:
