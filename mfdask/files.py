@@ -129,3 +129,8 @@ def check_place(out: Path, mark: str, holds: str, option: str = "--out") -> None
     """
     if out.exists() and not (out / mark).exists():
         raise InputError(f"{out}: is there already and holds no {holds}; give another {option}")
+
+
+def followed(path: Path) -> Path:
+    """Return what a link names now, since it may be moved on while files behind it are read."""
+    return path.resolve() if path.is_symlink() else path

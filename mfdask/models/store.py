@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
-from mfdask.files import written_folder
+from mfdask.files import followed, written_folder
 from mfdask.models.design import Array, pack
 from mfdask.models.features import Coding
 from mfdask.models.model import DataFacts, FactorModel, Sweep
@@ -141,7 +141,7 @@ def load_model(path: Path | str) -> FactorModel:
     InputError
         If there is no model, it is damaged, or a newer version of mfdask wrote it.
     """
-    path = Path(path).resolve()  # of a link that may be moved on while its files are read
+    path = followed(Path(path))
     said = _read_description(path)
     try:
         n_factors = int(said["parameters"]["n_factors"])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.files import crc32
+from mfdask.files import crc32, followed
 from mfdask.shards import matrix
 from mfdask.shards.manifest import Manifest
 from mfdask.shards.store import ARRAYS, TIMESTAMPS, Shard, map_array, shard_folder
@@ -81,7 +81,7 @@ class Dataset:
             If there is no data set, a file is missing or has the wrong size, or a newer version of
             mfdask wrote it.
         """
-        path = Path(path).resolve()  # a link may be moved on while its files are read
+        path = followed(Path(path))
         data = cls(path, Manifest.read(path), FolderStore(path))
         for name in data.manifest.files:
             data._check_size(name)
