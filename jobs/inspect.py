@@ -53,9 +53,10 @@ def _facts(dataset: Dataset, size: int) -> Any:
     view.show_header = False
     view.add_row("created", made.created)
     view.add_row("fingerprint", made.fingerprint[:16])
+    ends = ["kept", "rejected", "duplicates", *(["withdrawn"] if counts.withdrawn else [])]
     view.add_row(
-        "rows read = kept + rejected + duplicates",
-        f"{counts.read:,} = {counts.kept:,} + {counts.rejected:,} + {counts.duplicates:,}",
+        f"rows read = {' + '.join(ends)}",
+        f"{counts.read:,} = {' + '.join(f'{getattr(counts, end):,}' for end in ends)}",
     )
     view.add_row(
         f"train, test ({made.split}, seed {made.seed})", f"{counts.train:,}, {counts.test:,}"

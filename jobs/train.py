@@ -18,16 +18,9 @@ from mfdask.files import locked, require_space
 from mfdask.memory import PeakMemory
 from mfdask.models import ALS, PRESETS, Bayes, FactorModel, check_place, model_bytes, save_model
 from mfdask.models.feature_file import FeatureFile
+from mfdask.models.kinds import KINDS, chosen_parameters, parameters_of
 from mfdask.shards import Dataset
 
-#: What `--model` stands for: how it is learned, and the parameters that this settles.
-_MODELS: dict[str, tuple[type[ALS] | type[Bayes], dict[str, Any]]] = {
-    "als": (ALS, {"item_prior": "zero"}),
-    "bias": (ALS, {"item_prior": "zero", "n_factors": 0}),
-    "genre": (ALS, {"item_prior": "genre"}),
-    "features": (ALS, {"item_prior": "features"}),
-    "bayes": (Bayes, {}),
-}
 _LEARNED = "[all but bayes]"
 _DRAWN = "[bayes]"
 
@@ -117,7 +110,7 @@ def _default(name: str) -> str:
     "--model",
     default="als",
     show_default=True,
-    type=click.Choice(list(_MODELS)),
+    type=click.Choice(list(KINDS)),
     help="als: biases and factors; bias: biases alone; genre: item rows drawn to their genres'; "
     "features: to what --item-features says of them; bayes: draws of biases and factors, with a "
     "deviation for each prediction.",
@@ -204,16 +197,14 @@ def main(
 
 def _configure(model: str, preset: str | None, given: dict[str, Any]) -> ALS | Bayes:
     """Return the way to learn that the options ask for."""
-    method, settled = _MODELS[model]
     if model == "bias" and given.pop("n_factors", 0):
         raise InputError("--model bias has no factors; leave --factors out, or use --model als")
-    known = {field.name for field in fields(method)} - set(settled)
+    known = parameters_of(model)
     for option, name, *_ in _PARAMETERS:
         if name in given and name not in known:
             raise InputError(f"{option} says nothing to --model {model}; leave it out")
-    if preset and method is not ALS:
-        raise InputError(f"--preset {preset}: --model {model} has nothing to tune; leave it out")
-    return method(**{**(PRESETS[preset] if preset else {}), **given, **settled})
+    method, chosen = chosen_parameters(model, preset, given)
+    return method(**chosen)
 
 
 def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcome:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.models import ALS, PRESETS, Bayes
+from mfdask.models.kinds import chosen_parameters, parameters_of
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
 from mfdask.ratings.splits import Split
 from mfdask.tuning.space import PARAMETERS
@@ -24,14 +25,6 @@ _OPTIONS = {name: parameter for name, (parameter, _) in PARAMETERS.items()} | {
     "item-prior": "item_prior",
     "centre": "centre",
     "seed": "seed",
-}
-
-#: What a kind of model settles.
-_KINDS: dict[str, tuple[type[ALS] | type[Bayes], dict[str, Any]]] = {
-    "als": (ALS, {"item_prior": "zero"}),
-    "bias": (ALS, {"item_prior": "zero", "n_factors": 0}),
-    "genre": (ALS, {"item_prior": "genre"}),
-    "bayes": (Bayes, {}),
 }
 
 #: A night stops sweeping once it gains nothing: a warm start pays by ending sooner.
@@ -112,15 +105,13 @@ class TrainingConfig:
         InputError
             If a parameter cannot be meant.
         """
-        made, settled = _KINDS[self.model]
-        known = {parameter.name for parameter in fields(made)} - set(settled)
+        known = parameters_of(self.model)
         for name in self.parameters:
             if name not in known:
                 raise InputError(f"training: {name} says nothing to model = {self.model!r}")
+        made, chosen = chosen_parameters(self.model, self.preset, self.parameters)
         defaults = _NIGHTLY_DEFAULTS if made is ALS else {}
-        preset = PRESETS[self.preset] if self.preset else {}
-        chosen = {**defaults, **preset, **self.parameters, **settled}
-        return build(made, chosen, "training.")
+        return build(made, {**defaults, **chosen}, "training.")
 
 
 @dataclass(frozen=True)
