@@ -250,14 +250,20 @@ class FactorModel:
         self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], *, clip: bool = True
     ) -> Array:
         """Return the predictions for pairs of the model's row numbers, -1 for an unknown one."""
-        found = predict_rows(
-            np.where(users < 0, len(self.user_rows), users).astype(np.int32),
-            np.where(items < 0, len(self.item_rows), items).astype(np.int32),
-            np.concatenate([self.user_rows, self.nobody("users")]),
-            np.concatenate([self.item_rows, self.nobody("items")]),
-            self.mean,
-        )
+        users, user_rows = self._with_nobody("users", users)
+        items, item_rows = self._with_nobody("items", items)
+        found = predict_rows(users, items, user_rows, item_rows, self.mean)
         return found.clip(self.data.rating_min, self.data.rating_max) if clip else found
+
+    def _with_nobody(
+        self, side: str, places: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int32], Array]:
+        """Return places and rows, with one row more, and a copy of all, only if it is needed."""
+        rows = self.user_rows if side == "users" else self.item_rows
+        if (places >= 0).all():
+            return places, rows
+        known = np.where(places < 0, len(rows), places).astype(np.int32)
+        return known, np.concatenate([rows, self.nobody(side)])
 
     def sources(
         self, users: npt.NDArray[np.integer], items: npt.NDArray[np.integer]
