@@ -13,12 +13,12 @@ from rich.table import Table
 
 from jobs.common import Outcome, job, progress_bars, table
 from mfdask.errors import InputError
+from mfdask.figures.figure import Section
 from mfdask.memory import PeakMemory
 from mfdask.models import FactorModel, load_model
 from mfdask.progress import Progress
 from mfdask.report.browser import FORMATS, find_browser, is_picture, write_picture
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Section
 from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, chosen, figures_of, missing_of, notes
 from mfdask.shards import Dataset

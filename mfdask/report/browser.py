@@ -16,7 +16,7 @@ from bokeh.models import Plot
 from bokeh.resources import Resources
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.report.figure import Figure
+from mfdask.figures.figure import Figure
 from mfdask.report.page import embedded
 
 FORMATS = ("pdf", "png", "svg")

@@ -13,8 +13,8 @@ from bokeh.embed import json_item
 from bokeh.resources import Resources
 
 from mfdask.errors import InputError
-from mfdask.report import theme
-from mfdask.report.figure import Figure, Missing, Section
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, Missing, Section
 
 #: What a browser may do for the page: run what is in it, and nothing else. Bokeh compiles the
 #: callbacks of its widgets, which is what "eval" is for.

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mfdask.errors import InputError
+from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import FactorModel
 from mfdask.recommend.topn import check_same_data
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
-from mfdask.report.figure import Figure, Missing, Section
 from mfdask.report.findings.section import findings_section
 from mfdask.report.model.section import model_section
 from mfdask.report.training.section import training_section

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.report import theme
+from mfdask.figures import theme
 from mfdask.report.browser import find_browser, is_picture, write_picture
 from mfdask.report.data.facts import Facts
 from mfdask.report.page import write_page

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
+from mfdask.figures.figure import Figure, Missing, Section, TableFigure, html_table, plain
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Figure, Missing, Section, TableFigure, html_table, plain
 from mfdask.report.page import embedded, page, write_page
 from mfdask.report.report import Inputs, all_sections, chosen, figures_of, notes
 from mfdask.shards import Dataset
