@@ -1,0 +1,107 @@
+"""The page: its figures and words, read anew each second for as long as somebody looks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from html import escape
+
+from bokeh.document import Document
+from bokeh.models import Div, InlineStyleSheet
+from distributed import Scheduler
+
+from mfdask.figures import ground
+from mfdask.figures.ground import asset
+from mfdask.watch import tables
+from mfdask.watch.curves import Errors, Shards, Speed, Tasks, Traffic
+from mfdask.watch.watcher import Watcher
+from mfdask.watch.words import words_of
+
+_MILLISECONDS = 1000
+
+
+class Page:
+    """What is shown of a scheduler.
+
+    Attributes
+    ----------
+    told : Div
+        The words; its only class is their state.
+    parts : list of Figure
+    """
+
+    def __init__(self, watcher: Watcher, scheduler: Scheduler) -> None:
+        self._watcher, self._scheduler = watcher, scheduler
+        sheet = InlineStyleSheet(css=_WORDS_CSS)
+        self.told = Div(
+            name="told", disable_math=True, stylesheets=[sheet], sizing_mode="stretch_width"
+        )
+        self._numbers = self._read()
+        self.parts = [kind(numbers) for kind, numbers in self._numbers.items()]
+        for part in self.parts:
+            part.root.name = part.name
+        self.update()
+
+    def update(self) -> None:
+        """Show what is known now."""
+        words = words_of(self._watcher.newest, time.time())
+        self.told.css_classes = [words.state]
+        self.told.text = (
+            f"<h1><bdi>{escape(words.title)}</bdi></h1><p>{escape(words.line)}</p>"
+            f'<p class="soft">{escape(words.as_of)}</p>'
+        )
+        numbers = self._read()
+        for part in self.parts:
+            if not numbers[type(part)].equals(part.table()):
+                part.update(numbers[type(part)])
+
+    def _read(self):
+        fit, names = self._watcher.newest, tables.worker_names(self._scheduler)
+        sweeps = tables.sweeps_table(fit)
+        return {
+            Errors: sweeps,
+            Speed: sweeps,
+            Traffic: tables.traffic_table(fit, names),
+            Shards: tables.shards_table(fit, names),
+            Tasks: tables.tasks_table(self._scheduler),
+        }
+
+
+def show(watcher: Watcher, scheduler: Scheduler, tabs: Sequence[str], document: Document) -> None:
+    """Fill a document that Bokeh's server has begun for a reader.
+
+    Parameters
+    ----------
+    watcher : Watcher
+    scheduler : distributed.Scheduler
+    tabs : sequence of str
+        The dashboard's pages, to link to.
+    document : Document
+    """
+    page = Page(watcher, scheduler)
+    roots = [page.told, *(part.root for part in page.parts)]
+    for root in roots:
+        document.add_root(root)
+    document.title = "mfdask: training"
+    document.template = asset("mfdask.watch", "page.html")
+    document.template_variables.update(
+        style=ground.style() + asset("mfdask.watch", "page.css"),
+        script=ground.script() + asset("mfdask.watch", "page.js"),
+        roles=json.dumps({k: v for root in roots for k, v in ground.roles_by_id(root).items()}),
+        state=page.told.css_classes[0],
+        parts=page.parts,
+        tabs=tabs,
+    )
+    document.add_periodic_callback(page.update, _MILLISECONDS)
+
+
+# As in the tables of figures: the page's colours reach into Bokeh's shadow trees as variables.
+_WORDS_CSS = """
+:host { font: 16px/1.55 var(--font); color: var(--ink); }
+.bk-clearfix { display: block; }
+h1 { margin: 0 0 4px; font-size: 32px; line-height: 1.2; font-weight: 650; letter-spacing: -0.02em;
+  overflow-wrap: anywhere; }
+p { margin: 0; }
+.soft { color: var(--soft); }
+"""

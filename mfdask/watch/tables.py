@@ -1,0 +1,76 @@
+"""The numbers behind the page, as tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pandas as pd
+from distributed import Scheduler
+
+from mfdask.watch.watcher import Fit
+
+#: States of Dask's tasks, as a reader takes them.
+_STATES = {
+    "running": ["processing"],
+    "waiting": ["waiting", "queued", "no-worker"],
+    "done and held": ["memory"],
+    "failed": ["erred"],
+}
+
+
+def sweeps_table(fit: Fit | None) -> pd.DataFrame:
+    """Return `sweep, train_rmse, test_rmse, seconds, speed` of a fit, a line for each sweep.
+
+    `test_rmse` is NaN where nothing is held out; `speed` is in ratings a second.
+    """
+    lines = [
+        (told.sweep, told.train_rmse, told.test_rmse, told.seconds, told.speed)
+        for told in (fit.sweeps if fit else ())
+    ]
+    names = ["sweep", "train_rmse", "test_rmse", "seconds", "speed"]
+    return pd.DataFrame(lines, columns=names).astype("float64").astype({"sweep": "int64"})
+
+
+def traffic_table(fit: Fit | None, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return `sweep, worker, bytes` that each worker of a fit has sent, in each sweep."""
+    lines = [
+        (told.sweep, names.get(address, address), sent)
+        for told in (fit.sweeps if fit else ())
+        for address, sent in told.moved.items()
+    ]
+    table = pd.DataFrame(lines, columns=["sweep", "worker", "bytes"])
+    return table.astype({"sweep": "int64", "worker": "str", "bytes": "int64"})
+
+
+def shards_table(fit: Fit | None, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return `worker, users, items`: the blocks of each side that a worker has solved last.
+
+    Workers without a block have a line too.
+    """
+    solved = Counter((address, side) for (side, _), address in (fit.solvers if fit else {}).items())
+    addresses = [*names, *sorted({address for address, _ in solved} - set(names))]
+    lines = [
+        (names.get(address, address), solved[address, "users"], solved[address, "items"])
+        for address in addresses
+    ]
+    table = pd.DataFrame(lines, columns=["worker", "users", "items"])
+    return table.astype({"worker": "str", "users": "int64", "items": "int64"})
+
+
+def tasks_table(scheduler: Scheduler) -> pd.DataFrame:
+    """Return what the scheduler has in hand: `task` (name), and the number in each state."""
+    lines = [
+        (
+            prefix.name,
+            *(sum(prefix.states[state] for state in states) for states in _STATES.values()),
+        )
+        for prefix in scheduler.task_prefixes.values()
+    ]
+    table = pd.DataFrame(lines, columns=["task", *_STATES])
+    return table[table[list(_STATES)].any(axis=1)].reset_index(drop=True)
+
+
+def worker_names(scheduler: Scheduler) -> dict[str, str]:
+    """Return the name of each worker by its address."""
+    return {address: str(worker.name) for address, worker in scheduler.workers.items()}

@@ -1,0 +1,103 @@
+"""What the scheduler remembers of the newest fits."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from distributed import Scheduler
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from mfdask.watch.events import TOPIC, SweepTold
+
+#: Fits that are remembered, since several may run at once, and sweeps of each.
+_FITS = 8
+_SWEEPS = 1000
+_HALF_STEP = re.compile(r"half_step-(users|items)-\d+-(\d+)-(?:.*-)?(\w+)")
+
+
+@dataclass
+class Fit:
+    """A fit as far as it has come.
+
+    Attributes
+    ----------
+    began, heard : float
+        Seconds since 1970, by the scheduler's clock: when it came, and when it last told a sweep.
+    sweeps : deque of SweepTold
+        The newest, first to last.
+    solvers : dict
+        Side and block to the address of the worker that solved it last.
+    alive : set of str
+        Keys of half-steps that the scheduler holds; a fit that has ended has none.
+    """
+
+    began: float
+    heard: float
+    sweeps: deque[SweepTold] = field(default_factory=lambda: deque(maxlen=_SWEEPS))
+    solvers: dict[tuple[str, int], str] = field(default_factory=dict)
+    alive: set[str] = field(default_factory=set)
+
+
+class Watcher(SchedulerPlugin):
+    """Listens to a scheduler, and shows the page of what it hears.
+
+    Attributes
+    ----------
+    fits : dict of str to Fit
+        By what their keys end with; the newest comes last.
+    """
+
+    name = "mfdask"
+    idempotent = True
+
+    def __init__(self) -> None:
+        self.fits: dict[str, Fit] = {}
+
+    @property
+    def newest(self) -> Fit | None:
+        """The fit that began last."""
+        return next(reversed(self.fits.values()), None)
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Put the page on the scheduler's dashboard."""
+        from mfdask.watch.place import add_page  # here: it refers to this module
+
+        add_page(scheduler, self)
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        """Note who has solved which block."""
+        # Called for every task of every job.
+        if type(key) is not str or not key.startswith("half_step-"):
+            return
+        found = _HALF_STEP.fullmatch(key)
+        if found is None:
+            return
+        side, block, name = found.groups()
+        if finish == "forgotten":
+            if name in self.fits:
+                self.fits[name].alive.discard(key)
+            return
+        fit = self._fit(name)
+        fit.alive.add(key)
+        if start == "processing" and finish == "memory":
+            fit.solvers[side, int(block)] = kwargs["worker"]
+
+    def log_event(self, topic: str, msg: Any) -> None:
+        """Take in what a fit tells."""
+        if topic == TOPIC:
+            told = SweepTold(**msg)
+            fit = self._fit(told.fit)
+            fit.heard = time.time()
+            fit.sweeps.append(told)
+
+    def _fit(self, name: str) -> Fit:
+        if name not in self.fits:
+            now = time.time()
+            self.fits[name] = Fit(began=now, heard=now)
+            while len(self.fits) > _FITS:
+                del self.fits[next(iter(self.fits))]
+        return self.fits[name]
