@@ -93,6 +93,7 @@ def fit(
         clock, seconds = time.perf_counter(), time.perf_counter() - clock
         history.append(Sweep(seconds=seconds, **account))
         progress(f"train {method.kind}", len(history), method.n_sweeps, history[-1].note())
+        run.tell(method, data, history[-1])
         if each_sweep:
             each_sweep(history[-1])
         if collector and collector.wants(len(history)):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from distributed import Client, wait
 
 from mfdask.cluster import SOLVER, solve
 from mfdask.models.half_step import ShardRef
 from mfdask.shards import Dataset, Shard
+from mfdask.watch import SweepTold, tell
+
+if TYPE_CHECKING:
+    from mfdask.models.method import Method
+    from mfdask.models.model import Sweep
 
 
 class Runner(Protocol):
@@ -33,6 +38,9 @@ class Runner(Protocol):
     def result(self, handle: Any) -> Any:
         """Wait for a task and return what it made."""
 
+    def tell(self, method: Method, data: Dataset, sweep: Sweep) -> None:
+        """Tell whoever watches that a sweep has ended."""
+
 
 class LocalRunner:
     """Runs each task at once, in this process."""
@@ -54,6 +62,9 @@ class LocalRunner:
     def result(self, handle: Any) -> Any:
         """Return the handle, which is the result."""
         return handle
+
+    def tell(self, method: Method, data: Dataset, sweep: Sweep) -> None:
+        """Tell nobody."""
 
 
 class DaskRunner:
@@ -88,6 +99,15 @@ class DaskRunner:
         """Gather the future's result."""
         wait([handle])
         return handle.result()
+
+    def tell(self, method: Method, data: Dataset, sweep: Sweep) -> None:
+        """Tell the scheduler, for its dashboard."""
+        told = SweepTold(
+            self._token, method.kind, data.name, data.manifest.created, sweep.sweep,
+            method.n_sweeps, sweep.train_rmse, sweep.test_rmse, sweep.seconds, data.n_train,
+            moved={},
+        )  # fmt: skip
+        tell(self._client, told)
 
 
 def runner_for(data: Dataset, client: Client | None) -> Runner:

@@ -70,6 +70,7 @@ class Night:
             return self.given_client
         if self.opened_client is None:
             self.opened_client = self.stack.enter_context(open_cluster(self.config.cluster))
+            self.progress("dashboard", 1, 1, self.opened_client.dashboard_link)
         return self.opened_client
 
     def release_cluster(self) -> None:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Sequence
 from html import escape
 
+import pandas as pd
 from bokeh.document import Document
 from bokeh.models import Div, InlineStyleSheet
 from distributed import Scheduler
 
 from mfdask.figures import ground
+from mfdask.figures.figure import Figure
 from mfdask.figures.ground import asset
 from mfdask.watch import tables
 from mfdask.watch.curves import Errors, Shards, Speed, Tasks, Traffic
@@ -37,8 +39,7 @@ class Page:
         self.told = Div(
             name="told", disable_math=True, stylesheets=[sheet], sizing_mode="stretch_width"
         )
-        self._numbers = self._read()
-        self.parts = [kind(numbers) for kind, numbers in self._numbers.items()]
+        self.parts = [kind(numbers) for kind, numbers in self._read().items()]
         for part in self.parts:
             part.root.name = part.name
         self.update()
@@ -56,7 +57,7 @@ class Page:
             if not numbers[type(part)].equals(part.table()):
                 part.update(numbers[type(part)])
 
-    def _read(self):
+    def _read(self) -> dict[type[Figure], pd.DataFrame]:
         fit, names = self._watcher.newest, tables.worker_names(self._scheduler)
         sweeps = tables.sweeps_table(fit)
         return {

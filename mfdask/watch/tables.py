@@ -61,13 +61,11 @@ def shards_table(fit: Fit | None, names: Mapping[str, str]) -> pd.DataFrame:
 def tasks_table(scheduler: Scheduler) -> pd.DataFrame:
     """Return what the scheduler has in hand: `task` (name), and the number in each state."""
     lines = [
-        (
-            prefix.name,
-            *(sum(prefix.states[state] for state in states) for states in _STATES.values()),
-        )
+        [sum(prefix.states[state] for state in states) for states in _STATES.values()]
         for prefix in scheduler.task_prefixes.values()
     ]
-    table = pd.DataFrame(lines, columns=["task", *_STATES])
+    table = pd.DataFrame(lines, columns=list(_STATES), dtype="int64")
+    table.insert(0, "task", pd.Series(list(scheduler.task_prefixes), dtype="str"))
     return table[table[list(_STATES)].any(axis=1)].reset_index(drop=True)
 
 
