@@ -1,0 +1,205 @@
+"""The page on real dashboards, as a reader sees it in a headless Chromium."""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+from distributed import Client
+
+from mfdask.cluster import SOLVER, ClusterConfig, open_cluster
+from mfdask.errors import InputError
+from mfdask.figures import theme
+from mfdask.models import ALS
+from mfdask.report.browser import find_browser
+from mfdask.shards import Dataset
+from mfdask.watch import PATH, show_page, tell
+from tests.report.chromium import Chromium
+from tests.watch.told import told
+
+TOLD = "Bokeh.documents[0].get_model_by_name('told').text"
+TASKS = "Bokeh.documents[0].get_model_by_name('tasks').text"
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def browser():
+    try:
+        find_browser()
+    except InputError as error:
+        pytest.skip(str(error))
+    with Chromium(width=1200, height=1600) as browser:
+        yield browser
+
+
+def until(true, seconds=30):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not so after {seconds} seconds"
+        time.sleep(0.1)
+
+
+@contextmanager
+def fit_held(client, folder, *, sweeps=6, held=4):
+    """Run a fit in a thread, and hold it behind one of its sweeps while the block runs."""
+    reached, free, made = threading.Event(), threading.Event(), []
+
+    def hold(sweep):
+        if sweep.sweep == held:
+            reached.set()
+            assert free.wait(60)
+
+    def run():
+        config = ALS(n_factors=3, n_sweeps=sweeps)
+        made.append(config.fit(Dataset.open(folder), client=client, each_sweep=hold))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert reached.wait(60)
+        yield
+    finally:
+        free.set()
+        thread.join()
+    assert len(made[0].history) == sweeps
+
+
+def hosts(browser):
+    return {url.split("/")[2] for url in browser.requests if not url.startswith("data:")}
+
+
+def test_a_training_is_watched(client, small_data, browser):
+    name = Dataset.open(small_data).name
+    assert client.dashboard_link.endswith(PATH)
+    browser.open(client.dashboard_link)
+    assert "Tasks" in browser.run("document.querySelector('#tasks h3').textContent")
+    with fit_held(client, small_data):
+        until(lambda: "Sweep 4 of at most 6" in browser.run(TOLD))
+        assert f"als on {name}" in browser.run(TOLD)
+        assert "half_step-users" in browser.run(TASKS)
+        solved = browser.run(
+            "Bokeh.documents[0].get_model_by_name('shards').renderers[0].data_source.data.users"
+        )
+        assert sum(solved) == 2
+        time.sleep(1)
+        ink = browser.ink()
+    assert set(ink) == {"rmse", "speed", "traffic", "shards", "tasks"}
+    assert min(ink.values()) > 50, ink
+    until(lambda: "Ended after sweep 6 of at most 6" in browser.run(TOLD))
+    assert browser.errors == []
+    assert hosts(browser) == {client.dashboard_link.split("/")[2]}
+
+
+def test_bytes_are_stacked_and_texts_are_texts(client, browser):
+    one, two = client.scheduler_info(n_workers=-1)["workers"]
+    for sweep in (1, 2, 3):
+        moved = {one: 40_000 * sweep, two: 9_000}
+        tell(client, told(sweep, "feed1234", data=SCRIPT, moved=moved))
+    browser.open(client.dashboard_link)
+    until(lambda: "3 of at most 10" in browser.run(TOLD))
+    assert browser.run("document.querySelectorAll('script').length") == browser.run(
+        "document.querySelectorAll('body > div script, head script, body > script').length"
+    )
+    assert "&lt;script&gt;" in browser.run(TOLD)
+    traffic = "Bokeh.documents[0].get_model_by_name('traffic')"
+    until(lambda: browser.run(f"{traffic}.renderers[0].data_source.data._top.length") == 6)
+    assert browser.run(f"{traffic}.title.text") == ""
+    assert browser.errors == []
+
+
+def test_light_dark_and_narrow(client, browser):
+    tell(client, told(1, "feed5678"))
+    browser.open(client.dashboard_link)
+    colour = "Bokeh.documents[0].get_model_by_name('rmse').below[0].axis_label_text_color"
+    for ground, colours in (("light", theme.LIGHT), ("dark", theme.DARK)):
+        browser.prefer(ground)
+        assert browser.run(colour) == colours["soft"]
+    for width in (420, 800, 1400):
+        browser.resize(width, 1000)
+        time.sleep(0.3)
+        assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.errors == []
+
+
+def test_an_old_page_says_so(browser):
+    config = ClusterConfig(threads=1, dashboard_address="127.0.0.1:0")
+    with open_cluster(config) as own:
+        browser.open(own.dashboard_link)
+        assert "No training has run yet" in browser.run(TOLD)
+        shown = "getComputedStyle(document.getElementById('rmse')).display"
+        assert browser.run(shown) == "none"
+        silent = "document.querySelector('.page').classList.contains('silent')"
+        assert browser.run(silent) is False
+    browser.run("{ const now = Date.now; Date.now = () => now() + 60_000; }")
+    until(lambda: browser.run(silent))
+    assert "Nothing heard since" in browser.run("document.querySelector('.silence').textContent")
+
+
+@contextmanager
+def scheduler_by_hand(folder, *options, begin=""):
+    """Start a scheduler as an operator does, and yield its address; `begin` runs before it."""
+    file = folder / "scheduler.json"
+    code = f"{begin}\nfrom distributed.cli.dask_scheduler import main; main()"
+    command = [
+        sys.executable, "-c", code, "--host", "127.0.0.1", "--port", "0",
+        "--scheduler-file", file, *options,
+    ]  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([str(word) for word in command], stderr=log)
+    try:
+        until(file.exists)
+        with Client(scheduler_file=str(file), timeout=30) as client:
+            address = client.scheduler.address
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_scheduler_started_by_hand_shows_it_too(small_data, tmp_path, browser):
+    options = "--dashboard-address", "127.0.0.1:0", "--preload", "mfdask.watch"
+    with scheduler_by_hand(tmp_path, *options) as address:
+        command = [
+            sys.executable, "-m", "distributed.cli.dask_worker", address, "--nworkers", "1",
+            "--nthreads", "1", "--resources", f"{SOLVER}=1", "--no-dashboard",
+            "--local-directory", tmp_path,
+        ]  # fmt: skip
+        with (tmp_path / "worker.log").open("wb") as log:
+            worker = subprocess.Popen([str(word) for word in command], stderr=log)
+        try:
+            with Client(address) as client:
+                client.wait_for_workers(1, timeout=30)
+            with open_cluster(ClusterConfig(scheduler=address)) as client:
+                browser.open(client.dashboard_link)
+                with fit_held(client, small_data, sweeps=3, held=2):
+                    until(lambda: "Sweep 2 of at most 3" in browser.run(TOLD))
+                status = client.dashboard_link.replace(PATH, "/status")
+            tabs = urllib.request.urlopen(status).read().decode()
+        finally:
+            worker.terminate()
+            worker.wait(20)
+    assert 'href="mfdask"' in tabs
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize(
+    ("options", "begin", "reason"),
+    [
+        (("--no-dashboard",), "", "the scheduler has no dashboard"),
+        ((), "import sys; sys.modules['mfdask'] = None", "mfdask"),
+    ],
+)
+def test_a_scheduler_that_cannot_show_it(tmp_path, caplog, options, begin, reason):
+    options = "--dashboard-address", "127.0.0.1:0", *options
+    with scheduler_by_hand(tmp_path, *options, begin=begin) as address, Client(address) as client:
+        with caplog.at_level(logging.WARNING, "mfdask"):
+            assert show_page(client) is False
+        (line,) = [record.getMessage() for record in caplog.records if "mfdask" in record.name]
+        assert reason in line
+        assert "\n" not in line
+        tell(client, told(1))
+        until(lambda: client.get_events("mfdask"))

@@ -1,0 +1,98 @@
+"""The page's objects, without a server."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+
+from mfdask.watch.page import Page, show
+from mfdask.watch.watcher import Watcher
+from tests.watch.told import WORKERS, forget, told, watched
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+def prefix(name, **states):
+    every = ("processing", "waiting", "queued", "no-worker", "memory", "erred", "released")
+    return SimpleNamespace(name=name, states=dict.fromkeys(every, 0) | states)
+
+
+@pytest.fixture
+def scheduler():
+    names = dict(zip(WORKERS, (0, SCRIPT), strict=True))
+    return SimpleNamespace(
+        workers={address: SimpleNamespace(name=name) for address, name in names.items()},
+        task_prefixes={
+            "parse": prefix("parse", processing=2, waiting=5, queued=1, memory=3),
+            "cut": prefix("cut", released=4),
+        },
+    )
+
+
+def part_of(page, name):
+    return next(part for part in page.parts if part.name == name)
+
+
+def test_nothing_has_run(scheduler):
+    page = Page(Watcher(), scheduler)
+    assert page.told.css_classes == ["none"]
+    assert "No training has run yet" in page.told.text
+    tasks = part_of(page, "tasks")
+    assert tasks.table().to_dict("records") == [
+        {"task": "parse", "running": 2, "waiting": 6, "done and held": 3, "failed": 0}
+    ]
+    assert "parse" in tasks.root.text
+
+
+def test_the_page_follows_a_fit(scheduler):
+    watcher = Watcher()
+    page = Page(watcher, scheduler)
+    for sweep in (1, 2, 3):
+        heard = watched(told(sweep))
+        watcher.fits.setdefault("aaaa1111", heard.newest)
+        if sweep > 1:
+            watcher.log_event("mfdask", told(sweep)._asdict())
+        page.update()
+        assert part_of(page, "rmse").source.data["sweep"].tolist() == list(range(1, sweep + 1))
+    assert page.told.css_classes == ["running"]
+    assert "Sweep 3 of at most 10" in page.told.text
+    np.testing.assert_allclose(part_of(page, "rmse").source.data["test_rmse"], [2, 1, 2 / 3])
+    np.testing.assert_allclose(part_of(page, "speed").source.data["speed"], 4000)
+    traffic = part_of(page, "traffic").source.data
+    np.testing.assert_array_equal(traffic["_bottom"], [0, 3000, 0, 6000, 0, 9000])
+    np.testing.assert_array_equal(traffic["_top"], [3000, 4000, 6000, 7000, 9000, 10000])
+    assert len(set(traffic["_colour"])) == 2
+    forget(watcher, "aaaa1111", 1)
+    page.update()
+    assert page.told.css_classes == ["over"]
+    watcher.log_event("mfdask", told(1, "bbbb2222", data=SCRIPT, test_rmse=None)._asdict())
+    page.update()
+    assert part_of(page, "rmse").source.data["sweep"].tolist() == [1]
+    assert SCRIPT not in page.told.text
+    assert "&lt;script&gt;" in page.told.text
+
+
+def test_what_has_not_changed_is_not_sent_again(scheduler):
+    page = Page(watched(told(1)), scheduler)
+    before = [part.source.data for part in page.parts]
+    page.update()
+    assert all(part.source.data is data for part, data in zip(page.parts, before, strict=True))
+
+
+def test_the_test_error_is_named_only_where_there_is_one(scheduler):
+    for test_rmse in (0.9, None):
+        page = Page(watched(told(1, test_rmse=test_rmse)), scheduler)
+        (legend,) = part_of(page, "rmse").root.legend
+        assert [item.visible for item in legend.items] == [test_rmse is not None, True]
+
+
+def test_a_reader_gets_a_document_of_their_own(scheduler):
+    documents = [Document(), Document()]
+    for document in documents:
+        show(watched(told(1)), scheduler, ["mfdask", "status"], document)
+        assert {root.name for root in document.roots} == {
+            "told", "rmse", "speed", "traffic", "shards", "tasks"
+        }  # fmt: skip
+        assert len(document.session_callbacks) == 1
+    assert not set(documents[0].roots) & set(documents[1].roots)
