@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from bokeh.models import (
+    AdaptiveTicker,
     BasicTicker,
     ColumnDataSource,
     DataRange1d,
@@ -13,6 +14,7 @@ from bokeh.models import (
     HoverTool,
     NumeralTickFormatter,
 )
+from bokeh.models.annotations import LegendItem
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
@@ -21,9 +23,9 @@ from bokeh.transform import dodge
 from mfdask.figures.figure import Figure, TableFigure, categories, lift_legend, new_plot, plain
 from mfdask.figures.theme import COLOURS, MAIN, OTHER
 
-_HEIGHT = 260
+_HEIGHT = 240
 #: Of the plot of shards: axis and legend, and each worker.
-_AROUND, _ROW = 96, 44
+_AROUND, _ROW = 86, 44
 
 
 class Errors(Figure):
@@ -45,7 +47,9 @@ class Errors(Figure):
             plot, self.source, "train_rmse", OTHER, legend_label="train", line_dash="dashed"
         )
         _hover(plot, train, ("train", "@train_rmse{0.0000}"), ("test", "@test_rmse{0.0000}"))
-        self._test, _ = plot.legend[0].items
+        first = plot.legend[0].items[0]
+        assert isinstance(first, LegendItem)
+        self._test = first
         lift_legend(plot)
         return plot
 
@@ -98,21 +102,17 @@ class Traffic(Figure):
 
     def draw(self) -> UIElement:
         """Return stacked bars."""
-        self._plot = _by_sweep("bytes", y_range=DataRange1d(start=0, min_interval=1))
-        self._plot.yaxis.formatter = NumeralTickFormatter(format="0.[0] b")
-        self._plot.vbar(
+        plot = _by_sweep("bytes", y_range=DataRange1d(start=0, min_interval=1))
+        plot.yaxis.formatter = NumeralTickFormatter(format="0.[0] b")
+        plot.yaxis.ticker = AdaptiveTicker(base=1024, mantissas=[2**k for k in range(10)])
+        plot.vbar(
             "sweep", width=0.8, bottom="_bottom", top="_top", source=self.source,
             fill_color="_colour", line_color=None, legend_field="worker",
         )  # fmt: skip
         words = [("sweep", "@sweep"), ("worker", "@worker"), ("sent", "@bytes{0.0 b}")]
-        self._plot.add_tools(HoverTool(tooltips=words))
-        lift_legend(self._plot)
-        return self._plot
-
-    def follow(self) -> None:
-        """Say so where there is nothing to see."""
-        assert self._plot.title is not None
-        self._plot.title.text = "" if len(self._numbers) else "nobody has counted them"
+        plot.add_tools(HoverTool(tooltips=words))
+        lift_legend(plot)
+        return plot
 
 
 class Shards(Figure):
@@ -136,8 +136,9 @@ class Shards(Figure):
         self._plot = new_plot(
             "blocks", "worker", y_range=self._workers, x_range=DataRange1d(start=0)
         )
+        self._plot.toolbar_location = None
         self._plot.xaxis.ticker = _whole_numbers()
-        for side, shift, colour in (("users", -0.19, MAIN), ("items", 0.19, OTHER)):
+        for side, shift, colour in (("users", 0.19, MAIN), ("items", -0.19, OTHER)):
             self._plot.hbar(
                 dodge("worker", shift, self._workers), right=side, height=0.34, source=self.source,
                 fill_color=colour, line_color=None, legend_label=side,
@@ -163,9 +164,17 @@ class Tasks(TableFigure):
     caption = "What the scheduler has in hand now, of whatever job, by the name of the work."
     wide = True
 
+    def follow(self) -> None:
+        """Write the numbers, or that there are none."""
+        super().follow()
+        if self._numbers.empty:
+            self.root.text = "none"
+
 
 def _by_sweep(y_label: str, **options: Any) -> figure:
-    plot = new_plot("sweep", y_label, height=_HEIGHT, **options)
+    sweeps = DataRange1d(range_padding=0.02)
+    plot = new_plot("sweep", y_label, height=_HEIGHT, x_range=sweeps, **options)
+    plot.toolbar_location = None
     plot.xaxis.ticker = _whole_numbers()
     return plot
 

@@ -9,7 +9,7 @@ function listen(told) {
   let heard = Date.now();
   told.properties.text.change.connect(() => {
     heard = Date.now();
-    place.dataset.fit = told.css_classes[0];
+    if (told.css_classes.includes("anew")) location.reload();
   });
   setInterval(async () => {
     const silent = Date.now() - heard > SILENCE;

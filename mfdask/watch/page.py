@@ -9,8 +9,10 @@ from html import escape
 
 import pandas as pd
 from bokeh.document import Document
-from bokeh.models import Div, InlineStyleSheet
+from bokeh.models import InlineStyleSheet
+from bokeh.models.widgets import Div
 from distributed import Scheduler
+from jinja2 import Template
 
 from mfdask.figures import ground
 from mfdask.figures.figure import Figure
@@ -29,15 +31,21 @@ class Page:
     Attributes
     ----------
     told : Div
-        The words; its only class is their state.
+        The words. It has the class ``"anew"`` once there are numbers for other figures: then the
+        reader's browser is to ask for another page.
     parts : list of Figure
+        Those for which there are numbers; and the tasks, always.
     """
 
     def __init__(self, watcher: Watcher, scheduler: Scheduler) -> None:
         self._watcher, self._scheduler = watcher, scheduler
         sheet = InlineStyleSheet(css=_WORDS_CSS)
         self.told = Div(
-            name="told", disable_math=True, stylesheets=[sheet], sizing_mode="stretch_width"
+            name="told",
+            disable_math=True,
+            stylesheets=[sheet],
+            sizing_mode="stretch_width",
+            margin=0,
         )
         self.parts = [kind(numbers) for kind, numbers in self._read().items()]
         for part in self.parts:
@@ -46,27 +54,30 @@ class Page:
 
     def update(self) -> None:
         """Show what is known now."""
+        numbers = self._read()
+        if list(numbers) == [type(part) for part in self.parts]:
+            for part in self.parts:
+                if not numbers[type(part)].equals(part.table()):
+                    part.update(numbers[type(part)])
+        else:
+            self.told.css_classes = ["anew"]
         words = words_of(self._watcher.newest, time.time())
-        self.told.css_classes = [words.state]
         self.told.text = (
             f"<h1><bdi>{escape(words.title)}</bdi></h1><p>{escape(words.line)}</p>"
             f'<p class="soft">{escape(words.as_of)}</p>'
         )
-        numbers = self._read()
-        for part in self.parts:
-            if not numbers[type(part)].equals(part.table()):
-                part.update(numbers[type(part)])
 
     def _read(self) -> dict[type[Figure], pd.DataFrame]:
         fit, names = self._watcher.newest, tables.worker_names(self._scheduler)
         sweeps = tables.sweeps_table(fit)
-        return {
+        numbers = {
             Errors: sweeps,
             Speed: sweeps,
             Traffic: tables.traffic_table(fit, names),
             Shards: tables.shards_table(fit, names),
             Tasks: tables.tasks_table(self._scheduler),
         }
+        return {kind: table for kind, table in numbers.items() if len(table) or kind is Tasks}
 
 
 def show(watcher: Watcher, scheduler: Scheduler, tabs: Sequence[str], document: Document) -> None:
@@ -85,12 +96,11 @@ def show(watcher: Watcher, scheduler: Scheduler, tabs: Sequence[str], document: 
     for root in roots:
         document.add_root(root)
     document.title = "mfdask: training"
-    document.template = asset("mfdask.watch", "page.html")
+    document.template = Template(asset("mfdask.watch", "page.html"))
     document.template_variables.update(
         style=ground.style() + asset("mfdask.watch", "page.css"),
         script=ground.script() + asset("mfdask.watch", "page.js"),
         roles=json.dumps({k: v for root in roots for k, v in ground.roles_by_id(root).items()}),
-        state=page.told.css_classes[0],
         parts=page.parts,
         tabs=tabs,
     )

@@ -34,10 +34,11 @@ def sweeps_table(fit: Fit | None) -> pd.DataFrame:
 
 def traffic_table(fit: Fit | None, names: Mapping[str, str]) -> pd.DataFrame:
     """Return `sweep, worker, bytes` that each worker of a fit has sent, in each sweep."""
+    place = {address: k for k, address in enumerate(names)}
     lines = [
-        (told.sweep, names.get(address, address), sent)
+        (told.sweep, names.get(address, address), told.moved[address])
         for told in (fit.sweeps if fit else ())
-        for address, sent in told.moved.items()
+        for address in sorted(told.moved, key=lambda each: (place.get(each, len(place)), each))
     ]
     table = pd.DataFrame(lines, columns=["sweep", "worker", "bytes"])
     return table.astype({"sweep": "int64", "worker": "str", "bytes": "int64"})
@@ -46,8 +47,10 @@ def traffic_table(fit: Fit | None, names: Mapping[str, str]) -> pd.DataFrame:
 def shards_table(fit: Fit | None, names: Mapping[str, str]) -> pd.DataFrame:
     """Return `worker, users, items`: the blocks of each side that a worker has solved last.
 
-    Workers without a block have a line too.
+    Once there is a block, workers without one have a line too.
     """
+    if fit is None or not fit.solvers:
+        names = {}
     solved = Counter((address, side) for (side, _), address in (fit.solvers if fit else {}).items())
     addresses = [*names, *sorted({address for address, _ in solved} - set(names))]
     lines = [
@@ -70,5 +73,7 @@ def tasks_table(scheduler: Scheduler) -> pd.DataFrame:
 
 
 def worker_names(scheduler: Scheduler) -> dict[str, str]:
-    """Return the name of each worker by its address."""
-    return {address: str(worker.name) for address, worker in scheduler.workers.items()}
+    """Return the name of each worker by its address, in the order of the names."""
+    # Names are numbers or texts, which have no common order.
+    workers = sorted(scheduler.workers.items(), key=lambda w: (type(w[1].name) is str, w[1].name))
+    return {address: str(worker.name) for address, worker in workers}

@@ -59,8 +59,9 @@ class Watcher(SchedulerPlugin):
 
     @property
     def newest(self) -> Fit | None:
-        """The fit that began last."""
-        return next(reversed(self.fits.values()), None)
+        """The fit that began last, of those that have told a sweep if one has."""
+        fits = list(self.fits.values())
+        return next(reversed([fit for fit in fits if fit.sweeps] or fits), None)
 
     async def start(self, scheduler: Scheduler) -> None:
         """Put the page on the scheduler's dashboard."""

@@ -19,8 +19,6 @@ class Words(NamedTuple):
 
     Attributes
     ----------
-    state : {"none", "begun", "running", "over"}
-        Whether there is a fit, and whether it has told a sweep and still holds tasks.
     title : str
     line : str
         How far it is.
@@ -28,7 +26,6 @@ class Words(NamedTuple):
         Of when all this is.
     """
 
-    state: str
     title: str
     line: str
     as_of: str
@@ -45,16 +42,15 @@ def words_of(fit: Fit | None, now: float) -> Words:
     """
     if fit is None:
         line = "A fit shows here how far it is; what else is running stands below."
-        return Words("none", "No training has run yet", line, f"As of {_moment(now)}.")
+        return Words("No training has run yet", line, f"As of {_moment(now)}.")
     if not fit.sweeps:
         line = f"Its first sweep has been running for {_span(now - fit.began)}; "
         line += "kernels are compiled at their first use."
-        return Words("begun", "A fit has begun", line, f"As of {_moment(now)}.")
+        return Words("A fit has begun", line, f"As of {_moment(now)}.")
     last = fit.sweeps[-1]
-    state = "running" if fit.alive else "over"
-    told = f"sweep {last.sweep} told at {_moment(fit.heard)}, {_span(now - fit.heard)} ago"
-    as_of = f"As of {_moment(now)}; {told}. Data set of {_made(last.data_as_of)}."
-    return Words(state, f"{last.model} on {last.data}", _line(fit, now), as_of)
+    as_of = f"As of {_moment(now)}; the last sweep was told {_span(now - fit.heard)} ago. "
+    as_of += f"The data set is of {_made(last.data_as_of)}."
+    return Words(f"{last.model} on {last.data}", _line(fit, now), as_of)
 
 
 def _line(fit: Fit, now: float) -> str:

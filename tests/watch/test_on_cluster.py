@@ -81,9 +81,8 @@ def test_a_training_is_watched(client, small_data, browser):
         until(lambda: "Sweep 4 of at most 6" in browser.run(TOLD))
         assert f"als on {name}" in browser.run(TOLD)
         assert "half_step-users" in browser.run(TASKS)
-        solved = browser.run(
-            "Bokeh.documents[0].get_model_by_name('shards').renderers[0].data_source.data.users"
-        )
+        shards = "Bokeh.documents[0].get_model_by_name('shards').renderers[0].data_source"
+        solved = browser.run(f"Array.from({shards}.data.users)")
         assert sum(solved) == 2
         time.sleep(1)
         ink = browser.ink()
@@ -107,7 +106,6 @@ def test_bytes_are_stacked_and_texts_are_texts(client, browser):
     assert "&lt;script&gt;" in browser.run(TOLD)
     traffic = "Bokeh.documents[0].get_model_by_name('traffic')"
     until(lambda: browser.run(f"{traffic}.renderers[0].data_source.data._top.length") == 6)
-    assert browser.run(f"{traffic}.title.text") == ""
     assert browser.errors == []
 
 

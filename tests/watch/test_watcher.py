@@ -12,6 +12,10 @@ def test_the_newest_fit_is_the_one_that_began_last():
     watcher = watched(told(1, "aaaa1111"), told(1, "bbbb2222"), told(2, "aaaa1111"))
     assert watcher.newest is watcher.fits["bbbb2222"]
     assert [each.sweep for each in watcher.fits["aaaa1111"].sweeps] == [1, 2]
+    solve(watcher, "cccc3333", 1)
+    assert watcher.newest is watcher.fits["bbbb2222"], "there is nothing to show of the third"
+    watcher.log_event("mfdask", told(1, "cccc3333")._asdict())
+    assert watcher.newest is watcher.fits["cccc3333"]
 
 
 def test_memory_is_bounded():
@@ -47,6 +51,7 @@ def test_a_block_counts_where_it_was_solved_last():
     solve(watcher, "aaaa1111", 2, workers=(WORKERS[1], WORKERS[1]))
     table = shards_table(watcher.newest, {WORKERS[0]: "one", WORKERS[1]: "two"})
     assert table.to_dict("list") == {"worker": ["one", "two"], "users": [0, 2], "items": [0, 2]}
+    assert shards_table(watched(told(1)).newest, {}).shape == (2, 3)
     gone = shards_table(watcher.newest, {"tcp://new": "three"})
     assert gone["worker"].tolist() == ["three", WORKERS[1]]
 
@@ -74,18 +79,18 @@ def test_traffic_has_a_line_for_each_sweep_and_worker():
 
 @pytest.mark.parametrize("table", [sweeps_table, traffic_table, shards_table])
 def test_no_fit_is_an_empty_table(table):
-    assert table(*(None, {})[: 1 if table is sweeps_table else 2]).empty
+    names = () if table is sweeps_table else ({"tcp://1": "one"},)
+    assert table(None, *names).empty
 
 
 def test_words_before_a_fit_and_before_its_first_sweep():
     words = words_of(None, 1_800_000_000)
-    assert (words.state, words.title) == ("none", "No training has run yet")
+    assert words.title == "No training has run yet"
     assert words.as_of == "As of 2027-01-15 08:00:00 UTC."
     watcher = Watcher()
     solve(watcher, "aaaa1111", 1)
     fit = watcher.newest
     words = words_of(fit, fit.began + 100)
-    assert words.state == "begun"
     assert "running for 2 min" in words.line
 
 
@@ -94,12 +99,11 @@ def test_words_of_a_running_fit():
     fit.heard = 1_800_000_000
     words = words_of(fit, fit.heard + 2)
     assert words == (
-        "running",
         "als on small",
         "Sweep 3 of at most 10: RMSE 0.3333 train, 0.6667 test; 500 ratings a second; "
         "at most 28 s left.",
-        "As of 2027-01-15 08:00:02 UTC; sweep 3 told at 2027-01-15 08:00:00 UTC, 2 s ago. "
-        "Data set of 2026-03-01 10:20 UTC.",
+        "As of 2027-01-15 08:00:02 UTC; the last sweep was told 2 s ago. "
+        "The data set is of 2026-03-01 10:20 UTC.",
     )
     late = words_of(fit, fit.heard + 3600 * 5)
     assert "nothing was told for 5.0 h, though a sweep took 4 s" in late.line
@@ -110,5 +114,4 @@ def test_words_of_a_fit_that_has_ended():
     watcher = watched(told(3))
     forget(watcher, "aaaa1111", 3)
     words = words_of(watcher.newest, watcher.newest.heard + 1)
-    assert words.state == "over"
     assert words.line == "Ended after sweep 3 of at most 10: RMSE 0.3333 train, 0.6667 test."
