@@ -8,7 +8,7 @@ from bokeh.document import Document
 
 from mfdask.watch.page import Page, show
 from mfdask.watch.watcher import Watcher
-from tests.watch.told import WORKERS, forget, told, watched
+from tests.watch.told import WORKERS, forget, solve, told, watched
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -36,26 +36,43 @@ def part_of(page, name):
 
 def test_nothing_has_run(scheduler):
     page = Page(Watcher(), scheduler)
-    assert page.told.css_classes == ["none"]
+    (tasks,) = page.parts
     assert "No training has run yet" in page.told.text
-    tasks = part_of(page, "tasks")
     assert tasks.table().to_dict("records") == [
         {"task": "parse", "running": 2, "waiting": 6, "done and held": 3, "failed": 0}
     ]
     assert "parse" in tasks.root.text
+    scheduler.task_prefixes.clear()
+    page.update()
+    assert tasks.root.text == "none"
+
+
+def test_a_page_is_asked_for_anew_once_there_is_more_to_show(scheduler):
+    watcher = Watcher()
+    page = Page(watcher, scheduler)
+    page.update()
+    assert not page.told.css_classes
+    solve(watcher, "aaaa1111", 1)
+    page.update()
+    assert page.told.css_classes == ["anew"]
+    page = Page(watcher, scheduler)
+    assert [part.name for part in page.parts] == ["shards", "tasks"]
+    watcher.log_event("mfdask", told(1, moved={})._asdict())
+    page.update()
+    assert page.told.css_classes == ["anew"]
+    assert [part.name for part in Page(watcher, scheduler).parts] == [
+        "rmse", "speed", "shards", "tasks",
+    ]  # fmt: skip
 
 
 def test_the_page_follows_a_fit(scheduler):
-    watcher = Watcher()
+    watcher = watched(told(1))
     page = Page(watcher, scheduler)
     for sweep in (1, 2, 3):
-        heard = watched(told(sweep))
-        watcher.fits.setdefault("aaaa1111", heard.newest)
         if sweep > 1:
             watcher.log_event("mfdask", told(sweep)._asdict())
         page.update()
         assert part_of(page, "rmse").source.data["sweep"].tolist() == list(range(1, sweep + 1))
-    assert page.told.css_classes == ["running"]
     assert "Sweep 3 of at most 10" in page.told.text
     np.testing.assert_allclose(part_of(page, "rmse").source.data["test_rmse"], [2, 1, 2 / 3])
     np.testing.assert_allclose(part_of(page, "speed").source.data["speed"], 4000)
@@ -65,7 +82,7 @@ def test_the_page_follows_a_fit(scheduler):
     assert len(set(traffic["_colour"])) == 2
     forget(watcher, "aaaa1111", 1)
     page.update()
-    assert page.told.css_classes == ["over"]
+    assert "Ended after sweep 3" in page.told.text
     watcher.log_event("mfdask", told(1, "bbbb2222", data=SCRIPT, test_rmse=None)._asdict())
     page.update()
     assert part_of(page, "rmse").source.data["sweep"].tolist() == [1]
