@@ -94,6 +94,8 @@ class Watcher(SchedulerPlugin):
             fit = self._fit(told.fit)
             fit.heard = time.time()
             fit.sweeps.append(told)
+            if len(fit.sweeps) > 1 and fit.sweeps[-2].sweep > told.sweep:  # it was overtaken
+                fit.sweeps = deque(sorted(fit.sweeps, key=lambda one: one.sweep), maxlen=_SWEEPS)
 
     def _fit(self, name: str) -> Fit:
         if name not in self.fits:

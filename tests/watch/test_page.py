@@ -83,6 +83,7 @@ def test_the_page_follows_a_fit(scheduler):
     forget(watcher, "aaaa1111", 1)
     page.update()
     assert "Ended after sweep 3" in page.told.text
+    solve(watcher, "bbbb2222", 1)
     watcher.log_event("mfdask", told(1, "bbbb2222", data=SCRIPT, test_rmse=None)._asdict())
     page.update()
     assert part_of(page, "rmse").source.data["sweep"].tolist() == [1]

@@ -18,6 +18,11 @@ def test_the_newest_fit_is_the_one_that_began_last():
     assert watcher.newest is watcher.fits["cccc3333"]
 
 
+def test_sweeps_may_overtake_each_other_on_their_way():
+    fit = watched(*(told(sweep) for sweep in (1, 3, 4, 2, 6, 5))).newest
+    assert [each.sweep for each in fit.sweeps] == [1, 2, 3, 4, 5, 6]
+
+
 def test_memory_is_bounded():
     watcher = Watcher()
     for sweep in range(1, 3000):
