@@ -11,7 +11,7 @@ from distributed import Client, wait
 from mfdask.cluster import SOLVER, solve
 from mfdask.models.half_step import ShardRef
 from mfdask.shards import Dataset, Shard
-from mfdask.watch import SweepTold, tell
+from mfdask.watch import SweepTold, Teller
 
 if TYPE_CHECKING:
     from mfdask.models.method import Method
@@ -80,6 +80,7 @@ class DaskRunner:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._token = uuid.uuid4().hex[:8]
+        self._teller = Teller(client)
 
     def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> ShardRef:
         """Return the shard's address."""
@@ -107,7 +108,7 @@ class DaskRunner:
             method.n_sweeps, sweep.train_rmse, sweep.test_rmse, sweep.seconds, data.n_train,
             moved={},
         )  # fmt: skip
-        tell(self._client, told)
+        self._teller.tell(told)
 
 
 def runner_for(data: Dataset, client: Client | None) -> Runner:

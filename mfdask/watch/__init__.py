@@ -3,7 +3,7 @@
 ``dask scheduler --preload mfdask.watch`` has it from the start; else the first job brings it.
 """
 
-from mfdask.watch.events import SweepTold, tell
+from mfdask.watch.events import SweepTold, Teller
 from mfdask.watch.place import PATH, dask_setup, show_page
 
-__all__ = ["PATH", "SweepTold", "dask_setup", "show_page", "tell"]
+__all__ = ["PATH", "SweepTold", "Teller", "dask_setup", "show_page"]

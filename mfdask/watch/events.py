@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from distributed import Client
 
 #: Under which events lie in the scheduler's log.
 TOPIC = "mfdask"
+#: Seconds between two messages of a fit.
+_PAUSE = 0.5
 
 
 class SweepTold(NamedTuple):
@@ -55,6 +60,40 @@ class SweepTold(NamedTuple):
         return 2 * self.ratings / max(self.seconds, 1e-9)
 
 
-def tell(client: Client, told: SweepTold) -> None:
-    """Log a sweep with the scheduler, without waiting for its answer: the next sweep is due."""
-    client.loop.add_callback(client.log_event, TOPIC, told._asdict())
+class Teller:
+    """Tells the sweeps of a fit to its scheduler, and never lets the fit wait.
+
+    Sweeps that follow each other faster than anyone can look travel together: a message costs as
+    much as some tasks do.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._waiting: list[SweepTold] = []
+        self._sending = False
+        self._lock = threading.Lock()  # between the fit's thread and the client's
+
+    def tell(self, told: SweepTold) -> None:
+        """Hand over a sweep."""
+        with self._lock:
+            self._waiting.append(told)
+            begin, self._sending = not self._sending, True
+        if begin:
+            self._client.loop.add_callback(self._send)
+
+    async def _send(self) -> None:
+        # What is left when the cluster ends needs no telling.
+        with suppress(asyncio.CancelledError, OSError):
+            while sweeps := self._take():
+                await self._client.log_event(TOPIC, [told._asdict() for told in sweeps])
+                await asyncio.sleep(_PAUSE)
+
+    def _take(self) -> list[SweepTold]:
+        with self._lock:
+            taken, self._waiting = self._waiting, []
+            self._sending = bool(taken)
+        return taken

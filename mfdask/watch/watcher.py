@@ -90,12 +90,10 @@ class Watcher(SchedulerPlugin):
     def log_event(self, topic: str, msg: Any) -> None:
         """Take in what a fit tells."""
         if topic == TOPIC:
-            told = SweepTold(**msg)
-            fit = self._fit(told.fit)
+            sweeps = [SweepTold(**said) for said in msg]
+            fit = self._fit(sweeps[-1].fit)
             fit.heard = time.time()
-            fit.sweeps.append(told)
-            if len(fit.sweeps) > 1 and fit.sweeps[-2].sweep > told.sweep:  # it was overtaken
-                fit.sweeps = deque(sorted(fit.sweeps, key=lambda one: one.sweep), maxlen=_SWEEPS)
+            fit.sweeps.extend(sweeps)
 
     def _fit(self, name: str) -> Fit:
         if name not in self.fits:

@@ -58,7 +58,7 @@ def _line(fit: Fit, now: float) -> str:
     test = "" if last.test_rmse is None else f", {last.test_rmse:.4f} test"
     errors = f"RMSE {last.train_rmse:.4f} train{test}"
     if not fit.alive:
-        return f"Ended after sweep {last.sweep} of at most {last.n_sweeps}: {errors}."
+        return f"Ended; told last: sweep {last.sweep} of at most {last.n_sweeps}, {errors}."
     each = median(told.seconds for told in list(fit.sweeps)[-_RECENT:])
     if now - fit.heard > _PATIENCE * each + _GRACE:
         ahead = f"nothing was told for {_span(now - fit.heard)}, though a sweep took {_span(each)}"

@@ -17,7 +17,7 @@ from mfdask.figures import theme
 from mfdask.models import ALS
 from mfdask.report.browser import find_browser
 from mfdask.shards import Dataset
-from mfdask.watch import PATH, show_page, tell
+from mfdask.watch import PATH, Teller, show_page
 from tests.report.chromium import Chromium
 from tests.watch.told import told
 
@@ -94,16 +94,17 @@ def test_a_training_is_watched(client, small_data, browser):
         ink = browser.ink()
     assert set(ink) == {"rmse", "speed", "shards", "tasks"}
     assert min(ink.values()) > 50, ink
-    until(lambda: "Ended after sweep 6 of at most 6" in text(browser, "told"))
+    until(lambda: "Ended; told last: sweep 6 of at most 6" in text(browser, "told"))
     assert browser.errors == []
     assert hosts(browser) == {client.dashboard_link.split("/")[2]}
 
 
 def test_bytes_are_stacked_and_texts_are_texts(client, browser):
     one, two = client.scheduler_info(n_workers=-1)["workers"]
+    teller = Teller(client)
     for sweep in (1, 2, 3):
         moved = {one: 40_000 * sweep, two: 9_000}
-        tell(client, told(sweep, "feed1234", data=SCRIPT, moved=moved))
+        teller.tell(told(sweep, "feed1234", data=SCRIPT, moved=moved))
     browser.open(client.dashboard_link)
     until(lambda: "3 of at most 10" in text(browser, "told"))
     assert "&lt;script&gt;" in text(browser, "told")
@@ -115,7 +116,7 @@ def test_bytes_are_stacked_and_texts_are_texts(client, browser):
 
 
 def test_light_dark_and_narrow(client, browser):
-    tell(client, told(1, "feed5678", test_rmse=None))
+    Teller(client).tell(told(1, "feed5678", test_rmse=None))
     browser.open(client.dashboard_link)
     colour = f"{model('rmse')}.below[0].axis_label_text_color"
     for ground, colours in (("light", theme.LIGHT), ("dark", theme.DARK)):
@@ -205,5 +206,18 @@ def test_a_scheduler_without_mfdask(tmp_path, caplog):
     begin = "import sys; sys.modules['mfdask'] = None"
     with scheduler_by_hand(tmp_path, begin=begin) as address, Client(address) as client:
         assert "mfdask" in refusal_of(client, caplog)
-        tell(client, told(1))
+        Teller(client).tell(told(1))
         until(lambda: client.get_events("mfdask"))
+
+
+def test_sweeps_are_told_in_order_and_few_at_a_time(client):
+    teller, before = Teller(client), len(client.get_events("mfdask"))
+    for sweep in range(1, 501):
+        teller.tell(told(sweep, "beef1234"))
+
+    def heard():
+        return [said for _, message in client.get_events("mfdask")[before:] for said in message]
+
+    until(lambda: len(heard()) == 500)
+    assert [said["sweep"] for said in heard()] == list(range(1, 501))
+    assert len(client.get_events("mfdask")) - before < 20

@@ -8,7 +8,7 @@ from bokeh.document import Document
 
 from mfdask.watch.page import Page, show
 from mfdask.watch.watcher import Watcher
-from tests.watch.told import WORKERS, forget, solve, told, watched
+from tests.watch.told import WORKERS, forget, solve, tell, told, watched
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -57,7 +57,7 @@ def test_a_page_is_asked_for_anew_once_there_is_more_to_show(scheduler):
     assert page.told.css_classes == ["anew"]
     page = Page(watcher, scheduler)
     assert [part.name for part in page.parts] == ["shards", "tasks"]
-    watcher.log_event("mfdask", told(1, moved={})._asdict())
+    tell(watcher, told(1, moved={}))
     page.update()
     assert page.told.css_classes == ["anew"]
     assert [part.name for part in Page(watcher, scheduler).parts] == [
@@ -70,7 +70,7 @@ def test_the_page_follows_a_fit(scheduler):
     page = Page(watcher, scheduler)
     for sweep in (1, 2, 3):
         if sweep > 1:
-            watcher.log_event("mfdask", told(sweep)._asdict())
+            tell(watcher, told(sweep))
         page.update()
         assert part_of(page, "rmse").source.data["sweep"].tolist() == list(range(1, sweep + 1))
     assert "Sweep 3 of at most 10" in page.told.text
@@ -82,9 +82,9 @@ def test_the_page_follows_a_fit(scheduler):
     assert len(set(traffic["_colour"])) == 2
     forget(watcher, "aaaa1111", 1)
     page.update()
-    assert "Ended after sweep 3" in page.told.text
+    assert "told last: sweep 3" in page.told.text
     solve(watcher, "bbbb2222", 1)
-    watcher.log_event("mfdask", told(1, "bbbb2222", data=SCRIPT, test_rmse=None)._asdict())
+    tell(watcher, told(1, "bbbb2222", data=SCRIPT, test_rmse=None))
     page.update()
     assert part_of(page, "rmse").source.data["sweep"].tolist() == [1]
     assert SCRIPT not in page.told.text

@@ -5,7 +5,7 @@ import pytest
 from mfdask.watch.tables import shards_table, sweeps_table, traffic_table
 from mfdask.watch.watcher import Watcher
 from mfdask.watch.words import words_of
-from tests.watch.told import WORKERS, forget, solve, told, watched
+from tests.watch.told import WORKERS, forget, solve, tell, told, watched
 
 
 def test_the_newest_fit_is_the_one_that_began_last():
@@ -14,22 +14,23 @@ def test_the_newest_fit_is_the_one_that_began_last():
     assert [each.sweep for each in watcher.fits["aaaa1111"].sweeps] == [1, 2]
     solve(watcher, "cccc3333", 1)
     assert watcher.newest is watcher.fits["bbbb2222"], "there is nothing to show of the third"
-    watcher.log_event("mfdask", told(1, "cccc3333")._asdict())
+    tell(watcher, told(1, "cccc3333"))
     assert watcher.newest is watcher.fits["cccc3333"]
 
 
-def test_sweeps_may_overtake_each_other_on_their_way():
-    fit = watched(*(told(sweep) for sweep in (1, 3, 4, 2, 6, 5))).newest
-    assert [each.sweep for each in fit.sweeps] == [1, 2, 3, 4, 5, 6]
+def test_sweeps_may_come_together():
+    watcher = watched(told(1))
+    tell(watcher, told(2), told(3), told(4))
+    assert [each.sweep for each in watcher.newest.sweeps] == [1, 2, 3, 4]
 
 
 def test_memory_is_bounded():
     watcher = Watcher()
     for sweep in range(1, 3000):
-        watcher.log_event("mfdask", told(sweep)._asdict())
+        tell(watcher, told(sweep))
     assert [each.sweep for each in watcher.newest.sweeps] == list(range(2000, 3000))
     for fit in range(50):
-        watcher.log_event("mfdask", told(1, f"{fit:08x}")._asdict())
+        tell(watcher, told(1, f"{fit:08x}"))
     assert list(watcher.fits) == [f"{fit:08x}" for fit in range(42, 50)]
 
 
@@ -119,4 +120,4 @@ def test_words_of_a_fit_that_has_ended():
     watcher = watched(told(3))
     forget(watcher, "aaaa1111", 3)
     words = words_of(watcher.newest, watcher.newest.heard + 1)
-    assert words.line == "Ended after sweep 3 of at most 10: RMSE 0.3333 train, 0.6667 test."
+    assert words.line == "Ended; told last: sweep 3 of at most 10, RMSE 0.3333 train, 0.6667 test."

@@ -33,10 +33,15 @@ def forget(watcher, fit, sweep, blocks=2):
             watcher.transition(f"half_step-{side}-{sweep}-{block}-{fit}", "released", "forgotten")
 
 
+def tell(watcher, *sweeps):
+    """Let a watcher hear of sweeps in one message."""
+    watcher.log_event("mfdask", [each._asdict() for each in sweeps])
+
+
 def watched(*sweeps):
     """Return a watcher that has heard of a fit."""
     watcher = Watcher()
     for each in sweeps:
         solve(watcher, each.fit, each.sweep)
-        watcher.log_event("mfdask", each._asdict())
+        tell(watcher, each)
     return watcher
