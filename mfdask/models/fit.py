@@ -146,7 +146,7 @@ class _Plan:
         return self.data.rating_min, self.data.rating_max
 
     def shard(self, side: str, block: int, part: str = "train") -> Any:
-        return self.run.shard(self.data, side, block, part, self.reach[side].packed)
+        return self.run.shard(self.data, side, block, part, self.reach[side].group(block))
 
 
 @dataclass(frozen=True)
@@ -218,17 +218,20 @@ def _cut(plan: _Plan, side: str, whole: Any) -> list[Any]:
 
 def _hand_over(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
     """Return what each block of the other side is given of a side's rows."""
-    pieces = plan.reach[OTHER[side]].pieces
-    if pieces is None:
-        whole = _join(plan, sweep, side, blocks)
-        return [whole] * plan.data.n_blocks(OTHER[side])
-    return [
-        [
-            plan.run.submit(f"parcel-{side}-{sweep}-{c}-{b}", tasks.take_rows, block, rows)
-            for c, (block, rows) in enumerate(zip(blocks, wanted, strict=True))
+    reach, n_others = plan.reach[OTHER[side]], plan.data.n_blocks(OTHER[side])
+    if not reach.groups:
+        # Joined once where all is in one place; where it is not, one worker would have to send
+        # the joined side to all others.
+        alone = plan.run.n_workers < 2
+        return [_join(plan, sweep, side, blocks) if alone else blocks] * n_others
+    given = []
+    for g, (group, pieces) in enumerate(zip(reach.groups, reach.pieces, strict=True)):
+        parcels = [
+            plan.run.submit(f"parcel-{side}-{sweep}-{c}-{g}", tasks.take_rows, block, rows)
+            for c, (block, rows) in enumerate(zip(blocks, pieces, strict=True))
         ]
-        for b, wanted in enumerate(pieces)
-    ]
+        given += [parcels] * len(group)
+    return given
 
 
 def _join(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> Any:

@@ -24,9 +24,14 @@ class Runner(Protocol):
     n_workers: int
 
     def shard(
-        self, data: Dataset, side: str, block: int, part: str = "train", packed: bool = False
+        self,
+        data: Dataset,
+        side: str,
+        block: int,
+        part: str = "train",
+        group: range | None = None,
     ) -> Shard | ShardRef:
-        """Return what a task is given to find a shard; packed, see `ShardRef`."""
+        """Return what a task is given to find a shard; see `ShardRef`."""
 
     def dataset(self, data: Dataset) -> Dataset | str:
         """Return what a task is given to find the data set."""
@@ -48,9 +53,14 @@ class LocalRunner:
     n_workers = 0
 
     def shard(
-        self, data: Dataset, side: str, block: int, part: str = "train", packed: bool = False
+        self,
+        data: Dataset,
+        side: str,
+        block: int,
+        part: str = "train",
+        group: range | None = None,
     ) -> Shard:
-        """Return the shard itself: nothing travels that could be packed."""
+        """Return the shard itself: nothing travels, and nothing is packed."""
         return data.shard(side, block, part)
 
     def dataset(self, data: Dataset) -> Dataset:
@@ -86,10 +96,15 @@ class DaskRunner:
         self.n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
 
     def shard(
-        self, data: Dataset, side: str, block: int, part: str = "train", packed: bool = False
+        self,
+        data: Dataset,
+        side: str,
+        block: int,
+        part: str = "train",
+        group: range | None = None,
     ) -> ShardRef:
         """Return the shard's address."""
-        return ShardRef(self.dataset(data), data.fingerprint, side, block, part, packed)
+        return ShardRef(self.dataset(data), data.fingerprint, side, block, part, group)
 
     def dataset(self, data: Dataset) -> str:
         """Return the data set's address."""
