@@ -81,16 +81,24 @@ class Reach:
     ----------
     groups : list of range
         Blocks that share their parcels; none where whole sides travel.
+    homes : list of str
+        The worker of each group.
     pieces : list of list of handles of int32 arrays
         ``pieces[g][c]``: the rows that group `g` uses of the other side's block `c`, from 0.
     """
 
     groups: list[range] = field(default_factory=list)
+    homes: list[str] = field(default_factory=list)
     pieces: list[list[Any]] = field(default_factory=list)
 
     def group(self, block: int) -> range | None:
         """Return the group of a block, if there are groups."""
         return next((group for group in self.groups if block in group), None)
+
+    def home(self, block: int) -> str | None:
+        """Return the worker of a block, if there are groups."""
+        group = self.group(block)
+        return None if group is None else self.homes[self.groups.index(group)]
 
 
 def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> dict[str, Reach]:
@@ -103,7 +111,7 @@ def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> d
     """
     if mode not in get_args(ExchangeMode):
         raise InputError(f"--exchange {mode}: give {', '.join(get_args(ExchangeMode))}")
-    if mode == "whole" or run.n_workers == 0 or (mode == "auto" and run.n_workers == 1):
+    if mode == "whole" or not run.workers or (mode == "auto" and len(run.workers) == 1):
         return {side: Reach() for side in SIDES}
     return {side: _reach(run, data, side, n_factors, mode) for side in SIDES}
 
@@ -111,25 +119,27 @@ def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> d
 def _reach(run: Runner, data: Dataset, side: str, n_factors: int, mode: ExchangeMode) -> Reach:
     bounds = data.bounds(OTHER[side]).tolist()
     n_blocks = len(bounds) - 1
-    groups = group_blocks(data.n_blocks(side), run.n_workers)
+    groups = group_blocks(data.n_blocks(side), len(run.workers))
+    homes = run.workers[: len(groups)]
     needs = [
         run.submit(
-            f"needs-{side}-{g}", cut_needs, run.shard(data, side, group[0], group=group), bounds
+            f"needs-{side}-{g}",
+            cut_needs, run.shard(data, side, group[0], group=group), bounds, home=homes[g],
         )
         for g, group in enumerate(groups)
-    ]
+    ]  # fmt: skip
     if mode == "auto":
         counting = [
             run.submit(f"used-{side}-{g}", count_needs, pieces) for g, pieces in enumerate(needs)
         ]
         used = [run.result(count) for count in counting]
-        if not traffic(bounds[-1], n_factors, n_blocks, used, run.n_workers).prefers_needed:
+        if not traffic(bounds[-1], n_factors, n_blocks, used, len(run.workers)).prefers_needed:
             return Reach()
     pieces = [
         [run.submit(f"piece-{side}-{g}-{c}", getitem, cut, c) for c in range(n_blocks)]
         for g, cut in enumerate(needs)
     ]
-    return Reach(groups, pieces)
+    return Reach(groups, homes, pieces)
 
 
 def group_blocks(n_blocks: int, n_workers: int) -> list[range]:

@@ -174,11 +174,22 @@ def learn_prior(
     return method.learned_prior(side, sweep, FeatureSums.total(sums), squared, n_ratings)
 
 
+def totals_of(block: Moved) -> Float64s:
+    """Return a block's sums without its rows."""
+    return block.totals
+
+
 def add_up(
-    users: list[Moved], items: list[Moved], tested: list[Tested | None], prior: RowPrior
+    users: list[Moved] | list[Float64s],
+    items: list[Moved] | list[Float64s],
+    tested: list[Tested | None],
+    prior: RowPrior,
 ) -> Totals:
     """Return a sweep in numbers."""
-    moved = [np.sum([block.totals for block in side], axis=0) for side in (users, items)]
+    moved = [
+        np.sum([part.totals if isinstance(part, Moved) else part for part in side], axis=0)
+        for side in (users, items)
+    ]
     squared = sum(block.squared for block in tested if block)
     return Totals(moved[0], moved[1], squared, prior.fidelity)
 
