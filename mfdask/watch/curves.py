@@ -85,7 +85,7 @@ class Traffic(Figure):
     title = "Bytes moved by sweep"
     caption = (
         "What workers have sent to other workers, a colour for each sender: rows of factors, and "
-        "small sums. Ratings never move. A single worker sends nothing."
+        "small sums. Ratings never move."
     )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:

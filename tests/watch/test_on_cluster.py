@@ -1,8 +1,6 @@
 """The page on real dashboards, as a reader sees it in a headless Chromium."""
 
 import logging
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -18,9 +16,11 @@ from mfdask.models import ALS
 from mfdask.report.browser import find_browser
 from mfdask.shards import Dataset
 from mfdask.watch import PATH, Teller, show_page
+from tests.by_hand import scheduler_address, started
 from tests.report.chromium import Chromium
 from tests.watch.told import told
 
+PRELOAD = "--preload", "mfdask.watch"
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -92,7 +92,7 @@ def test_a_training_is_watched(client, small_data, browser):
         assert sum(solved) == 2
         time.sleep(1)
         ink = browser.ink()
-    assert set(ink) == {"rmse", "speed", "shards", "tasks"}
+    assert set(ink) == {"rmse", "speed", "traffic", "shards", "tasks"}
     assert min(ink.values()) > 50, ink
     until(lambda: "Ended; told last: sweep 6 of at most 6" in text(browser, "told"))
     assert browser.errors == []
@@ -142,48 +142,22 @@ def test_an_old_page_says_so(browser):
     assert "Nothing heard since" in browser.run("document.querySelector('.silence').textContent")
 
 
-@contextmanager
-def scheduler_by_hand(folder, *options, begin=""):
-    """Start a scheduler as an operator does, and yield its address; `begin` runs before it."""
-    file = folder / "scheduler.json"
-    code = f"{begin}\nfrom distributed.cli.dask_scheduler import main; main()"
-    command = [
-        sys.executable, "-c", code, "--host", "127.0.0.1", "--port", "0",
-        "--dashboard-address", "127.0.0.1:0", "--scheduler-file", file, *options,
-    ]  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([str(word) for word in command], stderr=log)
-    try:
-        until(file.exists)
-        with Client(scheduler_file=str(file), timeout=30) as client:
-            address = client.scheduler.address
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def test_a_scheduler_started_by_hand_shows_it_too(small_data, tmp_path, browser):
-    with scheduler_by_hand(tmp_path, "--preload", "mfdask.watch") as address:
-        command = [
-            sys.executable, "-m", "distributed.cli.dask_worker", address, "--nworkers", "1",
-            "--nthreads", "1", "--resources", f"{SOLVER}=1", "--no-dashboard",
-            "--local-directory", tmp_path,
-        ]  # fmt: skip
-        with (tmp_path / "worker.log").open("wb") as log:
-            worker = subprocess.Popen([str(word) for word in command], stderr=log)
-        try:
-            with Client(address) as client:
-                client.wait_for_workers(1, timeout=30)
+    alone = "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"
+    own = "--resources", f"{SOLVER}=1", "--nthreads", 1, "--no-dashboard"
+    with started(tmp_path / "s", "scheduler", *alone, "--port", 0, *PRELOAD) as scheduler:
+        address = scheduler_address(scheduler)
+        with (
+            started(tmp_path / "w", "worker", address, *own),
+            Client(address) as other,
+        ):
+            other.wait_for_workers(1, timeout=60)
             with open_cluster(ClusterConfig(scheduler=address)) as client:
                 browser.open(client.dashboard_link)
                 with fit_held(client, small_data, sweeps=3, held=2):
                     until(lambda: "Sweep 2 of at most 3" in text(browser, "told"))
                 status = client.dashboard_link.replace(PATH, "/status")
             tabs = urllib.request.urlopen(status).read().decode()
-        finally:
-            worker.terminate()
-            worker.wait(20)
     assert 'href="mfdask"' in tabs
     assert browser.errors == []
 
@@ -203,8 +177,12 @@ def test_a_scheduler_without_a_dashboard(caplog):
 
 
 def test_a_scheduler_without_mfdask(tmp_path, caplog):
-    begin = "import sys; sys.modules['mfdask'] = None"
-    with scheduler_by_hand(tmp_path, begin=begin) as address, Client(address) as client:
+    (tmp_path / "lacks.py").write_text("import sys\nsys.modules['mfdask'] = None\n")
+    alone = "--host", "127.0.0.1", "--port", 0, "--dashboard-address", "127.0.0.1:0"
+    with (
+        started(tmp_path / "s", "scheduler", *alone, "--preload", "../lacks.py") as scheduler,
+        Client(scheduler_address(scheduler)) as client,
+    ):
         assert "mfdask" in refusal_of(client, caplog)
         Teller(client).tell(told(1))
         until(lambda: client.get_events("mfdask"))
