@@ -70,7 +70,7 @@ class Page:
     def _read(self) -> dict[type[Figure], pd.DataFrame]:
         fit, names = self._watcher.newest, tables.worker_names(self._scheduler)
         sweeps = tables.sweeps_table(fit)
-        numbers = {
+        numbers: dict[type[Figure], pd.DataFrame] = {
             Errors: sweeps,
             Speed: sweeps,
             Traffic: tables.traffic_table(fit, names),
