@@ -85,7 +85,8 @@ class Traffic(Figure):
     title = "Bytes moved by sweep"
     caption = (
         "What workers have sent to other workers, a colour for each sender: rows of factors, and "
-        "small sums. Ratings never move."
+        "small sums; ratings never move. It is counted when a sweep ends, and the next one has "
+        "begun by then."
     )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
