@@ -46,6 +46,8 @@ def words_of(fit: Fit | None, now: float) -> Words:
     if not fit.sweeps:
         line = f"Its first sweep has been running for {_span(now - fit.began)}; "
         line += "kernels are compiled at their first use."
+        if not fit.alive:
+            line = "It ended before its first sweep did."
         return Words("A fit has begun", line, f"As of {_moment(now)}.")
     last = fit.sweeps[-1]
     as_of = f"As of {_moment(now)}; the last sweep was told {_span(now - fit.heard)} ago. "

@@ -98,6 +98,8 @@ def test_words_before_a_fit_and_before_its_first_sweep():
     fit = watcher.newest
     words = words_of(fit, fit.began + 100)
     assert "running for 2 min" in words.line
+    forget(watcher, "aaaa1111", 1)
+    assert words_of(fit, fit.began + 100).line == "It ended before its first sweep did."
 
 
 def test_words_of_a_running_fit():
