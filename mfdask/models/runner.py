@@ -76,8 +76,8 @@ class DaskRunner:
 
     def dataset(self, data: Dataset) -> str:
         """Return the data set's address."""
-        assert data.path is not None
-        return str(data.path.absolute())
+        assert data.address is not None
+        return data.address
 
     def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
         """Submit the task under `name` and return its future."""
@@ -92,4 +92,4 @@ class DaskRunner:
 
 def runner_for(data: Dataset, client: Client | None) -> Runner:
     """Return a runner on `client`, or in this process where there is none or no files to share."""
-    return LocalRunner() if client is None or data.path is None else DaskRunner(client)
+    return LocalRunner() if client is None or data.address is None else DaskRunner(client)
