@@ -68,7 +68,7 @@ def test_what_other_jobs_read(result_of, url, small_data, model):
     away, here = (result_of("evaluate", "m", data) for data in (url, small_data))
     assert away["test_rmse"] == here["test_rmse"]
     assert away["same_data"]
-    drawn = result_of("report", "--data", url, "--figures", "ratings")
+    drawn = result_of("report", "--data", url, "--figures", "split")
     assert drawn["out"] == f"output/reports/{small_data.name}.html"
     user = model.users["user_id"][0]
     lists = [

@@ -203,9 +203,7 @@ def test_a_damaged_file_is_refused_and_not_kept(folder, cache, how):
     for _ in range(2):
         with pytest.raises(InputError, match=rf"^file://.*/users-0001/ratings\.npy: {what}"):
             data.shard("users", 1)
-    assert fetched(cache) == NEEDS["users-0"] - NEEDS["users-0"] | {
-        f"train/users-0001/{name}.npy" for name in ("indptr", "indices")
-    }
+    assert fetched(cache) == {f"train/users-0001/{name}.npy" for name in ("indptr", "indices")}
 
 
 @pytest.mark.parametrize("how", ["bit", "cut", "gone"])
@@ -330,7 +328,7 @@ def test_mirrors_that_nobody_uses_make_room(here, made, folder, cache):
 def test_no_driver(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)  # as if it were not installed
     fsspec.registry._registry.pop("s3", None)
-    with pytest.raises(InputError, match="^s3://b/d/.*: needs the package s3fs; pip install s3fs$"):
+    with pytest.raises(InputError, match=r"^s3://b/d/.*: needs the package s3fs; pip install s3fs"):
         Dataset.open("s3://b/d")
 
 
@@ -415,7 +413,7 @@ def test_a_fetch_that_fails(made, cache, monkeypatch, error, kind, words):
 def test_no_mirror_can_be_made(made, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("MFDASK_CACHE", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="its local copy cannot be written .*MFDASK_CACHE name"):
+    with pytest.raises(InputError, match=r"its local copy cannot be written .*MFDASK_CACHE name"):
         Dataset.open(url_of(made))
     full = OSError(errno.ENOSPC, "No space left")
     monkeypatch.setattr(Path, "mkdir", failing(full))
