@@ -193,8 +193,9 @@ def _reading(place: str) -> Iterator[None]:
         ) from error
     except Exception as error:  # each driver has errors of its own
         _refuse_full(place, error)
+        said = str(error).strip().partition("\n")[0]
         raise InputError(
-            f"{place}: cannot be read ({type(error).__name__}: {error}); check the URL, the "
+            f"{place}: cannot be read ({type(error).__name__}: {said}); check the URL, the "
             "network, and the credentials that fsspec is told of"
         ) from error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import Client
 
 import mfdask as package
 from mfdask.cluster import ClusterConfig, open_cluster
@@ -142,7 +143,7 @@ def test_each_machine_fetches_its_own(result_of, url, model, cache, tmp_path):
             stack.enter_context(
                 started(tmp_path / name, "worker", address, *options, MFDASK_CACHE=place)
             )
-        with open_cluster(ClusterConfig(scheduler=address)) as client:
+        with Client(address) as client:
             client.wait_for_workers(2, timeout=60)
             data = Dataset.open(url)
             source = DaskRunner(client).dataset(data)
@@ -152,5 +153,9 @@ def test_each_machine_fetches_its_own(result_of, url, model, cache, tmp_path):
                 np.testing.assert_array_equal(shard.indices, data.shard("users", block).indices)
         for block, name in enumerate(("a", "b")):
             assert fetched(tmp_path / f"cache-{name}") == shard_files(f"train/users-{block:04d}")
+        with open_cluster(ClusterConfig(scheduler=address)) as client:
+            kept = {"checkpoint": Path("c"), "checkpoint_every": 2}  # relative, to this folder
+            assert_same(CONFIG.fit(data, client=client, **kept), model)
+            assert_same(CONFIG.fit(data, client=client, **kept, resume=True), model)
         result_of("train", url, "--out", "m", "--scheduler", address, *SMALL)
     assert_same(load_model(Path("m")), model)
