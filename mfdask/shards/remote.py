@@ -21,7 +21,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import TypeGuard
@@ -116,13 +116,13 @@ class RemoteStore(FolderStore):
         began = time.perf_counter()
         with _writing(self.url):
             target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with _reading(place):
-                self._system.get_file(f"{self._root}/{name}", str(fresh))
-            _compare(facts_of(fresh), self.manifest.files[name], place)
-            fresh.replace(target)
-        finally:
-            fresh.unlink(missing_ok=True)
+            try:
+                with _reading(place):
+                    self._system.get_file(f"{self._root}/{name}", str(fresh))
+                _compare(facts_of(fresh), self.manifest.files[name], place)
+                fresh.replace(target)
+            finally:
+                fresh.unlink(missing_ok=True)
         _LOG.info("fetched %s in %.1f s", place, time.perf_counter() - began)
 
 
@@ -149,8 +149,9 @@ def _is_inside(name: str) -> bool:
 def _drop_unused(cache: Path) -> None:
     """Drop the mirrors that nobody has opened for long; what is mapped of them stays mapped."""
     for mirror in cache.glob("mirror-" + "[0-9a-f]" * 64):
-        if mirror.stat().st_mtime < time.time() - UNUSED:
-            shutil.rmtree(mirror, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process may be dropping it, too
+            if mirror.stat().st_mtime < time.time() - UNUSED:
+                shutil.rmtree(mirror, ignore_errors=True)
 
 
 def _compare(found: FileFacts, wanted: FileFacts, place: str) -> None:
