@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from distributed import Client
 
-import mfdask as package
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.models import ALS, load_model, save_model
 from mfdask.models.half_step import ShardRef, open_shard
 from mfdask.models.runner import DaskRunner
 from mfdask.shards import Dataset
 from mfdask.shards.store import ARRAYS
+from tests.by_hand import cluster_by_hand
 from tests.jobs.test_recommend import QUIET, refused
 
 CONFIG = ALS(n_factors=4, n_sweeps=3)
@@ -50,10 +44,6 @@ def assert_same(one, other):
 def fetched(cache):
     (mirror,) = cache.iterdir()
     return {str(file.relative_to(mirror)) for file in mirror.rglob("*") if file.is_file()}
-
-
-def shard_files(*shards):
-    return {f"{shard}/{name}.npy" for shard in shards for name in ARRAYS}
 
 
 def test_training_is_as_from_the_folder(result_of, url, model, cache):
@@ -108,52 +98,20 @@ def test_a_night_needs_paths(mfdask, tmp_path, key):
     refused(mfdask("nightly", "--set", f"{key}=s3://b/d"), f"{key}: s3://b/d is a URL")
 
 
-@contextmanager
-def started(cwd, *arguments, **environment):
-    """Run a part of a Dask cluster, as by hand on a machine of its own."""
-    cwd.mkdir()
-    root = str(Path(package.__file__).parents[1])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dask", *map(str, arguments)],
-        cwd=cwd, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env=os.environ | {"PYTHONPATH": root, **environment},
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=30)
-
-
-def scheduler_address(process):
-    for line in process.stderr:
-        if "Scheduler at:" in line:
-            return line.split()[-1]
-    raise AssertionError("the scheduler has not started")
-
-
-def test_each_machine_fetches_its_own(result_of, url, model, cache, tmp_path):
-    with ExitStack() as stack:
-        scheduler = started(tmp_path / "s", "scheduler", "--host", "127.0.0.1", "--port", 0,
-                            "--no-dashboard")  # fmt: skip
-        address = scheduler_address(stack.enter_context(scheduler))
-        for name in ("a", "b"):
-            options = ("--resources", "solver=1", "--nthreads", 1, "--name", name, "--no-dashboard")
-            place = str(tmp_path / f"cache-{name}")
-            stack.enter_context(
-                started(tmp_path / name, "worker", address, *options, MFDASK_CACHE=place)
-            )
-        with Client(address) as client:
-            client.wait_for_workers(2, timeout=60)
-            data = Dataset.open(url)
+def test_each_machine_fetches_its_own(result_of, url, model, tmp_path, monkeypatch):
+    monkeypatch.setenv("MFDASK_CACHE", "cache")  # in the folder of each process, of its own
+    with cluster_by_hand(tmp_path, "a", "b") as address:
+        data = Dataset.open(url)
+        with open_cluster(ClusterConfig(scheduler=address)) as client:
             source = DaskRunner(client).dataset(data)
             for block, name in enumerate(("a", "b")):
                 ref = ShardRef(source, data.fingerprint, "users", block, "train")
                 shard = client.submit(open_shard, ref, workers=[name], pure=False).result()
                 np.testing.assert_array_equal(shard.indices, data.shard("users", block).indices)
-        for block, name in enumerate(("a", "b")):
-            assert fetched(tmp_path / f"cache-{name}") == shard_files(f"train/users-{block:04d}")
-        with open_cluster(ClusterConfig(scheduler=address)) as client:
+            for block, name in enumerate(("a", "b")):
+                assert fetched(tmp_path / name / "cache") == {
+                    f"train/users-{block:04d}/{array}.npy" for array in ARRAYS
+                }
             kept = {"checkpoint": Path("c"), "checkpoint_every": 2}  # relative, to this folder
             assert_same(CONFIG.fit(data, client=client, **kept), model)
             assert_same(CONFIG.fit(data, client=client, **kept, resume=True), model)
