@@ -117,29 +117,55 @@ def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> d
 
 
 def _reach(run: Runner, data: Dataset, side: str, n_factors: int, mode: ExchangeMode) -> Reach:
-    bounds = data.bounds(OTHER[side]).tolist()
-    n_blocks = len(bounds) - 1
     groups = group_blocks(data.n_blocks(side), len(run.workers))
-    homes = run.workers[: len(groups)]
-    needs = [
-        run.submit(
-            f"needs-{side}-{g}",
-            cut_needs, run.shard(data, side, group[0], group=group), bounds, home=homes[g],
-        )
-        for g, group in enumerate(groups)
-    ]  # fmt: skip
+    needs = _cut(run, data, side, groups)
     if mode == "auto":
-        counting = [
-            run.submit(f"used-{side}-{g}", count_needs, pieces) for g, pieces in enumerate(needs)
-        ]
-        used = [run.result(count) for count in counting]
-        if not traffic(bounds[-1], n_factors, n_blocks, used, len(run.workers)).prefers_needed:
+        used = _count(run, side, needs)
+        if not expected(data, side, n_factors, used, len(run.workers)).prefers_needed:
             return Reach()
     pieces = [
-        [run.submit(f"piece-{side}-{g}-{c}", getitem, cut, c) for c in range(n_blocks)]
+        [run.submit(f"piece-{side}-{g}-{c}", getitem, cut, c) for c in range(_n_facing(data, side))]
         for g, cut in enumerate(needs)
     ]
-    return Reach(groups, homes, pieces)
+    return Reach(groups, run.workers[: len(groups)], pieces)
+
+
+def used_rows(run: Runner, data: Dataset, side: str) -> list[int]:
+    """Return how many rows of the other side each worker's blocks of a side use."""
+    return _count(
+        run, side, _cut(run, data, side, group_blocks(data.n_blocks(side), len(run.workers)))
+    )
+
+
+def expected(
+    data: Dataset, side: str, n_factors: int, used: Sequence[int], n_workers: int
+) -> Traffic:
+    """Return what it costs to hand the other side over to the blocks of a side; see `traffic`."""
+    n_rows = int(data.bounds(OTHER[side])[-1])
+    return traffic(n_rows, n_factors, _n_facing(data, side), used, n_workers)
+
+
+def _n_facing(data: Dataset, side: str) -> int:
+    return data.n_blocks(OTHER[side])
+
+
+def _cut(run: Runner, data: Dataset, side: str, groups: list[range]) -> list[Any]:
+    bounds = data.bounds(OTHER[side]).tolist()
+    return [
+        run.submit(
+            f"needs-{side}-{g}",
+            cut_needs,
+            run.shard(data, side, group[0], group=group),
+            bounds,
+            home=home,
+        )
+        for g, (group, home) in enumerate(zip(groups, run.workers, strict=False))
+    ]
+
+
+def _count(run: Runner, side: str, needs: list[Any]) -> list[int]:
+    counts = [run.submit(f"used-{side}-{g}", count_needs, cut) for g, cut in enumerate(needs)]
+    return [run.result(count) for count in counts]
 
 
 def group_blocks(n_blocks: int, n_workers: int) -> list[range]:
