@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mfdask.errors import InputError
+from mfdask.files import written_file
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -17,12 +17,5 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     InputError
         If `path` is a folder.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a file to --out")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.partial")
-    try:
+    with written_file(path) as fresh:
         frame.to_parquet(fresh, index=False)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 from bokeh.embed import json_item
 from bokeh.resources import Resources
 
-from mfdask.errors import InputError
+from mfdask.files import written_file
 from mfdask.report import theme
 from mfdask.report.figure import Figure, Missing, Section
 
@@ -47,17 +47,8 @@ def write_page(out: Path, title: str, notes: Sequence[str], sections: Sequence[S
     InputError
         If `out` is a folder.
     """
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder; give a file to --out")
-    written = page(title, notes, sections).encode()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.partial")
-    try:
-        fresh.write_bytes(written)
-        fresh.replace(out)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return len(written)
+    with written_file(out) as fresh:
+        return fresh.write_bytes(page(title, notes, sections).encode())
 
 
 def page(title: str, notes: Sequence[str], sections: Sequence[Section]) -> str:
