@@ -1,8 +1,9 @@
-"""Tables that a job ends with, as Parquet files."""
+"""Tables that a job ends with: as Parquet files, and as JSON."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,3 +20,11 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     """
     with written_file(path) as fresh:
         frame.to_parquet(fresh, index=False)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lines of a table as JSON can hold them: None in the place of NaN."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in line.items()}
+        for line in frame.to_dict("records")
+    ]
