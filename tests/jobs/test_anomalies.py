@@ -9,8 +9,8 @@ from mfdask.models import ALS, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
 from mfdask.shards.build import ingest
+from tests.jobs.helpers import QUIET, refused
 
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
 TABLES = ("suspected_attacks", "suspected_sharing", "drifting_items")
 
 
@@ -19,16 +19,6 @@ def model(small_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "m"
     save_model(ALS(n_factors=3, n_sweeps=3).fit(Dataset.open(small_data)), folder)
     return folder
-
-
-def refused(done, *words):
-    """Assert one clear line on standard error, exit code 2, and nothing on standard output."""
-    assert done.exit_code == 2, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    for word in words:
-        assert word in line
-    assert not done.stdout
 
 
 def test_from_an_attack_to_clean_ratings(mfdask, result_of, small_data, client, tmp_path):
@@ -98,16 +88,16 @@ def test_nothing_suspected_has_the_same_columns(result_of, model, small_data, tm
 def test_bad_input(options, words, mfdask, model, small_data, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "summary.json").write_text('{"job": "another"}')
-    refused(mfdask("anomalies", model, small_data, *options, *QUIET), *words)
+    refused(mfdask("anomalies", model, small_data, *options, *QUIET), 2, *words)
     assert not (tmp_path / "output").exists()
 
 
 def test_data_that_will_not_do(mfdask, model, small_data, client, tmp_path):
     (tmp_path / "plain.csv").write_text("user,item,rating\n1,1,3\n1,2,4\n2,1,5\n2,2,1\n")
     ingest(open_source("plain.csv"), tmp_path / "plain", client=client)
-    refused(mfdask("anomalies", model, "plain", *QUIET), "no timestamps", "mfdask anomalies")
+    refused(mfdask("anomalies", model, "plain", *QUIET), 2, "no timestamps", "mfdask anomalies")
     ingest(
         open_source("synthetic:users=30,items=20,ratings=300"), tmp_path / "other", client=client
     )
-    refused(mfdask("anomalies", model, "other", *QUIET), "the model was learned from")
-    refused(mfdask("anomalies", "none", small_data, *QUIET), "no model there")
+    refused(mfdask("anomalies", model, "other", *QUIET), 2, "the model was learned from")
+    refused(mfdask("anomalies", "none", small_data, *QUIET), 2, "no model there")

@@ -12,34 +12,11 @@ import pytest
 import xarray as xr
 
 from mfdask.files import crc32
-from mfdask.models import ALS, load_model, save_model
+from mfdask.models import save_model
 from mfdask.recommend import Ranking, recommend
 from mfdask.shards import Dataset
 from tests.downstream.random_model import random_model
-
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
-
-
-@pytest.fixture(scope="module")
-def model_folder(small_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "m"
-    save_model(ALS(n_factors=4, n_sweeps=3).fit(Dataset.open(small_data)), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(model_folder):
-    return load_model(model_folder)
-
-
-def refused(done, code, *words):
-    """Assert one clear line on standard error, the exit code, and nothing on standard output."""
-    assert done.exit_code == code, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    for word in words:
-        assert word in line
-    assert not done.stdout
+from tests.jobs.helpers import QUIET, refused
 
 
 def names(folder):

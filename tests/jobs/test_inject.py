@@ -8,18 +8,7 @@ import pytest
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
 from mfdask.shards.build import ingest
-
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
-
-
-def refused(done, *words):
-    """Assert one clear line on standard error, exit code 2, and nothing on standard output."""
-    assert done.exit_code == 2, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    for word in words:
-        assert word in line
-    assert not done.stdout
+from tests.jobs.helpers import QUIET, refused
 
 
 def test_everything_at_once(result_of, mfdask, small_data, tmp_path):
@@ -71,19 +60,19 @@ def test_everything_at_once(result_of, mfdask, small_data, tmp_path):
     ],
 )
 def test_bad_input(options, words, mfdask, small_data, tmp_path):
-    refused(mfdask("inject", small_data, "--out", "x", *options), *words)
+    refused(mfdask("inject", small_data, "--out", "x", *options), 2, *words)
     assert not (tmp_path / "x").exists()
 
 
 def test_bad_places(mfdask, small_data, tmp_path):
-    refused(mfdask("inject", "nowhere", "--mix", 1), "nowhere", "mfdask ingest")
-    refused(mfdask("inject", small_data, "--mix", 1, "--out", tmp_path), "no injected ratings")
+    refused(mfdask("inject", "nowhere", "--mix", 1), 2, "nowhere", "mfdask ingest")
+    refused(mfdask("inject", small_data, "--mix", 1, "--out", tmp_path), 2, "no injected ratings")
 
 
 def test_ratings_without_times(mfdask, client, tmp_path):
     (tmp_path / "r.csv").write_text("user,item,rating\n1,1,3\n1,2,4\n2,1,5\n")
     ingest(open_source(str(tmp_path / "r.csv")), tmp_path / "d", client=client)
-    refused(mfdask("inject", "d", "--mix", 1), "no timestamps, which `mfdask inject` needs")
+    refused(mfdask("inject", "d", "--mix", 1), 2, "no timestamps, which `mfdask inject` needs")
 
 
 @pytest.mark.movielens

@@ -13,6 +13,7 @@ import pytest
 from mfdask.nightly.home import Home
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
+from tests.jobs.helpers import refused
 from tests.nightly.conftest import names
 
 CONFIG = """
@@ -44,17 +45,6 @@ def home(tmp_path):
 
 def arrive(home, lines, name="new.csv"):
     lines.to_csv(home.root / "inbox" / name, index=False)
-
-
-def refused(done, code, *words):
-    """Assert one clear line on standard error, the exit code, and nothing on standard output."""
-    assert done.exit_code == code, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    assert "Traceback" not in done.output
-    for word in words:
-        assert word in line
-    assert not done.stdout
 
 
 def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):

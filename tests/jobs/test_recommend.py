@@ -3,34 +3,11 @@
 import pandas as pd
 import pytest
 
-from mfdask.models import ALS, load_model, save_model
 from mfdask.recommend import Ranking, recommend
 from mfdask.shards import Dataset
+from tests.jobs.helpers import QUIET, refused
 
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
 ALL = ("--min-ratings", 0)
-
-
-@pytest.fixture(scope="module")
-def model_folder(small_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "m"
-    save_model(ALS(n_factors=4, n_sweeps=3).fit(Dataset.open(small_data)), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(model_folder):
-    return load_model(model_folder)
-
-
-def refused(done, *words):
-    """Assert one clear line on standard error, exit code 2, and nothing on standard output."""
-    assert done.exit_code == 2, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    for word in words:
-        assert word in line
-    assert not done.stdout
 
 
 def test_lists_for_all(result_of, model_folder, small_data, model, tmp_path):
@@ -103,22 +80,20 @@ def test_a_new_person(mfdask, result_of, model_folder, model):
     ],
 )
 def test_bad_input(options, words, mfdask, model_folder):
-    refused(
-        mfdask("recommend", model_folder, *options, "--dashboard-address", "127.0.0.1:0"), *words
-    )
+    refused(mfdask("recommend", model_folder, *options, *QUIET), 2, *words)
 
 
 def test_off_the_scale_and_twice(mfdask, model_folder, model):
     item = model.items["item_id"][0]
-    refused(mfdask("recommend", model_folder, "--rated", f"id:{item}=7"), "ratings here go from")
+    refused(mfdask("recommend", model_folder, "--rated", f"id:{item}=7"), 2, "ratings here go from")
     twice = ("--rated", f"id:{item}=3", "--rated", f"id:{item}=4")
-    refused(mfdask("recommend", model_folder, *twice), "rated already")
+    refused(mfdask("recommend", model_folder, *twice), 2, "rated already")
 
 
 def test_a_file_with_a_bad_line(mfdask, model_folder, tmp_path):
     (tmp_path / "allow").write_text("1\n\ntwo\n")
     arguments = ("recommend", model_folder, "--include-rated", "--allow", "allow")
-    refused(mfdask(*arguments), "allow, line 3", "'two'")
+    refused(mfdask(*arguments), 2, "allow, line 3", "'two'")
 
 
 def test_similar(mfdask, result_of, model_folder, model):
@@ -129,7 +104,7 @@ def test_similar(mfdask, result_of, model_folder, model):
     assert len(cosines) == 5
     assert cosines == sorted(cosines, reverse=True)
     assert "cosine" in mfdask("similar", model_folder, title, *ALL).stdout
-    refused(mfdask("similar", model_folder, "zzqqxx"), "no such title")
+    refused(mfdask("similar", model_folder, "zzqqxx"), 2, "no such title")
 
 
 def test_polarity(mfdask, result_of, model_folder):
@@ -138,7 +113,7 @@ def test_polarity(mfdask, result_of, model_folder):
     assert values == sorted(values, reverse=True)
     assert len(values) == 4
     assert "tastes differ most" in mfdask("polarity", model_folder, *ALL).stdout
-    refused(mfdask("polarity", model_folder), "--min-ratings 1000")
+    refused(mfdask("polarity", model_folder), 2, "--min-ratings 1000")
 
 
 @pytest.mark.movielens

@@ -12,8 +12,7 @@ import pytest
 from mfdask.files import locked
 from mfdask.models import ALS, PRESETS, load_model
 from mfdask.shards import Dataset
-
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
+from tests.jobs.helpers import QUIET, refused
 
 
 @pytest.fixture
@@ -24,17 +23,6 @@ def data(small_data, tmp_path):
 def names(folder):
     """Return what lies in a folder."""
     return sorted(file.name for file in folder.iterdir())
-
-
-def refused(done, code, *words):
-    """Assert one clear line on standard error, the exit code, and nothing on standard output."""
-    assert done.exit_code == code, done.output
-    lines = done.stderr.strip().splitlines()
-    assert lines[-1].startswith("mfdask: ")
-    assert "Traceback" not in done.output
-    for word in words:
-        assert word in lines[-1]
-    assert not done.stdout
 
 
 def test_train_and_evaluate(result_of, data, tmp_path):
