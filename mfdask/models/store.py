@@ -143,16 +143,14 @@ def load_model(path: Path | str) -> FactorModel:
     InputError
         If there is no model, it is damaged, or a newer version of mfdask wrote it.
     """
-    path = followed(Path(path))
-    said = _read_description(path)
-    with _damage_told(path):
+    with _opened(path) as (folder, said):
         samples = None
-        if (path / SAMPLES).exists():
-            samples = read_samples(path, int(said["parameters"]["n_factors"]))
-        n_factors = _n_factors(path, said)
-        users, user_rows = _read_side(path, "users", n_factors)
-        items, item_rows = _read_side(path, "items", n_factors)
-        history = [Sweep(**line) for line in _read_history(path / "history.parquet")]
+        if (folder / SAMPLES).exists():
+            samples = read_samples(folder, int(said["parameters"]["n_factors"]))
+        n_factors = _n_factors(folder, said)
+        users, user_rows = _read_side(folder, "users", n_factors)
+        items, item_rows = _read_side(folder, "items", n_factors)
+        history = [Sweep(**line) for line in _read_history(folder / "history.parquet")]
         return FactorModel(
             kind=said["kind"],
             parameters=said["parameters"],
@@ -164,7 +162,7 @@ def load_model(path: Path | str) -> FactorModel:
             data=DataFacts(**said["data"]),
             history=history,
             samples=samples,
-            **_read_features(path, n_factors, said.get("coding")),
+            **_read_features(folder, n_factors, said.get("coding")),
         )
 
 
@@ -176,10 +174,8 @@ def count_factors(path: Path | str) -> int:
     InputError
         As `load_model`.
     """
-    path = followed(Path(path))
-    said = _read_description(path)
-    with _damage_told(path):
-        return _n_factors(path, said)
+    with _opened(path) as (folder, said):
+        return _n_factors(folder, said)
 
 
 def load_side(path: Path | str, side: str) -> tuple[pd.Index, Array]:
@@ -197,18 +193,18 @@ def load_side(path: Path | str, side: str) -> tuple[pd.Index, Array]:
     InputError
         As `load_model`.
     """
-    path = followed(Path(path))
-    said = _read_description(path)
-    with _damage_told(path):
-        table, rows = _read_side(path, side, _n_factors(path, said))
+    with _opened(path) as (folder, said):
+        table, rows = _read_side(folder, side, _n_factors(folder, said))
         return pd.Index(table.iloc[:, 0]), rows
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
-    """Tell of a model whose files do not hold what they should."""
+def _opened(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the folder of a model and its description; tell of damage that the block meets."""
+    path = followed(Path(path))
+    said = _read_description(path)
     try:
-        yield
+        yield path, said
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         line = " ".join(str(error).split())
         raise InputError(f"{path}: damaged model ({line}); train it again") from error
