@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -71,7 +71,8 @@ class Moved(NamedTuple):
 class ShardRef(NamedTuple):
     """Names a shard on disk, so that a task carries its address and not its ratings.
 
-    The fingerprint tells a data set from another that took its place.
+    The fingerprint tells a data set from another that took its place. Packed, the ratings point to
+    places in `needed_rows`.
     """
 
     path: str
@@ -79,11 +80,39 @@ class ShardRef(NamedTuple):
     side: str
     block: int
     part: str
+    packed: bool = False
 
 
 def open_shard(shard: Shard | ShardRef) -> Shard:
     """Return the shard, mapped and checked once in each process that solves it."""
-    return _open(shard) if isinstance(shard, ShardRef) else shard
+    if isinstance(shard, Shard):
+        return shard
+    return _pack(shard) if shard.packed else _open(shard)
+
+
+@lru_cache(maxsize=1024)
+def needed_rows(ref: ShardRef) -> npt.NDArray[np.int32]:
+    """Return the rows of the other side that a block's ratings point to, test ones too; ascending.
+
+    Both halves of a sweep and its scoring then live on the same rows.
+    """
+    used = np.zeros(_n_others(ref), bool)
+    for part in ("train", "test") if ref.side == "users" else ("train",):
+        used[_open(ref._replace(part=part, packed=False)).indices] = True
+    return np.flatnonzero(used).astype(np.int32)
+
+
+@lru_cache(maxsize=1024)
+def _pack(ref: ShardRef) -> Shard:
+    rows, shard = needed_rows(ref._replace(part="train")), _open(ref._replace(packed=False))
+    place = np.empty(_n_others(ref), np.int32)
+    place[rows] = np.arange(len(rows), dtype=np.int32)
+    return replace(shard, indices=place[shard.indices])
+
+
+def _n_others(ref: ShardRef) -> int:
+    data = Dataset.open(ref.path)
+    return data.n_items if ref.side == "users" else data.n_users
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from distributed import Client, wait
+from distributed import Client, Worker, wait
 
 from mfdask.cluster import SOLVER, solve
 from mfdask.models.half_step import ShardRef
@@ -16,13 +16,17 @@ from mfdask.shards import Dataset, Shard
 class Runner(Protocol):
     """Takes tasks and hands back handles, which are arguments of later tasks.
 
-    `ahead` is how many sweeps are handed over before the first of them is waited for.
+    `ahead` is how many sweeps are handed over before the first of them is waited for; `n_workers`
+    how many processes tasks are spread over, 0 in this one.
     """
 
     ahead: int
+    n_workers: int
 
-    def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> Shard | ShardRef:
-        """Return what a task is given to find a shard."""
+    def shard(
+        self, data: Dataset, side: str, block: int, part: str = "train", packed: bool = False
+    ) -> Shard | ShardRef:
+        """Return what a task is given to find a shard; packed, see `ShardRef`."""
 
     def dataset(self, data: Dataset) -> Dataset | str:
         """Return what a task is given to find the data set."""
@@ -33,14 +37,20 @@ class Runner(Protocol):
     def result(self, handle: Any) -> Any:
         """Wait for a task and return what it made."""
 
+    def sent(self) -> dict[str, int]:
+        """Return the bytes that each worker has sent to others by now, by its address."""
+
 
 class LocalRunner:
     """Runs each task at once, in this process."""
 
     ahead = 1
+    n_workers = 0
 
-    def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> Shard:
-        """Return the shard itself."""
+    def shard(
+        self, data: Dataset, side: str, block: int, part: str = "train", packed: bool = False
+    ) -> Shard:
+        """Return the shard itself: nothing travels that could be packed."""
         return data.shard(side, block, part)
 
     def dataset(self, data: Dataset) -> Dataset:
@@ -54,6 +64,10 @@ class LocalRunner:
     def result(self, handle: Any) -> Any:
         """Return the handle, which is the result."""
         return handle
+
+    def sent(self) -> dict[str, int]:
+        """Return nothing: there are no workers."""
+        return {}
 
 
 class DaskRunner:
@@ -69,10 +83,13 @@ class DaskRunner:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._token = uuid.uuid4().hex[:8]
+        self.n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
 
-    def shard(self, data: Dataset, side: str, block: int, part: str = "train") -> ShardRef:
+    def shard(
+        self, data: Dataset, side: str, block: int, part: str = "train", packed: bool = False
+    ) -> ShardRef:
         """Return the shard's address."""
-        return ShardRef(self.dataset(data), data.fingerprint, side, block, part)
+        return ShardRef(self.dataset(data), data.fingerprint, side, block, part, packed)
 
     def dataset(self, data: Dataset) -> str:
         """Return the data set's address."""
@@ -88,6 +105,16 @@ class DaskRunner:
         """Gather the future's result."""
         wait([handle])
         return handle.result()
+
+    def sent(self) -> dict[str, int]:
+        """Ask the workers; one alone has nobody to send to."""
+        if self.n_workers < 2:
+            return {}
+        return self._client.run(_sent, on_error="ignore")  # a worker may be about to die
+
+
+def _sent(dask_worker: Worker) -> int:
+    return int(dask_worker.transfer_outgoing_bytes_total)
 
 
 def runner_for(data: Dataset, client: Client | None) -> Runner:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mfdask.models.method import Method
 
 Float64s = npt.NDArray[np.float64]
+Int32s = npt.NDArray[np.int32]
+#: Rows of the other side: all of them, or a parcel from each of its blocks.
+Rows = Array | list[Array]
 
 
 class Tested(NamedTuple):
@@ -114,6 +117,16 @@ def load_tested(folder: str, block: int) -> Tested:
     return Tested(0.0, load_array(folder, f"tested-{block}"), n)
 
 
+def take_rows(block: Moved, rows: Int32s) -> Array:
+    """Return the rows of a block that another block uses."""
+    return block.rows[rows]
+
+
+def arrived(rows: Rows) -> Array:
+    """Return the rows of the other side, as a block's ratings point to them."""
+    return join(rows) if isinstance(rows, list) else rows
+
+
 def cut(rows: Array, start: int, stop: int) -> Moved:
     """Return a block of a whole side."""
     return Moved(rows[start:stop], np.zeros(4))
@@ -121,7 +134,7 @@ def cut(rows: Array, start: int, stop: int) -> Moved:
 
 def move(
     shard: Shard | ShardRef,
-    fixed: Array,
+    fixed: Rows,
     before: Moved,
     rule: StepRule,
     prior: RowPrior,
@@ -129,7 +142,7 @@ def move(
     key: np.uint64 | None,
 ) -> Moved:
     """Do a half-step on a block."""
-    return half_step(open_shard(shard), fixed, before.rows, rule, prior, features, key)
+    return half_step(open_shard(shard), arrived(fixed), before.rows, rule, prior, features, key)
 
 
 def join_blocks(blocks: list[Moved]) -> Array:
@@ -167,15 +180,15 @@ def add_up(
     return Totals(moved[0], moved[1], squared, prior.fidelity)
 
 
-def squared_error_of(shard: Shard | ShardRef, users: Moved, items: Array, mean: float) -> float:
+def squared_error_of(shard: Shard | ShardRef, users: Moved, items: Rows, mean: float) -> float:
     """Return a block's squared error."""
-    return squared_error(open_shard(shard), users.rows, items, mean)
+    return squared_error(open_shard(shard), users.rows, arrived(items), mean)
 
 
 def predict_test(
     shard: Shard | ShardRef,
     users: Moved,
-    items: Array,
+    items: Rows,
     mean: float,
     averaged: tuple[float, float] | None,
     before: Tested | None,
@@ -185,10 +198,10 @@ def predict_test(
     With `averaged`, the ends of the rating scale, each prediction is clipped to it and joins the
     running mean.
     """
-    own = open_shard(shard)
+    own, rows = open_shard(shard), arrived(items)
     if averaged is None:
-        return Tested(squared_error(own, users.rows, items, mean), None, 0)
-    sums = predict_shard(own, users.rows, items, mean).clip(*averaged)
+        return Tested(squared_error(own, users.rows, rows, mean), None, 0)
+    sums = predict_shard(own, users.rows, rows, mean).clip(*averaged)
     n = 1
     if before is not None and before.sums is not None:
         sums, n = sums + before.sums, n + before.n
