@@ -34,6 +34,8 @@ class Growth:
     target : Path
     files : sequence of Path
     config : DataConfig
+    client : distributed.Client
+    progress : Progress
     bad : dict of str to str
         Names of files that could not be taken in, each with the reason.
     """
