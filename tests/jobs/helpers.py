@@ -4,7 +4,7 @@
 QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
 
 
-def refused(done, code, *words):
+def refused(done, *words, code=2):
     """Assert one clear line on standard error, the exit code, and nothing on standard output."""
     assert done.exit_code == code, done.output
     line = done.stderr.strip().splitlines()[-1]

@@ -88,16 +88,16 @@ def test_nothing_suspected_has_the_same_columns(result_of, model, small_data, tm
 def test_bad_input(options, words, mfdask, model, small_data, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "summary.json").write_text('{"job": "another"}')
-    refused(mfdask("anomalies", model, small_data, *options, *QUIET), 2, *words)
+    refused(mfdask("anomalies", model, small_data, *options, *QUIET), *words)
     assert not (tmp_path / "output").exists()
 
 
 def test_data_that_will_not_do(mfdask, model, small_data, client, tmp_path):
     (tmp_path / "plain.csv").write_text("user,item,rating\n1,1,3\n1,2,4\n2,1,5\n2,2,1\n")
     ingest(open_source("plain.csv"), tmp_path / "plain", client=client)
-    refused(mfdask("anomalies", model, "plain", *QUIET), 2, "no timestamps", "mfdask anomalies")
+    refused(mfdask("anomalies", model, "plain", *QUIET), "no timestamps", "mfdask anomalies")
     ingest(
         open_source("synthetic:users=30,items=20,ratings=300"), tmp_path / "other", client=client
     )
-    refused(mfdask("anomalies", model, "other", *QUIET), 2, "the model was learned from")
-    refused(mfdask("anomalies", "none", small_data, *QUIET), 2, "no model there")
+    refused(mfdask("anomalies", model, "other", *QUIET), "the model was learned from")
+    refused(mfdask("anomalies", "none", small_data, *QUIET), "no model there")
