@@ -1,17 +1,17 @@
-"""Which rows of a side travel to the blocks of the other: all, or those that a block uses.
+"""Which rows of a side travel to the blocks of the other: all, or those that are used there.
 
-A half-step on a block reads the other side's rows wherever its ratings point. *Whole*: the side is
-joined once and goes to every worker. *Needed*: each block of the side hands every block of the
-other the rows that it uses, in a parcel, as in Spark's ALS. A block's ratings are then numbered
-by the rows in its parcels, which are the same rows in the same order: the model is the same, bit
-for bit.
+A half-step on a block reads the other side's rows wherever its ratings point. *Whole*: every worker
+gets every block of the other side, once. *Needed*: the blocks to solve are divided into as many
+groups as there are workers, and each block of the other side makes a parcel for each group, of the
+rows that it uses (the in- and out-blocks of Spark's ALS). The ratings are then numbered by the rows
+in their parcels, which are the same rows in the same order: so is the model, bit for bit.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import getitem
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -32,16 +32,14 @@ ExchangeMode = Literal["auto", "whole", "needed"]
 TASK_SECONDS = 1e-3
 BYTES_PER_SECOND = 1e9
 
-_Int32s = npt.NDArray[np.int32]
-
 
 class Traffic(NamedTuple):
-    """What a side costs to hand over, once, in either way.
+    """What it costs to hand a side over once, in either way.
 
     Attributes
     ----------
     whole, needed : float
-        Bytes that workers get from each other.
+        Bytes that a worker gets from the others.
     parcels : int
         Tasks that the second way takes and the first does not.
     """
@@ -58,32 +56,21 @@ class Traffic(NamedTuple):
 
 
 def traffic(
-    side_rows: int, n_factors: int, n_blocks: int, used: Sequence[int], n_workers: int
+    n_rows: int, n_factors: int, n_blocks: int, used: Sequence[int], n_workers: int
 ) -> Traffic:
-    """Return what handing over a side costs, its blocks spread evenly over the workers.
-
-    Whole, all but one share of the side comes together on one worker, and the other workers get
-    all of it. In parcels, each block of the other side gets the rows that it uses, but for those
-    that lie where it does.
+    """Return what it costs to hand over a side whose blocks are spread evenly over the workers.
 
     Parameters
     ----------
-    side_rows : int
-        Rows of the side.
+    n_rows, n_blocks : int
+        Rows and blocks of the side.
     n_factors : int
-    n_blocks : int
-        Blocks of the side.
     used : sequence of int
-        How many of its rows each block of the other side uses.
+        How many of the rows each group of blocks uses.
     n_workers : int
     """
-    row = 4 * row_width(n_factors)
-    away = (n_workers - 1) / n_workers
-    return Traffic(
-        whole=side_rows * row * (away + n_workers - 1),
-        needed=sum(used) * row * away,
-        parcels=n_blocks * len(used),
-    )
+    away = (n_workers - 1) / n_workers * 4 * row_width(n_factors)
+    return Traffic(n_rows * away, sum(used) / len(used) * away, n_blocks * len(used))
 
 
 @dataclass(frozen=True)
@@ -92,17 +79,26 @@ class Reach:
 
     Attributes
     ----------
-    pieces : list of list of handles of int32 arrays, or None
-        ``pieces[b][c]``: the rows of the other side's block `c` that block `b` uses, from 0; None
-        where whole sides travel.
+    groups : list of range
+        Blocks that share their parcels; none where whole sides travel.
+    homes : list of str
+        The worker of each group.
+    pieces : list of list of handles of int32 arrays
+        ``pieces[g][c]``: the rows that group `g` uses of the other side's block `c`, from 0.
     """
 
-    pieces: list[list[Any]] | None = None
+    groups: list[range] = field(default_factory=list)
+    homes: list[str] = field(default_factory=list)
+    pieces: list[list[Any]] = field(default_factory=list)
 
-    @property
-    def packed(self) -> bool:
-        """Whether ratings are numbered by the rows that arrive."""
-        return self.pieces is not None
+    def group(self, block: int) -> range | None:
+        """Return the group of a block, if there are groups."""
+        return next((group for group in self.groups if block in group), None)
+
+    def home(self, block: int) -> str | None:
+        """Return the worker of a block, if there are groups."""
+        group = self.group(block)
+        return None if group is None else self.homes[self.groups.index(group)]
 
 
 def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> dict[str, Reach]:
@@ -115,35 +111,72 @@ def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> d
     """
     if mode not in get_args(ExchangeMode):
         raise InputError(f"--exchange {mode}: give {', '.join(get_args(ExchangeMode))}")
-    if mode == "whole" or run.n_workers == 0 or (mode == "auto" and run.n_workers == 1):
+    if mode == "whole" or not run.workers or (mode == "auto" and len(run.workers) == 1):
         return {side: Reach() for side in SIDES}
     return {side: _reach(run, data, side, n_factors, mode) for side in SIDES}
 
 
 def _reach(run: Runner, data: Dataset, side: str, n_factors: int, mode: ExchangeMode) -> Reach:
-    bounds = data.bounds(OTHER[side]).tolist()
-    n_blocks = len(bounds) - 1
-    needs = [
-        run.submit(f"needs-{side}-{b}", cut_needs, run.shard(data, side, b), bounds)
-        for b in range(data.n_blocks(side))
-    ]
+    groups = group_blocks(data.n_blocks(side), len(run.workers))
+    needs = _cut(run, data, side, groups)
     if mode == "auto":
-        used = [
-            run.submit(f"used-{side}-{b}", count_needs, pieces) for b, pieces in enumerate(needs)
-        ]
-        counts = [run.result(count) for count in used]
-        if not traffic(bounds[-1], n_factors, n_blocks, counts, run.n_workers).prefers_needed:
+        used = _count(run, side, needs)
+        if not expected(data, side, n_factors, used, len(run.workers)).prefers_needed:
             return Reach()
-    return Reach(
-        [
-            [run.submit(f"piece-{side}-{b}-{c}", getitem, pieces, c) for c in range(n_blocks)]
-            for b, pieces in enumerate(needs)
-        ]
+    pieces = [
+        [run.submit(f"piece-{side}-{g}-{c}", getitem, cut, c) for c in range(_n_facing(data, side))]
+        for g, cut in enumerate(needs)
+    ]
+    return Reach(groups, run.workers[: len(groups)], pieces)
+
+
+def used_rows(run: Runner, data: Dataset, side: str) -> list[int]:
+    """Return how many rows of the other side each worker's blocks of a side use."""
+    return _count(
+        run, side, _cut(run, data, side, group_blocks(data.n_blocks(side), len(run.workers)))
     )
 
 
-def cut_needs(shard: ShardRef, bounds: list[int]) -> list[_Int32s]:
-    """Return the rows that a block uses of each block of the other side, counted from its first."""
+def expected(
+    data: Dataset, side: str, n_factors: int, used: Sequence[int], n_workers: int
+) -> Traffic:
+    """Return what it costs to hand the other side over to the blocks of a side; see `traffic`."""
+    n_rows = int(data.bounds(OTHER[side])[-1])
+    return traffic(n_rows, n_factors, _n_facing(data, side), used, n_workers)
+
+
+def _n_facing(data: Dataset, side: str) -> int:
+    return data.n_blocks(OTHER[side])
+
+
+def _cut(run: Runner, data: Dataset, side: str, groups: list[range]) -> list[Any]:
+    bounds = data.bounds(OTHER[side]).tolist()
+    return [
+        run.submit(
+            f"needs-{side}-{g}",
+            cut_needs,
+            run.shard(data, side, group[0], group=group),
+            bounds,
+            home=home,
+        )
+        for g, (group, home) in enumerate(zip(groups, run.workers, strict=False))
+    ]
+
+
+def _count(run: Runner, side: str, needs: list[Any]) -> list[int]:
+    counts = [run.submit(f"used-{side}-{g}", count_needs, cut) for g, cut in enumerate(needs)]
+    return [run.result(count) for count in counts]
+
+
+def group_blocks(n_blocks: int, n_workers: int) -> list[range]:
+    """Divide blocks evenly among workers, neighbours together; no group is empty."""
+    n_groups = min(n_blocks, n_workers)
+    bounds = [n_blocks * g // n_groups for g in range(n_groups + 1)]
+    return [range(*pair) for pair in itertools.pairwise(bounds)]
+
+
+def cut_needs(shard: ShardRef, bounds: list[int]) -> list[npt.NDArray[np.int32]]:
+    """Return the rows that a group uses of each block of the other side, counted from its first."""
     rows = needed_rows(shard)
     places = np.searchsorted(rows, bounds)
     return [
@@ -152,6 +185,6 @@ def cut_needs(shard: ShardRef, bounds: list[int]) -> list[_Int32s]:
     ]
 
 
-def count_needs(pieces: list[_Int32s]) -> int:
-    """Return how many rows a block uses."""
+def count_needs(pieces: list[npt.NDArray[np.int32]]) -> int:
+    """Return how many rows a group uses."""
     return sum(map(len, pieces))

@@ -146,7 +146,7 @@ class _Plan:
         return self.data.rating_min, self.data.rating_max
 
     def shard(self, side: str, block: int, part: str = "train") -> Any:
-        return self.run.shard(self.data, side, block, part, self.reach[side].packed)
+        return self.run.shard(self.data, side, block, part, self.reach[side].group(block))
 
 
 @dataclass(frozen=True)
@@ -218,17 +218,23 @@ def _cut(plan: _Plan, side: str, whole: Any) -> list[Any]:
 
 def _hand_over(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
     """Return what each block of the other side is given of a side's rows."""
-    pieces = plan.reach[OTHER[side]].pieces
-    if pieces is None:
-        whole = _join(plan, sweep, side, blocks)
-        return [whole] * plan.data.n_blocks(OTHER[side])
-    return [
-        [
-            plan.run.submit(f"parcel-{side}-{sweep}-{c}-{b}", tasks.take_rows, block, rows)
-            for c, (block, rows) in enumerate(zip(blocks, wanted, strict=True))
-        ]
-        for b, wanted in enumerate(pieces)
-    ]
+    reach, n_others = plan.reach[OTHER[side]], plan.data.n_blocks(OTHER[side])
+    if not reach.groups:
+        # Joined once where all is in one place; where it is not, one worker would have to send
+        # the joined side to all others.
+        alone = len(plan.run.workers) < 2
+        return [_join(plan, sweep, side, blocks) if alone else blocks] * n_others
+    given = []
+    for g, (group, pieces) in enumerate(zip(reach.groups, reach.pieces, strict=True)):
+        parcels = [
+            plan.run.submit(
+                f"parcel-{side}-{sweep}-{c}-{g}", tasks.take_rows, block, rows,
+                home=plan.reach[side].home(c),
+            )
+            for c, (block, rows) in enumerate(zip(blocks, pieces, strict=True))
+        ]  # fmt: skip
+        given += [parcels] * len(group)
+    return given
 
 
 def _join(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> Any:
@@ -247,6 +253,7 @@ def _submit_sweep(plan: _Plan, before: _State) -> _State:
                 f"half_step-{side}-{sweep}-{b}",
                 tasks.move, plan.shard(side, b), given[b], block, plan.rule,
                 priors[side], plan.features[side][b], method.key(side, sweep),
+                home=plan.reach[side].home(b),
             )
             for b, block in enumerate(blocks[side])
         ]  # fmt: skip
@@ -257,15 +264,26 @@ def _submit_sweep(plan: _Plan, before: _State) -> _State:
             f"test-{sweep}-{b}",
             tasks.predict_test, plan.shard("users", b, "test"), block, given[b],
             plan.rule.mean_rating, averaged, before.tested[b] if averaged else None,
+            home=plan.reach["users"].home(b),
         )
         if data.n_test
         else None
         for b, block in enumerate(blocks["users"])
     ]  # fmt: skip
-    totals = run.submit(
-        f"account-{sweep}", tasks.add_up, blocks["users"], blocks["items"], tested, priors["items"]
-    )
+    sums = [_sums(plan, sweep, side, blocks[side]) for side in SIDES]
+    totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, tested, priors["items"])
     return _State(sweep, blocks, given, tested, totals, priors)
+
+
+def _sums(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
+    """Return the blocks with their sums, or the sums alone where blocks do not travel."""
+    reach = plan.reach[side]
+    if not reach.groups:
+        return blocks
+    return [
+        plan.run.submit(f"totals-{side}-{sweep}-{b}", tasks.totals_of, block, home=reach.home(b))
+        for b, block in enumerate(blocks)
+    ]
 
 
 def _prior(plan: _Plan, state: _State, side: str) -> Any:

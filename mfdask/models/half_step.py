@@ -71,8 +71,8 @@ class Moved(NamedTuple):
 class ShardRef(NamedTuple):
     """Names a shard on disk, so that a task carries its address and not its ratings.
 
-    The fingerprint tells a data set from another that took its place. Packed, the ratings point to
-    places in `needed_rows`.
+    The fingerprint tells a data set from another that took its place. With a range of blocks, its
+    own among them, the ratings point to places in the `needed_rows` of these.
     """
 
     path: str
@@ -80,33 +80,37 @@ class ShardRef(NamedTuple):
     side: str
     block: int
     part: str
-    packed: bool = False
+    group: range | None = None
 
 
 def open_shard(shard: Shard | ShardRef) -> Shard:
     """Return the shard, mapped and checked once in each process that solves it."""
     if isinstance(shard, Shard):
         return shard
-    return _pack(shard) if shard.packed else _open(shard)
+    return _open(shard) if shard.group is None else _pack(shard)
 
 
 @lru_cache(maxsize=1024)
 def needed_rows(ref: ShardRef) -> npt.NDArray[np.int32]:
-    """Return the rows of the other side that a block's ratings point to, test ones too; ascending.
+    """Return the rows of the other side that a group's ratings point to, test ones too; ascending.
 
     Both halves of a sweep and its scoring then live on the same rows.
     """
+    assert ref.group is not None
     used = np.zeros(_n_others(ref), bool)
-    for part in ("train", "test") if ref.side == "users" else ("train",):
-        used[_open(ref._replace(part=part, packed=False)).indices] = True
+    for block in ref.group:
+        for part in ("train", "test") if ref.side == "users" else ("train",):
+            used[_open(ref._replace(block=block, part=part, group=None)).indices] = True
     return np.flatnonzero(used).astype(np.int32)
 
 
 @lru_cache(maxsize=1024)
 def _pack(ref: ShardRef) -> Shard:
-    rows, shard = needed_rows(ref._replace(part="train")), _open(ref._replace(packed=False))
+    assert ref.group is not None
+    rows = needed_rows(ref._replace(block=ref.group[0], part="train"))
     place = np.empty(_n_others(ref), np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
+    shard = _open(ref._replace(group=None))
     return replace(shard, indices=place[shard.indices])
 
 

@@ -16,23 +16,30 @@ from mfdask.shards import Dataset, Shard
 class Runner(Protocol):
     """Takes tasks and hands back handles, which are arguments of later tasks.
 
-    `ahead` is how many sweeps are handed over before the first of them is waited for; `n_workers`
-    how many processes tasks are spread over, 0 in this one.
+    `ahead` is how many sweeps are handed over before the first of them is waited for; `workers` are
+    the addresses of the processes that tasks are spread over, none in this one.
     """
 
     ahead: int
-    n_workers: int
+    workers: list[str]
 
     def shard(
-        self, data: Dataset, side: str, block: int, part: str = "train", packed: bool = False
+        self,
+        data: Dataset,
+        side: str,
+        block: int,
+        part: str = "train",
+        group: range | None = None,
     ) -> Shard | ShardRef:
-        """Return what a task is given to find a shard; packed, see `ShardRef`."""
+        """Return what a task is given to find a shard; see `ShardRef`."""
 
     def dataset(self, data: Dataset) -> Dataset | str:
         """Return what a task is given to find the data set."""
 
-    def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
-        """Start a task."""
+    def submit(
+        self, name: str, task: Callable[..., Any], *args: Any, home: str | None = None
+    ) -> Any:
+        """Start a task, on the worker `home` as long as there is one."""
 
     def result(self, handle: Any) -> Any:
         """Wait for a task and return what it made."""
@@ -45,19 +52,28 @@ class LocalRunner:
     """Runs each task at once, in this process."""
 
     ahead = 1
-    n_workers = 0
+
+    def __init__(self) -> None:
+        self.workers: list[str] = []
 
     def shard(
-        self, data: Dataset, side: str, block: int, part: str = "train", packed: bool = False
+        self,
+        data: Dataset,
+        side: str,
+        block: int,
+        part: str = "train",
+        group: range | None = None,
     ) -> Shard:
-        """Return the shard itself: nothing travels that could be packed."""
+        """Return the shard itself: nothing travels, and nothing is packed."""
         return data.shard(side, block, part)
 
     def dataset(self, data: Dataset) -> Dataset:
         """Return the data set itself."""
         return data
 
-    def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
+    def submit(
+        self, name: str, task: Callable[..., Any], *args: Any, home: str | None = None
+    ) -> Any:
         """Run the task and return its result."""
         return task(*args)
 
@@ -73,8 +89,9 @@ class LocalRunner:
 class DaskRunner:
     """Submits each task to a cluster. Shards stay where they are mapped; only rows of factors move.
 
-    A block's next half-step tends to run where its last one left its rows. Nothing binds it there:
-    a task that is bound to a worker and wants a resource is never run once that worker has died.
+    A block's next half-step tends to run where its last one left its rows. A home makes sure of it,
+    but binds it to nothing: a task that is bound to a worker and wants a resource is never run once
+    that worker has died.
     The next sweep is handed over before the last one is waited for, so that the solver never idles.
     """
 
@@ -83,23 +100,32 @@ class DaskRunner:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._token = uuid.uuid4().hex[:8]
-        self.n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        self.workers = sorted(a for a, worker in workers.items() if SOLVER in worker["resources"])
 
     def shard(
-        self, data: Dataset, side: str, block: int, part: str = "train", packed: bool = False
+        self,
+        data: Dataset,
+        side: str,
+        block: int,
+        part: str = "train",
+        group: range | None = None,
     ) -> ShardRef:
         """Return the shard's address."""
-        return ShardRef(self.dataset(data), data.fingerprint, side, block, part, packed)
+        return ShardRef(self.dataset(data), data.fingerprint, side, block, part, group)
 
     def dataset(self, data: Dataset) -> str:
         """Return the data set's address."""
         assert data.path is not None
         return str(data.path.absolute())
 
-    def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Any:
+    def submit(
+        self, name: str, task: Callable[..., Any], *args: Any, home: str | None = None
+    ) -> Any:
         """Submit the task under `name` and return its future."""
         key = f"{name}-{self._token}"
-        return self._client.submit(solve, task, *args, key=key, resources={SOLVER: 1})
+        place = {} if home is None else {"workers": [home], "allow_other_workers": True}
+        return self._client.submit(solve, task, *args, key=key, resources={SOLVER: 1}, **place)
 
     def result(self, handle: Any) -> Any:
         """Gather the future's result."""
@@ -108,7 +134,7 @@ class DaskRunner:
 
     def sent(self) -> dict[str, int]:
         """Ask the workers; one alone has nobody to send to."""
-        if self.n_workers < 2:
+        if len(self.workers) < 2:
             return {}
         return self._client.run(_sent, on_error="ignore")  # a worker may be about to die
 

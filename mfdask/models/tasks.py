@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 Float64s = npt.NDArray[np.float64]
 Int32s = npt.NDArray[np.int32]
-#: Rows of the other side: all of them, or a parcel from each of its blocks.
-Rows = Array | list[Array]
+
+
+#: Rows of the other side: joined, or what each of its blocks has sent.
+Rows = Array | list[Moved] | list[Array]
 
 
 class Tested(NamedTuple):
@@ -118,13 +120,15 @@ def load_tested(folder: str, block: int) -> Tested:
 
 
 def take_rows(block: Moved, rows: Int32s) -> Array:
-    """Return the rows of a block that another block uses."""
+    """Return the rows of a block that are used elsewhere."""
     return block.rows[rows]
 
 
 def arrived(rows: Rows) -> Array:
     """Return the rows of the other side, as a block's ratings point to them."""
-    return join(rows) if isinstance(rows, list) else rows
+    if isinstance(rows, list):
+        return join([part.rows if isinstance(part, Moved) else part for part in rows])
+    return rows
 
 
 def cut(rows: Array, start: int, stop: int) -> Moved:
@@ -171,11 +175,22 @@ def learn_prior(
     return method.learned_prior(side, sweep, FeatureSums.total(sums), squared, n_ratings)
 
 
+def totals_of(block: Moved) -> Float64s:
+    """Return a block's sums without its rows."""
+    return block.totals
+
+
 def add_up(
-    users: list[Moved], items: list[Moved], tested: list[Tested | None], prior: RowPrior
+    users: list[Moved] | list[Float64s],
+    items: list[Moved] | list[Float64s],
+    tested: list[Tested | None],
+    prior: RowPrior,
 ) -> Totals:
     """Return a sweep in numbers."""
-    moved = [np.sum([block.totals for block in side], axis=0) for side in (users, items)]
+    moved = [
+        np.sum([part.totals if isinstance(part, Moved) else part for part in side], axis=0)
+        for side in (users, items)
+    ]
     squared = sum(block.squared for block in tested if block)
     return Totals(moved[0], moved[1], squared, prior.fidelity)
 
