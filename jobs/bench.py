@@ -231,7 +231,7 @@ def dense(
 @click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
 )
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
+@_ROUNDS
 @job
 @cluster_options
 def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: ClusterConfig) -> Outcome:
