@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 from rich.table import Table
 
-from jobs.common import Outcome, job, table
+from jobs.common import DATA, Outcome, job, table
 from mfdask.shards import Dataset
 from mfdask.shards.store import SIDES
 
 
 @click.command("inspect", help=__doc__)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @job
-def main(data: Path) -> Outcome:
+def main(data: str) -> Outcome:
     """Open and verify the data set, and describe it."""
     dataset = Dataset.open(data, verify=True)
     made = dataset.manifest
     size = sum(facts.bytes for facts in made.files.values())
     values = {
-        "data": str(data),
+        "data": data,
         "name": made.name,
         "origin": made.origin,
         "created": made.created,

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.files import locked, require_space
@@ -101,7 +101,7 @@ def _default(name: str) -> str:
 
 
 @click.command("train", help=__doc__)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -157,7 +157,7 @@ def _default(name: str) -> str:
 @job
 @cluster_options
 def main(
-    data: Path,
+    data: str,
     out: Path | None,
     model: str,
     preset: str | None,

@@ -116,8 +116,8 @@ class DaskRunner:
 
     def dataset(self, data: Dataset) -> str:
         """Return the data set's address."""
-        assert data.path is not None
-        return str(data.path.absolute())
+        assert data.address is not None
+        return data.address
 
     def submit(
         self, name: str, task: Callable[..., Any], *args: Any, home: str | None = None
@@ -145,4 +145,4 @@ def _sent(dask_worker: Worker) -> int:
 
 def runner_for(data: Dataset, client: Client | None) -> Runner:
     """Return a runner on `client`, or in this process where there is none or no files to share."""
-    return LocalRunner() if client is None or data.path is None else DaskRunner(client)
+    return LocalRunner() if client is None or data.address is None else DaskRunner(client)
