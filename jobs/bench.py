@@ -22,9 +22,18 @@ from mfdask.bench.machine import describe_machine, n_cores
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.bench.topn import TopPlan, measure_topn
 from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.downstream.dense import DTYPES
 from mfdask.models import load_model
 from mfdask.ratings.synthetic import NAMED
 from mfdask.shards import Dataset
+
+_ROUNDS = click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How often everything is timed, in turn.",
+)
 
 
 @click.group("bench", help=__doc__)
@@ -38,13 +47,7 @@ def main() -> None:
 @click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
 )
-@click.option(
-    "--rounds",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How often everything is timed, in turn.",
-)
+@_ROUNDS
 @click.option(
     "--peers/--no-peers", default=True, show_default=True, help="Time cmfrec and LensKit, too."
 )
@@ -123,13 +126,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
     type=click.IntRange(1),
     help="Synthetic ratings to write, where no FILE is given.",
 )
-@click.option(
-    "--rounds",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How often both are timed, in turn.",
-)
+@_ROUNDS
 @job
 @cluster_options
 def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig) -> Outcome:
@@ -165,13 +162,7 @@ def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig)
 @click.option(
     "--users", type=click.IntRange(1), help="Rank for so many, spread over all.  [default: all]"
 )
-@click.option(
-    "--rounds",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How often everything is timed, in turn.",
-)
+@_ROUNDS
 @click.option(
     "--threads", default=n_cores(), type=click.IntRange(1), help="Of either.  [default: all cores]"
 )
@@ -202,10 +193,10 @@ def topn(
     "--dtype",
     default=DensePlan.dtype,
     show_default=True,
-    type=click.Choice(["float32", "float16", "uint8"]),
+    type=click.Choice(DTYPES),
     help="What is stored.",
 )
-@click.option("--rounds", default=DensePlan.rounds, show_default=True, type=click.IntRange(1))
+@_ROUNDS
 @click.option(
     "--folder",
     default=".",
@@ -240,7 +231,7 @@ def dense(
 @click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
 )
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
+@_ROUNDS
 @job
 @cluster_options
 def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: ClusterConfig) -> Outcome:

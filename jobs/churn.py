@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,7 @@ from mfdask.downstream.customers import (
 from mfdask.files import locked
 from mfdask.memory import PeakMemory
 from mfdask.models import load_model
+from mfdask.results import records
 from mfdask.shards import Dataset
 
 _FILE = click.Path(path_type=Path)
@@ -130,21 +130,13 @@ def run_study(
         "scored_by": found.scored_by.name if found.scored_by else None,
         "model_version": found.table["model_version"].iloc[0],
         "cohorts": found.cohorts,
-        "metrics": [] if found.evaluation is None else _records(found.evaluation),
+        "metrics": [] if found.evaluation is None else records(found.evaluation),
         "calibration_slopes": found.slopes,
         "tenths": found.tenths(),
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": memory.bytes,
     }
     return Outcome(values, _views(name, values, found))
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the lines of a table; JSON knows no NaN."""
-    return [
-        {str(k): None if isinstance(v, float) and math.isnan(v) else v for k, v in line.items()}
-        for line in frame.to_dict("records")
-    ]
 
 
 def _views(name: str, values: dict[str, Any], found: Study) -> list[RenderableType]:

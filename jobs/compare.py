@@ -17,7 +17,7 @@ from mfdask.evaluation import RankingPlan, compare, measure_model, measure_popul
 from mfdask.evaluation.compare import Measured
 from mfdask.evaluation.popularity import NAME
 from mfdask.models import load_model
-from mfdask.results import write_table
+from mfdask.results import records, write_table
 from mfdask.shards import Dataset
 
 
@@ -56,7 +56,7 @@ def main(
         "threshold": plan.threshold,
         "resamples": resamples,
         "models": [_facts(one) for one in measured],
-        "figures": _records(found),
+        "figures": records(found),
     }
     notes = [_note(one, dataset) for one in measured]
     views = [_values(found, plan), _differences(found, plan)]
@@ -80,14 +80,6 @@ def _facts(one: Measured) -> dict[str, Any]:
         "unknown_users": one.unknown_users,
         "unknown_items": one.unknown_items,
     }
-
-
-def _records(found: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the lines of the table; JSON has no NaN."""
-    return [
-        {str(name): None if value != value else value for name, value in line.items()}
-        for line in found.to_dict("records")
-    ]
 
 
 def _note(one: Measured, data: Dataset) -> str | None:

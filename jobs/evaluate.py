@@ -135,9 +135,9 @@ def _summary(values: dict[str, Any], model: FactorModel) -> Table:
     view.add_row("Gaussian NLL a rating, variance 1", f"{values['test_nll']['unit_variance']:.4f}")
     view.add_row("Gaussian NLL a rating, fitted", f"{values['test_nll']['fitted_variance']:.4f}")
     view.add_row("train RMSE", f"{values['train_rmse']:.4f}")
-    objective = values["objective"]
     if not model.has_deviations:
-        said = "other training data" if objective is None else f"{objective:,.2f}"
+        total = values["objective"]
+        said = "other training data" if total is None else f"{total:,.2f}"
         view.add_row("objective", said)
     for source, what in (
         ("item", "user not seen in training"),

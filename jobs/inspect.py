@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import click
-import numpy as np
+from rich.table import Table
 
 from jobs.common import DATA, Outcome, job, table
 from mfdask.shards import Dataset
@@ -44,7 +43,7 @@ def main(data: str) -> Outcome:
     return Outcome(values, [_facts(dataset, size), _blocks(dataset)])
 
 
-def _facts(dataset: Dataset, size: int) -> Any:
+def _facts(dataset: Dataset, size: int) -> Table:
     made = dataset.manifest
     counts = made.counts
     step = "no step" if made.rating_step is None else f"step {made.rating_step:g}"
@@ -68,7 +67,7 @@ def _facts(dataset: Dataset, size: int) -> Any:
     return view
 
 
-def _blocks(dataset: Dataset) -> Any:
+def _blocks(dataset: Dataset) -> Table:
     view = table("Blocks", "side", "blocks", "rows in each", "training ratings in each")
     for side in SIDES:
         shards = [dataset.shard(side, block) for block in range(dataset.n_blocks(side))]
@@ -78,7 +77,7 @@ def _blocks(dataset: Dataset) -> Any:
 
 
 def _range(numbers: list[int]) -> str:
-    low, high = int(np.min(numbers)), int(np.max(numbers))
+    low, high = min(numbers), max(numbers)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 

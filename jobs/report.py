@@ -76,9 +76,9 @@ def main(
     place = Path("output/reports") / Path(data).resolve().name
     with PeakMemory() as memory, progress_bars() as progress:
         facts = Facts.of(dataset, progress)
-        sections = all_sections(facts, given)
-        if names:
-            sections = chosen(sections, [name for text in names for name in text.split(",")])
+        wanted = [name for text in names for name in text.split(",")]
+        found = all_sections(facts, given)
+        sections = chosen(found, wanted) if wanted else list(found)
         if kind == "html":
             out = out or place.with_name(f"{place.name}.html")
             written = [write_page(out, dataset.name, notes(facts), sections)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.kernels.rows import SSE
@@ -23,7 +24,7 @@ from mfdask.models.half_step import (
     squared_error,
 )
 from mfdask.models.prior import FeatureSums, RowPrior, feature_sums
-from mfdask.models.store import load_model
+from mfdask.models.store import count_factors, load_side
 from mfdask.shards import Dataset, Shard
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def check_start(path: Path, n_factors: int) -> None:
     InputError
         Also if there is no model.
     """
-    found = load_model(path).n_factors
+    found = count_factors(path)
     if found != n_factors:
         raise InputError(
             f"{path}: has {found} factors and this fit {n_factors}; give --factors {found}, or "
@@ -97,11 +98,11 @@ def check_start(path: Path, n_factors: int) -> None:
 
 def warm_rows(path: str, source: Dataset | str, side: str, rows: Array) -> Array:
     """Put the rows of a model, by raw id, in place of those of `rows` that it knows."""
-    model, data = load_model(path), open_dataset(source)
-    ids = (data.users() if side == "users" else data.items()).iloc[:, 0]
-    found = model.rows_of(side, ids)
+    data, (ids, known) = open_dataset(source), load_side(path, side)
+    wanted = (data.users() if side == "users" else data.items()).iloc[:, 0]
+    found = ids.get_indexer(pd.Index(wanted))
     warm = rows.copy()
-    warm[found >= 0] = (model.user_rows if side == "users" else model.item_rows)[found[found >= 0]]
+    warm[found >= 0] = known[found[found >= 0]]
     return warm
 
 

@@ -277,7 +277,9 @@ def _downstream(said: Any) -> tuple[DownstreamConfig, ...]:
         raise InputError("downstream: write each job as a table of its own, [[downstream]]")
     for number, table in enumerate(said):
         if "job" not in table:
-            raise InputError(f"downstream number {number + 1}: names no job")
+            raise InputError(
+                f'downstream number {number + 1}: names no job; give one such as job = "recommend"'
+            )
     return tuple(build(DownstreamConfig, table, "downstream.") for table in said)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from bokeh.embed import json_item
 from bokeh.resources import Resources
 
-from mfdask.errors import InputError
 from mfdask.figures import ground
 from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.figures.ground import asset
+from mfdask.files import written_file
 
 #: What a browser may do for the page: run what is in it, and nothing else. Bokeh compiles the
 #: callbacks of its widgets, which is what "eval" is for.
@@ -47,17 +47,8 @@ def write_page(out: Path, title: str, notes: Sequence[str], sections: Sequence[S
     InputError
         If `out` is a folder.
     """
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder; give a file to --out")
-    written = page(title, notes, sections).encode()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.partial")
-    try:
-        fresh.write_bytes(written)
-        fresh.replace(out)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return len(written)
+    with written_file(out) as fresh:
+        return fresh.write_bytes(page(title, notes, sections).encode())
 
 
 def page(title: str, notes: Sequence[str], sections: Sequence[Section]) -> str:

@@ -14,7 +14,7 @@ from mfdask.models.runner import DaskRunner
 from mfdask.shards import Dataset
 from mfdask.shards.store import ARRAYS
 from tests.by_hand import cluster_by_hand
-from tests.jobs.test_recommend import QUIET, refused
+from tests.jobs.helpers import QUIET, refused
 
 CONFIG = ALS(n_factors=4, n_sweeps=3)
 SMALL = ("--factors", 4, "--sweeps", 3)

@@ -33,7 +33,7 @@ _TOOLTIPS = f"""(() => {{ {WALK}
 def report(client, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     facts = Facts.of(hostile_data(client, folder))
-    sections = all_sections(facts, Inputs())
+    sections = list(all_sections(facts, Inputs()))
     write_page(folder / "r.html", facts.data.name, notes(facts), sections)
     return folder / "r.html", figures_of(sections)
 
