@@ -130,9 +130,13 @@ def fit_weights(sums: FeatureSums, precision: Float64s, weight_reg: float) -> Fl
     For a diagonal precision, ``W[:, k] = (P_kk F'SF + eta I)^-1 P_kk F'SW[:, k]`` is exact.
     """
     eta = weight_reg * np.eye(len(sums.gram))
+    own = np.diag(precision)
     weights = np.empty_like(sums.cross)
-    for k, own in enumerate(np.diag(precision)):
-        weights[:, k] = np.linalg.solve(own * sums.gram + eta, own * sums.cross[:, k])
+    for strength in np.unique(own):  # the bias has one, all factors another: two systems
+        alike = own == strength
+        weights[:, alike] = np.linalg.solve(
+            strength * sums.gram + eta, strength * sums.cross[:, alike]
+        )
     return weights
 
 
