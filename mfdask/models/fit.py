@@ -120,6 +120,7 @@ class _Plan:
     run: Runner
     rule: StepRule
     features: dict[str, list[Any]]  # handles, one a block of the side; None without features
+    grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
     reach: dict[str, Reach]  # what the blocks of a side are given of the other
 
     @classmethod
@@ -140,7 +141,19 @@ class _Plan:
                 run.submit(f"features-{b}", tasks.encode_items, followed, run.dataset(data), *rows)
                 for b, rows in enumerate(itertools.pairwise(bounds))
             ]
-        return cls(method, data, run, method.rule(data.mean), features, reach)
+        grams = {
+            side: [
+                run.submit(
+                    f"gram-{side}-{b}",
+                    tasks.gram_of, run.shard(data, side, b, "train", reach[side].packed), own,
+                    method.reg_scaling,
+                )
+                for b, own in enumerate(features[side])
+            ]
+            for side in SIDES
+            if method.learns(side)
+        }  # fmt: skip
+        return cls(method, data, run, method.rule(data.mean), features, grams, reach)
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -295,10 +308,10 @@ def _prior(plan: _Plan, state: _State, side: str) -> Any:
     sums = [
         run.submit(
             f"feature_sums-{side}-{state.sweep}-{b}",
-            tasks.sum_features, plan.shard(side, b), plan.features[side][b], block,
+            tasks.sum_features, plan.shard(side, b), plan.features[side][b], gram, block,
             method.n_factors + 1, method.reg_scaling,
         )
-        for b, block in enumerate(state.blocks[side])
+        for b, (gram, block) in enumerate(zip(plan.grams[side], state.blocks[side], strict=True))
     ]  # fmt: skip
     return run.submit(
         f"prior-{side}-{state.sweep}",

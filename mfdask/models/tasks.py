@@ -23,7 +23,7 @@ from mfdask.models.half_step import (
     predict_shard,
     squared_error,
 )
-from mfdask.models.prior import FeatureSums, RowPrior, feature_sums
+from mfdask.models.prior import FeatureSums, RowPrior, feature_gram, feature_sums
 from mfdask.models.store import count_factors, load_side
 from mfdask.shards import Dataset, Shard
 
@@ -154,12 +154,22 @@ def join_blocks(blocks: list[Moved]) -> Array:
     return join([block.rows for block in blocks])
 
 
+def gram_of(shard: Shard | ShardRef, features: Array | None, reg_scaling: float) -> Float64s:
+    """Return what a block's features add to every sweep's sums."""
+    return feature_gram(features, np.diff(open_shard(shard).indptr), reg_scaling)
+
+
 def sum_features(
-    shard: Shard | ShardRef, features: Array | None, block: Moved, d: int, reg_scaling: float
+    shard: Shard | ShardRef,
+    features: Array | None,
+    gram: Float64s,
+    block: Moved,
+    d: int,
+    reg_scaling: float,
 ) -> FeatureSums:
     """Return what a block's rows say of the prior that they share."""
     n_ratings = np.diff(open_shard(shard).indptr)
-    return feature_sums(features, block.rows, n_ratings, d, reg_scaling)
+    return feature_sums(features, gram, block.rows, n_ratings, d, reg_scaling)
 
 
 def learn_prior(
