@@ -75,6 +75,9 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         # A worker that is told to stop complains of the scheduler it lost; errors of tasks reach
         # the client all the same.
         "logging": {"distributed": "critical"},
+        # Blocks are of one size and have homes: for one that is taken elsewhere rows travel there,
+        # and back for the next half-step.
+        "distributed.scheduler.work-stealing": False,
         # Every 10 ms, as it comes, the dashboard's profile takes some 7 % of an ingest.
         "distributed.worker.profile.interval": "100ms",
     }

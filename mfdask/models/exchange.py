@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import getitem
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -75,34 +75,37 @@ def traffic(
 
 @dataclass(frozen=True)
 class Reach:
-    """What the blocks of a side are given of the other side.
+    """Where the blocks of a side are solved, and what they are given of the other side.
 
     Attributes
     ----------
     groups : list of range
-        Blocks that share their parcels; none where whole sides travel.
+        Blocks that share a worker; none where all run in one place.
     homes : list of str
         The worker of each group.
     pieces : list of list of handles of int32 arrays
-        ``pieces[g][c]``: the rows that group `g` uses of the other side's block `c`, from 0.
+        ``pieces[g][c]``: the rows that group `g` uses of the other side's block `c`, from 0; none
+        where whole sides travel.
     """
 
     groups: list[range] = field(default_factory=list)
     homes: list[str] = field(default_factory=list)
     pieces: list[list[Any]] = field(default_factory=list)
 
-    def group(self, block: int) -> range | None:
-        """Return the group of a block, if there are groups."""
-        return next((group for group in self.groups if block in group), None)
-
     def home(self, block: int) -> str | None:
-        """Return the worker of a block, if there are groups."""
-        group = self.group(block)
-        return None if group is None else self.homes[self.groups.index(group)]
+        """Return the worker of a block, if it has one."""
+        return self.homes[self._group(block)] if self.groups else None
+
+    def packed(self, block: int) -> range | None:
+        """Return the group whose parcels a block is given, if there are parcels."""
+        return self.groups[self._group(block)] if self.pieces else None
+
+    def _group(self, block: int) -> int:
+        return next(g for g, group in enumerate(self.groups) if block in group)
 
 
 def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> dict[str, Reach]:
-    """Return what the blocks of each side are given, as `mode` says or as it pays.
+    """Return where blocks are solved and what they are given, as `mode` says or as it pays.
 
     Raises
     ------
@@ -111,23 +114,26 @@ def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> d
     """
     if mode not in get_args(ExchangeMode):
         raise InputError(f"--exchange {mode}: give {', '.join(get_args(ExchangeMode))}")
-    if mode == "whole" or not run.workers or (mode == "auto" and len(run.workers) == 1):
+    if not run.workers or (len(run.workers) == 1 and mode != "needed"):
         return {side: Reach() for side in SIDES}
     return {side: _reach(run, data, side, n_factors, mode) for side in SIDES}
 
 
 def _reach(run: Runner, data: Dataset, side: str, n_factors: int, mode: ExchangeMode) -> Reach:
     groups = group_blocks(data.n_blocks(side), len(run.workers))
+    whole = Reach(groups, run.workers[: len(groups)])
+    if mode == "whole":
+        return whole
     needs = _cut(run, data, side, groups)
     if mode == "auto":
         used = _count(run, side, needs)
         if not expected(data, side, n_factors, used, len(run.workers)).prefers_needed:
-            return Reach()
+            return whole
     pieces = [
         [run.submit(f"piece-{side}-{g}-{c}", getitem, cut, c) for c in range(_n_facing(data, side))]
         for g, cut in enumerate(needs)
     ]
-    return Reach(groups, run.workers[: len(groups)], pieces)
+    return replace(whole, pieces=pieces)
 
 
 def used_rows(run: Runner, data: Dataset, side: str) -> list[int]:

@@ -145,7 +145,7 @@ class _Plan:
             side: [
                 run.submit(
                     f"gram-{side}-{b}",
-                    tasks.gram_of, run.shard(data, side, b, "train", reach[side].packed), own,
+                    tasks.gram_of, run.shard(data, side, b, "train", reach[side].packed(b)), own,
                     method.reg_scaling,
                 )
                 for b, own in enumerate(features[side])
@@ -160,7 +160,7 @@ class _Plan:
         return self.data.rating_min, self.data.rating_max
 
     def shard(self, side: str, block: int, part: str = "train") -> Any:
-        return self.run.shard(self.data, side, block, part, self.reach[side].group(block))
+        return self.run.shard(self.data, side, block, part, self.reach[side].packed(block))
 
 
 @dataclass(frozen=True)
@@ -226,14 +226,15 @@ def _resume(plan: _Plan, resumed: Checkpoint) -> _State:
 def _cut(plan: _Plan, side: str, whole: Any) -> list[Any]:
     bounds = itertools.pairwise(plan.data.bounds(side).tolist())
     return [
-        plan.run.submit(f"cut-{side}-{b}", tasks.cut, whole, *rows) for b, rows in enumerate(bounds)
+        plan.run.submit(f"cut-{side}-{b}", tasks.cut, whole, *rows, home=plan.reach[side].home(b))
+        for b, rows in enumerate(bounds)
     ]
 
 
 def _hand_over(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
     """Return what each block of the other side is given of a side's rows."""
     reach, n_others = plan.reach[OTHER[side]], plan.data.n_blocks(OTHER[side])
-    if not reach.groups:
+    if not reach.pieces:
         # Joined once where all is in one place; where it is not, one worker would have to send
         # the joined side to all others.
         alone = len(plan.run.workers) < 2
@@ -292,7 +293,7 @@ def _submit_sweep(plan: _Plan, before: _State) -> _State:
 def _sums(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
     """Return the blocks with their sums, or the sums alone where blocks do not travel."""
     reach = plan.reach[side]
-    if not reach.groups:
+    if not plan.reach[OTHER[side]].pieces:
         return blocks
     return [
         plan.run.submit(f"totals-{side}-{sweep}-{b}", tasks.totals_of, block, home=reach.home(b))

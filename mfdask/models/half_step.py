@@ -97,9 +97,11 @@ def needed_rows(ref: ShardRef) -> npt.NDArray[np.int32]:
     Both halves of a sweep and its scoring then live on the same rows.
     """
     assert ref.group is not None
-    used = np.zeros(_n_others(ref), bool)
+    data = Dataset.open(ref.path)
+    parts = ("train", "test") if ref.side == "users" and data.n_test else ("train",)
+    used = np.zeros(_n_others(data, ref.side), bool)
     for block in ref.group:
-        for part in ("train", "test") if ref.side == "users" else ("train",):
+        for part in parts:
             used[_open(ref._replace(block=block, part=part, group=None)).indices] = True
     return np.flatnonzero(used).astype(np.int32)
 
@@ -108,15 +110,14 @@ def needed_rows(ref: ShardRef) -> npt.NDArray[np.int32]:
 def _pack(ref: ShardRef) -> Shard:
     assert ref.group is not None
     rows = needed_rows(ref._replace(block=ref.group[0], part="train"))
-    place = np.empty(_n_others(ref), np.int32)
+    place = np.empty(_n_others(Dataset.open(ref.path), ref.side), np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
     shard = _open(ref._replace(group=None))
     return replace(shard, indices=place[shard.indices])
 
 
-def _n_others(ref: ShardRef) -> int:
-    data = Dataset.open(ref.path)
-    return data.n_items if ref.side == "users" else data.n_users
+def _n_others(data: Dataset, side: str) -> int:
+    return data.n_items if side == "users" else data.n_users
 
 
 @lru_cache(maxsize=1024)
@@ -126,8 +127,8 @@ def _open(ref: ShardRef) -> Shard:
         raise InputError(f"{ref.path}: was replaced while it was being read; start again")
     data.verify_shard(ref.side, ref.block, ref.part)
     shard = data.shard(ref.side, ref.block, ref.part)
-    others = data.n_items if ref.side == "users" else data.n_users
-    if shard.n_ratings and not 0 <= shard.indices.min() <= shard.indices.max() < others:
+    n = _n_others(data, ref.side)
+    if shard.n_ratings and not 0 <= shard.indices.min() <= shard.indices.max() < n:
         raise InputError(f"{ref.path}: {ref.side} block {ref.block} names rows that are not there")
     return shard
 

@@ -119,7 +119,7 @@ def _rated(
 ) -> tuple[Float64s, Float64s]:
     """Return the features of a block's rated rows, and what multiplies each row's prior."""
     rated = n_ratings > 0
-    scale = n_ratings[rated, None] ** reg_scaling
+    scale = n_ratings[rated, None].astype(np.float64) ** reg_scaling
     seen = np.ones((len(scale), 1)) if features is None else features[rated].astype(np.float64)
     return seen, scale
 

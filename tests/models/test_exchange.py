@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
-from mfdask.models import ALS, Bayes
+from mfdask.models import ALS, Bayes, save_model
 from mfdask.models.exchange import (
     Traffic,
     count_needs,
     cut_needs,
+    expected,
     group_blocks,
     reaches,
     traffic,
+    used_rows,
 )
 from mfdask.models.half_step import ShardRef, needed_rows, open_shard
 from mfdask.models.runner import DaskRunner, LocalRunner
@@ -113,10 +115,10 @@ def test_parcels_must_be_worth_their_tasks():
 
 def test_auto_takes_what_is_cheaper(data, client, monkeypatch):
     run = DaskRunner(client)
-    assert not any(reach.groups for reach in reaches(run, data, 20, "auto").values())
+    assert not any(reach.pieces for reach in reaches(run, data, 20, "auto").values())
     monkeypatch.setattr("mfdask.models.exchange.TASK_SECONDS", -1.0)
     chosen = reaches(run, data, 20, "auto")
-    assert {side: len(reach.groups) for side, reach in chosen.items()} == {"users": 2, "items": 2}
+    assert {side: len(reach.pieces) for side, reach in chosen.items()} == {"users": 2, "items": 2}
     assert chosen["users"].home(0) != chosen["users"].home(4)
     assert not any(reach.groups for reach in reaches(LocalRunner(), data, 20, "needed").values())
 
@@ -144,6 +146,29 @@ def test_both_ways_make_the_model_of_one_process(data, client, config):
     assert all(sweep.bytes_moved == 0 for sweep in alone.history)
 
 
+def test_nothing_held_out(client, tmp_path):
+    ingest(
+        open_source(SPEC),
+        tmp_path / "d",
+        client=client,
+        choices=Choices(Split.parse("none"), blocks=3),
+    )
+    data, config = Dataset.open(tmp_path / "d"), ALS(n_factors=3, n_sweeps=2)
+    for mode in MODES:
+        assert_same(config.fit(data, client=client, exchange=mode), config.fit(data))
+
+
+def test_blocks_stay_at_home(data, client):
+    """With its rows and its parcels there, a block brings no more than is expected."""
+    run = DaskRunner(client)
+    for mode in MODES:
+        model = ALS(n_factors=6, n_sweeps=8).fit(data, client=client, exchange=mode)
+        costs = [expected(data, side, 6, used_rows(run, data, side), 2) for side in SIDES]
+        bound = 2 * sum(getattr(cost, mode) for cost in costs)
+        moved = sorted(sweep.bytes_moved for sweep in model.history)
+        assert moved[3] <= 1.5 * bound  # sums and handles, too
+
+
 def test_one_worker_can_pack_too(data):
     config = ALS(n_factors=4, n_sweeps=3)
     with open_cluster(ClusterConfig(dashboard_address="127.0.0.1:0")) as client:
@@ -152,8 +177,6 @@ def test_one_worker_can_pack_too(data):
 
 
 def test_a_start_and_a_checkpoint(data, client, tmp_path):
-    from mfdask.models import save_model
-
     save_model(ALS(n_factors=4, n_sweeps=2).fit(data), tmp_path / "m")
     config = ALS(n_factors=4, n_sweeps=6)
     plain = config.fit(data, start=tmp_path / "m")
