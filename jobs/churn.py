@@ -14,7 +14,7 @@ import pandas as pd
 from rich.console import RenderableType
 from rich.table import Table
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.downstream.customers import (
     AS_OF,
@@ -38,7 +38,7 @@ _HEADS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "top_decile_lift": "lift", "
 def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
     """Add what churn and ltv are told alike; the job gets it as `choices`."""
 
-    @click.argument("data", type=_FILE)
+    @click.argument("data", type=DATA)
     @click.argument("model", type=_FILE)
     @click.option(
         "--cutoff",
@@ -88,7 +88,7 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
 @study_options
 @cluster_options
 def main(
-    data: Path, model: Path, out: Path | None, choices: Choices, cluster: ClusterConfig
+    data: str, model: Path, out: Path | None, choices: Choices, cluster: ClusterConfig
 ) -> Outcome:
     """See the module."""
     return run_study("churn", study_churn, data, model, out, choices, cluster)
@@ -97,7 +97,7 @@ def main(
 def run_study(
     name: str,
     study: Callable[..., Study],
-    data: Path,
+    data: str,
     model: Path,
     out: Path | None,
     choices: Choices,

@@ -6,10 +6,12 @@ import errno
 import functools
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,8 +22,11 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from mfdask.cluster import ClusterConfig
-from mfdask.errors import MfdaskError
+from mfdask.errors import InputError, MfdaskError
 from mfdask.progress import Progress
+
+#: A data set: a folder, or a URL. It stays a text, since a Path would make ``s3:/`` of ``s3://``.
+DATA = click.Path()
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
     def callback(as_json: bool, debug: bool, **options: Any) -> None:
         _log_to_stderr(debug)
         try:
+            _refuse_urls(options)
             outcome = run(**options)
         except (Exception, KeyboardInterrupt) as error:
             if debug or isinstance(error, click.ClickException | click.exceptions.Exit):
@@ -60,6 +66,17 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
                 console.print(part)
 
     return callback
+
+
+def _refuse_urls(options: dict[str, Any]) -> None:
+    """Refuse a URL in place of a path, which would otherwise be a folder named ``s3:``."""
+    for value in options.values():
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, Path) and re.match("[a-z][a-z0-9+]+:/", str(path)):
+                raise InputError(
+                    f"{str(path).replace(':/', '://', 1)}: a path is wanted here, not a URL; copy "
+                    "from there first, or there afterwards, such as with `aws s3 cp --recursive`"
+                )
 
 
 def _explain(error: BaseException) -> tuple[int, str]:

@@ -10,7 +10,7 @@ import click
 import pandas as pd
 from rich.table import Table
 
-from jobs.common import Outcome, job, progress_bars, table
+from jobs.common import DATA, Outcome, job, progress_bars, table
 from jobs.evaluate import ranking_options
 from mfdask.errors import InputError
 from mfdask.evaluation import RankingPlan, compare, measure_model, measure_popularity
@@ -23,7 +23,7 @@ from mfdask.shards import Dataset
 
 @click.command("compare", help=__doc__)
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option(
     "--resamples",
     default=1000,
@@ -37,7 +37,7 @@ from mfdask.shards import Dataset
 @ranking_options
 @job
 def main(
-    models: tuple[Path, ...], data: Path, resamples: int, out: Path | None, plan: RankingPlan
+    models: tuple[Path, ...], data: str, resamples: int, out: Path | None, plan: RankingPlan
 ) -> Outcome:
     """See the module."""
     names = _names(models)

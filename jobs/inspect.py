@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from jobs.common import Outcome, job, table
+from jobs.common import DATA, Outcome, job, table
 from mfdask.shards import Dataset
 from mfdask.shards.store import SIDES
 
 
 @click.command("inspect", help=__doc__)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @job
-def main(data: Path) -> Outcome:
+def main(data: str) -> Outcome:
     """Open and verify the data set, and describe it."""
     dataset = Dataset.open(data, verify=True)
     made = dataset.manifest
     size = sum(facts.bytes for facts in made.files.values())
     values = {
-        "data": str(data),
+        "data": data,
         "name": made.name,
         "origin": made.origin,
         "created": made.created,

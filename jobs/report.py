@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.common import Outcome, job, progress_bars, table
+from jobs.common import DATA, Outcome, job, progress_bars, table
 from mfdask.errors import InputError
 from mfdask.memory import PeakMemory
 from mfdask.models import FactorModel, load_model
@@ -27,7 +27,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("report", help=__doc__)
-@click.option("--data", type=_FILE, required=True, help="Folder of the data set.")
+@click.option("--data", type=DATA, required=True, help="Folder or URL of the data set.")
 @click.option(
     "--model", "models", type=_FILE, multiple=True, help="Of this data set; may be repeated."
 )
@@ -56,7 +56,7 @@ _FILE = click.Path(path_type=Path)
 )
 @job
 def main(
-    data: Path,
+    data: str,
     models: tuple[Path, ...],
     tiers: Path | None,
     trials: tuple[Path, ...],
@@ -73,7 +73,7 @@ def main(
         find_browser()  # now, and not after minutes of work
     dataset = Dataset.open(data)
     given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
-    place = Path("output/reports") / data.resolve().name
+    place = Path("output/reports") / Path(data).resolve().name
     with PeakMemory() as memory, progress_bars() as progress:
         facts = Facts.of(dataset, progress)
         sections = all_sections(facts, given)

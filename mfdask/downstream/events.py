@@ -57,7 +57,7 @@ def require_timestamps(data: Dataset, job: str) -> None:
     """
     if not data.manifest.has_timestamps:
         raise InputError(
-            f"{data.path or data.name}: these ratings have no timestamps, which `mfdask {job}` "
+            f"{data.address or data.name}: these ratings have no timestamps, which `mfdask {job}` "
             "needs; ingest a source that has them"
         )
 

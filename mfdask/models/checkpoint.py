@@ -104,7 +104,7 @@ class Keeper:
                 "ones, or start again without --resume"
             )
         history = [Sweep(**line) for line in state["history"]]
-        return Checkpoint(str(self._folder), history, state["squared_error"])
+        return Checkpoint(str(self._folder.absolute()), history, state["squared_error"])
 
 
 def identity_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -71,7 +71,8 @@ class Moved(NamedTuple):
 class ShardRef(NamedTuple):
     """Names a shard on disk, so that a task carries its address and not its ratings.
 
-    The fingerprint tells a data set from another that took its place.
+    The fingerprint tells a data set from another that took its place. With a range of blocks, its
+    own among them, the ratings point to places in the `needed_rows` of these.
     """
 
     path: str
@@ -79,11 +80,43 @@ class ShardRef(NamedTuple):
     side: str
     block: int
     part: str
+    group: range | None = None
 
 
 def open_shard(shard: Shard | ShardRef) -> Shard:
     """Return the shard, mapped and checked once in each process that solves it."""
-    return _open(shard) if isinstance(shard, ShardRef) else shard
+    if isinstance(shard, Shard):
+        return shard
+    return _open(shard) if shard.group is None else _pack(shard)
+
+
+@lru_cache(maxsize=1024)
+def needed_rows(ref: ShardRef) -> npt.NDArray[np.int32]:
+    """Return the rows of the other side that a group's ratings point to, test ones too; ascending.
+
+    Both halves of a sweep and its scoring then live on the same rows.
+    """
+    assert ref.group is not None
+    used = np.zeros(_n_others(ref), bool)
+    for block in ref.group:
+        for part in ("train", "test") if ref.side == "users" else ("train",):
+            used[_open(ref._replace(block=block, part=part, group=None)).indices] = True
+    return np.flatnonzero(used).astype(np.int32)
+
+
+@lru_cache(maxsize=1024)
+def _pack(ref: ShardRef) -> Shard:
+    assert ref.group is not None
+    rows = needed_rows(ref._replace(block=ref.group[0], part="train"))
+    place = np.empty(_n_others(ref), np.int32)
+    place[rows] = np.arange(len(rows), dtype=np.int32)
+    shard = _open(ref._replace(group=None))
+    return replace(shard, indices=place[shard.indices])
+
+
+def _n_others(ref: ShardRef) -> int:
+    data = Dataset.open(ref.path)
+    return data.n_items if ref.side == "users" else data.n_users
 
 
 @lru_cache(maxsize=1024)

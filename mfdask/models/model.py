@@ -45,6 +45,8 @@ class Sweep:
         From the end of the sweep before.
     fidelity : float
         What a squared error weighed: lambda, or the noise precision that was drawn.
+    bytes_moved : int
+        What workers sent to each other meanwhile.
     """
 
     sweep: int
@@ -54,6 +56,7 @@ class Sweep:
     moved: float
     seconds: float
     fidelity: float = math.nan
+    bytes_moved: int = 0
 
     def note(self) -> str:
         """Return the errors, for a progress bar."""

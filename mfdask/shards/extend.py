@@ -35,14 +35,14 @@ from mfdask.shards.build import (
     write_tables,
 )
 from mfdask.shards.cutoff import time_cutoff
-from mfdask.shards.dataset import Dataset, FolderStore
+from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Manifest, TakenFile
 from mfdask.shards.plan import Growth, Plan, UserBlock, grown_bounds
 from mfdask.shards.reading import Reading, read_source
 from mfdask.shards.rejected import FILE_NAME as REJECTED
 from mfdask.shards.rejected import first_bad_row, write_rejected
 from mfdask.shards.sources import taken_files
-from mfdask.shards.store import SCRATCH, FileFacts
+from mfdask.shards.store import SCRATCH, FileFacts, FolderStore
 from mfdask.shards.summary import count, describe
 from mfdask.shards.tables import count_catalogue, write_catalogue
 from mfdask.shards.tasks import Tasks

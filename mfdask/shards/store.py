@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.files import crc32
@@ -142,3 +143,61 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         raise InputError(f"{path}: the file is missing; ingest again") from None
     except (ValueError, EOFError) as error:
         raise InputError(f"{path}: the file is damaged ({error}); ingest again") from error
+
+
+class FolderStore:
+    """The files of a data set on disk.
+
+    Attributes
+    ----------
+    path : Path
+        Their folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def file(self, name: str) -> Path:
+        """Return where a file lies, by its path relative to the data set."""
+        return self.path / name
+
+    def array(self, part: str, side: str, block: int, name: str) -> npt.NDArray[Any]:
+        """Map an array."""
+        return map_array(self.file(f"{shard_folder(part, side, block)}/{name}.npy"))
+
+    def table(self, side: str) -> pd.DataFrame:
+        """Read a table."""
+        file = self.file(f"{side}.parquet")
+        try:
+            return pd.read_parquet(file)
+        except (OSError, ValueError) as error:  # Arrow's errors are among these
+            line = " ".join(str(error).split())
+            raise InputError(f"{file}: the file is damaged ({line}); ingest again") from error
+
+    def check_size(self, name: str, facts: FileFacts) -> None:
+        """Compare the size of a file with what it must be.
+
+        Raises
+        ------
+        InputError
+            Also if it is missing.
+        """
+        file = self.path / name
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:
+            raise InputError(f"{file}: the file is missing; ingest again") from None
+        if size != facts.bytes:
+            raise InputError(f"{file}: {size:,} bytes in place of {facts.bytes:,}; ingest again")
+
+    def check(self, name: str, facts: FileFacts) -> None:
+        """Compare the size and the checksum of a file with what they must be.
+
+        Raises
+        ------
+        InputError
+        """
+        self.check_size(name, facts)
+        if crc32(self.path / name) != facts.crc32:
+            file = self.path / name
+            raise InputError(f"{file}: the file does not match its checksum; ingest again")

@@ -135,7 +135,7 @@ def tune(
     """
     base, settings = base or ALS(), settings or Settings()
     search.check(base)
-    if data.path is None:
+    if data.address is None:
         raise InputError(f"{data.name}: tuning needs a data set on disk; make one with ingest")
     with locked(study, "searching in"), _record(data, search, base, settings, study) as record:
         n_trials = settings.n_trials or (None if settings.sampler == "grid" else 30)

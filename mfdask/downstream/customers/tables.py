@@ -104,7 +104,7 @@ def feature_tables(
     require_space(scratch, n_ratings * BYTES_PER_RATING, "what was known at each cut-off")
     run = runner_for(data, client)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder:
-        lenses = _lenses(data, model, origins, as_of, Path(folder), run, client)
+        lenses = _lenses(data, model, origins, as_of, Path(folder).absolute(), run, client)
         tables = []
         for k, (known, past, lens) in enumerate(lenses, 1):
             tables.append(_table(known, past, lens, run))
