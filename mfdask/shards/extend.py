@@ -118,7 +118,9 @@ def extend(
     with explained(data), locked(data, "taking ratings into"):
         old = Dataset.open(data)
         _check(old.manifest, sources, withdrawn)
-        ratings = _take(old.manifest, sources, Tasks(client, progress))
+        tasks = Tasks(client, progress)
+        tasks.start("load-kernels", work.load_kernels)
+        ratings = _take(old.manifest, sources, tasks)
         gone = _take(old.manifest, withdrawn, Tasks(client, progress), withdraws=True)
         if not ratings.files and not gone.files:
             return old.manifest
@@ -130,7 +132,7 @@ def extend(
         n_ratings = old.manifest.counts.kept + ratings.reading.n_read
         require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
         with written_folder(data) as fresh:
-            manifest = _grow(old, fresh, ratings, gone, Tasks(client, progress))
+            manifest = _grow(old, fresh, ratings, gone, tasks)
             shutil.rmtree(fresh / SCRATCH)
             manifest.write(fresh)
             return manifest

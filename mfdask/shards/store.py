@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import uuid
 import zlib
 from collections.abc import Mapping
@@ -23,6 +24,9 @@ ARRAYS = ("indptr", "indices", "ratings")
 TIMESTAMPS = "timestamps"
 #: The folder of a data set in the making that is gone once it is made.
 SCRATCH = "scratch"
+#: NumPy has Python compile the head of a file, and two threads that do so at once can make
+#: Python 3.11 before 3.11.8 stumble: "AST constructor recursion depth mismatch" (gh-106905).
+_ONE_HEAD = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +142,8 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         If the file is missing or is no array.
     """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        with _ONE_HEAD:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; ingest again") from None
     except (ValueError, EOFError) as error:
