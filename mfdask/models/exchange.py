@@ -122,13 +122,16 @@ def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> d
 def _reach(run: Runner, data: Dataset, side: str, n_factors: int, mode: ExchangeMode) -> Reach:
     groups = group_blocks(data.n_blocks(side), len(run.workers))
     whole = Reach(groups, run.workers[: len(groups)])
-    if mode == "whole":
+
+    def pays(used: Sequence[int]) -> bool:
+        return expected(data, side, n_factors, used, len(run.workers)).prefers_needed
+
+    # Where empty parcels would not pay, nobody need look what they would hold.
+    if mode == "whole" or (mode == "auto" and not pays([0] * len(groups))):
         return whole
-    needs = _cut(run, data, side, groups)
-    if mode == "auto":
-        used = _count(run, side, needs)
-        if not expected(data, side, n_factors, used, len(run.workers)).prefers_needed:
-            return whole
+    needs = _cut_needs(run, data, side, groups)
+    if mode == "auto" and not pays(_count(run, side, needs)):
+        return whole
     pieces = [
         [run.submit(f"piece-{side}-{g}-{c}", getitem, cut, c) for c in range(_n_facing(data, side))]
         for g, cut in enumerate(needs)
@@ -138,9 +141,8 @@ def _reach(run: Runner, data: Dataset, side: str, n_factors: int, mode: Exchange
 
 def used_rows(run: Runner, data: Dataset, side: str) -> list[int]:
     """Return how many rows of the other side each worker's blocks of a side use."""
-    return _count(
-        run, side, _cut(run, data, side, group_blocks(data.n_blocks(side), len(run.workers)))
-    )
+    groups = group_blocks(data.n_blocks(side), len(run.workers))
+    return _count(run, side, _cut_needs(run, data, side, groups))
 
 
 def expected(
@@ -155,18 +157,15 @@ def _n_facing(data: Dataset, side: str) -> int:
     return data.n_blocks(OTHER[side])
 
 
-def _cut(run: Runner, data: Dataset, side: str, groups: list[range]) -> list[Any]:
+def _cut_needs(run: Runner, data: Dataset, side: str, groups: list[range]) -> list[Any]:
     bounds = data.bounds(OTHER[side]).tolist()
     return [
         run.submit(
             f"needs-{side}-{g}",
-            cut_needs,
-            run.shard(data, side, group[0], group=group),
-            bounds,
-            home=home,
+            cut_needs, run.shard(data, side, group[0], group=group), bounds, home=home,
         )
         for g, (group, home) in enumerate(zip(groups, run.workers, strict=False))
-    ]
+    ]  # fmt: skip
 
 
 def _count(run: Runner, side: str, needs: list[Any]) -> list[int]:
