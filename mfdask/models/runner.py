@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from distributed import Client, Worker, wait
 
 from mfdask.cluster import SOLVER, solve
-from mfdask.models.half_step import ShardRef
+from mfdask.models.mapped import ShardRef
 from mfdask.shards import Dataset, Shard
 from mfdask.watch import SweepTold, Teller
 

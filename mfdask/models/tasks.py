@@ -16,13 +16,12 @@ from mfdask.models.design import Array, join
 from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.half_step import (
     Moved,
-    ShardRef,
     StepRule,
     half_step,
-    open_shard,
     predict_shard,
     squared_error,
 )
+from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.models.prior import FeatureSums, RowPrior, feature_gram, feature_sums
 from mfdask.models.store import count_factors, load_side
 from mfdask.shards import Dataset, Shard

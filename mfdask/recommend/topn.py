@@ -12,7 +12,8 @@ from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated, Tiles, top_items
 from mfdask.models import FactorModel
 from mfdask.models.design import Array
-from mfdask.models.half_step import ShardRef, open_shard, read_only
+from mfdask.models.half_step import read_only
+from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.models.model import SOURCES
 from mfdask.recommend.candidates import Ranking, known_rows
 from mfdask.shards import Dataset

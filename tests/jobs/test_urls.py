@@ -9,7 +9,7 @@ import pytest
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.models import ALS, load_model, save_model
-from mfdask.models.half_step import ShardRef, open_shard
+from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.models.runner import DaskRunner
 from mfdask.shards import Dataset
 from mfdask.shards.store import ARRAYS

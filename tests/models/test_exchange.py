@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
-from mfdask.models import ALS, Bayes, save_model
+from mfdask.models import ALS, Bayes, mapped, save_model
 from mfdask.models.exchange import (
     Traffic,
     count_needs,
@@ -21,7 +21,7 @@ from mfdask.models.exchange import (
     traffic,
     used_rows,
 )
-from mfdask.models.half_step import ShardRef, needed_rows, open_shard
+from mfdask.models.mapped import ShardRef, needed_rows, open_shard
 from mfdask.models.runner import DaskRunner, LocalRunner
 from mfdask.models.sides import OTHER, SIDES
 from mfdask.ratings.formats import open_source
@@ -222,3 +222,13 @@ def test_workers_started_by_hand(data, tmp_path):
             model = config.fit(data, client=client, exchange=mode)
             assert_same(model, alone)
             assert sum(sweep.bytes_moved for sweep in model.history) > 0
+
+
+def test_a_process_keeps_the_shards_of_few_data_sets(data):
+    ref = ref_of(data, "users", 0, None)
+    assert open_shard(ref) is open_shard(ref)
+    first = open_shard(ref)
+    for n in range(10):
+        mapped._kept(f"elsewhere {n}", "")
+    assert mapped._kept.cache_info().currsize == 4
+    assert open_shard(ref) is not first

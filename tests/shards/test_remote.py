@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.models.half_step import ShardRef, open_shard
+from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
