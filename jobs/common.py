@@ -6,12 +6,16 @@ import errno
 import functools
 import json
 import logging
+import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -27,6 +31,9 @@ from mfdask.progress import Progress
 
 #: A data set: a folder, or a URL. It stays a text, since a Path would make ``s3:/`` of ``s3://``.
 DATA = click.Path()
+
+#: How long a job that is told to stop may take to clear up; each can be killed at any instant.
+_SECONDS_TO_STOP = 8.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
         _log_to_stderr(debug)
         try:
             _refuse_urls(options)
-            outcome = run(**options)
+            with _stopping():
+                outcome = run(**options)
         except (Exception, KeyboardInterrupt) as error:
             if debug or isinstance(error, click.ClickException | click.exceptions.Exit):
                 raise
@@ -66,6 +74,26 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
                 console.print(part)
 
     return callback
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """End the block on SIGTERM as on Ctrl-C, and the process soon after in any case."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(_SECONDS_TO_STOP, os._exit, [128 + number])
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse_urls(options: dict[str, Any]) -> None:

@@ -15,8 +15,17 @@ from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say,
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.files import locked, require_space
-from mfdask.memory import PeakMemory
-from mfdask.models import ALS, PRESETS, Bayes, FactorModel, check_place, model_bytes, save_model
+from mfdask.memory import PeakMemory, require_memory
+from mfdask.models import (
+    ALS,
+    PRESETS,
+    Bayes,
+    FactorModel,
+    check_place,
+    model_bytes,
+    save_model,
+    training_bytes,
+)
 from mfdask.models.exchange import ExchangeMode
 from mfdask.models.feature_file import FeatureFile
 from mfdask.models.kinds import KINDS, chosen_parameters, parameters_of
@@ -181,6 +190,8 @@ def main(
     rows = dataset.n_users + dataset.n_items
     draws = len(config.sampled(rows)) if isinstance(config, Bayes) else 1
     require_space(out, model_bytes(rows, config.n_factors, draws), "the model")
+    if cluster.scheduler is None:
+        require_memory(training_bytes(rows, config.n_factors, draws), "training")
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     began = time.perf_counter()
     with (

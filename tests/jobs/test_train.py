@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from mfdask.files import locked
@@ -216,6 +217,13 @@ def test_a_place_that_is_taken(mfdask, data, tmp_path):
 def test_a_disk_that_is_too_small(mfdask, data, tmp_path, monkeypatch):
     monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 1000)
     refused(mfdask("train", data, "--out", "m"), "free", "--out", code=3)
+    assert names(tmp_path) == ["d"]
+
+
+def test_a_memory_that_is_too_small(mfdask, data, tmp_path, monkeypatch):
+    free = psutil.virtual_memory()._replace(available=300 * 2**20)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    refused(mfdask("train", data, "--out", "m"), "300 MiB are free", "--factors", code=3)
     assert names(tmp_path) == ["d"]
 
 
