@@ -13,7 +13,8 @@ from mfdask.models.checkpoint import Keeper, identity_of
 from mfdask.models.exchange import ExchangeMode
 from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.fit import fit
-from mfdask.models.model import FactorModel, Sweep
+from mfdask.models.fitted import Sweep
+from mfdask.models.model import FactorModel
 from mfdask.models.parameters import Parameters
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset

@@ -20,8 +20,9 @@ from mfdask.models.checkpoint import Keeper, identity_of
 from mfdask.models.exchange import ExchangeMode
 from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.fit import fit
+from mfdask.models.fitted import Sweep
 from mfdask.models.half_step import StepRule
-from mfdask.models.model import FactorModel, Sweep
+from mfdask.models.model import FactorModel
 from mfdask.models.parameters import MAX_FACTORS, ItemPrior, require, require_item_prior
 from mfdask.models.posterior import Posterior
 from mfdask.models.prior import FeatureSums, Float64s, RowPrior, ridge

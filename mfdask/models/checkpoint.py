@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.files import crc32, written_folder
 from mfdask.models.design import Array, join
-from mfdask.models.model import Sweep
+from mfdask.models.fitted import Sweep
 
 if TYPE_CHECKING:
     from mfdask.models.feature_file import ItemFeatures

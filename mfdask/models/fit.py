@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy.typing as npt
 from distributed import Client
@@ -19,34 +19,14 @@ from mfdask.models.checkpoint import Checkpoint, Keeper, load_array, load_rows
 from mfdask.models.design import Array, initial_rows
 from mfdask.models.exchange import ExchangeMode, Reach, reaches
 from mfdask.models.feature_file import ItemFeatures
+from mfdask.models.fitted import Fitted, Sweep
 from mfdask.models.half_step import StepRule
 from mfdask.models.method import Method
-from mfdask.models.model import Sweep
 from mfdask.models.prior import RowPrior
 from mfdask.models.runner import Runner, runner_for
 from mfdask.models.sides import OTHER, SIDES
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
-
-
-class Fitted(NamedTuple):
-    """What a fit ends with.
-
-    Attributes
-    ----------
-    rows : dict of float32 (n, width)
-        Design rows of each side.
-    item_prior : RowPrior
-        What the items' prior would be in the next sweep.
-    history : list of Sweep
-    features : ItemFeatures or None
-        What the items' prior follows.
-    """
-
-    rows: dict[str, Array]
-    item_prior: RowPrior
-    history: list[Sweep]
-    features: ItemFeatures | None
 
 
 class Collector(Protocol):

@@ -14,8 +14,8 @@ from mfdask.shards import Dataset, Shard
 from mfdask.watch import SweepTold, Teller
 
 if TYPE_CHECKING:
+    from mfdask.models.fitted import Sweep
     from mfdask.models.method import Method
-    from mfdask.models.model import Sweep
 
 
 class Runner(Protocol):

@@ -34,7 +34,8 @@ from mfdask.errors import InputError
 from mfdask.files import followed, written_folder
 from mfdask.models.design import Array, pack
 from mfdask.models.features import Coding
-from mfdask.models.model import DataFacts, FactorModel, Sweep
+from mfdask.models.fitted import Sweep
+from mfdask.models.model import DataFacts, FactorModel
 from mfdask.models.sample_store import SAMPLES, read_samples, write_samples
 
 SCHEMA_VERSION = 1

@@ -4,6 +4,7 @@
 """
 
 from mfdask.watch.events import SweepTold, Teller
-from mfdask.watch.place import PATH, dask_setup, show_page
+from mfdask.watch.place import dask_setup, show_page
+from mfdask.watch.serving import PATH
 
 __all__ = ["PATH", "SweepTold", "Teller", "dask_setup", "show_page"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import pandas as pd
@@ -19,7 +19,7 @@ from mfdask.figures.figure import Figure
 from mfdask.figures.ground import asset
 from mfdask.watch import tables
 from mfdask.watch.curves import Errors, Shards, Speed, Tasks, Traffic
-from mfdask.watch.watcher import Watcher
+from mfdask.watch.fits import Fit
 from mfdask.watch.words import words_of
 
 _MILLISECONDS = 1000
@@ -37,8 +37,8 @@ class Page:
         Those for which there are numbers; and the tasks, always.
     """
 
-    def __init__(self, watcher: Watcher, scheduler: Scheduler) -> None:
-        self._watcher, self._scheduler = watcher, scheduler
+    def __init__(self, newest: Callable[[], Fit | None], scheduler: Scheduler) -> None:
+        self._newest, self._scheduler = newest, scheduler
         sheet = InlineStyleSheet(css=_WORDS_CSS)
         self.told = Div(
             name="told",
@@ -61,14 +61,14 @@ class Page:
                     part.update(numbers[type(part)])
         else:
             self.told.css_classes = ["anew"]
-        words = words_of(self._watcher.newest, time.time())
+        words = words_of(self._newest(), time.time())
         self.told.text = (
             f"<h1><bdi>{escape(words.title)}</bdi></h1><p>{escape(words.line)}</p>"
             f'<p class="soft">{escape(words.as_of)}</p>'
         )
 
     def _read(self) -> dict[type[Figure], pd.DataFrame]:
-        fit, names = self._watcher.newest, tables.worker_names(self._scheduler)
+        fit, names = self._newest(), tables.worker_names(self._scheduler)
         sweeps = tables.sweeps_table(fit)
         numbers: dict[type[Figure], pd.DataFrame] = {
             Errors: sweeps,
@@ -80,18 +80,24 @@ class Page:
         return {kind: table for kind, table in numbers.items() if len(table) or kind is Tasks}
 
 
-def show(watcher: Watcher, scheduler: Scheduler, tabs: Sequence[str], document: Document) -> None:
+def show(
+    newest: Callable[[], Fit | None],
+    scheduler: Scheduler,
+    tabs: Sequence[str],
+    document: Document,
+) -> None:
     """Fill a document that Bokeh's server has begun for a reader.
 
     Parameters
     ----------
-    watcher : Watcher
+    newest : callable
+        Returns the fit to show.
     scheduler : distributed.Scheduler
     tabs : sequence of str
         The dashboard's pages, to link to.
     document : Document
     """
-    page = Page(watcher, scheduler)
+    page = Page(newest, scheduler)
     roots = [page.told, *(part.root for part in page.parts)]
     for root in roots:
         document.add_root(root)

@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 
 from distributed import Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from mfdask.watch.events import TOPIC, SweepTold
+from mfdask.watch.fits import Fit
+from mfdask.watch.serving import add_page
 
-#: Fits that are remembered, since several may run at once, and sweeps of each.
+#: Fits that are remembered, since several may run at once.
 _FITS = 8
-_SWEEPS = 1000
 _HALF_STEP = re.compile(r"half_step-(users|items)-\d+-(\d+)-(?:.*-)?(\w+)")
-
-
-@dataclass
-class Fit:
-    """A fit as far as it has come.
-
-    Attributes
-    ----------
-    began, heard : float
-        Seconds since 1970, by the scheduler's clock: when it came, and when it last told a sweep.
-    sweeps : deque of SweepTold
-        The newest, first to last.
-    solvers : dict
-        Side and block to the address of the worker that solved it last.
-    alive : set of str
-        Keys of half-steps that the scheduler holds; a fit that has ended has none.
-    """
-
-    began: float
-    heard: float
-    sweeps: deque[SweepTold] = field(default_factory=lambda: deque(maxlen=_SWEEPS))
-    solvers: dict[tuple[str, int], str] = field(default_factory=dict)
-    alive: set[str] = field(default_factory=set)
 
 
 class Watcher(SchedulerPlugin):
@@ -65,9 +41,7 @@ class Watcher(SchedulerPlugin):
 
     async def start(self, scheduler: Scheduler) -> None:
         """Put the page on the scheduler's dashboard."""
-        from mfdask.watch.place import add_page  # here: it refers to this module
-
-        add_page(scheduler, self)
+        add_page(scheduler, lambda: self.newest)
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
         """Note who has solved which block."""

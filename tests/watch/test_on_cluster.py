@@ -17,8 +17,7 @@ from mfdask.models import ALS
 from mfdask.report.browser import find_browser
 from mfdask.shards import Dataset
 from mfdask.watch import PATH, Teller, show_page
-from mfdask.watch.place import add_page
-from mfdask.watch.watcher import Watcher
+from mfdask.watch.serving import add_page
 from tests.by_hand import scheduler_address, started
 from tests.report.chromium import Chromium
 from tests.watch.told import told
@@ -168,7 +167,7 @@ def test_a_scheduler_started_by_hand_shows_it_too(small_data, tmp_path, browser)
 def test_a_scheduler_without_a_dashboard():
     scheduler = SimpleNamespace(http_application=SimpleNamespace(applications=[]))
     with pytest.raises(LookupError, match="no dashboard"):
-        add_page(scheduler, Watcher())
+        add_page(scheduler, lambda: None)
 
 
 def test_a_scheduler_without_mfdask(tmp_path, caplog):

@@ -18,6 +18,10 @@ def prefix(name, **states):
     return SimpleNamespace(name=name, states=dict.fromkeys(every, 0) | states)
 
 
+def page_of(watcher, scheduler):
+    return Page(lambda: watcher.newest, scheduler)
+
+
 @pytest.fixture
 def scheduler():
     names = dict(zip(WORKERS, (0, SCRIPT), strict=True))
@@ -35,7 +39,7 @@ def part_of(page, name):
 
 
 def test_nothing_has_run(scheduler):
-    page = Page(Watcher(), scheduler)
+    page = page_of(Watcher(), scheduler)
     (tasks,) = page.parts
     assert "No training has run yet" in page.told.text
     assert tasks.table().to_dict("records") == [
@@ -49,25 +53,25 @@ def test_nothing_has_run(scheduler):
 
 def test_a_page_is_asked_for_anew_once_there_is_more_to_show(scheduler):
     watcher = Watcher()
-    page = Page(watcher, scheduler)
+    page = page_of(watcher, scheduler)
     page.update()
     assert not page.told.css_classes
     solve(watcher, "aaaa1111", 1)
     page.update()
     assert page.told.css_classes == ["anew"]
-    page = Page(watcher, scheduler)
+    page = page_of(watcher, scheduler)
     assert [part.name for part in page.parts] == ["shards", "tasks"]
     tell(watcher, told(1, moved={}))
     page.update()
     assert page.told.css_classes == ["anew"]
-    assert [part.name for part in Page(watcher, scheduler).parts] == [
+    assert [part.name for part in page_of(watcher, scheduler).parts] == [
         "rmse", "speed", "shards", "tasks",
     ]  # fmt: skip
 
 
 def test_the_page_follows_a_fit(scheduler):
     watcher = watched(told(1))
-    page = Page(watcher, scheduler)
+    page = page_of(watcher, scheduler)
     for sweep in (1, 2, 3):
         if sweep > 1:
             tell(watcher, told(sweep))
@@ -92,7 +96,7 @@ def test_the_page_follows_a_fit(scheduler):
 
 
 def test_what_has_not_changed_is_not_sent_again(scheduler):
-    page = Page(watched(told(1)), scheduler)
+    page = page_of(watched(told(1)), scheduler)
     before = [part.source.data for part in page.parts]
     page.update()
     assert all(part.source.data is data for part, data in zip(page.parts, before, strict=True))
@@ -100,7 +104,7 @@ def test_what_has_not_changed_is_not_sent_again(scheduler):
 
 def test_the_test_error_is_named_only_where_there_is_one(scheduler):
     for test_rmse in (0.9, None):
-        page = Page(watched(told(1, test_rmse=test_rmse)), scheduler)
+        page = page_of(watched(told(1, test_rmse=test_rmse)), scheduler)
         (legend,) = part_of(page, "rmse").root.legend
         assert [item.visible for item in legend.items] == [test_rmse is not None, True]
 
@@ -108,7 +112,7 @@ def test_the_test_error_is_named_only_where_there_is_one(scheduler):
 def test_a_reader_gets_a_document_of_their_own(scheduler):
     documents = [Document(), Document()]
     for document in documents:
-        show(watched(told(1)), scheduler, ["mfdask", "status"], document)
+        show(lambda: watched(told(1)).newest, scheduler, ["mfdask", "status"], document)
         assert {root.name for root in document.roots} == {
             "told", "rmse", "speed", "traffic", "shards", "tasks"
         }  # fmt: skip
