@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import betainc
 
 from mfdask.downstream.anomalies.calendar import Interest, half_days
@@ -19,10 +20,48 @@ LEAST = 3
 HIGHEST = 300.0
 #: Of an item's life, what is taken to lie outside of a window at least.
 _LEAST_REST = 1e-9
-#: The over-dispersion is sought between 0 and this, by so many halvings.
-_MOST_DISPERSED, _HALVINGS = 4.0, 20
+#: The over-dispersion is sought between 0 and this, and found within so much.
+_MOST_DISPERSED, _CLOSE = 4.0, 1e-6
 #: Windows that the over-dispersion is learned from, at most.
 _SAMPLE = 50_000
+
+
+class Grid(NamedTuple):
+    """Windows side by side, those of an item one after another; where it has too few is left out.
+
+    Attributes
+    ----------
+    first, last : int64 (windows,)
+        The window holds the ratings from ``first`` to before ``last`` of `Timeline.order`.
+    item : int32 (windows,)
+    start : int64 (windows,)
+        Half-day.
+    share : float64 (windows,)
+        Of the item's ratings, what is due to the window: see `Interest.share`.
+    """
+
+    first: Int64s
+    last: Int64s
+    item: Int32s
+    start: Int64s
+    share: Float64s
+
+    @classmethod
+    def of(cls, items: Int32s, halves: Int32s, interest: Interest, length: int, shift: int) -> Grid:
+        """Lay windows over ratings by item and time; `length` and `shift` are in half-days."""
+        window = (halves + shift) // length
+        new = (np.diff(items, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
+        first = np.flatnonzero(new)
+        last = np.append(first[1:], len(window))
+        enough = last - first >= LEAST
+        first, last = first[enough], last[enough]
+        item, start = items[first], window[first].astype(np.int64) * length - shift
+        return cls(first, last, item, start, interest.share(item, start, start + length))
+
+    def take(self, which: Bools) -> Grid:
+        """Return some of the windows."""
+        arrays: list[Any] = [array[which] for array in self]
+        return Grid(*arrays)
 
 
 class Timeline(NamedTuple):
@@ -32,7 +71,12 @@ class Timeline(NamedTuple):
     ----------
     users, items, halves : int32 (ratings,)
         Rows, and half-days.
-    interest : Interest
+    order : int64 (ratings,)
+        Places of the ratings, by item and then by time.
+    starts : int64 (items + 1,)
+        Where each item begins in that order.
+    grids : dict of int to list of Grid
+        For each of `WINDOWS` two, half a window apart.
     dispersions : tuple of float
         Over-dispersion of honest counts for each of `WINDOWS`, beyond that of `tested_windows`.
     n_users, n_items : int
@@ -41,7 +85,9 @@ class Timeline(NamedTuple):
     users: Int32s
     items: Int32s
     halves: Int32s
-    interest: Interest
+    order: Int64s
+    starts: Int64s
+    grids: dict[int, list[Grid]]
     dispersions: tuple[float, ...]
     n_users: int
     n_items: int
@@ -51,18 +97,26 @@ class Timeline(NamedTuple):
         """Lay out the events of all users; dispersions are learned from `plain` ratings alone."""
         halves = half_days(events.timestamps)
         interest = Interest.learn(events.items, halves, n_items)
-        bare = cls(
-            events.users, events.items, halves, interest, (), len(events.indptr) - 1, n_items
-        )
+        order = np.lexsort((halves, events.items))
+        starts = _before(np.bincount(events.items, minlength=n_items))
+        sorted_ = events.items[order], halves[order], interest
+        grids = {
+            days: [Grid.of(*sorted_, 2 * days, shift) for shift in (0, days)] for days in WINDOWS
+        }
+        n_users = len(events.indptr) - 1
+        bare = cls(events.users, events.items, halves, order, starts, grids, (), n_users, n_items)
         even = np.arange(len(plain)) % 2 == 0
         chosen = Chosen.of(bare, plain & even, plain & ~even)
-        windows = (tested_windows(chosen, interest, days) for days in WINDOWS)
+        windows = (tested_windows(chosen, bare, days) for days in WINDOWS)
         learned = (learn_dispersion(w.n, w.expected, w.dispersion) for w in windows)
         return bare._replace(dispersions=tuple(learned))
 
-    def keys(self, places: Int64s) -> Int64s:
-        """Return numbers that put ratings in the order of item and time, int64 (places,)."""
-        return self.items[places].astype(np.int64) * self.interest.span + self.halves[places]
+
+def _before(counts: Any) -> Int64s:
+    """Return the sum of all counts before each, and of all, int64 (counts + 1,)."""
+    sums = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=sums[1:])
+    return sums
 
 
 class Chosen(NamedTuple):
@@ -72,24 +126,24 @@ class Chosen(NamedTuple):
     ----------
     places : int64 (ratings,)
         Where they are among all ratings.
-    users, items, halves : int32 (ratings,)
-    others : int64 (other ratings,)
-        `Timeline.keys`, ascending, of ratings that tell what is usual for an item at a time.
+    users : int32 (ratings,)
+    before : int64 (all ratings + 1,)
+        How many of them come before each rating in `Timeline.order`.
+    others : int64 (all ratings + 1,)
+        The same of ratings that tell what is usual for an item at a time.
     """
 
     places: Int64s
     users: Int32s
-    items: Int32s
-    halves: Int32s
+    before: Int64s
     others: Int64s
 
     @classmethod
     def of(cls, line: Timeline, which: Bools, others: Bools) -> Chosen:
         """Choose ratings, and others to hold them against, bool (all ratings,)."""
-        places = np.flatnonzero(which)
-        places = places[np.argsort(line.keys(places), kind="stable")]
-        around = np.sort(line.keys(np.flatnonzero(others)))
-        return cls(places, line.users[places], line.items[places], line.halves[places], around)
+        sorted_ = which[line.order]
+        places = line.order[sorted_]
+        return cls(places, line.users[places], _before(sorted_), _before(others[line.order]))
 
 
 class Bursts(NamedTuple):
@@ -150,14 +204,14 @@ def find_bursts(chosen: Chosen, line: Timeline) -> Bursts:
     """
     found = []
     for days, more in zip(WINDOWS, line.dispersions, strict=True):
-        windows = tested_windows(chosen, line.interest, days)
+        windows = tested_windows(chosen, line, days)
         dispersion = windows.dispersion + more
         score = score_of(windows.n, windows.expected, dispersion)
         found.append(windows._replace(dispersion=dispersion, score=score))
     return Bursts.join(found)
 
 
-def tested_windows(chosen: Chosen, interest: Interest, days: int) -> Bursts:
+def tested_windows(chosen: Chosen, line: Timeline, days: int) -> Bursts:
     """Return the windows of one length that hold enough to be tested, their scores still zero.
 
     They lie on two grids, half a window apart. What is expected of a window with ``c`` of an item's
@@ -168,40 +222,25 @@ def tested_windows(chosen: Chosen, interest: Interest, days: int) -> Bursts:
     reckoned from: by the relative variance ``1 / (C - c + 1/2)``, in the second case with
     ``1 / (p + 1/2) + 1 / (P - p + 1/2)`` more.
     """
-    grids = [_on_grid(chosen, interest, 2 * days, shift) for shift in (0, days)]
-    return Bursts.join(grids)
+    return Bursts.join([_on_grid(chosen, line, grid, 2 * days) for grid in line.grids[days]])
 
 
-def _on_grid(chosen: Chosen, interest: Interest, length: int, shift: int) -> Bursts:
-    """Return the windows of one grid; `length` and `shift` in half-days."""
-    window = (chosen.halves + shift) // length
-    new = (np.diff(chosen.items, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
-    first = np.flatnonzero(new)
-    n = np.diff(first, append=len(window))
-    tested = n >= LEAST
-    first, n = first[tested], n[tested]
-    item = chosen.items[first]
-    start = window[first].astype(np.int64) * length - shift
-    stop = start + length
-    total = np.bincount(chosen.items, minlength=len(interest.first))[item]
-    share = interest.share(item, start, stop)
+def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int) -> Bursts:
+    """Return the windows of one grid; `length` in half-days."""
+    n = chosen.before[grid.last] - chosen.before[grid.first]
+    grid, n = grid.take(n >= LEAST), n[n >= LEAST]
+    total, others = (
+        np.diff(sums[line.starts])[grid.item] for sums in (chosen.before, chosen.others)
+    )
     # An item whose whole life lies in the window is due all that it has: nothing can be told.
-    due = share / np.maximum(1.0 - share, _LEAST_REST)
-    seen = _between(chosen.others, interest.span, item, start, stop)
-    rest = _between(chosen.others, interest.span, item, 0, interest.span) - seen
+    due = grid.share / np.maximum(1.0 - grid.share, _LEAST_REST)
+    seen = chosen.others[grid.last] - chosen.others[grid.first]
+    rest = others - seen
     usual, outside = seen / (rest + 0.5), total - n + 0.5
     vague = 1 / outside + np.where(usual > due, 1 / (seen + 0.5) + 1 / (rest + 0.5), 0.0)
     expected = np.asarray(outside * np.maximum(due, usual), np.float64)
-    return Bursts(first, n, item, start, stop, total, expected, vague, np.zeros(len(first)))
-
-
-def _between(
-    keys: Int64s, span: int, item: Int32s, start: Int64s | int, stop: Int64s | int
-) -> Int64s:
-    """Count the ratings of items between two half-days."""
-    base = item.astype(np.int64) * span
-    low, high = (np.searchsorted(keys, base + np.clip(at, 0, span)) for at in (start, stop))
-    return high - low
+    first, stop = chosen.before[grid.first], grid.start + length
+    return Bursts(first, n, grid.item, grid.start, stop, total, expected, vague, np.zeros(len(n)))
 
 
 def score_of(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
@@ -234,13 +273,13 @@ def learn_dispersion(n: Int64s, expected: Float64s, least: Float64s) -> float:
     n, expected, least = n[::step], expected[::step], least[::step]
 
     def excess(more: float) -> float:
-        above, reached = (given_least(k, expected, least + more) for k in (n + 1, n))
-        return float(np.mean(above + reached)) / 2 - 0.5
+        above, reached, tested = (
+            _at_least(k, expected, least + more) for k in (n + 1, n, np.full_like(n, LEAST))
+        )
+        return float(np.mean((above + reached) / tested)) / 2 - 0.5
 
     if not len(n) or excess(0.0) >= 0:
         return 0.0
-    low, high = 0.0, _MOST_DISPERSED
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
-    return high
+    if excess(_MOST_DISPERSED) <= 0:
+        return _MOST_DISPERSED
+    return float(brentq(excess, 0.0, _MOST_DISPERSED, xtol=_CLOSE))
