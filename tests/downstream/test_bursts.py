@@ -125,7 +125,7 @@ def test_half_days_begin_with_the_first_rating():
 @pytest.mark.parametrize("days", WINDOWS)
 def test_windows_are_those_of_a_slow_count(line, interest, days):
     which, plain = np.arange(len(line.items)) % 3 == 0, np.arange(len(line.items)) % 3 == 1
-    found = module.tested_windows(Chosen.of(line, which, plain), line, days)
+    found = module.tested_windows(Chosen.of(line, which, plain), line, days, LEAST)
     wanted = {}
     total, others = Counter(line.items[which]), Counter(line.items[plain])
     for shift in (0, days):

@@ -63,6 +63,11 @@ class Grid(NamedTuple):
         arrays: list[Any] = [array[which] for array in self]
         return Grid(*arrays)
 
+    def among(self, before: Int64s) -> Grid:
+        """Return the windows with ratings left out; `before` tells how many stay before each."""
+        fewer = self._replace(first=before[self.first], last=before[self.last])
+        return fewer.take(fewer.last - fewer.first >= LEAST)
+
 
 class Timeline(NamedTuple):
     """All ratings on the calendar of the platform, and what is usual there.
@@ -106,10 +111,21 @@ class Timeline(NamedTuple):
         n_users = len(events.indptr) - 1
         bare = cls(events.users, events.items, halves, order, starts, grids, (), n_users, n_items)
         even = np.arange(len(plain)) % 2 == 0
-        chosen = Chosen.of(bare, plain & even, plain & ~even)
-        windows = (tested_windows(chosen, bare, days) for days in WINDOWS)
+        calm = bare.only(plain)
+        chosen = Chosen.of(calm, even)
+        windows = (tested_windows(chosen, calm, days, LEAST) for days in WINDOWS)
         learned = (learn_dispersion(w.n, w.expected, w.dispersion) for w in windows)
         return bare._replace(dispersions=tuple(learned))
+
+    def only(self, which: Bools) -> Timeline:
+        """Return the line with all but some ratings, bool (all ratings,), out of order and grids.
+
+        What is chosen of these alone is chosen sooner.
+        """
+        kept = which[self.order]
+        before = _before(kept)
+        grids = {days: [grid.among(before) for grid in both] for days, both in self.grids.items()}
+        return self._replace(order=self.order[kept], starts=before[self.starts], grids=grids)
 
 
 def _before(counts: Any) -> Int64s:
@@ -139,11 +155,12 @@ class Chosen(NamedTuple):
     others: Int64s
 
     @classmethod
-    def of(cls, line: Timeline, which: Bools, others: Bools) -> Chosen:
-        """Choose ratings, and others to hold them against, bool (all ratings,)."""
-        sorted_ = which[line.order]
-        places = line.order[sorted_]
-        return cls(places, line.users[places], _before(sorted_), _before(others[line.order]))
+    def of(cls, line: Timeline, which: Bools, others: Bools | None = None) -> Chosen:
+        """Choose ratings, and others to hold them against (else the rest), bool (all ratings,)."""
+        kept = which[line.order]
+        places, before = line.order[kept], _before(kept)
+        rest = np.arange(len(before)) - before if others is None else _before(others[line.order])
+        return cls(places, line.users[places], before, rest)
 
 
 class Bursts(NamedTuple):
@@ -194,25 +211,27 @@ class Bursts(NamedTuple):
         return burst, self.first[burst] + within
 
 
-def find_bursts(chosen: Chosen, line: Timeline) -> Bursts:
+def find_bursts(chosen: Chosen, line: Timeline, least: int = LEAST) -> Bursts:
     """Count the chosen ratings of each item in windows, and score what an honest item would not do.
 
     The count is taken as negative binomial around what is expected: Poisson if that were known for
     certain. A window is tested only because it holds `LEAST`, so its chance is the one given that
     it does: without that, among millions of windows of items that are rarely rated, those where
     three met by chance would crowd out the rest.
+
+    With `least` above `LEAST`, windows that hold fewer are left out, whose scores are low.
     """
     found = []
     for days, more in zip(WINDOWS, line.dispersions, strict=True):
-        windows = tested_windows(chosen, line, days)
+        windows = tested_windows(chosen, line, days, least)
         dispersion = windows.dispersion + more
         score = score_of(windows.n, windows.expected, dispersion)
         found.append(windows._replace(dispersion=dispersion, score=score))
     return Bursts.join(found)
 
 
-def tested_windows(chosen: Chosen, line: Timeline, days: int) -> Bursts:
-    """Return the windows of one length that hold enough to be tested, their scores still zero.
+def tested_windows(chosen: Chosen, line: Timeline, days: int, least: int) -> Bursts:
+    """Return the windows of one length that hold at least so many, their scores still zero.
 
     They lie on two grids, half a window apart. What is expected of a window with ``c`` of an item's
     ``C`` ratings is the larger of two. What its other windows make likely, where it is due the
@@ -222,13 +241,13 @@ def tested_windows(chosen: Chosen, line: Timeline, days: int) -> Bursts:
     reckoned from: by the relative variance ``1 / (C - c + 1/2)``, in the second case with
     ``1 / (p + 1/2) + 1 / (P - p + 1/2)`` more.
     """
-    return Bursts.join([_on_grid(chosen, line, grid, 2 * days) for grid in line.grids[days]])
+    return Bursts.join([_on_grid(chosen, line, grid, 2 * days, least) for grid in line.grids[days]])
 
 
-def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int) -> Bursts:
+def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int, least: int) -> Bursts:
     """Return the windows of one grid; `length` in half-days."""
     n = chosen.before[grid.last] - chosen.before[grid.first]
-    grid, n = grid.take(n >= LEAST), n[n >= LEAST]
+    grid, n = grid.take(n >= least), n[n >= least]
     total, others = (
         np.diff(sums[line.starts])[grid.item] for sums in (chosen.before, chosen.others)
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
 from mfdask.downstream.anomalies.bursts import LEAST, score_of
+from mfdask.kernels.types import Float64s, Int64s
 
 
 def suspects_of(bursts: pd.DataFrame, members: pd.DataFrame, honest_share: float) -> pd.DataFrame:
@@ -32,27 +35,41 @@ def suspects_of(bursts: pd.DataFrame, members: pd.DataFrame, honest_share: float
         `honest_share` of the members, expected there anyway; `n_items`, suspected items and
         directions that the user is a member of.
     """
+    number = bursts.groupby(["item", "direction"], sort=False).ngroup().rename("number")
     pairs = (
-        members.sort_values("burst", kind="stable")
-        .join(bursts[["item", "direction"]], on="burst", how="inner")
-        .drop_duplicates(["user", "item", "direction"])
+        members.join(number, on="burst", how="inner")
+        .sort_values(["number", "burst"], kind="stable")
+        .drop_duplicates(["user", "number"])
     )
-    suspected: set[int] = set()
-    found = [pairs[["user", "burst"]][:0].assign(honest_share=0.0)]
-    for _, raters in pairs.groupby(["item", "direction"], sort=False):
-        new = raters.loc[~raters["user"].isin(suspected), ["user", "burst"]]
-        strongest = bursts.loc[raters["burst"].iloc[:1]]
-        if _is_burst(len(new), strongest, bursts["score"].min(), honest_share):
-            suspected.update(new["user"])
-            share = strongest["n_expected"].iloc[0] / len(new)
-            found.append(new.assign(honest_share=share))
+    first = np.flatnonzero(np.diff(pairs["number"], prepend=-1))
+    strongest = bursts.loc[pairs["burst"].iloc[first]]
+    expected, dispersion = strongest["n_expected"].to_numpy(), strongest["dispersion"].to_numpy()
+    least_score = bursts["score"].min()
+    users, new = pairs["user"].to_numpy(), np.ones(len(pairs), bool)
+    suspected = np.zeros(users.max(initial=-1) + 1, bool)
+    share = np.ones(len(pairs))
+    for k, raters in enumerate(_slices(first, len(pairs))):
+        new[raters] = ~suspected[users[raters]]
+        n = int(new[raters].sum())
+        if _is_burst(n, expected[k : k + 1], dispersion[k : k + 1], least_score, honest_share):
+            suspected[users[raters]] = True
+            share[raters] = expected[k] / n
+        else:
+            new[raters] = False
+    found = pairs.loc[new, ["user", "burst"]].assign(honest_share=share[new])
     each = pairs["user"].value_counts().rename("n_items")
-    return pd.concat(found, ignore_index=True).join(each, on="user")
+    return found.reset_index(drop=True).join(each, on="user")
 
 
-def _is_burst(n: int, like: pd.DataFrame, least_score: float, honest_share: float) -> bool:
-    """Tell whether `n` ratings would do in the place of a burst's."""
-    expected, dispersion = like["n_expected"].to_numpy(), like["dispersion"].to_numpy()
+def _slices(first: Int64s, n: int) -> list[slice]:
+    """Return what lies between one place and the next."""
+    return [slice(*ends) for ends in itertools.pairwise([*first.tolist(), n])]
+
+
+def _is_burst(
+    n: int, expected: Float64s, dispersion: Float64s, least_score: float, honest_share: float
+) -> bool:
+    """Tell whether `n` ratings would do in the place of a burst's, of one value each."""
     if n < LEAST or expected[0] > honest_share * n:
         return False
     return bool(score_of(np.array([n]), expected, dispersion)[0] >= least_score)
