@@ -161,6 +161,23 @@ def test_what_is_chosen_is_in_the_order_of_item_and_time(line):
     assert np.array_equal(chosen.users, line.users[wanted])
 
 
+def test_what_is_left_out_of_a_line_is_as_what_is_not_chosen(line):
+    random = np.random.default_rng(8)
+    calm, drawn = random.random((2, len(line.items))) < [[0.7], [0.5]]
+    fewer = line.only(calm)
+    assert len(fewer.order) == calm.sum()
+    whole, part = Chosen.of(line, calm & drawn, calm & ~drawn), Chosen.of(fewer, drawn)
+    assert np.array_equal(whole.places, part.places)
+    assert np.array_equal(whole.users, part.users)
+    wanted, found = find_bursts(whole, line), find_bursts(part, fewer)
+    assert len(wanted.n) > 20
+    for name, one, other in zip(wanted._fields, wanted, found, strict=True):
+        assert np.array_equal(one, other), name
+    large = find_bursts(part, fewer, LEAST + 2)
+    assert np.array_equal(large.score, found.score[found.n >= LEAST + 2])
+    assert (found.score[found.n == LEAST] == 0).all()
+
+
 def test_members_are_the_ratings_in_the_window(line):
     chosen = Chosen.of(line, np.arange(len(line.items)) % 3 == 0, np.zeros(len(line.items), bool))
     bursts = find_bursts(chosen, line)
@@ -220,7 +237,8 @@ def test_over_dispersion_is_learned_and_attacks_hardly_matter(truth):
 def test_with_the_dispersion_chances_are_one_half_in_the_mean():
     random = np.random.default_rng(6)
     mean = random.gamma(2.0, 2.0, 4000)
-    n = np.maximum(random.negative_binomial(2.0, 2.0 / (2.0 + mean)), LEAST)
+    n = random.negative_binomial(2.0, 2.0 / (2.0 + mean))
+    mean, n = mean[n >= LEAST], n[n >= LEAST]
     known = np.full(len(n), 0.02)
 
     def middle(more):

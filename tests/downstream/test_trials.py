@@ -96,14 +96,14 @@ def plain_trial(events, n_items, plan, seed):
 def test_trials_are_what_they_would_be_without_anything_shared(events, data):
     kinds, sizes = ["copy", "segment"], [0.01, 0.1]
     found = attack_trials(
-        events, data.n_items, kinds=kinds, sizes=sizes, windows=[30.0], directions=["nuke"],
+        events, data.n_items, kinds=kinds, sizes=sizes, windows=[7.0], directions=["nuke"],
         seeds=[2],
     )  # fmt: skip
     seen = set()
     plans = itertools.product(kinds, sizes)
     for line, (kind, size) in zip(found.to_dict("records"), plans, strict=True):
         wanted, suspects = plain_trial(
-            events, data.n_items, AttackPlan(kind, "nuke", size, 30.0), seed=2
+            events, data.n_items, AttackPlan(kind, "nuke", size, 7.0), seed=2
         )
         seen.add(suspects)
         assert {name: line[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)

@@ -27,7 +27,7 @@ _SAMPLE = 50_000
 
 
 class Grid(NamedTuple):
-    """Windows side by side, those of an item one after another; where it has too few is left out.
+    """Windows side by side, an item's one after another; those of too few ratings are left out.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Grid(NamedTuple):
         return Grid(*arrays)
 
     def among(self, before: Int64s) -> Grid:
-        """Return the windows with ratings left out; `before` tells how many stay before each."""
+        """Return the windows with ratings left out: `before` each of which so many stay."""
         fewer = self._replace(first=before[self.first], last=before[self.last])
         return fewer.take(fewer.last - fewer.first >= LEAST)
 
@@ -104,9 +104,9 @@ class Timeline(NamedTuple):
         interest = Interest.learn(events.items, halves, n_items)
         order = np.lexsort((halves, events.items))
         starts = _before(np.bincount(events.items, minlength=n_items))
-        sorted_ = events.items[order], halves[order], interest
+        in_order = events.items[order], halves[order], interest
         grids = {
-            days: [Grid.of(*sorted_, 2 * days, shift) for shift in (0, days)] for days in WINDOWS
+            days: [Grid.of(*in_order, 2 * days, shift) for shift in (0, days)] for days in WINDOWS
         }
         n_users = len(events.indptr) - 1
         bare = cls(events.users, events.items, halves, order, starts, grids, (), n_users, n_items)
@@ -118,9 +118,9 @@ class Timeline(NamedTuple):
         return bare._replace(dispersions=tuple(learned))
 
     def only(self, which: Bools) -> Timeline:
-        """Return the line with all but some ratings, bool (all ratings,), out of order and grids.
+        """Return the line with all but some ratings left out of its order and its grids.
 
-        What is chosen of these alone is chosen sooner.
+        For many choices among these alone, which are then made sooner.
         """
         kept = which[self.order]
         before = _before(kept)
@@ -156,7 +156,10 @@ class Chosen(NamedTuple):
 
     @classmethod
     def of(cls, line: Timeline, which: Bools, others: Bools | None = None) -> Chosen:
-        """Choose ratings, and others to hold them against (else the rest), bool (all ratings,)."""
+        """Choose ratings, and others to hold them against, all the rest if none are given.
+
+        bool (all ratings,).
+        """
         kept = which[line.order]
         places, before = line.order[kept], _before(kept)
         rest = np.arange(len(before)) - before if others is None else _before(others[line.order])

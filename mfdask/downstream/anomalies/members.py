@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mfdask.downstream.anomalies.bursts import LEAST, score_of
-from mfdask.kernels.types import Float64s, Int64s
+from mfdask.kernels.types import Bools, Float64s
 
 
 def suspects_of(bursts: pd.DataFrame, members: pd.DataFrame, honest_share: float) -> pd.DataFrame:
@@ -41,35 +41,41 @@ def suspects_of(bursts: pd.DataFrame, members: pd.DataFrame, honest_share: float
         .sort_values(["number", "burst"], kind="stable")
         .drop_duplicates(["user", "number"])
     )
-    first = np.flatnonzero(np.diff(pairs["number"], prepend=-1))
-    strongest = bursts.loc[pairs["burst"].iloc[first]]
-    expected, dispersion = strongest["n_expected"].to_numpy(), strongest["dispersion"].to_numpy()
-    least_score = bursts["score"].min()
-    users, new = pairs["user"].to_numpy(), np.ones(len(pairs), bool)
-    suspected = np.zeros(users.max(initial=-1) + 1, bool)
-    share = np.ones(len(pairs))
-    for k, raters in enumerate(_slices(first, len(pairs))):
-        new[raters] = ~suspected[users[raters]]
-        n = int(new[raters].sum())
-        if _is_burst(n, expected[k : k + 1], dispersion[k : k + 1], least_score, honest_share):
-            suspected[users[raters]] = True
-            share[raters] = expected[k] / n
-        else:
-            new[raters] = False
+    new, share = _unexplained(pairs, bursts, honest_share)
     found = pairs.loc[new, ["user", "burst"]].assign(honest_share=share[new])
     each = pairs["user"].value_counts().rename("n_items")
     return found.reset_index(drop=True).join(each, on="user")
 
 
-def _slices(first: Int64s, n: int) -> list[slice]:
-    """Return what lies between one place and the next."""
-    return [slice(*ends) for ends in itertools.pairwise([*first.tolist(), n])]
+def _unexplained(
+    pairs: pd.DataFrame, bursts: pd.DataFrame, honest_share: float
+) -> tuple[Bools, Float64s]:
+    """Return which pairs make a suspect, and the honest share among the new ones of each item.
+
+    Pairs lie in the order of `number`, one an item and direction. There may be thousands of these:
+    a table for each would take seconds.
+    """
+    users = pairs["user"].to_numpy()
+    first = np.flatnonzero(np.diff(pairs["number"], prepend=-1))
+    strongest = bursts.loc[pairs["burst"].iloc[first]]
+    least_score = bursts["score"].min()
+    suspected = np.zeros(users.max(initial=-1) + 1, bool)
+    new, share = np.zeros(len(users), bool), np.ones(len(users))
+    for (start, stop), expected, dispersion in zip(
+        itertools.pairwise([*first, len(users)]),
+        strongest["n_expected"],
+        strongest["dispersion"],
+        strict=True,
+    ):
+        raters = users[start:stop]
+        fresh = ~suspected[raters]
+        n = int(fresh.sum())
+        if n < LEAST or expected > honest_share * n:
+            continue
+        if _score(n, expected, dispersion) >= least_score:
+            suspected[raters], new[start:stop], share[start:stop] = True, fresh, expected / n
+    return new, share
 
 
-def _is_burst(
-    n: int, expected: Float64s, dispersion: Float64s, least_score: float, honest_share: float
-) -> bool:
-    """Tell whether `n` ratings would do in the place of a burst's, of one value each."""
-    if n < LEAST or expected[0] > honest_share * n:
-        return False
-    return bool(score_of(np.array([n]), expected, dispersion)[0] >= least_score)
+def _score(n: int, expected: float, dispersion: float) -> float:
+    return float(score_of(np.array([n]), np.array([expected]), np.array([dispersion]))[0])
