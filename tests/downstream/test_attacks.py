@@ -251,7 +251,11 @@ def test_scores_are_the_strongest_bursts(events, data):
     items, users = np.zeros(data.n_items), np.zeros(line.n_users)
     for burst, member in zip(*bursts.members(), strict=True):
         if bursts.score[burst] >= 1:
-            item, user, score = bursts.item[burst], chosen.users[member], bursts.score[burst]
+            item, user, score = (
+                bursts.item[burst],
+                line.users[chosen.places[member]],
+                bursts.score[burst],
+            )
             items[item], users[user] = max(items[item], score), max(users[user], score)
     assert np.array_equal(found.items, items)
     assert np.array_equal(found.users, users)

@@ -158,7 +158,6 @@ def test_what_is_chosen_is_in_the_order_of_item_and_time(line):
     chosen = Chosen.of(line, which, ~which)
     wanted = sorted(np.flatnonzero(which).tolist(), key=lambda k: (line.items[k], line.halves[k]))
     assert chosen.places.tolist() == wanted
-    assert np.array_equal(chosen.users, line.users[wanted])
 
 
 def test_what_is_left_out_of_a_line_is_as_what_is_not_chosen(line):
@@ -168,7 +167,6 @@ def test_what_is_left_out_of_a_line_is_as_what_is_not_chosen(line):
     assert len(fewer.order) == calm.sum()
     whole, part = Chosen.of(line, calm & drawn, calm & ~drawn), Chosen.of(fewer, drawn)
     assert np.array_equal(whole.places, part.places)
-    assert np.array_equal(whole.users, part.users)
     wanted, found = find_bursts(whole, line), find_bursts(part, fewer)
     assert len(wanted.n) > 20
     for name, one, other in zip(wanted._fields, wanted, found, strict=True):
@@ -187,7 +185,6 @@ def test_members_are_the_ratings_in_the_window(line):
     assert np.array_equal(line.items[places], bursts.item[burst])
     half = line.halves[places]
     assert ((half >= bursts.start[burst]) & (half < bursts.stop[burst])).all()
-    assert np.array_equal(line.users[chosen.places], chosen.users)
 
 
 def test_a_burst_across_the_border_of_a_window_is_found_whole(line):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import betainc
 
 from mfdask.downstream.anomalies.calendar import Interest, half_days
 from mfdask.downstream.events import Events
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
+
+_Ints = npt.NDArray[np.integer]
 
 #: Lengths of the windows, in days.
 WINDOWS = (1, 7, 30)
@@ -31,7 +34,7 @@ class Grid(NamedTuple):
 
     Attributes
     ----------
-    first, last : int64 (windows,)
+    first, last : int32 (windows,)
         The window holds the ratings from ``first`` to before ``last`` of `Timeline.order`.
     item : int32 (windows,)
     start : int64 (windows,)
@@ -40,8 +43,8 @@ class Grid(NamedTuple):
         Of the item's ratings, what is due to the window: see `Interest.share`.
     """
 
-    first: Int64s
-    last: Int64s
+    first: Int32s
+    last: Int32s
     item: Int32s
     start: Int64s
     share: Float64s
@@ -51,22 +54,23 @@ class Grid(NamedTuple):
         """Lay windows over ratings by item and time; `length` and `shift` are in half-days."""
         window = (halves + shift) // length
         new = (np.diff(items, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
-        first = np.flatnonzero(new)
-        last = np.append(first[1:], len(window))
+        first = np.flatnonzero(new).astype(np.int32)
+        last = np.append(first[1:], np.int32(len(window)))
         enough = last - first >= LEAST
         first, last = first[enough], last[enough]
         item, start = items[first], window[first].astype(np.int64) * length - shift
         return cls(first, last, item, start, interest.share(item, start, start + length))
 
-    def take(self, which: Bools) -> Grid:
+    def take(self, which: Int64s) -> Grid:
         """Return some of the windows."""
         arrays: list[Any] = [array[which] for array in self]
         return Grid(*arrays)
 
-    def among(self, before: Int64s) -> Grid:
+    def among(self, before: Int32s) -> Grid:
         """Return the windows with ratings left out: `before` each of which so many stay."""
-        fewer = self._replace(first=before[self.first], last=before[self.last])
-        return fewer.take(fewer.last - fewer.first >= LEAST)
+        first, last = before[self.first], before[self.last]
+        enough = np.flatnonzero(last - first >= LEAST)
+        return self._replace(first=first, last=last).take(enough)
 
 
 class Timeline(NamedTuple):
@@ -78,7 +82,7 @@ class Timeline(NamedTuple):
         Rows, and half-days.
     order : int64 (ratings,)
         Places of the ratings, by item and then by time.
-    starts : int64 (items + 1,)
+    starts : int32 (items + 1,)
         Where each item begins in that order.
     grids : dict of int to list of Grid
         For each of `WINDOWS` two, half a window apart.
@@ -91,7 +95,7 @@ class Timeline(NamedTuple):
     items: Int32s
     halves: Int32s
     order: Int64s
-    starts: Int64s
+    starts: Int32s
     grids: dict[int, list[Grid]]
     dispersions: tuple[float, ...]
     n_users: int
@@ -128,9 +132,9 @@ class Timeline(NamedTuple):
         return self._replace(order=self.order[kept], starts=before[self.starts], grids=grids)
 
 
-def _before(counts: Any) -> Int64s:
-    """Return the sum of all counts before each, and of all, int64 (counts + 1,)."""
-    sums = np.zeros(len(counts) + 1, np.int64)
+def _before(counts: Any) -> Int32s:
+    """Return the sum of all counts before each, and of all, int32 (counts + 1,)."""
+    sums = np.zeros(len(counts) + 1, np.int32)
     np.cumsum(counts, out=sums[1:])
     return sums
 
@@ -142,17 +146,15 @@ class Chosen(NamedTuple):
     ----------
     places : int64 (ratings,)
         Where they are among all ratings.
-    users : int32 (ratings,)
-    before : int64 (all ratings + 1,)
+    before : int32 (all ratings + 1,)
         How many of them come before each rating in `Timeline.order`.
-    others : int64 (all ratings + 1,)
+    others : int32 (all ratings + 1,)
         The same of ratings that tell what is usual for an item at a time.
     """
 
     places: Int64s
-    users: Int32s
-    before: Int64s
-    others: Int64s
+    before: Int32s
+    others: Int32s
 
     @classmethod
     def of(cls, line: Timeline, which: Bools, others: Bools | None = None) -> Chosen:
@@ -161,9 +163,9 @@ class Chosen(NamedTuple):
         bool (all ratings,).
         """
         kept = which[line.order]
-        places, before = line.order[kept], _before(kept)
-        rest = np.arange(len(before)) - before if others is None else _before(others[line.order])
-        return cls(places, line.users[places], before, rest)
+        before = _before(kept)
+        rest = _before(~kept if others is None else others[line.order])
+        return cls(line.order[kept], before, rest)
 
 
 class Bursts(NamedTuple):
@@ -171,12 +173,12 @@ class Bursts(NamedTuple):
 
     Attributes
     ----------
-    first, n : int64 (bursts,)
+    first, n : int32 (bursts,)
         The window holds the ratings ``first`` to ``first + n - 1`` of those chosen.
     item : int32 (bursts,)
     start, stop : int64 (bursts,)
         Half-days, the last one not included.
-    total : int64 (bursts,)
+    total : int32 (bursts,)
         Chosen ratings of the item at any time.
     expected : float64 (bursts,)
         How many of them an honest window would hold.
@@ -186,12 +188,12 @@ class Bursts(NamedTuple):
         ``-log10`` of the chance that an honest window that holds `LEAST` holds so many.
     """
 
-    first: Int64s
-    n: Int64s
+    first: Int32s
+    n: Int32s
     item: Int32s
     start: Int64s
     stop: Int64s
-    total: Int64s
+    total: Int32s
     expected: Float64s
     dispersion: Float64s
     score: Float64s
@@ -250,7 +252,8 @@ def tested_windows(chosen: Chosen, line: Timeline, days: int, least: int) -> Bur
 def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int, least: int) -> Bursts:
     """Return the windows of one grid; `length` in half-days."""
     n = chosen.before[grid.last] - chosen.before[grid.first]
-    grid, n = grid.take(n >= least), n[n >= least]
+    tested = np.flatnonzero(n >= least)
+    grid, n = grid.take(tested), n[tested]
     total, others = (
         np.diff(sums[line.starts])[grid.item] for sums in (chosen.before, chosen.others)
     )
@@ -265,26 +268,25 @@ def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int, least: int
     return Bursts(first, n, grid.item, grid.start, stop, total, expected, vague, np.zeros(len(n)))
 
 
-def score_of(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+def score_of(n: _Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return ``-log10`` of `given_least`, at most `HIGHEST`, float64."""
     with np.errstate(divide="ignore"):
         found = -np.log10(given_least(n, expected, dispersion))
     return found.clip(max=HIGHEST)
 
 
-def given_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+def given_least(n: _Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return the chance of `n` or more in a window that holds `LEAST` or more, float64."""
-    least = np.full_like(n, LEAST)
-    return _at_least(n, expected, dispersion) / _at_least(least, expected, dispersion)
+    return _at_least(n, expected, dispersion) / _at_least(LEAST, expected, dispersion)
 
 
-def _at_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+def _at_least(n: _Ints | int, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return the chance of `n` or more by a negative binomial distribution."""
     spread = dispersion * expected
     return np.asarray(betainc(n, 1 / dispersion, spread / (1 + spread)))
 
 
-def learn_dispersion(n: Int64s, expected: Float64s, least: Float64s) -> float:
+def learn_dispersion(n: _Ints, expected: Float64s, least: Float64s) -> float:
     """Return how much more than `least` honest counts are over-dispersed.
 
     The chance of more, and half that of as many, is one half in the mean whatever the counts'
@@ -295,9 +297,7 @@ def learn_dispersion(n: Int64s, expected: Float64s, least: Float64s) -> float:
     n, expected, least = n[::step], expected[::step], least[::step]
 
     def excess(more: float) -> float:
-        above, reached, tested = (
-            _at_least(k, expected, least + more) for k in (n + 1, n, np.full_like(n, LEAST))
-        )
+        above, reached, tested = (_at_least(k, expected, least + more) for k in (n + 1, n, LEAST))
         return float(np.mean((above + reached) / tested)) / 2 - 0.5
 
     if not len(n) or excess(0.0) >= 0:

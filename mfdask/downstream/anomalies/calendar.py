@@ -15,6 +15,8 @@ HALF_DAY = DAY // 2
 #: Ages of an item, in half-days since its first rating, between which interest is taken as even:
 #: a day, a week, a month, a quarter, a year, three years.
 AGE_EDGES = np.array([0, 2, 14, 60, 180, 730, 2190])
+#: Windows that are reckoned at a time: 100 MB, of the tens of millions that there may be.
+_PIECE = 1 << 18
 #: Rounds of the fit of `Interest`: each changes the curve by less than the one before.
 _ROUNDS = 20
 
@@ -85,8 +87,16 @@ class Interest(NamedTuple):
 
     def share(self, items: npt.NDArray[np.integer], start: Int64s, stop: Int64s) -> Float64s:
         """Return the share of an item's ratings to be expected in a window, float64 (windows,)."""
-        before, within, whole = (
-            self.exposure(items, np.clip(at, 0, self.span)) @ self.curve
-            for at in (start, stop, self.span)
-        )
-        return (within - before) / whole
+        whole = self._due(np.arange(len(self.first)), self.span)
+        share = np.empty(len(items))
+        for begin in range(0, len(items), _PIECE):
+            piece = slice(begin, begin + _PIECE)
+            before, within = (
+                self._due(items[piece], np.clip(at[piece], 0, self.span)) for at in (start, stop)
+            )
+            share[piece] = (within - before) / whole[items[piece]]
+        return share
+
+    def _due(self, items: npt.NDArray[np.integer], until: npt.NDArray | int) -> Float64s:
+        """Return what is due to items up to a half-day of each, float64 (items,)."""
+        return np.asarray(self.exposure(items, until) @ self.curve)
