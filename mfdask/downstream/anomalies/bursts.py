@@ -37,7 +37,7 @@ class Grid(NamedTuple):
     first, last : int32 (windows,)
         The window holds the ratings from ``first`` to before ``last`` of `Timeline.order`.
     item : int32 (windows,)
-    start : int64 (windows,)
+    start : int32 (windows,)
         Half-day.
     share : float64 (windows,)
         Of the item's ratings, what is due to the window: see `Interest.share`.
@@ -46,7 +46,7 @@ class Grid(NamedTuple):
     first: Int32s
     last: Int32s
     item: Int32s
-    start: Int64s
+    start: Int32s
     share: Float64s
 
     @classmethod
@@ -58,7 +58,7 @@ class Grid(NamedTuple):
         last = np.append(first[1:], np.int32(len(window)))
         enough = last - first >= LEAST
         first, last = first[enough], last[enough]
-        item, start = items[first], window[first].astype(np.int64) * length - shift
+        item, start = items[first], window[first] * length - shift
         return cls(first, last, item, start, interest.share(item, start, start + length))
 
     def take(self, which: Int64s) -> Grid:
@@ -80,7 +80,7 @@ class Timeline(NamedTuple):
     ----------
     users, items, halves : int32 (ratings,)
         Rows, and half-days.
-    order : int64 (ratings,)
+    order : int32 (ratings,)
         Places of the ratings, by item and then by time.
     starts : int32 (items + 1,)
         Where each item begins in that order.
@@ -94,7 +94,7 @@ class Timeline(NamedTuple):
     users: Int32s
     items: Int32s
     halves: Int32s
-    order: Int64s
+    order: Int32s
     starts: Int32s
     grids: dict[int, list[Grid]]
     dispersions: tuple[float, ...]
@@ -106,7 +106,7 @@ class Timeline(NamedTuple):
         """Lay out the events of all users; dispersions are learned from `plain` ratings alone."""
         halves = half_days(events.timestamps)
         interest = Interest.learn(events.items, halves, n_items)
-        order = np.lexsort((halves, events.items))
+        order = np.lexsort((halves, events.items)).astype(np.int32)
         starts = _before(np.bincount(events.items, minlength=n_items))
         in_order = events.items[order], halves[order], interest
         grids = {
@@ -144,7 +144,7 @@ class Chosen(NamedTuple):
 
     Attributes
     ----------
-    places : int64 (ratings,)
+    places : int32 (ratings,)
         Where they are among all ratings.
     before : int32 (all ratings + 1,)
         How many of them come before each rating in `Timeline.order`.
@@ -152,7 +152,7 @@ class Chosen(NamedTuple):
         The same of ratings that tell what is usual for an item at a time.
     """
 
-    places: Int64s
+    places: Int32s
     before: Int32s
     others: Int32s
 
@@ -264,8 +264,10 @@ def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int, least: int
     usual, outside = seen / (rest + 0.5), total - n + 0.5
     vague = 1 / outside + np.where(usual > due, 1 / (seen + 0.5) + 1 / (rest + 0.5), 0.0)
     expected = np.asarray(outside * np.maximum(due, usual), np.float64)
-    first, stop = chosen.before[grid.first], grid.start + length
-    return Bursts(first, n, grid.item, grid.start, stop, total, expected, vague, np.zeros(len(n)))
+    first, start = chosen.before[grid.first], grid.start.astype(np.int64)
+    return Bursts(
+        first, n, grid.item, start, start + length, total, expected, vague, np.zeros(len(n))
+    )
 
 
 def score_of(n: _Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
