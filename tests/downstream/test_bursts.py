@@ -80,13 +80,16 @@ def naive_share(interest, item, start, stop):
     return sum(due[max(start, 0) : max(stop, 0)]) / sum(due)
 
 
-def test_shares_are_those_of_the_rate_and_the_age(line):
+@pytest.fixture(scope="module")
+def interest(line):
+    return Interest.learn(line.items, line.halves, N_ITEMS)
+
+
+def test_shares_are_those_of_the_rate_and_the_age(interest):
     items = np.array([0, 3, 11, 3], np.int32)
     start, stop = np.array([-3, 10, 0, 150]), np.array([9, 74, 200, 990])
-    wanted = [
-        naive_share(line.interest, *window) for window in zip(items, start, stop, strict=True)
-    ]
-    assert line.interest.share(items, start, stop) == pytest.approx(wanted)
+    wanted = [naive_share(interest, *window) for window in zip(items, start, stop, strict=True)]
+    assert interest.share(items, start, stop) == pytest.approx(wanted)
     assert wanted[2] == 1.0
 
 
@@ -120,9 +123,9 @@ def test_half_days_begin_with_the_first_rating():
 
 
 @pytest.mark.parametrize("days", WINDOWS)
-def test_windows_are_those_of_a_slow_count(line, days):
+def test_windows_are_those_of_a_slow_count(line, interest, days):
     which, plain = np.arange(len(line.items)) % 3 == 0, np.arange(len(line.items)) % 3 == 1
-    found = module.tested_windows(Chosen.of(line, which, plain), line.interest, days)
+    found = module.tested_windows(Chosen.of(line, which, plain), line, days, LEAST)
     wanted = {}
     total, others = Counter(line.items[which]), Counter(line.items[plain])
     for shift in (0, days):
@@ -132,7 +135,7 @@ def test_windows_are_those_of_a_slow_count(line, days):
         for (item, begin), count in n.items():
             if count < LEAST:
                 continue
-            share = naive_share(line.interest, item, begin, begin + 2 * days)
+            share = naive_share(interest, item, begin, begin + 2 * days)
             seen = p[item, begin]
             due, rest, outside = share / (1 - share), others[item] - seen, total[item] - count + 0.5
             vague = 1 / outside
@@ -150,15 +153,38 @@ def test_windows_are_those_of_a_slow_count(line, days):
         assert found.stop[k] - found.start[k] == 2 * days
 
 
+def test_what_is_chosen_is_in_the_order_of_item_and_time(line):
+    which = np.random.default_rng(7).random(len(line.items)) < 0.4
+    chosen = Chosen.of(line, which, ~which)
+    wanted = sorted(np.flatnonzero(which).tolist(), key=lambda k: (line.items[k], line.halves[k]))
+    assert chosen.places.tolist() == wanted
+
+
+def test_what_is_left_out_of_a_line_is_as_what_is_not_chosen(line):
+    random = np.random.default_rng(8)
+    calm, drawn = random.random((2, len(line.items))) < [[0.7], [0.5]]
+    fewer = line.only(calm)
+    assert len(fewer.order) == calm.sum()
+    whole, part = Chosen.of(line, calm & drawn, calm & ~drawn), Chosen.of(fewer, drawn)
+    assert np.array_equal(whole.places, part.places)
+    wanted, found = find_bursts(whole, line), find_bursts(part, fewer)
+    assert len(wanted.n) > 20
+    for name, one, other in zip(wanted._fields, wanted, found, strict=True):
+        assert np.array_equal(one, other), name
+    large = find_bursts(part, fewer, LEAST + 2)
+    assert np.array_equal(large.score, found.score[found.n >= LEAST + 2])
+    assert (found.score[found.n == LEAST] == 0).all()
+
+
 def test_members_are_the_ratings_in_the_window(line):
     chosen = Chosen.of(line, np.arange(len(line.items)) % 3 == 0, np.zeros(len(line.items), bool))
     bursts = find_bursts(chosen, line)
     burst, member = bursts.members()
     assert np.array_equal(np.bincount(burst), bursts.n)
-    assert np.array_equal(chosen.items[member], bursts.item[burst])
-    half = chosen.halves[member]
+    places = chosen.places[member]
+    assert np.array_equal(line.items[places], bursts.item[burst])
+    half = line.halves[places]
     assert ((half >= bursts.start[burst]) & (half < bursts.stop[burst])).all()
-    assert np.array_equal(line.users[chosen.places], chosen.users)
 
 
 def test_a_burst_across_the_border_of_a_window_is_found_whole(line):
@@ -203,6 +229,23 @@ def test_over_dispersion_is_learned_and_attacks_hardly_matter(truth):
     n[:100] += 1000
     assert learn_dispersion(n, mean, known) == pytest.approx(clean - 0.02, abs=0.02)
     assert learn_dispersion(n[:0], mean[:0], known[:0]) == 0.0
+
+
+def test_with_the_dispersion_chances_are_one_half_in_the_mean():
+    random = np.random.default_rng(6)
+    mean = random.gamma(2.0, 2.0, 4000)
+    n = random.negative_binomial(2.0, 2.0 / (2.0 + mean))
+    mean, n = mean[n >= LEAST], n[n >= LEAST]
+    known = np.full(len(n), 0.02)
+
+    def middle(more):
+        above, reached = (given_least(k, mean, known + more) for k in (n + 1, n))
+        return (above + reached).mean() / 2
+
+    found = learn_dispersion(n, mean, known)
+    assert 0.01 < found < 3.9
+    assert middle(found - 1e-5) < 0.5 < middle(found + 1e-5)
+    assert learn_dispersion(1000 * n, mean, known) == 4.0  # and no more than that
 
 
 def test_q_values_are_those_of_benjamini_and_hochberg():

@@ -6,11 +6,18 @@ import math
 from statistics import fmean
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 from mfdask.downstream.anomalies import profiles
-from mfdask.downstream.anomalies.profiles import SUSPICIOUS, profile_features, varselect
+from mfdask.downstream.anomalies.profiles import (
+    NEIGHBOURS,
+    SUSPICIOUS,
+    nearest_similarities,
+    profile_features,
+    varselect,
+)
 from mfdask.downstream.events import all_events
 from mfdask.downstream.inject import AttackPlan, inject_attack
 from mfdask.shards import Dataset
@@ -92,6 +99,23 @@ def test_features(direction, cells, ratings, by_user, monkeypatch):
             assert wanted.pop("hv") > line["hv"] > 1e6
         for name, value in wanted.items():
             assert line[name] == pytest.approx(value, rel=1e-9, nan_ok=True), (user, name)
+
+
+@pytest.mark.parametrize("n_known", [2, 20, N_USERS - 1])
+@pytest.mark.parametrize("cells", [1 << 21, 3 * N_USERS])
+def test_what_is_known_of_the_first_users_need_not_be_compared_again(
+    n_known, cells, ratings, monkeypatch
+):
+    monkeypatch.setattr(profiles, "_CELLS", cells)
+    users, items, stars = ratings
+    matrix = sparse.csr_array((stars, (users, items)), shape=(N_USERS, N_ITEMS))
+    known = nearest_similarities(matrix[:n_known])
+    assert (np.isfinite(known).sum(axis=1) == min(n_known - 1, NEIGHBOURS)).all()
+    found, plain = nearest_similarities(matrix, known), nearest_similarities(matrix)
+    np.testing.assert_allclose(np.sort(found), np.sort(plain), rtol=1e-12, atol=1e-15)
+    wanted = profile_features(*ratings, N_USERS, N_ITEMS)
+    again = profile_features(*ratings, N_USERS, N_ITEMS, nearest=known)
+    pd.testing.assert_frame_equal(again, wanted, rtol=1e-12)
 
 
 def test_varselect(ratings):

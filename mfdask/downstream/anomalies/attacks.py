@@ -21,7 +21,7 @@ from mfdask.downstream.anomalies.evidence import Surprise, add_profiles
 from mfdask.downstream.anomalies.members import suspects_of
 from mfdask.downstream.events import Events
 from mfdask.errors import InputError
-from mfdask.kernels.types import Bools, Float32s, Float64s, Int64s
+from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s, Int64s
 
 #: A rating is extreme within this share of the scale from its end: 5 and 4.5 of half to five stars.
 EXTREME = 1 / 9
@@ -89,7 +89,7 @@ class _Side(NamedTuple):
     """One direction: its bursts, and what they are held against."""
 
     direction: str
-    chosen: Chosen
+    users: Int32s  # of the extreme ratings, in the order of `Chosen`
     tested: int
     bursts: Bursts
     agreement: Float64s
@@ -152,7 +152,7 @@ def _sides(events: Events, n_items: int, rule: Rule) -> list[_Side]:
         bursts = tested.take(strong)
         honest = false_alarms(line, plain, len(chosen.places), random)
         sides.append(_Side(
-            direction, chosen, len(tested.score), bursts, agreement[strong],
+            direction, line.users[chosen.places], len(tested.score), bursts, agreement[strong],
             scores_of(bursts, chosen, line), *honest,
         ))  # fmt: skip
     return sides
@@ -185,7 +185,7 @@ def _suspected(sides: list[_Side], begin: int, rule: Rule) -> tuple[pd.DataFrame
         few = side.honest_items.per_1000(side.bursts.score) <= rule.false_per_1000
         which = np.flatnonzero((q <= rule.fdr) & few)
         burst, member = side.bursts.take(which).members()
-        members.append(pd.DataFrame({"user": side.chosen.users[member], "burst": burst + before}))
+        members.append(pd.DataFrame({"user": side.users[member], "burst": burst + before}))
         facts.append(_facts(side, which, q[which], begin))
         before += len(which)
     both = pd.concat(facts, ignore_index=True)

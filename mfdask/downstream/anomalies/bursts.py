@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.special import betainc
 
 from mfdask.downstream.anomalies.calendar import Interest, half_days
 from mfdask.downstream.events import Events
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
+
+_Ints = npt.NDArray[np.integer]
 
 #: Lengths of the windows, in days.
 WINDOWS = (1, 7, 30)
@@ -19,10 +23,54 @@ LEAST = 3
 HIGHEST = 300.0
 #: Of an item's life, what is taken to lie outside of a window at least.
 _LEAST_REST = 1e-9
-#: The over-dispersion is sought between 0 and this, by so many halvings.
-_MOST_DISPERSED, _HALVINGS = 4.0, 20
+#: The over-dispersion is sought between 0 and this, and found within so much.
+_MOST_DISPERSED, _CLOSE = 4.0, 1e-6
 #: Windows that the over-dispersion is learned from, at most.
 _SAMPLE = 50_000
+
+
+class Grid(NamedTuple):
+    """Windows side by side, an item's one after another; those of too few ratings are left out.
+
+    Attributes
+    ----------
+    first, last : int32 (windows,)
+        The window holds the ratings from ``first`` to before ``last`` of `Timeline.order`.
+    item : int32 (windows,)
+    start : int32 (windows,)
+        Half-day.
+    share : float64 (windows,)
+        Of the item's ratings, what is due to the window: see `Interest.share`.
+    """
+
+    first: Int32s
+    last: Int32s
+    item: Int32s
+    start: Int32s
+    share: Float64s
+
+    @classmethod
+    def of(cls, items: Int32s, halves: Int32s, interest: Interest, length: int, shift: int) -> Grid:
+        """Lay windows over ratings by item and time; `length` and `shift` are in half-days."""
+        window = (halves + shift) // length
+        new = (np.diff(items, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
+        first = np.flatnonzero(new).astype(np.int32)
+        last = np.append(first[1:], np.int32(len(window)))
+        enough = last - first >= LEAST
+        first, last = first[enough], last[enough]
+        item, start = items[first], window[first] * length - shift
+        return cls(first, last, item, start, interest.share(item, start, start + length))
+
+    def take(self, which: Int64s) -> Grid:
+        """Return some of the windows."""
+        arrays: list[Any] = [array[which] for array in self]
+        return Grid(*arrays)
+
+    def among(self, before: Int32s) -> Grid:
+        """Return the windows with ratings left out: `before` each of which so many stay."""
+        first, last = before[self.first], before[self.last]
+        enough = np.flatnonzero(last - first >= LEAST)
+        return self._replace(first=first, last=last).take(enough)
 
 
 class Timeline(NamedTuple):
@@ -32,7 +80,12 @@ class Timeline(NamedTuple):
     ----------
     users, items, halves : int32 (ratings,)
         Rows, and half-days.
-    interest : Interest
+    order : int32 (ratings,)
+        Places of the ratings, by item and then by time.
+    starts : int32 (items + 1,)
+        Where each item begins in that order.
+    grids : dict of int to list of Grid
+        For each of `WINDOWS` two, half a window apart.
     dispersions : tuple of float
         Over-dispersion of honest counts for each of `WINDOWS`, beyond that of `tested_windows`.
     n_users, n_items : int
@@ -41,7 +94,9 @@ class Timeline(NamedTuple):
     users: Int32s
     items: Int32s
     halves: Int32s
-    interest: Interest
+    order: Int32s
+    starts: Int32s
+    grids: dict[int, list[Grid]]
     dispersions: tuple[float, ...]
     n_users: int
     n_items: int
@@ -51,18 +106,37 @@ class Timeline(NamedTuple):
         """Lay out the events of all users; dispersions are learned from `plain` ratings alone."""
         halves = half_days(events.timestamps)
         interest = Interest.learn(events.items, halves, n_items)
-        bare = cls(
-            events.users, events.items, halves, interest, (), len(events.indptr) - 1, n_items
-        )
+        order = np.lexsort((halves, events.items)).astype(np.int32)
+        starts = _before(np.bincount(events.items, minlength=n_items))
+        in_order = events.items[order], halves[order], interest
+        grids = {
+            days: [Grid.of(*in_order, 2 * days, shift) for shift in (0, days)] for days in WINDOWS
+        }
+        n_users = len(events.indptr) - 1
+        bare = cls(events.users, events.items, halves, order, starts, grids, (), n_users, n_items)
         even = np.arange(len(plain)) % 2 == 0
-        chosen = Chosen.of(bare, plain & even, plain & ~even)
-        windows = (tested_windows(chosen, interest, days) for days in WINDOWS)
+        calm = bare.only(plain)
+        chosen = Chosen.of(calm, even)
+        windows = (tested_windows(chosen, calm, days, LEAST) for days in WINDOWS)
         learned = (learn_dispersion(w.n, w.expected, w.dispersion) for w in windows)
         return bare._replace(dispersions=tuple(learned))
 
-    def keys(self, places: Int64s) -> Int64s:
-        """Return numbers that put ratings in the order of item and time, int64 (places,)."""
-        return self.items[places].astype(np.int64) * self.interest.span + self.halves[places]
+    def only(self, which: Bools) -> Timeline:
+        """Return the line with all but some ratings left out of its order and its grids.
+
+        For many choices among these alone, which are then made sooner.
+        """
+        kept = which[self.order]
+        before = _before(kept)
+        grids = {days: [grid.among(before) for grid in both] for days, both in self.grids.items()}
+        return self._replace(order=self.order[kept], starts=before[self.starts], grids=grids)
+
+
+def _before(counts: Any) -> Int32s:
+    """Return the sum of all counts before each, and of all, int32 (counts + 1,)."""
+    sums = np.zeros(len(counts) + 1, np.int32)
+    np.cumsum(counts, out=sums[1:])
+    return sums
 
 
 class Chosen(NamedTuple):
@@ -70,26 +144,28 @@ class Chosen(NamedTuple):
 
     Attributes
     ----------
-    places : int64 (ratings,)
+    places : int32 (ratings,)
         Where they are among all ratings.
-    users, items, halves : int32 (ratings,)
-    others : int64 (other ratings,)
-        `Timeline.keys`, ascending, of ratings that tell what is usual for an item at a time.
+    before : int32 (all ratings + 1,)
+        How many of them come before each rating in `Timeline.order`.
+    others : int32 (all ratings + 1,)
+        The same of ratings that tell what is usual for an item at a time.
     """
 
-    places: Int64s
-    users: Int32s
-    items: Int32s
-    halves: Int32s
-    others: Int64s
+    places: Int32s
+    before: Int32s
+    others: Int32s
 
     @classmethod
-    def of(cls, line: Timeline, which: Bools, others: Bools) -> Chosen:
-        """Choose ratings, and others to hold them against, bool (all ratings,)."""
-        places = np.flatnonzero(which)
-        places = places[np.argsort(line.keys(places), kind="stable")]
-        around = np.sort(line.keys(np.flatnonzero(others)))
-        return cls(places, line.users[places], line.items[places], line.halves[places], around)
+    def of(cls, line: Timeline, which: Bools, others: Bools | None = None) -> Chosen:
+        """Choose ratings, and others to hold them against, all the rest if none are given.
+
+        bool (all ratings,).
+        """
+        kept = which[line.order]
+        before = _before(kept)
+        rest = _before(~kept if others is None else others[line.order])
+        return cls(line.order[kept], before, rest)
 
 
 class Bursts(NamedTuple):
@@ -97,12 +173,12 @@ class Bursts(NamedTuple):
 
     Attributes
     ----------
-    first, n : int64 (bursts,)
+    first, n : int32 (bursts,)
         The window holds the ratings ``first`` to ``first + n - 1`` of those chosen.
     item : int32 (bursts,)
     start, stop : int64 (bursts,)
         Half-days, the last one not included.
-    total : int64 (bursts,)
+    total : int32 (bursts,)
         Chosen ratings of the item at any time.
     expected : float64 (bursts,)
         How many of them an honest window would hold.
@@ -112,12 +188,12 @@ class Bursts(NamedTuple):
         ``-log10`` of the chance that an honest window that holds `LEAST` holds so many.
     """
 
-    first: Int64s
-    n: Int64s
+    first: Int32s
+    n: Int32s
     item: Int32s
     start: Int64s
     stop: Int64s
-    total: Int64s
+    total: Int32s
     expected: Float64s
     dispersion: Float64s
     score: Float64s
@@ -140,25 +216,27 @@ class Bursts(NamedTuple):
         return burst, self.first[burst] + within
 
 
-def find_bursts(chosen: Chosen, line: Timeline) -> Bursts:
+def find_bursts(chosen: Chosen, line: Timeline, least: int = LEAST) -> Bursts:
     """Count the chosen ratings of each item in windows, and score what an honest item would not do.
 
     The count is taken as negative binomial around what is expected: Poisson if that were known for
     certain. A window is tested only because it holds `LEAST`, so its chance is the one given that
     it does: without that, among millions of windows of items that are rarely rated, those where
     three met by chance would crowd out the rest.
+
+    With `least` above `LEAST`, windows that hold fewer are left out, whose scores are low.
     """
     found = []
     for days, more in zip(WINDOWS, line.dispersions, strict=True):
-        windows = tested_windows(chosen, line.interest, days)
+        windows = tested_windows(chosen, line, days, least)
         dispersion = windows.dispersion + more
         score = score_of(windows.n, windows.expected, dispersion)
         found.append(windows._replace(dispersion=dispersion, score=score))
     return Bursts.join(found)
 
 
-def tested_windows(chosen: Chosen, interest: Interest, days: int) -> Bursts:
-    """Return the windows of one length that hold enough to be tested, their scores still zero.
+def tested_windows(chosen: Chosen, line: Timeline, days: int, least: int) -> Bursts:
+    """Return the windows of one length that hold at least so many, their scores still zero.
 
     They lie on two grids, half a window apart. What is expected of a window with ``c`` of an item's
     ``C`` ratings is the larger of two. What its other windows make likely, where it is due the
@@ -168,62 +246,49 @@ def tested_windows(chosen: Chosen, interest: Interest, days: int) -> Bursts:
     reckoned from: by the relative variance ``1 / (C - c + 1/2)``, in the second case with
     ``1 / (p + 1/2) + 1 / (P - p + 1/2)`` more.
     """
-    grids = [_on_grid(chosen, interest, 2 * days, shift) for shift in (0, days)]
-    return Bursts.join(grids)
+    return Bursts.join([_on_grid(chosen, line, grid, 2 * days, least) for grid in line.grids[days]])
 
 
-def _on_grid(chosen: Chosen, interest: Interest, length: int, shift: int) -> Bursts:
-    """Return the windows of one grid; `length` and `shift` in half-days."""
-    window = (chosen.halves + shift) // length
-    new = (np.diff(chosen.items, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
-    first = np.flatnonzero(new)
-    n = np.diff(first, append=len(window))
-    tested = n >= LEAST
-    first, n = first[tested], n[tested]
-    item = chosen.items[first]
-    start = window[first].astype(np.int64) * length - shift
-    stop = start + length
-    total = np.bincount(chosen.items, minlength=len(interest.first))[item]
-    share = interest.share(item, start, stop)
+def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int, least: int) -> Bursts:
+    """Return the windows of one grid; `length` in half-days."""
+    n = chosen.before[grid.last] - chosen.before[grid.first]
+    tested = np.flatnonzero(n >= least)
+    grid, n = grid.take(tested), n[tested]
+    total, others = (
+        np.diff(sums[line.starts])[grid.item] for sums in (chosen.before, chosen.others)
+    )
     # An item whose whole life lies in the window is due all that it has: nothing can be told.
-    due = share / np.maximum(1.0 - share, _LEAST_REST)
-    seen = _between(chosen.others, interest.span, item, start, stop)
-    rest = _between(chosen.others, interest.span, item, 0, interest.span) - seen
+    due = grid.share / np.maximum(1.0 - grid.share, _LEAST_REST)
+    seen = chosen.others[grid.last] - chosen.others[grid.first]
+    rest = others - seen
     usual, outside = seen / (rest + 0.5), total - n + 0.5
     vague = 1 / outside + np.where(usual > due, 1 / (seen + 0.5) + 1 / (rest + 0.5), 0.0)
     expected = np.asarray(outside * np.maximum(due, usual), np.float64)
-    return Bursts(first, n, item, start, stop, total, expected, vague, np.zeros(len(first)))
+    first, start = chosen.before[grid.first], grid.start.astype(np.int64)
+    return Bursts(
+        first, n, grid.item, start, start + length, total, expected, vague, np.zeros(len(n))
+    )
 
 
-def _between(
-    keys: Int64s, span: int, item: Int32s, start: Int64s | int, stop: Int64s | int
-) -> Int64s:
-    """Count the ratings of items between two half-days."""
-    base = item.astype(np.int64) * span
-    low, high = (np.searchsorted(keys, base + np.clip(at, 0, span)) for at in (start, stop))
-    return high - low
-
-
-def score_of(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+def score_of(n: _Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return ``-log10`` of `given_least`, at most `HIGHEST`, float64."""
     with np.errstate(divide="ignore"):
         found = -np.log10(given_least(n, expected, dispersion))
     return found.clip(max=HIGHEST)
 
 
-def given_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+def given_least(n: _Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return the chance of `n` or more in a window that holds `LEAST` or more, float64."""
-    least = np.full_like(n, LEAST)
-    return _at_least(n, expected, dispersion) / _at_least(least, expected, dispersion)
+    return _at_least(n, expected, dispersion) / _at_least(LEAST, expected, dispersion)
 
 
-def _at_least(n: Int64s, expected: Float64s, dispersion: Float64s) -> Float64s:
+def _at_least(n: _Ints | int, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return the chance of `n` or more by a negative binomial distribution."""
     spread = dispersion * expected
     return np.asarray(betainc(n, 1 / dispersion, spread / (1 + spread)))
 
 
-def learn_dispersion(n: Int64s, expected: Float64s, least: Float64s) -> float:
+def learn_dispersion(n: _Ints, expected: Float64s, least: Float64s) -> float:
     """Return how much more than `least` honest counts are over-dispersed.
 
     The chance of more, and half that of as many, is one half in the mean whatever the counts'
@@ -234,13 +299,11 @@ def learn_dispersion(n: Int64s, expected: Float64s, least: Float64s) -> float:
     n, expected, least = n[::step], expected[::step], least[::step]
 
     def excess(more: float) -> float:
-        above, reached = (given_least(k, expected, least + more) for k in (n + 1, n))
-        return float(np.mean(above + reached)) / 2 - 0.5
+        above, reached, tested = (_at_least(k, expected, least + more) for k in (n + 1, n, LEAST))
+        return float(np.mean((above + reached) / tested)) / 2 - 0.5
 
     if not len(n) or excess(0.0) >= 0:
         return 0.0
-    low, high = 0.0, _MOST_DISPERSED
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
-    return high
+    if excess(_MOST_DISPERSED) <= 0:
+        return _MOST_DISPERSED
+    return float(brentq(excess, 0.0, _MOST_DISPERSED, xtol=_CLOSE))

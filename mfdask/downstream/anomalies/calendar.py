@@ -10,11 +10,15 @@ import numpy.typing as npt
 from mfdask.downstream.events import DAY
 from mfdask.kernels.types import Float64s, Int32s, Int64s
 
+_Ints = npt.NDArray[np.integer]
+
 #: All times are counted in half-days, so that windows of whole days can be shifted by half.
 HALF_DAY = DAY // 2
 #: Ages of an item, in half-days since its first rating, between which interest is taken as even:
 #: a day, a week, a month, a quarter, a year, three years.
 AGE_EDGES = np.array([0, 2, 14, 60, 180, 730, 2190])
+#: Windows that are reckoned at a time: 100 MB, of the tens of millions that there may be.
+_PIECE = 1 << 18
 #: Rounds of the fit of `Interest`: each changes the curve by less than the one before.
 _ROUNDS = 20
 
@@ -73,7 +77,7 @@ class Interest(NamedTuple):
             curve = (at_age + 1.0) / (expected + 1.0)  # never zero: no age is impossible
         return cls(before, first, curve)
 
-    def exposure(self, items: npt.NDArray[np.integer], until: npt.NDArray | int) -> Float64s:
+    def exposure(self, items: _Ints, until: npt.NDArray | int) -> Float64s:
         """Return the platform's ratings at each age of some items, up to a half-day of each.
 
         float64 (items, ages).
@@ -83,10 +87,18 @@ class Interest(NamedTuple):
         edges = np.concatenate([edges, np.maximum(until, edges[:, -1:])], axis=1)
         return np.diff(self.before[edges], axis=1).astype(np.float64)
 
-    def share(self, items: npt.NDArray[np.integer], start: Int64s, stop: Int64s) -> Float64s:
+    def share(self, items: _Ints, start: _Ints, stop: _Ints) -> Float64s:
         """Return the share of an item's ratings to be expected in a window, float64 (windows,)."""
-        before, within, whole = (
-            self.exposure(items, np.clip(at, 0, self.span)) @ self.curve
-            for at in (start, stop, self.span)
-        )
-        return (within - before) / whole
+        whole = self._due(np.arange(len(self.first)), self.span)
+        share = np.empty(len(items))
+        for begin in range(0, len(items), _PIECE):
+            piece = slice(begin, begin + _PIECE)
+            before, within = (
+                self._due(items[piece], np.clip(at[piece], 0, self.span)) for at in (start, stop)
+            )
+            share[piece] = (within - before) / whole[items[piece]]
+        return share
+
+    def _due(self, items: _Ints, until: npt.NDArray | int) -> Float64s:
+        """Return what is due to items up to a half-day of each, float64 (items,)."""
+        return np.asarray(self.exposure(items, until) @ self.curve)

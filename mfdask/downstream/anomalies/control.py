@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
+from mfdask.downstream.anomalies.bursts import LEAST, Bursts, Chosen, Timeline, find_bursts
 from mfdask.kernels.types import Bools, Float64s
 
 #: Bursts with scores below this (one honest window in ten) count for nothing.
@@ -30,7 +30,7 @@ def scores_of(bursts: Bursts, chosen: Chosen, line: Timeline) -> Scores:
     found = Scores(np.zeros(line.n_items), np.zeros(line.n_users))
     np.maximum.at(found.items, strong.item, strong.score)
     burst, member = strong.members()
-    np.maximum.at(found.users, chosen.users[member], strong.score[burst])
+    np.maximum.at(found.users, line.users[chosen.places[member]], strong.score[burst])
     return found
 
 
@@ -75,9 +75,9 @@ def false_alarms(
     of items, of users : FalseAlarms
     """
     share = wanted / max(int(plain.sum()), 1)
-    draws = []
+    calm, draws = line.only(plain), []
     for _ in range(min(-(-_ITEMS // line.n_items), _DRAWS)):
-        drawn = random.random(len(plain), np.float32) < share
-        chosen = Chosen.of(line, plain & drawn, plain & ~drawn)
-        draws.append(scores_of(find_bursts(chosen, line), chosen, line))
+        chosen = Chosen.of(calm, random.random(len(plain), np.float32) < share)
+        # Windows that hold just `LEAST` have the score 0 whatever is expected of them.
+        draws.append(scores_of(find_bursts(chosen, calm, LEAST + 1), chosen, calm))
     return FalseAlarms.of([d.items for d in draws]), FalseAlarms.of([d.users for d in draws])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
 from mfdask.downstream.anomalies.bursts import LEAST, score_of
+from mfdask.kernels.types import Bools, Float64s
 
 
 def suspects_of(bursts: pd.DataFrame, members: pd.DataFrame, honest_share: float) -> pd.DataFrame:
@@ -32,27 +35,47 @@ def suspects_of(bursts: pd.DataFrame, members: pd.DataFrame, honest_share: float
         `honest_share` of the members, expected there anyway; `n_items`, suspected items and
         directions that the user is a member of.
     """
+    number = bursts.groupby(["item", "direction"], sort=False).ngroup().rename("number")
     pairs = (
-        members.sort_values("burst", kind="stable")
-        .join(bursts[["item", "direction"]], on="burst", how="inner")
-        .drop_duplicates(["user", "item", "direction"])
+        members.join(number, on="burst", how="inner")
+        .sort_values(["number", "burst"], kind="stable")
+        .drop_duplicates(["user", "number"])
     )
-    suspected: set[int] = set()
-    found = [pairs[["user", "burst"]][:0].assign(honest_share=0.0)]
-    for _, raters in pairs.groupby(["item", "direction"], sort=False):
-        new = raters.loc[~raters["user"].isin(suspected), ["user", "burst"]]
-        strongest = bursts.loc[raters["burst"].iloc[:1]]
-        if _is_burst(len(new), strongest, bursts["score"].min(), honest_share):
-            suspected.update(new["user"])
-            share = strongest["n_expected"].iloc[0] / len(new)
-            found.append(new.assign(honest_share=share))
+    new, share = _unexplained(pairs, bursts, honest_share)
+    found = pairs.loc[new, ["user", "burst"]].assign(honest_share=share[new])
     each = pairs["user"].value_counts().rename("n_items")
-    return pd.concat(found, ignore_index=True).join(each, on="user")
+    return found.reset_index(drop=True).join(each, on="user")
 
 
-def _is_burst(n: int, like: pd.DataFrame, least_score: float, honest_share: float) -> bool:
-    """Tell whether `n` ratings would do in the place of a burst's."""
-    expected, dispersion = like["n_expected"].to_numpy(), like["dispersion"].to_numpy()
-    if n < LEAST or expected[0] > honest_share * n:
-        return False
-    return bool(score_of(np.array([n]), expected, dispersion)[0] >= least_score)
+def _unexplained(
+    pairs: pd.DataFrame, bursts: pd.DataFrame, honest_share: float
+) -> tuple[Bools, Float64s]:
+    """Return which pairs make a suspect, and the honest share among the new ones of each item.
+
+    Pairs lie in the order of `number`, one an item and direction. There may be thousands of these:
+    a table for each would take seconds.
+    """
+    users = pairs["user"].to_numpy()
+    first = np.flatnonzero(np.diff(pairs["number"], prepend=-1))
+    strongest = bursts.loc[pairs["burst"].iloc[first]]
+    least_score = bursts["score"].min()
+    suspected = np.zeros(users.max(initial=-1) + 1, bool)
+    new, share = np.zeros(len(users), bool), np.ones(len(users))
+    for (start, stop), expected, dispersion in zip(
+        itertools.pairwise([*first, len(users)]),
+        strongest["n_expected"],
+        strongest["dispersion"],
+        strict=True,
+    ):
+        raters = users[start:stop]
+        fresh = ~suspected[raters]
+        n = int(fresh.sum())
+        if n < LEAST or expected > honest_share * n:
+            continue
+        if _score(n, expected, dispersion) >= least_score:
+            suspected[raters], new[start:stop], share[start:stop] = True, fresh, expected / n
+    return new, share
+
+
+def _score(n: int, expected: float, dispersion: float) -> float:
+    return float(score_of(np.array([n]), np.array([expected]), np.array([dispersion]))[0])

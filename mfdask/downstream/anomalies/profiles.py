@@ -15,6 +15,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from mfdask.kernels.similarity import Compressed, correlate
+
 _Float = npt.NDArray[np.float64]
 _Int = npt.NDArray[np.integer]
 _Ratings = npt.NDArray[np.floating]
@@ -41,7 +43,7 @@ COMPONENTS = 3
 #: Sums of squares below this are zero but for rounding.
 _TINY = 1e-12
 
-#: Similarities held at a time: some 100 MB with what they are made of.
+#: Similarities held at a time: 50 MB with what is sorted out of them.
 _CELLS = 1 << 21
 
 
@@ -52,6 +54,7 @@ def profile_features(
     n_users: int,
     n_items: int,
     direction: Literal["push", "nuke"] = "push",
+    nearest: _Float | None = None,
 ) -> pd.DataFrame:
     """Return all features of all users.
 
@@ -64,6 +67,8 @@ def profile_features(
         At least two users.
     direction : {"push", "nuke"}
         Which attack `mean_var` and `fmtd` look for, see `target_features`.
+    nearest : float64 (first users, NEIGHBOURS), optional
+        Of the first users alone, where it is known, see `nearest_similarities`.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def profile_features(
     found = {
         **deviation_features(matrix),
         **target_features(matrix, direction),
-        "deg_sim": degree_of_similarity(matrix),
+        "deg_sim": degree_of_similarity(matrix, nearest),
         "varselect": varselect(matrix),
     }
     features = pd.DataFrame(found, index=pd.RangeIndex(n_users, name="user"))[list(SUSPICIOUS)]
@@ -169,36 +174,61 @@ def target_features(
     }
 
 
-def degree_of_similarity(
-    matrix: sparse.csr_array, neighbours: int = NEIGHBOURS, common: int = COMMON
-) -> _Float:
+def degree_of_similarity(matrix: sparse.csr_array, known: _Float | None = None) -> _Float:
     """Return the mean similarity of each user to the most similar others, float64 (users,).
 
     DegSim of Chirita, Nejdl and Zamfir (WIDM 2005). The similarity is Pearson's correlation over
-    common items, around the users' own means, times ``min(n, common) / common`` for ``n`` common
+    common items, around the users' own means, times ``min(n, COMMON) / COMMON`` for ``n`` common
     items (Herlocker et al. 1999): without it a single common item makes a perfect match.
 
-    Users are compared a block at a time: memory is bounded, the time is quadratic in the users.
+    `known` saves work where similarities of the first users are known, see `nearest_similarities`.
     """
-    n_users = matrix.shape[0]
-    of = _Means(matrix)
-    centred, rated = matrix.copy(), matrix.copy()
+    nearest = nearest_similarities(matrix, known)
+    return np.asarray(nearest.mean(axis=1, where=np.isfinite(nearest)))
+
+
+def nearest_similarities(matrix: sparse.csr_array, known: _Float | None = None) -> _Float:
+    """Return the similarities of each user to the most similar others.
+
+    Users are compared a block at a time: memory is bounded, the time is quadratic in the users.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array, float64 (users, items)
+    known : float64 (first users, NEIGHBOURS), optional
+        What this returns for the first users alone. A similarity rests on the ratings of two users
+        and on nothing else, so that only the users behind them are compared, with all.
+
+    Returns
+    -------
+    float64 (users, NEIGHBOURS)
+        In no order; ``-inf`` where there are fewer others.
+    """
+    n_users, n_known = matrix.shape[0], 0 if known is None else len(known)
+    of, centred = _Means(matrix), matrix.copy()
     centred.data = of.ratings - of.user_means[of.users]
-    rated.data = np.ones_like(of.ratings)
-    squares = centred.multiply(centred).tocsr()
-    found = np.empty(n_users)
+    by_user, by_item = _compressed(centred), _compressed(centred.tocsc())
+    found = np.full((n_users, NEIGHBOURS), -np.inf)
+    if known is not None:
+        found[:n_known] = known
     step = max(1, _CELLS // n_users)
-    for start in range(0, n_users, step):
-        block = slice(start, start + step)
-        product = (centred[block] @ centred.T).toarray()
-        both = (squares[block] @ rated.T).toarray() * (rated[block] @ squares.T).toarray()
-        n = (rated[block] @ rated.T).toarray()
-        alike = product / np.sqrt(np.maximum(both, _TINY)) * np.minimum(n, common) / common
-        own = np.arange(len(alike))
-        alike[own, own + start] = -np.inf
-        nearest = min(neighbours, n_users - 1)
-        found[block] = -np.partition(-alike, nearest - 1, axis=1)[:, :nearest].mean(axis=1)
+    for start in range(n_known, n_users, step):
+        block = slice(start, min(start + step, n_users))
+        alike = np.empty((block.stop - start, n_users))
+        correlate(by_user, by_item, start, COMMON, alike)
+        found[block] = _largest(found[block], alike)
+        found[:n_known] = _largest(found[:n_known], alike[:, :n_known].T)
     return found
+
+
+def _compressed(matrix: sparse.csr_array | sparse.csc_array) -> Compressed:
+    return Compressed(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+
+
+def _largest(kept: _Float, more: _Float) -> _Float:
+    """Return in each row the largest values of both, as many as were kept."""
+    both, n = np.concatenate([kept, more], axis=1), kept.shape[1]
+    return np.partition(both, -n, axis=1)[:, -n:]
 
 
 def varselect(matrix: sparse.csr_array, components: int = COMPONENTS) -> _Float:

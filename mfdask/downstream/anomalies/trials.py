@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,11 @@ from scipy import sparse
 from scipy.stats import rankdata
 
 from mfdask.downstream.anomalies.attacks import Attacks, suspected_attacks
-from mfdask.downstream.anomalies.profiles import SUSPICIOUS, profile_features
+from mfdask.downstream.anomalies.profiles import (
+    SUSPICIOUS,
+    nearest_similarities,
+    profile_features,
+)
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject import KINDS, AttackPlan, Injected, inject_attack
 from mfdask.kernels.types import Bools, Float64s
@@ -62,7 +66,7 @@ def attack_trials(
         attack and without the suspected users.
     """
     plans = list(itertools.product(seeds, kinds, directions, sizes, windows))
-    clean = _learn(events.users, events.items, events.ratings, len(events.indptr) - 1, n_items)
+    clean = _Clean.of(events, n_items)
     lines = []
     for done, (seed, kind, direction, size, window) in enumerate(plans, 1):
         plan = AttackPlan(kind, direction, size, window)  # type: ignore[arg-type]
@@ -75,7 +79,26 @@ def attack_trials(
     return pd.DataFrame(lines)
 
 
-def _trial(injected: Injected, clean: FactorModel) -> dict[str, Any]:
+class _Clean(NamedTuple):
+    """What all attacks on the same ratings share: worked out once.
+
+    Attributes
+    ----------
+    model : FactorModel
+    nearest : float64 (users, neighbours)
+        See `nearest_similarities`.
+    """
+
+    model: FactorModel
+    nearest: Float64s
+
+    @classmethod
+    def of(cls, events: Events, n_items: int) -> _Clean:
+        injected = Injected(events, n_items, {})
+        return cls(_learn(injected), nearest_similarities(_matrix(injected).astype(np.float64)))
+
+
+def _trial(injected: Injected, clean: _Clean) -> dict[str, Any]:
     """Look for one attack, with every detector."""
     attackers = injected.truth["attack_users"]
     attacker = np.zeros(injected.n_users, bool)
@@ -83,7 +106,7 @@ def _trial(injected: Injected, clean: FactorModel) -> dict[str, Any]:
     found = suspected_attacks(injected.events, injected.n_items)
     features = profile_features(
         injected.users, injected.items, injected.ratings, injected.n_users, injected.n_items,
-        attackers["direction"].iloc[0],
+        attackers["direction"].iloc[0], clean.nearest,
     )  # fmt: skip
     line: dict[str, Any] = {"n_attackers": len(attackers)}
     for name, scores in {
@@ -91,7 +114,10 @@ def _trial(injected: Injected, clean: FactorModel) -> dict[str, Any]:
         **{name: SUSPICIOUS[name] * features[name].to_numpy() for name in BASELINES},
     }.items():
         line |= {f"{name}_{key}": value for key, value in ranking_of(scores, attacker).items()}
-    return line | _suspects(found, injected, attacker) | _shift(found, injected, clean)
+    suspect = np.zeros(injected.n_users, bool)
+    suspect[found.users["user"]] = True
+    line |= _suspects(found, injected, attacker)
+    return line | _shifts(injected, attacker, suspect, clean.model)
 
 
 def ranking_of(scores: Float64s, attacker: Bools) -> dict[str, float]:
@@ -126,31 +152,43 @@ def _suspects(found: Attacks, injected: Injected, attacker: Bools) -> dict[str, 
     }
 
 
-def _shift(found: Attacks, injected: Injected, clean: FactorModel) -> dict[str, float]:
+def _shifts(
+    injected: Injected, attacker: Bools, suspect: Bools, clean: FactorModel
+) -> dict[str, float]:
     """Return how far the targets' predictions moved, in stars."""
     targets = injected.truth["attacked_items"]["item"].to_numpy()
-    kept = ~np.isin(injected.users, found.users["user"])
-    genuine = len(clean.users)
-    before = _mean_prediction(clean, targets, genuine)
-    shifts = {}
-    for name, which in {"shift_attacked": np.ones_like(kept), "shift_cleaned": kept}.items():
-        model = _learn(
-            injected.users[which], injected.items[which], injected.ratings[which],
-            injected.n_users, injected.n_items,
-        )  # fmt: skip
-        shifts[name] = _mean_prediction(model, targets, genuine) - before
-    return shifts
+    attacked = _learn(injected)
+    cleaned = _learn_without(injected, attacker, suspect, attacked, clean)
+    before, with_all, without = (
+        _mean_prediction(model, targets, len(clean.users)) for model in (clean, attacked, cleaned)
+    )
+    return {"shift_attacked": with_all - before, "shift_cleaned": without - before}
 
 
-def _learn(
-    users: npt.NDArray[np.int32],
-    items: npt.NDArray[np.int32],
-    ratings: npt.NDArray[np.float32],
-    n_users: int,
-    n_items: int,
+def _learn_without(
+    injected: Injected, attacker: Bools, suspect: Bools, attacked: FactorModel, clean: FactorModel
 ) -> FactorModel:
-    matrix = sparse.csr_array((ratings, (users, items)), shape=(n_users, n_items))
-    return _MODEL.fit(Dataset.from_csr(matrix))
+    """Learn from the ratings of those who are not suspected, unless a model of these is there.
+
+    Users without ratings change nothing: a row rests on its own ratings and its own first values.
+    """
+    if not suspect.any():
+        return attacked
+    if np.array_equal(suspect, attacker):
+        return clean
+    return _learn(injected, ~suspect[injected.users])
+
+
+def _learn(injected: Injected, kept: Bools | None = None) -> FactorModel:
+    return _MODEL.fit(Dataset.from_csr(_matrix(injected, kept)))
+
+
+def _matrix(injected: Injected, kept: Bools | None = None) -> sparse.csr_array:
+    """Return the ratings that are kept as a matrix, float32 (users, items)."""
+    which = slice(None) if kept is None else kept
+    pairs = (injected.users[which], injected.items[which])
+    shape = (injected.n_users, injected.n_items)
+    return sparse.csr_array((injected.ratings[which], pairs), shape=shape)
 
 
 def _mean_prediction(model: FactorModel, items: npt.NDArray[Any], n_users: int) -> float:
