@@ -3,14 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-plain test-bounds lint format bench clean
+.PHONY: demo test lint format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $(READY)
 
-demo: $(READY)  ## ingest, train and evaluate on synthetic ratings
+demo: $(READY)  ## ingest, train, evaluate and report on synthetic ratings
 	$(BIN)/mfdask demo
 
 test: $(READY) lint  ## all tests: compiled, interpreted, and with bounds checked

@@ -15,7 +15,7 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.downstream.anomalies.attacks import Rule
 from mfdask.downstream.anomalies.batch import PARTS, Options, write_anomalies
@@ -29,7 +29,7 @@ _SHOWN = 10
 
 @click.command("anomalies", help=__doc__)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -69,7 +69,7 @@ _SHOWN = 10
 @cluster_options
 def main(
     model: Path,
-    data: Path,
+    data: str,
     out: Path | None,
     only: str,
     folds: int,

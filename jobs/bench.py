@@ -16,14 +16,24 @@ from rich.table import Table
 from jobs.common import Outcome, cluster_options, job, progress_bars, table
 from mfdask.bench.compiling import measure_compiling
 from mfdask.bench.dense import DensePlan, measure_dense
+from mfdask.bench.exchange import measure_exchange
 from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine, n_cores
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.bench.topn import TopPlan, measure_topn
 from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.downstream.dense import DTYPES
 from mfdask.models import load_model
 from mfdask.ratings.synthetic import NAMED
 from mfdask.shards import Dataset
+
+_ROUNDS = click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How often everything is timed, in turn.",
+)
 
 
 @click.group("bench", help=__doc__)
@@ -37,13 +47,7 @@ def main() -> None:
 @click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
 )
-@click.option(
-    "--rounds",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How often everything is timed, in turn.",
-)
+@_ROUNDS
 @click.option(
     "--peers/--no-peers", default=True, show_default=True, help="Time cmfrec and LensKit, too."
 )
@@ -122,13 +126,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
     type=click.IntRange(1),
     help="Synthetic ratings to write, where no FILE is given.",
 )
-@click.option(
-    "--rounds",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How often both are timed, in turn.",
-)
+@_ROUNDS
 @job
 @cluster_options
 def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig) -> Outcome:
@@ -164,13 +162,7 @@ def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig)
 @click.option(
     "--users", type=click.IntRange(1), help="Rank for so many, spread over all.  [default: all]"
 )
-@click.option(
-    "--rounds",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How often everything is timed, in turn.",
-)
+@_ROUNDS
 @click.option(
     "--threads", default=n_cores(), type=click.IntRange(1), help="Of either.  [default: all cores]"
 )
@@ -201,10 +193,10 @@ def topn(
     "--dtype",
     default=DensePlan.dtype,
     show_default=True,
-    type=click.Choice(["float32", "float16", "uint8"]),
+    type=click.Choice(DTYPES),
     help="What is stored.",
 )
-@click.option("--rounds", default=DensePlan.rounds, show_default=True, type=click.IntRange(1))
+@_ROUNDS
 @click.option(
     "--folder",
     default=".",
@@ -230,6 +222,36 @@ def dense(
         rates = f"{cells / seconds / 1e9:.2f}", f"{found['bytes'] / seconds / 1e9:.2f}"
         view.add_row(name, f"{seconds:.2f}", *rates)
     view.caption = f"densify reaches {found['share_of_limit']:.2f} of what the slower one allows"
+    return Outcome(values, [_where_view(values), view])
+
+
+@main.command("exchange")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--factors", default=20, show_default=True, help="Length of a factor vector.")
+@click.option(
+    "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
+)
+@_ROUNDS
+@job
+@cluster_options
+def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: ClusterConfig) -> Outcome:
+    """Count the bytes that workers send each other on DATA: whole sides, or the rows in use."""
+    dataset = Dataset.open(data)
+    with open_cluster(cluster) as client, progress_bars() as progress:
+        found = measure_exchange(dataset, client, factors, sweeps, rounds, progress)
+    values = {**_where(), **found}
+    view = table(
+        f"{found['data']}: {found['workers']} workers, {factors} factors",
+        "a sweep", "MB sent", "expected", "MB a worker", "seconds",
+    )  # fmt: skip
+    for way, each in found["ways"].items():
+        sent = [each["bytes_moved"], each["expected"], each["bytes_moved"] / found["workers"]]
+        view.add_row(way, *(f"{n / 1e6:.2f}" for n in sent), f"{each['seconds']:.3f}")
+    view.caption = "; ".join(
+        f"{side} use {handed['fill']:.2f} of the other side's {handed['rows']:,} rows a worker: "
+        f"{handed['auto']}"
+        for side, handed in found["sides"].items()
+    )
     return Outcome(values, [_where_view(values), view])
 
 

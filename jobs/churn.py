@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 from rich.console import RenderableType
 from rich.table import Table
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.downstream.customers import (
     AS_OF,
@@ -29,6 +28,7 @@ from mfdask.downstream.customers import (
 from mfdask.files import locked
 from mfdask.memory import PeakMemory
 from mfdask.models import load_model
+from mfdask.results import records
 from mfdask.shards import Dataset
 
 _FILE = click.Path(path_type=Path)
@@ -38,7 +38,7 @@ _HEADS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "top_decile_lift": "lift", "
 def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
     """Add what churn and ltv are told alike; the job gets it as `choices`."""
 
-    @click.argument("data", type=_FILE)
+    @click.argument("data", type=DATA)
     @click.argument("model", type=_FILE)
     @click.option(
         "--cutoff",
@@ -88,7 +88,7 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
 @study_options
 @cluster_options
 def main(
-    data: Path, model: Path, out: Path | None, choices: Choices, cluster: ClusterConfig
+    data: str, model: Path, out: Path | None, choices: Choices, cluster: ClusterConfig
 ) -> Outcome:
     """See the module."""
     return run_study("churn", study_churn, data, model, out, choices, cluster)
@@ -97,7 +97,7 @@ def main(
 def run_study(
     name: str,
     study: Callable[..., Study],
-    data: Path,
+    data: str,
     model: Path,
     out: Path | None,
     choices: Choices,
@@ -130,21 +130,13 @@ def run_study(
         "scored_by": found.scored_by.name if found.scored_by else None,
         "model_version": found.table["model_version"].iloc[0],
         "cohorts": found.cohorts,
-        "metrics": [] if found.evaluation is None else _records(found.evaluation),
+        "metrics": [] if found.evaluation is None else records(found.evaluation),
         "calibration_slopes": found.slopes,
         "tenths": found.tenths(),
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": memory.bytes,
     }
     return Outcome(values, _views(name, values, found))
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the lines of a table; JSON knows no NaN."""
-    return [
-        {str(k): None if isinstance(v, float) and math.isnan(v) else v for k, v in line.items()}
-        for line in frame.to_dict("records")
-    ]
 
 
 def _views(name: str, values: dict[str, Any], found: Study) -> list[RenderableType]:

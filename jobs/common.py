@@ -6,10 +6,16 @@ import errno
 import functools
 import json
 import logging
+import os
+import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -20,8 +26,14 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from mfdask.cluster import ClusterConfig
-from mfdask.errors import MfdaskError
+from mfdask.errors import InputError, MfdaskError
 from mfdask.progress import Progress
+
+#: A data set: a folder, or a URL. It stays a text, since a Path would make ``s3:/`` of ``s3://``.
+DATA = click.Path()
+
+#: How long a job that is told to stop may take to clear up; each can be killed at any instant.
+_SECONDS_TO_STOP = 8.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,9 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
     def callback(as_json: bool, debug: bool, **options: Any) -> None:
         _log_to_stderr(debug)
         try:
-            outcome = run(**options)
+            _refuse_urls(options)
+            with _stopping():
+                outcome = run(**options)
         except (Exception, KeyboardInterrupt) as error:
             if debug or isinstance(error, click.ClickException | click.exceptions.Exit):
                 raise
@@ -60,6 +74,37 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
                 console.print(part)
 
     return callback
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """End the block on SIGTERM as on Ctrl-C, and the process soon after in any case."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(_SECONDS_TO_STOP, os._exit, [128 + number])
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _refuse_urls(options: dict[str, Any]) -> None:
+    """Refuse a URL in place of a path, which would otherwise be a folder named ``s3:``."""
+    for value in options.values():
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, Path) and re.match("[a-z][a-z0-9+]+:/", str(path)):
+                raise InputError(
+                    f"{str(path).replace(':/', '://', 1)}: a path is wanted here, not a URL; copy "
+                    "from there first, or there afterwards, such as with `aws s3 cp --recursive`"
+                )
 
 
 def _explain(error: BaseException) -> tuple[int, str]:

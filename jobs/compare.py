@@ -10,20 +10,20 @@ import click
 import pandas as pd
 from rich.table import Table
 
-from jobs.common import Outcome, job, progress_bars, table
+from jobs.common import DATA, Outcome, job, progress_bars, table
 from jobs.evaluate import ranking_options
 from mfdask.errors import InputError
 from mfdask.evaluation import RankingPlan, compare, measure_model, measure_popularity
 from mfdask.evaluation.compare import Measured
 from mfdask.evaluation.popularity import NAME
 from mfdask.models import load_model
-from mfdask.results import write_table
+from mfdask.results import records, write_table
 from mfdask.shards import Dataset
 
 
 @click.command("compare", help=__doc__)
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option(
     "--resamples",
     default=1000,
@@ -37,7 +37,7 @@ from mfdask.shards import Dataset
 @ranking_options
 @job
 def main(
-    models: tuple[Path, ...], data: Path, resamples: int, out: Path | None, plan: RankingPlan
+    models: tuple[Path, ...], data: str, resamples: int, out: Path | None, plan: RankingPlan
 ) -> Outcome:
     """See the module."""
     names = _names(models)
@@ -56,7 +56,7 @@ def main(
         "threshold": plan.threshold,
         "resamples": resamples,
         "models": [_facts(one) for one in measured],
-        "figures": _records(found),
+        "figures": records(found),
     }
     notes = [_note(one, dataset) for one in measured]
     views = [_values(found, plan), _differences(found, plan)]
@@ -80,14 +80,6 @@ def _facts(one: Measured) -> dict[str, Any]:
         "unknown_users": one.unknown_users,
         "unknown_items": one.unknown_items,
     }
-
-
-def _records(found: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the lines of the table; JSON has no NaN."""
-    return [
-        {str(name): None if value != value else value for name, value in line.items()}
-        for line in found.to_dict("records")
-    ]
 
 
 def _note(one: Measured, data: Dataset) -> str | None:

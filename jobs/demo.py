@@ -21,21 +21,30 @@ from mfdask.report.report import Inputs, all_sections, notes
 from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
 
+_FILE = click.Path(path_type=Path)
+
 
 @click.command("demo", help=__doc__)
 @click.option(
     "--source", default="synthetic:1m", show_default=True, help="Any source that ingest takes."
 )
 @click.option(
-    "--data", default="data/demo", show_default=True, type=click.Path(path_type=Path)
-)  # fmt: skip
+    "--data", type=_FILE, default="data/demo", show_default=True, help="Folder of the data set."
+)
 @click.option(
-    "--models", default="output/models", show_default=True, type=click.Path(path_type=Path)
-)  # fmt: skip
+    "--models",
+    type=_FILE,
+    default="output/models",
+    show_default=True,
+    help="Folder that both models go to.",
+)
 @click.option(
-    "--report", default="output/reports/demo.html", show_default=True,
-    type=click.Path(path_type=Path),
-)  # fmt: skip
+    "--report",
+    type=_FILE,
+    default="output/reports/demo.html",
+    show_default=True,
+    help="The page.",
+)
 @click.option("--sweeps", default=12, show_default=True, help="User and item half-steps.")
 @job
 @cluster_options
@@ -61,18 +70,18 @@ def main(
             save_model(found[config.kind], models / f"demo-{config.kind}")
             seconds[config.kind] = time.perf_counter() - began
     errors = {}
+    began = time.perf_counter()
     for kind, model in found.items():
-        began = time.perf_counter()
         test = measure_accuracy(model, dataset)
-        seconds["evaluate"] = time.perf_counter() - began
         errors[kind] = {
             "test_rmse": float(test.raw.rmse()[0]),
             "test_mae": float(test.raw.mae()[0]),
         }
+    seconds["evaluate"] = time.perf_counter() - began
     began = time.perf_counter()
     with progress_bars() as progress:
         facts = Facts.of(dataset, progress)
-        sections = all_sections(facts, Inputs({"demo-als": found["als"]}))
+        sections = list(all_sections(facts, Inputs({"demo-als": found["als"]})))
         write_page(report, dataset.name, notes(facts), sections)
     seconds["report"] = time.perf_counter() - began
     values: dict[str, Any] = {

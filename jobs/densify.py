@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.downstream.dense import DTYPES, densify
 from mfdask.errors import InputError
@@ -39,7 +39,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--top", type=int, help="Only each user's best, this many: Parquet, by predicted stars."
 )
-@click.option("--data", type=_FILE, help="With --top: leave out what this data set says is rated.")
+@click.option("--data", type=DATA, help="With --top: leave out what this data set says is rated.")
 @click.option(
     "--force",
     is_flag=True,
@@ -56,7 +56,7 @@ def main(
     item: tuple[str, ...],
     items_file: Path | None,
     top: int | None,
-    data: Path | None,
+    data: str | None,
     force: bool,
     cluster: ClusterConfig,
 ) -> Outcome:
@@ -126,7 +126,7 @@ def _lists(
     model: Path,
     out: Path,
     ranking: Ranking,
-    data: Path | None,
+    data: str | None,
     users: tuple[Any, ...] | None,
     cluster: ClusterConfig,
 ) -> Outcome:

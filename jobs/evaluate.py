@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import RenderableType
 from rich.table import Table
 
-from jobs.common import Outcome, job, progress_bars, table
+from jobs.common import DATA, Outcome, job, progress_bars, table
 from mfdask.evaluation import (
     INTERVALS,
     Accuracy,
@@ -60,11 +60,11 @@ def ranking_options(run: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("evaluate", help=__doc__)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option("--ranking", is_flag=True, help="Also rank the whole catalogue for each user.")
 @ranking_options
 @job
-def main(model: Path, data: Path, ranking: bool, plan: RankingPlan) -> Outcome:
+def main(model: Path, data: str, ranking: bool, plan: RankingPlan) -> Outcome:
     """See the module."""
     learned, dataset = load_model(model), Dataset.open(data, verify=True)
     if ranking:
@@ -135,9 +135,9 @@ def _summary(values: dict[str, Any], model: FactorModel) -> Table:
     view.add_row("Gaussian NLL a rating, variance 1", f"{values['test_nll']['unit_variance']:.4f}")
     view.add_row("Gaussian NLL a rating, fitted", f"{values['test_nll']['fitted_variance']:.4f}")
     view.add_row("train RMSE", f"{values['train_rmse']:.4f}")
-    objective = values["objective"]
     if not model.has_deviations:
-        said = "other training data" if objective is None else f"{objective:,.2f}"
+        total = values["objective"]
+        said = "other training data" if total is None else f"{total:,.2f}"
         view.add_row("objective", said)
     for source, what in (
         ("item", "user not seen in training"),

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import click
 import pandas as pd
 
-from jobs.common import Outcome, job, table
+from jobs.common import DATA, Outcome, job, table
 from mfdask.downstream.events import all_events, require_timestamps
 from mfdask.downstream.inject import (
     KINDS,
@@ -33,7 +33,7 @@ from mfdask.shards import Dataset
 
 
 @click.command("inject", help=__doc__)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -115,7 +115,7 @@ from mfdask.shards import Dataset
 @click.option("--seed", default=42, show_default=True, help="Of all that is drawn.")
 @job
 def main(
-    data: Path,
+    data: str,
     out: Path | None,
     attack: str | None,
     direction: Literal["push", "nuke"],

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
+from rich.table import Table
 
-from jobs.common import Outcome, job, table
+from jobs.common import DATA, Outcome, job, table
 from mfdask.shards import Dataset
 from mfdask.shards.store import SIDES
 
 
 @click.command("inspect", help=__doc__)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @job
-def main(data: Path) -> Outcome:
+def main(data: str) -> Outcome:
     """Open and verify the data set, and describe it."""
     dataset = Dataset.open(data, verify=True)
     made = dataset.manifest
     size = sum(facts.bytes for facts in made.files.values())
     values = {
-        "data": str(data),
+        "data": data,
         "name": made.name,
         "origin": made.origin,
         "created": made.created,
@@ -45,7 +43,7 @@ def main(data: Path) -> Outcome:
     return Outcome(values, [_facts(dataset, size), _blocks(dataset)])
 
 
-def _facts(dataset: Dataset, size: int) -> Any:
+def _facts(dataset: Dataset, size: int) -> Table:
     made = dataset.manifest
     counts = made.counts
     step = "no step" if made.rating_step is None else f"step {made.rating_step:g}"
@@ -69,7 +67,7 @@ def _facts(dataset: Dataset, size: int) -> Any:
     return view
 
 
-def _blocks(dataset: Dataset) -> Any:
+def _blocks(dataset: Dataset) -> Table:
     view = table("Blocks", "side", "blocks", "rows in each", "training ratings in each")
     for side in SIDES:
         shards = [dataset.shard(side, block) for block in range(dataset.n_blocks(side))]
@@ -79,7 +77,7 @@ def _blocks(dataset: Dataset) -> Any:
 
 
 def _range(numbers: list[int]) -> str:
-    low, high = int(np.min(numbers)), int(np.max(numbers))
+    low, high = min(numbers), max(numbers)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 

@@ -24,7 +24,7 @@ from mfdask.downstream.customers import Choices, Spend, study_ltv
 @study_options
 @cluster_options
 def main(
-    data: Path,
+    data: str,
     model: Path,
     out: Path | None,
     spend: str | None,

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -23,9 +17,6 @@ from mfdask.nightly.journal import Line
 from mfdask.nightly.plan import Plan
 from mfdask.nightly.run import run_night
 from mfdask.nightly.start import look_ahead
-
-#: How long a night that is told to stop may take to clear up; each step can be killed safely.
-_SECONDS_TO_STOP = 8.0
 
 #: Options for keys of the configuration that one changes by hand now and then.
 _OPTIONS: list[tuple[str, str, str]] = [
@@ -87,27 +78,10 @@ def main(
     told = NightlyConfig.read(config, [*assignments, *given])
     if dry_run:
         return _show(look_ahead(told))
-    with _stopping(), progress_bars() as progress:
+    with progress_bars() as progress:
         line = run_night(told, wait_seconds=wait, progress=progress)
     _complain(line, told.home)
     return Outcome(line, [_view(line)])
-
-
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """End the block on SIGTERM as on Ctrl-C, and the process soon after in any case."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        timer = threading.Timer(_SECONDS_TO_STOP, os._exit, [128 + number])
-        timer.daemon = True
-        timer.start()
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _complain(line: Line, home: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.memory import PeakMemory
@@ -37,7 +37,7 @@ _FILE = click.Path(path_type=Path)
 @click.command("recommend", help=__doc__)
 @click.argument("model", type=_FILE)
 @click.option(
-    "--data", type=_FILE, help="The model's data set; what it says a user has rated is left out."
+    "--data", type=DATA, help="The model's data set; what it says a user has rated is left out."
 )
 @click.option("--include-rated", is_flag=True, help="Offer rated items too; needs no --data.")
 @click.option(
@@ -75,7 +75,7 @@ _FILE = click.Path(path_type=Path)
 @cluster_options
 def main(
     model: Path,
-    data: Path | None,
+    data: str | None,
     include_rated: bool,
     users: tuple[str, ...],
     users_file: Path | None,
@@ -116,7 +116,7 @@ def main(
     return _write(model, out, history, ranking, chosen, cluster)
 
 
-def _rated_data(data: Path | None, include_rated: bool) -> Dataset | None:
+def _rated_data(data: str | None, include_rated: bool) -> Dataset | None:
     if include_rated:
         return None
     if data is None:

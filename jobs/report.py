@@ -11,14 +11,14 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.common import Outcome, job, progress_bars, table
+from jobs.common import DATA, Outcome, job, progress_bars, table
 from mfdask.errors import InputError
+from mfdask.figures.figure import Section
 from mfdask.memory import PeakMemory
 from mfdask.models import FactorModel, load_model
 from mfdask.progress import Progress
 from mfdask.report.browser import FORMATS, find_browser, is_picture, write_picture
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Section
 from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, chosen, figures_of, missing_of, notes
 from mfdask.shards import Dataset
@@ -27,7 +27,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("report", help=__doc__)
-@click.option("--data", type=_FILE, required=True, help="Folder of the data set.")
+@click.option("--data", type=DATA, required=True, help="Folder or URL of the data set.")
 @click.option(
     "--model", "models", type=_FILE, multiple=True, help="Of this data set; may be repeated."
 )
@@ -56,7 +56,7 @@ _FILE = click.Path(path_type=Path)
 )
 @job
 def main(
-    data: Path,
+    data: str,
     models: tuple[Path, ...],
     tiers: Path | None,
     trials: tuple[Path, ...],
@@ -73,12 +73,12 @@ def main(
         find_browser()  # now, and not after minutes of work
     dataset = Dataset.open(data)
     given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
-    place = Path("output/reports") / data.resolve().name
+    place = Path("output/reports") / Path(data).resolve().name
     with PeakMemory() as memory, progress_bars() as progress:
         facts = Facts.of(dataset, progress)
-        sections = all_sections(facts, given)
-        if names:
-            sections = chosen(sections, [name for text in names for name in text.split(",")])
+        wanted = [name for text in names for name in text.split(",")]
+        found = all_sections(facts, given)
+        sections = chosen(found, wanted) if wanted else list(found)
         if kind == "html":
             out = out or place.with_name(f"{place.name}.html")
             written = [write_page(out, dataset.name, notes(facts), sections)]

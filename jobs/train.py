@@ -11,12 +11,22 @@ from typing import Any
 
 import click
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.files import locked, require_space
-from mfdask.memory import PeakMemory
-from mfdask.models import ALS, PRESETS, Bayes, FactorModel, check_place, model_bytes, save_model
+from mfdask.memory import PeakMemory, require_memory
+from mfdask.models import (
+    ALS,
+    PRESETS,
+    Bayes,
+    FactorModel,
+    check_place,
+    model_bytes,
+    save_model,
+    training_bytes,
+)
+from mfdask.models.exchange import ExchangeMode
 from mfdask.models.feature_file import FeatureFile
 from mfdask.models.kinds import KINDS, chosen_parameters, parameters_of
 from mfdask.shards import Dataset
@@ -100,7 +110,7 @@ def _default(name: str) -> str:
 
 
 @click.command("train", help=__doc__)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -144,11 +154,19 @@ def _default(name: str) -> str:
     show_default=True,
     help="Take the mean training rating off first.",
 )
+@click.option(
+    "--exchange",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "whole", "needed"]),
+    help="What workers get of each other's rows: all of a side, or those that their blocks use; "
+    "auto: what is cheaper. The model is the same.",
+)
 @_with_parameters
 @job
 @cluster_options
 def main(
-    data: Path,
+    data: str,
     out: Path | None,
     model: str,
     preset: str | None,
@@ -156,6 +174,7 @@ def main(
     start: Path | None,
     checkpoint_every: int,
     resume: bool,
+    exchange: ExchangeMode,
     cluster: ClusterConfig,
     **parameters: Any,
 ) -> Outcome:
@@ -171,6 +190,8 @@ def main(
     rows = dataset.n_users + dataset.n_items
     draws = len(config.sampled(rows)) if isinstance(config, Bayes) else 1
     require_space(out, model_bytes(rows, config.n_factors, draws), "the model")
+    if cluster.scheduler is None:
+        require_memory(training_bytes(rows, config.n_factors, draws), "training")
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     began = time.perf_counter()
     with (
@@ -189,6 +210,7 @@ def main(
             checkpoint_every=checkpoint_every,
             resume=resume,
             progress=progress,
+            exchange=exchange,
         )
         save_model(fitted, out)
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -210,6 +232,7 @@ def _configure(model: str, preset: str | None, given: dict[str, Any]) -> ALS | B
 def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcome:
     last = model.history[-1]
     each = median(sweep.seconds for sweep in model.history)
+    moved = median(sweep.bytes_moved for sweep in model.history)
     values = {
         "model": str(out),
         "sweeps": last.sweep,
@@ -218,6 +241,7 @@ def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcom
         "test_rmse": last.test_rmse,
         "seconds": seconds,
         "seconds_per_sweep": each,
+        "bytes_moved_per_sweep": moved,
         "peak_memory_bytes": peak,
     }
     k = model.parameters["n_factors"]
@@ -236,6 +260,8 @@ def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcom
         "test RMSE", "nothing held out" if last.test_rmse is None else f"{last.test_rmse:.4f}"
     )
     view.add_row("seconds", f"{seconds:.1f} in all, {each:.3f} a sweep")
+    if moved:
+        view.add_row("between workers", f"{moved / 2**20:,.1f} MiB a sweep")
     view.add_row("peak memory", f"{peak / 2**20:,.0f} MiB")
     view.add_row("model", str(out))
     return Outcome(values, [view])

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
+from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.models import ALS
 from mfdask.results import write_table
@@ -25,7 +25,7 @@ _SHOWN = 10
 
 
 @click.command("tune", help=__doc__)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option(
     "--search",
     "specs",
@@ -86,7 +86,7 @@ _SHOWN = 10
 @job
 @cluster_options
 def main(
-    data: Path,
+    data: str,
     specs: tuple[str, ...],
     preset: str | None,
     sampler: str | None,
@@ -127,8 +127,8 @@ def main(
     return _outcome(found, data, study, out)
 
 
-def _outcome(found: Tuned, data: Path, study: Path, out: Path) -> Outcome:
-    command = shlex.join(["mfdask", "train", str(data), *train_options(found.best)])
+def _outcome(found: Tuned, data: str, study: Path, out: Path) -> Outcome:
+    command = shlex.join(["mfdask", "train", data, *train_options(found.best)])
     states = found.trials["state"].value_counts()
     values: dict[str, Any] = {
         "trials": len(found.trials),

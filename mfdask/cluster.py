@@ -15,6 +15,7 @@ from dask.utils import parse_bytes
 from distributed import Client, LocalCluster, get_worker
 
 from mfdask.errors import InputError
+from mfdask.watch import PATH, show_page
 
 #: Tasks that run parallel kernels hold this resource, so that one runs at a time per worker: its
 #: Numba threads then fill the worker's cores, and no two of them enter the threading layer at once.
@@ -65,7 +66,7 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
     """
     config = config or ClusterConfig()
     if config.scheduler is not None:
-        with closing(_join(config.scheduler)) as client:
+        with closing(_join(config.scheduler)) as client, _watched(client):
             yield client
         return
     _check_memory(config.memory_limit)
@@ -74,6 +75,9 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         # A worker that is told to stop complains of the scheduler it lost; errors of tasks reach
         # the client all the same.
         "logging": {"distributed": "critical"},
+        # Blocks are of one size and have homes: for one that is taken elsewhere rows travel there,
+        # and back for the next half-step.
+        "distributed.scheduler.work-stealing": False,
         # Every 10 ms, as it comes, the dashboard's profile takes some 7 % of an ingest.
         "distributed.worker.profile.interval": "100ms",
     }
@@ -88,8 +92,19 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
+        _watched(client),
     ):
         yield client
+
+
+@contextmanager
+def _watched(client: Client) -> Iterator[None]:
+    """Show the page of `mfdask.watch` on the dashboard, and let `dashboard_link` lead to it."""
+    link = dask.config.get("distributed.dashboard.link")
+    if show_page(client) and link.endswith("/status"):
+        link = link.removesuffix("/status") + PATH
+    with dask.config.set({"distributed.dashboard.link": link}):
+        yield
 
 
 def _join(address: str) -> Client:

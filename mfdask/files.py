@@ -32,6 +32,28 @@ def written_folder(target: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def written_file(target: Path) -> Iterator[Path]:
+    """Yield a fresh name beside `target`, and rename what is there once the block has ended well.
+
+    A file already at `target` is replaced; on any error it stays, and the fresh one goes.
+
+    Raises
+    ------
+    InputError
+        If `target` is a folder.
+    """
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; give a file to --out")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.partial")
+    try:
+        yield fresh
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
 def replace_folder(fresh: Path, target: Path) -> None:
     """Put `fresh` in the place of `target`; what was there before goes.
 

@@ -8,6 +8,8 @@ from types import TracebackType
 
 import psutil
 
+from mfdask.errors import RefusedError
+
 
 class PeakMemory:
     """Sample the resident memory of this process and all its children while the block runs.
@@ -56,3 +58,20 @@ def resident_bytes(pid: int | None = None) -> int:
     except psutil.NoSuchProcess:
         return 0
     return total
+
+
+def require_memory(needed: int, what: str) -> None:
+    """Refuse to begin what the memory of this machine cannot hold.
+
+    Raises
+    ------
+    RefusedError
+        If fewer than `needed` bytes are available.
+    """
+    free = psutil.virtual_memory().available
+    if free < needed:
+        raise RefusedError(
+            f"{what} needs at least {needed / 2**20:,.0f} MiB of memory and "
+            f"{free / 2**20:,.0f} MiB are free; end something else, give fewer --factors, or use "
+            "--scheduler"
+        )

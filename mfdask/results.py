@@ -1,12 +1,13 @@
-"""Tables that a job ends with, as Parquet files."""
+"""Tables that a job ends with: as Parquet files, and as JSON."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from mfdask.errors import InputError
+from mfdask.files import written_file
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -17,12 +18,13 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     InputError
         If `path` is a folder.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a file to --out")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.partial")
-    try:
+    with written_file(path) as fresh:
         frame.to_parquet(fresh, index=False)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lines of a table as JSON can hold them: None in the place of NaN."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in line.items()}
+        for line in frame.to_dict("records")
+    ]

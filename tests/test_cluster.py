@@ -92,3 +92,10 @@ def test_a_malformed_dashboard_address_is_refused():
         open_cluster(ClusterConfig(dashboard_address="here")),
     ):
         pass
+
+
+def test_the_dashboard_is_open_to_others_only_when_asked():
+    config = ClusterConfig(threads=1, dashboard_address="0.0.0.0:0")
+    with open_cluster(config) as client:
+        assert listening() == {"127.0.0.1", "0.0.0.0"}
+        assert client.dashboard_link.endswith("/mfdask")

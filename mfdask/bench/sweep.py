@@ -28,7 +28,7 @@ from mfdask.models import ALS, Bayes, FactorModel
 from mfdask.models.half_step import predict_shard
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
-from mfdask.shards.dataset import FolderStore
+from mfdask.shards.store import FolderStore
 
 #: Name to a function that returns seconds.
 Timed = dict[str, Callable[[], float]]

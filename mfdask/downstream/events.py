@@ -48,6 +48,11 @@ class Events(NamedTuple):
         return np.repeat(rows, np.diff(self.indptr))
 
 
+def parts_of(data: Dataset) -> list[str]:
+    """Return the parts that hold ratings: what is held out from a model happened all the same."""
+    return ["train", "test"] if data.n_test else ["train"]
+
+
 def require_timestamps(data: Dataset, job: str) -> None:
     """Refuse a data set without times.
 
@@ -57,7 +62,7 @@ def require_timestamps(data: Dataset, job: str) -> None:
     """
     if not data.manifest.has_timestamps:
         raise InputError(
-            f"{data.path or data.name}: these ratings have no timestamps, which `mfdask {job}` "
+            f"{data.address or data.name}: these ratings have no timestamps, which `mfdask {job}` "
             "needs; ingest a source that has them"
         )
 
@@ -67,7 +72,7 @@ def events_of_block(data: Dataset, block: int) -> Events:
 
     Users of equal time keep the order of their item rows, so the result is the same every time.
     """
-    parts = ["train", "test"] if data.n_test else ["train"]
+    parts = parts_of(data)
     shards = [data.shard("users", block, part) for part in parts]
     n = shards[0].n_rows
     users = np.concatenate([np.repeat(np.arange(n), np.diff(shard.indptr)) for shard in shards])

@@ -38,7 +38,14 @@ def bin_of(n_train: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
 
 @dataclass
 class Errors:
-    """Sums of errors, for one slice of the ratings or for each of several."""
+    """Sums of errors, for one slice of the ratings or for each of several.
+
+    Attributes
+    ----------
+    n : int64 (slices,)
+        Ratings.
+    squared, absolute : float64 (slices,)
+    """
 
     n: npt.NDArray[np.int64]
     squared: npt.NDArray[np.float64]
@@ -107,7 +114,20 @@ class Accuracy:
 
 
 class Aligned:
-    """A model's rows in the order of a data set, whichever of its ids the model knows."""
+    """A model's rows in the order of a data set, whichever of its ids the model knows.
+
+    Attributes
+    ----------
+    mean : float
+        What the model adds to every prediction.
+    users, items : int32 (n,)
+        The model's row for each row of the data set, -1 where it knows none.
+    user_rows, item_rows : float32 (n, width)
+        Design rows; of an id that it does not know, those of nobody in particular, or of an item's
+        genres.
+    user_bin, item_bin : int (n,)
+        The bin of the training ratings that the model has learned each from.
+    """
 
     def __init__(self, model: FactorModel, data: Dataset) -> None:
         self.mean = model.mean

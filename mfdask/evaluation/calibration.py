@@ -35,7 +35,10 @@ def measure_calibration(model: FactorModel, data: Dataset, part: str = "test") -
     """
     users, items, ratings = _pairs(model, data, part)
     if not len(ratings):
-        raise InputError(f"{data.name}: no {part} ratings of users and items that the model knows")
+        raise InputError(
+            f"{data.name}: no {part} ratings of users and items that the model knows; give the "
+            "data set that it was learned from"
+        )
     away = np.abs(model.predict_known(users, items, clip=False) - ratings)
     away /= model.deviations_known(users, items)
     bins = bin_of(model.users["n_train"].to_numpy()[users])

@@ -73,8 +73,8 @@ def measure_model(
     """Measure a model on the test ratings of a data set.
 
     Errors are those of raw predictions, not clipped to the rating scale. Ids are matched by their
-    raw values, as in `measure_accuracy`; slices are by the training
-    ratings of `data`, whatever the model was learned from.
+    raw values, as in `measure_accuracy`; slices are by the training ratings of `data`, whatever the
+    model was learned from.
 
     Raises
     ------

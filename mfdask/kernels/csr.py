@@ -137,6 +137,35 @@ def keep_latest(order: Int32s, rows: Int32s, columns: Int32s, times: Int64s) -> 
 
 
 @njit(nogil=True, cache=True)
+def drop_repeats(values: Float32s, out: Float32s) -> int:
+    """Leave out most repeats of values: of a few different ones nearly all.
+
+    A value is looked up in a table of those seen last, and hashing what is left is quick.
+
+    Parameters
+    ----------
+    values : float32[n]
+    out : float32[n]
+        Its start is filled with each value at least once, in the order in which they come first.
+
+    Returns
+    -------
+    int
+        How many are left.
+    """
+    last = np.full(1024, np.nan, np.float32)
+    bits = values.view(np.uint32)
+    n = 0
+    for i in range(values.size):
+        slot = (np.uint64(bits[i]) * np.uint64(0x9E3779B1)) >> np.uint64(32) & np.uint64(1023)
+        if last[slot] != values[i]:
+            last[slot] = values[i]
+            out[n] = values[i]
+            n += 1
+    return n
+
+
+@njit(nogil=True, cache=True)
 def row_starts(rows: Int32s, places: Int32s, n_rows: int) -> Int64s:
     """Return where each row begins: int64[n_rows + 1], over ``rows[places]``, which ascend."""
     starts = np.zeros(n_rows + 1, np.int64)

@@ -97,18 +97,18 @@ def changes_into(
         i, j = starts[row], new_starts[row]
         end, new_end = starts[row + 1], new_starts[row + 1]
         while i < end or j < new_end:
-            if j == new_end or (i < end and columns[i] < new_columns[j]):
-                out_columns[n], out_values[n] = columns[i], np.nan
-                i += 1
-            elif i == end or new_columns[j] < columns[i]:
-                out_columns[n], out_values[n] = new_columns[j], new_values[j]
-                j += 1
-            else:
+            if i < end and j < new_end and columns[i] == new_columns[j]:  # most are
                 i += 1
                 j += 1
                 if values[i - 1] == new_values[j - 1]:
                     continue
                 out_columns[n], out_values[n] = new_columns[j - 1], new_values[j - 1]
+            elif j == new_end or (i < end and columns[i] < new_columns[j]):
+                out_columns[n], out_values[n] = columns[i], np.nan
+                i += 1
+            else:
+                out_columns[n], out_values[n] = new_columns[j], new_values[j]
+                j += 1
             out_rows[n] = row
             n += 1
     return n

@@ -2,6 +2,7 @@
 
 from mfdask.models.als import ALS
 from mfdask.models.bayes import Bayes
+from mfdask.models.design import training_bytes
 from mfdask.models.model import FactorModel
 from mfdask.models.presets import PRESETS
 from mfdask.models.store import check_place, load_model, model_bytes, save_model
@@ -15,4 +16,5 @@ __all__ = [
     "load_model",
     "model_bytes",
     "save_model",
+    "training_bytes",
 ]

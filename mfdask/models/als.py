@@ -10,9 +10,11 @@ from typing import Any
 from distributed import Client
 
 from mfdask.models.checkpoint import Keeper, identity_of
+from mfdask.models.exchange import ExchangeMode
 from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.fit import fit
-from mfdask.models.model import FactorModel, Sweep
+from mfdask.models.fitted import Sweep
+from mfdask.models.model import FactorModel
 from mfdask.models.parameters import Parameters
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -37,6 +39,7 @@ class ALS(Parameters):
         resume: bool = False,
         progress: Progress = silent,
         each_sweep: Callable[[Sweep], None] | None = None,
+        exchange: ExchangeMode = "auto",
     ) -> FactorModel:
         """Learn a model.
 
@@ -60,6 +63,9 @@ class ALS(Parameters):
         progress : Progress, optional
         each_sweep : callable, optional
             Gets each sweep's line of the history; what it raises ends the fit.
+        exchange : {"auto", "whole", "needed"}
+            Whether workers get the other side whole, or the rows that their blocks use; auto takes
+            what is cheaper. The model is the same.
 
         Returns
         -------
@@ -86,5 +92,6 @@ class ALS(Parameters):
             start=start,
             progress=progress,
             each_sweep=each_sweep,
+            exchange=exchange,
         )
         return FactorModel.learned(self, data, fitted)

@@ -17,10 +17,12 @@ import numpy.typing as npt
 from distributed import Client
 
 from mfdask.models.checkpoint import Keeper, identity_of
+from mfdask.models.exchange import ExchangeMode
 from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.fit import fit
+from mfdask.models.fitted import Sweep
 from mfdask.models.half_step import StepRule
-from mfdask.models.model import FactorModel, Sweep
+from mfdask.models.model import FactorModel
 from mfdask.models.parameters import MAX_FACTORS, ItemPrior, require, require_item_prior
 from mfdask.models.posterior import Posterior
 from mfdask.models.prior import FeatureSums, Float64s, RowPrior, ridge
@@ -165,6 +167,7 @@ class Bayes:
         resume: bool = False,
         progress: Progress = silent,
         each_sweep: Callable[[Sweep], None] | None = None,
+        exchange: ExchangeMode = "auto",
     ) -> FactorModel:
         """Draw samples, and return the model that averages over them.
 
@@ -180,7 +183,7 @@ class Bayes:
         posterior = Posterior(data, self, self.sampled(data.n_users + data.n_items), features)
         fitted = fit(
             self, data, client, keeper, features, start=start, progress=progress,
-            each_sweep=each_sweep, collector=posterior,
+            each_sweep=each_sweep, collector=posterior, exchange=exchange,
         )  # fmt: skip
         return posterior.model(self, data, fitted)
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.files import crc32, written_folder
 from mfdask.models.design import Array, join
-from mfdask.models.model import Sweep
+from mfdask.models.fitted import Sweep
 
 if TYPE_CHECKING:
     from mfdask.models.feature_file import ItemFeatures
@@ -104,7 +104,7 @@ class Keeper:
                 "ones, or start again without --resume"
             )
         history = [Sweep(**line) for line in state["history"]]
-        return Checkpoint(str(self._folder), history, state["squared_error"])
+        return Checkpoint(str(self._folder.absolute()), history, state["squared_error"])
 
 
 def identity_of(

@@ -11,6 +11,8 @@ Array = npt.NDArray[np.float32]
 
 #: Cache lines are 64 bytes: rows that start on one touch the fewest.
 _LINE = 16
+#: What a client and a worker take before there are any rows.
+_PROCESSES = 400 * 2**20
 
 
 def empty_rows(n: int, n_factors: int) -> Array:
@@ -29,6 +31,16 @@ def aligned(n: int, width: int) -> Array:
     store = np.empty(n * width + _LINE, np.float32)
     skip = -(store.ctypes.data // 4) % _LINE
     return store[skip : skip + n * width].reshape(n, width)
+
+
+def training_bytes(n_rows: int, n_factors: int, draws: int = 1) -> int:
+    """Return what a fit holds in memory at least: a fit in one place, its ratings left out.
+
+    The worker has the rows of the last state, of the next one, and of a side joined; the client
+    the last ones and the model.
+    """
+    samples = n_rows * 4 * n_factors * (draws - 1)
+    return _PROCESSES + 5 * n_rows * 4 * row_width(n_factors) + samples
 
 
 def pack(bias: Array, factors: Array) -> Array:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy.typing as npt
 from distributed import Client
@@ -17,35 +17,16 @@ from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE
 from mfdask.models import tasks
 from mfdask.models.checkpoint import Checkpoint, Keeper, load_array, load_rows
 from mfdask.models.design import Array, initial_rows
+from mfdask.models.exchange import ExchangeMode, Reach, reaches
 from mfdask.models.feature_file import ItemFeatures
+from mfdask.models.fitted import Fitted, Sweep
 from mfdask.models.half_step import StepRule
 from mfdask.models.method import Method
-from mfdask.models.model import Sweep
 from mfdask.models.prior import RowPrior
 from mfdask.models.runner import Runner, runner_for
 from mfdask.models.sides import OTHER, SIDES
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
-
-
-class Fitted(NamedTuple):
-    """What a fit ends with.
-
-    Attributes
-    ----------
-    rows : dict of float32 (n, width)
-        Design rows of each side.
-    item_prior : RowPrior
-        What the items' prior would be in the next sweep.
-    history : list of Sweep
-    features : ItemFeatures or None
-        What the items' prior follows.
-    """
-
-    rows: dict[str, Array]
-    item_prior: RowPrior
-    history: list[Sweep]
-    features: ItemFeatures | None
 
 
 class Collector(Protocol):
@@ -75,35 +56,39 @@ def fit(
     progress: Progress = silent,
     each_sweep: Callable[[Sweep], None] | None = None,
     collector: Collector | None = None,
+    exchange: ExchangeMode = "auto",
 ) -> Fitted:
     """Run a method's sweeps; see `ALS.fit`."""
-    plan = _Plan.make(method, data, client, features)
+    plan = _Plan.make(method, data, client, features, exchange)
     run = plan.run
     resumed = keeper.newest()
     history = list(resumed.history) if resumed else []
     if resumed and collector:
         collector.load(len(history), lambda name: load_array(resumed.folder, name))
     states = [_resume(plan, resumed) if resumed else _begin(plan, start)]
-    clock = time.perf_counter()
+    clock, sent = time.perf_counter(), run.sent()
     while len(history) < method.n_sweeps and not _settled(history, method.tolerance):
         while len(states) <= run.ahead and states[-1].sweep < method.n_sweeps:
             states.append(_submit_sweep(plan, states[-1]))
         states.pop(0)
         account = _account(plan, states[0])
         clock, seconds = time.perf_counter(), time.perf_counter() - clock
-        history.append(Sweep(seconds=seconds, **account))
+        before, sent = sent, run.sent()
+        moved = {worker: max(n - before.get(worker, 0), 0) for worker, n in sent.items()}
+        history.append(Sweep(seconds=seconds, bytes_moved=sum(moved.values()), **account))
         progress(f"train {method.kind}", len(history), method.n_sweeps, history[-1].note())
+        run.tell(method, data, history[-1], moved)
         if each_sweep:
             each_sweep(history[-1])
         if collector and collector.wants(len(history)):
             priors = {side: run.result(prior) for side, prior in states[0].priors.items()}
-            collector.add(_gather(run, states[0]), priors)
+            collector.add(_gather(plan, states[0]), priors)
         if keeper.due(len(history)):
             _keep(plan, states[0], keeper, history, collector)
     item_prior = method.prior("items")
     if method.learns("items"):
         item_prior = run.result(_prior(plan, states[0], "items"))
-    return Fitted(_gather(run, states[0]), item_prior, history, features)
+    return Fitted(_gather(plan, states[0]), item_prior, history, features)
 
 
 @dataclass(frozen=True)
@@ -115,12 +100,20 @@ class _Plan:
     run: Runner
     rule: StepRule
     features: dict[str, list[Any]]  # handles, one a block of the side; None without features
+    grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
+    reach: dict[str, Reach]  # what the blocks of a side are given of the other
 
     @classmethod
     def make(
-        cls, method: Method, data: Dataset, client: Client | None, followed: ItemFeatures | None
+        cls,
+        method: Method,
+        data: Dataset,
+        client: Client | None,
+        followed: ItemFeatures | None,
+        exchange: ExchangeMode,
     ) -> _Plan:
         run = runner_for(data, client)
+        reach = reaches(run, data, method.n_factors, exchange)
         features: dict[str, list[Any]] = {side: [None] * data.n_blocks(side) for side in SIDES}
         if followed:
             bounds = data.bounds("items").tolist()
@@ -128,20 +121,35 @@ class _Plan:
                 run.submit(f"features-{b}", tasks.encode_items, followed, run.dataset(data), *rows)
                 for b, rows in enumerate(itertools.pairwise(bounds))
             ]
-        return cls(method, data, run, method.rule(data.mean), features)
+        grams = {
+            side: [
+                run.submit(
+                    f"gram-{side}-{b}",
+                    tasks.gram_of, run.shard(data, side, b, "train", reach[side].packed(b)), own,
+                    method.reg_scaling,
+                )
+                for b, own in enumerate(features[side])
+            ]
+            for side in SIDES
+            if method.learns(side)
+        }  # fmt: skip
+        return cls(method, data, run, method.rule(data.mean), features, grams, reach)
 
     @property
     def scale(self) -> tuple[float, float]:
         return self.data.rating_min, self.data.rating_max
 
+    def shard(self, side: str, block: int, part: str = "train") -> Any:
+        return self.run.shard(self.data, side, block, part, self.reach[side].packed(block))
+
 
 @dataclass(frozen=True)
 class _State:
-    """Both sides after a sweep, as handles of the runner: each block, and the whole side."""
+    """Both sides after a sweep, as handles of the runner."""
 
     sweep: int
     blocks: dict[str, list[Any]]  # Moved
-    whole: dict[str, Any]  # Array
+    given: list[Any]  # what each block of users is given of the items' rows
     tested: list[Any]  # Tested, one a block of users; None before the first sweep
     totals: Any  # Totals; None at a random start
     priors: dict[str, Any]  # what the rows were drawn to
@@ -164,25 +172,27 @@ def _begin(plan: _Plan, start: Path | None) -> _State:
                 tasks.warm_rows, str(start.absolute()), run.dataset(data), side, whole[side],
             )  # fmt: skip
     blocks = {side: _cut(plan, side, whole[side]) for side in SIDES}
+    given = _hand_over(plan, 0, "items", blocks["items"])
     totals = None
     if start is not None:
         errors = [
             run.submit(
-                f"start_error-{b}", tasks.squared_error_of, run.shard(data, "users", b), block,
-                whole["items"], plan.rule.mean_rating,
+                f"start_error-{b}", tasks.squared_error_of, plan.shard("users", b), block,
+                given[b], plan.rule.mean_rating,
             )
             for b, block in enumerate(blocks["users"])
         ]  # fmt: skip
         totals = run.submit("start_account", tasks.start_totals, errors)
-    return _State(0, blocks, whole, [None] * data.n_blocks("users"), totals, {})
+    return _State(0, blocks, given, [None] * data.n_blocks("users"), totals, {})
 
 
 def _resume(plan: _Plan, resumed: Checkpoint) -> _State:
     """Place the rows of a checkpoint."""
     run, data = plan.run, plan.data
     whole = {side: run.submit(f"load-{side}", load_rows, resumed.folder, side) for side in SIDES}
-    blocks = {side: _cut(plan, side, whole[side]) for side in SIDES}
     sweep = len(resumed.history)
+    blocks = {side: _cut(plan, side, whole[side]) for side in SIDES}
+    given = _hand_over(plan, sweep, "items", blocks["items"])
     tested = [None] * data.n_blocks("users")
     if data.n_test and plan.method.averages(sweep):
         tested = [
@@ -190,47 +200,85 @@ def _resume(plan: _Plan, resumed: Checkpoint) -> _State:
             for b in range(data.n_blocks("users"))
         ]
     totals = run.submit("load-account", tasks.start_totals, [resumed.squared_error])
-    return _State(sweep, blocks, whole, tested, totals, {})
+    return _State(sweep, blocks, given, tested, totals, {})
 
 
 def _cut(plan: _Plan, side: str, whole: Any) -> list[Any]:
     bounds = itertools.pairwise(plan.data.bounds(side).tolist())
     return [
-        plan.run.submit(f"cut-{side}-{b}", tasks.cut, whole, *rows) for b, rows in enumerate(bounds)
+        plan.run.submit(f"cut-{side}-{b}", tasks.cut, whole, *rows, home=plan.reach[side].home(b))
+        for b, rows in enumerate(bounds)
     ]
+
+
+def _hand_over(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
+    """Return what each block of the other side is given of a side's rows."""
+    reach, n_others = plan.reach[OTHER[side]], plan.data.n_blocks(OTHER[side])
+    if not reach.pieces:
+        # Joined once where all is in one place; where it is not, one worker would have to send
+        # the joined side to all others.
+        alone = len(plan.run.workers) < 2
+        return [_join(plan, sweep, side, blocks) if alone else blocks] * n_others
+    given = []
+    for g, (group, pieces) in enumerate(zip(reach.groups, reach.pieces, strict=True)):
+        parcels = [
+            plan.run.submit(
+                f"parcel-{side}-{sweep}-{c}-{g}", tasks.take_rows, block, rows,
+                home=plan.reach[side].home(c),
+            )
+            for c, (block, rows) in enumerate(zip(blocks, pieces, strict=True))
+        ]  # fmt: skip
+        given += [parcels] * len(group)
+    return given
+
+
+def _join(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> Any:
+    return plan.run.submit(f"join-{side}-{sweep}", tasks.join_blocks, blocks)
 
 
 def _submit_sweep(plan: _Plan, before: _State) -> _State:
     """Hand over one sweep: users against items, then items against the users just solved."""
     run, data, method = plan.run, plan.data, plan.method
     sweep = before.sweep + 1
-    blocks, whole = dict(before.blocks), dict(before.whole)
+    blocks, given = dict(before.blocks), before.given
     priors = {side: _prior(plan, before, side) for side in SIDES}
     for side in SIDES:
         blocks[side] = [
             run.submit(
                 f"half_step-{side}-{sweep}-{b}",
-                tasks.move, run.shard(data, side, b), whole[OTHER[side]], block, plan.rule,
+                tasks.move, plan.shard(side, b), given[b], block, plan.rule,
                 priors[side], plan.features[side][b], method.key(side, sweep),
+                home=plan.reach[side].home(b),
             )
             for b, block in enumerate(blocks[side])
         ]  # fmt: skip
-        whole[side] = run.submit(f"join-{side}-{sweep}", tasks.join_blocks, blocks[side])
+        given = _hand_over(plan, sweep, side, blocks[side])
     averaged = plan.scale if method.averages(sweep) else None
     tested = [
         run.submit(
             f"test-{sweep}-{b}",
-            tasks.predict_test, run.shard(data, "users", b, "test"), block, whole["items"],
+            tasks.predict_test, plan.shard("users", b, "test"), block, given[b],
             plan.rule.mean_rating, averaged, before.tested[b] if averaged else None,
+            home=plan.reach["users"].home(b),
         )
         if data.n_test
         else None
         for b, block in enumerate(blocks["users"])
     ]  # fmt: skip
-    totals = run.submit(
-        f"account-{sweep}", tasks.add_up, blocks["users"], blocks["items"], tested, priors["items"]
-    )
-    return _State(sweep, blocks, whole, tested, totals, priors)
+    sums = [_sums(plan, sweep, side, blocks[side]) for side in SIDES]
+    totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, tested, priors["items"])
+    return _State(sweep, blocks, given, tested, totals, priors)
+
+
+def _sums(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
+    """Return the blocks with their sums, or the sums alone where blocks do not travel."""
+    reach = plan.reach[side]
+    if not plan.reach[OTHER[side]].pieces:
+        return blocks
+    return [
+        plan.run.submit(f"totals-{side}-{sweep}-{b}", tasks.totals_of, block, home=reach.home(b))
+        for b, block in enumerate(blocks)
+    ]
 
 
 def _prior(plan: _Plan, state: _State, side: str) -> Any:
@@ -241,10 +289,10 @@ def _prior(plan: _Plan, state: _State, side: str) -> Any:
     sums = [
         run.submit(
             f"feature_sums-{side}-{state.sweep}-{b}",
-            tasks.sum_features, run.shard(data, side, b), plan.features[side][b], block,
+            tasks.sum_features, plan.shard(side, b), plan.features[side][b], gram, block,
             method.n_factors + 1, method.reg_scaling,
         )
-        for b, block in enumerate(state.blocks[side])
+        for b, (gram, block) in enumerate(zip(plan.grams[side], state.blocks[side], strict=True))
     ]  # fmt: skip
     return run.submit(
         f"prior-{side}-{state.sweep}",
@@ -276,8 +324,11 @@ def _settled(history: list[Sweep], tolerance: float) -> bool:
     return before - after < tolerance * before
 
 
-def _gather(run: Runner, state: _State) -> dict[str, Array]:
-    return {side: run.result(state.whole[side]) for side in SIDES}
+def _gather(plan: _Plan, state: _State) -> dict[str, Array]:
+    """Return the whole sides, joined anew where blocks were handed over in parcels."""
+    return {
+        side: plan.run.result(_join(plan, state.sweep, side, state.blocks[side])) for side in SIDES
+    }
 
 
 def _keep(
@@ -285,7 +336,7 @@ def _keep(
 ) -> None:
     """Write a checkpoint of all that the next sweeps need."""
     run = plan.run
-    arrays: dict[str, npt.NDArray[Any]] = dict(_gather(run, state))
+    arrays: dict[str, npt.NDArray[Any]] = dict(_gather(plan, state))
     if collector:
         arrays |= collector.arrays()
     if plan.data.n_test and plan.method.averages(state.sweep):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
 from mfdask.models.design import Array, aligned, facing
 from mfdask.models.prior import RowPrior
-from mfdask.shards import Dataset, Shard
+from mfdask.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -66,37 +65,6 @@ class Moved(NamedTuple):
 
     rows: Array
     totals: npt.NDArray[np.float64]
-
-
-class ShardRef(NamedTuple):
-    """Names a shard on disk, so that a task carries its address and not its ratings.
-
-    The fingerprint tells a data set from another that took its place.
-    """
-
-    path: str
-    fingerprint: str
-    side: str
-    block: int
-    part: str
-
-
-def open_shard(shard: Shard | ShardRef) -> Shard:
-    """Return the shard, mapped and checked once in each process that solves it."""
-    return _open(shard) if isinstance(shard, ShardRef) else shard
-
-
-@lru_cache(maxsize=1024)
-def _open(ref: ShardRef) -> Shard:
-    data = Dataset.open(ref.path)
-    if data.fingerprint != ref.fingerprint:
-        raise InputError(f"{ref.path}: was replaced while it was being read; start again")
-    data.verify_shard(ref.side, ref.block, ref.part)
-    shard = data.shard(ref.side, ref.block, ref.part)
-    others = data.n_items if ref.side == "users" else data.n_users
-    if shard.n_ratings and not 0 <= shard.indices.min() <= shard.indices.max() < others:
-        raise InputError(f"{ref.path}: {ref.side} block {ref.block} names rows that are not there")
-    return shard
 
 
 def read_only(array: Any) -> Any:

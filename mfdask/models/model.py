@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,52 +12,17 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.models.design import Array, empty_rows, pack
 from mfdask.models.features import Coding
+from mfdask.models.fitted import Fitted, Sweep
 from mfdask.models.half_step import predict_rows
 from mfdask.models.samples import Samples
 
 if TYPE_CHECKING:
-    from mfdask.models.fit import Fitted
     from mfdask.models.method import Method
     from mfdask.shards import Dataset
 
 #: What a prediction rests on: the ratings of the user (2) and of the item (1); or what its genres
 #: stand for, of an item without any.
 SOURCES = ("mean", "item", "user", "model", "genre")
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """One line of a fit's history.
-
-    Attributes
-    ----------
-    sweep : int
-        From 1.
-    objective : float
-        The full regularised objective after the sweep.
-    train_rmse : float
-    test_rmse : float or None
-        Unclipped; None where nothing is held out.
-    moved : float
-        Length of the sweep's move against the length of all rows.
-    seconds : float
-        From the end of the sweep before.
-    fidelity : float
-        What a squared error weighed: lambda, or the noise precision that was drawn.
-    """
-
-    sweep: int
-    objective: float
-    train_rmse: float
-    test_rmse: float | None
-    moved: float
-    seconds: float
-    fidelity: float = math.nan
-
-    def note(self) -> str:
-        """Return the errors, for a progress bar."""
-        test = "" if self.test_rmse is None else f", test {self.test_rmse:.4f}"
-        return f"RMSE train {self.train_rmse:.4f}{test}"
 
 
 @dataclass(frozen=True)

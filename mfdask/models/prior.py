@@ -85,24 +85,43 @@ class FeatureSums(NamedTuple):
         return cls(n, gram, cross, square)
 
 
+def feature_gram(
+    features: Array | None, n_ratings: npt.NDArray[np.int64], reg_scaling: float
+) -> Float64s:
+    """Return ``F' S F`` of a block's rated rows, float64 (features, features).
+
+    It is the same in every sweep, and of many features most of the work of `feature_sums`.
+    """
+    seen, scale = _rated(features, n_ratings, reg_scaling)
+    return seen.T @ (scale * seen)
+
+
 def feature_sums(
     features: Array | None,
+    gram: Float64s,
     rows: Array,
     n_ratings: npt.NDArray[np.int64],
     d: int,
     reg_scaling: float,
 ) -> FeatureSums:
-    """Return a block's sums over its rated rows; without features each row has the one feature 1.
+    """Return a block's sums over its rated rows, whose `gram` is that of `feature_gram`.
 
-    An unrated row lies on its prior wherever that moves, so it says nothing of where that is.
+    Without features each row has the one feature 1. An unrated row lies on its prior wherever that
+    moves, so it says nothing of where that is.
     """
+    seen, scale = _rated(features, n_ratings, reg_scaling)
+    own = unknowns(rows[n_ratings > 0], d).astype(np.float64)
+    return FeatureSums(len(own), gram, seen.T @ (scale * own), own.T @ (scale * own))
+
+
+def _rated(
+    features: Array | None, n_ratings: npt.NDArray[np.int64], reg_scaling: float
+) -> tuple[Float64s, Float64s]:
+    """Return the features of a block's rated rows, and what multiplies each row's prior."""
     rated = n_ratings > 0
-    own = unknowns(rows[rated], d).astype(np.float64)
-    seen = np.ones((len(own), 1)) if features is None else features[rated].astype(np.float64)
-    scale = n_ratings[rated, None] ** reg_scaling
-    return FeatureSums(
-        len(own), seen.T @ (scale * seen), seen.T @ (scale * own), own.T @ (scale * own)
-    )
+    scale = n_ratings[rated, None].astype(np.float64) ** reg_scaling
+    seen = np.ones((len(scale), 1)) if features is None else features[rated].astype(np.float64)
+    return seen, scale
 
 
 def fit_weights(sums: FeatureSums, precision: Float64s, weight_reg: float) -> Float64s:
@@ -111,9 +130,13 @@ def fit_weights(sums: FeatureSums, precision: Float64s, weight_reg: float) -> Fl
     For a diagonal precision, ``W[:, k] = (P_kk F'SF + eta I)^-1 P_kk F'SW[:, k]`` is exact.
     """
     eta = weight_reg * np.eye(len(sums.gram))
+    own = np.diag(precision)
     weights = np.empty_like(sums.cross)
-    for k, own in enumerate(np.diag(precision)):
-        weights[:, k] = np.linalg.solve(own * sums.gram + eta, own * sums.cross[:, k])
+    for strength in np.unique(own):  # the bias has one, all factors another: two systems
+        alike = own == strength
+        weights[:, alike] = np.linalg.solve(
+            strength * sums.gram + eta, strength * sums.cross[:, alike]
+        )
     return weights
 
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -32,7 +34,8 @@ from mfdask.errors import InputError
 from mfdask.files import followed, written_folder
 from mfdask.models.design import Array, pack
 from mfdask.models.features import Coding
-from mfdask.models.model import DataFacts, FactorModel, Sweep
+from mfdask.models.fitted import Sweep
+from mfdask.models.model import DataFacts, FactorModel
 from mfdask.models.sample_store import SAMPLES, read_samples, write_samples
 
 SCHEMA_VERSION = 1
@@ -141,15 +144,14 @@ def load_model(path: Path | str) -> FactorModel:
     InputError
         If there is no model, it is damaged, or a newer version of mfdask wrote it.
     """
-    path = followed(Path(path))
-    said = _read_description(path)
-    try:
-        n_factors = int(said["parameters"]["n_factors"])
-        samples = read_samples(path, n_factors) if (path / SAMPLES).exists() else None
-        n_factors *= len(samples) if samples else 1
-        users, user_rows = _read_side(path / "users.parquet", n_factors)
-        items, item_rows = _read_side(path / "items.parquet", n_factors)
-        history = [Sweep(**line) for line in _read_history(path / "history.parquet")]
+    with _opened(path) as (folder, said):
+        samples = None
+        if (folder / SAMPLES).exists():
+            samples = read_samples(folder, int(said["parameters"]["n_factors"]))
+        n_factors = _n_factors(folder, said)
+        users, user_rows = _read_side(folder, "users", n_factors)
+        items, item_rows = _read_side(folder, "items", n_factors)
+        history = [Sweep(**line) for line in _read_history(folder / "history.parquet")]
         return FactorModel(
             kind=said["kind"],
             parameters=said["parameters"],
@@ -161,11 +163,58 @@ def load_model(path: Path | str) -> FactorModel:
             data=DataFacts(**said["data"]),
             history=history,
             samples=samples,
-            **_read_features(path, n_factors, said.get("coding")),
+            **_read_features(folder, n_factors, said.get("coding")),
         )
+
+
+def count_factors(path: Path | str) -> int:
+    """Return `FactorModel.n_factors` of a model's directory, whose rows are not read.
+
+    Raises
+    ------
+    InputError
+        As `load_model`.
+    """
+    with _opened(path) as (folder, said):
+        return _n_factors(folder, said)
+
+
+def load_side(path: Path | str, side: str) -> tuple[pd.Index, Array]:
+    """Read one side of a model's directory, and nothing else.
+
+    Returns
+    -------
+    ids : Index
+        Raw ids.
+    rows : float32 (n, width)
+        Their design rows, as in `FactorModel`.
+
+    Raises
+    ------
+    InputError
+        As `load_model`.
+    """
+    with _opened(path) as (folder, said):
+        table, rows = _read_side(folder, side, _n_factors(folder, said))
+        return pd.Index(table.iloc[:, 0]), rows
+
+
+@contextmanager
+def _opened(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the folder of a model and its description; tell of damage that the block meets."""
+    path = followed(Path(path))
+    said = _read_description(path)
+    try:
+        yield path, said
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         line = " ".join(str(error).split())
         raise InputError(f"{path}: damaged model ({line}); train it again") from error
+
+
+def _n_factors(path: Path, said: dict[str, Any]) -> int:
+    """Return the length of a factor vector: of all draws together, where there are some."""
+    draws = pq.read_metadata(path / SAMPLES).num_rows if (path / SAMPLES).exists() else 1
+    return int(said["parameters"]["n_factors"]) * draws
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -185,8 +234,8 @@ def _read_description(path: Path) -> dict[str, Any]:
     return dict(said)
 
 
-def _read_side(file: Path, n_factors: int) -> tuple[pd.DataFrame, Any]:
-    frame = pq.read_table(file).to_pandas()
+def _read_side(path: Path, side: str, n_factors: int) -> tuple[pd.DataFrame, Array]:
+    frame = pq.read_table(path / f"{side}.parquet").to_pandas()
     names = [_factor(k) for k in range(n_factors)]
     rows = pack(frame["bias"].to_numpy(np.float32), frame[names].to_numpy(np.float32))
     return frame.drop(columns=["bias", *names]), rows

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.kernels.rows import SSE
@@ -15,21 +16,25 @@ from mfdask.models.design import Array, join
 from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.half_step import (
     Moved,
-    ShardRef,
     StepRule,
     half_step,
-    open_shard,
     predict_shard,
     squared_error,
 )
-from mfdask.models.prior import FeatureSums, RowPrior, feature_sums
-from mfdask.models.store import load_model
+from mfdask.models.mapped import ShardRef, open_shard
+from mfdask.models.prior import FeatureSums, RowPrior, feature_gram, feature_sums
+from mfdask.models.store import count_factors, load_side
 from mfdask.shards import Dataset, Shard
 
 if TYPE_CHECKING:
     from mfdask.models.method import Method
 
 Float64s = npt.NDArray[np.float64]
+Int32s = npt.NDArray[np.int32]
+
+
+#: Rows of the other side: joined, or what each of its blocks has sent.
+Rows = Array | list[Moved] | list[Array]
 
 
 class Tested(NamedTuple):
@@ -82,7 +87,7 @@ def check_start(path: Path, n_factors: int) -> None:
     InputError
         Also if there is no model.
     """
-    found = load_model(path).n_factors
+    found = count_factors(path)
     if found != n_factors:
         raise InputError(
             f"{path}: has {found} factors and this fit {n_factors}; give --factors {found}, or "
@@ -92,11 +97,11 @@ def check_start(path: Path, n_factors: int) -> None:
 
 def warm_rows(path: str, source: Dataset | str, side: str, rows: Array) -> Array:
     """Put the rows of a model, by raw id, in place of those of `rows` that it knows."""
-    model, data = load_model(path), open_dataset(source)
-    ids = (data.users() if side == "users" else data.items()).iloc[:, 0]
-    found = model.rows_of(side, ids)
+    data, (ids, known) = open_dataset(source), load_side(path, side)
+    wanted = (data.users() if side == "users" else data.items()).iloc[:, 0]
+    found = ids.get_indexer(pd.Index(wanted))
     warm = rows.copy()
-    warm[found >= 0] = (model.user_rows if side == "users" else model.item_rows)[found[found >= 0]]
+    warm[found >= 0] = known[found[found >= 0]]
     return warm
 
 
@@ -113,6 +118,18 @@ def load_tested(folder: str, block: int) -> Tested:
     return Tested(0.0, load_array(folder, f"tested-{block}"), n)
 
 
+def take_rows(block: Moved, rows: Int32s) -> Array:
+    """Return the rows of a block that are used elsewhere."""
+    return block.rows[rows]
+
+
+def arrived(rows: Rows) -> Array:
+    """Return the rows of the other side, as a block's ratings point to them."""
+    if isinstance(rows, list):
+        return join([part.rows if isinstance(part, Moved) else part for part in rows])
+    return rows
+
+
 def cut(rows: Array, start: int, stop: int) -> Moved:
     """Return a block of a whole side."""
     return Moved(rows[start:stop], np.zeros(4))
@@ -120,7 +137,7 @@ def cut(rows: Array, start: int, stop: int) -> Moved:
 
 def move(
     shard: Shard | ShardRef,
-    fixed: Array,
+    fixed: Rows,
     before: Moved,
     rule: StepRule,
     prior: RowPrior,
@@ -128,7 +145,7 @@ def move(
     key: np.uint64 | None,
 ) -> Moved:
     """Do a half-step on a block."""
-    return half_step(open_shard(shard), fixed, before.rows, rule, prior, features, key)
+    return half_step(open_shard(shard), arrived(fixed), before.rows, rule, prior, features, key)
 
 
 def join_blocks(blocks: list[Moved]) -> Array:
@@ -136,12 +153,22 @@ def join_blocks(blocks: list[Moved]) -> Array:
     return join([block.rows for block in blocks])
 
 
+def gram_of(shard: Shard | ShardRef, features: Array | None, reg_scaling: float) -> Float64s:
+    """Return what a block's features add to every sweep's sums."""
+    return feature_gram(features, np.diff(open_shard(shard).indptr), reg_scaling)
+
+
 def sum_features(
-    shard: Shard | ShardRef, features: Array | None, block: Moved, d: int, reg_scaling: float
+    shard: Shard | ShardRef,
+    features: Array | None,
+    gram: Float64s,
+    block: Moved,
+    d: int,
+    reg_scaling: float,
 ) -> FeatureSums:
     """Return what a block's rows say of the prior that they share."""
     n_ratings = np.diff(open_shard(shard).indptr)
-    return feature_sums(features, block.rows, n_ratings, d, reg_scaling)
+    return feature_sums(features, gram, block.rows, n_ratings, d, reg_scaling)
 
 
 def learn_prior(
@@ -157,24 +184,35 @@ def learn_prior(
     return method.learned_prior(side, sweep, FeatureSums.total(sums), squared, n_ratings)
 
 
+def totals_of(block: Moved) -> Float64s:
+    """Return a block's sums without its rows."""
+    return block.totals
+
+
 def add_up(
-    users: list[Moved], items: list[Moved], tested: list[Tested | None], prior: RowPrior
+    users: list[Moved] | list[Float64s],
+    items: list[Moved] | list[Float64s],
+    tested: list[Tested | None],
+    prior: RowPrior,
 ) -> Totals:
     """Return a sweep in numbers."""
-    moved = [np.sum([block.totals for block in side], axis=0) for side in (users, items)]
+    moved = [
+        np.sum([part.totals if isinstance(part, Moved) else part for part in side], axis=0)
+        for side in (users, items)
+    ]
     squared = sum(block.squared for block in tested if block)
     return Totals(moved[0], moved[1], squared, prior.fidelity)
 
 
-def squared_error_of(shard: Shard | ShardRef, users: Moved, items: Array, mean: float) -> float:
+def squared_error_of(shard: Shard | ShardRef, users: Moved, items: Rows, mean: float) -> float:
     """Return a block's squared error."""
-    return squared_error(open_shard(shard), users.rows, items, mean)
+    return squared_error(open_shard(shard), users.rows, arrived(items), mean)
 
 
 def predict_test(
     shard: Shard | ShardRef,
     users: Moved,
-    items: Array,
+    items: Rows,
     mean: float,
     averaged: tuple[float, float] | None,
     before: Tested | None,
@@ -184,10 +222,10 @@ def predict_test(
     With `averaged`, the ends of the rating scale, each prediction is clipped to it and joins the
     running mean.
     """
-    own = open_shard(shard)
+    own, rows = open_shard(shard), arrived(items)
     if averaged is None:
-        return Tested(squared_error(own, users.rows, items, mean), None, 0)
-    sums = predict_shard(own, users.rows, items, mean).clip(*averaged)
+        return Tested(squared_error(own, users.rows, rows, mean), None, 0)
+    sums = predict_shard(own, users.rows, rows, mean).clip(*averaged)
     n = 1
     if before is not None and before.sums is not None:
         sums, n = sums + before.sums, n + before.n

@@ -14,6 +14,7 @@ from mfdask.models import ALS, PRESETS, Bayes
 from mfdask.models.kinds import chosen_parameters, parameters_of
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
 from mfdask.ratings.splits import Split
+from mfdask.shards.remote import is_url
 from mfdask.tuning.space import PARAMETERS
 
 #: Names of `mfdask train`'s options, and the parameters that they are.
@@ -238,13 +239,14 @@ class NightlyConfig:
         downstream = _downstream(said.pop("downstream", []))
         inbox = build(InboxConfig, take_table(said, "inbox"), "inbox.")
         data = build(DataConfig, take_table(said, "data"), "data.")
-        if data.start:
-            data = replace(data, start=str(folder / data.start))
         gate = build(GateConfig, take_table(said, "gate"), "gate.")
         retention = build(RetentionConfig, take_table(said, "retention"), "retention.")
         hooks = build(HooksConfig, take_table(said, "hooks"), "hooks.")
         cluster = build(ClusterConfig, take_table(said, "cluster"), "cluster.")
         top = build(_Top, said, "")
+        _refuse_urls({"home": top.home, "inbox.folder": inbox.folder, "data.start": data.start})
+        if data.start:
+            data = replace(data, start=str(folder / data.start))
         config = cls(
             folder / top.home, top.at, top.metrics,
             inbox, data, training, gate, downstream, retention, hooks, cluster,
@@ -275,8 +277,19 @@ def _downstream(said: Any) -> tuple[DownstreamConfig, ...]:
         raise InputError("downstream: write each job as a table of its own, [[downstream]]")
     for number, table in enumerate(said):
         if "job" not in table:
-            raise InputError(f"downstream number {number + 1}: names no job")
+            raise InputError(
+                f'downstream number {number + 1}: names no job; give one such as job = "recommend"'
+            )
     return tuple(build(DownstreamConfig, table, "downstream.") for table in said)
+
+
+def _refuse_urls(places: Mapping[str, str]) -> None:
+    for key, place in places.items():
+        if is_url(place):
+            raise InputError(
+                f"{key}: {place} is a URL, and a night locks, links and renames; give a path, and "
+                "copy what it publishes to the URL in hooks.success"
+            )
 
 
 def _check(config: NightlyConfig) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class Growth:
     target : Path
     files : sequence of Path
     config : DataConfig
+    client : distributed.Client
+    progress : Progress
     bad : dict of str to str
         Names of files that could not be taken in, each with the reason.
     """
@@ -53,40 +55,33 @@ class Growth:
         """
         if self.begin is not None:
             Dataset.open(self.begin)  # what is wrong with it is no file's fault
-        files = [file for file in self.files if self._opens(file)]
+        files = [file for file in self.files if self._good(file, self._open)]
         try:
             self._restart()
-            taken = files and self._take(files)
+            self._take(files)
         except InputError:
             self._restart()
-            taken = [file for file in files if self._taken_alone(file)]
-        return bool(taken)
+            files = [file for file in files if self._good(file, lambda one: self._take([one]))]
+        return bool(files)
 
     def _restart(self) -> None:
         shutil.rmtree(self.target, ignore_errors=True)
         if self.begin is not None:
             link_tree(self.begin, self.target)
 
-    def _opens(self, file: Path) -> bool:
+    def _good(self, file: Path, attempt: Callable[[Path], object]) -> bool:
+        """Try something with a file, and note why it could not be done."""
         try:
-            self._open(file)
+            attempt(file)
         except InputError as error:
             self.bad[file.name] = " ".join(str(error).split())
             return False
         return True
 
-    def _taken_alone(self, file: Path) -> bool:
-        try:
-            self._take([file])
-        except InputError as error:
-            self.bad[file.name] = " ".join(str(error).split())
-            return False
-        return True
-
-    def _take(self, files: Sequence[Path]) -> Sequence[Path]:
+    def _take(self, files: Sequence[Path]) -> None:
         """Extend the data set by `files`; the first of the first night is ingested."""
         more = list(files)
-        if not self.target.exists():
+        if more and not self.target.exists():
             first = next((file for file in more if WITHDRAWN not in file.name), None)
             if first is None:
                 raise InputError("withdraws ratings of a data set that is not there yet")
@@ -106,7 +101,6 @@ class Growth:
                 client=self.client,
                 progress=self.progress,
             )
-        return files
 
     def _open(self, file: Path) -> Source:
         columns = {"rating": ""} if WITHDRAWN in file.name else None

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfdask.errors import RefusedError
-from mfdask.files import locked
+from mfdask.files import locked, written_file
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,10 @@ class Home:
 
 def write_durably(path: Path, text: str) -> None:
     """Write a small file, whole or not at all, so that it is there after a power cut."""
-    fresh = path.with_name(f".{path.name}.partial")
-    with fresh.open("w", encoding="utf-8") as file:
+    with written_file(path) as fresh, fresh.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(path)
     sync_folder(path.parent)
 
 

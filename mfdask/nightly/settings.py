@@ -47,7 +47,10 @@ def override(table: Table, assignment: str) -> None:
     for name in tables:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
-            raise InputError(f"--set {assignment}: {name} is no table")
+            raise InputError(
+                f"--set {assignment}: {name} is a key, and no table that holds others; leave out "
+                "what follows it"
+            )
     table[key] = _value(text.strip())
 
 

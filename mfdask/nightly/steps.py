@@ -15,6 +15,7 @@ from distributed import Client
 from mfdask.cluster import open_cluster
 from mfdask.errors import InputError
 from mfdask.models import load_model, save_model
+from mfdask.models.store import count_factors
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import run_job
 from mfdask.nightly.gate import Side, judge
@@ -70,6 +71,7 @@ class Night:
             return self.given_client
         if self.opened_client is None:
             self.opened_client = self.stack.enter_context(open_cluster(self.config.cluster))
+            self.progress("dashboard", 1, 1, self.opened_client.dashboard_link)
         return self.opened_client
 
     def release_cluster(self) -> None:
@@ -125,7 +127,7 @@ def _train(night: Night) -> None:
     method = training.method()
     data = Dataset.open(work / "data")
     start = None
-    if training.warm and night.base and load_model(night.base.model).n_factors == method.n_factors:
+    if training.warm and night.base and count_factors(night.base.model) == method.n_factors:
         start = night.base.model
     checkpoint = work / "checkpoint"
     options: dict[str, Any] = {

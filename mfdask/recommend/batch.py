@@ -124,7 +124,7 @@ def _write_blocks(
 ) -> int:
     run: Any = LocalRunner()
     history: Any = data
-    if client is not None and (data is None or data.path is not None):
+    if client is not None and (data is None or data.address is not None):
         run = DaskRunner(client)
         history = None if data is None else run.dataset(data)
     handles = [

@@ -12,7 +12,8 @@ from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated, Tiles, top_items
 from mfdask.models import FactorModel
 from mfdask.models.design import Array
-from mfdask.models.half_step import ShardRef, open_shard, read_only
+from mfdask.models.half_step import read_only
+from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.models.model import SOURCES
 from mfdask.recommend.candidates import Ranking, known_rows
 from mfdask.shards import Dataset
@@ -112,12 +113,10 @@ def rated_by(data: Dataset, rows: Rows) -> Rated:
 
 def _shard(data: Dataset, block: int) -> tuple[int, Any, Any]:
     """Return a user shard's first row, and its arrays without the cost of their being maps."""
-    if data.path is None:
+    if data.address is None:
         shard = data.shard("users", block)
     else:
-        shard = open_shard(
-            ShardRef(str(data.path.absolute()), data.fingerprint, "users", block, "train")
-        )
+        shard = open_shard(ShardRef(data.address, data.fingerprint, "users", block, "train"))
     return shard.start, read_only(shard.indptr), read_only(shard.indices)
 
 
@@ -131,6 +130,6 @@ def check_same_data(model: FactorModel, data: Dataset | None) -> None:
     if data is not None and data.fingerprint != model.data.fingerprint:
         raise InputError(
             f"the model was learned from {model.data.name} with fingerprint "
-            f"{model.data.fingerprint[:12]}, and {data.path or data.name} has "
+            f"{model.data.fingerprint[:12]}, and {data.address or data.name} has "
             f"{data.fingerprint[:12]}; give the data set of the model, or train on this one"
         )

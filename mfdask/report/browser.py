@@ -16,7 +16,8 @@ from bokeh.models import Plot
 from bokeh.resources import Resources
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.report.figure import Figure
+from mfdask.figures.figure import Figure
+from mfdask.files import written_file
 from mfdask.report.page import embedded
 
 FORMATS = ("pdf", "png", "svg")
@@ -72,10 +73,8 @@ def write_picture(part: Figure, file: Path) -> None:
             _print(svg, made, browser, place)
         if not made.exists() or not made.stat().st_size:
             raise RefusedError(f"{file}: {browser} drew nothing; try another --format")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_name(f".{file.name}.partial")
-        shutil.copyfile(made, fresh)
-        fresh.replace(file)
+        with written_file(file) as fresh:
+            shutil.copyfile(made, fresh)
 
 
 def _svg(part: Figure, browser: str, place: Path) -> str:

@@ -10,8 +10,8 @@ import pandas as pd
 from bokeh.models import AllLabels, FactorRange, LinearColorMapper, NoOverlap
 from bokeh.plotting import figure
 
-from mfdask.report import theme
-from mfdask.report.figure import Figure, add_scale, categories, new_plot, plain
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, add_scale, categories, new_plot, plain
 
 
 class HeatMap(Figure):

@@ -10,7 +10,7 @@ import pandas as pd
 from bokeh.models import ColumnDataSource
 from bokeh.models.ui import UIElement
 
-from mfdask.report.figure import Figure, add_hover, lift_legend, new_plot, plain
+from mfdask.figures.figure import Figure, add_hover, lift_legend, new_plot, plain
 from mfdask.report.parts import colours_of, rule
 
 

@@ -1,27 +1,3 @@
-"use strict";
-const documents = [];
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const page = document.documentElement;
-
-// What follows light and dark is drawn on canvases, which no style sheet reaches: its colours are
-// set one by one, to what the style sheet says.
-function paint({ model, roles }) {
-  const style = getComputedStyle(page);
-  for (const [id, properties] of Object.entries(roles)) {
-    const found = model.document.get_model_by_id(id);
-    const colours = Object.entries(properties).map(
-      ([name, role]) => [name, style.getPropertyValue(`--${role}`).trim()]
-    );
-    if (found) found.setv(Object.fromEntries(colours));
-  }
-}
-
-function repaint() {
-  const isDark = page.dataset.ground ? page.dataset.ground === "dark" : dark.matches;
-  document.getElementById("ground").textContent = isDark ? "Light" : "Dark";
-  documents.forEach(paint);
-}
-
 function offer(link, csv) {
   link.addEventListener("click", () => {
     // A byte order mark, or spreadsheets take the text for another encoding.
@@ -54,11 +30,4 @@ async function show() {
   page.dataset.state = "shown";
 }
 
-document.getElementById("ground").addEventListener("click", () => {
-  const isDark = page.dataset.ground ? page.dataset.ground === "dark" : dark.matches;
-  page.dataset.ground = isDark ? "light" : "dark";
-  repaint();
-});
-dark.addEventListener("change", repaint);
-repaint();
 show();

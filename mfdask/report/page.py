@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from bokeh.embed import json_item
 from bokeh.resources import Resources
 
-from mfdask.errors import InputError
-from mfdask.report import theme
-from mfdask.report.figure import Figure, Missing, Section
+from mfdask.figures import ground
+from mfdask.figures.figure import Figure, Missing, Section
+from mfdask.figures.ground import asset
+from mfdask.files import written_file
 
 #: What a browser may do for the page: run what is in it, and nothing else. Bokeh compiles the
 #: callbacks of its widgets, which is what "eval" is for.
@@ -47,17 +47,8 @@ def write_page(out: Path, title: str, notes: Sequence[str], sections: Sequence[S
     InputError
         If `out` is a folder.
     """
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder; give a file to --out")
-    written = page(title, notes, sections).encode()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f".{out.name}.partial")
-    try:
-        fresh.write_bytes(written)
-        fresh.replace(out)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return len(written)
+    with written_file(out) as fresh:
+        return fresh.write_bytes(page(title, notes, sections).encode())
 
 
 def page(title: str, notes: Sequence[str], sections: Sequence[Section]) -> str:
@@ -74,7 +65,7 @@ def page(title: str, notes: Sequence[str], sections: Sequence[Section]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>
-<style>{_colours()}{_asset("page.css")}</style>
+<style>{ground.style()}{asset("mfdask.report", "page.css")}</style>
 {resources.render_js()}
 </head>
 <body>
@@ -84,7 +75,7 @@ def page(title: str, notes: Sequence[str], sections: Sequence[Section]) -> str:
 <nav aria-label="Contents">{contents}</nav>
 <main>{shown}</main>
 </div>
-<script>{_asset("page.js")}</script>
+<script>{ground.script()}{asset("mfdask.report", "page.js")}</script>
 </body>
 </html>
 """
@@ -118,7 +109,11 @@ def _missing(part: Missing) -> str:
 
 def _figure(part: Figure) -> str:
     table = part.table()
-    inside = {"item": json_item(part.root), "roles": _roles(part), "csv": to_csv(part)}
+    inside = {
+        "item": json_item(part.root),
+        "roles": ground.roles_by_id(part.root),
+        "csv": to_csv(part),
+    }
     width = "wide" if part.wide else "narrow"
     lines = f"{len(table):,} line{'' if len(table) == 1 else 's'}"
     return f"""<figure class="{width}" id="{part.name}">
@@ -139,26 +134,3 @@ def to_csv(part: Figure) -> str:
 def embedded(value: Any) -> str:
     """Return JSON that can stand in a script element, whatever texts are in it."""
     return json.dumps(value).translate(_UNSAFE)
-
-
-def _roles(part: Figure) -> dict[str, dict[str, str]]:
-    roles = {model.id: theme.roles_of(model) for model in part.root.references()}
-    return {model: found for model, found in roles.items() if found}
-
-
-def _colours() -> str:
-    """Return the colours of `theme` as CSS variables, for a light and for a dark ground."""
-    light, dark = (
-        "".join(f"--{role}: {colour};" for role, colour in colours.items())
-        for colours in (theme.LIGHT, theme.DARK)
-    )
-    return (
-        f":root{{--font: {theme.FONT}; {light} color-scheme: light}}"
-        f"@media (prefers-color-scheme: dark){{:root{{{dark} color-scheme: dark}}}}"
-        f":root[data-ground=light]{{{light} color-scheme: light}}"
-        f":root[data-ground=dark]{{{dark} color-scheme: dark}}"
-    )
-
-
-def _asset(name: str) -> str:
-    return (files("mfdask.report") / name).read_text(encoding="utf-8")

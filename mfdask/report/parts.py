@@ -15,8 +15,8 @@ from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Select
 from bokeh.plotting import figure
 
-from mfdask.report.figure import plain
-from mfdask.report.theme import COLOURS, LIGHT
+from mfdask.figures.figure import plain
+from mfdask.figures.theme import COLOURS, LIGHT
 
 #: Longer titles are cut on an axis; the tooltip has them whole.
 _LABEL = 38

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mfdask.errors import InputError
+from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import FactorModel
 from mfdask.recommend.topn import check_same_data
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
-from mfdask.report.figure import Figure, Missing, Section
 from mfdask.report.findings.section import findings_section
 from mfdask.report.model.section import model_section
 from mfdask.report.training.section import training_section
@@ -44,8 +44,8 @@ class Inputs:
     ltv: Path | None = None
 
 
-def all_sections(facts: Facts, given: Inputs) -> list[Section]:
-    """Return every section that there is something for.
+def all_sections(facts: Facts, given: Inputs) -> Iterator[Section]:
+    """Yield every section that there is something for; each is made when its turn comes.
 
     Raises
     ------
@@ -54,21 +54,16 @@ def all_sections(facts: Facts, given: Inputs) -> list[Section]:
     """
     for model in given.models.values():
         check_same_data(model, facts.data)
-    sections = [data_section(facts)]
+    yield data_section(facts)
     if given.models or given.tiers or given.trials:
-        sections.append(
-            training_section(given.models, facts.data, tiers=given.tiers, searches=given.trials)
-        )
+        yield training_section(given.models, facts.data, tiers=given.tiers, searches=given.trials)
     alone = len(given.models) == 1
     for name, model in given.models.items():
-        sections.append(model_section(model, facts.data, name, alone=alone))
+        yield model_section(model, facts.data, name, alone=alone)
     if given.anomalies or given.churn or given.ltv:
-        sections.append(
-            findings_section(
-                facts.data, anomalies=given.anomalies, churn=given.churn, ltv=given.ltv
-            )
+        yield findings_section(
+            facts.data, anomalies=given.anomalies, churn=given.churn, ltv=given.ltv
         )
-    return sections
 
 
 def notes(facts: Facts) -> list[str]:
@@ -81,26 +76,30 @@ def notes(facts: Facts) -> list[str]:
     return [*lines, f"Drawn {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."]
 
 
-def chosen(sections: Sequence[Section], names: Collection[str]) -> list[Section]:
+def chosen(sections: Iterable[Section], names: Collection[str]) -> list[Section]:
     """Return the figures of these names, in the order of the sections; empty sections go.
+
+    Sections behind the last figure that is wanted are not made.
 
     Raises
     ------
     InputError
         If there is no figure of a name, or it is missing and cannot be drawn.
     """
-    there = {part.name: part for section in sections for part in section.parts}
-    for name in names:
-        if name not in there:
-            raise InputError(f"--figures {name}: there is none; give some of {', '.join(there)}")
-        part = there[name]
-        if not isinstance(part, Figure):
-            raise InputError(f"--figures {name}: cannot be drawn here. {part.why}")
-    kept = [
-        replace(section, parts=[part for part in section.parts if part.name in names])
-        for section in sections
-    ]
-    return [section for section in kept if section.parts]
+    kept: list[Section] = []
+    there: list[str] = []
+    for section in sections:
+        there += [part.name for part in section.parts]
+        parts = [part for part in section.parts if part.name in names]
+        for part in parts:
+            if isinstance(part, Missing):
+                raise InputError(f"--figures {part.name}: cannot be drawn here. {part.why}")
+        if parts:
+            kept.append(replace(section, parts=parts))
+        if set(names) <= set(there):
+            return kept
+    unknown = next(name for name in names if name not in there)
+    raise InputError(f"--figures {unknown}: there is none; give some of {', '.join(there)}")
 
 
 def figures_of(sections: Sequence[Section]) -> list[Figure]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mfdask.kernels.csr import (
     count_columns,
+    drop_repeats,
     keep_latest,
     row_starts,
     sort_pairs,
@@ -173,8 +174,13 @@ def _held(
 
 
 def _different(*ratings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:
-    values = np.unique(np.concatenate([pd.unique(part) for part in ratings]))
+    values = np.unique(np.concatenate([_unique(part) for part in ratings]))
     return values if len(values) <= _MOST_VALUES else values[[0, -1]], len(values)
+
+
+def _unique(ratings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    room = np.empty(len(ratings), np.float32)  # memory that is not written to costs nothing
+    return pd.unique(room[: drop_repeats(ratings, room)])
 
 
 def build_item_block(plan: Plan, block: int) -> dict[str, FileFacts]:

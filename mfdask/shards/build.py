@@ -155,6 +155,7 @@ def _build(source: Source, root: Path, choices: Choices, tasks: Tasks) -> Manife
         (root / folder).mkdir()
     if not source.parts:
         raise InputError(f"{source.origin}: holds no ratings")
+    tasks.start("load-kernels", work.load_kernels)
     reading = read_source(source, tasks)
     refuse_useless(reading, source, choices.fail_on_bad_rows)
     files = write_rejected(root, reading, source.parts, tasks)

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.errors import InputError
-from mfdask.files import crc32, followed
+from mfdask.files import followed
 from mfdask.shards import matrix
 from mfdask.shards.manifest import Manifest
-from mfdask.shards.store import ARRAYS, TIMESTAMPS, Shard, map_array, shard_folder
+from mfdask.shards.remote import RemoteStore, is_url
+from mfdask.shards.store import ARRAYS, TIMESTAMPS, FolderStore, Shard, shard_folder
 
 
 class Store(Protocol):
@@ -26,26 +26,6 @@ class Store(Protocol):
         """Return the rows of a side."""
 
 
-class FolderStore:
-    """The files of a data set on disk."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def array(self, part: str, side: str, block: int, name: str) -> npt.NDArray[Any]:
-        """Map an array."""
-        return map_array(self.path / shard_folder(part, side, block) / f"{name}.npy")
-
-    def table(self, side: str) -> pd.DataFrame:
-        """Read a table."""
-        file = self.path / f"{side}.parquet"
-        try:
-            return pd.read_parquet(file)
-        except (OSError, ValueError) as error:  # Arrow's errors are among these
-            line = " ".join(str(error).split())
-            raise InputError(f"{file}: the file is damaged ({line}); ingest again") from error
-
-
 class Dataset:
     """Ratings cut into shards, with the ids behind the rows.
 
@@ -54,12 +34,18 @@ class Dataset:
     Attributes
     ----------
     path : Path or None
-        Its folder; None for ratings in memory.
+        Its folder; None for ratings in memory, and at a URL, where nothing can be written.
+    address : str or None
+        What opens it in another process, on another machine too: its absolute path or its URL;
+        None for ratings in memory.
     manifest : Manifest
     """
 
-    def __init__(self, path: Path | None, manifest: Manifest, store: Store) -> None:
+    def __init__(
+        self, path: Path | None, manifest: Manifest, store: Store, url: str | None = None
+    ) -> None:
         self.path = path
+        self.address = str(path.absolute()) if path is not None else url
         self.manifest = manifest
         self._store = store
         self._tables: dict[str, pd.DataFrame] = {}
@@ -67,11 +53,12 @@ class Dataset:
 
     @classmethod
     def open(cls, path: Path | str, verify: bool = False) -> Dataset:
-        """Open the data set in a folder; nothing but its manifest is read yet.
+        """Open the data set in a folder, or at a URL; nothing but its manifest is read yet.
 
         Parameters
         ----------
         path : Path or str
+            A URL is a string with ``://``, of any kind that fsspec opens; see `remote`.
         verify : bool
             Read every file and compare its checksum, see `verify`.
 
@@ -79,15 +66,25 @@ class Dataset:
         ------
         InputError
             If there is no data set, a file is missing or has the wrong size, or a newer version of
-            mfdask wrote it.
+            mfdask wrote it; at a URL also if that cannot be read, and a file is missed only once
+            it is used.
         """
-        path = followed(Path(path))
-        data = cls(path, Manifest.read(path), FolderStore(path))
-        for name in data.manifest.files:
-            data._check_size(name)
+        data = cls._remote(path) if is_url(path) else cls._local(followed(Path(path)))
         if verify:
             data.verify()
         return data
+
+    @classmethod
+    def _local(cls, path: Path) -> Dataset:
+        manifest, store = Manifest.read(path), FolderStore(path)
+        for name, facts in manifest.files.items():
+            store.check_size(name, facts)
+        return cls(path, manifest, store)
+
+    @classmethod
+    def _remote(cls, url: str) -> Dataset:
+        store = RemoteStore(url)
+        return cls(None, store.manifest, store, store.url)
 
     @classmethod
     def from_csr(cls, ratings: Any) -> Dataset:
@@ -213,24 +210,9 @@ class Dataset:
 
     def verify_shard(self, side: str, block: int, part: str = "train") -> None:
         """Check the files of one shard as `verify` does; its timestamps are left out."""
-        if self.path is not None:
-            for name in ARRAYS:
-                self._check(f"{shard_folder(part, side, block)}/{name}.npy")
+        for name in ARRAYS:
+            self._check(f"{shard_folder(part, side, block)}/{name}.npy")
 
     def _check(self, name: str) -> None:
-        if self.path is None:
-            return
-        file = self._check_size(name)
-        if crc32(file) != self.manifest.files[name].crc32:
-            raise InputError(f"{file}: the file does not match its checksum; ingest again")
-
-    def _check_size(self, name: str) -> Path:
-        assert self.path is not None
-        file, expected = self.path / name, self.manifest.files[name].bytes
-        try:
-            size = file.stat().st_size
-        except FileNotFoundError:
-            raise InputError(f"{file}: the file is missing; ingest again") from None
-        if size != expected:
-            raise InputError(f"{file}: {size:,} bytes in place of {expected:,}; ingest again")
-        return file
+        if isinstance(self._store, FolderStore):  # nothing can happen to what is in memory
+            self._store.check(name, self.manifest.files[name])

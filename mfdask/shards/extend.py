@@ -35,14 +35,14 @@ from mfdask.shards.build import (
     write_tables,
 )
 from mfdask.shards.cutoff import time_cutoff
-from mfdask.shards.dataset import Dataset, FolderStore
+from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Manifest, TakenFile
 from mfdask.shards.plan import Growth, Plan, UserBlock, grown_bounds
 from mfdask.shards.reading import Reading, read_source
 from mfdask.shards.rejected import FILE_NAME as REJECTED
 from mfdask.shards.rejected import first_bad_row, write_rejected
 from mfdask.shards.sources import taken_files
-from mfdask.shards.store import SCRATCH, FileFacts
+from mfdask.shards.store import SCRATCH, FileFacts, FolderStore
 from mfdask.shards.summary import count, describe
 from mfdask.shards.tables import count_catalogue, write_catalogue
 from mfdask.shards.tasks import Tasks
@@ -118,7 +118,9 @@ def extend(
     with explained(data), locked(data, "taking ratings into"):
         old = Dataset.open(data)
         _check(old.manifest, sources, withdrawn)
-        ratings = _take(old.manifest, sources, Tasks(client, progress))
+        tasks = Tasks(client, progress)
+        tasks.start("load-kernels", work.load_kernels)
+        ratings = _take(old.manifest, sources, tasks)
         gone = _take(old.manifest, withdrawn, Tasks(client, progress), withdraws=True)
         if not ratings.files and not gone.files:
             return old.manifest
@@ -130,7 +132,7 @@ def extend(
         n_ratings = old.manifest.counts.kept + ratings.reading.n_read
         require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
         with written_folder(data) as fresh:
-            manifest = _grow(old, fresh, ratings, gone, Tasks(client, progress))
+            manifest = _grow(old, fresh, ratings, gone, tasks)
             shutil.rmtree(fresh / SCRATCH)
             manifest.write(fresh)
             return manifest

@@ -99,7 +99,7 @@ def _grown(
             raise InputError("a block would become too large; ingest everything again")
         new, held = _new_entries(growth, block, old, columns, user_keys, item_keys)
         for part, mine in zip(PARTS, (~held, held), strict=True):
-            parts[part] = _put_later(parts[part], new.only(mine))
+            parts[part] = parts[part].put(new.only(mine))
     rows, items, until = read_withdrawn(growth.plan, block)
     for part, there in parts.items():
         places = _withdrawn_places(there, rows, items, until)
@@ -123,16 +123,6 @@ def _new_entries(
     if growth.plan.split.is_by_hash:
         return new, hold_out(growth.plan, block, order, columns, user_keys, item_keys)
     return new, old["test"].find(new.rows, new.columns)[1]
-
-
-def _put_later(rows: Rows, new: Entries) -> Rows:
-    """Put new ratings in, but for those that are older than what is there."""
-    if rows.times is not None and new.times is not None:
-        places, there = rows.find(new.rows, new.columns)
-        older = there.copy()
-        older[there] = rows.times[places[there]] > new.times[there]
-        new = new.only(~older)
-    return rows.put(new)
 
 
 def _withdrawn_places(

@@ -140,26 +140,33 @@ class Manifest:
             If there is none, it is damaged, or a newer version of mfdask wrote it.
         """
         try:
-            said: dict[str, Any] = json.loads((folder / FILE_NAME).read_text())
-            version = said["schema_version"]
-            if version > SCHEMA_VERSION:
-                raise InputError(
-                    f"{folder}: written by a newer mfdask (schema {version}, this one reads up to "
-                    f"{SCHEMA_VERSION}); upgrade mfdask"
-                )
-            said["counts"] = Counts(**said["counts"])
-            said["files"] = {path: FileFacts(**facts) for path, facts in said["files"].items()}
-            said["sources"] = [TakenFile(**taken) for taken in said.get("sources", [])]
-            return cls(**said)
+            text = (folder / FILE_NAME).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             what = f"no {FILE_NAME} in it" if folder.is_dir() else "there is no such folder"
             raise InputError(
                 f"{folder}: no data set, {what}; make one with "
                 f"`mfdask ingest SOURCE --out {folder}`"
             ) from None
+        return cls.parse(text, str(folder))
+
+    @classmethod
+    def parse(cls, text: bytes, place: str) -> Manifest:
+        """Take apart the text of the manifest at `place`; raises as `read`."""
+        try:
+            said: dict[str, Any] = json.loads(text)
+            version = said["schema_version"]
+            if version > SCHEMA_VERSION:
+                raise InputError(
+                    f"{place}: written by a newer mfdask (schema {version}, this one reads up to "
+                    f"{SCHEMA_VERSION}); upgrade mfdask"
+                )
+            said["counts"] = Counts(**said["counts"])
+            said["files"] = {path: FileFacts(**facts) for path, facts in said["files"].items()}
+            said["sources"] = [TakenFile(**taken) for taken in said.get("sources", [])]
+            return cls(**said)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"{folder / FILE_NAME}: damaged ({type(error).__name__}: {error}); ingest again"
+                f"{place}/{FILE_NAME}: damaged ({type(error).__name__}: {error}); ingest again"
             ) from error

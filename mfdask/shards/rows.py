@@ -55,11 +55,16 @@ class Rows(NamedTuple):
         Parameters
         ----------
         new : Entries
-            Ascending by row and column, no pair twice.
+            Ascending by row and column, no pair twice. Where there are times, one that is older
+            than what is there is left out.
         """
-        if not len(new.rows):
-            return self
         places, there = self.find(new.rows, new.columns)
+        if self.times is not None and new.times is not None:
+            chosen = ~there
+            chosen[there] = new.times[there] >= self.times[places[there]]
+            new, places, there = new.only(chosen), places[chosen], there[chosen]
+        if not len(places):
+            return self
         before = places[~there]
         # What is there moves on by one for each new entry in front of it.
         replaced = places[there] + np.searchsorted(before, places[there], side="right")

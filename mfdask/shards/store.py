@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import uuid
 import zlib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.files import crc32
@@ -22,6 +24,9 @@ ARRAYS = ("indptr", "indices", "ratings")
 TIMESTAMPS = "timestamps"
 #: The folder of a data set in the making that is gone once it is made.
 SCRATCH = "scratch"
+#: NumPy has Python compile the head of a file, and two threads that do so at once can make
+#: Python 3.11 before 3.11.8 stumble: "AST constructor recursion depth mismatch" (gh-106905).
+_ONE_HEAD = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +142,67 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         If the file is missing or is no array.
     """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        with _ONE_HEAD:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; ingest again") from None
     except (ValueError, EOFError) as error:
         raise InputError(f"{path}: the file is damaged ({error}); ingest again") from error
+
+
+class FolderStore:
+    """The files of a data set on disk.
+
+    Attributes
+    ----------
+    path : Path
+        Their folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def file(self, name: str) -> Path:
+        """Return where a file lies, by its path relative to the data set."""
+        return self.path / name
+
+    def array(self, part: str, side: str, block: int, name: str) -> npt.NDArray[Any]:
+        """Map an array."""
+        return map_array(self.file(f"{shard_folder(part, side, block)}/{name}.npy"))
+
+    def table(self, side: str) -> pd.DataFrame:
+        """Read a table."""
+        file = self.file(f"{side}.parquet")
+        try:
+            return pd.read_parquet(file)
+        except (OSError, ValueError) as error:  # Arrow's errors are among these
+            line = " ".join(str(error).split())
+            raise InputError(f"{file}: the file is damaged ({line}); ingest again") from error
+
+    def check_size(self, name: str, facts: FileFacts) -> None:
+        """Compare the size of a file with what it must be.
+
+        Raises
+        ------
+        InputError
+            Also if it is missing.
+        """
+        file = self.path / name
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:
+            raise InputError(f"{file}: the file is missing; ingest again") from None
+        if size != facts.bytes:
+            raise InputError(f"{file}: {size:,} bytes in place of {facts.bytes:,}; ingest again")
+
+    def check(self, name: str, facts: FileFacts) -> None:
+        """Compare the size and the checksum of a file with what they must be.
+
+        Raises
+        ------
+        InputError
+        """
+        self.check_size(name, facts)
+        if crc32(self.path / name) != facts.crc32:
+            file = self.path / name
+            raise InputError(f"{file}: the file does not match its checksum; ingest again")

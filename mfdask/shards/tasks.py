@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from distributed import Client, Future, as_completed
+from distributed import Client, Future, as_completed, fire_and_forget
 
 from mfdask.progress import Progress
 
@@ -22,6 +22,10 @@ class Tasks:
     def submit(self, name: str, task: Callable[..., Any], *args: Any) -> Future:
         """Start ``task(*args)``; futures among the arguments are waited for."""
         return self._client.submit(task, *args, key=f"{name}-{self._token}")
+
+    def start(self, name: str, task: Callable[..., Any]) -> None:
+        """Start ``task()``, for which nobody waits."""
+        fire_and_forget(self.submit(name, task))
 
     def results(self, futures: Sequence[Future]) -> list[Any]:
         """Wait for tasks that take no time worth showing, and return what they made."""

@@ -11,6 +11,17 @@ from mfdask.shards.plan import UserBlock
 from mfdask.shards.store import FileFacts
 
 
+def load_kernels() -> None:
+    """Load Numba, and let it set itself up, as it does when it first calls a kernel.
+
+    That takes half a second, and holds the GIL, which Arrow does not: time to do it is while other
+    threads read.
+    """
+    from mfdask.kernels.csr import counting_order
+
+    counting_order(np.zeros(1, np.int32), 1)
+
+
 def fill_buckets(*args: Any) -> npt.NDArray[np.int64]:
     """See `partition.fill_buckets`."""
     from mfdask.shards import partition

@@ -19,7 +19,7 @@ from distributed import Client
 from mfdask.errors import InputError
 from mfdask.files import locked
 from mfdask.models import ALS, FactorModel
-from mfdask.models.model import Sweep
+from mfdask.models.fitted import Sweep
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.tuning.holdout import hold_out
@@ -135,7 +135,7 @@ def tune(
     """
     base, settings = base or ALS(), settings or Settings()
     search.check(base)
-    if data.path is None:
+    if data.address is None:
         raise InputError(f"{data.name}: tuning needs a data set on disk; make one with ingest")
     with locked(study, "searching in"), _record(data, search, base, settings, study) as record:
         n_trials = settings.n_trials or (None if settings.sampler == "grid" else 30)

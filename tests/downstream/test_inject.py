@@ -153,7 +153,7 @@ def test_one_seed_one_attack(events):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"kind": "bribe"}, "'bribe': give one of random, average"),
+        ({"kind": "bribe"}, "'bribe': give random, average"),
         ({"direction": "up"}, "give push or nuke"),
         ({"fillers": "all"}, "give popular or uniform"),
         ({"size": 0}, "attack size 0"),

@@ -8,6 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import main
+from mfdask.models import ALS, load_model, save_model
+from mfdask.shards import Dataset
+from tests.downstream.customers.lively import everybody
 
 
 @pytest.fixture
@@ -32,3 +35,26 @@ def result_of(mfdask):
         return json.loads(line)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def model_folder(small_data, tmp_path_factory):
+    """Return the folder of a model of the small data set; leave it as it is."""
+    folder = tmp_path_factory.mktemp("models") / "m"
+    save_model(ALS(n_factors=4, n_sweeps=3).fit(Dataset.open(small_data)), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(model_folder):
+    """Return the model itself."""
+    return load_model(model_folder)
+
+
+@pytest.fixture(scope="session")
+def lively(client, tmp_path_factory):
+    """Return the folders of a data set of people who come back, and of a model of it."""
+    data = everybody(client, tmp_path_factory.getbasetemp())
+    model = tmp_path_factory.mktemp("models") / "m"
+    save_model(ALS(n_factors=3, n_sweeps=3).fit(Dataset.open(data)), model)
+    return data, model

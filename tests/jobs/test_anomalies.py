@@ -9,8 +9,8 @@ from mfdask.models import ALS, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
 from mfdask.shards.build import ingest
+from tests.jobs.helpers import QUIET, refused
 
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
 TABLES = ("suspected_attacks", "suspected_sharing", "drifting_items")
 
 
@@ -19,16 +19,6 @@ def model(small_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "m"
     save_model(ALS(n_factors=3, n_sweeps=3).fit(Dataset.open(small_data)), folder)
     return folder
-
-
-def refused(done, *words):
-    """Assert one clear line on standard error, exit code 2, and nothing on standard output."""
-    assert done.exit_code == 2, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    for word in words:
-        assert word in line
-    assert not done.stdout
 
 
 def test_from_an_attack_to_clean_ratings(mfdask, result_of, small_data, client, tmp_path):

@@ -191,3 +191,23 @@ def test_the_completed_matrix(folders: list[str], tmp_path: Path) -> None:
     assert values["share_of_limit"] == pytest.approx(sum(shares) / 2)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["m"]
     assert "densify reaches" in run("dense", str(tmp_path / "m"), *options).output
+
+
+def test_exchange(folders: list[str], small_data: Path) -> None:
+    options = ["--factors", "2", "--sweeps", "3", "--rounds", "1", *ONE_THREAD, "--workers", "2"]
+    values = said(run("exchange", str(small_data), *options, "--json"))
+    assert values["workers"] == 2
+    data = Dataset.open(small_data)
+    assert values["sides"]["users"]["rows"] == data.n_items
+    assert values["sides"]["items"]["rows"] == data.n_users
+    assert 0.5 < values["sides"]["users"]["fill"] <= 1
+    for found in values["ways"].values():
+        assert found["bytes_moved"] >= found["expected"] / 4 > 0
+    assert values["ways"]["needed"]["expected"] <= values["ways"]["whole"]["expected"]
+    assert "MB a worker" in run("exchange", str(small_data), *options).output
+    alone = run("exchange", str(small_data), *ONE_THREAD)
+    assert alone.exit_code == 2
+    assert "give --workers 2" in alone.stderr
+    few = run("exchange", folders[0], *ONE_THREAD, "--workers", "2")
+    assert few.exit_code == 2
+    assert "--blocks 4" in few.stderr

@@ -10,6 +10,7 @@ import scipy.sparse
 
 from mfdask.models import ALS, save_model
 from mfdask.shards import Dataset
+from tests.jobs.helpers import refused
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +22,6 @@ def models(small_data, tmp_path_factory):
     other = Dataset.from_csr(scipy.sparse.eye_array(6) * 3.0)
     save_model(ALS(n_factors=2, n_sweeps=2).fit(other), folder / "other")
     return folder
-
-
-def refused(done, *words):
-    assert done.exit_code == 2, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    assert "Traceback" not in done.output
-    for word in words:
-        assert word in line
-    assert not done.stdout
 
 
 def test_compare(result_of, models, small_data):

@@ -6,8 +6,8 @@ import pandas as pd
 
 from mfdask.models import load_model
 from mfdask.shards import Dataset
+from tests.jobs.helpers import QUIET
 
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
 SOURCE = "synthetic:users=400,items=200,ratings=20000"
 
 

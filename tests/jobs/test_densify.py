@@ -12,34 +12,11 @@ import pytest
 import xarray as xr
 
 from mfdask.files import crc32
-from mfdask.models import ALS, load_model, save_model
+from mfdask.models import save_model
 from mfdask.recommend import Ranking, recommend
 from mfdask.shards import Dataset
 from tests.downstream.random_model import random_model
-
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
-
-
-@pytest.fixture(scope="module")
-def model_folder(small_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "m"
-    save_model(ALS(n_factors=4, n_sweeps=3).fit(Dataset.open(small_data)), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(model_folder):
-    return load_model(model_folder)
-
-
-def refused(done, code, *words):
-    """Assert one clear line on standard error, the exit code, and nothing on standard output."""
-    assert done.exit_code == code, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    for word in words:
-        assert word in line
-    assert not done.stdout
+from tests.jobs.helpers import QUIET, refused
 
 
 def names(folder):
@@ -109,21 +86,23 @@ def test_lists_of_the_best_by_predicted_stars(
     ],
 )
 def test_bad_input(options, words, mfdask, model_folder, tmp_path):
-    refused(mfdask("densify", model_folder, *options, *QUIET), 2, *words)
+    refused(mfdask("densify", model_folder, *options, *QUIET), *words)
     assert names(tmp_path) == []
 
 
 def test_no_model(mfdask):
-    refused(mfdask("densify", "m"), 2, "m: no model there")
+    refused(mfdask("densify", "m"), "m: no model there")
 
 
 def test_a_small_disk_and_force(mfdask, result_of, model_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 100_000)
     arguments = ("densify", model_folder, "--out", "p", *QUIET)
-    refused(mfdask(*arguments), 3, "300 x 200 float32", "MiB are free", "--dtype uint8", "--force")
+    refused(
+        mfdask(*arguments), "300 x 200 float32", "MiB are free", "--dtype uint8", "--force", code=3
+    )
     assert names(tmp_path) == []
     assert result_of(*arguments, "--force")["bytes"] == 240_000
-    refused(mfdask(*arguments, "--dtype", "uint8"), 3, "holds predictions of another")
+    refused(mfdask(*arguments, "--dtype", "uint8"), "holds predictions of another", code=3)
 
 
 def test_killed_and_run_again(result_of, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
+from tests.jobs.helpers import QUIET
 
 
 @pytest.fixture

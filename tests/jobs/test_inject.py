@@ -8,18 +8,7 @@ import pytest
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
 from mfdask.shards.build import ingest
-
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
-
-
-def refused(done, *words):
-    """Assert one clear line on standard error, exit code 2, and nothing on standard output."""
-    assert done.exit_code == 2, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    for word in words:
-        assert word in line
-    assert not done.stdout
+from tests.jobs.helpers import QUIET, refused
 
 
 def test_everything_at_once(result_of, mfdask, small_data, tmp_path):

@@ -3,20 +3,8 @@
 import pandas as pd
 import pytest
 
-from mfdask.models import ALS, save_model
-from mfdask.shards import Dataset
-from tests.downstream.lively import everybody, made_up
-
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
-
-
-@pytest.fixture(scope="module")
-def lively(client, tmp_path_factory):
-    """Return a data set and a model of it."""
-    data = everybody(client, tmp_path_factory.getbasetemp())
-    model = tmp_path_factory.mktemp("models") / "m"
-    save_model(ALS(n_factors=3, n_sweeps=3).fit(Dataset.open(data)), model)
-    return data, model
+from tests.downstream.customers.lively import made_up
+from tests.jobs.helpers import QUIET
 
 
 def test_active_days(result_of, lively, tmp_path):

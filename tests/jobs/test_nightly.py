@@ -13,6 +13,7 @@ import pytest
 from mfdask.nightly.home import Home
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
+from tests.jobs.helpers import refused
 from tests.nightly.conftest import names
 
 CONFIG = """
@@ -46,17 +47,6 @@ def arrive(home, lines, name="new.csv"):
     lines.to_csv(home.root / "inbox" / name, index=False)
 
 
-def refused(done, code, *words):
-    """Assert one clear line on standard error, the exit code, and nothing on standard output."""
-    assert done.exit_code == code, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    assert "Traceback" not in done.output
-    for word in words:
-        assert word in line
-    assert not done.stdout
-
-
 def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):
     assert result_of("status")["published"] is None
     arrive(home, ratings[:5000])
@@ -66,7 +56,9 @@ def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):
     assert (first["run"], first["status"]) == (1, "published")
     arrive(home, ratings[5000:])
     done = mfdask("nightly", "--set", "gate.max_rmse=0.01", "--factors", 2)
-    refused(done, 3, "run 2", "at most 0.01", f"{first['version']} stays published", "candidates")
+    refused(
+        done, "run 2", "at most 0.01", f"{first['version']} stays published", "candidates", code=3
+    )
     shown = mfdask("status").stdout
     assert first["version"] in shown
     assert "refused" in shown
@@ -79,7 +71,7 @@ def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):
     assert candidate in mfdask("models", "list").stdout
     assert "5,0" in mfdask("models", "show", first["version"]).stdout
     assert result_of("models", "rollback") == {"published": first["version"]}
-    refused(mfdask("models", "rollback"), 3, "no release before")
+    refused(mfdask("models", "rollback"), "no release before", code=3)
     assert result_of("models", "prune", "--keep", 1) == {"removed": []}
     assert mfdask("nightly").exit_code == 0  # nothing new
     assert "nothing" in mfdask("status").stdout
@@ -87,7 +79,9 @@ def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):
 
 def test_only_bad_files(mfdask, home):
     (home.root / "inbox" / "bad.csv").write_text("what,is,this\n1,2\n")
-    refused(mfdask("nightly"), 3, "run 1: no file could be taken in", "bad.csv", "nothing stays")
+    refused(
+        mfdask("nightly"), "run 1: no file could be taken in", "bad.csv", "nothing stays", code=3
+    )
     assert names(home.refused / "000001") == ["bad.csv", "bad.csv.reason"]
 
 
@@ -95,36 +89,36 @@ def test_downstream_failures_are_told(mfdask, home, ratings):
     arrive(home, ratings)
     with (home.root.parent / "nightly.toml").open("a") as file:
         file.write("[[downstream]]\njob = 'polarity'\narguments = ['/nothing']\n")
-    refused(mfdask("nightly"), 1, "is published, but polarity: exit code 2", "/nothing")
+    refused(mfdask("nightly"), "is published, but polarity: exit code 2", "/nothing", code=1)
 
 
 def test_wrong_usage(mfdask, home):
-    refused(mfdask("nightly", "--config", "none.toml"), 2, "no such file", "docs/nightly.toml")
-    refused(mfdask("nightly", "--set", "gate.tolerence=1"), 2, "did you mean tolerance?")
-    refused(mfdask("nightly", "--factors", "many"), 2, "n_factors", "a whole number")
-    refused(mfdask("models", "show"), 2, "nothing is published yet")
-    refused(mfdask("models", "show", "000009"), 2, "no release there")
-    refused(mfdask("models", "promote", "000009"), 2, "no release there")
-    refused(mfdask("schedule", "--at", "25:00"), 2, "HH:MM")
+    refused(mfdask("nightly", "--config", "none.toml"), "no such file", "docs/nightly.toml")
+    refused(mfdask("nightly", "--set", "gate.tolerence=1"), "did you mean tolerance?")
+    refused(mfdask("nightly", "--factors", "many"), "n_factors", "a whole number")
+    refused(mfdask("models", "show"), "nothing is published yet")
+    refused(mfdask("models", "show", "000009"), "no release there")
+    refused(mfdask("models", "promote", "000009"), "no release there")
+    refused(mfdask("schedule", "--at", "25:00"), "HH:MM")
 
 
 def test_another_night_is_running(mfdask, home):
     with home.alone():
-        refused(mfdask("nightly"), 3, "another night is running")
-        refused(mfdask("nightly", "--wait", 0.3), 3, "another night is running")
-        refused(mfdask("models", "rollback"), 3, "another night is running")
+        refused(mfdask("nightly"), "another night is running", code=3)
+        refused(mfdask("nightly", "--wait", 0.3), "another night is running", code=3)
+        refused(mfdask("models", "rollback"), "another night is running", code=3)
 
 
 def test_a_home_that_cannot_be_written(mfdask, home, tmp_path):
     (tmp_path / "file").write_text("")
-    refused(mfdask("nightly", "--home", "file/home"), 2, "file")
+    refused(mfdask("nightly", "--home", "file/home"), "file")
 
 
 def test_a_read_only_home(mfdask, home, monkeypatch):
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     home.root.chmod(0o500)
-    refused(mfdask("nightly"), 2, "permission denied")
+    refused(mfdask("nightly"), "permission denied")
     home.root.chmod(0o700)
 
 

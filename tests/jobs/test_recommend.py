@@ -3,34 +3,11 @@
 import pandas as pd
 import pytest
 
-from mfdask.models import ALS, load_model, save_model
 from mfdask.recommend import Ranking, recommend
 from mfdask.shards import Dataset
+from tests.jobs.helpers import QUIET, refused
 
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
 ALL = ("--min-ratings", 0)
-
-
-@pytest.fixture(scope="module")
-def model_folder(small_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "m"
-    save_model(ALS(n_factors=4, n_sweeps=3).fit(Dataset.open(small_data)), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(model_folder):
-    return load_model(model_folder)
-
-
-def refused(done, *words):
-    """Assert one clear line on standard error, exit code 2, and nothing on standard output."""
-    assert done.exit_code == 2, done.output
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("mfdask: ")
-    for word in words:
-        assert word in line
-    assert not done.stdout
 
 
 def test_lists_for_all(result_of, model_folder, small_data, model, tmp_path):
@@ -103,9 +80,7 @@ def test_a_new_person(mfdask, result_of, model_folder, model):
     ],
 )
 def test_bad_input(options, words, mfdask, model_folder):
-    refused(
-        mfdask("recommend", model_folder, *options, "--dashboard-address", "127.0.0.1:0"), *words
-    )
+    refused(mfdask("recommend", model_folder, *options, *QUIET), *words)
 
 
 def test_off_the_scale_and_twice(mfdask, model_folder, model):

@@ -7,7 +7,7 @@ from mfdask.errors import InputError
 from mfdask.models import ALS, save_model
 from mfdask.report import browser
 from mfdask.shards import Dataset
-from tests.jobs.test_recommend import refused
+from tests.jobs.helpers import refused
 
 
 def test_a_page(result_of, mfdask, small_data, tmp_path):

@@ -7,13 +7,13 @@ import sys
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from mfdask.files import locked
 from mfdask.models import ALS, PRESETS, load_model
 from mfdask.shards import Dataset
-
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
+from tests.jobs.helpers import QUIET, refused
 
 
 @pytest.fixture
@@ -24,17 +24,6 @@ def data(small_data, tmp_path):
 def names(folder):
     """Return what lies in a folder."""
     return sorted(file.name for file in folder.iterdir())
-
-
-def refused(done, code, *words):
-    """Assert one clear line on standard error, the exit code, and nothing on standard output."""
-    assert done.exit_code == code, done.output
-    lines = done.stderr.strip().splitlines()
-    assert lines[-1].startswith("mfdask: ")
-    assert "Traceback" not in done.output
-    for word in words:
-        assert word in lines[-1]
-    assert not done.stdout
 
 
 def test_train_and_evaluate(result_of, data, tmp_path):
@@ -122,7 +111,7 @@ def test_published_figures(mfdask, result_of, movielens_zip):
     ],
 )
 def test_bad_parameters(options, word, mfdask, data, tmp_path):
-    refused(mfdask("train", data, "--out", "m", *options), 2, word)
+    refused(mfdask("train", data, "--out", "m", *options), word)
     assert names(tmp_path) == ["d"]
 
 
@@ -158,8 +147,8 @@ def test_item_features_from_a_file(result_of, mfdask, data, tmp_path):
     assert done.exit_code == 0, done.output
     assert "3 items lack features; 1 lines are of no item" in done.stderr
     assert load_model("m").feature_names == ["every item", "size"]
-    refused(mfdask(*command), 2, "item features")
-    refused(mfdask(*command, "--item-features", "none.csv"), 2, "none.csv")
+    refused(mfdask(*command), "item features")
+    refused(mfdask(*command, "--item-features", "none.csv"), "none.csv")
 
 
 def load_model_items(data):
@@ -169,8 +158,8 @@ def load_model_items(data):
 
 def test_a_start_with_other_factors(mfdask, result_of, data):
     result_of("train", data, "--out", "m", "--factors", 3, "--sweeps", 2, *QUIET)
-    refused(mfdask("train", data, "--start", "m", *QUIET), 2, "has 3 factors", "--factors 3")
-    refused(mfdask("train", data, "--start", "none", *QUIET), 2, "none", "no model there")
+    refused(mfdask("train", data, "--start", "m", *QUIET), "has 3 factors", "--factors 3")
+    refused(mfdask("train", data, "--start", "none", *QUIET), "none", "no model there")
 
 
 @pytest.mark.parametrize("option", ["--lambda", "--factors", "--update", "--workers"])
@@ -179,16 +168,16 @@ def test_what_is_no_value_is_wrong_usage(option, mfdask, data):
 
 
 def test_no_data_set(mfdask, tmp_path):
-    refused(mfdask("train", "nothing"), 2, "nothing", "mfdask ingest")
+    refused(mfdask("train", "nothing"), "nothing", "mfdask ingest")
     (tmp_path / "empty").mkdir()
-    refused(mfdask("train", "empty"), 2, "mfdask ingest")
-    refused(mfdask("evaluate", "nothing", "nothing"), 2, "no model there", "mfdask train")
+    refused(mfdask("train", "empty"), "mfdask ingest")
+    refused(mfdask("evaluate", "nothing", "nothing"), "no model there", "mfdask train")
 
 
 def test_a_newer_data_set(mfdask, data):
     said = json.loads((data / "manifest.json").read_text())
     (data / "manifest.json").write_text(json.dumps({**said, "schema_version": 99}))
-    refused(mfdask("train", data), 2, "newer", "upgrade")
+    refused(mfdask("train", data), "newer", "upgrade")
 
 
 def test_a_flipped_byte(mfdask, data, tmp_path):
@@ -196,38 +185,45 @@ def test_a_flipped_byte(mfdask, data, tmp_path):
     content = bytearray(file.read_bytes())
     content[-2] ^= 4
     file.write_bytes(content)
-    refused(mfdask("train", data, "--out", "m", *QUIET), 2, str(file), "checksum", "ingest again")
+    refused(mfdask("train", data, "--out", "m", *QUIET), str(file), "checksum", "ingest again")
     assert names(tmp_path) == ["d"]
 
 
 def test_an_unreachable_scheduler(mfdask, data, monkeypatch):
     monkeypatch.setattr("mfdask.cluster.TIMEOUT", "1s")
     done = mfdask("train", data, "--scheduler", "tcp://127.0.0.1:9")
-    refused(done, 2, "tcp://127.0.0.1:9", "no Dask scheduler answers")
+    refused(done, "tcp://127.0.0.1:9", "no Dask scheduler answers")
 
 
 def test_equations_without_a_solution(mfdask, data):
     done = mfdask("train", data, "--out", "m", "--tau", 0, "--gamma", 0, *QUIET)
-    refused(done, 2, "has no finite solution", "raise --tau")
+    refused(done, "has no finite solution", "raise --tau")
 
 
 def test_two_trainings_into_one_directory(mfdask, data, tmp_path):
     with locked(tmp_path / "m", "training into"):
-        refused(mfdask("train", data, "--out", "m"), 3, "another process is training into it")
+        refused(mfdask("train", data, "--out", "m"), "another process is training into it", code=3)
 
 
 def test_a_place_that_is_taken(mfdask, data, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "letter.txt").write_text("dear")
-    refused(mfdask("train", data, "--out", "m", *QUIET), 2, "is not a model", "--out")
+    refused(mfdask("train", data, "--out", "m", *QUIET), "is not a model", "--out")
     (tmp_path / "file").write_text("dear")
-    refused(mfdask("train", data, "--out", "file/m", *QUIET), 2, "file")
+    refused(mfdask("train", data, "--out", "file/m", *QUIET), "file")
     assert (tmp_path / "m" / "letter.txt").read_text() == "dear"
 
 
 def test_a_disk_that_is_too_small(mfdask, data, tmp_path, monkeypatch):
     monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 1000)
-    refused(mfdask("train", data, "--out", "m"), 3, "free", "--out")
+    refused(mfdask("train", data, "--out", "m"), "free", "--out", code=3)
+    assert names(tmp_path) == ["d"]
+
+
+def test_a_memory_that_is_too_small(mfdask, data, tmp_path, monkeypatch):
+    free = psutil.virtual_memory()._replace(available=300 * 2**20)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+    refused(mfdask("train", data, "--out", "m"), "300 MiB are free", "--factors", code=3)
     assert names(tmp_path) == ["d"]
 
 

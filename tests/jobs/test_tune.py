@@ -12,7 +12,8 @@ import time
 import pandas as pd
 import pytest
 
-QUIET = ("--dashboard-address", "127.0.0.1:0", "--threads", 1)
+from tests.jobs.helpers import QUIET
+
 GRID = ("--search", "factors=0,2", "--search", "sweeps=3", "--sampler", "grid")
 
 

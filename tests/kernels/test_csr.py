@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mfdask.kernels.csr import (
     count_columns,
     counting_order,
+    drop_repeats,
     gather_into,
     keep_latest,
     row_starts,
@@ -63,6 +64,20 @@ def test_the_latest_of_each_pair_stays(triples, has_times):
         if last is None or not has_times or time >= triples[last][2]:
             latest[row, column] = i
     assert order[:n].tolist() == [latest[pair] for pair in sorted(latest)]
+
+
+@unhurried
+@given(st.lists(st.floats(width=32, allow_nan=False)))
+def test_dropping_repeats_keeps_every_value(values):
+    ratings = np.array(values, np.float32)
+    room = np.empty(len(ratings), np.float32)
+    kept = room[: drop_repeats(ratings, room)].tolist()
+    assert list(dict.fromkeys(kept)) == list(dict.fromkeys(ratings.tolist()))
+
+
+def test_of_few_values_few_are_kept():
+    stars = np.random.default_rng(0).integers(1, 11, 10_000).astype(np.float32) / 2
+    assert drop_repeats(stars, np.empty_like(stars)) == 10
 
 
 @pytest.mark.parametrize("n_columns", [1, 2, 300, 5000, 2**20, 2**31 - 1])

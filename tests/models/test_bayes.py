@@ -12,7 +12,7 @@ from mfdask.models import ALS, Bayes, load_model, save_model
 from mfdask.models.bayes import draw_noise_precision, draw_row_prior
 from mfdask.models.design import pack
 from mfdask.models.half_step import half_step
-from mfdask.models.prior import RowPrior, feature_sums, unknowns
+from mfdask.models.prior import RowPrior, feature_gram, feature_sums, unknowns
 from mfdask.shards import Dataset, Shard
 from tests.naive import NaiveGibbs
 
@@ -79,7 +79,8 @@ def test_a_row_draws_the_same_wherever_it_is_cut(ratings):
 def test_priors_are_drawn_from_the_normal_wishart_posterior():
     """Against an oracle that draws a Wishart matrix as a sum of outer products."""
     rows = design_rows(np.random.default_rng(1).normal(size=(9, 3)) * [1, 2, 0.5] + [0.5, -1, 0])
-    sums = feature_sums(None, rows, np.array([1] * 8 + [0]), 3, 0.0)
+    n_ratings = np.array([1] * 8 + [0])
+    sums = feature_sums(None, feature_gram(None, n_ratings, 0.0), rows, n_ratings, 3, 0.0)
     assert sums.n == 8
     random = np.random.default_rng(3)
     mine = [draw_row_prior(sums, random) for _ in range(4000)]
@@ -99,7 +100,9 @@ def test_feature_weights_are_drawn_around_the_regression():
     features = random.random((400, 2)).astype(np.float32)
     weights = np.array([[1.0, -2, 0], [0, 3, 1]])
     rows = design_rows(features @ weights + 0.1 * random.normal(size=(400, 3)))
-    sums = feature_sums(features, rows, np.ones(400, int), 3, 0.0)
+    n_ratings = np.ones(400, int)
+    gram = feature_gram(features, n_ratings, 0.0)
+    sums = feature_sums(features, gram, rows, n_ratings, 3, 0.0)
     drawn = np.array([draw_row_prior(sums, random)[1] for _ in range(500)])
     ridge = np.linalg.solve(
         features.T @ features + 2 * np.eye(2), features.T @ unknowns(rows, 3).astype(float)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.models import ALS, load_model, save_model
+from mfdask.models import ALS, Bayes, load_model, save_model
+from mfdask.models.store import count_factors, load_side
 
 
 @pytest.fixture(params=[ALS(n_factors=3, n_sweeps=2), ALS(n_factors=0, n_sweeps=2)])
@@ -26,6 +27,25 @@ def test_round_trip(model, tmp_path):
         assert getattr(again, name) == getattr(model, name)
     pairs = ([0, 1, 999], [3, 999, 2])
     np.testing.assert_array_equal(again.predict(*pairs), model.predict(*pairs))
+
+
+@pytest.mark.parametrize(
+    "method", [ALS(n_factors=3, n_sweeps=1), Bayes(n_factors=2, n_sweeps=5, burn_in=1, n_samples=4)]
+)
+def test_a_part_of_a_model_is_as_in_the_whole(method, ratings, tmp_path):
+    save_model(method.fit(ratings), tmp_path / "m")
+    whole = load_model(tmp_path / "m")
+    assert count_factors(tmp_path / "m") == whole.n_factors
+    for side, table, rows in (
+        ("users", whole.users, whole.user_rows),
+        ("items", whole.items, whole.item_rows),
+    ):
+        ids, found = load_side(tmp_path / "m", side)
+        assert ids.tolist() == table.iloc[:, 0].tolist()
+        np.testing.assert_array_equal(found, rows)
+    (tmp_path / "m" / "users.parquet").write_bytes(b"PAR1 cut")
+    with pytest.raises(InputError, match="damaged model"):
+        load_side(tmp_path / "m", "users")
 
 
 def test_is_readable_without_mfdask(model, tmp_path):

@@ -10,6 +10,28 @@ from pathlib import Path
 
 from mfdask.report.browser import find_browser
 
+#: Runs `each(element)` for all elements, in shadow trees too.
+WALK = """
+const walk = (node, each) => {
+  for (const child of node.querySelectorAll("*")) {
+    each(child);
+    if (child.shadowRoot) walk(child.shadowRoot, each);
+  }
+};
+"""
+_INK = f"""(() => {{ {WALK}
+  return Object.fromEntries([...document.querySelectorAll("figure")].map((figure) => {{
+    let ink = 0;
+    walk(figure, (element) => {{
+      if (element.tagName === "TABLE") ink += element.textContent.length;
+      if (element.tagName !== "CANVAS" || !element.width) return;
+      const pixels = element.getContext("2d").getImageData(0, 0, element.width, element.height);
+      for (let k = 3; k < pixels.data.length; k += 4) ink += pixels.data[k] > 0;
+    }});
+    return [figure.id, ink];
+  }}));
+}})()"""
+
 
 class Chromium:
     """One page in a browser.
@@ -70,9 +92,10 @@ class Chromium:
         assert "error" not in answer, answer
         return answer["result"]
 
-    def open(self, file: Path, seconds=60):
-        """Open a report, and wait until all its figures are shown."""
-        self.call("Page.navigate", url=file.absolute().as_uri())
+    def open(self, place: Path | str, seconds=60):
+        """Open a file or an address, and wait until all its figures are shown."""
+        url = place if isinstance(place, str) else place.absolute().as_uri()
+        self.call("Page.navigate", url=url)
         end = time.monotonic() + seconds
         while self.run("document.documentElement?.dataset.state") != "shown":
             assert time.monotonic() < end, f"not shown after {seconds} seconds: {self.errors}"
@@ -86,6 +109,10 @@ class Chromium:
         )
         assert "exceptionDetails" not in said, said
         return said["result"].get("value")
+
+    def ink(self):
+        """Return how much each figure shows: pixels that are painted, or letters of a table."""
+        return self.run(_INK)
 
     def move(self, x, y):
         """Move the mouse."""

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mfdask.figures.figure import Figure, Missing
 from mfdask.ratings.splits import Split
 from mfdask.report.data import degrees, genres, items, overview, times
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
-from mfdask.report.figure import Figure, Missing
 from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
 from tests.shards.oracle import memory_source, ratings_of

@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse
 
 from mfdask.errors import InputError
-from mfdask.report.figure import Figure, Missing
+from mfdask.figures.figure import Figure, Missing
 from mfdask.report.findings import findings_section
 from mfdask.report.findings.customers import tenths_of
 from mfdask.report.findings.ratings import ratings_among

@@ -5,12 +5,12 @@ import re
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.report import theme
+from mfdask.figures import theme
 from mfdask.report.browser import find_browser, is_picture, write_picture
 from mfdask.report.data.facts import Facts
 from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, figures_of, notes
-from tests.report.chromium import Chromium
+from tests.report.chromium import WALK, Chromium
 from tests.report.hostile import SCRIPT, hostile_data
 
 try:
@@ -18,28 +18,7 @@ try:
 except InputError as error:
     pytest.skip(str(error), allow_module_level=True)
 
-#: Runs `each(element)` for all elements, in shadow trees too.
-_WALK = """
-const walk = (node, each) => {
-  for (const child of node.querySelectorAll("*")) {
-    each(child);
-    if (child.shadowRoot) walk(child.shadowRoot, each);
-  }
-};
-"""
-_INK = f"""(() => {{ {_WALK}
-  return Object.fromEntries([...document.querySelectorAll("figure")].map((figure) => {{
-    let ink = 0;
-    walk(figure, (element) => {{
-      if (element.tagName === "TABLE") ink += element.textContent.length;
-      if (element.tagName !== "CANVAS" || !element.width) return;
-      const pixels = element.getContext("2d").getImageData(0, 0, element.width, element.height);
-      for (let k = 3; k < pixels.data.length; k += 4) ink += pixels.data[k] > 0;
-    }});
-    return [figure.id, ink];
-  }}));
-}})()"""
-_TOOLTIPS = f"""(() => {{ {_WALK}
+_TOOLTIPS = f"""(() => {{ {WALK}
   const texts = [], scripts = [];
   walk(document, (element) => {{
     if (element.classList.contains("bk-tooltip-row-value")) texts.push(element.textContent);
@@ -54,7 +33,7 @@ _TOOLTIPS = f"""(() => {{ {_WALK}
 def report(client, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     facts = Facts.of(hostile_data(client, folder))
-    sections = all_sections(facts, Inputs())
+    sections = list(all_sections(facts, Inputs()))
     write_page(folder / "r.html", facts.data.name, notes(facts), sections)
     return folder / "r.html", figures_of(sections)
 
@@ -74,7 +53,7 @@ def test_it_is_quiet_and_asks_nobody(browser, report):
 
 
 def test_every_figure_has_ink(browser, report):
-    ink = browser.run(_INK)
+    ink = browser.ink()
     assert set(ink) == {figure.name for figure in report[1]}
     assert min(ink.values()) > 50, ink
 
@@ -118,7 +97,7 @@ def test_light_and_dark_reach_canvases_and_tooltips(browser):
     assert browser.run(colour) == theme.LIGHT["soft"]
     browser.run(f"{button}.click()")
     browser.move(*place_of(browser, "densest-corner", 1, 1))
-    ground = browser.run(f"""(() => {{ {_WALK}
+    ground = browser.run(f"""(() => {{ {WALK}
       const colours = [];
       walk(document, (element) => {{
         if (element.classList.contains("bk-Tooltip"))

@@ -9,10 +9,10 @@ import scipy.sparse
 from bokeh.models import CustomJS
 from bokeh.models.widgets import Select
 
+from mfdask.figures.figure import Figure, Missing
 from mfdask.models import ALS
 from mfdask.models.features import Coding
 from mfdask.recommend import History, Ranking, explain, polarity, recommend_new
-from mfdask.report.figure import Figure, Missing
 from mfdask.report.model import examples, genres, item_map, model_section, norms, residuals
 from mfdask.report.page import page
 from mfdask.report.parts import labels_of

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
+from mfdask.figures.figure import Figure, Missing, Section, TableFigure, html_table, plain
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Figure, Missing, Section, TableFigure, html_table, plain
 from mfdask.report.page import embedded, page, write_page
 from mfdask.report.report import Inputs, all_sections, chosen, figures_of, notes
 from mfdask.shards import Dataset
@@ -55,7 +55,7 @@ def facts(small_data):
 
 @pytest.fixture(scope="module")
 def sections(facts):
-    return all_sections(facts, Inputs())
+    return list(all_sections(facts, Inputs()))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def hostile(client, tmp_path_factory):
 
 
 def test_hostile_texts_are_texts(hostile):
-    sections = all_sections(hostile, Inputs())
+    sections = list(all_sections(hostile, Inputs()))
     parsed = Parsed(page(hostile.data.name, [SCRIPT], sections))
     clean = Parsed(page("x", ["y"], []))
     assert SCRIPT in parsed.texts
@@ -159,6 +159,16 @@ def test_missing_parts_say_why(tmp_path):
         chosen([section], ["odd", "two"])
 
 
+def test_what_nobody_asked_for_is_not_made(facts):
+    def sections():
+        yield from all_sections(facts, Inputs())
+        pytest.fail("a section more was made")
+
+    name = next(all_sections(facts, Inputs())).parts[0].name
+    (found,) = chosen(sections(), [name])
+    assert [part.name for part in found.parts] == [name]
+
+
 def test_a_page_is_written_whole(tmp_path, sections, facts):
     out = tmp_path / "a" / "b.html"
     size = write_page(out, "t", [], sections)
@@ -173,7 +183,7 @@ def test_a_model_of_other_data_is_refused(facts, hostile):
 
     model = ALS(n_factors=1, n_sweeps=1).fit(hostile.data)
     with pytest.raises(InputError, match="give the data set of the model"):
-        all_sections(facts, Inputs({"m": model}))
+        list(all_sections(facts, Inputs({"m": model})))
 
 
 def test_a_figure_alone(facts):

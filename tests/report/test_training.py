@@ -9,7 +9,7 @@ from bokeh.models import GlyphRenderer, MultiLine
 
 from mfdask.errors import InputError
 from mfdask.evaluation.calibration import measure_calibration
-from mfdask.report.figure import Missing
+from mfdask.figures.figure import Missing
 from mfdask.report.training import sweeps, training_section, trials
 from mfdask.report.training.tiers import Tiers, read_tiers
 

@@ -14,7 +14,9 @@ from tests.shards.oracle import memory_source
 @pytest.fixture(scope="module")
 def here():
     """Tasks run in this process: quicker for small things, and they can be made to fail."""
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as one:
+    with Client(
+        processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as one:
         yield one
 
 

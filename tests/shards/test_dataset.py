@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from mfdask.errors import InputError
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
+from mfdask.shards.store import map_array
 from tests.shards.oracle import memory_source
 
 
@@ -105,6 +108,24 @@ def test_a_pickle_is_not_loaded(folder):
     shutil.move(evil, path)
     with pytest.raises(InputError, match="the file is damaged"):
         data.shard("users", 0)
+
+
+def test_heads_of_files_are_read_one_at_a_time(tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", np.arange(3))
+    load, here, at_once = np.load, [], []
+
+    def slow(*args, **options):
+        here.append(None)
+        at_once.append(len(here))
+        time.sleep(0.02)
+        here.pop()
+        return load(*args, **options)
+
+    monkeypatch.setattr(np, "load", slow)
+    with ThreadPoolExecutor(4) as pool:
+        arrays = list(pool.map(map_array, [tmp_path / "a.npy"] * 4))
+    assert at_once == [1, 1, 1, 1]
+    assert all(array.tolist() == [0, 1, 2] for array in arrays)
 
 
 def test_no_folder_and_no_manifest(tmp_path):

@@ -157,7 +157,9 @@ def _extend_for_ever(data: Path, sign: Path) -> None:
         time.sleep(600)
 
     extend.describe = wait  # all shards are written by then
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as one:
+    with Client(
+        processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as one:
         extend.extend(data, [memory_source(NEW)], client=one)
 
 

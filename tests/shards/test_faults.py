@@ -144,7 +144,9 @@ class Slow:
 def _ingest_for_long(out: Path, sign: Path) -> None:
     frame = pd.DataFrame({"user_id": [1], "item_id": [1], "rating": [1.0]})
     source = Source("s", (Part("r", Slow(Read(frame, "r"), sign)),), "int", "int", False, None, "r")
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as one:
+    with Client(
+        processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as one:
         ingest(source, out, client=one, overwrite=True)
 
 

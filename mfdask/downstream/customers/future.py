@@ -10,9 +10,9 @@ import pandas as pd
 from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins
-from mfdask.downstream.customers.past import open_data, parts_of
-from mfdask.downstream.events import distinct_days
+from mfdask.downstream.events import distinct_days, parts_of
 from mfdask.models.runner import runner_for
+from mfdask.models.tasks import open_dataset
 from mfdask.shards import Dataset
 
 
@@ -40,7 +40,7 @@ def _block_days(
     source: Dataset | str, block: int, cutoffs: list[int], horizon: int
 ) -> npt.NDArray[np.int64]:
     """Return the active days of a block's users after each cut-off, int64 (users, cutoffs)."""
-    data = open_data(source)
+    data = open_dataset(source)
     first, stop = data.bounds("users")[block : block + 2].tolist()
     users, times = _events(data, block)
     days = np.empty((stop - first, len(cutoffs)), np.int64)

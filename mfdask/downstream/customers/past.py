@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.downstream.events import parts_of
 from mfdask.kernels.csr import row_starts, sort_pairs
 from mfdask.models.runner import Runner
+from mfdask.models.tasks import open_dataset
 from mfdask.ratings.splits import Split
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.blocks import build_item_block
@@ -79,7 +81,7 @@ def _count_block(
     source: Dataset | str, block: int, cutoffs: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the ratings of each user and of each item before each cut-off, in a user block."""
-    data = open_data(source)
+    data = open_dataset(source)
     first, stop = data.bounds("users")[block : block + 2].tolist()
     users = np.zeros((len(cutoffs), stop - first), np.int64)
     items = np.zeros((len(cutoffs), data.n_items), np.int64)
@@ -89,16 +91,6 @@ def _count_block(
             users[k] += np.bincount(columns["users"] - first, minlength=stop - first)
             items[k] += np.bincount(columns["items"], minlength=data.n_items)
     return users, items
-
-
-def open_data(source: Dataset | str) -> Dataset:
-    """Return the data set that a task is given."""
-    return source if isinstance(source, Dataset) else Dataset.open(source)
-
-
-def parts_of(data: Dataset) -> list[str]:
-    """Return the parts that hold ratings: what is held out from a model happened all the same."""
-    return ["train", "test"] if data.n_test else ["train"]
 
 
 def _before(data: Dataset, block: int, part: str, cutoff: int) -> dict[str, npt.NDArray[Any]]:
@@ -168,7 +160,7 @@ def _write_users(
     block: int,
 ) -> tuple[dict[str, FileFacts], float]:
     """Write one new user shard, gathered from all old ones; return its files and rating sum."""
-    data = open_data(source)
+    data = open_dataset(source)
     first, stop = plan.user_bounds[block : block + 2]
     found: dict[str, list[npt.NDArray[Any]]] = {}
     for old in range(data.n_blocks("users")):

@@ -19,7 +19,6 @@ from mfdask.downstream.customers.past import (
     BYTES_PER_RATING,
     Known,
     known_at,
-    open_data,
     write_past,
 )
 from mfdask.downstream.customers.refit import (
@@ -35,6 +34,7 @@ from mfdask.errors import InputError
 from mfdask.files import require_space
 from mfdask.models import FactorModel
 from mfdask.models.runner import Runner, runner_for
+from mfdask.models.tasks import open_dataset
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 
@@ -104,7 +104,7 @@ def feature_tables(
     require_space(scratch, n_ratings * BYTES_PER_RATING, "what was known at each cut-off")
     run = runner_for(data, client)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder:
-        lenses = _lenses(data, model, origins, as_of, Path(folder), run, client)
+        lenses = _lenses(data, model, origins, as_of, Path(folder).absolute(), run, client)
         tables = []
         for k, (known, past, lens) in enumerate(lenses, 1):
             tables.append(_table(known, past, lens, run))
@@ -165,7 +165,7 @@ class BlockFeatures(NamedTuple):
 
 def block_features(source: Dataset | str, block: int, cutoff: int, lens: Lens) -> BlockFeatures:
     """Return the features of a block of users of a past."""
-    past = open_data(source)
+    past = open_dataset(source)
     shard = past.shard("users", block)
     times = np.asarray(past.timestamps(block))
     habits = rfm(shard.indptr, times, cutoff)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import DAY, Events
-from mfdask.downstream.inject.injected import Injected, Scale, allowed, places_of
+from mfdask.downstream.inject.injected import Injected, Scale, allowed, check_choice, places_of
 from mfdask.downstream.inject.recipes import RECIPES, World
 from mfdask.downstream.inject.sessions import moved_into
 from mfdask.errors import InputError
@@ -61,12 +61,9 @@ class AttackPlan:
         ------
         InputError
         """
-        if self.kind not in KINDS:
-            raise InputError(f"attack {self.kind!r}: give one of {', '.join(KINDS)}")
-        if self.direction not in ("push", "nuke"):
-            raise InputError(f"direction {self.direction!r}: give push or nuke")
-        if self.fillers not in ("popular", "uniform"):
-            raise InputError(f"fillers {self.fillers!r}: give popular or uniform")
+        check_choice("attack", self.kind, KINDS)
+        check_choice("direction", self.direction, ("push", "nuke"))
+        check_choice("fillers", self.fillers, ("popular", "uniform"))
         if not 0 < self.size <= _LARGEST_SIZE:
             raise InputError(
                 f"attack size {self.size:g}: give a share of the users above 0 and up to "

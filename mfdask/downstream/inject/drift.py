@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import Injected, Scale, choose_items, places_of
+from mfdask.downstream.inject.injected import Injected, Scale, check_choice, choose_items
 from mfdask.errors import InputError
 
 #: Between these shares of an item's ratings a step lies, and a ramp begins and ends.
@@ -53,10 +53,8 @@ class DriftPlan:
             raise InputError(f"{self.n_items} drifting items: give at least 1")
         if not self.size > 0 or not np.isfinite(self.size):
             raise InputError(f"drift of {self.size:g} stars: give more than 0, such as 0.5")
-        if self.shape not in ("step", "ramp"):
-            raise InputError(f"drift {self.shape!r}: give step or ramp")
-        if self.direction not in ("both", "up", "down"):
-            raise InputError(f"drift direction {self.direction!r}: give both, up or down")
+        check_choice("drift", self.shape, ("step", "ramp"))
+        check_choice("drift direction", self.direction, ("both", "up", "down"))
         if self.min_ratings < 2:
             raise InputError(f"drifting items of {self.min_ratings} ratings: give at least 2")
 
@@ -94,11 +92,11 @@ def inject_drift(
     scale = Scale.of(events.ratings)
     if plan.size > scale.high - scale.low:
         raise InputError(f"drift of {plan.size:g} stars: the scale is {scale.low:g}-{scale.high:g}")
-    items = choose_items(events, n_items, plan.n_items, plan.min_ratings, exclude, random)
+    chosen = choose_items(events, n_items, plan.n_items, plan.min_ratings, exclude, random)
     signs = {"up": [1], "down": [-1], "both": [-1, 1]}[plan.direction]
-    sizes = plan.size * random.choice(signs, len(items))
+    sizes = plan.size * random.choice(signs, len(chosen))
     ratings, lines = events.ratings.copy(), []
-    for item, size, places in zip(items, sizes, places_of(events, items), strict=True):
+    for (item, places), size in zip(chosen, sizes, strict=True):
         times, old = events.timestamps[places], events.ratings[places]
         begin, end = _dates(times, plan, random)
         ratings[places] = _shifted(old, size * effect(times, begin, end), scale, random)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +110,17 @@ def allowed(n: int, exclude: Collection[int]) -> npt.NDArray[np.bool_]:
     return found
 
 
+def check_choice(what: str, given: str, known: Sequence[str]) -> None:
+    """Refuse a word that is none of those known.
+
+    Raises
+    ------
+    InputError
+    """
+    if given not in known:
+        raise InputError(f"{what} {given!r}: give {', '.join(known[:-1])} or {known[-1]}")
+
+
 def choose_items(
     events: Events,
     n_items: int,
@@ -117,8 +128,8 @@ def choose_items(
     min_ratings: int,
     exclude: Collection[int],
     random: np.random.Generator,
-) -> npt.NDArray[np.int64]:
-    """Draw items that have enough ratings, int64 (n_chosen,), ascending.
+) -> list[tuple[int, npt.NDArray[np.int64]]]:
+    """Draw items that have enough ratings: ascending, each with the places of its events.
 
     Raises
     ------
@@ -132,7 +143,8 @@ def choose_items(
             f"{n_chosen} items of {min_ratings} ratings or more: there are {len(possible)}; ask "
             "for fewer items, or fewer ratings"
         )
-    return np.sort(random.choice(possible, n_chosen, replace=False))
+    items = np.sort(random.choice(possible, n_chosen, replace=False))
+    return list(zip(items.tolist(), places_of(events, items), strict=True))
 
 
 def places_of(events: Events, items: npt.NDArray[np.integer]) -> list[npt.NDArray[np.int64]]:

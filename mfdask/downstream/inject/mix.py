@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import Injected, choose_items, only, places_of
+from mfdask.downstream.inject.injected import Injected, check_choice, choose_items, only
 from mfdask.errors import InputError
 
 
@@ -41,8 +41,7 @@ class MixPlan:
         """
         if self.n_items < 1:
             raise InputError(f"{self.n_items} items of mixed audience: give at least 1")
-        if self.direction not in ("both", "harsher", "kinder"):
-            raise InputError(f"mix direction {self.direction!r}: give both, harsher or kinder")
+        check_choice("mix direction", self.direction, ("both", "harsher", "kinder"))
         if self.min_ratings < 4:
             raise InputError(
                 f"items of mixed audience, {self.min_ratings} ratings: give at least 4"
@@ -81,11 +80,11 @@ def inject_mix(
     """
     plan.check()
     random = np.random.default_rng([seed, 3])
-    items = choose_items(events, n_items, plan.n_items, plan.min_ratings, exclude, random)
+    chosen = choose_items(events, n_items, plan.n_items, plan.min_ratings, exclude, random)
     kindness = _kindness(events, n_items)
     choices = ["harsher", "kinder"] if plan.direction == "both" else [plan.direction]
     kept, lines = np.ones(len(events.items), bool), []
-    for item, places in zip(items, places_of(events, items), strict=True):
+    for item, places in chosen:
         direction = str(random.choice(choices))
         times, ratings = events.timestamps[places], events.ratings[places]
         late = _upper_half(times, np.ones(len(times), bool))

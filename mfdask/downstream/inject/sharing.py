@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events, active_days
-from mfdask.downstream.inject.injected import Injected, only
+from mfdask.downstream.inject.injected import Injected, check_choice, only
 from mfdask.downstream.inject.sessions import cut_at_pauses
 from mfdask.errors import InputError
 
@@ -50,10 +50,8 @@ class SharingPlan:
         """
         if self.n_accounts < 1:
             raise InputError(f"{self.n_accounts} shared accounts: give at least 1")
-        if self.style not in ("mixed", "handover"):
-            raise InputError(f"sharing style {self.style!r}: give mixed or handover")
-        if self.partners not in ("random", "alike"):
-            raise InputError(f"partners {self.partners!r}: give random or alike")
+        check_choice("sharing style", self.style, ("mixed", "handover"))
+        check_choice("partners", self.partners, ("random", "alike"))
         if self.min_days < 1:
             raise InputError(f"{self.min_days} active days: give at least 1")
         if not 0 < self.min_share <= 0.5:

@@ -9,9 +9,9 @@ import pandas as pd
 from bokeh.models import NumeralTickFormatter
 from bokeh.plotting import figure
 
-from mfdask.report import theme
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, TableFigure, add_hover, lift_legend, new_plot
 from mfdask.report.data.facts import Facts, Floats, Ints
-from mfdask.report.figure import Figure, TableFigure, add_hover, lift_legend, new_plot
 from mfdask.report.heavy_tail import Comparison, Sample
 
 #: Points of a curve, evenly spread over the logarithm.

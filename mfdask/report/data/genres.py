@@ -10,9 +10,9 @@ import pandas as pd
 from bokeh.models import DataRange1d, FactorRange, NumeralTickFormatter
 from bokeh.plotting import figure
 
-from mfdask.report import theme
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, categories, lift_legend, new_plot, plain
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Figure, categories, lift_legend, new_plot, plain
 from mfdask.report.heat_map import HeatMap
 
 #: Genres that are shown: those of most items.

@@ -9,9 +9,9 @@ import pandas as pd
 from bokeh.models import DataRange1d, LinearColorMapper, LogColorMapper, NumeralTickFormatter
 from bokeh.plotting import figure
 
-from mfdask.report import theme
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, add_scale, new_plot
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Figure, add_scale, new_plot
 
 #: Cells of a decade of popularity, and of the rating scale.
 _A_DECADE = 8

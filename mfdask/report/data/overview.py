@@ -12,9 +12,9 @@ from bokeh.models import DataRange1d, FactorRange, NumeralTickFormatter
 from bokeh.plotting import figure
 from bokeh.transform import dodge
 
-from mfdask.report import theme
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, TableFigure, lift_legend, new_plot
 from mfdask.report.data.facts import PARTS, Counted, Facts
-from mfdask.report.figure import Figure, TableFigure, lift_legend, new_plot
 from mfdask.report.parts import labels_of
 
 #: Users who are shown by name, and bars that still have room for their numbers.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.report.data import degrees, genres, items, overview, times
 from mfdask.report.data.facts import Facts
-from mfdask.report.figure import Figure, Missing, Section
 
 _NO_GENRES = "The catalogue of this data set has no genres."
 _NO_YEARS = "The catalogue of this data set has no years of release."

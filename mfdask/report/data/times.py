@@ -9,9 +9,9 @@ import pandas as pd
 from bokeh.models import BasicTicker, DataRange1d, NumeralTickFormatter
 from bokeh.plotting import figure
 
-from mfdask.report import theme
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, lift_legend, new_plot
 from mfdask.report.data.facts import PARTS, Facts
-from mfdask.report.figure import Figure, lift_legend, new_plot
 from mfdask.report.heat_map import HeatMap
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

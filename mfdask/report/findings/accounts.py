@@ -10,8 +10,8 @@ from bokeh.models import CDSView, FactorRange, GroupFilter, NumeralTickFormatter
 from bokeh.models.layouts import Row
 from bokeh.plotting import figure
 
-from mfdask.report import theme
-from mfdask.report.figure import Figure, add_hover, new_plot, plain
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, add_hover, new_plot, plain
 from mfdask.report.findings.ratings import ratings_among
 from mfdask.report.parts import narrow, side_by_side
 from mfdask.shards import Dataset

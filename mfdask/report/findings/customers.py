@@ -13,11 +13,11 @@ from bokeh.models.layouts import Row
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
-from mfdask.report import theme
-from mfdask.report.figure import Figure, add_hover, new_plot, plain
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, add_hover, new_plot, plain
+from mfdask.figures.theme import MAIN
 from mfdask.report.findings.tables import Absent, read_table
 from mfdask.report.parts import narrow, rule, side_by_side
-from mfdask.report.theme import MAIN
 
 _EVALUATION = ("model", "features", "metric", "value", "low", "high")
 _TENTHS = ("users", "predicted", "actual")

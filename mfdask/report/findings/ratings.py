@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.downstream.events import parts_of
 from mfdask.shards import Dataset
 
 Rows = npt.NDArray[np.int64]
@@ -30,7 +31,7 @@ def ratings_among(
     """
     by, of = _flags(data.n_users, users), _flags(data.n_items, items)
     pieces = []
-    for part in ("train", "test") if data.n_test else ("train",):
+    for part in parts_of(data):
         for block in range(data.n_blocks("users")):
             shard, times = data.shard("users", block, part), data.timestamps(block, part)
             assert times is not None

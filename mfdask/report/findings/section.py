@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.report.figure import Figure, Missing, Section, TableFigure
+from mfdask.figures.figure import Figure, Missing, Section, TableFigure
 from mfdask.report.findings import customers
 from mfdask.report.findings.accounts import Handovers, handover_table
 from mfdask.report.findings.tables import Absent, read_table

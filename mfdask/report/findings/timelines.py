@@ -10,8 +10,8 @@ from bokeh.models.annotations import BoxAnnotation, Title
 from bokeh.models.layouts import Row
 from bokeh.plotting import figure
 
-from mfdask.report import theme
-from mfdask.report.figure import Figure, new_plot, plain
+from mfdask.figures import theme
+from mfdask.figures.figure import Figure, new_plot, plain
 from mfdask.report.findings.ratings import ratings_among
 from mfdask.report.parts import named, narrow, rule, shortened, side_by_side
 from mfdask.shards import Dataset

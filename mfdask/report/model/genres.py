@@ -9,10 +9,10 @@ import pandas as pd
 from bokeh.models import FactorRange
 from bokeh.models.ui import UIElement
 
+from mfdask.figures.figure import Figure, TableFigure, add_hover, categories, new_plot, plain
+from mfdask.figures.theme import MAIN
 from mfdask.models import FactorModel
-from mfdask.report.figure import Figure, TableFigure, add_hover, categories, new_plot, plain
 from mfdask.report.parts import rule
-from mfdask.report.theme import MAIN
 
 
 def worth_table(model: FactorModel) -> pd.DataFrame:

@@ -16,10 +16,10 @@ from bokeh.models.ui import UIElement
 from threadpoolctl import threadpool_limits
 
 from mfdask.embedding import embed
+from mfdask.figures.figure import Figure, add_hover, new_plot, plain
+from mfdask.figures.theme import COLOURS, FONT
 from mfdask.models import FactorModel
-from mfdask.report.figure import Figure, add_hover, new_plot, plain
 from mfdask.report.parts import chooser, named
-from mfdask.report.theme import COLOURS, FONT
 
 #: Items on a map, the most rated ones; t-SNE takes seconds for so many.
 MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_500}

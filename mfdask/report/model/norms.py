@@ -9,11 +9,11 @@ import pandas as pd
 from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, LogColorMapper
 from bokeh.models.ui import UIElement
 
+from mfdask.figures.figure import Figure, TableFigure, add_hover, add_scale, lift_legend, new_plot
+from mfdask.figures.theme import MAIN, OTHER, SCALE
 from mfdask.models import FactorModel
 from mfdask.recommend import polarity
-from mfdask.report.figure import Figure, TableFigure, add_hover, add_scale, lift_legend, new_plot
 from mfdask.report.parts import labels_of, named
-from mfdask.report.theme import MAIN, OTHER, SCALE
 
 _PER_DECADE, _HEIGHTS = 16, 40
 #: How many items a comparison should be among, and how many ratings they should have, at best.

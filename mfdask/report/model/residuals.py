@@ -13,10 +13,10 @@ from bokeh.models.ui import UIElement
 from scipy.stats import norm
 
 from mfdask.evaluation.accuracy import BIN_STARTS, Aligned, bin_labels
+from mfdask.figures.figure import Figure, new_plot
+from mfdask.figures.theme import MAIN, OTHER
 from mfdask.models import FactorModel
-from mfdask.report.figure import Figure, new_plot
 from mfdask.report.heat_map import HeatMap
-from mfdask.report.theme import MAIN, OTHER
 from mfdask.shards import Dataset
 
 #: Bins across the rating scale's width; residuals reach that far either way.

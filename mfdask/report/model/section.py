@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import FactorModel
-from mfdask.report.figure import Figure, Missing, Section
 from mfdask.report.model import examples, genres, item_map, norms, residuals
 from mfdask.report.parts import slug
 from mfdask.shards import Dataset

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from mfdask.evaluation.calibration import measure_calibration
+from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import FactorModel
-from mfdask.report.figure import Figure, Missing, Section
 from mfdask.report.parts import slug
 from mfdask.report.training import sweeps, trials
 from mfdask.report.training.tiers import Tiers, read_tiers

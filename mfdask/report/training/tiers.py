@@ -9,8 +9,8 @@ import pandas as pd
 from bokeh.models.ui import UIElement
 
 from mfdask.errors import InputError
-from mfdask.report.figure import Figure, add_hover, new_plot, plain
-from mfdask.report.theme import FONT, MAIN
+from mfdask.figures.figure import Figure, add_hover, new_plot, plain
+from mfdask.figures.theme import FONT, MAIN
 
 _COLUMNS = ["name", "what", "seconds_scaled", "speedup", "ratings_measured", "ratings_total"]
 

@@ -15,9 +15,9 @@ from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
 from mfdask.errors import InputError
-from mfdask.report.figure import Figure, add_hover, new_plot
+from mfdask.figures.figure import Figure, add_hover, new_plot
+from mfdask.figures.theme import FONT, MAIN, OTHER, SCALE, dress
 from mfdask.report.parts import ink_on, narrow, rule, side_by_side
-from mfdask.report.theme import FONT, MAIN, OTHER, SCALE, dress
 from mfdask.tuning.space import PARAMETERS
 
 _NEEDED = ("trial", "state", "validation_rmse")

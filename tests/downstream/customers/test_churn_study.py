@@ -22,25 +22,10 @@ from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
 from mfdask.shards.build import ingest
 
-from .lively import DAY, LENGTH, START, everybody, made_up, taken_in
+from .lively import DAY, LENGTH, START, taken_in
 
 CUTOFF = "2021-03-01"
 CHOICES = Choices(CUTOFF, 60, 3)
-
-
-@pytest.fixture(scope="module")
-def ratings():
-    return made_up()
-
-
-@pytest.fixture(scope="module")
-def data(client, tmp_path_factory):
-    return Dataset.open(everybody(client, tmp_path_factory.getbasetemp()))
-
-
-@pytest.fixture(scope="module")
-def model(data):
-    return ALS(n_factors=3, n_sweeps=4).fit(data)
 
 
 @pytest.fixture(scope="module")

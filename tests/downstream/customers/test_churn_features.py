@@ -15,22 +15,11 @@ from mfdask.downstream.customers.refit import Frame, refit
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.models import ALS
 from mfdask.models.runner import LocalRunner
-from mfdask.shards import Dataset
 
-from .lively import DAY, everybody, made_up
+from .lively import DAY
 
 CUTOFF = "2021-03-01"
 FACTORS = 3
-
-
-@pytest.fixture(scope="module")
-def ratings():
-    return made_up()
-
-
-@pytest.fixture(scope="module")
-def data(client, tmp_path_factory):
-    return Dataset.open(everybody(client, tmp_path_factory.getbasetemp()))
 
 
 @pytest.fixture(scope="module")

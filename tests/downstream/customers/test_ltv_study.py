@@ -12,28 +12,11 @@ from mfdask.downstream.customers import Choices, Spend, study_ltv
 from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm
 from mfdask.downstream.customers.origins import parse_date
 from mfdask.errors import InputError
-from mfdask.models import ALS
-from mfdask.shards import Dataset
 
-from .lively import DAY, everybody, made_up
+from .lively import DAY
 
 CUTOFF = "2021-03-01"
 CHOICES = Choices(CUTOFF, 60, 3)
-
-
-@pytest.fixture(scope="module")
-def ratings():
-    return made_up()
-
-
-@pytest.fixture(scope="module")
-def data(client, tmp_path_factory):
-    return Dataset.open(everybody(client, tmp_path_factory.getbasetemp()))
-
-
-@pytest.fixture(scope="module")
-def model(data):
-    return ALS(n_factors=3, n_sweeps=4).fit(data)
 
 
 @pytest.fixture(scope="module")

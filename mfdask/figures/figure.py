@@ -19,7 +19,7 @@ from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Div
 from bokeh.plotting import figure
 
-from mfdask.report import theme
+from mfdask.figures import theme
 
 
 class Figure(ABC):

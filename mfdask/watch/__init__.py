@@ -1,0 +1,10 @@
+"""A page of the Dask dashboard that shows how far a fit is.
+
+``dask scheduler --preload mfdask.watch`` has it from the start; else the first job brings it.
+"""
+
+from mfdask.watch.events import SweepTold, Teller
+from mfdask.watch.place import dask_setup, show_page
+from mfdask.watch.serving import PATH
+
+__all__ = ["PATH", "SweepTold", "Teller", "dask_setup", "show_page"]

@@ -1,0 +1,34 @@
+"""What is remembered of a fit."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from mfdask.watch.events import SweepTold
+
+#: Sweeps that are remembered, the newest.
+_SWEEPS = 1000
+
+
+@dataclass
+class Fit:
+    """A fit as far as it has come.
+
+    Attributes
+    ----------
+    began, heard : float
+        Seconds since 1970, by the scheduler's clock: when it came, and when it last told a sweep.
+    sweeps : deque of SweepTold
+        The newest, first to last.
+    solvers : dict
+        Side and block to the address of the worker that solved it last.
+    alive : set of str
+        Keys of half-steps that the scheduler holds; a fit that has ended has none.
+    """
+
+    began: float
+    heard: float
+    sweeps: deque[SweepTold] = field(default_factory=lambda: deque(maxlen=_SWEEPS))
+    solvers: dict[tuple[str, int], str] = field(default_factory=dict)
+    alive: set[str] = field(default_factory=set)

@@ -1,0 +1,78 @@
+"""What the scheduler remembers of the newest fits."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+from distributed import Scheduler
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from mfdask.watch.events import TOPIC, SweepTold
+from mfdask.watch.fits import Fit
+from mfdask.watch.serving import add_page
+
+#: Fits that are remembered, since several may run at once.
+_FITS = 8
+_HALF_STEP = re.compile(r"half_step-(users|items)-\d+-(\d+)-(?:.*-)?(\w+)")
+
+
+class Watcher(SchedulerPlugin):
+    """Listens to a scheduler, and shows the page of what it hears.
+
+    Attributes
+    ----------
+    fits : dict of str to Fit
+        By what their keys end with; the newest comes last.
+    """
+
+    name = "mfdask"
+    idempotent = True
+
+    def __init__(self) -> None:
+        self.fits: dict[str, Fit] = {}
+
+    @property
+    def newest(self) -> Fit | None:
+        """The fit that began last, of those that have told a sweep if one has."""
+        fits = list(self.fits.values())
+        return next(reversed([fit for fit in fits if fit.sweeps] or fits), None)
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Put the page on the scheduler's dashboard."""
+        add_page(scheduler, lambda: self.newest)
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        """Note who has solved which block."""
+        # Called for every task of every job.
+        if type(key) is not str or not key.startswith("half_step-"):
+            return
+        found = _HALF_STEP.fullmatch(key)
+        if found is None:
+            return
+        side, block, name = found.groups()
+        if finish == "forgotten":
+            if name in self.fits:
+                self.fits[name].alive.discard(key)
+            return
+        fit = self._fit(name)
+        fit.alive.add(key)
+        if start == "processing" and finish == "memory":
+            fit.solvers[side, int(block)] = kwargs["worker"]
+
+    def log_event(self, topic: str, msg: Any) -> None:
+        """Take in what a fit tells."""
+        if topic == TOPIC:
+            sweeps = [SweepTold(**said) for said in msg]
+            fit = self._fit(sweeps[-1].fit)
+            fit.heard = time.time()
+            fit.sweeps.extend(sweeps)
+
+    def _fit(self, name: str) -> Fit:
+        if name not in self.fits:
+            now = time.time()
+            self.fits[name] = Fit(began=now, heard=now)
+            while len(self.fits) > _FITS:
+                del self.fits[next(iter(self.fits))]
+        return self.fits[name]

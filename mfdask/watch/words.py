@@ -1,0 +1,90 @@
+"""The page's first lines: what is fitted, how far it is, and as of when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from statistics import median
+from typing import NamedTuple
+
+from mfdask.watch.fits import Fit
+
+#: Sweeps whose median time says how long the next ones take.
+_RECENT = 5
+#: A fit is late when it has told nothing for so many times that long, and these seconds.
+_PATIENCE, _GRACE = 10, 10.0
+
+
+class Words(NamedTuple):
+    """What the page says in words.
+
+    Attributes
+    ----------
+    title : str
+    line : str
+        How far it is.
+    as_of : str
+        Of when all this is.
+    """
+
+    title: str
+    line: str
+    as_of: str
+
+
+def words_of(fit: Fit | None, now: float) -> Words:
+    """Put a fit in words.
+
+    Parameters
+    ----------
+    fit : Fit or None
+    now : float
+        Seconds since 1970.
+    """
+    if fit is None:
+        line = "A fit shows here how far it is; what else is running stands below."
+        return Words("No training has run yet", line, f"As of {_moment(now)}.")
+    if not fit.sweeps:
+        line = f"Its first sweep has been running for {_span(now - fit.began)}; "
+        line += "kernels are compiled at their first use."
+        if not fit.alive:
+            line = "It ended before its first sweep did."
+        return Words("A fit has begun", line, f"As of {_moment(now)}.")
+    last = fit.sweeps[-1]
+    as_of = f"As of {_moment(now)}; the last sweep was told {_span(now - fit.heard)} ago. "
+    as_of += f"The data set is of {_made(last.data_as_of)}."
+    return Words(f"{last.model} on {last.data}", _line(fit, now), as_of)
+
+
+def _line(fit: Fit, now: float) -> str:
+    last = fit.sweeps[-1]
+    test = "" if last.test_rmse is None else f", {last.test_rmse:.4f} test"
+    errors = f"RMSE {last.train_rmse:.4f} train{test}"
+    if not fit.alive:
+        return f"Ended; told last: sweep {last.sweep} of at most {last.n_sweeps}, {errors}."
+    each = median(told.seconds for told in list(fit.sweeps)[-_RECENT:])
+    if now - fit.heard > _PATIENCE * each + _GRACE:
+        ahead = f"nothing was told for {_span(now - fit.heard)}, though a sweep took {_span(each)}"
+    else:
+        ahead = f"at most {_span(each * (last.n_sweeps - last.sweep))} left"
+    speed = f"{_amount(last.speed)} ratings a second"
+    return f"Sweep {last.sweep} of at most {last.n_sweeps}: {errors}; {speed}; {ahead}."
+
+
+def _moment(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _made(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 1:
+        return f"{max(seconds, 0):.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _amount(number: float) -> str:
+    return f"{number / 1e6:.1f} million" if number >= 1e6 else f"{number:,.0f}"
