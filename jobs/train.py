@@ -7,7 +7,7 @@ import time
 from dataclasses import fields
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -158,7 +158,7 @@ def _default(name: str) -> str:
     "--exchange",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "whole", "needed"]),
+    type=click.Choice(get_args(ExchangeMode)),
     help="What workers get of each other's rows: all of a side, or those that their blocks use; "
     "auto: what is cheaper. The model is the same.",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -108,13 +109,15 @@ def _watched(client: Client) -> Iterator[None]:
 
 
 def _join(address: str) -> Client:
-    try:
-        client = Client(address, timeout=TIMEOUT)
-    except (OSError, ValueError) as error:
+    client = _reach(address)
+    if isinstance(client, str):
+        # What Dask has half made stops its loop when it is collected. In the thread of a loop that
+        # is just starting it would wait for that very start, and both would fail: so now.
+        gc.collect()
         raise InputError(
-            f"--scheduler {address}: no Dask scheduler answers there ({error}); start one with "
+            f"--scheduler {address}: no Dask scheduler answers there ({client}); start one with "
             "`dask scheduler`, or leave the option out to use this machine"
-        ) from error
+        )
     workers = client.scheduler_info(n_workers=-1)["workers"]
     if not any(SOLVER in worker["resources"] for worker in workers.values()):
         client.close()
@@ -123,6 +126,14 @@ def _join(address: str) -> Client:
             f'`dask worker {address} --resources "{SOLVER}=1"`'
         )
     return client
+
+
+def _reach(address: str) -> Client | str:
+    """Return a client of a scheduler, or why there is none."""
+    try:
+        return Client(address, timeout=TIMEOUT)
+    except (OSError, ValueError) as error:
+        return str(error)
 
 
 def _check_memory(limit: str) -> None:

@@ -1,6 +1,5 @@
 """Real clusters: what they listen on, what they leave behind, what they say when they cannot."""
 
-import gc
 import os
 import socket
 import time
@@ -85,9 +84,6 @@ def test_a_scheduler_that_does_not_answer(address, monkeypatch):
         open_cluster(ClusterConfig(scheduler=address)),
     ):
         pass
-    # Dask's half-made client stops its loop when it is collected; in the thread of the next
-    # test's loop, which is then starting, it would wait for that very start.
-    gc.collect()
 
 
 def test_a_malformed_dashboard_address_is_refused():
