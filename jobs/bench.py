@@ -18,10 +18,10 @@ from mfdask.bench.compiling import measure_compiling
 from mfdask.bench.dense import DensePlan, measure_dense
 from mfdask.bench.exchange import measure_exchange
 from mfdask.bench.ingest import measure_ingest
-from mfdask.bench.machine import describe_machine, n_cores
+from mfdask.bench.machine import describe_machine
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.bench.topn import TopPlan, measure_topn
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig, n_cores, open_cluster
 from mfdask.downstream.dense import DTYPES
 from mfdask.models import load_model
 from mfdask.ratings.synthetic import NAMED

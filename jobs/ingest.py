@@ -1,14 +1,17 @@
 """Turn raw ratings into a data set, or take them into one that is there.
 
 SOURCE is a file (CSV, TSV, Parquet, MovieLens, gzip, zip), a folder, a glob such as 'logs/*.csv',
-a name to download such as ml-32m, or synthetic:small.
+a name to download such as ml-32m, or synthetic:small. Up to two million ratings are taken in by
+threads of this process, unless an option asks for a cluster; more of them on a local one.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,10 +20,15 @@ from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.memory import PeakMemory
 from mfdask.ratings.formats import open_source
+from mfdask.ratings.source import Source
 from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
 from mfdask.shards.build import Choices, check_target, ingest
 from mfdask.shards.extend import extend, ids_of
+from mfdask.shards.tasks import are_few
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @click.command("ingest", help=__doc__)
@@ -113,9 +121,8 @@ def main(
         out = into or out or Path("data") / opened.name
         if before is None:
             check_target(out, overwrite)  # before a cluster is started for nothing
-        with open_cluster(cluster) as client:
-            say(f"Dask dashboard: {client.dashboard_link}")
-            run = {"client": client, "progress": progress}
+        with _client(cluster, opened) as client:
+            run: dict[str, Any] = {"client": client, "progress": progress}
             if before is None:
                 made = ingest(opened, out, choices=choices, overwrite=overwrite, **run)
             elif withdraw:
@@ -124,6 +131,17 @@ def main(
                 made = extend(out, [opened], fail_on_bad_rows=choices.fail_on_bad_rows, **run)
     taken = len(made.sources) - (len(before.sources) if before else 0)
     return _outcome(made, out, taken, time.perf_counter() - began, memory.bytes)
+
+
+@contextmanager
+def _client(config: ClusterConfig, source: Source) -> Iterator[Client | None]:
+    """Yield a client of a cluster, or None where nobody asks for one and it would not pay."""
+    if config == ClusterConfig() and are_few([source]):
+        yield None
+        return
+    with open_cluster(config) as client:
+        say(f"Dask dashboard: {client.dashboard_link}")
+        yield client
 
 
 def _columns(text: str | None) -> dict[str, str] | None:

@@ -1,4 +1,7 @@
-"""The one place that starts or joins a Dask cluster."""
+"""The one place that starts or joins a Dask cluster.
+
+Dask is loaded where it is asked for: a little data is taken in before it would be there.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,12 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import dask
-from dask.utils import parse_bytes
-from distributed import Client, LocalCluster, get_worker
+from typing import TYPE_CHECKING, Any
 
 from mfdask.errors import InputError
-from mfdask.watch import PATH, show_page
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: Tasks that run parallel kernels hold this resource, so that one runs at a time per worker: its
 #: Numba threads then fill the worker's cores, and no two of them enter the threading layer at once.
@@ -65,13 +66,16 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
     InputError
         If the scheduler cannot be reached, or none of its workers offers the resource `SOLVER`.
     """
+    import dask
+    from distributed import Client, LocalCluster
+
     config = config or ClusterConfig()
     if config.scheduler is not None:
         with closing(_join(config.scheduler)) as client, _watched(client):
             yield client
         return
     _check_memory(config.memory_limit)
-    threads = config.threads or max(1, _cores() // config.workers)
+    threads = config.threads or max(1, n_cores() // config.workers)
     settings = {
         # A worker that is told to stop complains of the scheduler it lost; errors of tasks reach
         # the client all the same.
@@ -101,6 +105,10 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
 @contextmanager
 def _watched(client: Client) -> Iterator[None]:
     """Show the page of `mfdask.watch` on the dashboard, and let `dashboard_link` lead to it."""
+    import dask
+
+    from mfdask.watch import PATH, show_page
+
     link = dask.config.get("distributed.dashboard.link")
     if show_page(client) and link.endswith("/status"):
         link = link.removesuffix("/status") + PATH
@@ -130,6 +138,8 @@ def _join(address: str) -> Client:
 
 def _reach(address: str) -> Client | str:
     """Return a client of a scheduler, or why there is none."""
+    from distributed import Client
+
     try:
         return Client(address, timeout=TIMEOUT)
     except (OSError, ValueError) as error:
@@ -137,6 +147,8 @@ def _reach(address: str) -> Client | str:
 
 
 def _check_memory(limit: str) -> None:
+    from dask.utils import parse_bytes
+
     try:
         good = limit == "auto" or parse_bytes(limit) > 0
     except ValueError:
@@ -145,7 +157,8 @@ def _check_memory(limit: str) -> None:
         raise InputError(f"--memory-limit {limit}: give a size such as 4GB, or auto")
 
 
-def _cores() -> int:
+def n_cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -170,6 +183,7 @@ def solve(task: Callable[..., Any], *args: Any) -> Any:
     several workers.
     """
     import numba  # here: the client of an ingest never needs it
+    from distributed import get_worker
 
     threads = get_worker().state.nthreads
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # of this thread alone

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from distributed import Client
 
-from mfdask.bench.machine import n_cores
 from mfdask.bench.rounds import take_in_turn
+from mfdask.cluster import n_cores
 from mfdask.downstream.dense import densify
 from mfdask.models import FactorModel, load_model
 from mfdask.models.design import facing

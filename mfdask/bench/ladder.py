@@ -5,9 +5,9 @@ from __future__ import annotations
 from distributed import Client
 
 from mfdask.bench.kernel import BareKernel, numba_threads, whole_side
-from mfdask.bench.machine import n_cores
 from mfdask.bench.sweep import sweep_seconds, without_test
 from mfdask.bench.tiers import REPEATS, Sweep, Tier, measure_tiers
+from mfdask.cluster import n_cores
 from mfdask.models import ALS
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from mfdask.cluster import n_cores
 from mfdask.errors import MfdaskError
 from mfdask.memory import resident_bytes
 
@@ -49,11 +50,6 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("mfdask", "numpy", "numba", "dask", "distributed")},
     }
-
-
-def n_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor(cpuinfo: Path) -> str:

@@ -19,10 +19,10 @@ from mfdask.bench.machine import (
     gemm_gflops,
     gemm_seconds,
     measure_module,
-    n_cores,
 )
 from mfdask.bench.peers import PEERS, measure_peer, missing_peer
 from mfdask.bench.rounds import Rounds, take_in_turn
+from mfdask.cluster import n_cores
 from mfdask.evaluation import measure_accuracy
 from mfdask.models import ALS, Bayes, FactorModel
 from mfdask.models.half_step import predict_shard

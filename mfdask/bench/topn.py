@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from mfdask.bench.kernel import numba_threads
-from mfdask.bench.machine import FailedRunError, blas_environ, measure_module, n_cores
+from mfdask.bench.machine import FailedRunError, blas_environ, measure_module
 from mfdask.bench.peers import INSTALL
 from mfdask.bench.rounds import Rounds, take_in_turn
+from mfdask.cluster import n_cores
 from mfdask.errors import MfdaskError
 from mfdask.kernels.topn import Rated
 from mfdask.models import FactorModel

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from distributed import Client
 
@@ -19,6 +20,7 @@ from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
 from mfdask.shards.extend import extend
+from mfdask.shards.tasks import are_few
 
 #: A file with this in its name holds ratings that are to go.
 WITHDRAWN = ".withdrawn."
@@ -34,7 +36,8 @@ class Growth:
     target : Path
     files : sequence of Path
     config : DataConfig
-    client : distributed.Client
+    cluster : callable
+        Starts the cluster, or returns the one that is there.
     progress : Progress
     bad : dict of str to str
         Names of files that could not be taken in, each with the reason.
@@ -44,7 +47,7 @@ class Growth:
     target: Path
     files: Sequence[Path]
     config: DataConfig
-    client: Client
+    cluster: Callable[[], Client]
     progress: Progress
     bad: dict[str, str] = field(default_factory=dict)
 
@@ -89,18 +92,17 @@ class Growth:
             choices = Choices(
                 Split.parse(self.config.split), self.config.seed, self.config.blocks or None
             )
-            ingest(
-                self._open(first), self.target,
-                client=self.client, choices=choices, progress=self.progress,
-            )  # fmt: skip
+            source = self._open(first)
+            ingest(source, self.target, choices=choices, **self._run([source]))
         if more:
-            extend(
-                self.target,
-                [self._open(file) for file in more if WITHDRAWN not in file.name],
-                withdrawn=[self._open(file) for file in more if WITHDRAWN in file.name],
-                client=self.client,
-                progress=self.progress,
-            )
+            ratings = [self._open(file) for file in more if WITHDRAWN not in file.name]
+            gone = [self._open(file) for file in more if WITHDRAWN in file.name]
+            extend(self.target, ratings, withdrawn=gone, **self._run([*ratings, *gone]))
+
+    def _run(self, sources: Sequence[Source]) -> dict[str, Any]:
+        """Return where sources are taken in: on the cluster only if they are worth its start."""
+        client = None if are_few(sources) else self.cluster()
+        return {"client": client, "progress": self.progress}
 
     def _open(self, file: Path) -> Source:
         columns = {"rating": ""} if WITHDRAWN in file.name else None

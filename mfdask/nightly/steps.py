@@ -98,7 +98,7 @@ def _grow(night: Night) -> None:
     shutil.rmtree(home.work, ignore_errors=True)
     home.work.mkdir()
     files = [night.inbox / arrival.name for arrival in night.files]
-    growth = Growth(begin, home.work / "data", files, config.data, night.client(), night.progress)
+    growth = Growth(begin, home.work / "data", files, config.data, night.client, night.progress)
     grown = growth.grow()
     facts["bad"] = growth.bad
     if growth.bad and config.inbox.on_bad_file == "stop":

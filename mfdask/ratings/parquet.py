@@ -45,11 +45,16 @@ class ParquetFile:
     def parts(self, types: Types, part_bytes: int = 0) -> list[Part]:
         """Make a part of each row group; `part_bytes` is of no use here."""
         with pq.ParquetFile(self.path) as file:
-            n_groups = file.num_row_groups
-        reads = [
-            RowGroup(self.path, self.label, group, self.names, types) for group in range(n_groups)
+            groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
+        return [
+            Part(
+                self.label,
+                RowGroup(self.path, self.label, number, self.names, types),
+                first_row=0,
+                n_rows=group.num_rows,
+            )
+            for number, group in enumerate(groups)
         ]
-        return [Part(self.label, read, first_row=0) for read in reads]
 
 
 def open_parquet(

@@ -48,12 +48,13 @@ class Part:
     """A piece of a source that one task reads: `read` can be pickled and called anywhere.
 
     `first_row` numbers the first line or row of the file for people: 1 in a text file, 0 in a
-    Parquet file.
+    Parquet file. `n_rows` is about how many there are.
     """
 
     file: str
     read: Callable[[], Parsed]
     first_row: int = 1
+    n_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,8 @@ class Source:
     catalogue: pd.DataFrame | None
     origin: str
     has_ratings: bool = True
+
+    @property
+    def n_rows(self) -> int:
+        """About how many rows there are."""
+        return sum(part.n_rows for part in self.parts)

@@ -117,7 +117,12 @@ def open_synthetic(text: str, seed: int, part_ratings: int = PART_RATINGS) -> So
     cuts = np.arange(0, spec.ratings, part_ratings)
     edges = np.unique(np.append(np.searchsorted(world.offsets, cuts), spec.users))
     parts = tuple(
-        Part(text, functools.partial(read_users, spec, seed, int(first), int(last)), first_row=0)
+        Part(
+            text,
+            functools.partial(read_users, spec, seed, int(first), int(last)),
+            first_row=0,
+            n_rows=int(world.offsets[last] - world.offsets[first]),
+        )
         for first, last in pairwise(edges)
     )
     return Source(

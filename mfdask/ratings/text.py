@@ -35,6 +35,8 @@ from mfdask.ratings.values import (
 
 PART_BYTES = 32 * 2**20
 _SAMPLE_BYTES = 2**18
+#: ``200948,84432,4.5,1112486027`` and the end of the line.
+_ROW_BYTES = 28
 _BOM = b"\xef\xbb\xbf"
 _DOUBLE_COLON = "::"
 _ONE_BYTE = "\x1f"  # stands for ``::`` when Arrow reads, as it knows only one-byte delimiters
@@ -84,11 +86,14 @@ class TextFile:
     def parts(self, types: Types, part_bytes: int = PART_BYTES) -> list[Part]:
         """Cut the file at line ends into parts of about `part_bytes`, to be read as `types`."""
         cuts = _line_cuts(self.path, part_bytes)
-        reads = [
-            TextRange(self.path, self.label, begin, end, self.layout, types)
+        return [
+            Part(
+                self.label,
+                TextRange(self.path, self.label, begin, end, self.layout, types),
+                n_rows=(end - begin) // _ROW_BYTES,
+            )
             for begin, end in pairwise(cuts)
         ]
-        return [Part(self.label, read) for read in reads]
 
 
 def open_text(path: Path, label: str, columns: Mapping[str, str] | None, ids: Ids) -> TextFile:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from distributed import Client, Future, KilledWorker
 
 from mfdask.errors import InputError, MfdaskError, RefusedError
 from mfdask.files import locked, require_space, written_folder
@@ -29,7 +29,10 @@ from mfdask.shards.sources import taken_files
 from mfdask.shards.store import SCRATCH, FileFacts, write_arrays
 from mfdask.shards.summary import count, describe
 from mfdask.shards.tables import count_catalogue, write_catalogue, write_items, write_users
-from mfdask.shards.tasks import Tasks
+from mfdask.shards.tasks import Handle, Tasks, tasks_on
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: Disk that a rating takes while it is ingested: in a bucket, and in a user and an item shard.
 _BYTES_PER_RATING = 21 + 16 + 8
@@ -61,7 +64,7 @@ def ingest(
     source: Source,
     out: Path,
     *,
-    client: Client,
+    client: Client | None = None,
     choices: Choices | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -73,8 +76,9 @@ def ingest(
     source : Source
     out : Path
         Folder of the data set. It is there as a whole or not at all, whatever happens.
-    client : distributed.Client
-        Its workers read and write; they see the same files as this process.
+    client : distributed.Client, optional
+        Its workers read and write; they see the same files as this process. Without one, threads
+        of this process do: a little data is done before a cluster has started.
     choices : Choices, optional
     overwrite : bool
         Replace a data set that is there already, once the new one is done.
@@ -101,8 +105,8 @@ def ingest(
     out = out.absolute()
     with explained(out), locked(out, "ingesting into"):
         check_target(out, overwrite)
-        with written_folder(out) as fresh:
-            manifest = _build(source, fresh, choices, Tasks(client, progress))
+        with written_folder(out) as fresh, tasks_on(client, progress) as tasks:
+            manifest = _build(source, fresh, choices, tasks)
             shutil.rmtree(fresh / SCRATCH)
             manifest.write(fresh)
             return manifest
@@ -110,7 +114,7 @@ def ingest(
 
 @contextmanager
 def explained(out: Path) -> Iterator[None]:
-    """Turn errors in writing to `out`, and of workers that die, into what a user can mend."""
+    """Turn errors in writing to `out` into what a user can mend."""
     try:
         yield
     except OSError as error:
@@ -118,11 +122,6 @@ def explained(out: Path) -> Iterator[None]:
         if said is None:
             raise
         raise said from error
-    except KilledWorker as error:
-        raise RefusedError(
-            "workers died again and again, most likely for want of memory; raise --memory-limit, "
-            "use fewer --workers, or cut more --blocks"
-        ) from error
 
 
 def check_target(out: Path, overwrite: bool) -> None:
@@ -187,7 +186,7 @@ def refuse_useless(reading: Reading, source: Source, fail_on_bad_rows: bool) -> 
         )
 
 
-def _rank(root: Path, reading: Reading, source: Source, tasks: Tasks) -> dict[str, Future]:
+def _rank(root: Path, reading: Reading, source: Source, tasks: Tasks) -> dict[str, Handle]:
     """Give the ids of both sides their rows; items of the catalogue that nobody rated, too."""
     write_catalogue(root, source)
     unrated = tasks.submit("catalogue-items", count_catalogue, root)
@@ -196,7 +195,7 @@ def _rank(root: Path, reading: Reading, source: Source, tasks: Tasks) -> dict[st
 
 
 def _plan(
-    root: Path, reading: Reading, ids: dict[str, Future], choices: Choices, tasks: Tasks
+    root: Path, reading: Reading, ids: dict[str, Handle], choices: Choices, tasks: Tasks
 ) -> Plan:
     """Cut both sides into blocks, and find what the split needs to know of all ratings."""
     n_good = reading.n_read - reading.n_rejected
@@ -215,7 +214,7 @@ def _plan(
 
 
 def partition(
-    plan: Plan, reading: Reading, ids: dict[str, Future], tasks: Tasks
+    plan: Plan, reading: Reading, ids: dict[str, Handle], tasks: Tasks
 ) -> list[npt.NDArray[np.int64]]:
     """Sort all parts into user blocks, and return where each block begins in each part."""
     filled = [
@@ -245,7 +244,7 @@ def _keys(ranked: Ranked) -> npt.NDArray[np.uint64]:
 
 
 def _build_users(
-    plan: Plan, starts: list[npt.NDArray[np.int64]], ids: dict[str, Future], tasks: Tasks
+    plan: Plan, starts: list[npt.NDArray[np.int64]], ids: dict[str, Handle], tasks: Tasks
 ) -> list[UserBlock]:
     largest = int(np.sum([np.diff(of_part) for of_part in starts], axis=0).max())
     if largest > LARGEST_BLOCK:
@@ -266,7 +265,7 @@ def _build_users(
     return tasks.finish("user shards", built)
 
 
-def split_keys(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> list[Future | None]:
+def split_keys(plan: Plan, ids: dict[str, Handle], tasks: Tasks) -> list[Handle | None]:
     """Start what gives each user and item its key; None for sides that do not decide."""
     return [
         tasks.submit(f"keys-{side}", _keys, ids[side]) if side in plan.split.hashed_sides else None
@@ -274,7 +273,7 @@ def split_keys(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> list[Future 
     ]
 
 
-def _build_items(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> dict[str, FileFacts]:
+def _build_items(plan: Plan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
     """Write the item shards, and the tables of both sides."""
     built = [
         tasks.submit(f"shard-items-{block}", work.build_item_block, plan, block)
@@ -286,7 +285,7 @@ def _build_items(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> dict[str, 
     return files | write_tables(plan, ids, tasks)
 
 
-def write_tables(plan: Plan, ids: dict[str, Future], tasks: Tasks) -> dict[str, FileFacts]:
+def write_tables(plan: Plan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
     """Write the tables of both sides, once all shards are written."""
     n_users, n_items = len(plan.user_bounds) - 1, len(plan.item_bounds) - 1
     tables = [

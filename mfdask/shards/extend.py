@@ -12,12 +12,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from distributed import Client, Future
 
 from mfdask.errors import InputError
 from mfdask.files import locked, require_space, written_folder
@@ -45,8 +44,11 @@ from mfdask.shards.sources import taken_files
 from mfdask.shards.store import SCRATCH, FileFacts, FolderStore
 from mfdask.shards.summary import count, describe
 from mfdask.shards.tables import count_catalogue, write_catalogue
-from mfdask.shards.tasks import Tasks
+from mfdask.shards.tasks import Handle, Tasks, tasks_on
 from mfdask.shards.withdrawals import write_withdrawn
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: Disk that a rating takes in the shards of both sides, and one more of the split by time.
 _BYTES_PER_RATING = 16 + 8 + 8
@@ -74,7 +76,7 @@ def extend(
     data: Path,
     sources: Sequence[Source],
     *,
-    client: Client,
+    client: Client | None = None,
     withdrawn: Sequence[Source] = (),
     fail_on_bad_rows: bool = False,
     progress: Progress = silent,
@@ -94,8 +96,9 @@ def extend(
     sources : sequence of Source
         In the order in which they came. What their catalogues say of an item replaces what was
         known of it.
-    client : distributed.Client
-        Its workers read and write; they see the same files as this process.
+    client : distributed.Client, optional
+        Its workers read and write; they see the same files as this process. Without one, threads
+        of this process do: a little data is done before a cluster has started.
     withdrawn : sequence of Source
         Ratings to take out, by user and item and, where there is one, timestamp.
     fail_on_bad_rows : bool
@@ -118,24 +121,20 @@ def extend(
     with explained(data), locked(data, "taking ratings into"):
         old = Dataset.open(data)
         _check(old.manifest, sources, withdrawn)
-        tasks = Tasks(client, progress)
-        tasks.start("load-kernels", work.load_kernels)
-        ratings = _take(old.manifest, sources, tasks)
-        gone = _take(old.manifest, withdrawn, Tasks(client, progress), withdraws=True)
-        if not ratings.files and not gone.files:
-            return old.manifest
-        if ratings.files:
-            refuse_useless(ratings.reading, ratings.source, fail_on_bad_rows)
-        if gone.reading.n_rejected:
-            bad = first_bad_row(gone.reading, gone.source.parts)
-            raise InputError(f"{bad}; every withdrawal must be readable, mend it")
-        n_ratings = old.manifest.counts.kept + ratings.reading.n_read
-        require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
-        with written_folder(data) as fresh:
-            manifest = _grow(old, fresh, ratings, gone, tasks)
-            shutil.rmtree(fresh / SCRATCH)
-            manifest.write(fresh)
-            return manifest
+        with tasks_on(client, progress) as tasks:
+            tasks.start("load-kernels", work.load_kernels)
+            ratings = _take(old.manifest, sources, tasks)
+            gone = _take(old.manifest, withdrawn, tasks, withdraws=True)
+            if not ratings.files and not gone.files:
+                return old.manifest
+            _check_read(ratings, gone, fail_on_bad_rows)
+            n_ratings = old.manifest.counts.kept + ratings.reading.n_read
+            require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
+            with written_folder(data) as fresh:
+                manifest = _grow(old, fresh, ratings, gone, tasks)
+                shutil.rmtree(fresh / SCRATCH)
+                manifest.write(fresh)
+                return manifest
 
 
 def ids_of(data: Manifest, wanted: Ids = "auto") -> Ids:
@@ -182,7 +181,7 @@ def _take(
 ) -> _Taken:
     """Read sources, and leave out the files that the data set has."""
     source = _joined(old, sources)
-    reading = read_source(source, tasks)
+    reading = read_source(source, tasks, "withdrawals" if withdraws else "ratings")
     known = {taken.digest for taken in old.sources if taken.withdraws == withdraws}
     files: list[TakenFile] = []
     chosen: list[int] = []
@@ -197,6 +196,15 @@ def _take(
         first += n_parts
     parts = tuple(source.parts[number] for number in chosen)
     return _Taken(replace(source, parts=parts), reading.only(chosen), files)
+
+
+def _check_read(ratings: _Taken, gone: _Taken, fail_on_bad_rows: bool) -> None:
+    """Raise `InputError` for rows that cannot be taken in, or out."""
+    if ratings.files:
+        refuse_useless(ratings.reading, ratings.source, fail_on_bad_rows)
+    if gone.reading.n_rejected:
+        bad = first_bad_row(gone.reading, gone.source.parts)
+        raise InputError(f"{bad}; every withdrawal must be readable, mend it")
 
 
 def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
@@ -252,7 +260,7 @@ def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks)
     return describe(ratings.source, growth.plan, counts, users, files, digests, every)
 
 
-def _rank(root: Path, old: Dataset, ratings: _Taken, tasks: Tasks) -> dict[str, Future]:
+def _rank(root: Path, old: Dataset, ratings: _Taken, tasks: Tasks) -> dict[str, Handle]:
     """Give new ids rows behind the old ones, items of new catalogues too."""
     known, new = old.items()[_DESCRIPTION], ratings.source.catalogue
     catalogue = known if new is None else pd.concat([new[_DESCRIPTION], known], ignore_index=True)
@@ -271,7 +279,7 @@ def _append_ids(data: Path, side: str, parts: list[pd.Series]) -> Ranked:
     return append_ids(pd.Index(table.iloc[:, 0]), table["n_read"].to_numpy(), parts)
 
 
-def _plan(root: Path, old: Dataset, ids: dict[str, Future], tasks: Tasks) -> Growth:
+def _plan(root: Path, old: Dataset, ids: dict[str, Handle], tasks: Tasks) -> Growth:
     """Extend the blocks over the new rows."""
     n_old = {"users": old.n_users, "items": old.n_items}
     new = [tasks.submit(f"new-{side}", _new_counts, ids[side], n_old[side]) for side in n_old]
@@ -299,7 +307,7 @@ def _last_ratings(old: Dataset, side: str) -> int:
 def _extend_users(
     growth: Growth,
     starts: list[npt.NDArray[np.int64]],
-    ids: dict[str, Future],
+    ids: dict[str, Handle],
     tasks: Tasks,
 ) -> list[UserBlock]:
     plan = growth.plan
@@ -320,7 +328,7 @@ def _extend_users(
     return tasks.finish("user shards", built)
 
 
-def _extend_items(growth: Growth, ids: dict[str, Future], tasks: Tasks) -> dict[str, FileFacts]:
+def _extend_items(growth: Growth, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
     """Write the item shards, and the tables of both sides."""
     built = [
         tasks.submit(f"shard-items-{block}", work.extend_item_block, growth, block)

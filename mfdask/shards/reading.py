@@ -8,11 +8,10 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from distributed import Future
 
 from mfdask.ratings.source import Source
 from mfdask.shards.parts import PartFacts, read_part
-from mfdask.shards.tasks import Tasks
+from mfdask.shards.tasks import Handle, Tasks
 
 
 @dataclass(frozen=True)
@@ -21,18 +20,18 @@ class Reading:
 
     Attributes
     ----------
-    ratings : list of Future
+    ratings : list of Handle
         For each part its good ratings, as `ReadPart` describes them.
     counts : dict
         ``"users"`` and ``"items"``: for each part, how often each id occurs.
-    rejected : list of Future
+    rejected : list of Handle
         For each part its bad rows.
     facts : list of PartFacts
     """
 
-    ratings: list[Future]
-    counts: dict[str, list[Future]]
-    rejected: list[Future]
+    ratings: list[Handle]
+    counts: dict[str, list[Handle]]
+    rejected: list[Handle]
     facts: list[PartFacts]
 
     @property
@@ -63,16 +62,16 @@ class Reading:
         )
 
 
-def read_source(source: Source, tasks: Tasks) -> Reading:
-    """Read all parts, each in a task of its own."""
+def read_source(source: Source, tasks: Tasks, what: str = "ratings") -> Reading:
+    """Read all parts, each in a task of its own; `what` they hold tells their tasks apart."""
     reads = [
-        tasks.submit(f"read-ratings-{number}", read_part, part)
+        tasks.submit(f"read-{what}-{number}", read_part, part)
         for number, part in enumerate(source.parts)
     ]
 
-    def each(name: str) -> list[Future]:
+    def each(name: str) -> list[Handle]:
         return [
-            tasks.submit(f"part-{name}-{number}", attrgetter(name), read)
+            tasks.submit(f"{what}-part-{name}-{number}", attrgetter(name), read)
             for number, read in enumerate(reads)
         ]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,8 +28,9 @@ def run(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def test_a_process_of_its_own():
-    command = [sys.executable, "-m", "jobs.ingest", SMALL, "--json", *NO_DASHBOARD]
+@pytest.mark.parametrize("options", [[], NO_DASHBOARD])
+def test_a_process_of_its_own(options):
+    command = [sys.executable, "-X", "importtime", "-m", "jobs.ingest", SMALL, "--json", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)  # one JSON object and nothing else
@@ -38,13 +41,34 @@ def test_a_process_of_its_own():
     assert said["seconds"] > 0
     assert said["peak_memory_bytes"] > 2**20
     assert Dataset.open(said["data"], verify=True).n_train == said["train"]
+    # A little is done before a cluster would be there, unless an option asks for one.
+    loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert ("distributed" in loaded) == bool(options)
+    assert ("Dask dashboard: http://127.0.0.1:" in done.stderr) == bool(options)
+
+
+def test_an_interrupt_leaves_nothing(tmp_path):
+    spec = "synthetic:users=18000,items=2000,ratings=1900000"
+    command = [sys.executable, "-m", "jobs.ingest", spec, "--out", "d"]
+    job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not Path(".d.partial/scratch/part-000000").exists():
+        assert job.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    job.send_signal(signal.SIGINT)
+    said = job.communicate(timeout=30)[1]
+    assert job.returncode == 130
+    assert said.splitlines()[-1] == "mfdask: interrupted; nothing was left half-written"
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_options_reach_the_data_set():
     Path("r.csv").write_text("w,r,m\nann,4,x\nbob,2,x\nbob,high,y\nann,5,x\n")
     done = run(
         "ingest", "r.csv", "--columns", "user=w, item=m,rating=r", "--split", "none",
-        "--blocks", 2, "--ids", "string", "--out", "my/set", *NO_DASHBOARD,
+        "--blocks", 2, "--ids", "string", "--out", "my/set",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     data = Dataset.open("my/set", verify=True)
@@ -55,7 +79,7 @@ def test_options_reach_the_data_set():
 
 
 def test_cold_items_have_no_training_ratings():
-    done = run("ingest", SMALL, "--split", "cold-items:0.2", "--out", "d", *NO_DASHBOARD)
+    done = run("ingest", SMALL, "--split", "cold-items:0.2", "--out", "d")
     assert done.exit_code == 0, done.stderr
     assert "train, test (cold-items:0.2)" in done.stdout
     items = Dataset.open("d", verify=True).items()
@@ -74,8 +98,8 @@ def test_cold_items_have_no_training_ratings():
         ([SMALL, "--out", "taken"], "taken: is there already and is no data set"),
         (["bad.csv", "--columns", "user"], "--columns user: write user=NAME"),
         (["bad.csv", "--columns", "user=a,user=b"], "each once"),
-        (["bad.csv", "--on-bad-rows", "fail", *NO_DASHBOARD], "bad.csv, row 2: "),
-        (["bad.csv", *NO_DASHBOARD], "none of its 1 rows is a rating"),
+        (["bad.csv", "--on-bad-rows", "fail"], "bad.csv, row 2: "),
+        (["bad.csv"], "none of its 1 rows is a rating"),
     ],
 )
 def test_wrong_usage_ends_with_one_line_and_code_2(words, message):
@@ -94,18 +118,18 @@ def test_into_a_data_set_and_out_of_it(caplog):
     Path("a.csv").write_text("user,item,rating,timestamp\n1,10,4,100\n1,11,3,100\n2,10,5,100\n")
     Path("b.csv").write_text("user,item,rating,timestamp\n1,10,2,200\n3,12,1,200\nx,y,z,1\n")
     Path("gone.csv").write_text("user,item,timestamp\n1,11,150\n2,10,50\n")
-    done = run("ingest", "a.csv", "--out", "d", "--split", "none", *NO_DASHBOARD)
+    done = run("ingest", "a.csv", "--out", "d", "--split", "none")
     assert done.exit_code == 0, done.stderr
-    done = run("ingest", "b.csv", "--into", "d", "--json", *NO_DASHBOARD)
+    done = run("ingest", "b.csv", "--into", "d", "--json")
     assert done.exit_code == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["data"] == "d"
     assert (said["read"], said["ratings"], said["files_taken"]) == (6, 4, 1)
     assert (said["duplicates"], said["rejected"], said["withdrawn"]) == (1, 1, 0)
-    done = run("ingest", "gone.csv", "--into", "d", "--withdraw", *NO_DASHBOARD)
+    done = run("ingest", "gone.csv", "--into", "d", "--withdraw")
     assert done.exit_code == 0, done.stderr
     assert "withdrawn" in done.stdout
-    done = run("ingest", "b.csv", "--into", "d", "--json", *NO_DASHBOARD)
+    done = run("ingest", "b.csv", "--into", "d", "--json")
     assert "b.csv: its contents were taken in before" in " ".join(done.stderr.split())
     said = json.loads(done.stdout)
     assert (said["ratings"], said["withdrawn"], said["files_taken"]) == (3, 1, 0)
@@ -131,7 +155,7 @@ def test_what_cannot_go_into_a_data_set(words, message, small_data):
     Path("new.csv").write_text("user,item,rating\n1,1,3\n")
     Path("gone.csv").write_text("user,item\n1,1\n")
     Path("d").symlink_to(small_data)
-    done = run("ingest", *words, *NO_DASHBOARD)
+    done = run("ingest", *words)
     assert done.exit_code == 2
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from distributed import Client
 
 from mfdask.ratings.splits import Split
 from mfdask.shards.build import Choices, ingest
@@ -11,19 +10,10 @@ from tests.shards.growth import random_frame
 from tests.shards.oracle import memory_source
 
 
-@pytest.fixture(scope="module")
-def here():
-    """Tasks run in this process: quicker for small things, and they can be made to fail."""
-    with Client(
-        processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-    ) as one:
-        yield one
-
-
 @pytest.fixture
-def data(here, tmp_path):
+def data(tmp_path):
     """Return the folder of a small data set in two blocks a side."""
     frame = random_frame(5, 300, (0, 30), (0, 40))
     choices = Choices(Split.parse("random:0.3"), blocks=2)
-    ingest(memory_source(frame), tmp_path / "d", client=here, choices=choices)
+    ingest(memory_source(frame), tmp_path / "d", choices=choices)
     return tmp_path / "d"

@@ -88,24 +88,16 @@ def _files(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    with Client(
-        processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-    ) as one:
-        yield one
-
-
 @pytest.mark.parametrize(
     "split", ["random:0.2", "time:0.2", "user-time:0.2", "sequence:0.2", "cold-items:0.2"]
 )
-def test_files_do_not_depend_on_parts_and_workers(client, one_thread, tmp_path, split):
+def test_files_do_not_depend_on_parts_and_on_who_works(client, tmp_path, split):
     choices = Choices(Split.parse(split), blocks=3)
     spec = "synthetic:users=80,items=60,ratings=2000"
     ingest(open_synthetic(spec, 1), tmp_path / "a", client=client, choices=choices)
     small_parts = open_synthetic(spec, 1, part_ratings=150)
     assert len(small_parts.parts) > 5
-    ingest(small_parts, tmp_path / "b", client=one_thread, choices=choices)
+    ingest(small_parts, tmp_path / "b", choices=choices)
     assert _files(tmp_path / "a") == _files(tmp_path / "b")
 
 

@@ -41,21 +41,21 @@ SPLITS = ["random:0.3", "cold-items:0.3", "time:0.3", "user-time:0.3", "none"]
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("blocks", [1, 2, 5])
-def test_files_one_by_one_equal_all_at_once(here, tmp_path, split, blocks):
+def test_files_one_by_one_equal_all_at_once(tmp_path, split, blocks):
     frames = [
         random_frame(1, 400, (0, 30), (0, 40)),
         random_frame(2, 60, (10, 60), (0, 40)),
         random_frame(3, 60, (20, 90), (30, 70)),
     ]
     choices = Choices(Split.parse(split), blocks=blocks)
-    ingest(memory_source(frames[0], [100]), tmp_path / "d", client=here, choices=choices)
+    ingest(memory_source(frames[0], [100]), tmp_path / "d", choices=choices)
     first = Dataset.open(tmp_path / "d")
     before = first.users()["user_id"], first.items()["item_id"], dict(first.manifest.blocks)
     for frame in frames[1:]:
-        made = extend.extend(tmp_path / "d", [memory_source(frame, [25])], client=here)
+        made = extend.extend(tmp_path / "d", [memory_source(frame, [25])])
     found = Dataset.open(tmp_path / "d", verify=True)
     every = memory_source(pd.concat(frames, ignore_index=True))
-    ingest(every, tmp_path / "e", client=here, choices=choices)
+    ingest(every, tmp_path / "e", choices=choices)
     expected = Dataset.open(tmp_path / "e")
     same_data(found, expected)
     same_tables(found, expected)
@@ -118,7 +118,7 @@ def survivors(has_times, made):
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps(), split=st.sampled_from(SPLITS), blocks=st.integers(1, 3))
-def test_any_steps_leave_what_an_ingest_of_the_rest_makes(here, steps, split, blocks):
+def test_any_steps_leave_what_an_ingest_of_the_rest_makes(steps, split, blocks):
     has_times, made = steps
     parsed = Split.parse(split)
     assume(has_times or not parsed.needs_timestamps)
@@ -127,12 +127,12 @@ def test_any_steps_leave_what_an_ingest_of_the_rest_makes(here, steps, split, bl
     with tempfile.TemporaryDirectory() as folder:
         data, other = Path(folder) / "d", Path(folder) / "e"
         try:
-            ingest(memory_source(made[0][1]), data, client=here, choices=choices)
+            ingest(memory_source(made[0][1]), data, choices=choices)
             for withdraws, frame in made[1:]:
                 source = memory_source(frame.assign(rating=1.0) if withdraws else frame)
                 new, gone = ([], [source]) if withdraws else ([source], [])
-                manifest = extend.extend(data, new, withdrawn=gone, client=here)
-            ingest(memory_source(left), other, client=here, choices=choices)
+                manifest = extend.extend(data, new, withdrawn=gone)
+            ingest(memory_source(left), other, choices=choices)
         except InputError:
             assume(False)  # all of it is held out or withdrawn
         found, expected = Dataset.open(data, verify=True), Dataset.open(other)
@@ -148,7 +148,7 @@ def inodes(data, part, side):
     return [(data / f"{part}/{side}-{b:04d}/ratings.npy").stat().st_ino for b in range(2)]
 
 
-def test_only_shards_that_change_are_written(here, data, monkeypatch):
+def test_only_shards_that_change_are_written(data, monkeypatch):
     found = Dataset.open(data)
     user, item = found.users()["user_id"].iloc[0], found.items()["item_id"].iloc[0]
     places = [("train", "users"), ("test", "users"), ("train", "items")]
@@ -156,7 +156,7 @@ def test_only_shards_that_change_are_written(here, data, monkeypatch):
     frame = pd.DataFrame(
         {"user_id": [user], "item_id": [item], "rating": [1.5], "timestamp": [10**9]}
     )
-    extend.extend(data, [memory_source(frame)], client=here)
+    extend.extend(data, [memory_source(frame)])
     after = {place: inodes(data, *place) for place in places}
     changed = {
         (*place, block)
@@ -174,17 +174,17 @@ def test_only_shards_that_change_are_written(here, data, monkeypatch):
         raise OSError("no links here")
 
     monkeypatch.setattr(os, "link", no_link)
-    extend.extend(data, [memory_source(frame.assign(rating=2.0))], client=here)
+    extend.extend(data, [memory_source(frame.assign(rating=2.0))])
     again = Dataset.open(data, verify=True)
     kept = pd.concat([ratings_of(again, part) for part in ("train", "test")])
     assert kept.set_index(["user_id", "item_id"]).loc[(user, item), "rating"] == 2.0
 
 
-def test_a_block_that_grows_too_large_gets_a_neighbour(here, data, monkeypatch):
+def test_a_block_that_grows_too_large_gets_a_neighbour(data, monkeypatch):
     monkeypatch.setattr(plan, "RATINGS_PER_BLOCK", 60)
     old = Dataset.open(data).manifest.blocks
     frame = random_frame(8, 200, (100, 140), (100, 103))
-    made = extend.extend(data, [memory_source(frame)], client=here)
+    made = extend.extend(data, [memory_source(frame)])
     assert made.blocks["users"][:3] == old["users"]
     assert len(made.blocks["users"]) == 3 + 3  # 190 ratings and 60 to a block
     found = Dataset.open(data, verify=True)
@@ -209,7 +209,7 @@ def test_bounds_grow_behind(monkeypatch, n_last, counts, expected):
     assert plan.grown_bounds([0, 2, 5], n_last, np.array(counts, np.int64)) == expected
 
 
-def test_withdrawals(here, data):
+def test_withdrawals(data):
     found = Dataset.open(data)
     every = pd.concat([ratings_of(found, part) for part in ("train", "test")], ignore_index=True)
     one, two, three = every.drop_duplicates("timestamp").head(3).to_dict("records")
@@ -217,7 +217,7 @@ def test_withdrawals(here, data):
     dated = withdrawal(
         [(*pair[0], one["timestamp"]), (*pair[1], two["timestamp"] - 1), (9999, "i1", 5)]
     )
-    made = extend.extend(data, [], withdrawn=[dated, withdrawal([pair[2]])], client=here)
+    made = extend.extend(data, [], withdrawn=[dated, withdrawal([pair[2]])])
     assert made.counts.withdrawn == 2
     assert made.counts.read == found.manifest.counts.read
     assert [taken.withdraws for taken in made.sources] == [False, True, True]
@@ -230,39 +230,39 @@ def test_withdrawals(here, data):
     assert [has(p) for p in pair] == [False, True, False]
     # An old file that comes late: what was withdrawn with a time stays away.
     late = pd.concat([every[(every["user_id"] == p[0]) & (every["item_id"] == p[1])] for p in pair])
-    made = extend.extend(data, [memory_source(late)], client=here)
+    made = extend.extend(data, [memory_source(late)])
     assert [has(p) for p in pair] == [False, True, True]
     newer = late.assign(timestamp=late["timestamp"] + 1)
-    extend.extend(data, [memory_source(newer)], client=here)
+    extend.extend(data, [memory_source(newer)])
     assert [has(p) for p in pair] == [True, True, True]
     # Somebody who is withdrawn before they are known.
     unknown = pd.DataFrame(
         {"user_id": [9999, 9999], "item_id": ["i1", "i2"], "rating": 1.0, "timestamp": 5}
     )
-    extend.extend(data, [memory_source(unknown)], client=here)
+    extend.extend(data, [memory_source(unknown)])
     assert (has((9999, "i1")), has((9999, "i2"))) == (False, True)
 
 
-def test_a_withdrawal_must_be_readable(here, data):
+def test_a_withdrawal_must_be_readable(data):
     before = contents(data)
     bad = withdrawal([(1, "i1"), (2, "i2")])
     frame = pd.DataFrame({"user_id": [1], "item_id": ["i1"], "rating": [np.nan]})
     with pytest.raises(InputError, match=r"row 0: missing .*every withdrawal must be readable"):
-        extend.extend(data, [], withdrawn=[bad, memory_source(frame)], client=here)
+        extend.extend(data, [], withdrawn=[bad, memory_source(frame)])
     assert contents(data) == before
 
 
-def test_catalogues(here, tmp_path):
+def test_catalogues(tmp_path):
     frame = pd.DataFrame({"user_id": [1, 1, 2], "item_id": [7, 9, 7], "rating": [3.0, 4.0, 5.0]})
     names = ["item_id", "title", "year", "genres"]
     first = pd.DataFrame([(7, "Seven", 1995, "Crime"), (8, "Eight", 2000, "")], columns=names)
     second = pd.DataFrame([(9, "Nine", 2009, "Musical"), (8, "8½", 1963, "Drama"),
                            (4, "Four", 2001, "")], columns=names)  # fmt: skip
     source = memory_source(frame, (), first.astype({"year": "Int16"}))
-    ingest(source, tmp_path / "d", client=here, choices=Choices(Split("none")))
+    ingest(source, tmp_path / "d", choices=Choices(Split("none")))
     more = pd.DataFrame({"user_id": [3], "item_id": [5], "rating": [1.0]})
     more_source = memory_source(more, (), second.astype({"year": "Int16"}))
-    extend.extend(tmp_path / "d", [more_source], client=here)
+    extend.extend(tmp_path / "d", [more_source])
     items = Dataset.open(tmp_path / "d", verify=True).items()
     assert items["item_id"].tolist() == [7, 9, 8, 5, 4]
     assert items["title"].tolist() == ["Seven", "Nine", "8½", "", "Four"]
@@ -295,13 +295,13 @@ def test_on_a_cluster_with_real_ratings(client, movielens_zip, tmp_path):
 @pytest.mark.parametrize(
     ("users", "items"), [("1", "a1"), ("u1", "7"), ("u1", "i1"), ("1", "7")], ids=str
 )
-def test_short_files_are_read_as_the_data_set_is(here, tmp_path, users, items):
+def test_short_files_are_read_as_the_data_set_is(tmp_path, users, items):
     (tmp_path / "a.csv").write_text(f"user,item,rating\n{users},{items},3\n")
     (tmp_path / "b.csv").write_text("user,item,rating\n2,10,4\nx y,?,5\n")
     source = open_source(str(tmp_path / "a.csv"))
-    made = ingest(source, tmp_path / "d", client=here, choices=Choices(Split("none")))
+    made = ingest(source, tmp_path / "d", choices=Choices(Split("none")))
     source = open_source(str(tmp_path / "b.csv"), ids=extend.ids_of(made))
-    made = extend.extend(tmp_path / "d", [source], client=here)
+    made = extend.extend(tmp_path / "d", [source])
     is_int = "int" in (made.user_kind, made.item_kind)
     assert (made.counts.kept, made.counts.rejected) == ((2, 1) if is_int else (3, 0))
     found = Dataset.open(tmp_path / "d")

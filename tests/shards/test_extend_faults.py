@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client
 
 from mfdask.errors import InputError, RefusedError
 from mfdask.files import locked
@@ -34,11 +33,11 @@ from tests.shards.oracle import (
 )
 
 
-def test_contents_are_taken_in_once(here, data, caplog):
-    first = extend.extend(data, [memory_source(NEW)], client=here)
+def test_contents_are_taken_in_once(data, caplog):
+    first = extend.extend(data, [memory_source(NEW)])
     before, inode = contents(data), data.stat().st_ino
     with caplog.at_level(logging.WARNING):
-        again = extend.extend(data, [memory_source(NEW, name="other")], client=here)
+        again = extend.extend(data, [memory_source(NEW, name="other")])
     assert again == first
     assert (contents(data), data.stat().st_ino) == (before, inode)
     assert "its contents were taken in before; left out" in caplog.text
@@ -46,40 +45,40 @@ def test_contents_are_taken_in_once(here, data, caplog):
     old = memory_source(random_frame(5, 300, (0, 30), (0, 40)))
     newer = random_frame(7, 20, (0, 45), (0, 50))
     twice = [old, memory_source(newer), memory_source(newer)]
-    made = extend.extend(data, twice, client=here)
+    made = extend.extend(data, twice)
     assert made.counts.read == first.counts.read + 20
     assert [taken.read for taken in made.sources] == [300, 40, 20]
     assert made.fingerprint != first.fingerprint
 
 
-def test_the_fingerprint_says_what_was_taken_in_and_in_what_order(here, data, tmp_path):
+def test_the_fingerprint_says_what_was_taken_in_and_in_what_order(data, tmp_path):
     prints = set()
     sources = [memory_source(NEW), memory_source(random_frame(7, 20, (0, 45), (0, 50)))]
     for name, order in (("a", sources), ("b", sources), ("c", sources[::-1])):
         frame = random_frame(5, 300, (0, 30), (0, 40))
         choices = Choices(Split.parse("random:0.3"), blocks=2)
-        ingest(memory_source(frame), tmp_path / name, client=here, choices=choices)
+        ingest(memory_source(frame), tmp_path / name, choices=choices)
         for source in order:
-            made = extend.extend(tmp_path / name, [source], client=here)
+            made = extend.extend(tmp_path / name, [source])
         prints.add((name == "c", made.fingerprint))
     assert len(prints) == 2
 
 
-def test_a_reader_keeps_what_it_has_open(here, data):
+def test_a_reader_keeps_what_it_has_open(data):
     old = Dataset.open(data)
     shards = {b: old.shard("users", b) for b in range(2)}
     before = {b: (shard.indices.copy(), shard.ratings.copy()) for b, shard in shards.items()}
-    extend.extend(data, [memory_source(NEW)], client=here)
+    extend.extend(data, [memory_source(NEW)])
     for block, (indices, ratings) in before.items():
         assert np.array_equal(shards[block].indices, indices)
         assert np.array_equal(shards[block].ratings, ratings)
     assert Dataset.open(data, verify=True).n_train > old.n_train
 
 
-def test_bad_rows_are_kept_with_the_earlier_ones(here, data):
+def test_bad_rows_are_kept_with_the_earlier_ones(data):
     before = pd.read_parquet(data / "rejected.parquet")
     frame = NEW.assign(rating=np.where(NEW.index % 10 == 3, np.nan, 1.0))
-    made = extend.extend(data, [memory_source(frame), memory_source(NEW[:5])], client=here)
+    made = extend.extend(data, [memory_source(frame), memory_source(NEW[:5])])
     bad = pd.read_parquet(data / "rejected.parquet")
     assert len(before) > 0
     pd.testing.assert_frame_equal(bad[: len(before)], before)
@@ -87,9 +86,9 @@ def test_bad_rows_are_kept_with_the_earlier_ones(here, data):
     assert made.counts.rejected == len(bad)
     assert Dataset.open(data, verify=True).manifest == made
     with pytest.raises(InputError, match=r"rows, row 3: missing .*--on-bad-rows reject"):
-        extend.extend(data, [memory_source(frame[:7])], client=here, fail_on_bad_rows=True)
+        extend.extend(data, [memory_source(frame[:7])], fail_on_bad_rows=True)
     with pytest.raises(InputError, match="none of its 2 rows is a rating"):
-        extend.extend(data, [memory_source(frame[3:4]), memory_source(frame[13:14])], client=here)
+        extend.extend(data, [memory_source(frame[3:4]), memory_source(frame[13:14])])
     assert Dataset.open(data, verify=True).manifest == made
 
 
@@ -107,46 +106,46 @@ def wrong(change):
         (memory_source(NEW[:0].astype({"item_id": "str"})), "holds no ratings"),
     ],
 )
-def test_what_does_not_fit_is_refused(here, data, source, message):
+def test_what_does_not_fit_is_refused(data, source, message):
     before = contents(data)
     with pytest.raises(InputError, match=message):
-        extend.extend(data, [source], client=here)
+        extend.extend(data, [source])
     assert contents(data) == before
 
 
-def test_what_cannot_be_extended(here, tmp_path):
+def test_what_cannot_be_extended(tmp_path):
     source = memory_source(random_frame(5, 50, (0, 9), (0, 9)))
     choices = Choices(Split.parse("sequence:0.2"))
-    ingest(source, tmp_path / "s", client=here, choices=choices)
+    ingest(source, tmp_path / "s", choices=choices)
     with pytest.raises(InputError, match="draws for all rows in file order and cannot be extended"):
-        extend.extend(tmp_path / "s", [memory_source(NEW)], client=here)
+        extend.extend(tmp_path / "s", [memory_source(NEW)])
     with pytest.raises(InputError, match="there is no such folder"):
-        extend.extend(tmp_path / "nowhere", [memory_source(NEW)], client=here)
+        extend.extend(tmp_path / "nowhere", [memory_source(NEW)])
     with (
         locked(tmp_path / "s", "ingesting into"),
         pytest.raises(RefusedError, match="another process is taking ratings into it"),
     ):
-        extend.extend(tmp_path / "s", [memory_source(NEW)], client=here)
+        extend.extend(tmp_path / "s", [memory_source(NEW)])
 
 
 @pytest.mark.parametrize("split", ["random:0.3", "time:0.3", "user-time:0.3"])
-def test_all_that_is_withdrawn_leaves_the_old_data_set(here, tmp_path, split):
+def test_all_that_is_withdrawn_leaves_the_old_data_set(tmp_path, split):
     data = tmp_path / "d"
-    ingest(memory_source(NEW), data, client=here, choices=Choices(Split.parse(split), blocks=2))
+    ingest(memory_source(NEW), data, choices=Choices(Split.parse(split), blocks=2))
     found, before = Dataset.open(data), contents(data)
     every = pd.concat([ratings_of(found, part) for part in ("train", "test")])
     pairs = list(zip(every["user_id"], every["item_id"], strict=True))
     with pytest.raises(InputError, match="leaves none of the 0 ratings for training"):
-        extend.extend(data, [], withdrawn=[withdrawal(pairs)], client=here)
+        extend.extend(data, [], withdrawn=[withdrawal(pairs)])
     assert contents(data) == before
     assert names_in(data.parent) == ["d"]
 
 
-def test_an_error_half_way_leaves_the_old_data_set(here, data, monkeypatch):
+def test_an_error_half_way_leaves_the_old_data_set(data, monkeypatch):
     before = contents(data)
     monkeypatch.setattr(extend, "describe", lambda *facts: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        extend.extend(data, [memory_source(NEW)], client=here)
+        extend.extend(data, [memory_source(NEW)])
     assert contents(data) == before
     assert names_in(data.parent) == ["d"]
 
@@ -157,13 +156,10 @@ def _extend_for_ever(data: Path, sign: Path) -> None:
         time.sleep(600)
 
     extend.describe = wait  # all shards are written by then
-    with Client(
-        processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-    ) as one:
-        extend.extend(data, [memory_source(NEW)], client=one)
+    extend.extend(data, [memory_source(NEW)])
 
 
-def test_killed_before_the_end_and_started_again(here, data, tmp_path):
+def test_killed_before_the_end_and_started_again(data, tmp_path):
     before, sign = contents(data), tmp_path / "began"
     process = multiprocessing.get_context("spawn").Process(
         target=_extend_for_ever, args=(data, sign)
@@ -177,7 +173,7 @@ def test_killed_before_the_end_and_started_again(here, data, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert contents(data) == before
-    made = extend.extend(data, [memory_source(NEW)], client=here)
+    made = extend.extend(data, [memory_source(NEW)])
     found = Dataset.open(data, verify=True)
     assert found.fingerprint == made.fingerprint
     every = pd.concat([random_frame(5, 300, (0, 30), (0, 40)), NEW], ignore_index=True)

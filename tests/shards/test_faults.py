@@ -12,7 +12,6 @@ from pathlib import Path
 import dask
 import pandas as pd
 import pytest
-from distributed import Client
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError, RefusedError
@@ -73,7 +72,7 @@ def test_a_small_disk_is_refused_before_anything_is_written(client, small, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_leaves_nothing(here, small, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_leaves_nothing(small, tmp_path, monkeypatch):
     written = []
 
     def fail_later(path, values):
@@ -85,16 +84,16 @@ def test_a_disk_that_fills_up_leaves_nothing(here, small, tmp_path, monkeypatch)
     write = store._write
     monkeypatch.setattr(store, "_write", fail_later)
     with pytest.raises(RefusedError, match="no space left on the disk"):
-        ingest(small, tmp_path / "d", client=here, choices=Choices(blocks=4))
+        ingest(small, tmp_path / "d", choices=Choices(blocks=4))
     assert len(written) > 30
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_replacement_leaves_the_old_data_set(here, small, tmp_path, monkeypatch):
-    first = ingest(small, tmp_path / "d", client=here)
+def test_a_failed_replacement_leaves_the_old_data_set(small, tmp_path, monkeypatch):
+    first = ingest(small, tmp_path / "d")
     monkeypatch.setattr(build, "describe", lambda *facts: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        ingest(small, tmp_path / "d", client=here, overwrite=True)
+        ingest(small, tmp_path / "d", overwrite=True)
     assert Dataset.open(tmp_path / "d", verify=True).fingerprint == first.fingerprint
     assert list(tmp_path.iterdir()) == [tmp_path / "d"]
 
@@ -144,10 +143,7 @@ class Slow:
 def _ingest_for_long(out: Path, sign: Path) -> None:
     frame = pd.DataFrame({"user_id": [1], "item_id": [1], "rating": [1.0]})
     source = Source("s", (Part("r", Slow(Read(frame, "r"), sign)),), "int", "int", False, None, "r")
-    with Client(
-        processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-    ) as one:
-        ingest(source, out, client=one, overwrite=True)
+    ingest(source, out, overwrite=True)
 
 
 def test_killed_in_the_middle_and_started_again(client, small, tmp_path):

@@ -34,9 +34,9 @@ FRAME = random_frame(5, 300, (0, 30), (0, 40))
 
 
 @pytest.fixture(scope="module")
-def made(here, tmp_path_factory):
+def made(tmp_path_factory):
     """Return the folder of a small data set in two blocks a side; leave it as it is."""
-    return build(here, tmp_path_factory.mktemp("made") / "d")
+    return build(tmp_path_factory.mktemp("made") / "d")
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def build(client, out, seed=1, blocks=2):
+def build(out, seed=1, blocks=2):
     choices = Choices(Split.parse("random:0.3"), seed=seed, blocks=blocks)
-    ingest(memory_source(FRAME), out, client=client, choices=choices)
+    ingest(memory_source(FRAME), out, choices=choices)
     return out
 
 
@@ -212,14 +212,14 @@ def test_a_copy_that_went_bad_is_fetched_again(made, cache, how):
     assert_same(data.shard("users", 0), Dataset.open(made).shard("users", 0))
 
 
-def test_a_data_set_that_is_replaced_while_it_is_read(here, folder):
+def test_a_data_set_that_is_replaced_while_it_is_read(folder):
     url = url_of(folder)
     data = Dataset.open(url)
     shard = data.shard("users", 0)
     before = shard.ratings.copy()
     ref = ShardRef(data.address, data.fingerprint, "users", 1, "train")
     shutil.rmtree(folder)
-    build(here, folder, seed=2)
+    build(folder, seed=2)
     with pytest.raises(InputError, match="replaced while it was being read"):
         data.shard("users", 1)
     with pytest.raises(InputError, match="was replaced while it was being read; start again"):
@@ -230,10 +230,10 @@ def test_a_data_set_that_is_replaced_while_it_is_read(here, folder):
     assert_same(now.shard("users", 1), Dataset.open(folder).shard("users", 1))
 
 
-def test_other_blocks_are_another_mirror(here, folder, cache):
+def test_other_blocks_are_another_mirror(folder, cache):
     Dataset.open(url_of(folder), verify=True)
     shutil.rmtree(folder)
-    build(here, folder, blocks=3)
+    build(folder, blocks=3)
     data = Dataset.open(url_of(folder), verify=True)
     assert len(list(cache.iterdir())) == 2
     for block in range(3):
@@ -295,7 +295,7 @@ def test_a_kill_in_the_midst_of_a_fetch(made, cache):
     assert_same(data.shard("users", 0), Dataset.open(made).shard("users", 0))
 
 
-def test_mirrors_that_nobody_uses_make_room(here, made, folder, cache):
+def test_mirrors_that_nobody_uses_make_room(made, folder, cache):
     Dataset.open(url_of(made), verify=True)
     (old,) = cache.iterdir()
     mine = [cache / "mine", cache / "mirror-of-mine"]
@@ -304,11 +304,11 @@ def test_mirrors_that_nobody_uses_make_room(here, made, folder, cache):
     for path in (old, *mine):
         os.utime(path, (0, time.time() - UNUSED - 60))
     Dataset.open(url_of(made))  # used again, and so not old
-    build(here, folder.with_name("second"), seed=2)
+    build(folder.with_name("second"), seed=2)
     Dataset.open(url_of(folder.with_name("second")))
     assert old.exists()
     os.utime(old, (0, time.time() - UNUSED - 60))
-    build(here, folder.with_name("third"), seed=3)
+    build(folder.with_name("third"), seed=3)
     Dataset.open(url_of(folder.with_name("third")))
     assert not old.exists()
     assert all(path.exists() for path in mine)
