@@ -14,11 +14,6 @@ import mfdask
 
 _NOT_JOBS = {"cli", "common"}
 
-# Looking for garbage takes a job a sixth of its start, while it loads what it needs, and a quarter
-# of a second of its end, among what goes with the process anyway.
-gc.set_threshold(100_000)
-atexit.register(gc.freeze)
-
 
 class JobGroup(click.Group):
     """Finds each job in the file of its name, and imports no other file for it."""
@@ -41,5 +36,14 @@ def main() -> None:
     """Learn a rating model from tens of millions of ratings on one workstation."""
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run `mfdask` as the process's only purpose."""
+    # Looking for garbage takes a job a sixth of its start, while it loads what it needs, and a
+    # quarter of a second of its end, among what goes with the process anyway.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     main()
+
+
+if __name__ == "__main__":
+    run()

@@ -90,8 +90,8 @@ def measure_ingest(
     runs: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory() as folder:
         file, out = _file_of(source, Path(folder), progress), Path(folder) / "data"
-        options = [file, "--out", out, *arguments, "--json"]
-        timed = {"ingest": _timing(runs, "ingest", "jobs.ingest", options, out)}
+        options = ["ingest", file, "--out", out, *arguments, "--json"]
+        timed = {"ingest": _timing(runs, "ingest", "jobs.cli", options, out)}
         if find_spec("scipy") is not None:
             timed["baseline"] = _timing(runs, "baseline", "mfdask.bench.baseline", [file])
         taken = take_in_turn(timed, rounds, progress)
