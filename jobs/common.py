@@ -24,6 +24,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError, MfdaskError
@@ -71,7 +72,8 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
         else:
             console = Console()
             for part in outcome.view:
-                console.print(part)
+                # A text is there to be copied elsewhere: its lines are neither cut nor broken.
+                console.print(part, soft_wrap=isinstance(part, Text))
 
     return callback
 

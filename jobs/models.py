@@ -56,7 +56,7 @@ def show(version: str | None, config: Path) -> Outcome:
     values = {"version": release.version, "folder": str(release.folder), **release.facts}
     view = table(release.version, "", "")
     view.show_header = False
-    for name, fact in values.items():
+    for name, fact in (values | {"data_as_of": release.data_day}).items():
         if name not in ("scores", "version"):
             view.add_row(name.replace("_", " "), _say(fact))
     for score in release.facts["scores"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.syntax import Syntax
+from rich.text import Text
 
 from jobs.common import Outcome, job
 from jobs.nightly import config_option
@@ -40,7 +40,7 @@ def main(config: Path, at: str | None, install: bool) -> Outcome:
         f"# or, with `crontab -e`\n{schedule.cron()}",
         f"# installed: {', '.join(values['installed']) or 'nothing; --install does it'}",
     ]
-    return Outcome(values, [Syntax("\n".join(texts), "ini", background_color="default")])
+    return Outcome(values, [Text("\n".join(texts))])
 
 
 if __name__ == "__main__":
