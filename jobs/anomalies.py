@@ -1,7 +1,7 @@
-"""Look for ratings that are no honest person's, shared accounts, and items that changed.
+"""Look for attacks (dishonest ratings), shared accounts, and items that changed.
 
 MODEL was learned from DATA, an ingested data set with timestamps. What comes out is a folder of
-Parquet tables, in which each line says why it is there.
+Parquet tables, each line of which gives its reason.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ _SHOWN = 10
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder that is written.  [default: output/anomalies/DATA]",
+    help="Folder for the tables.  [default: output/anomalies/DATA]",
 )
 @click.option(
     "--only",
     default=",".join(PARTS),
     show_default=True,
     metavar="PARTS",
-    help="What to look for; drift and sharing need --folds refits of the model, attacks none.",
+    help="What to look for, joined by commas; sharing and drift need --folds refits of the model.",
 )
 @click.option(
     "--folds",
     default=Options.folds,
     show_default=True,
-    help="Parts of the ratings; each is held against a model learned from the others.",
+    help="Parts of the ratings; each is judged by a model learned from the others.",
 )
 @click.option(
     "--false-per-1000",
     default=Rule.false_per_1000,
     show_default=True,
-    help="Honest items of 1,000 that may be taken for pushed, or talked down.",
+    help="Honest items of 1,000 that may be suspected of a push; the same again for talking down.",
 )
 @click.option(
     "--fdr",
     default=Rule.fdr,
     show_default=True,
-    help="Share of honest bursts among those suspected, in (0, 1).",
+    help="False-discovery rate: share of honest bursts among the suspected ones, in (0, 1).",
 )
 @click.option(
     "--clean-out",
     type=click.Path(path_type=Path),
-    help="Folder for the ratings without those of suspected attackers, for `mfdask ingest`.",
+    help="Also write all ratings but those of suspected attackers, for `mfdask ingest`: a folder.",
 )
 @job
 @cluster_options

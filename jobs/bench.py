@@ -32,7 +32,7 @@ _ROUNDS = click.option(
     default=3,
     show_default=True,
     type=click.IntRange(1),
-    help="How often everything is timed, in turn.",
+    help="Rounds; in each, everything is timed once.",
 )
 
 
@@ -87,12 +87,12 @@ def sweep(
     show_default=True,
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Longest time for each tier; a slow one is measured on a part of the rows and scaled.",
+    help="Longest time for each tier; a slower one is timed on a part of the rows, and scaled.",
 )
 @job
 @cluster_options
 def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Outcome:
-    """Time a sweep in the paper's tiers: interpreted, dual CSR, compiled, parallel, and Dask."""
+    """Time a sweep in tiers: interpreted Python, NumPy, compiled, parallel, and Dask."""
     from mfdask.bench.ladder import climb  # compiles; the other commands have no need of it
 
     dataset = Dataset.open(data)
@@ -124,7 +124,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
     default=NAMED["32m"].ratings,
     show_default=True,
     type=click.IntRange(1),
-    help="Synthetic ratings to write, where no FILE is given.",
+    help="Synthetic ratings to make, if no FILE is given.",
 )
 @_ROUNDS
 @job
@@ -159,12 +159,13 @@ def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig)
 @click.option(
     "--top", default=10, show_default=True, type=click.IntRange(1), help="Length of a list."
 )
-@click.option(
-    "--users", type=click.IntRange(1), help="Rank for so many, spread over all.  [default: all]"
-)
+@click.option("--users", type=click.IntRange(1), help="Users to rank for.  [default: all]")
 @_ROUNDS
 @click.option(
-    "--threads", default=n_cores(), type=click.IntRange(1), help="Of either.  [default: all cores]"
+    "--threads",
+    default=n_cores(),
+    type=click.IntRange(1),
+    help="Of either side.  [default: all cores]",
 )
 @click.option(
     "--peers/--no-peers", default=True, show_default=True, help="Time implicit's top-k, too."
@@ -187,14 +188,18 @@ def topn(
 @main.command("dense")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--users", default=DensePlan.users, show_default=True, type=click.IntRange(1), help="So many."
+    "--users",
+    default=DensePlan.users,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Users, at most.",
 )
 @click.option(
     "--dtype",
     default=DensePlan.dtype,
     show_default=True,
     type=click.Choice(DTYPES),
-    help="What is stored.",
+    help="How a prediction is stored.",
 )
 @_ROUNDS
 @click.option(
@@ -202,7 +207,7 @@ def topn(
     default=".",
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="On the disk that is to be measured.",
+    help="Folder on the disk to measure.",
 )
 @job
 @cluster_options

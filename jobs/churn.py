@@ -1,4 +1,4 @@
-"""Tell who of the active users will not be seen again soon, from what is known at a date."""
+"""Predict which active users will leave, from what is known at a date."""
 
 from __future__ import annotations
 
@@ -45,15 +45,20 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
         default=LATEST,
         show_default=True,
         metavar="DATE",
-        help="YYYY-MM-DD: only what is before its UTC midnight is known.",
+        help="YYYY-MM-DD: scores use only what happened before its UTC midnight; latest: the "
+        "day of the last rating.",
     )
     @click.option(
         "--horizon",
         default=Choices.horizon_days,
         show_default=True,
-        help="Days after a cut-off that are foretold.",
+        help="Days after the cut-off that the score is about.",
     )
-    @click.option("--out", type=_FILE, help="The table.  [default: output/JOB/DATA.parquet]")
+    @click.option(
+        "--out",
+        type=_FILE,
+        help="Parquet file for the table.  [default: output/churn or output/ltv, DATA.parquet]",
+    )
     @click.option(
         "--factors-as-of",
         default=AS_OF[0],
@@ -66,11 +71,14 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
         "--origins",
         default=Choices.origins,
         show_default=True,
-        help="Earlier cut-offs to learn from and test on, at most; 0 writes features alone.",
+        help="Most earlier cut-offs to learn from and test on; 0 writes features without scores.",
     )
-    @click.option("--step", type=int, help="Days between two of them.  [default: the horizon]")
+    @click.option("--step", type=int, help="Days between two cut-offs.  [default: the horizon]")
     @click.option(
-        "--min-cohort", default=Choices.min_cohort, show_default=True, help="Users, at least."
+        "--min-cohort",
+        default=Choices.min_cohort,
+        show_default=True,
+        help="Refuse to score, or to learn from, fewer users than this.",
     )
     @functools.wraps(run)
     def with_choices(

@@ -53,7 +53,7 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
     """
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-    @click.option("--debug", is_flag=True, help="Log more, and show tracebacks.")
+    @click.option("--debug", is_flag=True, help="Log more, and show the traceback of an error.")
     @functools.wraps(run)
     def callback(as_json: bool, debug: bool, **options: Any) -> None:
         _log_to_stderr(debug)
@@ -180,7 +180,7 @@ def cluster_options(run: Callable[..., Any]) -> Callable[..., Any]:
         default=1,
         show_default=True,
         type=click.IntRange(1),
-        help="Local worker processes.",
+        help="Worker processes to start on this machine.",
     )
     @click.option(
         "--threads",
@@ -196,7 +196,7 @@ def cluster_options(run: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Use the Dask cluster at tcp://host:port in place of this machine.",
+        help="Use the running Dask cluster at tcp://host:port, and start no workers.",
     )
     @click.option(
         "--dashboard-address",

@@ -29,10 +29,12 @@ from mfdask.shards import Dataset
     default=1000,
     show_default=True,
     type=click.IntRange(1),
-    help="Of the users, for the intervals.",
+    help="Bootstrap samples of the users that the intervals are made from.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write them as Parquet."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the table to this Parquet file.",
 )
 @ranking_options
 @job

@@ -26,7 +26,10 @@ _FILE = click.Path(path_type=Path)
 
 @click.command("demo", help=__doc__)
 @click.option(
-    "--source", default="synthetic:1m", show_default=True, help="Any source that ingest takes."
+    "--source",
+    default="synthetic:1m",
+    show_default=True,
+    help="What to ingest: any SOURCE of `mfdask ingest`.",
 )
 @click.option(
     "--data", type=_FILE, default="data/demo", show_default=True, help="Folder of the data set."
@@ -36,16 +39,21 @@ _FILE = click.Path(path_type=Path)
     type=_FILE,
     default="output/models",
     show_default=True,
-    help="Folder that both models go to.",
+    help="Folder for both models.",
 )
 @click.option(
     "--report",
     type=_FILE,
     default="output/reports/demo.html",
     show_default=True,
-    help="The page.",
+    help="HTML file for the report.",
 )
-@click.option("--sweeps", default=12, show_default=True, help="User and item half-steps.")
+@click.option(
+    "--sweeps",
+    default=12,
+    show_default=True,
+    help="Sweeps of each model; a sweep solves all users, then all items.",
+)
 @job
 @cluster_options
 def main(

@@ -1,6 +1,6 @@
 """Write the prediction of every user and item, as one matrix: a Zarr folder, or lists of the best.
 
-Unfinished work lies beside the folder and is gone on with by the same command.
+After an interruption, the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -26,24 +26,30 @@ _FILE = click.Path(path_type=Path)
 
 @click.command("densify", help=__doc__)
 @click.argument("model", type=_FILE)
-@click.option("--out", type=_FILE, help="Folder.  [default: output/predictions/MODEL]")
+@click.option(
+    "--out", type=_FILE, help="Folder for the predictions.  [default: output/predictions/MODEL]"
+)
 @click.option(
     "--dtype",
     type=click.Choice(DTYPES),
-    help="Of a prediction: uint8 is a quarter of the size, with 256 steps.  [default: float32]",
+    help="How a prediction is stored; uint8 has 256 steps.  [default: float32]",
 )
 @click.option("--user", multiple=True, metavar="ID", help="Only this user; may be repeated.")
 @click.option("--users", "users_file", type=_FILE, help="Only these users: a file, one id a line.")
 @click.option("--item", multiple=True, metavar="ID", help="Only this item; may be repeated.")
 @click.option("--items", "items_file", type=_FILE, help="Only these items: a file, one id a line.")
 @click.option(
-    "--top", type=int, help="Only each user's best, this many: Parquet, by predicted stars."
+    "--top",
+    type=int,
+    help="Write only each user's TOP best items, as Parquet, in place of the matrix.",
 )
-@click.option("--data", type=DATA, help="With --top: leave out what this data set says is rated.")
+@click.option(
+    "--data", type=DATA, help="With --top: leave out what users have rated in this data set."
+)
 @click.option(
     "--force",
     is_flag=True,
-    help="Begin though the disk looks too small, and replace other predictions in --out.",
+    help="Begin even if the disk looks too small, and replace other predictions in --out.",
 )
 @job
 @cluster_options

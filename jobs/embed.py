@@ -25,7 +25,7 @@ from mfdask.results import write_table
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where the table goes, Parquet.  [default: output/embeddings/MODEL-METHOD.parquet]",
+    help="Parquet file for the table.  [default: output/embeddings/MODEL-METHOD.parquet]",
 )
 @click.option(
     "--min-ratings",
@@ -33,7 +33,7 @@ from mfdask.results import write_table
     show_default=True,
     help="Leave out items with fewer training ratings.",
 )
-@click.option("--seed", default=42, show_default=True, help="Of t-SNE.")
+@click.option("--seed", default=42, show_default=True, help="Seed of t-SNE.")
 @job
 def main(model: Path, method: str, out: Path | None, min_ratings: int, seed: int) -> Outcome:
     """Write the table of coordinates."""

@@ -1,4 +1,4 @@
-"""Hold a model against the ratings that its training has not seen."""
+"""Measure the errors of a model on ratings that its training has not seen."""
 
 from __future__ import annotations
 
@@ -36,21 +36,31 @@ def ranking_options(run: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a `RankingPlan`; the job gets it as `plan`."""
 
     @click.option(
-        "--at", "k", default=RankingPlan.k, show_default=True, metavar="K", help="Length of a list."
+        "--at",
+        "k",
+        default=RankingPlan.k,
+        show_default=True,
+        metavar="K",
+        help="Length of the ranked lists.",
     )
     @click.option(
         "--threshold",
         default=RankingPlan.threshold,
         show_default=True,
-        help="Test ratings from here on are relevant.",
+        help="An item rated this high in the test part is relevant.",
     )
     @click.option(
         "--users",
         "n_users",
         type=int,
-        help="Rank for a sample of so many users.  [default: all]",
+        help="Rank for a random sample of this many users.  [default: all]",
     )
-    @click.option("--seed", default=RankingPlan.seed, show_default=True, help="Of what is drawn.")
+    @click.option(
+        "--seed",
+        default=RankingPlan.seed,
+        show_default=True,
+        help="Seed of all that is drawn at random.",
+    )
     @functools.wraps(run)
     def with_plan(k: int, threshold: float, n_users: int | None, seed: int, **options: Any) -> Any:
         return run(plan=RankingPlan(k, threshold, n_users, seed), **options)
@@ -61,7 +71,11 @@ def ranking_options(run: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("evaluate", help=__doc__)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=DATA)
-@click.option("--ranking", is_flag=True, help="Also rank the whole catalogue for each user.")
+@click.option(
+    "--ranking",
+    is_flag=True,
+    help="Also rank the whole catalogue for each user, and score the lists.",
+)
 @ranking_options
 @job
 def main(model: Path, data: str, ranking: bool, plan: RankingPlan) -> Outcome:

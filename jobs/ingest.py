@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 @click.option(
     "--withdraw",
     is_flag=True,
-    help="With --into: take out what SOURCE names by user and item and, if there is one, a "
-    "timestamp, up to which ratings go.",
+    help="With --into: take back the ratings that SOURCE names by user and item; with a timestamp, "
+    "only if they are not later.",
 )
 @click.option(
     "--split",
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     help=f"What is held out: {FORMS}.  [default: random:0.1]",
 )
 @click.option(
-    "--seed", default=42, show_default=True, help="Of the split, and of synthetic ratings."
+    "--seed", default=42, show_default=True, help="Seed of the split, and of synthetic ratings."
 )
 @click.option(
     "--columns",
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 @click.option(
     "--blocks",
     type=click.IntRange(1, 10_000),
-    help="Blocks that each side is cut into.  [default: one for 8 million ratings]",
+    help="Blocks that users, and items, are cut into.  [default: one for each 8 million ratings]",
 )
 @click.option(
     "--on-bad-rows",

@@ -37,7 +37,7 @@ from mfdask.shards import Dataset
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder that is written.  [default: output/injected/DATA]",
+    help="Folder for the ratings.  [default: output/injected/DATA]",
 )
 @click.option("--attack", metavar="KIND", help=f"Add attackers: {', '.join(KINDS)}.")
 @click.option(
@@ -45,7 +45,7 @@ from mfdask.shards import Dataset
     default=AttackPlan.direction,
     show_default=True,
     type=click.Choice(["push", "nuke"]),
-    help="Whether targets get the highest rating or the lowest.",
+    help="push: attackers give their targets the highest rating; nuke: the lowest.",
 )
 @click.option(
     "--size",
@@ -67,14 +67,14 @@ from mfdask.shards import Dataset
     nargs=2,
     type=int,
     metavar="FROM TO",
-    help="Genuine ratings that an attacked item has.",
+    help="Fewest and most genuine ratings of an attacked item.",
 )
 @click.option(
     "--fillers",
     default=AttackPlan.fillers,
     show_default=True,
     type=click.Choice(["popular", "uniform"]),
-    help="Attackers' other items: as popular as anybody's, or drawn all alike.",
+    help="Other items that attackers rate: as popular as in an average profile, or all alike.",
 )
 @click.option("--sharing", type=int, metavar="N", help="Merge pairs of users into N accounts.")
 @click.option(
@@ -82,37 +82,42 @@ from mfdask.shards import Dataset
     default=SharingPlan.style,
     show_default=True,
     type=click.Choice(["mixed", "handover"]),
-    help="The second person takes part all along, or takes over one day.",
+    help="mixed: two people share the account all along; handover: the second takes over one day.",
 )
 @click.option(
     "--partners",
     default=SharingPlan.partners,
     show_default=True,
     type=click.Choice(["random", "alike"]),
-    help="Merge anybody, or users of about the same time.",
+    help="Who is merged: any two users, or two who were active at about the same time.",
 )
-@click.option("--drift", type=int, metavar="N", help="Let the ratings of N items move.")
-@click.option("--drift-size", default=DriftPlan.size, show_default=True, help="By so many stars.")
+@click.option("--drift", type=int, metavar="N", help="Move the ratings of N items up or down.")
+@click.option(
+    "--drift-size",
+    default=DriftPlan.size,
+    show_default=True,
+    help="Stars by which --drift moves ratings.",
+)
 @click.option(
     "--drift-shape",
     default=DriftPlan.shape,
     show_default=True,
     type=click.Choice(["step", "ramp"]),
-    help="At once, or little by little.",
+    help="Whether --drift moves ratings all at once, or little by little.",
 )
 @click.option(
     "--mix",
     type=int,
     metavar="N",
-    help="Trap: give N items other raters from some day on, and leave all opinions as they are.",
+    help="A trap: let harsher or kinder people rate N items from some day on; no opinion changes.",
 )
 @click.option(
     "--min-ratings",
     type=int,
-    help="Ratings that such an item has.  "
+    help="Fewest ratings of an item that --drift or --mix changes.  "
     f"[default: {DriftPlan.min_ratings} for --drift, {MixPlan.min_ratings} for --mix]",
 )
-@click.option("--seed", default=42, show_default=True, help="Of all that is drawn.")
+@click.option("--seed", default=42, show_default=True, help="Seed of all that is drawn at random.")
 @job
 def main(
     data: str,

@@ -17,8 +17,8 @@ from mfdask.downstream.customers import Choices, Spend, study_ltv
 @click.option(
     "--spend",
     metavar="FILE:COLUMN",
-    help="Foretell this column in place of active days: a Parquet or CSV file with user_id, "
-    "timestamp and the column.",
+    help="Predict this amount in place of active days: a column of a Parquet or CSV file with "
+    "user_id and timestamp.",
 )
 @job
 @study_options

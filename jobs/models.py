@@ -88,7 +88,11 @@ def rollback(config: Path) -> Outcome:
 
 @main.command("prune")
 @config_option
-@click.option("--keep", type=click.IntRange(1), help="Newest versions to keep.")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    help="Keep this many newest versions.  [default: retention.models of the configuration]",
+)
 @job
 def prune_old(config: Path, keep: int | None) -> Outcome:
     """Remove what the configuration does not keep; never what is published or being read."""

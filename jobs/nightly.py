@@ -20,17 +20,21 @@ from mfdask.nightly.start import look_ahead
 
 #: Options for keys of the configuration that one changes by hand now and then.
 _OPTIONS: list[tuple[str, str, str]] = [
-    ("--home", "home", "Folder that holds everything."),
+    ("--home", "home", "Folder that holds inbox, releases and tables."),
     ("--inbox", "inbox.folder", "Folder with the new files."),
-    ("--model", "training.model", "als, bias, genre or bayes."),
+    ("--model", "training.model", "What is learned: als, bias, genre or bayes."),
     ("--factors", "training.factors", "Length of a factor vector."),
-    ("--sweeps", "training.sweeps", "Sweeps, at most."),
-    ("--gate-tolerance", "gate.tolerance", "How much worse than the published model, in RMSE."),
-    ("--workers", "cluster.workers", "Local worker processes."),
+    ("--sweeps", "training.sweeps", "Most sweeps of a fit."),
+    (
+        "--gate-tolerance",
+        "gate.tolerance",
+        "Stars by which the RMSE may be worse than the published model's.",
+    ),
+    ("--workers", "cluster.workers", "Worker processes to start on this machine."),
     ("--threads", "cluster.threads", "Threads of each worker."),
     ("--memory-limit", "cluster.memory_limit", "Memory a worker may hold, such as 4GB."),
-    ("--scheduler", "cluster.scheduler", "A running Dask cluster, tcp://host:port."),
-    ("--dashboard-address", "cluster.dashboard_address", "Where the dashboard listens."),
+    ("--scheduler", "cluster.scheduler", "Use the running Dask cluster at tcp://host:port."),
+    ("--dashboard-address", "cluster.dashboard_address", "Where the dashboard listens, host:port."),
 ]
 
 
@@ -41,7 +45,7 @@ def config_option(callback: Any) -> Any:
         type=click.Path(path_type=Path),
         default="nightly.toml",
         show_default=True,
-        help="What a night is told; docs/nightly.toml is an example.",
+        help="Configuration of the nights; docs/nightly.toml is a commented example.",
     )(callback)
 
 
@@ -58,7 +62,7 @@ def _with_overrides(callback: Any) -> Any:
     "assignments",
     multiple=True,
     metavar="TABLE.KEY=VALUE",
-    help="Put a value in place of the configuration's; may be repeated.",
+    help="Use this value in place of the configuration's; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what a night would do, and change nothing.")
 @click.option(
@@ -66,7 +70,7 @@ def _with_overrides(callback: Any) -> Any:
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for a night that is running.",
+    help="How long to wait if another night is running.",
 )
 @_with_overrides
 @job

@@ -17,9 +17,12 @@ from mfdask.recommend import polarity
 
 @click.command("polarity", help=__doc__)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--top", default=10, show_default=True, help="How many of each.")
+@click.option("--top", default=10, show_default=True, help="How many items to show of either kind.")
 @click.option(
-    "--min-ratings", default=1000, show_default=True, help="Training ratings an item must have."
+    "--min-ratings",
+    default=1000,
+    show_default=True,
+    help="Leave out items with fewer training ratings.",
 )
 @job
 def main(model: Path, top: int, min_ratings: int) -> Outcome:

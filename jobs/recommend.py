@@ -37,7 +37,9 @@ _FILE = click.Path(path_type=Path)
 @click.command("recommend", help=__doc__)
 @click.argument("model", type=_FILE)
 @click.option(
-    "--data", type=DATA, help="The model's data set; what it says a user has rated is left out."
+    "--data",
+    type=DATA,
+    help="The model's data set; what users have rated in it is left out of their lists.",
 )
 @click.option("--include-rated", is_flag=True, help="Offer rated items too; needs no --data.")
 @click.option(
@@ -50,7 +52,12 @@ _FILE = click.Path(path_type=Path)
     metavar='"TITLE=STARS"',
     help='What a new person has rated, such as "Toy Story (1995)=5" or id:1=5; may be repeated.',
 )
-@click.option("--explain", "reasons", is_flag=True, help="With --rated: what each rests on.")
+@click.option(
+    "--explain",
+    "reasons",
+    is_flag=True,
+    help="With --rated: show which ratings each recommendation rests on.",
+)
 @click.option(
     "--out",
     type=_FILE,
@@ -61,13 +68,13 @@ _FILE = click.Path(path_type=Path)
     "--bias-weight",
     default=Ranking.bias_weight,
     show_default=True,
-    help="Of an item's bias in the score: 1 ranks by predicted stars, less finds special tastes.",
+    help="Weight of an item's bias in the score: 1 ranks by predicted stars, less by taste.",
 )
 @click.option(
     "--min-ratings",
     default=Ranking.min_ratings,
     show_default=True,
-    help="Training ratings that an item must have to be offered.",
+    help="Leave out items with fewer training ratings.",
 )
 @click.option("--allow", type=_FILE, help="Offer these items only: a file, one id a line.")
 @click.option("--deny", type=_FILE, help="Never offer these items: a file, one id a line.")

@@ -29,11 +29,17 @@ _FILE = click.Path(path_type=Path)
 @click.command("report", help=__doc__)
 @click.option("--data", type=DATA, required=True, help="Folder or URL of the data set.")
 @click.option(
-    "--model", "models", type=_FILE, multiple=True, help="Of this data set; may be repeated."
+    "--model",
+    "models",
+    type=_FILE,
+    multiple=True,
+    help="Model learned from this data set; may be repeated.",
 )
-@click.option("--tiers", type=_FILE, help="What `mfdask bench tiers --json` printed.")
 @click.option(
-    "--trials", type=_FILE, multiple=True, help="What `mfdask tune` wrote; may be repeated."
+    "--tiers", type=_FILE, help="File with what `mfdask bench tiers DATA --json` printed."
+)
+@click.option(
+    "--trials", type=_FILE, multiple=True, help="Table that `mfdask tune` wrote; may be repeated."
 )
 @click.option("--anomalies", type=_FILE, help="Folder that `mfdask anomalies` wrote.")
 @click.option("--churn", type=_FILE, help="Table that `mfdask churn` wrote.")
@@ -41,7 +47,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--out",
     type=_FILE,
-    help="The page, or for other formats a folder.  [default: output/reports/DATA[.html]]",
+    help="HTML file, or for other formats a folder.  [default: output/reports/DATA[.html]]",
 )
 @click.option(
     "--format",
@@ -49,10 +55,14 @@ _FILE = click.Path(path_type=Path)
     type=click.Choice(["html", *FORMATS]),
     default="html",
     show_default=True,
-    help="One page; or a file for each figure, which Chromium must be there to draw.",
+    help="html: one page; others: a file for each figure, drawn by Chromium or Chrome.",
 )
 @click.option(
-    "--figures", "names", multiple=True, metavar="NAME", help="Only this; may be repeated."
+    "--figures",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Draw only these figures, joined by commas; may be repeated.",
 )
 @job
 def main(

@@ -17,7 +17,9 @@ from mfdask.nightly.schedule import NAME, Schedule
 @click.command("schedule", help=__doc__)
 @config_option
 @click.option("--at", metavar="HH:MM", help="Time of day.  [default: `at` of the configuration]")
-@click.option("--install", is_flag=True, help="Give it to systemd of this user, and start it.")
+@click.option(
+    "--install", is_flag=True, help="Also install the timer for this user's systemd, and start it."
+)
 @job
 def main(config: Path, at: str | None, install: bool) -> Outcome:
     """Print, or install."""

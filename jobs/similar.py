@@ -15,9 +15,12 @@ from mfdask.recommend import Titles, similar
 @click.command("similar", help=__doc__)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("item")
-@click.option("--top", default=10, show_default=True, help="How many.")
+@click.option("--top", default=10, show_default=True, help="How many items to show.")
 @click.option(
-    "--min-ratings", default=100, show_default=True, help="Training ratings the others must have."
+    "--min-ratings",
+    default=100,
+    show_default=True,
+    help="Leave out items with fewer training ratings.",
 )
 @job
 def main(model: Path, item: str, top: int, min_ratings: int) -> Outcome:

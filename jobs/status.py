@@ -19,7 +19,13 @@ from mfdask.nightly.state import State
 
 @click.command("status", help=__doc__)
 @config_option
-@click.option("--runs", default=7, show_default=True, type=click.IntRange(1), help="How many.")
+@click.option(
+    "--runs",
+    default=7,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many of the last runs to show.",
+)
 @job
 def main(config: Path, runs: int) -> Outcome:
     """Read it from the home; nothing is changed."""

@@ -37,43 +37,53 @@ _DRAWN = "[bayes]"
 #: Option, parameter, its type, and what it means; the default is the parameter's own.
 _PARAMETERS: list[tuple[str, str, Any, str]] = [
     ("--factors", "n_factors", int, "Length of a factor vector, 0 to 256."),
-    ("--sweeps", "n_sweeps", int, "User and item half-steps; at most, where there is a tolerance."),
-    ("--lambda", "fidelity", float, f"{_LEARNED} Weight of a squared error (the paper's lambda)."),
-    ("--tau", "factor_reg", float, f"{_LEARNED} Regularisation of the factors (tau)."),
-    ("--gamma", "bias_reg", float, f"{_LEARNED} Regularisation of the biases (gamma)."),
-    ("--item-tau", "item_factor_reg", float, f"{_LEARNED} Tau of the items, if it is another."),
-    ("--item-gamma", "item_bias_reg", float, f"{_LEARNED} Gamma of the items, if it is another."),
+    ("--sweeps", "n_sweeps", int, "Sweeps, at most; a sweep solves all users, then all items."),
+    ("--lambda", "fidelity", float, f"{_LEARNED} Weight of a squared error."),
+    ("--tau", "factor_reg", float, f"{_LEARNED} Regularisation of the factors."),
+    ("--gamma", "bias_reg", float, f"{_LEARNED} Regularisation of the biases."),
+    (
+        "--item-tau",
+        "item_factor_reg",
+        float,
+        f"{_LEARNED} Regularisation of item factors.  [default: --tau]",
+    ),
+    (
+        "--item-gamma",
+        "item_bias_reg",
+        float,
+        f"{_LEARNED} Regularisation of item biases.  [default: --gamma]",
+    ),
     (
         "--reg-scaling",
         "reg_scaling",
         float,
-        f"{_LEARNED} Power, 0 to 1, of a row's ratings that tau and gamma grow by.",
+        f"{_LEARNED} Tau and gamma grow with this power, 0 to 1, of a row's number of ratings.",
     ),
     (
         "--damping",
         "damping",
         float,
-        f"{_LEARNED} Share of the way to its solution that a row moves (alpha).",
+        f"{_LEARNED} Share of the way to its solution that a row moves in a sweep, up to 1.",
     ),
     (
         "--weight-reg",
         "weight_reg",
         float,
-        "[genre, features] Regularisation of their weights.",
+        "[genre, features] Regularisation of the weights of genres or features.",
     ),
     (
         "--tolerance",
         "tolerance",
         float,
-        f"{_LEARNED} Stop when a sweep lowers the objective by a smaller share.",
+        f"{_LEARNED} Stop when a sweep lowers the objective by a smaller share than this.",
     ),
     (
         "--update",
         "update",
         click.Choice(["joint", "alternating"]),
-        f"{_LEARNED} Bias and factors of a row at once, or in turn (the paper's Algorithm 1).",
+        f"{_LEARNED} joint: solve bias and factors of a row together; alternating: the bias first.",
     ),
-    ("--burn-in", "burn_in", int, f"{_DRAWN} The first of the sweeps, which are not kept."),
+    ("--burn-in", "burn_in", int, f"{_DRAWN} First sweeps, whose draws are not kept."),
     (
         "--samples",
         "n_samples",
@@ -84,9 +94,9 @@ _PARAMETERS: list[tuple[str, str, Any, str]] = [
         "--item-prior",
         "item_prior",
         click.Choice(["zero", "genre", "features"]),
-        f"{_DRAWN} What item rows are drawn around: a common mean, their genres' or features'.",
+        f"{_DRAWN} What items are drawn around: a common mean, or what genres or features say.",
     ),
-    ("--seed", "seed", int, "Of the first factors, and of all draws."),
+    ("--seed", "seed", int, "Seed of the first factors, and of all draws."),
 ]
 
 
@@ -114,53 +124,54 @@ def _default(name: str) -> str:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where the model goes.  [default: output/models/DATA-MODEL]",
+    help="Folder for the model.  [default: output/models/DATA-MODEL]",
 )
 @click.option(
     "--model",
     default="als",
     show_default=True,
     type=click.Choice(list(KINDS)),
-    help="als: biases and factors; bias: biases alone; genre: item rows drawn to their genres'; "
-    "features: to what --item-features says of them; bayes: draws of biases and factors, with a "
-    "deviation for each prediction.",
+    help="als: biases and factors; bias: biases alone; genre: als, with items drawn towards what "
+    "their genres say; features: towards what --item-features says; bayes: a sampler, with a "
+    "standard deviation for each prediction.",
 )
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
-    help=f"{_LEARNED} Parameters that suit data of a size; options given beside it win.",
+    help=f"{_LEARNED} Parameters for small data (some 100,000 ratings) or large (tens of millions); "
+    "options given beside it win.",
 )
 @click.option(
     "--item-features",
     type=click.Path(path_type=Path),
-    help="CSV or Parquet: item id, then columns of numbers or of values joined by |.",
+    help="CSV or Parquet file: item id, then columns of numbers, or of values joined by |.",
 )
 @click.option(
     "--start",
     type=click.Path(path_type=Path),
-    help="A model with as many factors, whose rows to begin with.",
+    help="Begin with the rows of this model, which has as many factors.",
 )
 @click.option(
     "--checkpoint-every",
     default=0,
     show_default=True,
     metavar="SWEEPS",
-    help="Keep the state this often, for --resume; 0 never does.",
+    help="Write a checkpoint this often, for --resume; 0: never.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same --out.")
 @click.option(
     "--centre/--no-centre",
     default=True,
     show_default=True,
-    help="Take the mean training rating off first.",
+    help="Learn deviations from the mean training rating.",
 )
 @click.option(
     "--exchange",
     default="auto",
     show_default=True,
     type=click.Choice(get_args(ExchangeMode)),
-    help="What workers get of each other's rows: all of a side, or those that their blocks use; "
-    "auto: what is cheaper. The model is the same.",
+    help="What workers send each other: whole sides, or only the rows that are needed; auto: what "
+    "is cheaper. The model is the same.",
 )
 @_with_parameters
 @job

@@ -34,33 +34,37 @@ _SHOWN = 10
     help="Values (factors=5,10,20) or a range (tau=0.01..0.2) of one of "
     f"{', '.join(PARAMETERS)}; a single value is kept. Give it once for each.",
 )
-@click.option("--preset", type=click.Choice(list(PRESETS)), help="The paper's searches.")
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    help="paper-grid: lambda, gamma and tau, coarse and then fine; k-sweep: 0 to 80 factors.",
+)
 @click.option(
     "--sampler",
     type=click.Choice(SAMPLERS),
-    help="Which points are tried.  [default: grid for a preset, else tpe]",
+    help="How points are chosen.  [default: grid for a preset, else tpe]",
 )
 @click.option(
     "--trials",
     type=int,
-    help="Trials in all, those of earlier runs too.  [default: the whole grid, or 30]",
+    help="Trials in all, with those of earlier runs.  [default: the whole grid, or 30]",
 )
 @click.option(
     "--model",
     default="als",
     show_default=True,
     type=click.Choice(["als", "genre"]),
-    help="What is tuned.",
+    help="Kind of model to tune.",
 )
 @click.option(
     "--study",
     type=click.Path(path_type=Path),
-    help="SQLite file that a search carries on from.  [default: output/tuning/DATA.db]",
+    help="SQLite file of the trials; the next search goes on.  [default: output/tuning/DATA.db]",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where the table of trials goes, Parquet.  [default: beside the study]",
+    help="Parquet file for the table of trials.  [default: beside the study]",
 )
 @click.option(
     "--validation",
@@ -72,7 +76,7 @@ _SHOWN = 10
     "--prune/--no-prune",
     default=True,
     show_default=True,
-    help="Give up a trial that does worse than the median.",
+    help="Give up a trial that does worse than most.",
 )
 @click.option(
     "--jobs",
@@ -81,7 +85,10 @@ _SHOWN = 10
     help="Trials at a time: on small data, as many as --workers.",
 )
 @click.option(
-    "--seed", default=42, show_default=True, help="Of the validation part, draws and factors."
+    "--seed",
+    default=42,
+    show_default=True,
+    help="Seed of the validation part, the search and the first factors.",
 )
 @job
 @cluster_options
