@@ -138,7 +138,7 @@ def _default(name: str) -> str:
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
-    help=f"{_LEARNED} Parameters for small data (some 100,000 ratings) or large (tens of millions); "
+    help=f"{_LEARNED} For small data (some 100,000 ratings) or large (tens of millions); "
     "options given beside it win.",
 )
 @click.option(

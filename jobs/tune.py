@@ -76,7 +76,7 @@ _SHOWN = 10
     "--prune/--no-prune",
     default=True,
     show_default=True,
-    help="Give up a trial that does worse than most.",
+    help="Give up a trial that does worse than the median of the others.",
 )
 @click.option(
     "--jobs",
