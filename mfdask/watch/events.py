@@ -88,7 +88,8 @@ class Teller:
     async def _send(self) -> None:
         # What is left when the cluster ends needs no telling.
         with suppress(asyncio.CancelledError, OSError):
-            while sweeps := self._take():
+            # A client that has closed has no scheduler, and cannot be asked for one.
+            while (sweeps := self._take()) and self._client.scheduler:
                 await self._client.log_event(TOPIC, [told._asdict() for told in sweeps])
                 await asyncio.sleep(_PAUSE)
 

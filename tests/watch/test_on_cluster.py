@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
 from mfdask.cluster import SOLVER, ClusterConfig, open_cluster
 from mfdask.errors import InputError
@@ -16,7 +16,7 @@ from mfdask.figures import theme
 from mfdask.models import ALS
 from mfdask.report.browser import find_browser
 from mfdask.shards import Dataset
-from mfdask.watch import PATH, Teller, show_page
+from mfdask.watch import PATH, Teller, events, show_page
 from mfdask.watch.serving import add_page
 from tests.by_hand import scheduler_address, started
 from tests.report.chromium import Chromium
@@ -197,3 +197,15 @@ def test_sweeps_are_told_in_order_and_few_at_a_time(client):
     until(lambda: len(heard()) == 500)
     assert [said["sweep"] for said in heard()] == list(range(1, 501))
     assert len(client.get_events("mfdask")) - before < 20
+
+
+def test_a_client_that_closes_meanwhile_is_no_error(caplog):
+    with LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster:
+        client = Client(cluster)
+        teller = Teller(client)
+        teller.tell(told(1))
+        until(lambda: client.get_events("mfdask"))
+        teller.tell(told(2))  # waits for its turn
+        client.close()
+        time.sleep(2 * events._PAUSE)
+    assert [record.getMessage() for record in caplog.records] == []
