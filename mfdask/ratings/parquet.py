@@ -81,9 +81,10 @@ def open_parquet(
             n_rows = file.metadata.num_rows
     except PermissionError:
         raise
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
         raise _unreadable(label, error) from error
-    types = {role: _sniff(role, sample[name], ids) for role, name in names.items()}
+    plain = {role: _plain(sample[name], name, label) for role, name in names.items()}
+    types = {role: _sniff(role, array, ids) for role, array in plain.items()}
     return ParquetFile(path.resolve(), label, names, types, n_rows > 0)
 
 
@@ -124,10 +125,9 @@ def _is_number(value_type: pa.DataType) -> bool:
     )
 
 
-def _sniff(role: str, array: pa.Array, ids: Ids) -> pa.DataType:
+def _sniff(role: str, plain: pa.Array, ids: Ids) -> pa.DataType:
     if role == "rating":
         return pa.float64()
-    plain = _plain(array)
     is_text = pa.types.is_large_string(plain.type)
     texts = [text for text in plain.to_pylist() if text] if is_text else []
     if role == "timestamp":
@@ -136,7 +136,7 @@ def _sniff(role: str, array: pa.Array, ids: Ids) -> pa.DataType:
     return sniff_id(texts, wanted) if is_text or wanted == "string" else WHOLE
 
 
-def _plain(array: pa.Array) -> pa.Array:
+def _plain(array: pa.Array, name: str, label: str) -> pa.Array:
     """Bring any column to int64, float64 or text; moments in time to whole seconds."""
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
@@ -145,7 +145,14 @@ def _plain(array: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(array.type):
         return _whole_seconds(array)
     if _is_text(array.type):
-        return array.cast(STRING)
+        try:
+            return array.cast(STRING)
+        except pa.ArrowInvalid:
+            raise InputError(
+                f"{label}: column {name!r} holds bytes that are not UTF-8 text; write it as text"
+            ) from None
+    if pa.types.is_decimal(array.type) and array.type.scale == 0:
+        return array.cast(STRING)  # a float would make one of two long ids
     if pa.types.is_integer(array.type) and array.type != pa.uint64():
         return array.cast(WHOLE)
     if pa.types.is_integer(array.type):
@@ -166,6 +173,7 @@ def _as_names(array: pa.Array) -> pa.Array:
     """Write numeric ids as text; whole numbers without a point, even if they came as floats."""
     if not pa.types.is_floating(array.type):
         return array.cast(STRING)
+    array = pc.if_else(pc.is_nan(array), None, array)
     is_whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**63))
     whole = pc.if_else(is_whole, array, None).cast(WHOLE).cast(STRING)
     return pc.coalesce(whole, array.cast(STRING))
@@ -202,7 +210,8 @@ class RowGroup:
         return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
 
     def _column(self, table: pa.Table, role: str) -> pa.Array:
-        array = _plain(table[self.names[role]].combine_chunks())
+        name = self.names[role]
+        array = _plain(table[name].combine_chunks(), name, self.label)
         return _as_names(array) if self.types[role] == STRING else array
 
 

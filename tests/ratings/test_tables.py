@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -170,13 +172,36 @@ def test_parquet_of_unusual_types(tmp_path: Path) -> None:
 
 
 def test_numbers_as_names_look_alike_from_integers_and_floats(tmp_path: Path) -> None:
-    ids = pa.chunked_array([[12.0, 2.5, 123456789012.0, None]])
-    table = pa.table({"user": ids, "item": [1, 2, 3, 4], "rating": [1.0] * 4})
+    ids = pa.chunked_array([[12.0, 2.5, 123456789012.0, None, math.nan]])
+    table = pa.table({"user": ids, "item": [1, 2, 3, 4, 5], "rating": [1.0] * 5})
     pq.write_table(table, tmp_path / "r.parquet")
     good, bad = read(open_source(str(tmp_path / "r.parquet"), ids="string", cache_dir=tmp_path))
     assert good["user_id"].tolist() == ["12", "2.5", "123456789012"]
     assert good["item_id"].tolist() == ["1", "2", "3"]
-    assert bad["reason"].tolist() == ["missing user id"]
+    assert bad["reason"].tolist() == ["missing user id"] * 2
+
+
+def test_decimals_are_ids_to_the_last_digit(tmp_path: Path) -> None:
+    ids = [12345678901234567, 12345678901234568, 12345678901234567890]
+    users = pa.array(map(Decimal, ids), pa.decimal128(38, 0))
+    table = pa.table({"user": users, "item": users, "rating": [1.0, 2.0, 3.0]})
+    pq.write_table(table, tmp_path / "r.parquet")
+    good, bad = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
+    assert good["user_id"].tolist() == ids[:2]
+    assert bad["reason"].tolist() == ["user id does not fit into 64 bits (--ids string keeps it)"]
+    good, _ = read(open_source(str(tmp_path / "r.parquet"), ids="string", cache_dir=tmp_path))
+    assert good["item_id"].tolist() == [str(one) for one in ids]
+
+
+def test_bytes_are_text_or_refused(tmp_path: Path) -> None:
+    table = pa.table({"user": [b"a", "é".encode()], "item": [1, 2], "rating": [1.0, 2.0]})
+    pq.write_table(table, tmp_path / "r.parquet")
+    good, _ = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
+    assert good["user_id"].tolist() == ["a", "é"]
+    latin = table.set_column(0, "user", [[b"a", "é".encode("latin-1")]])
+    pq.write_table(latin, tmp_path / "r.parquet")
+    with pytest.raises(InputError, match=r"r\.parquet: column 'user' holds bytes that are not UTF-8"):
+        open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
