@@ -150,6 +150,21 @@ def test_an_error_half_way_leaves_the_old_data_set(data, monkeypatch):
     assert names_in(data.parent) == ["d"]
 
 
+def test_behind_a_link_the_data_set_is_replaced_and_the_link_stays(data, tmp_path):
+    link = tmp_path / "today"
+    link.symlink_to(data)
+    made = extend.extend(link, [memory_source(NEW)])
+    assert Dataset.open(data, verify=True).manifest == made
+    source = memory_source(NEW)
+    made = ingest(source, link, overwrite=True)
+    assert Dataset.open(data, verify=True).manifest == made
+    link.unlink()
+    link.symlink_to(tmp_path / "later")
+    ingest(source, link)
+    assert names_in(tmp_path) == ["d", "later", "today"]
+    assert link.is_symlink()
+
+
 def _extend_for_ever(data: Path, sign: Path) -> None:
     def wait(*facts):
         sign.touch()
