@@ -263,6 +263,9 @@ def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
         (b"who,what,rating\n1,2,3\n", "no column looks like the user in the header who, what"),
         (b"user,User,item,rating\n1,2,3,4\n", "two columns look like the user"),
         (b"u\0s\0", "not a UTF-8 text file"),
+        (b"user,item,rating\r1,2,3\r", "r.csv: its lines end in CR alone; save it with"),
+        (b"user,item,rating\r" + b"1,2,3\r" * 60_000, "its lines end in CR alone"),
+        (b"x," * 9999 + b"y\n1\n", "the user in the header x, .{280,297}…; write --columns user"),
         (b"x" * (2**18 + 1), "longer than 256 KiB"),
     ],
 )
