@@ -17,10 +17,12 @@ from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, clean
 from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.values import (
+    FIRST_SECOND,
     STRING,
     WHOLE,
     Ids,
     Types,
+    check_times,
     plain_pattern,
     sniff_id,
     sniff_time,
@@ -84,7 +86,7 @@ def open_parquet(
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
         raise _unreadable(label, error) from error
     plain = {role: _plain(sample[name], name, label) for role, name in names.items()}
-    types = {role: _sniff(role, array, ids) for role, array in plain.items()}
+    types = {role: _sniff(role, array, ids, label) for role, array in plain.items()}
     return ParquetFile(path.resolve(), label, names, types, n_rows > 0)
 
 
@@ -125,12 +127,13 @@ def _is_number(value_type: pa.DataType) -> bool:
     )
 
 
-def _sniff(role: str, plain: pa.Array, ids: Ids) -> pa.DataType:
+def _sniff(role: str, plain: pa.Array, ids: Ids, label: str) -> pa.DataType:
     if role == "rating":
         return pa.float64()
     is_text = pa.types.is_large_string(plain.type)
     texts = [text for text in plain.to_pylist() if text] if is_text else []
     if role == "timestamp":
+        check_times(texts if is_text else [str(pc.min(plain).as_py())], label)
         return sniff_time(texts) if is_text else WHOLE
     wanted = wanted_ids(ids, role)
     return sniff_id(texts, wanted) if is_text or wanted == "string" else WHOLE
@@ -277,6 +280,8 @@ def _are_plain(array: pa.Array, role: str, value_type: pa.DataType) -> np.ndarra
         if pattern is None:
             return np.zeros(len(array), bool)
         found = pc.match_substring_regex(array, f"^(?:{pattern})$")
+    elif role == "timestamp":
+        found = pc.less(pc.abs(array.cast(pa.float64(), safe=False)), float(-FIRST_SECOND))
     elif pa.types.is_integer(array.type):
         found = pc.less(array, pa.scalar(2**62, array.type))
     else:

@@ -55,7 +55,7 @@ def test_text_with_any_delimiter_reads_back(tmp_path: Path, delimiter: str) -> N
             st.integers(-(2**63), 2**63 - 1),
             id_texts,
             st.floats(width=32, allow_nan=False, allow_infinity=False),
-            st.integers(-(2**63), 2**63 - 1),
+            st.integers(-62_135_596_800, 253_402_300_799),
         ),
         min_size=1,
     ),
@@ -144,6 +144,30 @@ def test_times_become_whole_seconds(tmp_path: Path, texts: list[str], expected: 
     assert bad["reason"].str.startswith("timestamp is not").all()
 
 
+@pytest.mark.parametrize("kind", ["int64", "uint64", "float64", "str"])
+def test_parquet_times_beyond_the_calendar(tmp_path: Path, kind: str) -> None:
+    times = [0, 253_402_300_799, 1_600_000_000_000, 2**63 - 1]
+    frame = pd.DataFrame({"user": range(4), "item": 1, "rating": 1.0, "ts": times})
+    frame.astype({"ts": kind}).to_parquet(tmp_path / "r.parquet")
+    good, bad = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
+    assert good["timestamp"].tolist() == times[:2]
+    assert bad["reason"].str.endswith("of the years 1 to 9999").tolist() == [True] * 2
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64", "float64", "str"])
+def test_milliseconds_are_told_before_all_is_read(tmp_path: Path, kind: str) -> None:
+    times = [1_600_000_000_000, 1_600_000_000_500]
+    frame = pd.DataFrame({"user": 1, "item": [1, 2], "rating": 1.0, "ts": times})
+    frame = frame.astype({"ts": kind})
+    frame.to_parquet(tmp_path / "r.parquet")
+    frame.to_csv(tmp_path / "r.csv", index=False)
+    for name in ("r.parquet", "r.csv"):
+        with pytest.raises(InputError, match=f"{name}: its timestamps begin at 16.*timestamp=$"):
+            open_source(str(tmp_path / name), cache_dir=tmp_path)
+        source = open_source(str(tmp_path / name), columns={"timestamp": ""}, cache_dir=tmp_path)
+        assert len(read(source)[0]) == 2
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
 def test_parquet_moments_of_any_unit(tmp_path: Path, unit: str, zone: str | None) -> None:
@@ -200,7 +224,7 @@ def test_bytes_are_text_or_refused(tmp_path: Path) -> None:
     assert good["user_id"].tolist() == ["a", "é"]
     latin = table.set_column(0, "user", [[b"a", "é".encode("latin-1")]])
     pq.write_table(latin, tmp_path / "r.parquet")
-    with pytest.raises(InputError, match=r"r\.parquet: column 'user' holds bytes that are not UTF-8"):
+    with pytest.raises(InputError, match=r"r\.parquet: column 'user' holds bytes that are not"):
         open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path)
 
 
