@@ -131,7 +131,8 @@ def extend(
             _check_read(ratings, gone, fail_on_bad_rows)
             n_ratings = old.manifest.counts.kept + ratings.reading.n_read
             require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
-            with written_folder(data) as fresh:
+            # What still runs at an error writes into the fresh folder: it ends before that goes.
+            with written_folder(data) as fresh, tasks.cancelling():
                 manifest = _grow(old, fresh, ratings, gone, tasks)
                 shutil.rmtree(fresh / SCRATCH)
                 manifest.write(fresh)

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -147,6 +148,26 @@ def test_an_error_half_way_leaves_the_old_data_set(data, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         extend.extend(data, [memory_source(NEW)])
     assert contents(data) == before
+    assert names_in(data.parent) == ["d"]
+
+
+def test_at_an_error_what_runs_ends_before_its_folder_goes(data, monkeypatch):
+    began, is_there = threading.Event(), []
+
+    def slow(root, *rest):
+        began.set()
+        time.sleep(0.3)
+        is_there.append(root.exists())
+
+    def fail(*anything):
+        began.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extend, "write_withdrawn", slow)
+    monkeypatch.setattr(extend, "_plan", fail)
+    with pytest.raises(KeyboardInterrupt):
+        extend.extend(data, [memory_source(NEW)])
+    assert is_there == [True]
     assert names_in(data.parent) == ["d"]
 
 
