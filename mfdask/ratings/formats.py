@@ -149,9 +149,9 @@ class _Opener:
 
 
 def _inner(folder: Path) -> Path:
-    """Step into the one folder that an archive holds, if it is so."""
+    """Step into the one folder that an archive holds, and the one in that, if it is so."""
     places = [place for place in folder.iterdir() if not place.name.startswith((".", "__MACOSX"))]
-    return places[0] if len(places) == 1 and places[0].is_dir() else folder
+    return _inner(places[0]) if len(places) == 1 and places[0].is_dir() else folder
 
 
 def _tables_in(folder: Path, origin: str) -> list[Path]:
@@ -159,7 +159,10 @@ def _tables_in(folder: Path, origin: str) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if path.is_file() and table_suffix(path))
     if not files:
         known = ", ".join(TEXT_SUFFIXES + PARQUET_SUFFIXES)
-        raise InputError(f"no ratings in the folder {origin}: no file that ends in {known}")
+        raise InputError(
+            f"no ratings in the folder {origin}: no file that ends in {known}; name the file, or the "
+            "folder it lies in"
+        )
     named = [path for path in files if path.name.casefold().partition(".")[0] == "ratings"]
     if len(named) == 1:
         return named
