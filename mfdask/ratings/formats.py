@@ -160,8 +160,8 @@ def _tables_in(folder: Path, origin: str) -> list[Path]:
     if not files:
         known = ", ".join(TEXT_SUFFIXES + PARQUET_SUFFIXES)
         raise InputError(
-            f"no ratings in the folder {origin}: no file that ends in {known}; name the file, or the "
-            "folder it lies in"
+            f"no ratings in the folder {origin}: no file that ends in {known}; name the file, or "
+            "the folder it lies in"
         )
     named = [path for path in files if path.name.casefold().partition(".")[0] == "ratings"]
     if len(named) == 1:

@@ -65,7 +65,7 @@ def test_folders_without_ratings_or_with_several_tables(tmp_path: Path) -> None:
     folder.mkdir()
     write(folder, "hello", "README.md")
     write(folder, ROW, ".hidden.csv")
-    with pytest.raises(InputError, match="no ratings in the folder f: .* name the file"):
+    with pytest.raises(InputError, match=r"no ratings in the folder f: .* name the file"):
         open_source(str(folder), cache_dir=tmp_path)
     write(folder, ROW, "a.csv")
     write(folder, ROW, "b.csv")
