@@ -27,6 +27,11 @@ def table_suffix(path: Path) -> str | None:
     return next((end for end in TEXT_SUFFIXES + PARQUET_SUFFIXES if name.endswith(end)), None)
 
 
+def printable(name: str) -> str:
+    """Return the name of a file as text, with escapes for bytes that are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def open_tables(
     paths: Sequence[Path],
     *,
@@ -104,11 +109,11 @@ def _with_names(types: Types, named: set[str]) -> Types:
 
 def _labels(paths: Sequence[Path]) -> list[str]:
     """Return what tells the files apart: their names, with their folders if some are alike."""
-    names = [path.name for path in paths]
+    names = [printable(path.name) for path in paths]
     if len(set(names)) == len(names):
         return names
     shared = os.path.commonpath(paths)
-    return [str(path.relative_to(shared)) for path in paths]
+    return [printable(str(path.relative_to(shared))) for path in paths]
 
 
 def _open(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -58,6 +59,12 @@ def test_names_are_fit_for_folders(tmp_path: Path) -> None:
         write(tmp_path / "logs", ROW, f"day-{day}.csv")
     assert open_source(str(tmp_path / "logs/day-*.csv"), cache_dir=tmp_path).name == "day"
     assert open_source(str(tmp_path / "logs/*.csv"), cache_dir=tmp_path).name == "logs"
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path, ROW, os.fsdecode(b"r\xe9.csv")), cache_dir=tmp_path)
+    assert (source.name, source.origin) == ("r", "r\\xe9.csv")
+    assert source.parts[0].file == "r\\xe9.csv"
 
 
 def test_folders_without_ratings_or_with_several_tables(tmp_path: Path) -> None:
