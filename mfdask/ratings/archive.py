@@ -26,7 +26,7 @@ from mfdask.progress import Progress, silent
 _BLOCK = 2**20
 #: What reading a damaged zip file raises: `zipfile` itself, and what it hands bytes on to.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
-#: Of an `OSError`: none is bzip2's; places before the file's start, and names made of junk.
+#: The same of an `OSError`: bzip2's has no code, a place is before the start, a name is junk.
 _DAMAGED_CODES = (None, errno.EINVAL, errno.ENAMETOOLONG)
 
 

@@ -149,11 +149,13 @@ def _plain(array: pa.Array, name: str, label: str) -> pa.Array:
         return _whole_seconds(array)
     if _is_text(array.type):
         try:
-            return array.cast(STRING)
+            text = array.cast(STRING)
+            text.validate(full=True)  # a careless writer may have said of any bytes that they are
         except pa.ArrowInvalid:
             raise InputError(
                 f"{label}: column {name!r} holds bytes that are not UTF-8 text; write it as text"
             ) from None
+        return text
     if pa.types.is_decimal(array.type) and array.type.scale == 0:
         return array.cast(STRING)  # a float would make one of two long ids
     if pa.types.is_integer(array.type) and array.type != pa.uint64():

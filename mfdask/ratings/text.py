@@ -145,7 +145,7 @@ def _sample(path: Path, label: str) -> tuple[list[str], bool]:
         whole = not file.read(1)
     if b"\0" in data:
         raise InputError(f"{label} is not a UTF-8 text file; save it as UTF-8 CSV or Parquet")
-    if b"\r" in data.partition(b"\n")[0].rstrip(b"\r"):
+    if b"\n" not in data and b"\r" in data.rstrip(b"\r"):
         raise InputError(f"{label}: its lines end in CR alone; save it with line ends LF or CR LF")
     if not whole:
         data = data[: data.rfind(b"\n") + 1]

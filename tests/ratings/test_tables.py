@@ -222,10 +222,12 @@ def test_bytes_are_text_or_refused(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "r.parquet")
     good, _ = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
     assert good["user_id"].tolist() == ["a", "é"]
-    latin = table.set_column(0, "user", [[b"a", "é".encode("latin-1")]])
-    pq.write_table(latin, tmp_path / "r.parquet")
-    with pytest.raises(InputError, match=r"r\.parquet: column 'user' holds bytes that are not"):
-        open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path)
+    latin = pa.array([b"a", "é".encode("latin-1")])
+    said_to_be_text = pa.Array.from_buffers(pa.string(), 2, latin.buffers())
+    for users in (latin, said_to_be_text):
+        pq.write_table(table.set_column(0, "user", users), tmp_path / "r.parquet")
+        with pytest.raises(InputError, match=r"r\.parquet: column 'user' holds bytes that are not"):
+            open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
