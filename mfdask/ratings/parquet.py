@@ -76,7 +76,7 @@ def open_parquet(
             places = column_choice.by_name(header, columns, label)
             names = {role: header[place] for role, place in places.items()}
             for role, name in names.items():
-                _check_type(file.schema_arrow.field(name).type, name, role, label)
+                check_type(file.schema_arrow.field(name).type, name, role, label)
             batches = file.iter_batches(_SAMPLE_ROWS, columns=list(names.values()))
             empty = file.schema_arrow.empty_table().select(list(names.values()))
             sample = next(batches, empty)
@@ -85,8 +85,7 @@ def open_parquet(
         raise
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
         raise _unreadable(label, error) from error
-    plain = {role: _plain(sample[name], name, label) for role, name in names.items()}
-    types = {role: _sniff(role, array, ids, label) for role, array in plain.items()}
+    types = {role: sniff(role, sample[name], ids, name, label) for role, name in names.items()}
     return ParquetFile(path.resolve(), label, names, types, n_rows > 0)
 
 
@@ -96,7 +95,8 @@ def _unreadable(label: str, error: Exception) -> InputError:
     )
 
 
-def _check_type(value_type: pa.DataType, name: str, role: str, label: str) -> None:
+def check_type(value_type: pa.DataType, name: str, role: str, label: str) -> None:
+    """Raise `InputError` if a column's type cannot be that of its role."""
     if pa.types.is_dictionary(value_type):
         value_type = value_type.value_type
     usable = _is_text(value_type) or _is_number(value_type)
@@ -127,9 +127,11 @@ def _is_number(value_type: pa.DataType) -> bool:
     )
 
 
-def _sniff(role: str, plain: pa.Array, ids: Ids, label: str) -> pa.DataType:
+def sniff(role: str, array: pa.Array, ids: Ids, name: str, label: str) -> pa.DataType:
+    """Choose how a column is read, from a sample of it; its name and the file's are for errors."""
     if role == "rating":
         return pa.float64()
+    plain = _plain(array, name, label)
     is_text = pa.types.is_large_string(plain.type)
     texts = [text for text in plain.to_pylist() if text] if is_text else []
     if role == "timestamp":
@@ -210,14 +212,36 @@ class RowGroup:
                 )
         except (pa.ArrowInvalid, OSError) as error:
             raise _unreadable(self.label, error) from error
-        rows = Rows({role: self._column(table, role) for role in self.types})
-        ratings, rejected = clean(rows, self.types, self.label)
-        return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
+        return parse_table(table, self.names, self.types, self.label, digest)
 
-    def _column(self, table: pa.Table, role: str) -> pa.Array:
-        name = self.names[role]
-        array = _plain(table[name].combine_chunks(), name, self.label)
-        return _as_names(array) if self.types[role] == STRING else array
+
+def parse_table(
+    table: pa.Table, names: Mapping[str, str], types: Types, label: str, digest: str
+) -> Parsed:
+    """Check and type the rows of a table.
+
+    Parameters
+    ----------
+    table : Table
+    names : mapping
+        Role to column.
+    types : mapping
+        Role to what it is read as.
+    label, digest : str
+        The part's name for people, and what it is known by.
+
+    Raises
+    ------
+    InputError
+        A column holds bytes that are no text.
+    """
+    columns = {}
+    for role, kind in types.items():
+        name = names[role]
+        array = _plain(table[name].combine_chunks(), name, label)
+        columns[role] = _as_names(array) if kind == STRING else array
+    ratings, rejected = clean(Rows(columns), types, label)
+    return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
 
 
 def _digest(path: Path, group: pq.RowGroupMetaData) -> str:
