@@ -6,6 +6,7 @@ it can be taken again without a look inside, and never for another archive of th
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -19,9 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from mfdask.errors import InputError, RefusedError
+from mfdask.files import crc32
 from mfdask.progress import Progress, silent
 
 _BLOCK = 2**20
+#: What reading a damaged zip file raises: `zipfile` itself, and what it hands bytes on to.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
+#: The same of an `OSError`: bzip2's has no code, a place is before the start, a name is junk.
+_DAMAGED_CODES = (None, errno.EINVAL, errno.ENAMETOOLONG)
 
 
 def unpack_zip(path: Path, cache_dir: Path, progress: Progress = silent) -> Path:
@@ -60,7 +66,9 @@ def unpack_zip(path: Path, cache_dir: Path, progress: Progress = silent) -> Path
             with _scratch(cache_dir, total, path) as scratch:
                 _extract(archive, members, scratch / "folder", total, progress)
                 _publish(scratch / "folder", target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _DAMAGED_CODES:
+            raise
         raise InputError(f"{path} is not a whole zip file ({error}); fetch it again") from error
     return target
 
@@ -109,7 +117,7 @@ def unpack_gzip(path: Path, cache_dir: Path) -> Path:
     Returns
     -------
     Path
-        The file, named after the gzip file, its size and the checksum at its end.
+        The file, named after the gzip file, its size and its checksum.
 
     Raises
     ------
@@ -119,12 +127,13 @@ def unpack_gzip(path: Path, cache_dir: Path) -> Path:
     with path.open("rb") as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 8))
-        end = file.read(8)
+        file.seek(max(0, size - 4))
+        end = file.read(4)
     if not is_gzip or size < 18:
         raise InputError(f"{path} is not a gzip file; fetch it again, or drop the .gz")
-    checksum, plain_size = struct.unpack("<II", end)
-    target = cache_dir / f"{path.stem}-{size:x}-{checksum:08x}"
+    (plain_size,) = struct.unpack("<I", end)
+    # Not the checksum at its end: of several members that is the last one's alone.
+    target = cache_dir / f"{path.stem}-{size:x}-{crc32(path):08x}"
     if target.exists():
         return target
     try:

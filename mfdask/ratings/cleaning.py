@@ -20,7 +20,15 @@ import pyarrow.compute as pc
 from pandas.api.extensions import ExtensionArray
 
 from mfdask.ratings.source import REJECTED_COLUMNS
-from mfdask.ratings.values import EXACT_IN_FLOAT64, ROLES, BadValueError, Types, row_reader
+from mfdask.ratings.values import (
+    EXACT_IN_FLOAT64,
+    FIRST_SECOND,
+    LAST_SECOND,
+    ROLES,
+    BadValueError,
+    Types,
+    row_reader,
+)
 
 SMALL = 8192  # rows; sifting these costs about as much as trying sixteen smaller pieces
 _TEXT_KEPT = 500  # characters of a rejected row that are kept
@@ -201,8 +209,9 @@ def _seconds(array: pa.Array) -> np.ndarray:
     if pa.types.is_timestamp(array.type):
         return array.cast(pa.int64()).to_numpy() // 1_000_000_000
     if pa.types.is_integer(array.type):
-        return array.cast(pa.int64()).to_numpy()
-    values = np.floor(array.to_numpy())
-    if not np.all(np.abs(values) < EXACT_IN_FLOAT64):
-        raise UncleanError("not finite, or not exact")
-    return values.astype(np.int64)
+        values = array.cast(pa.int64()).to_numpy()
+    else:
+        values = np.floor(array.to_numpy())
+    if not np.all((values >= FIRST_SECOND) & (values <= LAST_SECOND)):
+        raise UncleanError("not finite, or no time")
+    return values.astype(np.int64, copy=False)

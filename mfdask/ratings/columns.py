@@ -15,6 +15,7 @@ _GUESSES = {
 }
 #: Roles that an empty name leaves out; a withdrawal has no rating.
 _OPTIONAL = ("rating", "timestamp")
+_SHOWN = 300  # characters of a header in a message
 _EXAMPLE = "--columns user=…,item=…,rating=…,timestamp=…"
 
 
@@ -103,7 +104,7 @@ def _named(header: Sequence[str], name: str, role: str, file: str) -> int | None
     if name in header:
         raise InputError(f"{file}: the header has {name!r} twice; rename one of them")
     raise InputError(
-        f"{file}: no column {name!r} (meant as {role}) in the header {', '.join(header)}; "
+        f"{file}: no column {name!r} (meant as {role}) in the header {_listed(header)}; "
         f"write {_EXAMPLE} with names from it"
     )
 
@@ -119,13 +120,19 @@ def _guess(header: Sequence[str], role: str, file: str) -> int | None:
 def _not_found(header: Sequence[str], role: str, file: str) -> str:
     if any(_is_number(name) for name in header):
         return (
-            f"{file}: no header, the first line is {', '.join(header)}; say which column is "
+            f"{file}: no header, the first line is {_listed(header)}; say which column is "
             "which by position from 0: --columns user=0,item=1,rating=2,timestamp=3"
         )
     return (
-        f"{file}: no column looks like the {role} in the header {', '.join(header)}; "
+        f"{file}: no column looks like the {role} in the header {_listed(header)}; "
         f"write {_EXAMPLE} with names from it"
     )
+
+
+def _listed(header: Sequence[str]) -> str:
+    """Return the names of a header, or the first of very many."""
+    names = ", ".join(header)
+    return names if len(names) <= _SHOWN else names[:_SHOWN] + "…"
 
 
 def _is_number(text: str) -> bool:

@@ -12,7 +12,13 @@ from mfdask.progress import Progress, silent
 from mfdask.ratings import catalogue, movielens
 from mfdask.ratings.archive import unpack_zip
 from mfdask.ratings.source import Source
-from mfdask.ratings.tables import PARQUET_SUFFIXES, TEXT_SUFFIXES, open_tables, table_suffix
+from mfdask.ratings.tables import (
+    PARQUET_SUFFIXES,
+    TEXT_SUFFIXES,
+    open_tables,
+    printable,
+    table_suffix,
+)
 from mfdask.ratings.text import PART_BYTES
 from mfdask.ratings.values import Ids
 
@@ -104,14 +110,14 @@ class _Opener:
         """Open one file or folder."""
         if path.is_file() and path.suffix.casefold() == ".zip":
             folder = _inner(unpack_zip(path, self.cache_dir, self.progress))
-            return self.folder(folder, _name(path.stem), path.name)
+            return self.folder(folder, _name(path.stem), printable(path.name))
         if path.is_dir():
             name = path.resolve().name
-            return self.folder(path, _name(name), name)
+            return self.folder(path, _name(name), printable(name))
         found = None if self.columns else movielens.find_folder(path)
         if found is not None:
-            return self.folder(found, _name(found.resolve().name), path.name)
-        return self.tables([path], _name(_stem(path)), path.name)
+            return self.folder(found, _name(found.resolve().name), printable(path.name))
+        return self.tables([path], _name(_stem(path)), printable(path.name))
 
     def several(self, paths: list[Path], pattern: Path) -> Source:
         """Open all files that a glob matched."""
@@ -119,7 +125,7 @@ class _Opener:
         if not files:
             raise InputError(f"{pattern} matches no file, only folders; write {pattern}/*")
         stem = re.sub(r"[*?\[\]]+", "", _stem(pattern)) or pattern.resolve().parent.name
-        return self.tables(files, _name(stem), pattern.name)
+        return self.tables(files, _name(stem), printable(pattern.name))
 
     def folder(self, folder: Path, name: str, origin: str) -> Source:
         """Open a folder: MovieLens in it, or tables of one kind."""
@@ -149,9 +155,9 @@ class _Opener:
 
 
 def _inner(folder: Path) -> Path:
-    """Step into the one folder that an archive holds, if it is so."""
+    """Step into the one folder that an archive holds, and the one in that, if it is so."""
     places = [place for place in folder.iterdir() if not place.name.startswith((".", "__MACOSX"))]
-    return places[0] if len(places) == 1 and places[0].is_dir() else folder
+    return _inner(places[0]) if len(places) == 1 and places[0].is_dir() else folder
 
 
 def _tables_in(folder: Path, origin: str) -> list[Path]:
@@ -159,7 +165,10 @@ def _tables_in(folder: Path, origin: str) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if path.is_file() and table_suffix(path))
     if not files:
         known = ", ".join(TEXT_SUFFIXES + PARQUET_SUFFIXES)
-        raise InputError(f"no ratings in the folder {origin}: no file that ends in {known}")
+        raise InputError(
+            f"no ratings in the folder {origin}: no file that ends in {known}; name the file, or "
+            "the folder it lies in"
+        )
     named = [path for path in files if path.name.casefold().partition(".")[0] == "ratings"]
     if len(named) == 1:
         return named

@@ -91,7 +91,10 @@ def _types(frame: dd.DataFrame, names: Mapping[str, str], ids: Ids, label: str) 
         raise InputError(f"{label}: has columns but no rows; nothing to read")
     for role, name in names.items():
         check_type(sample.schema.field(name).type, name, role, label)
-    return {role: sniff(role, sample[name].combine_chunks(), ids) for role, name in names.items()}
+    return {
+        role: sniff(role, sample[name].combine_chunks(), ids, name, label)
+        for role, name in names.items()
+    }
 
 
 def _table(rows: pd.DataFrame, names: Mapping[str, str]) -> pa.Table:

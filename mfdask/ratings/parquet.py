@@ -17,10 +17,12 @@ from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, clean
 from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.values import (
+    FIRST_SECOND,
     STRING,
     WHOLE,
     Ids,
     Types,
+    check_times,
     plain_pattern,
     sniff_id,
     sniff_time,
@@ -81,9 +83,9 @@ def open_parquet(
             n_rows = file.metadata.num_rows
     except PermissionError:
         raise
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
         raise _unreadable(label, error) from error
-    types = {role: sniff(role, sample[name], ids) for role, name in names.items()}
+    types = {role: sniff(role, sample[name], ids, name, label) for role, name in names.items()}
     return ParquetFile(path.resolve(), label, names, types, n_rows > 0)
 
 
@@ -125,20 +127,21 @@ def _is_number(value_type: pa.DataType) -> bool:
     )
 
 
-def sniff(role: str, array: pa.Array, ids: Ids) -> pa.DataType:
-    """Choose how a column is read, from a sample of it."""
+def sniff(role: str, array: pa.Array, ids: Ids, name: str, label: str) -> pa.DataType:
+    """Choose how a column is read, from a sample of it; its name and the file's are for errors."""
     if role == "rating":
         return pa.float64()
-    plain = _plain(array)
+    plain = _plain(array, name, label)
     is_text = pa.types.is_large_string(plain.type)
     texts = [text for text in plain.to_pylist() if text] if is_text else []
     if role == "timestamp":
+        check_times(texts if is_text else [str(pc.min(plain).as_py())], label)
         return sniff_time(texts) if is_text else WHOLE
     wanted = wanted_ids(ids, role)
     return sniff_id(texts, wanted) if is_text or wanted == "string" else WHOLE
 
 
-def _plain(array: pa.Array) -> pa.Array:
+def _plain(array: pa.Array, name: str, label: str) -> pa.Array:
     """Bring any column to int64, float64 or text; moments in time to whole seconds."""
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
@@ -147,7 +150,16 @@ def _plain(array: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(array.type):
         return _whole_seconds(array)
     if _is_text(array.type):
-        return array.cast(STRING)
+        try:
+            text = array.cast(STRING)
+            text.validate(full=True)  # a careless writer may have said of any bytes that they are
+        except pa.ArrowInvalid:
+            raise InputError(
+                f"{label}: column {name!r} holds bytes that are not UTF-8 text; write it as text"
+            ) from None
+        return text
+    if pa.types.is_decimal(array.type) and array.type.scale == 0:
+        return array.cast(STRING)  # a float would make one of two long ids
     if pa.types.is_integer(array.type) and array.type != pa.uint64():
         return array.cast(WHOLE)
     if pa.types.is_integer(array.type):
@@ -168,6 +180,7 @@ def _as_names(array: pa.Array) -> pa.Array:
     """Write numeric ids as text; whole numbers without a point, even if they came as floats."""
     if not pa.types.is_floating(array.type):
         return array.cast(STRING)
+    array = pc.if_else(pc.is_nan(array), None, array)
     is_whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**63))
     whole = pc.if_else(is_whole, array, None).cast(WHOLE).cast(STRING)
     return pc.coalesce(whole, array.cast(STRING))
@@ -216,10 +229,16 @@ def parse_table(
         Role to what it is read as.
     label, digest : str
         The part's name for people, and what it is known by.
+
+    Raises
+    ------
+    InputError
+        A column holds bytes that are no text.
     """
     columns = {}
     for role, kind in types.items():
-        array = _plain(table[names[role]].combine_chunks())
+        name = names[role]
+        array = _plain(table[name].combine_chunks(), name, label)
         columns[role] = _as_names(array) if kind == STRING else array
     ratings, rejected = clean(Rows(columns), types, label)
     return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
@@ -287,6 +306,8 @@ def _are_plain(array: pa.Array, role: str, value_type: pa.DataType) -> np.ndarra
         if pattern is None:
             return np.zeros(len(array), bool)
         found = pc.match_substring_regex(array, f"^(?:{pattern})$")
+    elif role == "timestamp":
+        found = pc.less(pc.abs(array.cast(pa.float64(), safe=False)), float(-FIRST_SECOND))
     elif pa.types.is_integer(array.type):
         found = pc.less(array, pa.scalar(2**62, array.type))
     else:

@@ -21,9 +21,10 @@ class Parsed:
     ----------
     ratings : DataFrame
         The good rows: `user_id`, `item_id` (int64 or str, as the source's `user_kind` and
-        `item_kind` say), `rating` (float32, finite), `timestamp` (int64, seconds since 1970; the
-        column is absent where the source has none). The index is the row's number within the
-        part, rejected rows counted, so it has gaps where rows were rejected.
+        `item_kind` say), `rating` (float32, finite), `timestamp` (int64, seconds since 1970,
+        of the years 1 to 9999; the column is absent where the source has none). The index is the
+        row's number within the part, rejected rows counted, so it has gaps where rows were
+        rejected.
     rejected : DataFrame
         The bad rows, columns `REJECTED_COLUMNS`: `row` is the line (text files) or row (Parquet)
         number within the part, from 0; `text` the row as it was found.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,11 @@ def table_suffix(path: Path) -> str | None:
     if path.name.startswith((".", "_")):
         return None
     return next((end for end in TEXT_SUFFIXES + PARQUET_SUFFIXES if name.endswith(end)), None)
+
+
+def printable(name: str) -> str:
+    """Return the name of a file as text, with escapes for bytes that are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def open_tables(
@@ -67,7 +73,10 @@ def open_tables(
         A file is missing, empty, damaged or not a table of ratings; no file has any row; some
         files have timestamps and others have none.
     """
-    files = [_open(path, columns, ids, cache_dir) for path in paths]
+    files = [
+        _open(path, label, columns, ids, cache_dir)
+        for path, label in zip(paths, _labels(paths), strict=True)
+    ]
     if not any(file.has_rows for file in files):
         raise InputError(f"{origin} has a header but no ratings; nothing to read")
     with_time = [file for file in files if "timestamp" in file.types]
@@ -98,14 +107,23 @@ def _with_names(types: Types, named: set[str]) -> Types:
     return {role: STRING if role in named else kind for role, kind in types.items()}
 
 
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """Return what tells the files apart: their names, with their folders if some are alike."""
+    names = [printable(path.name) for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    shared = os.path.commonpath(paths)
+    return [printable(str(path.relative_to(shared))) for path in paths]
+
+
 def _open(
-    path: Path, columns: Mapping[str, str] | None, ids: Ids, cache_dir: Path
+    path: Path, label: str, columns: Mapping[str, str] | None, ids: Ids, cache_dir: Path
 ) -> TextFile | ParquetFile:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the spelling")
     if path.stat().st_size == 0:
-        raise InputError(f"{path.name} is empty; nothing to read")
+        raise InputError(f"{label} is empty; nothing to read")
     if table_suffix(path) in PARQUET_SUFFIXES:
-        return open_parquet(path, path.name, columns, ids)
+        return open_parquet(path, label, columns, ids)
     plain = unpack_gzip(path, cache_dir) if path.suffix.casefold() == ".gz" else path
-    return open_text(plain, path.name, columns, ids)
+    return open_text(plain, label, columns, ids)

@@ -27,6 +27,7 @@ from mfdask.ratings.values import (
     ROLES,
     Ids,
     Types,
+    check_times,
     plain_pattern,
     sniff_id,
     sniff_time,
@@ -119,17 +120,18 @@ def open_text(path: Path, label: str, columns: Mapping[str, str] | None, ids: Id
     layout = Layout(delimiter, len(fields), places, header_lines)
     rows = [split_line(line, layout) for line in lines[header_lines:]]
     has_rows = not whole or any(line.strip() for line in lines[header_lines:])
-    return TextFile(path.resolve(), label, layout, _types(rows, layout, ids), has_rows)
+    return TextFile(path.resolve(), label, layout, _types(rows, layout, ids, label), has_rows)
 
 
-def _types(rows: list[list[str]], layout: Layout, ids: Ids) -> Types:
+def _types(rows: list[list[str]], layout: Layout, ids: Ids, label: str) -> Types:
     rows = [row for row in rows if len(row) == layout.n_fields]
     types: Types = {}
     for role in (role for role in ROLES if role in layout.places):
-        texts = (row[layout.places[role]] for row in rows)
+        texts = [row[layout.places[role]].strip() for row in rows]
         if role == "rating":
             types[role] = pa.float64()
         elif role == "timestamp":
+            check_times(texts, label)
             types[role] = sniff_time(texts)
         else:
             types[role] = sniff_id(texts, wanted_ids(ids, role))
@@ -143,6 +145,8 @@ def _sample(path: Path, label: str) -> tuple[list[str], bool]:
         whole = not file.read(1)
     if b"\0" in data:
         raise InputError(f"{label} is not a UTF-8 text file; save it as UTF-8 CSV or Parquet")
+    if b"\n" not in data and b"\r" in data.rstrip(b"\r"):
+        raise InputError(f"{label}: its lines end in CR alone; save it with line ends LF or CR LF")
     if not whole:
         data = data[: data.rfind(b"\n") + 1]
         if not data:

@@ -14,6 +14,8 @@ from typing import Literal
 
 import pyarrow as pa
 
+from mfdask.errors import InputError
+
 #: What ids are; in two words what those of users and of items are.
 Ids = Literal["auto", "int", "string", "int,string", "string,int"]
 Types = dict[str, pa.DataType]
@@ -28,6 +30,8 @@ ZONED_TIME = pa.timestamp("ns", tz="UTC")  # ISO dates that carry a zone
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _FLOAT32_END = 2.0**128 - 2.0**103  # from here on a number rounds to infinity
+#: The years 1 to 9999, of which calendars know. Milliseconds of our days are far beyond them.
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 EXACT_IN_FLOAT64 = 2**53  # beyond, a number with a point may have lost its last digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
@@ -70,6 +74,20 @@ def sniff_time(texts: Iterable[str]) -> pa.DataType:
     return DECIMAL if votes[DECIMAL] else WHOLE
 
 
+def check_times(texts: Iterable[str], label: str) -> None:
+    """Refuse a sample of times of which all are too late: they count something else.
+
+    Row by row they would be refused as well, but only once all have been read.
+    """
+    times = [float(text) for text in texts if _time_type(text) in (WHOLE, DECIMAL)]
+    if min(times, default=0) > LAST_SECOND:
+        raise InputError(
+            f"{label}: its timestamps begin at {min(times):.0f}, beyond the year 9999; seconds "
+            "since 1970 are wanted: divide milliseconds by 1000, or leave them out with "
+            "--columns timestamp="
+        )
+
+
 def _time_type(text: str) -> pa.DataType | None:
     if _INTEGER.fullmatch(text):
         return WHOLE
@@ -93,6 +111,8 @@ def plain_pattern(role: str, value_type: pa.DataType) -> str | None:
         return r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?"
     if value_type == STRING:
         return r"[!#-+\--9<-{}~]+"  # printable ASCII without quotes, spaces and delimiters
+    if role == "timestamp":
+        return r"-?[0-9]{1,10}" if value_type in (WHOLE, DECIMAL) else None
     if value_type == WHOLE:
         return r"-?[0-9]{1,18}"
     return r"-?[0-9]{1,15}(?:\.0{0,9})?" if value_type == DECIMAL else None
@@ -166,8 +186,8 @@ def _seconds(text: str) -> int:
         if not math.isfinite(number):
             raise BadValueError("timestamp is not finite")
         value = math.floor(number)
-    if not _INT64_MIN <= value <= _INT64_MAX:
-        raise BadValueError("timestamp does not fit into 64 bits")
+    if not FIRST_SECOND <= value <= LAST_SECOND:
+        raise BadValueError("timestamp is not a second since 1970 of the years 1 to 9999")
     return value
 
 

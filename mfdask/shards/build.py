@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError, MfdaskError, RefusedError
-from mfdask.files import locked, require_space, written_folder
+from mfdask.files import followed, locked, require_space, written_folder
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
@@ -75,7 +75,8 @@ def ingest(
     ----------
     source : Source
     out : Path
-        Folder of the data set. It is there as a whole or not at all, whatever happens.
+        Folder of the data set, or a link to it. It is there as a whole or not at all, whatever
+        happens.
     client : distributed.Client, optional
         Its workers read and write; they see the same files as this process. Without one, threads
         of this process do: a little data is done before a cluster has started.
@@ -102,7 +103,7 @@ def ingest(
         )
     if not source.has_ratings:
         raise InputError(f"{source.origin}: has no ratings to ingest, only users and items")
-    out = out.absolute()
+    out = followed(out.absolute())
     with explained(out), locked(out, "ingesting into"):
         check_target(out, overwrite)
         with written_folder(out) as fresh, tasks_on(client, progress) as tasks:

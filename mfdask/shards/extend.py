@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.files import locked, require_space, written_folder
+from mfdask.files import followed, locked, require_space, written_folder
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, append_ids
 from mfdask.ratings.source import Part, Source
@@ -91,8 +91,9 @@ def extend(
     Parameters
     ----------
     data : Path
-        Folder of the data set. It is replaced in one move, once all is done: whoever has files
-        of the old one open keeps them, and nothing that happens can leave half of either.
+        Folder of the data set, or a link to it. It is replaced in one move, once all is done:
+        whoever has files of the old one open keeps them, and nothing that happens can leave half
+        of either.
     sources : sequence of Source
         In the order in which they came. What their catalogues say of an item replaces what was
         known of it.
@@ -117,7 +118,7 @@ def extend(
     RefusedError
         If another process is writing the data set, or disk or memory would not do.
     """
-    data = data.absolute()
+    data = followed(data.absolute())
     with explained(data), locked(data, "taking ratings into"):
         old = Dataset.open(data)
         _check(old.manifest, sources, withdrawn)
@@ -130,7 +131,8 @@ def extend(
             _check_read(ratings, gone, fail_on_bad_rows)
             n_ratings = old.manifest.counts.kept + ratings.reading.n_read
             require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
-            with written_folder(data) as fresh:
+            # What still runs at an error writes into the fresh folder: it ends before that goes.
+            with written_folder(data) as fresh, tasks.cancelling():
                 manifest = _grow(old, fresh, ratings, gone, tasks)
                 shutil.rmtree(fresh / SCRATCH)
                 manifest.write(fresh)

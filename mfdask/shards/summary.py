@@ -91,4 +91,6 @@ def rating_step(values: npt.NDArray[np.float32]) -> float | None:
     n_steps = round(span / float(np.diff(values.astype(np.float64)).min()))
     step = span / n_steps
     places = (values.astype(np.float64) - float(values[0])) / step
-    return round(step, 6) if np.allclose(places, np.rint(places), atol=1e-3) else None
+    # Ratings themselves are as exact as 32 bits are.
+    off = np.abs(places - np.rint(places)) - 2.0**-23 * np.abs(values) / step
+    return float(f"{step:.7g}") if off.max() < 1e-3 else None

@@ -57,7 +57,7 @@ class Tasks(ABC):
 
     def results(self, handles: Sequence[Handle]) -> list[Any]:
         """Wait for tasks that take no time worth showing, and return what they made."""
-        with self._cancelling(handles):
+        with self.cancelling(handles):
             return self._gather(list(handles))
 
     def finish(self, stage: str, handles: Sequence[Handle]) -> list[Any]:
@@ -66,13 +66,14 @@ class Tasks(ABC):
         The first error ends the wait, cancels what has not begun, and is raised.
         """
         self._progress(stage, 0, len(handles))
-        with self._cancelling(handles):
+        with self.cancelling(handles):
             for done, _ in enumerate(self._completed(list(handles)), start=1):
                 self._progress(stage, done, len(handles))
             return self._gather(list(handles))
 
     @contextmanager
-    def _cancelling(self, handles: Sequence[Handle]) -> Iterator[None]:
+    def cancelling(self, handles: Sequence[Handle] = ()) -> Iterator[None]:
+        """Cancel tasks at any error in the block; in threads, end all that there are."""
         try:
             yield
         except BaseException:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -137,6 +138,18 @@ def test_into_a_data_set_and_out_of_it(caplog):
     assert data.users()["user_id"].tolist() == [1, 2, 3]
     assert data.users()["n_train"].tolist() == [1, 1, 1]
     assert data.shard("users", 0).ratings.tolist() == [2, 5, 1]
+
+
+def test_files_of_one_name_in_several_folders_are_files_of_their_own():
+    for day, rows in (("1", "1,1,5\n"), ("2", "2,1,high\n2,2,3\n")):
+        Path("logs", day).mkdir(parents=True)
+        Path("logs", day, "part-0.csv").write_text(f"user,item,rating\n{rows}")
+    done = run("ingest", "logs/*/part-0.csv", "--split", "none", "--out", "d", "--json")
+    assert json.loads(done.stdout)["files_taken"] == 2
+    bad = pd.read_parquet("d/rejected.parquet")
+    assert bad[["file", "row"]].to_numpy().tolist() == [["2/part-0.csv", 2]]
+    done = run("ingest", "logs/1/part-0.csv", "--into", "d", "--json")
+    assert json.loads(done.stdout)["files_taken"] == 0
 
 
 @pytest.mark.parametrize(

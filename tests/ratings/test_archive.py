@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import shutil
 import stat
@@ -63,6 +64,26 @@ def test_links_and_encrypted_members_are_refused(tmp_path: Path) -> None:
         archive.unpack_zip(tmp_path / "b.zip", tmp_path / "cache")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_any_byte_that_is_wrong_or_gone_is_an_input_error(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as packed:
+        packed.writestr("x/é.csv", "1,2,3\n4,5,6\n7,8,9\n")
+    whole = path.read_bytes()
+    for place, byte in enumerate(whole):
+        for change in (bytes([byte ^ 0xFF]), b""):
+            path.write_bytes(whole[:place] + change + whole[place + 1 :])
+            with contextlib.suppress(InputError, RefusedError):  # not every byte matters
+                archive.unpack_zip(path, tmp_path / "cache")
+    assert not list(tmp_path.rglob(".unpacking*"))
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    packed = make_zip(tmp_path / "a.zip", {"x" * 300: b"1"})
+    with pytest.raises(InputError, match=r"a\.zip is not a whole zip file .*name too long"):
+        archive.unpack_zip(packed, tmp_path / "cache")
+
+
 def test_damaged_zips_leave_nothing_behind(tmp_path: Path) -> None:
     whole = make_zip(tmp_path / "a.zip", {"x.csv": bytes(range(256)) * 99}).read_bytes()
     flipped = bytearray(whole)
@@ -89,6 +110,13 @@ def test_gzip_is_unpacked_once(tmp_path: Path) -> None:
     assert plain.read_bytes() == b"1,2\n3,4\n"
     assert archive.unpack_gzip(path, tmp_path / "cache") == plain
     assert list((tmp_path / "cache").iterdir()) == [plain]
+
+
+def test_gzips_that_end_alike_are_told_apart(tmp_path: Path) -> None:
+    path, last = tmp_path / "x.csv.gz", gzip.compress(b"")
+    for content in (b"1,2\n", b"3,4\n"):
+        path.write_bytes(gzip.compress(content) + last)
+        assert archive.unpack_gzip(path, tmp_path / "cache").read_bytes() == content
 
 
 def test_damaged_gzips_leave_nothing_behind(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import REJECTED_COLUMNS, Source
 
 HEADER = "user,item,rating,timestamp"
+YEAR_1, YEAR_10000 = (int(np.datetime64(year, "s").astype(int)) for year in ("0001", "10000"))
 relaxed = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -61,7 +62,9 @@ BAD_LINES = {
     "1,2,1e300,5": "rating is not finite",
     "1,2,3,soon": "timestamp is not a number",
     "1,2,3,inf": "timestamp is not finite",
-    "1,2,3,1e300": "timestamp does not fit into 64 bits",
+    "1,2,3,1e300": "timestamp is not a second since 1970 of the years 1 to 9999",
+    "1,2,3,1600000000000": "timestamp is not a second since 1970 of the years 1 to 9999",
+    "1,2,3,-62135596801": "timestamp is not a second since 1970 of the years 1 to 9999",
     '"1,2,3,4': "cut-off line: 1 fields, 4 expected",
 }
 
@@ -139,7 +142,8 @@ def oracle(line: str) -> tuple[int, int, np.float32, int] | None:
         rating, time = (number(text.strip().strip('"')) for text in fields[2:])
     except ValueError:
         return None
-    in_range = all(-(2**63) <= value < 2**63 for value in (user, item, time))
+    in_range = all(-(2**63) <= value < 2**63 for value in (user, item))
+    in_range = in_range and YEAR_1 <= time < YEAR_10000
     if not in_range or not is_finite(rating):
         return None
     return user, item, np.float32(rating), math.floor(time)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -60,12 +61,18 @@ def test_names_are_fit_for_folders(tmp_path: Path) -> None:
     assert open_source(str(tmp_path / "logs/*.csv"), cache_dir=tmp_path).name == "logs"
 
 
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path, ROW, os.fsdecode(b"r\xe9.csv")), cache_dir=tmp_path)
+    assert (source.name, source.origin) == ("r", "r\\xe9.csv")
+    assert source.parts[0].file == "r\\xe9.csv"
+
+
 def test_folders_without_ratings_or_with_several_tables(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     folder.mkdir()
     write(folder, "hello", "README.md")
     write(folder, ROW, ".hidden.csv")
-    with pytest.raises(InputError, match="no ratings in the folder f"):
+    with pytest.raises(InputError, match=r"no ratings in the folder f: .* name the file"):
         open_source(str(folder), cache_dir=tmp_path)
     write(folder, ROW, "a.csv")
     write(folder, ROW, "b.csv")
@@ -85,7 +92,7 @@ def test_columns_turn_a_movielens_folder_into_a_plain_one(tmp_path: Path) -> Non
     assert read(source)[0]["user_id"].tolist() == [5, 2, 5]
 
 
-@pytest.mark.parametrize("member", ["ratings.csv", "inner/part-1.csv"])
+@pytest.mark.parametrize("member", ["ratings.csv", "inner/part-1.csv", "a/b/c/r.csv"])
 def test_a_zip_may_hold_a_plain_table(tmp_path: Path, member: str) -> None:
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         archive.writestr(member, ROW)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,7 @@ def test_text_with_any_delimiter_reads_back(tmp_path: Path, delimiter: str) -> N
             st.integers(-(2**63), 2**63 - 1),
             id_texts,
             st.floats(width=32, allow_nan=False, allow_infinity=False),
-            st.integers(-(2**63), 2**63 - 1),
+            st.integers(-62_135_596_800, 253_402_300_799),
         ),
         min_size=1,
     ),
@@ -142,6 +144,30 @@ def test_times_become_whole_seconds(tmp_path: Path, texts: list[str], expected: 
     assert bad["reason"].str.startswith("timestamp is not").all()
 
 
+@pytest.mark.parametrize("kind", ["int64", "uint64", "float64", "str"])
+def test_parquet_times_beyond_the_calendar(tmp_path: Path, kind: str) -> None:
+    times = [0, 253_402_300_799, 1_600_000_000_000, 2**63 - 1]
+    frame = pd.DataFrame({"user": range(4), "item": 1, "rating": 1.0, "ts": times})
+    frame.astype({"ts": kind}).to_parquet(tmp_path / "r.parquet")
+    good, bad = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
+    assert good["timestamp"].tolist() == times[:2]
+    assert bad["reason"].str.endswith("of the years 1 to 9999").tolist() == [True] * 2
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64", "float64", "str"])
+def test_milliseconds_are_told_before_all_is_read(tmp_path: Path, kind: str) -> None:
+    times = [1_600_000_000_000, 1_600_000_000_500]
+    frame = pd.DataFrame({"user": 1, "item": [1, 2], "rating": 1.0, "ts": times})
+    frame = frame.astype({"ts": kind})
+    frame.to_parquet(tmp_path / "r.parquet")
+    frame.to_csv(tmp_path / "r.csv", index=False)
+    for name in ("r.parquet", "r.csv"):
+        with pytest.raises(InputError, match=f"{name}: its timestamps begin at 16.*timestamp=$"):
+            open_source(str(tmp_path / name), cache_dir=tmp_path)
+        source = open_source(str(tmp_path / name), columns={"timestamp": ""}, cache_dir=tmp_path)
+        assert len(read(source)[0]) == 2
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
 def test_parquet_moments_of_any_unit(tmp_path: Path, unit: str, zone: str | None) -> None:
@@ -170,13 +196,38 @@ def test_parquet_of_unusual_types(tmp_path: Path) -> None:
 
 
 def test_numbers_as_names_look_alike_from_integers_and_floats(tmp_path: Path) -> None:
-    ids = pa.chunked_array([[12.0, 2.5, 123456789012.0, None]])
-    table = pa.table({"user": ids, "item": [1, 2, 3, 4], "rating": [1.0] * 4})
+    ids = pa.chunked_array([[12.0, 2.5, 123456789012.0, None, math.nan]])
+    table = pa.table({"user": ids, "item": [1, 2, 3, 4, 5], "rating": [1.0] * 5})
     pq.write_table(table, tmp_path / "r.parquet")
     good, bad = read(open_source(str(tmp_path / "r.parquet"), ids="string", cache_dir=tmp_path))
     assert good["user_id"].tolist() == ["12", "2.5", "123456789012"]
     assert good["item_id"].tolist() == ["1", "2", "3"]
-    assert bad["reason"].tolist() == ["missing user id"]
+    assert bad["reason"].tolist() == ["missing user id"] * 2
+
+
+def test_decimals_are_ids_to_the_last_digit(tmp_path: Path) -> None:
+    ids = [12345678901234567, 12345678901234568, 12345678901234567890]
+    users = pa.array(map(Decimal, ids), pa.decimal128(38, 0))
+    table = pa.table({"user": users, "item": users, "rating": [1.0, 2.0, 3.0]})
+    pq.write_table(table, tmp_path / "r.parquet")
+    good, bad = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
+    assert good["user_id"].tolist() == ids[:2]
+    assert bad["reason"].tolist() == ["user id does not fit into 64 bits (--ids string keeps it)"]
+    good, _ = read(open_source(str(tmp_path / "r.parquet"), ids="string", cache_dir=tmp_path))
+    assert good["item_id"].tolist() == [str(one) for one in ids]
+
+
+def test_bytes_are_text_or_refused(tmp_path: Path) -> None:
+    table = pa.table({"user": [b"a", "é".encode()], "item": [1, 2], "rating": [1.0, 2.0]})
+    pq.write_table(table, tmp_path / "r.parquet")
+    good, _ = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
+    assert good["user_id"].tolist() == ["a", "é"]
+    latin = pa.array([b"a", "é".encode("latin-1")])
+    said_to_be_text = pa.Array.from_buffers(pa.string(), 2, latin.buffers())
+    for users in (latin, said_to_be_text):
+        pq.write_table(table.set_column(0, "user", users), tmp_path / "r.parquet")
+        with pytest.raises(InputError, match=r"r\.parquet: column 'user' holds bytes that are not"):
+            open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +289,9 @@ def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
         (b"who,what,rating\n1,2,3\n", "no column looks like the user in the header who, what"),
         (b"user,User,item,rating\n1,2,3,4\n", "two columns look like the user"),
         (b"u\0s\0", "not a UTF-8 text file"),
+        (b"user,item,rating\r1,2,3\r", "r.csv: its lines end in CR alone; save it with"),
+        (b"user,item,rating\r" + b"1,2,3\r" * 60_000, "its lines end in CR alone"),
+        (b"x," * 9999 + b"y\n1\n", "the user in the header x, .{280,297}…; write --columns user"),
         (b"x" * (2**18 + 1), "longer than 256 KiB"),
     ],
 )

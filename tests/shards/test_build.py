@@ -163,7 +163,18 @@ def test_one_rating(client, tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "step"),
-    [([1], None), ([1, 5], 4), ([0.5, 1, 4], 0.5), ([0, 0.1, 0.3], 0.1), ([0, 1, 1.7], None)],
+    [
+        ([1], None),
+        ([1, 5], 4),
+        ([0.5, 1, 4], 0.5),
+        ([0, 0.1, 0.3], 0.1),
+        ([0, 1, 1.7], None),
+        ([0, 0.01, 50.01, 99.99, 100], 0.01),
+        ([0, 0.01, 50.005, 100], None),
+        ([0, 0.001, 50.0005, 100], None),
+        ([0, 1e-7, 3e-7], 1e-7),
+        ([-3e38, 0, 3e38], 3e38),
+    ],
 )
 def test_rating_step(values, step):
     assert rating_step(np.array(values, np.float32)) == step

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -148,6 +149,41 @@ def test_an_error_half_way_leaves_the_old_data_set(data, monkeypatch):
         extend.extend(data, [memory_source(NEW)])
     assert contents(data) == before
     assert names_in(data.parent) == ["d"]
+
+
+def test_at_an_error_what_runs_ends_before_its_folder_goes(data, monkeypatch):
+    began, is_there = threading.Event(), []
+
+    def slow(root, *rest):
+        began.set()
+        time.sleep(0.3)
+        is_there.append(root.exists())
+
+    def fail(*anything):
+        began.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extend, "write_withdrawn", slow)
+    monkeypatch.setattr(extend, "_plan", fail)
+    with pytest.raises(KeyboardInterrupt):
+        extend.extend(data, [memory_source(NEW)])
+    assert is_there == [True]
+    assert names_in(data.parent) == ["d"]
+
+
+def test_behind_a_link_the_data_set_is_replaced_and_the_link_stays(data, tmp_path):
+    link = tmp_path / "today"
+    link.symlink_to(data)
+    made = extend.extend(link, [memory_source(NEW)])
+    assert Dataset.open(data, verify=True).manifest == made
+    source = memory_source(NEW)
+    made = ingest(source, link, overwrite=True)
+    assert Dataset.open(data, verify=True).manifest == made
+    link.unlink()
+    link.symlink_to(tmp_path / "later")
+    ingest(source, link)
+    assert names_in(tmp_path) == ["d", "later", "today"]
+    assert link.is_symlink()
 
 
 def _extend_for_ever(data: Path, sign: Path) -> None:
