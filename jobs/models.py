@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from jobs.common import Outcome, job, table
 from jobs.nightly import config_option
@@ -56,7 +57,7 @@ def show(version: str | None, config: Path) -> Outcome:
     values = {"version": release.version, "folder": str(release.folder), **release.facts}
     view = table(release.version, "", "")
     view.show_header = False
-    for name, fact in values.items():
+    for name, fact in {**values, "data_as_of": release.data_day}.items():
         if name not in ("scores", "version"):
             view.add_row(name.replace("_", " "), _say(fact))
     for score in release.facts["scores"]:
@@ -137,7 +138,7 @@ def _cells(release: Release) -> list[str]:
 
 def _say(fact: Any) -> str:
     if isinstance(fact, list):
-        return ", ".join(map(str, fact)) or "none"
+        return escape(", ".join(map(str, fact))) or "none"
     return f"{fact:,}" if isinstance(fact, int) else str(fact)
 
 

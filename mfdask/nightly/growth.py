@@ -13,6 +13,7 @@ from distributed import Client
 
 from mfdask.errors import InputError
 from mfdask.nightly.config import DataConfig
+from mfdask.nightly.inbox import WITHDRAWN
 from mfdask.progress import Progress
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import Source
@@ -21,9 +22,6 @@ from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
 from mfdask.shards.extend import extend
 from mfdask.shards.tasks import are_few
-
-#: A file with this in its name holds ratings that are to go.
-WITHDRAWN = ".withdrawn."
 
 
 @dataclass
@@ -54,7 +52,8 @@ class Growth:
     def grow(self) -> bool:
         """Make the data set; False where no file could be taken in.
 
-        All files at once where all are good; else one after the other, to find the bad ones.
+        All files at once where all are good; else one after the other, to find the bad ones, and
+        withdrawals last: they take out ratings of the same night, too.
         """
         if self.begin is not None:
             Dataset.open(self.begin)  # what is wrong with it is no file's fault
@@ -64,6 +63,7 @@ class Growth:
             self._take(files)
         except InputError:
             self._restart()
+            files.sort(key=lambda file: WITHDRAWN in file.name)
             files = [file for file in files if self._good(file, lambda one: self._take([one]))]
         return bool(files)
 

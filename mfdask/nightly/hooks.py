@@ -16,13 +16,14 @@ def run_hook(hooks: HooksConfig, line: Line) -> str | None:
     The command gets the run's line on standard input. No shell takes part.
     """
     command = hooks.success if line["status"] in GOOD else hooks.failure
-    if not command:
+    if not command.strip():
         return None
     try:
         done = subprocess.run(
             shlex.split(command),
             input=json.dumps(line) + "\n",
             text=True,
+            errors="replace",
             capture_output=True,
             timeout=hooks.timeout_seconds,
             check=False,

@@ -10,17 +10,24 @@ from pathlib import Path
 
 from mfdask.nightly.home import write_durably
 
+#: A file with this in its name holds ratings that are to go.
+WITHDRAWN = ".withdrawn."
 #: Endings of files that somebody is still writing.
 _UNFINISHED = (".partial", ".part", ".tmp")
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file of the inbox; what it is called does not matter, what it holds does."""
+    """A file of the inbox."""
 
     name: str
     bytes: int
     sha256: str
+
+    @property
+    def contents(self) -> str:
+        """What it brings: two files of the same are one, but ratings are no withdrawal of them."""
+        return f"{self.sha256}{WITHDRAWN if WITHDRAWN in self.name else ''}"
 
     def is_at(self, place: Path) -> bool:
         """Whether a file is this one."""

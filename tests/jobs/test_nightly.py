@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import pandas as pd
 import pytest
 
+from jobs.status import next_start_after
 from mfdask.nightly.home import Home
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
@@ -100,6 +102,24 @@ def test_wrong_usage(mfdask, home):
     refused(mfdask("models", "show", "000009"), "no release there")
     refused(mfdask("models", "promote", "000009"), "no release there")
     refused(mfdask("schedule", "--at", "25:00"), "HH:MM")
+
+
+def test_names_are_shown_as_they_are(mfdask, home):
+    """And not as the markup that they may be taken for."""
+    (home.root / "inbox" / "[b]x.csv").write_text("what,is,this\n1,2\n")
+    assert "[b]x.csv" in mfdask("nightly", "--dry-run").stdout
+    refused(mfdask("nightly"), "[b]x.csv", code=3)
+    assert "[b]x.csv" in mfdask("status").stdout
+
+
+def test_the_next_start_is_told_in_the_zone_of_then(monkeypatch):
+    """Summer time begins in the night between."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        told = next_start_after("04:15", datetime(2026, 3, 28, 12))
+    time.tzset()
+    assert told == "2026-03-29T04:15+02:00"
 
 
 def test_another_night_is_running(mfdask, home):

@@ -77,6 +77,23 @@ def test_roll_back_and_promote(home):
     assert published(home) == 5
 
 
+@pytest.mark.parametrize("version", ["current", "../models/000002", "000002/", ".", ""])
+def test_only_a_version_can_be_promoted(version, home):
+    with pytest.raises(InputError, match="no release there"):
+        promote(home, version)
+    assert published(home) == 5
+
+
+def test_a_damaged_release_stands_in_nobodys_way(home):
+    (home.models / "000002" / FACTS).write_text('{"run"')
+    assert [release.version for release in releases(home.models)] == [
+        "000001", "000003", "000004", "000005",
+    ]  # fmt: skip
+    assert prune(home, RetentionConfig(models=2), NOW) == ["000001", "000003"]
+    with pytest.raises(InputError, match="no release there"):
+        promote(home, "000002")
+
+
 def test_a_candidate_can_be_promoted(home):
     make(home.candidates, 6)
     promote(home, version_name(6, None))

@@ -103,6 +103,12 @@ def test_hooks_get_the_line(tmp_path):
     assert '"status": "published"' in (tmp_path / "good").read_text()
     assert '"status": "refused"' in (tmp_path / "bad").read_text()
     assert run_hook(HooksConfig(), LINE) is None
+    assert run_hook(HooksConfig(" "), LINE) is None
+
+
+def test_what_a_hook_says_does_not_matter():
+    write = "import sys; sys.stdout.buffer.write(bytes([255]) * 2**21)"
+    assert run_hook(HooksConfig(shlex.join([sys.executable, "-c", write])), LINE) is None
 
 
 def test_hooks_that_fail_are_told():
@@ -140,6 +146,12 @@ def test_the_lock_of_a_dead_process_holds_nothing(tmp_path):
         pass
 
 
+def test_a_home_that_holds_something_else(tmp_path):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(InputError, match=r"/data: is in the way.*folder of its own"):
+        Home(tmp_path).prepare(tmp_path / "inbox")
+
+
 def test_next_start():
     now = datetime(2026, 3, 10, 2, 30, tzinfo=UTC)
     assert next_start("02:31", now) == datetime(2026, 3, 10, 2, 31, tzinfo=UTC)
@@ -152,6 +164,8 @@ def test_schedule(tmp_path):
     assert f'"{tmp_path}/of 100 %%/nightly.toml"' in schedule.service()
     assert schedule.cron().startswith("5 2 * * * cd ")
     assert r"100 \%" in schedule.cron()
+    of_somebody = Schedule("02:05", tmp_path / "o'brien" / "nightly.toml")
+    assert f'"{tmp_path}/o\'brien/nightly.toml"' in of_somebody.service()
     with pytest.raises(InputError, match="HH:MM"):
         Schedule("2:5", tmp_path)
 
