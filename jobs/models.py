@@ -14,7 +14,14 @@ from jobs.nightly import config_option
 from mfdask.errors import InputError
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.home import Home
-from mfdask.nightly.registry import Release, current, promote, releases, roll_back
+from mfdask.nightly.registry import (
+    Release,
+    current,
+    promote,
+    published_version,
+    releases,
+    roll_back,
+)
 from mfdask.nightly.retention import prune
 
 
@@ -33,15 +40,13 @@ def _home(config: Path) -> Home:
 def list_all(config: Path) -> Outcome:
     """List releases and refused candidates, oldest first."""
     home = _home(config)
-    published = current(home)
+    published = published_version(home)
     values = []
     view = table(str(home.models), "version", "state", "data as of", "ratings", "sweeps", "RMSE")
     view.columns[0].no_wrap = True
     for folder, state in ((home.models, ""), (home.candidates, "refused")):
         for release in releases(folder):
-            here = state
-            if published and release.folder == published.folder:
-                here = "published"
+            here = "published" if release.version == published else state
             values.append({"version": release.version, "state": here, **_facts(release)})
             view.add_row(release.version, here, *_cells(release))
     return Outcome({"models": values}, [view])

@@ -73,12 +73,16 @@ class Release:
         Raises
         ------
         InputError
-            If there is none.
+            If there is none, or not all of it.
         """
         try:
-            return cls(folder, json.loads((folder / FACTS).read_text()))
+            release = cls(folder, json.loads((folder / FACTS).read_text()))
         except (FileNotFoundError, NotADirectoryError, ValueError):
             raise InputError(f"{folder}: no release there; see `mfdask models list`") from None
+        for part in (release.model, release.data):
+            if not part.is_dir():
+                raise InputError(f"{part}: is gone, and the release is of no use without it")
+        return release
 
 
 def version_name(run: int, data_as_of: int | None) -> str:
@@ -116,12 +120,24 @@ def current(home: Home) -> Release | None:
     Raises
     ------
     InputError
-        If it has been taken away.
+        If it has been taken away, or damaged.
     """
-    link = home.models / _CURRENT
-    if not link.is_symlink():
+    version = published_version(home)
+    if version is None:
         return None
-    return Release.open(home.models / link.readlink())
+    try:
+        return Release.open(home.models / version)
+    except InputError:
+        raise InputError(
+            f"{home.models / version}: the published release is gone, or damaged; put it back, or "
+            "promote another of `mfdask models list`"
+        ) from None
+
+
+def published_version(home: Home) -> str | None:
+    """Return the name of the published release, be it there or not; None before the first."""
+    link = home.models / _CURRENT
+    return link.readlink().name if link.is_symlink() else None
 
 
 @contextmanager

@@ -248,11 +248,11 @@ def test_a_work_folder_that_was_cleared(step, begun, monkeypatch):
 def test_a_night_that_cannot_begin_is_told_as_well(begun, tmp_path):
     begun.arrive("new.csv", FIRST, 13_000)
     shutil.rmtree(current(begun.home).folder)
-    with pytest.raises(InputError, match="no release there"):
+    with pytest.raises(InputError, match="published release is gone"):
         begun.run(hooks={"failure": f"touch {tmp_path}/hooked"})
     line = journal.read(begun.home.journal)[-1]
     assert (line["run"], line["status"]) == (2, "failed")
-    assert "no release there" in line["reason"]
+    assert "published release is gone" in line["reason"]
     assert (tmp_path / "hooked").exists()
 
 
