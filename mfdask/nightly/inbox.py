@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,16 +41,18 @@ def arrivals(folder: Path, settle_seconds: float, now: float | None = None) -> l
 
     Hidden ones, folders, and those still being written are left for another night: names that end
     in ``.partial``, ``.part`` or ``.tmp``, and files changed in the last `settle_seconds`. A change
-    in the future says that the clock was set back, and is long ago.
+    in the future says that the clock was set back, and is long ago. Left out, too, are files that
+    are renamed while this looks.
     """
     now = time.time() if now is None else now
     found = []
     for place in sorted(folder.iterdir()):
         if place.name.startswith(".") or not place.is_file() or place.suffix in _UNFINISHED:
             continue
-        facts = place.stat()
-        if not 0 <= now - facts.st_mtime < settle_seconds:
-            found.append(Arrival(place.name, facts.st_size, sha256(place)))
+        with suppress(FileNotFoundError):
+            facts = place.stat()
+            if not 0 <= now - facts.st_mtime < settle_seconds:
+                found.append(Arrival(place.name, facts.st_size, sha256(place)))
     return found
 
 

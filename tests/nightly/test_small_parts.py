@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.nightly import journal
+from mfdask.nightly import inbox, journal
 from mfdask.nightly.config import DownstreamConfig, HooksConfig
 from mfdask.nightly.downstream import check_jobs, run_job
 from mfdask.nightly.home import Home
@@ -37,6 +37,20 @@ def test_what_is_still_written_waits(tmp_path):
     assert [arrival.name for arrival in found] == ["a.csv", "e.csv"]
     assert found[0].bytes == 5
     assert len(found[0].sha256) == 64
+
+
+def test_a_file_that_goes_while_the_inbox_is_looked_through(tmp_path, monkeypatch):
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (tmp_path / name).write_text(name)
+    read = inbox.sha256
+
+    def reads_and_renames(place):
+        (tmp_path / "b.csv").rename(tmp_path / "b.csv.old")
+        monkeypatch.setattr(inbox, "sha256", read)
+        return read(place)
+
+    monkeypatch.setattr(inbox, "sha256", reads_and_renames)
+    assert [arrival.name for arrival in arrivals(tmp_path, 0)] == ["a.csv", "c.csv"]
 
 
 def test_putting_away_is_done_once(tmp_path):
