@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ def main() -> None:
 
 def _home(config: Path) -> Home:
     return Home(NightlyConfig.read(config).home)
+
+
+def _alone(home: Home) -> AbstractContextManager[None]:
+    """Keep nights out for a while; no home is made for that."""
+    if not home.root.is_dir():
+        raise InputError(f"{home.root}: no such folder; is `home` in the configuration right?")
+    return home.alone()
 
 
 @main.command("list")
@@ -78,7 +86,7 @@ def show(version: str | None, config: Path) -> Outcome:
 def promote_one(version: str, config: Path) -> Outcome:
     """Publish a version, or a candidate that the gate refused."""
     home = _home(config)
-    with home.alone():
+    with _alone(home):
         return _published(promote(home, version))
 
 
@@ -88,7 +96,7 @@ def promote_one(version: str, config: Path) -> Outcome:
 def rollback(config: Path) -> Outcome:
     """Publish the version that the published one was learned from."""
     home = _home(config)
-    with home.alone():
+    with _alone(home):
         return _published(roll_back(home))
 
 
@@ -100,7 +108,7 @@ def prune_old(config: Path, keep: int | None) -> Outcome:
     """Remove what the configuration does not keep; never what is published or being read."""
     told = NightlyConfig.read(config)
     home, rules = Home(told.home), told.retention
-    with home.alone():
+    with _alone(home):
         gone = prune(home, replace(rules, models=keep) if keep else rules)
     return Outcome({"removed": gone}, [f"removed: {', '.join(gone) or 'nothing'}"])
 

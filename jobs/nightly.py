@@ -92,7 +92,8 @@ def _complain(line: Line, home: Path) -> None:
         say(f"set aside: {name}: {reason}")
     if line["status"] == "refused":
         made = line["version"]
-        candidate = f"the candidate is {home}/candidates/{made}, " if made else ""
+        kept = made and made not in line["removed"]
+        candidate = f"the candidate is {home}/candidates/{made}, " if kept else ""
         raise RefusedError(
             f"run {line['run']}: {line['reason']}; {line['before'] or 'nothing'} stays published, "
             f"{candidate}the files are in {home}/refused"

@@ -56,7 +56,7 @@ class Growth:
         withdrawals last: they take out ratings of the same night, too.
         """
         if self.begin is not None:
-            Dataset.open(self.begin)  # what is wrong with it is no file's fault
+            _check(self.begin)  # what is wrong with it is no file's fault
         files = [file for file in self.files if self._good(file, self._open)]
         try:
             self._restart()
@@ -108,6 +108,16 @@ class Growth:
         columns = {"rating": ""} if WITHDRAWN in file.name else None
         cache = self.target.with_name("cache")
         return open_source(str(file), columns=columns, cache_dir=cache)
+
+
+def _check(begin: Path) -> None:
+    """Refuse to begin with a data set that no gate could judge, or that cannot grow."""
+    split = Dataset.open(begin).manifest.split
+    if Split.parse(split).kind in ("none", "sequence"):
+        raise InputError(
+            f"{begin}: with its split, {split}, nothing is held out for the gate, or nothing can "
+            "be taken in; ingest it again with random or time"
+        )
 
 
 def link_tree(source: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,14 @@ def test_the_next_start_is_told_in_the_zone_of_then(monkeypatch):
         told = next_start_after("04:15", datetime(2026, 3, 28, 12))
     time.tzset()
     assert told == "2026-03-29T04:15+02:00"
+
+
+def test_no_home_is_made_to_look_after(mfdask, home):
+    shutil.rmtree(home.root)
+    for words in (("promote", "000001"), ("rollback",), ("prune",)):
+        refused(mfdask("models", *words), "no such folder")
+    assert mfdask("status").exit_code == mfdask("models", "list").exit_code == 0
+    assert not home.root.exists()
 
 
 def test_another_night_is_running(mfdask, home):

@@ -397,6 +397,16 @@ def test_training_without_anything_new(begun):
     assert (line["status"], line["new_ratings"]) == ("published", 0)
 
 
+@pytest.mark.parametrize("split", ["none", "sequence:0.2"])
+def test_data_sets_that_no_night_can_begin_with(split, nights, tmp_path):
+    source = open_source("synthetic:users=50,items=40,ratings=400")
+    ingest(source, tmp_path / "data", choices=Choices(Split.parse(split)))
+    nights.arrive("new.csv", 0, 500)
+    with pytest.raises(InputError, match=f"/data: with its split, {split}.*ingest it again"):
+        nights.run(data={"start": str(tmp_path / "data")})
+    assert names(nights.inbox) == ["new.csv"]
+
+
 def test_nights_can_begin_with_a_data_set(nights, small_data):
     line = nights.run(data={"start": str(small_data)}, gate={"min_ratings": 10**9})
     assert line["status"] == "published"
