@@ -40,9 +40,9 @@ def arrivals(folder: Path, settle_seconds: float, now: float | None = None) -> l
     """Return the files of an inbox by name.
 
     Hidden ones, folders, and those still being written are left for another night: names that end
-    in ``.partial``, ``.part`` or ``.tmp``, and files changed in the last `settle_seconds`. A change
-    in the future says that the clock was set back, and is long ago. Left out, too, are files that
-    are renamed while this looks.
+    in ``.partial``, ``.part`` or ``.tmp``, and files changed in the last `settle_seconds`, or
+    renamed while this looks. A change in the near future is of another clock; one that is further
+    off says that the clock was set back, and is long ago.
     """
     now = time.time() if now is None else now
     found = []
@@ -51,7 +51,7 @@ def arrivals(folder: Path, settle_seconds: float, now: float | None = None) -> l
             continue
         with suppress(FileNotFoundError):
             facts = place.stat()
-            if not 0 <= now - facts.st_mtime < settle_seconds:
+            if abs(now - facts.st_mtime) >= settle_seconds:
                 found.append(Arrival(place.name, facts.st_size, sha256(place)))
     return found
 

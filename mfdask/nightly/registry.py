@@ -196,9 +196,7 @@ def publish(home: Home, version: str) -> Release:
 
 
 def admit(made: Path, folder: Path, version: str) -> None:
-    """Move a finished release from where it was made into `folder`; nothing where it was moved."""
-    if (folder / version).exists():
-        return
+    """Move a finished release from where it was made into `folder`."""
     sync_tree(made)
     folder.mkdir(exist_ok=True)
     made.rename(folder / version)

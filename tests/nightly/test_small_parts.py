@@ -27,13 +27,13 @@ LINE = {
 
 
 def test_what_is_still_written_waits(tmp_path):
-    for name in ("b.csv", "a.csv", ".hidden.csv", "c.csv.partial", "d.tmp", "e.csv"):
+    for name in ("b.csv", "a.csv", ".hidden.csv", "c.csv.partial", "d.tmp", "e.csv", "f.csv"):
         (tmp_path / name).write_text(name)
     (tmp_path / "folder").mkdir()
-    for name, changed in (("a.csv", 1000.0), ("b.csv", 1060.0), ("e.csv", 2000.0)):
+    for name, changed in (("a.csv", 1000.0), ("b.csv", 1060.0), ("e.csv", 2000.0), ("f.csv", 1065)):
         os.utime(tmp_path / name, (changed, changed))
     found = arrivals(tmp_path, 30.0, now=1061.0)
-    # e.csv is of the future: the clock was set back.
+    # e.csv is of the future: the clock was set back. f.csv is written by a clock that is ahead.
     assert [arrival.name for arrival in found] == ["a.csv", "e.csv"]
     assert found[0].bytes == 5
     assert len(found[0].sha256) == 64
