@@ -49,7 +49,8 @@ def main(config: Path, runs: int) -> Outcome:
     for line in lines:
         took = sum(line["seconds"].values())
         cells = (line["ended"][:16], line["status"], line["version"] or "", f"{took:.1f}")
-        history.add_row(str(line["run"]), *cells, escape(line["reason"]))
+        reason = line["reason"] or "; ".join(line.get("failed_jobs", []))
+        history.add_row(str(line["run"]), *cells, escape(reason))
     return Outcome(values, [view, history])
 
 

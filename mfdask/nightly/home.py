@@ -79,10 +79,12 @@ class Home:
         Raises
         ------
         InputError
-            If something else is in the place of a link.
+            If something else is in the place of a link, or the inbox cannot be emptied.
         """
         for folder in (self.models, self.tables, inbox):
             folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(inbox, os.W_OK):
+            raise InputError(f"{inbox}: files cannot be moved out of it; make it writable")
         for link in (self.root / "model", self.root / "data"):
             if link.exists() and not link.is_symlink():
                 raise InputError(

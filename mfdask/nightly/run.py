@@ -58,11 +58,11 @@ def run_night(
     check_jobs(config.downstream)
     home = Home(config.home)
     with home.alone(wait_seconds):
-        home.prepare(home.root / config.inbox.folder)
         unbegun = State.load(home.state) or State(next_run(home), "", None)
         with ExitStack() as stack:
             night = Night(config, home, unbegun, None, progress, stack, client)
             try:
+                home.prepare(night.inbox)
                 night.state = begin(config, home)
                 if night.state.before:
                     night.base = Release.open(home.models / night.state.before)

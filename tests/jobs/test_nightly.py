@@ -93,6 +93,7 @@ def test_downstream_failures_are_told(mfdask, home, ratings):
     with (home.root.parent / "nightly.toml").open("a") as file:
         file.write("[[downstream]]\njob = 'polarity'\narguments = ['/nothing']\n")
     refused(mfdask("nightly"), "is published, but polarity: exit code 2", "/nothing", code=1)
+    assert "polarity:" in mfdask("status").stdout
 
 
 def test_wrong_usage(mfdask, home):

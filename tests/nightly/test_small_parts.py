@@ -105,6 +105,7 @@ def test_metrics():
     assert values['model_info{version="000003",kind="als"}'] == 1
     assert values["ratings"] == 12
     assert "model_info" not in metrics_text([failed])
+    assert "last_success" not in metrics_text([{**LINE, "failed_jobs": ["polarity: exit code 2"]}])
 
 
 def test_hooks_get_the_line(tmp_path):
@@ -116,6 +117,8 @@ def test_hooks_get_the_line(tmp_path):
     assert run_hook(HooksConfig(good, bad), {**LINE, "status": "refused"}) is None
     assert '"status": "published"' in (tmp_path / "good").read_text()
     assert '"status": "refused"' in (tmp_path / "bad").read_text()
+    assert run_hook(HooksConfig(good, bad), {**LINE, "failed_jobs": ["polarity"]}) is None
+    assert '"failed_jobs"' in (tmp_path / "bad").read_text()
     assert run_hook(HooksConfig(), LINE) is None
     assert run_hook(HooksConfig(" "), LINE) is None
 
@@ -163,6 +166,12 @@ def test_the_lock_of_a_dead_process_holds_nothing(tmp_path):
 def test_a_home_that_holds_something_else(tmp_path):
     (tmp_path / "data").mkdir()
     with pytest.raises(InputError, match=r"/data: is in the way.*folder of its own"):
+        Home(tmp_path).prepare(tmp_path / "inbox")
+
+
+def test_an_inbox_that_cannot_be_emptied(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda place, mode: place != tmp_path / "inbox")
+    with pytest.raises(InputError, match="/inbox: files cannot be moved out of it"):
         Home(tmp_path).prepare(tmp_path / "inbox")
 
 
