@@ -295,6 +295,7 @@ def _refuse_urls(places: Mapping[str, str]) -> None:
 def _check(config: NightlyConfig) -> None:
     """Refuse values that cannot be meant, before a night begins."""
     split = Split.parse(config.data.split).kind
+    # Else the files of the home's own would be met in the inbox, and taken in or set aside.
     apart = not config.home.resolve().is_relative_to((config.home / config.inbox.folder).resolve())
     inbox, gate, retention = config.inbox, config.gate, config.retention
     workers, threads = config.cluster.workers, config.cluster.threads

@@ -56,7 +56,7 @@ class Growth:
         withdrawals last: they take out ratings of the same night, too.
         """
         if self.begin is not None:
-            _check(self.begin)  # what is wrong with it is no file's fault
+            _check_split(self.begin)  # what is wrong with it is no file's fault
         files = [file for file in self.files if self._good(file, self._open)]
         try:
             self._restart()
@@ -110,7 +110,7 @@ class Growth:
         return open_source(str(file), columns=columns, cache_dir=cache)
 
 
-def _check(begin: Path) -> None:
+def _check_split(begin: Path) -> None:
     """Refuse to begin with a data set that no gate could judge, or that cannot grow."""
     split = Dataset.open(begin).manifest.split
     if Split.parse(split).kind in ("none", "sequence"):

@@ -88,8 +88,8 @@ class Home:
         for link in (self.root / "model", self.root / "data"):
             if link.exists() and not link.is_symlink():
                 raise InputError(
-                    f"{link}: is in the way of the link to the published one; give `home` a folder "
-                    "of its own"
+                    f"{link}: is in the way of the link to the published one; move it away, or "
+                    "give `home` a folder of its own"
                 )
             if not link.is_symlink():
                 link.symlink_to(f"models/current/{link.name}")

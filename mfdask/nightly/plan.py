@@ -111,7 +111,7 @@ def make_plan(
         seconds = {step: took * scale for step, took in last["seconds"].items()}
         more = max(ratings - last["ratings"], 0)
         memory, source = max(last["memory_bytes"].values()), f"as run {last['run']}"
-        memory += _MEMORY[1] * more  # no share of the peak: most of it no rating takes
+        memory += _MEMORY[1] * more  # most of the peak is the processes', whatever the ratings
     else:
         millions = ratings / 1e6
         seconds = {step: first + more * millions for step, (first, more) in _SECONDS.items()}
