@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from jobs.common import Outcome, job, table
-from jobs.nightly import config_option
+from jobs.nightly import config_option, shown
 from mfdask.errors import InputError
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.home import Home
@@ -151,7 +150,7 @@ def _cells(release: Release) -> list[str]:
 
 def _say(fact: Any) -> str:
     if isinstance(fact, list):
-        return escape(", ".join(map(str, fact))) or "none"
+        return shown(", ".join(map(str, fact))) or "none"
     return f"{fact:,}" if isinstance(fact, int) else str(fact)
 
 

@@ -135,7 +135,12 @@ def _show(plan: Plan) -> Outcome:
 
 
 def _names(files: list[Arrival]) -> str:
-    return escape(", ".join(file.name for file in files)) or "none"
+    return shown(", ".join(file.name for file in files)) or "none"
+
+
+def shown(text: str) -> str:
+    """Return a text for a table, with the names of files: they may hold markup, and be no UTF-8."""
+    return escape(text.encode(errors="backslashreplace").decode())
 
 
 if __name__ == "__main__":

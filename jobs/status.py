@@ -6,10 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from jobs.common import Outcome, job, table
-from jobs.nightly import config_option
+from jobs.nightly import config_option, shown
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.home import Home
@@ -50,7 +49,7 @@ def main(config: Path, runs: int) -> Outcome:
         took = sum(line["seconds"].values())
         cells = (line["ended"][:16], line["status"], line["version"] or "", f"{took:.1f}")
         reason = line["reason"] or "; ".join(line.get("failed_jobs", []))
-        history.add_row(str(line["run"]), *cells, escape(reason))
+        history.add_row(str(line["run"]), *cells, shown(reason))
     return Outcome(values, [view, history])
 
 

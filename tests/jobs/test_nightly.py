@@ -106,12 +106,15 @@ def test_wrong_usage(mfdask, home):
     refused(mfdask("schedule", "--at", "25:00"), "HH:MM")
 
 
-def test_names_are_shown_as_they_are(mfdask, home):
-    """And not as the markup that they may be taken for."""
-    (home.root / "inbox" / "[b]x.csv").write_text("what,is,this\n1,2\n")
-    assert "[b]x.csv" in mfdask("nightly", "--dry-run").stdout
-    refused(mfdask("nightly"), "[b]x.csv", code=3)
-    assert "[b]x.csv" in mfdask("status").stdout
+@pytest.mark.parametrize(
+    ("name", "seen"), [("[b]x.csv", "[b]x.csv"), ("\udce9.csv", r"\udce9.csv")]
+)
+def test_names_are_shown_as_they_are(name, seen, mfdask, home):
+    """And not as the markup that they may be taken for; nor need they be text."""
+    (home.root / "inbox" / name).write_text("what,is,this\n1,2\n")
+    assert seen in mfdask("nightly", "--dry-run").stdout
+    refused(mfdask("nightly"), seen, code=3)
+    assert seen in mfdask("status").stdout
 
 
 def test_the_next_start_is_told_in_the_zone_of_then(monkeypatch):
