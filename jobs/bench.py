@@ -21,7 +21,8 @@ from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.bench.topn import TopPlan, measure_topn
-from mfdask.cluster import ClusterConfig, n_cores, open_cluster
+from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cores import n_cores
 from mfdask.downstream.dense import DTYPES
 from mfdask.models import load_model
 from mfdask.ratings.synthetic import NAMED

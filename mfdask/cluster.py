@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mfdask.cores import n_cores
 from mfdask.errors import InputError
 
 if TYPE_CHECKING:
@@ -155,11 +155,6 @@ def _check_memory(limit: str) -> None:
         good = False
     if not good:
         raise InputError(f"--memory-limit {limit}: give a size such as 4GB, or auto")
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _free_address(address: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from distributed import Client
 
 from mfdask.bench.rounds import take_in_turn
-from mfdask.cluster import n_cores
+from mfdask.cores import n_cores
 from mfdask.downstream.dense import densify
 from mfdask.models import FactorModel, load_model
 from mfdask.models.design import facing

@@ -7,7 +7,7 @@ from distributed import Client
 from mfdask.bench.kernel import BareKernel, numba_threads, whole_side
 from mfdask.bench.sweep import sweep_seconds, without_test
 from mfdask.bench.tiers import REPEATS, Sweep, Tier, measure_tiers
-from mfdask.cluster import n_cores
+from mfdask.cores import n_cores
 from mfdask.models import ALS
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from mfdask.cluster import n_cores
+from mfdask.cores import n_cores
 from mfdask.errors import MfdaskError
 from mfdask.memory import resident_bytes
 

@@ -22,7 +22,7 @@ from mfdask.bench.machine import (
 )
 from mfdask.bench.peers import PEERS, measure_peer, missing_peer
 from mfdask.bench.rounds import Rounds, take_in_turn
-from mfdask.cluster import n_cores
+from mfdask.cores import n_cores
 from mfdask.evaluation import measure_accuracy
 from mfdask.models import ALS, Bayes, FactorModel
 from mfdask.models.half_step import predict_shard

@@ -24,7 +24,7 @@ from mfdask.bench.kernel import numba_threads
 from mfdask.bench.machine import FailedRunError, blas_environ, measure_module
 from mfdask.bench.peers import INSTALL
 from mfdask.bench.rounds import Rounds, take_in_turn
-from mfdask.cluster import n_cores
+from mfdask.cores import n_cores
 from mfdask.errors import MfdaskError
 from mfdask.kernels.topn import Rated
 from mfdask.models import FactorModel

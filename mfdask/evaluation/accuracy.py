@@ -179,7 +179,7 @@ def measure_accuracy(model: FactorModel, data: Dataset, part: str = "test") -> A
         raw = aligned.predict(shard)
         error = raw.astype(np.float64) - shard.ratings
         clipped = raw.clip(low, high).astype(np.float64) - shard.ratings
-        users = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
+        users = shard.rows
         everything = np.zeros(len(error), np.intp)
         found.raw.add(everything, error)
         found.clipped.add(everything, clipped)

@@ -60,8 +60,7 @@ def _pairs(
     found = []
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, part)
-        own = np.repeat(users[shard.start : shard.stop], np.diff(shard.indptr))
-        found.append((own, items[shard.indices], np.asarray(shard.ratings)))
+        found.append((users[shard.rows], items[shard.indices], np.asarray(shard.ratings)))
     pairs = [np.concatenate(arrays) for arrays in zip(*found, strict=True)]
     known = (pairs[0] >= 0) & (pairs[1] >= 0)
     return pairs[0][known], pairs[1][known], pairs[2][known]

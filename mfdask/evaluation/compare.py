@@ -130,11 +130,11 @@ def _error_sums(aligned: Aligned, data: Dataset) -> tuple[Floats, Floats, Floats
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, "test")
         error = aligned.predict(shard).astype(np.float64) - shard.ratings
-        own = np.repeat(np.arange(shard.n_rows), np.diff(shard.indptr))
-        here = slice(shard.start, shard.stop)
+        users, here = shard.rows, slice(shard.start, shard.stop)
+        own = users - shard.start
         absolute[here] = np.bincount(own, np.abs(error), minlength=shard.n_rows)
         item_bin = bins["items"][shard.indices]
-        user_bin = bins["users"][here][own]
+        user_bin = bins["users"][users]
         inside = [np.ones(len(error), bool)]
         inside += [which == cold for which in (item_bin, user_bin) for cold in range(_COLD)]
         for column, mask in enumerate(inside):

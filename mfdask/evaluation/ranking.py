@@ -171,10 +171,8 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int6
     tested = np.zeros(data.n_users, bool)
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, "test")
-        lengths = np.diff(shard.indptr)
-        tested[shard.start : shard.stop] = lengths > 0
-        users = np.repeat(np.arange(shard.start, shard.stop), lengths)
-        relevant[users[shard.ratings >= plan.threshold]] = True
+        tested[shard.rows] = True
+        relevant[shard.rows[shard.ratings >= plan.threshold]] = True
     found = np.flatnonzero(relevant).astype(np.int64)
     if len(found) == 0:
         raise InputError(

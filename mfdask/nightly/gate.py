@@ -170,8 +170,7 @@ def _all(data: Dataset, block: int) -> Mask:
 def _pairs(data: Dataset, block: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return user and item rows of a block's held-out ratings."""
     shard = data.shard("users", block, "test")
-    users = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
-    return users, shard.indices.astype(np.int64)
+    return shard.rows, shard.indices.astype(np.int64)
 
 
 def _keys_of(data: Dataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

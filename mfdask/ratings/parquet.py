@@ -74,7 +74,7 @@ def open_parquet(
             places = column_choice.by_name(header, columns, label)
             names = {role: header[place] for role, place in places.items()}
             for role, name in names.items():
-                _check_type(file.schema_arrow.field(name).type, name, role, label)
+                check_type(file.schema_arrow.field(name).type, name, role, label)
             batches = file.iter_batches(_SAMPLE_ROWS, columns=list(names.values()))
             empty = file.schema_arrow.empty_table().select(list(names.values()))
             sample = next(batches, empty)
@@ -83,7 +83,7 @@ def open_parquet(
         raise
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise _unreadable(label, error) from error
-    types = {role: _sniff(role, sample[name], ids) for role, name in names.items()}
+    types = {role: sniff(role, sample[name], ids) for role, name in names.items()}
     return ParquetFile(path.resolve(), label, names, types, n_rows > 0)
 
 
@@ -93,7 +93,8 @@ def _unreadable(label: str, error: Exception) -> InputError:
     )
 
 
-def _check_type(value_type: pa.DataType, name: str, role: str, label: str) -> None:
+def check_type(value_type: pa.DataType, name: str, role: str, label: str) -> None:
+    """Raise `InputError` if a column's type cannot be that of its role."""
     if pa.types.is_dictionary(value_type):
         value_type = value_type.value_type
     usable = _is_text(value_type) or _is_number(value_type)
@@ -124,7 +125,8 @@ def _is_number(value_type: pa.DataType) -> bool:
     )
 
 
-def _sniff(role: str, array: pa.Array, ids: Ids) -> pa.DataType:
+def sniff(role: str, array: pa.Array, ids: Ids) -> pa.DataType:
+    """Choose how a column is read, from a sample of it."""
     if role == "rating":
         return pa.float64()
     plain = _plain(array)
@@ -197,13 +199,30 @@ class RowGroup:
                 )
         except (pa.ArrowInvalid, OSError) as error:
             raise _unreadable(self.label, error) from error
-        rows = Rows({role: self._column(table, role) for role in self.types})
-        ratings, rejected = clean(rows, self.types, self.label)
-        return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
+        return parse_table(table, self.names, self.types, self.label, digest)
 
-    def _column(self, table: pa.Table, role: str) -> pa.Array:
-        array = _plain(table[self.names[role]].combine_chunks())
-        return _as_names(array) if self.types[role] == STRING else array
+
+def parse_table(
+    table: pa.Table, names: Mapping[str, str], types: Types, label: str, digest: str
+) -> Parsed:
+    """Check and type the rows of a table.
+
+    Parameters
+    ----------
+    table : Table
+    names : mapping
+        Role to column.
+    types : mapping
+        Role to what it is read as.
+    label, digest : str
+        The part's name for people, and what it is known by.
+    """
+    columns = {}
+    for role, kind in types.items():
+        array = _plain(table[names[role]].combine_chunks())
+        columns[role] = _as_names(array) if kind == STRING else array
+    ratings, rejected = clean(Rows(columns), types, label)
+    return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
 
 
 def _digest(path: Path, group: pq.RowGroupMetaData) -> str:

@@ -70,6 +70,11 @@ class Shard:
         """How many ratings."""
         return len(self.indices)
 
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """The row of each rating, int64 (n_ratings,)."""
+        return np.repeat(np.arange(self.start, self.stop), np.diff(self.indptr))
+
 
 @dataclass(frozen=True)
 class FileFacts:

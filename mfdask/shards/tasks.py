@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mfdask.cluster import n_cores
+from mfdask.cores import n_cores
 from mfdask.errors import RefusedError
 from mfdask.progress import Progress
 from mfdask.ratings.source import Source

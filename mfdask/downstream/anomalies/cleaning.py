@@ -134,5 +134,4 @@ def _mean_predictions(
 
 def _ratings_of(users: Bools, shard: Shard) -> Bools:
     """Return which ratings of a shard are of some users."""
-    rows = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
-    return users[rows if shard.side == "users" else shard.indices]
+    return users[shard.rows if shard.side == "users" else shard.indices]

@@ -98,9 +98,8 @@ def _before(data: Dataset, block: int, part: str, cutoff: int) -> dict[str, npt.
     shard, times = data.shard("users", block, part), data.timestamps(block, part)
     assert times is not None
     kept = np.asarray(times) < cutoff
-    users = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
     return {
-        "users": users[kept],
+        "users": shard.rows[kept],
         "items": shard.indices[kept],
         "ratings": shard.ratings[kept],
         "timestamps": times[kept],

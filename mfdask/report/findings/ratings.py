@@ -35,7 +35,7 @@ def ratings_among(
         for block in range(data.n_blocks("users")):
             shard, times = data.shard("users", block, part), data.timestamps(block, part)
             assert times is not None
-            rows = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
+            rows = shard.rows
             here = by[rows] & of[shard.indices]
             pieces.append(
                 pd.DataFrame(

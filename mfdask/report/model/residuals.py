@@ -57,7 +57,7 @@ class Residuals:
         for block in range(data.n_blocks("users")):
             shard = data.shard("users", block, part)
             error = shard.ratings - aligned.predict(shard).astype(np.float64)
-            users = np.repeat(np.arange(shard.start, shard.stop), np.diff(shard.indptr))
+            users = shard.rows
             cell = aligned.user_bin[users] * len(BIN_STARTS) + aligned.item_bin[shard.indices]
             place = np.clip(np.searchsorted(edges, error, side="right") - 1, 0, bins - 1)
             counts += np.bincount(place, minlength=bins)

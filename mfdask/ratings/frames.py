@@ -1,0 +1,115 @@
+"""Ratings in a DataFrame of Dask or pandas, a part for each partition."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dask.dataframe as dd
+import pandas as pd
+import pyarrow as pa
+from distributed import futures_of
+
+from mfdask.errors import InputError
+from mfdask.ratings import columns as column_choice
+from mfdask.ratings.parquet import check_type, parse_table, sniff
+from mfdask.ratings.source import Parsed, Part, Source
+from mfdask.ratings.values import STRING, Ids, Types
+
+_SAMPLE_ROWS = 50_000
+#: Of a part that is cut from a frame of pandas.
+_PART_ROWS = 1_000_000
+
+
+def open_frame(
+    frame: dd.DataFrame | pd.DataFrame,
+    *,
+    name: str = "frame",
+    columns: Mapping[str, str] | None = None,
+    ids: Ids = "auto",
+    catalogue: pd.DataFrame | None = None,
+) -> Source:
+    """Take ratings from a DataFrame: from all that Dask reads, such as a database or a lake.
+
+    Parameters
+    ----------
+    frame : dask.dataframe.DataFrame or pandas.DataFrame
+        A user, an item, a rating and, if there is one, a time in each row; other columns, and the
+        index, are not looked at. Each partition must fit into a worker's memory.
+    name : str
+        What the data set is called.
+    columns : mapping, optional
+        `user`, `item`, `rating`, `timestamp` to the column of that name; guessed where left out,
+        and an empty name leaves timestamps, or ratings, out.
+    ids : {"auto", "int", "string", "int,string", "string,int"}
+        What the ids are; "auto" looks at the first rows.
+    catalogue : DataFrame, optional
+        See `Source`.
+
+    Returns
+    -------
+    Source
+        For `mfdask.shards.build.ingest`. Nothing but the first rows is computed yet.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or of a type that does not fit, there are no rows, or the frame is
+        persisted on a cluster, where only its own client reaches it.
+    """
+    if isinstance(frame, pd.DataFrame):
+        frame = dd.from_pandas(frame, chunksize=_PART_ROWS, sort=False)
+    if futures_of(frame):
+        raise InputError(f"{name}: is persisted on a cluster; give the frame before persist()")
+    header = [str(column) for column in frame.columns]
+    places = column_choice.by_name(header, columns, name)
+    names = {role: header[place] for role, place in places.items()}
+    # Strings as column names, whatever they were: those of the roles are told by place.
+    frame = frame[[frame.columns[place] for place in places.values()]]
+    types = _types(frame, names, ids, name)
+    reads = [
+        Partition(frame.partitions[number], name, names, types)
+        for number in range(frame.npartitions)
+    ]
+    return Source(
+        name=name,
+        parts=tuple(Part(name, read, first_row=0) for read in reads),
+        user_kind="string" if types["user"] == STRING else "int",
+        item_kind="string" if types["item"] == STRING else "int",
+        has_timestamps="timestamp" in types,
+        catalogue=catalogue,
+        origin=f"{name}, a DataFrame",
+        has_ratings="rating" in types,
+    )
+
+
+def _types(frame: dd.DataFrame, names: Mapping[str, str], ids: Ids, label: str) -> Types:
+    sample = _table(frame.head(_SAMPLE_ROWS, npartitions=-1), names)
+    if sample.num_rows == 0:
+        raise InputError(f"{label}: has columns but no rows; nothing to read")
+    for role, name in names.items():
+        check_type(sample.schema.field(name).type, name, role, label)
+    return {role: sniff(role, sample[name].combine_chunks(), ids) for role, name in names.items()}
+
+
+def _table(rows: pd.DataFrame, names: Mapping[str, str]) -> pa.Table:
+    return pa.Table.from_pandas(rows.set_axis(list(names.values()), axis=1), preserve_index=False)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Computes one partition of a frame: the `read` of a `Part`."""
+
+    rows: Any
+    label: str
+    names: Mapping[str, str]
+    types: Types
+
+    def __call__(self) -> Parsed:
+        """Compute, check and type the rows, in the thread that asks for them."""
+        rows = self.rows.compute(scheduler="synchronous")
+        digest = hashlib.sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
+        table = _table(rows, self.names)
+        return parse_table(table, self.names, self.types, self.label, digest.hexdigest())
