@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,18 @@ from typing import Any
 import click
 
 from jobs.common import Outcome, job, table
-from jobs.nightly import config_option
+from jobs.nightly import config_option, shown
 from mfdask.errors import InputError
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.home import Home
-from mfdask.nightly.registry import Release, current, promote, releases, roll_back
+from mfdask.nightly.registry import (
+    Release,
+    current,
+    promote,
+    published_version,
+    releases,
+    roll_back,
+)
 from mfdask.nightly.retention import prune
 
 
@@ -26,21 +34,26 @@ def _home(config: Path) -> Home:
     return Home(NightlyConfig.read(config).home)
 
 
+def _alone(home: Home) -> AbstractContextManager[None]:
+    """Keep nights out for a while; no home is made for that."""
+    if not home.root.is_dir():
+        raise InputError(f"{home.root}: no such folder; is `home` in the configuration right?")
+    return home.alone()
+
+
 @main.command("list")
 @config_option
 @job
 def list_all(config: Path) -> Outcome:
     """List releases and refused candidates, oldest first."""
     home = _home(config)
-    published = current(home)
+    published = published_version(home)
     values = []
     view = table(str(home.models), "version", "state", "data as of", "ratings", "sweeps", "RMSE")
     view.columns[0].no_wrap = True
     for folder, state in ((home.models, ""), (home.candidates, "refused")):
         for release in releases(folder):
-            here = state
-            if published and release.folder == published.folder:
-                here = "published"
+            here = "published" if release.version == published else state
             values.append({"version": release.version, "state": here, **_facts(release)})
             view.add_row(release.version, here, *_cells(release))
     return Outcome({"models": values}, [view])
@@ -72,7 +85,7 @@ def show(version: str | None, config: Path) -> Outcome:
 def promote_one(version: str, config: Path) -> Outcome:
     """Publish a version, or a candidate that the gate refused."""
     home = _home(config)
-    with home.alone():
+    with _alone(home):
         return _published(promote(home, version))
 
 
@@ -82,7 +95,7 @@ def promote_one(version: str, config: Path) -> Outcome:
 def rollback(config: Path) -> Outcome:
     """Publish the version that the published one was learned from."""
     home = _home(config)
-    with home.alone():
+    with _alone(home):
         return _published(roll_back(home))
 
 
@@ -98,7 +111,7 @@ def prune_old(config: Path, keep: int | None) -> Outcome:
     """Remove what the configuration does not keep; never what is published or being read."""
     told = NightlyConfig.read(config)
     home, rules = Home(told.home), told.retention
-    with home.alone():
+    with _alone(home):
         gone = prune(home, replace(rules, models=keep) if keep else rules)
     return Outcome({"removed": gone}, [f"removed: {', '.join(gone) or 'nothing'}"])
 
@@ -141,7 +154,7 @@ def _cells(release: Release) -> list[str]:
 
 def _say(fact: Any) -> str:
     if isinstance(fact, list):
-        return ", ".join(map(str, fact)) or "none"
+        return shown(", ".join(map(str, fact))) or "none"
     return f"{fact:,}" if isinstance(fact, int) else str(fact)
 
 

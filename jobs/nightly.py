@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from jobs.common import Outcome, job, progress_bars, say, table
 from mfdask.errors import MfdaskError, RefusedError
 from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.inbox import Arrival
 from mfdask.nightly.journal import Line
 from mfdask.nightly.plan import Plan
 from mfdask.nightly.run import run_night
@@ -92,11 +94,10 @@ def _complain(line: Line, home: Path) -> None:
     """Say what went wrong in a run that has ended, by the exit code too."""
     for name, reason in line.get("bad", {}).items():
         say(f"set aside: {name}: {reason}")
-    if line["hook"]:
-        say(line["hook"])
     if line["status"] == "refused":
         made = line["version"]
-        candidate = f"the candidate is {home}/candidates/{made}, " if made else ""
+        kept = made and made not in line["removed"]
+        candidate = f"the candidate is {home}/candidates/{made}, " if kept else ""
         raise RefusedError(
             f"run {line['run']}: {line['reason']}; {line['before'] or 'nothing'} stays published, "
             f"{candidate}the files are in {home}/refused"
@@ -126,8 +127,8 @@ def _show(plan: Plan) -> Outcome:
     view = table("what a night would do", "", "")
     view.show_header = False
     view.add_row("begins with", plan.base or "nothing: the first night")
-    view.add_row("files to take in", ", ".join(file.name for file in plan.files) or "none")
-    view.add_row("taken in already", ", ".join(file.name for file in plan.known) or "none")
+    view.add_row("files to take in", _names(plan.files))
+    view.add_row("taken in already", _names(plan.known))
     view.add_row("ratings then, about", f"{plan.ratings:,}")
     for step, seconds in plan.seconds.items():
         view.add_row(f"seconds to {step}", f"{seconds:.1f}")
@@ -135,6 +136,15 @@ def _show(plan: Plan) -> Outcome:
     view.add_row("disk, about", f"{plan.disk_bytes / 2**20:,.0f} MiB")
     view.add_row("estimated", plan.source)
     return Outcome(json.loads(json.dumps(asdict(plan))), [view])
+
+
+def _names(files: list[Arrival]) -> str:
+    return shown(", ".join(file.name for file in files)) or "none"
+
+
+def shown(text: str) -> str:
+    """Return a text for a table, with the names of files: they may hold markup, and be no UTF-8."""
+    return escape(text.encode(errors="backslashreplace").decode())
 
 
 if __name__ == "__main__":

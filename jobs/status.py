@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from jobs.common import Outcome, job, table
-from jobs.nightly import config_option
+from jobs.nightly import config_option, shown
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.home import Home
@@ -33,7 +33,7 @@ def main(config: Path, runs: int) -> Outcome:
     home = Home(told.home)
     release, unfinished = current(home), State.load(home.state)
     lines = journal.read(home.journal)[-runs:]
-    start = _next(told.at)
+    start = next_start_after(told.at, datetime.now())
     values = {
         "published": release.version if release else None,
         "data_as_of": release.data_day if release else None,
@@ -54,12 +54,22 @@ def main(config: Path, runs: int) -> Outcome:
     for line in lines:
         took = sum(line["seconds"].values())
         cells = (line["ended"][:16], line["status"], line["version"] or "", f"{took:.1f}")
-        history.add_row(str(line["run"]), *cells, line["reason"])
+        reason = line["reason"] or "; ".join(line.get("failed_jobs", []))
+        history.add_row(str(line["run"]), *cells, shown(reason))
     return Outcome(values, [view, history])
 
 
-def _next(at: str) -> str | None:
-    return next_start(at, datetime.now().astimezone()).isoformat(timespec="minutes") if at else None
+def next_start_after(at: str, now: datetime) -> str | None:
+    """Return the next start in the zone of that moment: summer time may begin or end by then.
+
+    Parameters
+    ----------
+    at : str
+        HH:MM; empty: not known.
+    now : datetime
+        In the machine's own time, without a zone.
+    """
+    return next_start(at, now).astimezone().isoformat(timespec="minutes") if at else None
 
 
 if __name__ == "__main__":

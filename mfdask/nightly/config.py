@@ -295,8 +295,13 @@ def _refuse_urls(places: Mapping[str, str]) -> None:
 def _check(config: NightlyConfig) -> None:
     """Refuse values that cannot be meant, before a night begins."""
     split = Split.parse(config.data.split).kind
-    gate, retention = config.gate, config.retention
+    # Else the files of the home's own would be met in the inbox, and taken in or set aside.
+    apart = not config.home.resolve().is_relative_to((config.home / config.inbox.folder).resolve())
+    inbox, gate, retention = config.inbox, config.gate, config.retention
+    workers, threads = config.cluster.workers, config.cluster.threads
     for good, place, wanted in (
+        (apart, "inbox.folder", "a folder that holds nothing else, and not the home"),
+        (inbox.settle_seconds >= 0, "inbox.settle_seconds", "0 or more"),
         (split != "none", "data.split", "something held out, for the gate"),
         (split != "sequence", "data.split", "another: one by file order cannot grow"),
         (config.training.preset in ("", *PRESETS), "training.preset", " or ".join(PRESETS)),
@@ -305,8 +310,14 @@ def _check(config: NightlyConfig) -> None:
         (gate.surprise >= 1, "gate.surprise", "1 or more"),
         (0 <= gate.coverage <= 1, "gate.coverage", "0 to 1"),
         (0 <= gate.size <= 1, "gate.size", "0 to 1"),
+        (gate.newest_days >= 0, "gate.newest_days", "0 or more"),
+        (gate.max_rmse >= 0, "gate.max_rmse", "0 or more"),
         (retention.models >= 1, "retention.models", "1 or more"),
         (retention.candidates >= 0, "retention.candidates", "0 or more"),
+        (0 <= retention.days <= 36_500, "retention.days", "0 to 36,500"),
+        (config.hooks.timeout_seconds > 0, "hooks.timeout_seconds", "more than 0"),
+        (workers >= 1, "cluster.workers", "1 or more"),
+        (threads is None or threads >= 1, "cluster.threads", "1 or more"),
         (not config.at or is_time_of_day(config.at), "at", "a time of day, HH:MM"),
     ):
         if not good:

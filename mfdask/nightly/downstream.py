@@ -43,6 +43,7 @@ def run_job(wanted: DownstreamConfig, places: Mapping[str, str]) -> str | None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        errors="replace",
         check=False,
         preexec_fn=_die_with_parent,
     )

@@ -13,6 +13,7 @@ from distributed import Client
 
 from mfdask.errors import InputError
 from mfdask.nightly.config import DataConfig
+from mfdask.nightly.inbox import WITHDRAWN
 from mfdask.progress import Progress
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import Source
@@ -21,9 +22,6 @@ from mfdask.shards import Dataset
 from mfdask.shards.build import Choices, ingest
 from mfdask.shards.extend import extend
 from mfdask.shards.tasks import are_few
-
-#: A file with this in its name holds ratings that are to go.
-WITHDRAWN = ".withdrawn."
 
 
 @dataclass
@@ -54,16 +52,18 @@ class Growth:
     def grow(self) -> bool:
         """Make the data set; False where no file could be taken in.
 
-        All files at once where all are good; else one after the other, to find the bad ones.
+        All files at once where all are good; else one after the other, to find the bad ones, and
+        withdrawals last: they take out ratings of the same night, too.
         """
         if self.begin is not None:
-            Dataset.open(self.begin)  # what is wrong with it is no file's fault
+            _check_split(self.begin)  # what is wrong with it is no file's fault
         files = [file for file in self.files if self._good(file, self._open)]
         try:
             self._restart()
             self._take(files)
         except InputError:
             self._restart()
+            files.sort(key=lambda file: WITHDRAWN in file.name)
             files = [file for file in files if self._good(file, lambda one: self._take([one]))]
         return bool(files)
 
@@ -108,6 +108,16 @@ class Growth:
         columns = {"rating": ""} if WITHDRAWN in file.name else None
         cache = self.target.with_name("cache")
         return open_source(str(file), columns=columns, cache_dir=cache)
+
+
+def _check_split(begin: Path) -> None:
+    """Refuse to begin with a data set that no gate could judge, or that cannot grow."""
+    split = Dataset.open(begin).manifest.split
+    if Split.parse(split).kind in ("none", "sequence"):
+        raise InputError(
+            f"{begin}: with its split, {split}, nothing is held out for the gate, or nothing can "
+            "be taken in; ingest it again with random or time"
+        )
 
 
 def link_tree(source: Path, target: Path) -> None:

@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfdask.errors import RefusedError
+from mfdask.errors import InputError, RefusedError
 from mfdask.files import locked, written_file
 
 
@@ -74,12 +74,25 @@ class Home:
         return self.root / "runs.jsonl"
 
     def prepare(self, inbox: Path) -> None:
-        """Make the folders, and the links that readers use."""
+        """Make the folders, and the links that readers use.
+
+        Raises
+        ------
+        InputError
+            If something else is in the place of a link, or the inbox cannot be emptied.
+        """
         for folder in (self.models, self.tables, inbox):
             folder.mkdir(parents=True, exist_ok=True)
-        for name in ("model", "data"):
-            if not (self.root / name).is_symlink():
-                (self.root / name).symlink_to(f"models/current/{name}")
+        if not os.access(inbox, os.W_OK):
+            raise InputError(f"{inbox}: files cannot be moved out of it; make it writable")
+        for link in (self.root / "model", self.root / "data"):
+            if link.exists() and not link.is_symlink():
+                raise InputError(
+                    f"{link}: is in the way of the link to the published one; move it away, or "
+                    "give `home` a folder of its own"
+                )
+            if not link.is_symlink():
+                link.symlink_to(f"models/current/{link.name}")
 
     @contextmanager
     def alone(self, wait_seconds: float = 0.0) -> Iterator[None]:
@@ -106,8 +119,14 @@ class Home:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Write a small file, whole or not at all, so that it is there after a power cut."""
-    with written_file(path) as fresh, fresh.open("w", encoding="utf-8") as file:
+    """Write a small file, whole or not at all, so that it is there after a power cut.
+
+    The name of a file in it may be no UTF-8: it is written as it is.
+    """
+    with (
+        written_file(path) as fresh,
+        fresh.open("w", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

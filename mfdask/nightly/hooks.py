@@ -7,7 +7,7 @@ import shlex
 import subprocess
 
 from mfdask.nightly.config import HooksConfig
-from mfdask.nightly.journal import GOOD, Line
+from mfdask.nightly.journal import Line, is_good
 
 
 def run_hook(hooks: HooksConfig, line: Line) -> str | None:
@@ -15,14 +15,15 @@ def run_hook(hooks: HooksConfig, line: Line) -> str | None:
 
     The command gets the run's line on standard input. No shell takes part.
     """
-    command = hooks.success if line["status"] in GOOD else hooks.failure
-    if not command:
+    command = hooks.success if is_good(line) else hooks.failure
+    if not command.strip():
         return None
     try:
         done = subprocess.run(
             shlex.split(command),
             input=json.dumps(line) + "\n",
             text=True,
+            errors="replace",
             capture_output=True,
             timeout=hooks.timeout_seconds,
             check=False,

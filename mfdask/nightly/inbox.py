@@ -5,22 +5,30 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfdask.nightly.home import write_durably
 
+#: A file with this in its name holds ratings that are to go.
+WITHDRAWN = ".withdrawn."
 #: Endings of files that somebody is still writing.
 _UNFINISHED = (".partial", ".part", ".tmp")
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file of the inbox; what it is called does not matter, what it holds does."""
+    """A file of the inbox."""
 
     name: str
     bytes: int
     sha256: str
+
+    @property
+    def contents(self) -> str:
+        """What it brings: two files of the same are one, but ratings are no withdrawal of them."""
+        return f"{self.sha256}{WITHDRAWN if WITHDRAWN in self.name else ''}"
 
     def is_at(self, place: Path) -> bool:
         """Whether a file is this one."""
@@ -32,17 +40,19 @@ def arrivals(folder: Path, settle_seconds: float, now: float | None = None) -> l
     """Return the files of an inbox by name.
 
     Hidden ones, folders, and those still being written are left for another night: names that end
-    in ``.partial``, ``.part`` or ``.tmp``, and files changed in the last `settle_seconds`. A change
-    in the future says that the clock was set back, and is long ago.
+    in ``.partial``, ``.part`` or ``.tmp``, and files changed in the last `settle_seconds`, or
+    renamed while this looks. A change in the near future is of another clock; one that is further
+    off says that the clock was set back, and is long ago.
     """
     now = time.time() if now is None else now
     found = []
     for place in sorted(folder.iterdir()):
         if place.name.startswith(".") or not place.is_file() or place.suffix in _UNFINISHED:
             continue
-        facts = place.stat()
-        if not 0 <= now - facts.st_mtime < settle_seconds:
-            found.append(Arrival(place.name, facts.st_size, sha256(place)))
+        with suppress(FileNotFoundError):
+            facts = place.stat()
+            if abs(now - facts.st_mtime) >= settle_seconds:
+                found.append(Arrival(place.name, facts.st_size, sha256(place)))
     return found
 
 

@@ -12,8 +12,13 @@ Line = dict[str, Any]
 
 #: How a run can end; the last two are taken up again by the next start.
 STATUSES = ("published", "refused", "nothing", "failed", "interrupted")
-#: Those after which there is nothing to take up again, and what `success` means to a hook.
-FINAL, GOOD = STATUSES[:3], ("published", "nothing")
+#: Those after which there is nothing to take up again.
+FINAL = STATUSES[:3]
+
+
+def is_good(line: Line) -> bool:
+    """Whether a run has ended well, with the jobs behind it."""
+    return line["status"] in ("published", "nothing") and not line.get("failed_jobs")
 
 
 def append(path: Path, line: Line) -> None:

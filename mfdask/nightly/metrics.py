@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from mfdask.nightly.journal import GOOD, STATUSES, Line
+from mfdask.nightly.journal import STATUSES, Line, is_good
 
 
 def metrics_text(lines: Sequence[Line]) -> str:
     """Return the exposition of the last runs; `lines` are those of `runs.jsonl`, oldest first."""
     last = lines[-1]
-    good = [line for line in lines if line["status"] in GOOD]
+    good = [line for line in lines if is_good(line)]
     published = [line for line in lines if line["status"] == "published"]
     text = [
         *_metric(

@@ -109,7 +109,9 @@ def make_plan(
         last = measured[-1]
         scale = max(ratings / last["ratings"], 1.0)
         seconds = {step: took * scale for step, took in last["seconds"].items()}
-        memory, source = int(max(last["memory_bytes"].values()) * scale), f"as run {last['run']}"
+        more = max(ratings - last["ratings"], 0)
+        memory, source = max(last["memory_bytes"].values()), f"as run {last['run']}"
+        memory += _MEMORY[1] * more  # most of the peak is the processes', whatever the ratings
     else:
         millions = ratings / 1e6
         seconds = {step: first + more * millions for step, (first, more) in _SECONDS.items()}

@@ -10,7 +10,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,8 +63,8 @@ class Release:
     @property
     def data_day(self) -> str:
         """Return the time of the newest rating, for people; empty where there are no times."""
-        moment = self.facts["data_as_of"]
-        return "" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M}"
+        moment = _moment(self.facts["data_as_of"])
+        return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
     @classmethod
     def open(cls, folder: Path) -> Release:
@@ -73,12 +73,16 @@ class Release:
         Raises
         ------
         InputError
-            If there is none.
+            If there is none, or not all of it.
         """
         try:
-            return cls(folder, json.loads((folder / FACTS).read_text()))
+            release = cls(folder, json.loads((folder / FACTS).read_text()))
         except (FileNotFoundError, NotADirectoryError, ValueError):
             raise InputError(f"{folder}: no release there; see `mfdask models list`") from None
+        for part in (release.model, release.data):
+            if not part.is_dir():
+                raise InputError(f"{part}: is gone, and the release is of no use without it")
+        return release
 
 
 def version_name(run: int, data_as_of: int | None) -> str:
@@ -86,17 +90,28 @@ def version_name(run: int, data_as_of: int | None) -> str:
 
     The number comes first, so names sort as releases were made, whatever the clock said.
     """
-    if data_as_of is None:
-        return f"{run:06d}"
-    return f"{run:06d}-{datetime.fromtimestamp(data_as_of, UTC):%Y%m%dT%H%M%SZ}"
+    moment = _moment(data_as_of)
+    return f"{run:06d}" if moment is None else f"{run:06d}-{moment:%Y%m%dT%H%M%SZ}"
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    """Return a time of ratings, or None for what no calendar holds: milliseconds do occur."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (OSError, OverflowError, ValueError):
+        return None
 
 
 def releases(folder: Path) -> list[Release]:
-    """Return the releases in a folder, oldest first."""
+    """Return the releases in a folder, oldest first, but for damaged ones."""
     if not folder.is_dir():
         return []
-    places = sorted(place for place in folder.iterdir() if not place.name.startswith("."))
-    return [Release.open(p) for p in places if not p.is_symlink() and (p / FACTS).exists()]
+    found = []
+    for place in sorted(folder.iterdir()):
+        if not (place.name.startswith(".") or place.is_symlink()):
+            with suppress(InputError):
+                found.append(Release.open(place))
+    return found
 
 
 def current(home: Home) -> Release | None:
@@ -105,12 +120,24 @@ def current(home: Home) -> Release | None:
     Raises
     ------
     InputError
-        If it has been taken away.
+        If it has been taken away, or damaged.
     """
-    link = home.models / _CURRENT
-    if not link.is_symlink():
+    version = published_version(home)
+    if version is None:
         return None
-    return Release.open(home.models / link.readlink())
+    try:
+        return Release.open(home.models / version)
+    except InputError:
+        raise InputError(
+            f"{home.models / version}: the published release is gone, or damaged; put it back, or "
+            "promote another of `mfdask models list`"
+        ) from None
+
+
+def published_version(home: Home) -> str | None:
+    """Return the name of the published release, be it there or not; None before the first."""
+    link = home.models / _CURRENT
+    return link.readlink().name if link.is_symlink() else None
 
 
 @contextmanager
@@ -169,9 +196,7 @@ def publish(home: Home, version: str) -> Release:
 
 
 def admit(made: Path, folder: Path, version: str) -> None:
-    """Move a finished release from where it was made into `folder`; nothing where it was moved."""
-    if (folder / version).exists():
-        return
+    """Move a finished release from where it was made into `folder`."""
     sync_tree(made)
     folder.mkdir(exist_ok=True)
     made.rename(folder / version)
@@ -186,8 +211,14 @@ def promote(home: Home, version: str) -> Release:
     InputError
         If there is neither.
     """
-    if not (home.models / version).exists() and (home.candidates / version).exists():
+    released, refused = (
+        {release.version for release in releases(folder)}
+        for folder in (home.models, home.candidates)
+    )
+    if version in refused - released:
         admit(home.candidates / version, home.models, version)
+    elif version not in released:  # nor may it be `current`, or a path
+        raise InputError(f"{home.models / version}: no release there; see `mfdask models list`")
     return publish(home, version)
 
 

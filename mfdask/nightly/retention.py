@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from mfdask.nightly.config import RetentionConfig
 from mfdask.nightly.home import Home
-from mfdask.nightly.registry import Release, clear_remains, current, releases, remove
+from mfdask.nightly.registry import Release, clear_remains, published_version, releases, remove
 
 
 def prune(home: Home, keep: RetentionConfig, now: datetime | None = None) -> list[str]:
@@ -15,7 +15,7 @@ def prune(home: Home, keep: RetentionConfig, now: datetime | None = None) -> lis
     Kept are the newest of each, what is younger than ``keep.days``, the published release, and
     whatever somebody is reading.
     """
-    published = current(home)
+    published = published_version(home)
     since = (now or datetime.now(UTC)) - timedelta(days=keep.days)
     gone = []
     for folder, newest in ((home.models, keep.models), (home.candidates, keep.candidates)):
@@ -24,7 +24,7 @@ def prune(home: Home, keep: RetentionConfig, now: datetime | None = None) -> lis
         clear_remains(folder)
         found = releases(folder)
         for release in found[: max(len(found) - newest, 0)]:
-            wanted = published is not None and release.version == published.version
+            wanted = release.version == published
             if not wanted and not (keep.days and _created(release) > since) and remove(release):
                 gone.append(release.version)
     return gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -16,9 +17,12 @@ from mfdask.nightly.home import Home, write_durably
 from mfdask.nightly.hooks import run_hook
 from mfdask.nightly.metrics import metrics_text
 from mfdask.nightly.registry import Release
-from mfdask.nightly.start import begin
+from mfdask.nightly.start import begin, next_run
+from mfdask.nightly.state import State
 from mfdask.nightly.steps import STEPS, Night
 from mfdask.progress import Progress, silent
+
+_LOG = logging.getLogger(__name__)
 
 
 def run_night(
@@ -54,19 +58,21 @@ def run_night(
     check_jobs(config.downstream)
     home = Home(config.home)
     with home.alone(wait_seconds):
-        home.prepare(home.root / config.inbox.folder)
-        state = begin(config, home)
-        base = Release.open(home.models / state.before) if state.before else None
+        unbegun = State.load(home.state) or State(next_run(home), "", None)
         with ExitStack() as stack:
-            night = Night(config, home, state, base, progress, stack, client)
+            night = Night(config, home, unbegun, None, progress, stack, client)
             try:
+                home.prepare(night.inbox)
+                night.state = begin(config, home)
+                if night.state.before:
+                    night.base = Release.open(home.models / night.state.before)
                 for name, step in STEPS.items():
                     _run_step(night, name, step)
             except BaseException as error:
                 with suppress(OSError):  # of a full disk, too: what ended the run is what counts
                     _report(night, *_ending(error))
                 raise
-            return _report(night, state.facts["outcome"], night.reason)
+            return _report(night, night.state.facts["outcome"], night.reason)
 
 
 def _run_step(night: Night, name: str, step: Callable[[Night], None]) -> None:
@@ -111,9 +117,20 @@ def _report(night: Night, status: str, reason: str) -> journal.Line:
     else:
         journal.append(home.journal, line)
         lines.append(line)
-    if night.config.metrics:
-        write_durably(home.root / night.config.metrics, metrics_text(lines))
-    trouble = run_hook(night.config.hooks, line)
+    for trouble in (_write_metrics(night, lines), run_hook(night.config.hooks, line)):
+        if trouble:
+            _LOG.error(trouble)  # a cluster that is still open silences warnings
     if status in journal.FINAL:
         home.state.unlink(missing_ok=True)
-    return {**line, "hook": trouble}
+    return line
+
+
+def _write_metrics(night: Night, lines: list[journal.Line]) -> str | None:
+    """Write the text file, and return what went wrong with it, if anything: no run fails by it."""
+    if not night.config.metrics:
+        return None
+    try:
+        write_durably(night.home.root / night.config.metrics, metrics_text(lines))
+    except (OSError, ValueError) as error:
+        return f"metrics: {error}"
+    return None

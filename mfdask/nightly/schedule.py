@@ -123,4 +123,4 @@ def _escape(text: str) -> str:
 
 def _quote(word: str) -> str:
     escaped = _escape(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
-    return f'"{escaped}"' if any(sign in escaped for sign in ' "\\;') else escaped
+    return f'"{escaped}"' if any(sign in escaped for sign in " '\"\\;") else escaped

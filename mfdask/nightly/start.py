@@ -8,6 +8,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from mfdask.errors import InputError
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import check_jobs
@@ -17,7 +18,7 @@ from mfdask.nightly.plan import Plan, make_plan
 from mfdask.nightly.registry import Release, current, releases
 from mfdask.nightly.state import State
 
-#: The contents that a release's data set holds: SHA-256 of each file, and its name.
+#: What a release's data set holds: the `Arrival.contents` of each file, and its name.
 SOURCES = "sources.json"
 
 
@@ -32,7 +33,7 @@ def look_ahead(config: NightlyConfig) -> Plan:
     home = Home(config.home)
     inbox = home.root / config.inbox.folder
     found = arrivals(inbox, config.inbox.settle_seconds) if inbox.is_dir() else []
-    base = current(home)
+    base = _base(home)
     return plan_night(config, home, base, *_split_known(base, found))
 
 
@@ -48,6 +49,24 @@ def plan_night(
     return make_plan(config, begin, base, files, known, journal.read(home.journal))
 
 
+def _base(home: Home) -> Release | None:
+    """Return the published release, or None before the first.
+
+    Raises
+    ------
+    InputError
+        If there are releases and none is published: a night that began with nothing would publish
+        the newest files alone.
+    """
+    base = current(home)
+    if base is None and releases(home.models):
+        raise InputError(
+            f"{home.models}: none of its releases is published, the link `current` is gone; choose "
+            "one of `mfdask models list` and promote it"
+        )
+    return base
+
+
 def data_to_extend(config: NightlyConfig, base: Release | None) -> Path | None:
     """Return the data set to extend: the published one, or the one that is there at the start."""
     if base is not None:
@@ -61,36 +80,53 @@ def _split_known(base: Release | None, found: list[Arrival]) -> tuple[list[Arriv
     files: list[Arrival] = []
     known: list[Arrival] = []
     for arrival in found:
-        (known if arrival.sha256 in taken else files).append(arrival)
-        taken.add(arrival.sha256)
+        (known if arrival.contents in taken else files).append(arrival)
+        taken.add(arrival.contents)
     return files, known
 
 
 def taken_contents(base: Release | None) -> dict[str, str]:
-    """Return what a release's data set holds: SHA-256 of each file, and its name."""
+    """Return what a release's data set holds: the contents of each file, and its name."""
     return dict(json.loads((base.folder / SOURCES).read_text())) if base else {}
 
 
 def begin(config: NightlyConfig, home: Home) -> State:
     """Return the state to go on from, or that of a new run.
 
-    A run that was broken off is begun anew, under its number, where its data set is not made yet
-    or something that shapes its result has changed; not once its outcome is settled.
+    A run that was broken off is begun anew, under its number, where its data set is not made yet,
+    what it has made is gone, or something that shapes its result has changed; the last not once
+    its outcome is settled.
+
+    Raises
+    ------
+    InputError
+        If what is published cannot be begun with.
     """
-    old, base = State.load(home.state), current(home)
+    old = State.load(home.state)
+    if old and "outcome" in old.facts and _is_there(old, home):
+        return old
+    base = _base(home)
     before = base.version if base else None
     identity = _identity(config)
-    if old and ("outcome" in old.facts or _still_holds(old, identity, before, config, home)):
+    if old and _is_there(old, home) and _still_holds(old, identity, before, config, home):
         return old
     found = arrivals(home.root / config.inbox.folder, config.inbox.settle_seconds)
     files, known = _split_known(base, found)
     shutil.rmtree(home.work, ignore_errors=True)
-    run = old.run if old else _next_run(home)
+    run = old.run if old else next_run(home)
     state = State(run, identity, before, [asdict(arrival) for arrival in files])
     state.facts["known"] = [asdict(arrival) for arrival in known]
     state.facts["started"] = journal.now()
     state.save(home.state)
     return state
+
+
+def _is_there(old: State, home: Home) -> bool:
+    """Whether what a run has made is there: to get space somebody may have cleared the folder."""
+    places, version = [home.work], old.facts.get("version")
+    if version:
+        places += [home.models / version, home.candidates / version]
+    return "publish" in old.done or any(place.exists() for place in places)
 
 
 def _still_holds(
@@ -108,7 +144,7 @@ def _identity(config: NightlyConfig) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _next_run(home: Home) -> int:
+def next_run(home: Home) -> int:
     """Count on from the highest number there is: the clock has no say in it."""
     made = [*releases(home.models), *releases(home.candidates)]
     numbers = [release.facts["run"] for release in made]

@@ -184,7 +184,7 @@ def _describe(night: Night) -> None:
     for place in work.iterdir():
         if place.name not in ("model", "data"):
             shutil.rmtree(place) if place.is_dir() else place.unlink()
-    taken = {arrival.sha256: arrival.name for arrival in night.taken}
+    taken = {arrival.contents: arrival.name for arrival in night.taken}
     write_durably(work / SOURCES, json.dumps(taken_contents(night.base) | taken, indent=1) + "\n")
     own = ("data_as_of", "ratings", "users", "items", "kind", "sweeps", "scores", "reasons")
     said = {
@@ -203,11 +203,11 @@ def _put_away(night: Night) -> None:
     bad, reasons = facts.get("bad", {}), {}
     for arrival in night.files:
         if arrival.name in bad:
-            reasons[arrival.sha256] = bad[arrival.name]
+            reasons[arrival.contents] = bad[arrival.name]
         elif facts["outcome"] == "refused":
-            reasons[arrival.sha256] = f"refused with the night's model: {night.reason}"
+            reasons[arrival.contents] = f"refused with the night's model: {night.reason}"
     for arrival in [*night.files, *(Arrival(**said) for said in facts["known"])]:
-        reason = reasons.get(arrival.sha256)  # by contents: a second copy goes the same way
+        reason = reasons.get(arrival.contents)  # by contents: a second copy goes the same way
         folder = (home.refused if reason else home.taken) / run
         put_away(arrival, night.inbox, folder, reason)
 

@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import pandas as pd
 import pytest
 
+from jobs.status import next_start_after
 from mfdask.nightly.home import Home
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
@@ -92,6 +95,7 @@ def test_downstream_failures_are_told(mfdask, home, ratings):
     with (home.root.parent / "nightly.toml").open("a") as file:
         file.write("[[downstream]]\njob = 'polarity'\narguments = ['/nothing']\n")
     refused(mfdask("nightly"), "is published, but polarity: exit code 2", "/nothing", code=1)
+    assert "polarity:" in mfdask("status").stdout
 
 
 def test_wrong_usage(mfdask, home):
@@ -102,6 +106,35 @@ def test_wrong_usage(mfdask, home):
     refused(mfdask("models", "show", "000009"), "no release there")
     refused(mfdask("models", "promote", "000009"), "no release there")
     refused(mfdask("schedule", "--at", "25:00"), "HH:MM")
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"), [("[b]x.csv", "[b]x.csv"), ("\udce9.csv", r"\udce9.csv")]
+)
+def test_names_are_shown_as_they_are(name, seen, mfdask, home):
+    """And not as the markup that they may be taken for; nor need they be text."""
+    (home.root / "inbox" / name).write_text("what,is,this\n1,2\n")
+    assert seen in mfdask("nightly", "--dry-run").stdout
+    refused(mfdask("nightly"), seen, code=3)
+    assert seen in mfdask("status").stdout
+
+
+def test_the_next_start_is_told_in_the_zone_of_then(monkeypatch):
+    """Summer time begins in the night between."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        told = next_start_after("04:15", datetime(2026, 3, 28, 12))
+    time.tzset()
+    assert told == "2026-03-29T04:15+02:00"
+
+
+def test_no_home_is_made_to_look_after(mfdask, home):
+    shutil.rmtree(home.root)
+    for words in (("promote", "000001"), ("rollback",), ("prune",)):
+        refused(mfdask("models", *words), "no such folder")
+    assert mfdask("status").exit_code == mfdask("models", "list").exit_code == 0
+    assert not home.root.exists()
 
 
 def test_another_night_is_running(mfdask, home):

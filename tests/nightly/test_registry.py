@@ -1,6 +1,7 @@
 """Releases: published by one rename, kept for their readers, removed when nobody needs them."""
 
 import json
+import shutil
 import threading
 from datetime import UTC, datetime
 
@@ -38,6 +39,7 @@ def home(tmp_path):
 def make(folder, run, day=None):
     made = folder / version_name(run, None)
     (made / "model").mkdir(parents=True)
+    (made / "data").mkdir()
     (made / "model" / "run").write_text(str(run))
     before = version_name(run - 1, None) if run > 1 else None
     created = f"2026-03-{day or run:02d}T02:30:00+00:00"
@@ -75,6 +77,37 @@ def test_roll_back_and_promote(home):
     with pytest.raises(InputError, match="no release there"):
         promote(home, "000099")
     assert published(home) == 5
+
+
+@pytest.mark.parametrize("version", ["current", "../models/000002", "000002/", ".", ""])
+def test_only_a_version_can_be_promoted(version, home):
+    with pytest.raises(InputError, match="no release there"):
+        promote(home, version)
+    assert published(home) == 5
+
+
+@pytest.mark.parametrize("part", ["model", "data", ""])
+def test_a_published_release_that_is_gone(part, home):
+    """Said by whatever begins with it; the rest can be looked at, pruned, and promoted."""
+    shutil.rmtree(home.models / "000005" / part)
+    for attempt in (current, roll_back):
+        with pytest.raises(InputError, match=r"000005: the published release is gone.*promote"):
+            attempt(home)
+    with pytest.raises(InputError):
+        promote(home, "000005")
+    assert prune(home, RetentionConfig(models=3), NOW) == ["000001"]
+    promote(home, "000004")
+    assert published(home) == 4
+
+
+def test_a_damaged_release_stands_in_nobodys_way(home):
+    (home.models / "000002" / FACTS).write_text('{"run"')
+    assert [release.version for release in releases(home.models)] == [
+        "000001", "000003", "000004", "000005",
+    ]  # fmt: skip
+    assert prune(home, RetentionConfig(models=2), NOW) == ["000001", "000003"]
+    with pytest.raises(InputError, match="no release there"):
+        promote(home, "000002")
 
 
 def test_a_candidate_can_be_promoted(home):

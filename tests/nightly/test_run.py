@@ -10,7 +10,7 @@ import pytest
 from mfdask.errors import InputError, RefusedError
 from mfdask.models import load_model
 from mfdask.nightly import journal, steps
-from mfdask.nightly.registry import current, releases
+from mfdask.nightly.registry import current, promote, releases
 from mfdask.nightly.start import look_ahead
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
@@ -170,6 +170,104 @@ def test_ratings_can_be_withdrawn_and_corrected(begun):
     assert {held[p][0] for p in zip(mended["user_id"], mended["item_id"], strict=True)} == {0.5}
 
 
+def test_a_file_that_was_taken_in_can_be_withdrawn_as_it_is(begun):
+    """The same bytes by another name are something else: they take the ratings back."""
+    begun.arrive("new.csv", FIRST, 12_400)
+    assert begun.run()["new_ratings"] == 400
+    shutil.copy(begun.home.taken / "000002" / "new.csv", begun.inbox / "new.withdrawn.csv")
+    assert [file.name for file in look_ahead(begun.config()).files] == ["new.withdrawn.csv"]
+    line = begun.run()
+    assert (line["status"], line["new_ratings"]) == ("published", -400)
+    shutil.copy(begun.home.taken / "000003" / "new.withdrawn.csv", begun.inbox)
+    assert begun.run()["status"] == "nothing"
+
+
+def test_withdrawals_come_last_beside_a_bad_file_too(begun):
+    """What is withdrawn in the night in which it came stays out, in whatever order files lie."""
+    begun.arrive("b.csv", FIRST, 13_000)
+    gone = begun.ratings.iloc[FIRST : FIRST + 100]
+    gone[["user_id", "item_id"]].to_csv(begun.inbox / "a.withdrawn.csv", index=False)
+    begun.arrive("c.csv", 13_000, 13_100, lambda lines: lines.assign(user_id="somebody"))
+    line = begun.run()
+    assert (line["new_ratings"], list(line["bad"])) == (900, ["c.csv"])
+
+
+def test_times_that_no_calendar_holds(begun):
+    """Milliseconds, say: the release goes by its number."""
+    begun.arrive(
+        "ms.csv", FIRST, 13_000, lambda lines: lines.assign(timestamp=lines["timestamp"] * 1000)
+    )
+    line = begun.run()
+    assert (line["status"], line["version"]) == ("published", "000002")
+    assert current(begun.home).data_day == ""
+
+
+def test_a_name_that_is_no_text(begun):
+    (begun.inbox / "caf\udce9.csv").write_text("what,is,this\n1,2\n")
+    assert begun.run()["status"] == "refused"
+    assert names(begun.inbox) == []
+    assert b"caf\xe9.csv" in (begun.home.refused / "000002" / "caf\udce9.csv.reason").read_bytes()
+
+
+def test_many_more_ratings_than_the_last_run_had(begun):
+    """Most of the memory of a small run is that of the processes, and does not grow."""
+    begun.arrive("new.csv", 0, 15_000)
+    journal.append(begun.home.journal, {
+        **journal.read(begun.home.journal)[-1], "ratings": 15, "memory_bytes": {"train": 2**30},
+    })  # fmt: skip
+    plan = look_ahead(begun.config())
+    assert 2**30 < plan.memory_bytes < 2**30 + 2**20 * 10
+
+
+@pytest.mark.parametrize("metrics", [".", "inbox/new\0.csv"])
+def test_metrics_that_cannot_be_written_are_told(metrics, begun, tmp_path, caplog):
+    """The night has ended all the same: its hook is called, and the next one takes in new files."""
+    begun.arrive("new.csv", FIRST, 13_000)
+    hook = f"touch {tmp_path}/hooked"
+    assert begun.run(metrics=metrics, hooks={"success": hook})["status"] == "published"
+    assert "metrics: " in caplog.text
+    assert (tmp_path / "hooked").exists()
+    assert not begun.home.state.exists()
+
+
+@pytest.mark.parametrize("step", ["train", "publish"])
+def test_a_work_folder_that_was_cleared(step, begun, monkeypatch):
+    def broken(night):
+        raise KeyboardInterrupt
+
+    begun.arrive("new.csv", FIRST, 13_000)
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, step, broken)
+        with pytest.raises(KeyboardInterrupt):
+            begun.run()
+    shutil.rmtree(begun.home.work)
+    line = begun.run()
+    assert (line["run"], line["status"], line["new_ratings"]) == (2, "published", 1000)
+
+
+def test_a_night_that_cannot_begin_is_told_as_well(begun, tmp_path):
+    begun.arrive("new.csv", FIRST, 13_000)
+    shutil.rmtree(current(begun.home).folder)
+    with pytest.raises(InputError, match="published release is gone"):
+        begun.run(hooks={"failure": f"touch {tmp_path}/hooked"})
+    line = journal.read(begun.home.journal)[-1]
+    assert (line["run"], line["status"]) == (2, "failed")
+    assert "published release is gone" in line["reason"]
+    assert (tmp_path / "hooked").exists()
+
+
+def test_releases_of_which_none_is_published(begun):
+    """Such as out of a backup without links: not a first night with the new file alone."""
+    begun.arrive("new.csv", FIRST, 13_000)
+    version = current(begun.home).version
+    (begun.home.models / "current").unlink()
+    for night in (begun.run, lambda: look_ahead(begun.config())):
+        with pytest.raises(InputError, match=r"`current` is gone.*promote"):
+            night()
+    promote(begun.home, version)
+    assert begun.run()["new_ratings"] == 1000
+
+
 @pytest.mark.parametrize(
     ("step", "behind"),
     [*((step, True) for step in steps.STEPS), ("train", False), ("publish", False)],
@@ -297,6 +395,16 @@ def test_a_release_says_what_it_is(begun):
 def test_training_without_anything_new(begun):
     line = begun.run(training={"always": True})
     assert (line["status"], line["new_ratings"]) == ("published", 0)
+
+
+@pytest.mark.parametrize("split", ["none", "sequence:0.2"])
+def test_data_sets_that_no_night_can_begin_with(split, nights, tmp_path):
+    source = open_source("synthetic:users=50,items=40,ratings=400")
+    ingest(source, tmp_path / "data", choices=Choices(Split.parse(split)))
+    nights.arrive("new.csv", 0, 500)
+    with pytest.raises(InputError, match=f"/data: with its split, {split}.*ingest it again"):
+        nights.run(data={"start": str(tmp_path / "data")})
+    assert names(nights.inbox) == ["new.csv"]
 
 
 def test_nights_can_begin_with_a_data_set(nights, small_data):

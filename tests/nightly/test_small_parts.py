@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.nightly import journal
+from mfdask.nightly import inbox, journal
 from mfdask.nightly.config import DownstreamConfig, HooksConfig
 from mfdask.nightly.downstream import check_jobs, run_job
 from mfdask.nightly.home import Home
@@ -27,16 +27,30 @@ LINE = {
 
 
 def test_what_is_still_written_waits(tmp_path):
-    for name in ("b.csv", "a.csv", ".hidden.csv", "c.csv.partial", "d.tmp", "e.csv"):
+    for name in ("b.csv", "a.csv", ".hidden.csv", "c.csv.partial", "d.tmp", "e.csv", "f.csv"):
         (tmp_path / name).write_text(name)
     (tmp_path / "folder").mkdir()
-    for name, changed in (("a.csv", 1000.0), ("b.csv", 1060.0), ("e.csv", 2000.0)):
+    for name, changed in (("a.csv", 1000.0), ("b.csv", 1060.0), ("e.csv", 2000.0), ("f.csv", 1065)):
         os.utime(tmp_path / name, (changed, changed))
     found = arrivals(tmp_path, 30.0, now=1061.0)
-    # e.csv is of the future: the clock was set back.
+    # e.csv is of the future: the clock was set back. f.csv is written by a clock that is ahead.
     assert [arrival.name for arrival in found] == ["a.csv", "e.csv"]
     assert found[0].bytes == 5
     assert len(found[0].sha256) == 64
+
+
+def test_a_file_that_goes_while_the_inbox_is_looked_through(tmp_path, monkeypatch):
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (tmp_path / name).write_text(name)
+    read = inbox.sha256
+
+    def reads_and_renames(place):
+        (tmp_path / "b.csv").rename(tmp_path / "b.csv.old")
+        monkeypatch.setattr(inbox, "sha256", read)
+        return read(place)
+
+    monkeypatch.setattr(inbox, "sha256", reads_and_renames)
+    assert [arrival.name for arrival in arrivals(tmp_path, 0)] == ["a.csv", "c.csv"]
 
 
 def test_putting_away_is_done_once(tmp_path):
@@ -91,6 +105,7 @@ def test_metrics():
     assert values['model_info{version="000003",kind="als"}'] == 1
     assert values["ratings"] == 12
     assert "model_info" not in metrics_text([failed])
+    assert "last_success" not in metrics_text([{**LINE, "failed_jobs": ["polarity: exit code 2"]}])
 
 
 def test_hooks_get_the_line(tmp_path):
@@ -102,7 +117,15 @@ def test_hooks_get_the_line(tmp_path):
     assert run_hook(HooksConfig(good, bad), {**LINE, "status": "refused"}) is None
     assert '"status": "published"' in (tmp_path / "good").read_text()
     assert '"status": "refused"' in (tmp_path / "bad").read_text()
+    assert run_hook(HooksConfig(good, bad), {**LINE, "failed_jobs": ["polarity"]}) is None
+    assert '"failed_jobs"' in (tmp_path / "bad").read_text()
     assert run_hook(HooksConfig(), LINE) is None
+    assert run_hook(HooksConfig(" "), LINE) is None
+
+
+def test_what_a_hook_says_does_not_matter():
+    write = "import sys; sys.stdout.buffer.write(bytes([255]) * 2**21)"
+    assert run_hook(HooksConfig(shlex.join([sys.executable, "-c", write])), LINE) is None
 
 
 def test_hooks_that_fail_are_told():
@@ -140,6 +163,18 @@ def test_the_lock_of_a_dead_process_holds_nothing(tmp_path):
         pass
 
 
+def test_a_home_that_holds_something_else(tmp_path):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(InputError, match=r"/data: is in the way.*folder of its own"):
+        Home(tmp_path).prepare(tmp_path / "inbox")
+
+
+def test_an_inbox_that_cannot_be_emptied(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda place, mode: place != tmp_path / "inbox")
+    with pytest.raises(InputError, match="/inbox: files cannot be moved out of it"):
+        Home(tmp_path).prepare(tmp_path / "inbox")
+
+
 def test_next_start():
     now = datetime(2026, 3, 10, 2, 30, tzinfo=UTC)
     assert next_start("02:31", now) == datetime(2026, 3, 10, 2, 31, tzinfo=UTC)
@@ -152,6 +187,8 @@ def test_schedule(tmp_path):
     assert f'"{tmp_path}/of 100 %%/nightly.toml"' in schedule.service()
     assert schedule.cron().startswith("5 2 * * * cd ")
     assert r"100 \%" in schedule.cron()
+    of_somebody = Schedule("02:05", tmp_path / "o'brien" / "nightly.toml")
+    assert f'"{tmp_path}/o\'brien/nightly.toml"' in of_somebody.service()
     with pytest.raises(InputError, match="HH:MM"):
         Schedule("2:5", tmp_path)
 
