@@ -122,7 +122,7 @@ def _matrix(
     lines = {
         "users x items": f"{made.shape[0]:,} x {made.shape[1]:,}",
         "stored as": f"{dtype}, {made.bytes / 2**20:,.0f} MiB",
-        "of which were there": f"{made.found / 2**20:,.0f} MiB",
+        "kept from an earlier run": f"{made.found / 2**20:,.0f} MiB",
         "largest error": f"{made.max_error:.6f} rating units",
     }
     return _outcome("predictions", values, lines)

@@ -161,8 +161,8 @@ def _free_address(address: str) -> str:
     """Return `address`, with port 0 (any free one) in place of a port that is in use."""
     host, _, port = address.rpartition(":")
     host = host or "127.0.0.1"
-    if not port.isdigit():
-        raise InputError(f"--dashboard-address {address}: write it as host:port")
+    if not (port.isdigit() and int(port) < 2**16):
+        raise InputError(f"--dashboard-address {address}: write it as host:port, 0 to 65535")
     with closing(socket.socket()) as probe:
         try:
             probe.bind((host, int(port)))

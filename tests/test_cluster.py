@@ -86,10 +86,11 @@ def test_a_scheduler_that_does_not_answer(address, monkeypatch):
         pass
 
 
-def test_a_malformed_dashboard_address_is_refused():
+@pytest.mark.parametrize("address", ["here", "127.0.0.1:70000"])
+def test_a_malformed_dashboard_address_is_refused(address):
     with (
         pytest.raises(InputError, match="write it as host:port"),
-        open_cluster(ClusterConfig(dashboard_address="here")),
+        open_cluster(ClusterConfig(dashboard_address=address)),
     ):
         pass
 

@@ -248,7 +248,7 @@ class NightlyConfig:
         if data.start:
             data = replace(data, start=str(folder / data.start))
         config = cls(
-            folder / top.home, top.at, top.metrics,
+            folder / Path(top.home).expanduser(), top.at, top.metrics,
             inbox, data, training, gate, downstream, retention, hooks, cluster,
         )  # fmt: skip
         _check(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from contextlib import suppress
@@ -15,6 +16,8 @@ from mfdask.nightly.home import write_durably
 WITHDRAWN = ".withdrawn."
 #: Endings of files that somebody is still writing.
 _UNFINISHED = (".partial", ".part", ".tmp")
+#: Bytes; with what is put behind and before it a longer name would be too long for the system.
+_LONG_NAME = 230
 
 
 @dataclass(frozen=True)
@@ -76,5 +79,7 @@ def put_away(arrival: Arrival, inbox: Path, folder: Path, reason: str | None = N
         n += 1
         target = folder / f"{n}-{arrival.name}"
     if reason is not None:
-        write_durably(target.with_name(f"{target.name}.reason"), reason + "\n")
+        long = len(os.fsencode(target.name)) > _LONG_NAME
+        beside = arrival.sha256 if long else target.name
+        write_durably(target.with_name(f"{beside}.reason"), reason + "\n")
     shutil.move(place, target)

@@ -99,7 +99,7 @@ def _rated_enough(model: FactorModel, min_ratings: int) -> npt.NDArray[np.bool_]
     enough = model.items["n_train"].to_numpy() >= min_ratings
     if not enough.any():
         raise InputError(
-            f"--min-ratings {min_ratings}: no item has so many training ratings; the most is "
-            f"{model.items['n_train'].max():,}"
+            f"--min-ratings {min_ratings}: no item has so many training ratings; give at "
+            f"most {model.items['n_train'].max()}"
         )
     return np.asarray(enough)

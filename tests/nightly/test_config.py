@@ -44,6 +44,7 @@ def test_overrides_win(tmp_path):
     )  # fmt: skip
     assert config.training.method().n_factors == 9
     assert config.home == Path("/elsewhere")
+    assert read(tmp_path, "", "home=~/nights").home == Path.home() / "nights"
     assert config.inbox.on_bad_file == "stop"
     assert config.training.warm is False
 

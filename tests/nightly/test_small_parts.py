@@ -68,6 +68,12 @@ def test_putting_away_is_done_once(tmp_path):
     assert (taken / "a.csv").read_text() == "one"
     assert (taken / "2-a.csv").read_text() == "two"
     assert (taken / "2-a.csv.reason").read_text() == "why\n"
+    long = f"{'ä' * 125}.csv"  # as long as a name may be
+    (inbox / long).write_text("three")
+    (third,) = arrivals(inbox, 0)
+    put_away(third, inbox, taken, "why not")
+    assert (taken / long).read_text() == "three"
+    assert (taken / f"{third.sha256}.reason").read_text() == "why not\n"
 
 
 def test_a_torn_line_spoils_no_other(tmp_path):
