@@ -104,7 +104,8 @@ def _complain(line: Line, home: Path) -> None:
         )
     if line.get("failed_jobs"):
         failed = "; ".join(line["failed_jobs"])
-        raise MfdaskError(f"run {line['run']}: {line['version']} is published, but {failed}")
+        published = line["version"] or line["before"]
+        raise MfdaskError(f"run {line['run']}: {published} is published, but {failed}")
 
 
 def _view(line: Line) -> Table:

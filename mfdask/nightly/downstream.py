@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
 from importlib.util import find_spec
 
 from mfdask.errors import InputError
 from mfdask.nightly.config import DownstreamConfig
+from mfdask.nightly.home import Home, write_durably
+from mfdask.nightly.registry import current
 
 
 def check_jobs(wanted: tuple[DownstreamConfig, ...]) -> None:
@@ -23,6 +28,42 @@ def check_jobs(wanted: tuple[DownstreamConfig, ...]) -> None:
     for follower in wanted:
         if not follower.job.isidentifier() or find_spec(f"jobs.{follower.job}") is None:
             raise InputError(f"downstream: there is no job {follower.job!r}; see `mfdask --help`")
+
+
+def make_tables(home: Home, wanted: tuple[DownstreamConfig, ...]) -> list[str]:
+    """Run the jobs, unless all tables are of the published release already.
+
+    So what failed is tried again on the next night, whatever that brings, and after a rollback
+    the tables follow.
+
+    Parameters
+    ----------
+    home : Home
+    wanted : tuple of DownstreamConfig
+        One that fails keeps nobody from the others.
+
+    Returns
+    -------
+    list of str
+        A line for each that failed.
+    """
+    release = current(home)
+    if release is None or not wanted:
+        return []
+    made = {"version": release.version, "jobs": json.loads(json.dumps(list(map(asdict, wanted))))}
+    with suppress(FileNotFoundError, ValueError):
+        if json.loads(home.made_of.read_text()) == made:
+            return []
+    places = {
+        "model": str(release.model.absolute()),
+        "data": str(release.data.absolute()),
+        "tables": str(home.tables.absolute()),
+        "version": release.version,
+    }
+    failed = [line for line in (run_job(job, places) for job in wanted) if line is not None]
+    if not failed:
+        write_durably(home.made_of, json.dumps(made) + "\n")
+    return failed
 
 
 def run_job(wanted: DownstreamConfig, places: Mapping[str, str]) -> str | None:

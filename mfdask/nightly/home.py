@@ -59,6 +59,11 @@ class Home:
         return self.root / "tables"
 
     @property
+    def made_of(self) -> Path:
+        """Which release the tables are of, and which jobs have made them."""
+        return self.root / "tables.json"
+
+    @property
     def work(self) -> Path:
         """The release in the making."""
         return self.root / "work"

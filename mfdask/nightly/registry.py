@@ -95,11 +95,7 @@ def version_name(run: int, data_as_of: int | None) -> str:
 
 
 def _moment(seconds: int | None) -> datetime | None:
-    """Return a time of ratings, or None for what no calendar holds: milliseconds do occur."""
-    try:
-        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-    except (OSError, OverflowError, ValueError):
-        return None
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def releases(folder: Path) -> list[Release]:

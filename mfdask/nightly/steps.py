@@ -17,7 +17,7 @@ from mfdask.errors import InputError
 from mfdask.models import load_model, save_model
 from mfdask.models.store import count_factors
 from mfdask.nightly.config import NightlyConfig
-from mfdask.nightly.downstream import run_job
+from mfdask.nightly.downstream import make_tables
 from mfdask.nightly.gate import Side, judge
 from mfdask.nightly.growth import Growth, data_as_of
 from mfdask.nightly.home import Home, write_durably
@@ -213,20 +213,9 @@ def _put_away(night: Night) -> None:
 
 
 def _follow(night: Night) -> None:
-    """Run the downstream jobs; one that fails keeps nobody from the others."""
+    """Bring the tables up to the published release."""
     night.release_cluster()
-    facts = night.state.facts
-    if facts["outcome"] != "published":
-        return
-    release = Release.open(night.home.models / facts["version"])
-    places = {
-        "model": str(release.model.absolute()),
-        "data": str(release.data.absolute()),
-        "tables": str(night.home.tables.absolute()),
-        "version": release.version,
-    }
-    said = [run_job(wanted, places) for wanted in night.config.downstream]
-    facts["failed_jobs"] = [line for line in said if line is not None]
+    night.state.facts["failed_jobs"] = make_tables(night.home, night.config.downstream)
 
 
 def _tidy(night: Night) -> None:

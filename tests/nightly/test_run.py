@@ -10,7 +10,7 @@ import pytest
 from mfdask.errors import InputError, RefusedError
 from mfdask.models import load_model
 from mfdask.nightly import journal, steps
-from mfdask.nightly.registry import current, promote, releases
+from mfdask.nightly.registry import current, promote, releases, roll_back
 from mfdask.nightly.start import look_ahead
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
@@ -192,21 +192,20 @@ def test_withdrawals_come_last_beside_a_bad_file_too(begun):
     assert (line["new_ratings"], list(line["bad"])) == (900, ["c.csv"])
 
 
-def test_times_that_no_calendar_holds(begun):
-    """Milliseconds, say: the release goes by its number."""
+def test_milliseconds_are_set_aside(begun):
     begun.arrive(
         "ms.csv", FIRST, 13_000, lambda lines: lines.assign(timestamp=lines["timestamp"] * 1000)
     )
     line = begun.run()
-    assert (line["status"], line["version"]) == ("published", "000002")
-    assert current(begun.home).data_day == ""
+    assert line["status"] == "refused"
+    assert "divide milliseconds by 1000" in line["bad"]["ms.csv"]
 
 
 def test_a_name_that_is_no_text(begun):
     (begun.inbox / "caf\udce9.csv").write_text("what,is,this\n1,2\n")
     assert begun.run()["status"] == "refused"
     assert names(begun.inbox) == []
-    assert b"caf\xe9.csv" in (begun.home.refused / "000002" / "caf\udce9.csv.reason").read_bytes()
+    assert rb"caf\xe9.csv" in (begun.home.refused / "000002" / "caf\udce9.csv.reason").read_bytes()
 
 
 def test_many_more_ratings_than_the_last_run_had(begun):
@@ -377,6 +376,26 @@ def test_downstream_jobs_get_their_places(begun):
     assert failed.startswith(
         f"polarity: exit code 2, mfdask: {begun.home.tables}/{line['version']}"
     )
+
+
+def test_tables_follow_what_is_published(begun):
+    """The job's folder is there or not: so it can be made to fail, and seen to run."""
+    page = begun.home.tables / "page.html"
+    jobs = [{"job": "report", "arguments": ["--data", "{data}", "--out", str(page)]}]
+    page.mkdir(parents=True)
+    begun.arrive("new.csv", FIRST, 13_000)
+    assert begun.run(downstream=jobs)["failed_jobs"] != []
+    line = begun.run(downstream=jobs)  # brings nothing new, and fails again
+    assert (line["status"], len(line["failed_jobs"])) == ("nothing", 1)
+    page.rmdir()
+    assert begun.run(downstream=jobs)["failed_jobs"] == []
+    before = page.read_text()
+    page.unlink()
+    begun.run(downstream=jobs)
+    assert not page.exists()  # it was made, and nobody makes it twice
+    roll_back(begun.home)
+    begun.run(downstream=jobs)
+    assert page.read_text() != before
 
 
 def test_a_release_says_what_it_is(begun):
