@@ -17,6 +17,7 @@ from mfdask.nightly.home import Home
 from mfdask.nightly.registry import (
     Release,
     current,
+    damaged,
     promote,
     published_version,
     releases,
@@ -56,6 +57,9 @@ def list_all(config: Path) -> Outcome:
             here = "published" if release.version == published else state
             values.append({"version": release.version, "state": here, **_facts(release)})
             view.add_row(release.version, here, *_cells(release))
+        for version in damaged(folder):
+            values.append({"version": version, "state": "damaged"})
+            view.add_row(shown(version), "damaged")
     return Outcome({"models": values}, [view])
 
 

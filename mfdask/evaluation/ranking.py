@@ -171,8 +171,9 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int6
     tested = np.zeros(data.n_users, bool)
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, "test")
-        tested[shard.rows] = True
-        relevant[shard.rows[shard.ratings >= plan.threshold]] = True
+        users = shard.rows
+        tested[users] = True
+        relevant[users[shard.ratings >= plan.threshold]] = True
     found = np.flatnonzero(relevant).astype(np.int64)
     if len(found) == 0:
         raise InputError(

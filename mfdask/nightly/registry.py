@@ -100,14 +100,23 @@ def _moment(seconds: int | None) -> datetime | None:
 
 def releases(folder: Path) -> list[Release]:
     """Return the releases in a folder, oldest first, but for damaged ones."""
-    if not folder.is_dir():
-        return []
     found = []
-    for place in sorted(folder.iterdir()):
-        if not (place.name.startswith(".") or place.is_symlink()):
-            with suppress(InputError):
-                found.append(Release.open(place))
+    for place in _places(folder):
+        with suppress(InputError):
+            found.append(Release.open(place))
     return found
+
+
+def damaged(folder: Path) -> list[str]:
+    """Return the names of the others: nobody uses or removes these, but somebody should know."""
+    whole = {release.version for release in releases(folder)}
+    return [place.name for place in _places(folder) if place.name not in whole]
+
+
+def _places(folder: Path) -> list[Path]:
+    """Return where releases of a folder lie, oldest first."""
+    places = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [p for p in places if not (p.name.startswith(".") or p.is_symlink())]
 
 
 def current(home: Home) -> Release | None:

@@ -49,7 +49,7 @@ class Part:
     """A piece of a source that one task reads: `read` can be pickled and called anywhere.
 
     `first_row` numbers the first line or row of the file for people: 1 in a text file, 0 in a
-    Parquet file. `n_rows` is about how many there are.
+    Parquet file. `n_rows` is about how many there are, 0 where nobody knows.
     """
 
     file: str

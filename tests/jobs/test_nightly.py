@@ -129,6 +129,12 @@ def test_the_next_start_is_told_in_the_zone_of_then(monkeypatch):
     assert told == "2026-03-29T04:15+02:00"
 
 
+def test_a_damaged_release_is_shown_as_one(mfdask, result_of, home):
+    (home.models / "000009").mkdir(parents=True)
+    assert {"version": "000009", "state": "damaged"} in result_of("models", "list")["models"]
+    assert "damaged" in mfdask("models", "list").stdout
+
+
 def test_no_home_is_made_to_look_after(mfdask, home):
     shutil.rmtree(home.root)
     for words in (("promote", "000001"), ("rollback",), ("prune",)):

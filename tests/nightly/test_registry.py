@@ -13,6 +13,7 @@ from mfdask.nightly.home import Home
 from mfdask.nightly.registry import (
     FACTS,
     current,
+    damaged,
     promote,
     publish,
     reading,
@@ -105,6 +106,7 @@ def test_a_damaged_release_stands_in_nobodys_way(home):
     assert [release.version for release in releases(home.models)] == [
         "000001", "000003", "000004", "000005",
     ]  # fmt: skip
+    assert damaged(home.models) == ["000002"]
     assert prune(home, RetentionConfig(models=2), NOW) == ["000001", "000003"]
     with pytest.raises(InputError, match="no release there"):
         promote(home, "000002")
