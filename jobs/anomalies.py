@@ -17,7 +17,7 @@ from rich.table import Table
 
 from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
-from mfdask.downstream.anomalies.attacks import Rule
+from mfdask.downstream.anomalies.attacks import AttackLimits
 from mfdask.downstream.anomalies.batch import PARTS, Options, write_anomalies
 from mfdask.memory import PeakMemory
 from mfdask.models import load_model
@@ -50,13 +50,13 @@ _SHOWN = 10
 )
 @click.option(
     "--false-per-1000",
-    default=Rule.false_per_1000,
+    default=AttackLimits.false_per_1000,
     show_default=True,
     help="Honest items of 1,000 that may be suspected of a push; the same again for talking down.",
 )
 @click.option(
     "--fdr",
-    default=Rule.fdr,
+    default=AttackLimits.fdr,
     show_default=True,
     help="False-discovery rate: share of honest bursts among the suspected ones, in (0, 1).",
 )
@@ -84,7 +84,7 @@ def main(
     options = Options(
         tuple(filter(None, (part.strip() for part in only.split(",")))),
         folds,
-        Rule(fdr=fdr, false_per_1000=false_per_1000),
+        AttackLimits(fdr=fdr, false_per_1000=false_per_1000),
         clean_out,
     )
     began = time.perf_counter()

@@ -18,14 +18,14 @@ from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.downstream.customers import (
     AS_OF,
     LATEST,
-    Choices,
     Spend,
     Study,
+    StudyOptions,
     check_out,
     check_study,
     study_churn,
 )
-from mfdask.files import locked
+from mfdask.files import file_lock
 from mfdask.memory import PeakMemory
 from mfdask.models import load_model
 from mfdask.results import records
@@ -50,7 +50,7 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option(
         "--horizon",
-        default=Choices.horizon_days,
+        default=StudyOptions.horizon_days,
         show_default=True,
         help="Days after the cut-off that the score is about.",
     )
@@ -69,14 +69,14 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option(
         "--origins",
-        default=Choices.origins,
+        default=StudyOptions.origins,
         show_default=True,
         help="Most earlier cut-offs to learn from and test on; 0 writes features without scores.",
     )
     @click.option("--step", type=int, help="Days between two cut-offs.  [default: the horizon]")
     @click.option(
         "--min-cohort",
-        default=Choices.min_cohort,
+        default=StudyOptions.min_cohort,
         show_default=True,
         help="Refuse to score, or to learn from, fewer users than this.",
     )
@@ -85,7 +85,7 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
         cutoff: str, horizon: int, factors_as_of: str, origins: int, step: int | None,
         min_cohort: int, **options: Any,
     ) -> Any:  # fmt: skip
-        choices = Choices(cutoff, horizon, origins, step, factors_as_of, min_cohort)
+        choices = StudyOptions(cutoff, horizon, origins, step, factors_as_of, min_cohort)
         return run(choices=choices, **options)
 
     return with_choices
@@ -96,7 +96,7 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
 @study_options
 @cluster_options
 def main(
-    data: str, model: Path, out: Path | None, choices: Choices, cluster: ClusterConfig
+    data: str, model: Path, out: Path | None, choices: StudyOptions, cluster: ClusterConfig
 ) -> Outcome:
     """See the module."""
     return run_study("churn", study_churn, data, model, out, choices, cluster)
@@ -108,7 +108,7 @@ def run_study(
     data: str,
     model: Path,
     out: Path | None,
-    choices: Choices,
+    choices: StudyOptions,
     cluster: ClusterConfig,
     spend: Spend | None = None,
 ) -> Outcome:
@@ -120,7 +120,7 @@ def run_study(
     check_study(dataset, learned, choices, name, spend)  # before the cluster is started
     began = time.perf_counter()
     with (
-        locked(out, "writing"),
+        file_lock(out, "writing"),
         PeakMemory() as memory,
         open_cluster(cluster) as client,
         progress_bars() as progress,
@@ -140,7 +140,7 @@ def run_study(
         "cohorts": found.cohorts,
         "metrics": [] if found.evaluation is None else records(found.evaluation),
         "calibration_slopes": found.slopes,
-        "tenths": found.tenths(),
+        "deciles": found.deciles(),
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": memory.bytes,
     }
@@ -159,7 +159,7 @@ def _views(name: str, values: dict[str, Any], found: Study) -> list[RenderableTy
     facts.add_row("table", values["out"])
     views: list[RenderableType] = [facts, _cohorts(found)]
     if found.evaluation is not None:
-        views += [_metrics(found.evaluation), _tenths(values["tenths"])]
+        views += [_metrics(found.evaluation), _deciles(values["deciles"])]
     return views
 
 
@@ -185,9 +185,9 @@ def _metrics(evaluation: pd.DataFrame) -> Table:
     return view
 
 
-def _tenths(tenths: list[dict[str, float]]) -> Table:
-    view = table("predictions of what scored the table, by tenths", "", "users", "said", "came")
-    for k, line in enumerate(tenths, 1):
+def _deciles(deciles: list[dict[str, float]]) -> Table:
+    view = table("predictions of what scored the table, by deciles", "", "users", "said", "came")
+    for k, line in enumerate(deciles, 1):
         cells = [f"{line['users']:,}", f"{line['predicted']:.3f}", f"{line['actual']:.3f}"]
         view.add_row(f"{k}.", *cells)
     return view

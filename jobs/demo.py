@@ -12,6 +12,7 @@ from rich.table import Table
 from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.evaluation import measure_accuracy
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.models import ALS, FactorModel, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
@@ -19,7 +20,6 @@ from mfdask.report.data.facts import Facts
 from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, notes
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 
 _FILE = click.Path(path_type=Path)
 
@@ -65,7 +65,7 @@ def main(
     with open_cluster(cluster) as client, progress_bars() as progress:
         say(f"Dask dashboard: {client.dashboard_link}")
         began = time.perf_counter()
-        choices = Choices(split=Split.parse("random:0.1"))
+        choices = IngestOptions(split=Split.parse("random:0.1"))
         ingest(
             open_source(source, progress=progress), data, client=client, choices=choices,
             overwrite=True, progress=progress,

@@ -17,7 +17,7 @@ from jobs.common import DATA, Outcome, job, progress_bars, table
 from mfdask.evaluation import (
     INTERVALS,
     Accuracy,
-    Errors,
+    ErrorSums,
     RankingPlan,
     bin_labels,
     measure_accuracy,
@@ -130,7 +130,7 @@ def _rank(learned: FactorModel, data: Dataset, plan: RankingPlan) -> dict[str, A
     return found
 
 
-def _bins(errors: Errors) -> list[dict[str, Any]]:
+def _bins(errors: ErrorSums) -> list[dict[str, Any]]:
     rows = zip(bin_labels(), errors.n.tolist(), errors.rmse(), errors.mae(), strict=True)
     return [
         {"ratings": label, "n": n, "rmse": float(rmse), "mae": float(mae)}

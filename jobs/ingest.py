@@ -18,14 +18,14 @@ import click
 from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
+from mfdask.ingest.build import IngestOptions, check_target, ingest
+from mfdask.ingest.extend import extend, ids_of
+from mfdask.ingest.tasks import are_few
 from mfdask.memory import PeakMemory
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
-from mfdask.shards.build import Choices, check_target, ingest
-from mfdask.shards.extend import extend, ids_of
-from mfdask.shards.tasks import are_few
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -106,7 +106,7 @@ def main(
         raise InputError(
             "--into keeps a data set as it is cut: leave out --out, --split, --blocks, --overwrite"
         )
-    choices = Choices(Split.parse(split or "random:0.1"), seed, blocks, on_bad_rows == "fail")
+    choices = IngestOptions(Split.parse(split or "random:0.1"), seed, blocks, on_bad_rows == "fail")
     began = time.perf_counter()
     with PeakMemory() as memory, progress_bars() as progress:
         before = Manifest.read(into) if into else None

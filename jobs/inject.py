@@ -20,8 +20,8 @@ from mfdask.downstream.inject import (
     KINDS,
     AttackPlan,
     DriftPlan,
+    InjectionPlan,
     MixPlan,
-    Plan,
     SharingPlan,
     inject,
     write_injected,
@@ -140,7 +140,7 @@ def main(
     seed: int,
 ) -> Outcome:
     """Inject what is asked for, write ratings and truth."""
-    plan = Plan(
+    plan = InjectionPlan(
         sharing=None if sharing is None else SharingPlan(sharing, sharing_style, partners),
         mix=None
         if mix is None

@@ -10,7 +10,7 @@ import click
 from jobs.churn import run_study, study_options
 from jobs.common import Outcome, cluster_options, job
 from mfdask.cluster import ClusterConfig
-from mfdask.downstream.customers import Choices, Spend, study_ltv
+from mfdask.downstream.customers import Spend, StudyOptions, study_ltv
 
 
 @click.command("ltv", help=__doc__)
@@ -28,7 +28,7 @@ def main(
     model: Path,
     out: Path | None,
     spend: str | None,
-    choices: Choices,
+    choices: StudyOptions,
     cluster: ClusterConfig,
 ) -> Outcome:
     """See the module."""

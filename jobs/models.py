@@ -13,7 +13,7 @@ from jobs.common import Outcome, job, table
 from jobs.nightly import config_option, shown
 from mfdask.errors import InputError
 from mfdask.nightly.config import NightlyConfig
-from mfdask.nightly.home import Home
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import (
     Release,
     current,
@@ -31,11 +31,11 @@ def main() -> None:
     """See the module."""
 
 
-def _home(config: Path) -> Home:
-    return Home(NightlyConfig.read(config).home)
+def _home(config: Path) -> NightlyPaths:
+    return NightlyPaths(NightlyConfig.read(config).home)
 
 
-def _alone(home: Home) -> AbstractContextManager[None]:
+def _alone(home: NightlyPaths) -> AbstractContextManager[None]:
     """Keep nights out for a while; no home is made for that."""
     if not home.root.is_dir():
         raise InputError(f"{home.root}: no such folder; is `home` in the configuration right?")
@@ -114,13 +114,13 @@ def rollback(config: Path) -> Outcome:
 def prune_old(config: Path, keep: int | None) -> Outcome:
     """Remove what the configuration does not keep; never what is published or being read."""
     told = NightlyConfig.read(config)
-    home, rules = Home(told.home), told.retention
+    home, rules = NightlyPaths(told.home), told.retention
     with _alone(home):
         gone = prune(home, replace(rules, models=keep) if keep else rules)
     return Outcome({"removed": gone}, [f"removed: {', '.join(gone) or 'nothing'}"])
 
 
-def _find(home: Home, version: str | None) -> Release:
+def _find(home: NightlyPaths, version: str | None) -> Release:
     if version is None:
         release = current(home)
         if release is None:

@@ -14,9 +14,9 @@ from rich.table import Table
 from jobs.common import Outcome, job, progress_bars, say, table
 from mfdask.errors import MfdaskError, RefusedError
 from mfdask.nightly.config import NightlyConfig
-from mfdask.nightly.inbox import Arrival
+from mfdask.nightly.inbox import InboxFile
 from mfdask.nightly.journal import Line
-from mfdask.nightly.plan import Plan
+from mfdask.nightly.plan import NightPlan
 from mfdask.nightly.run import run_night
 from mfdask.nightly.start import look_ahead
 
@@ -124,7 +124,7 @@ def _view(line: Line) -> Table:
     return view
 
 
-def _show(plan: Plan) -> Outcome:
+def _show(plan: NightPlan) -> Outcome:
     view = table("what a night would do", "", "")
     view.show_header = False
     view.add_row("begins with", plan.base or "nothing: the first night")
@@ -139,7 +139,7 @@ def _show(plan: Plan) -> Outcome:
     return Outcome(json.loads(json.dumps(asdict(plan))), [view])
 
 
-def _names(files: list[Arrival]) -> str:
+def _names(files: list[InboxFile]) -> str:
     return shown(", ".join(file.name for file in files)) or "none"
 
 

@@ -11,7 +11,7 @@ from jobs.common import Outcome, job, table
 from jobs.nightly import config_option, shown
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
-from mfdask.nightly.home import Home
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import current
 from mfdask.nightly.schedule import next_start
 from mfdask.nightly.state import State
@@ -30,7 +30,7 @@ from mfdask.nightly.state import State
 def main(config: Path, runs: int) -> Outcome:
     """Read it from the home; nothing is changed."""
     told = NightlyConfig.read(config)
-    home = Home(told.home)
+    home = NightlyPaths(told.home)
     release, unfinished = current(home), State.load(home.state)
     lines = journal.read(home.journal)[-runs:]
     start = next_start_after(told.at, datetime.now())

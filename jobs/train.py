@@ -14,20 +14,20 @@ import click
 from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
-from mfdask.files import locked, require_space
+from mfdask.features.file import FeatureFile
+from mfdask.files import file_lock, require_space
 from mfdask.memory import PeakMemory, require_memory
 from mfdask.models import (
     ALS,
     PRESETS,
     Bayes,
     FactorModel,
-    check_place,
+    check_model_place,
     model_bytes,
     save_model,
     training_bytes,
 )
 from mfdask.models.exchange import ExchangeMode
-from mfdask.models.feature_file import FeatureFile
 from mfdask.models.kinds import KINDS, chosen_parameters, parameters_of
 from mfdask.shards import Dataset
 
@@ -197,7 +197,7 @@ def main(
         found = FeatureFile.at(item_features).match(dataset)
         say(f"{found.n_missing:,} items lack features; {found.n_unknown:,} lines are of no item")
     out = out or Path("output/models") / f"{dataset.name}-{model}"
-    check_place(out)
+    check_model_place(out)
     rows = dataset.n_users + dataset.n_items
     draws = len(config.sampled(rows)) if isinstance(config, Bayes) else 1
     require_space(out, model_bytes(rows, config.n_factors, draws), "the model")
@@ -206,7 +206,7 @@ def main(
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     began = time.perf_counter()
     with (
-        locked(out, "training into"),
+        file_lock(out, "training into"),
         PeakMemory() as memory,
         open_cluster(cluster) as client,
         progress_bars() as progress,

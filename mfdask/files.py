@@ -15,7 +15,7 @@ from mfdask.errors import InputError, RefusedError
 
 
 @contextmanager
-def written_folder(target: Path) -> Iterator[Path]:
+def atomic_directory(target: Path) -> Iterator[Path]:
     """Yield a fresh folder beside `target`, and put it in its place once the block has ended well.
 
     A folder already at `target` is replaced; on any error it stays, and the fresh one goes.
@@ -33,7 +33,7 @@ def written_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def written_file(target: Path) -> Iterator[Path]:
+def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a fresh name beside `target`, and rename what is there once the block has ended well.
 
     A file already at `target` is replaced; on any error it stays, and the fresh one goes.
@@ -82,7 +82,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 @contextmanager
-def locked(target: Path, doing: str) -> Iterator[None]:
+def file_lock(target: Path, doing: str) -> Iterator[None]:
     """Hold the lock of `target` while the block runs; it falls with the process that held it.
 
     Raises
@@ -153,6 +153,6 @@ def check_place(out: Path, mark: str, holds: str, option: str = "--out") -> None
         raise InputError(f"{out}: is there already and holds no {holds}; give another {option}")
 
 
-def followed(path: Path) -> Path:
+def resolve_link(path: Path) -> Path:
     """Return what a link names now, since it may be moved on while files behind it are read."""
     return path.resolve() if path.is_symlink() else path

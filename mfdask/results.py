@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mfdask.files import written_file
+from mfdask.files import atomic_file
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -18,7 +18,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     InputError
         If `path` is a folder.
     """
-    with written_file(path) as fresh:
+    with atomic_file(path) as fresh:
         frame.to_parquet(fresh, index=False)
 
 

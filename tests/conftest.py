@@ -10,10 +10,10 @@ import pytest
 from distributed import Client
 
 from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 
 # No deadlines: the first example may compile a kernel.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -43,7 +43,9 @@ def small_data(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Return the folder of a small data set in two blocks a side; leave it as it is."""
     folder = tmp_path_factory.mktemp("small") / "d"
     source = open_source("synthetic:users=300,items=200,ratings=9000")
-    ingest(source, folder, client=client, choices=Choices(Split.parse("random:0.1"), blocks=2))
+    ingest(
+        source, folder, client=client, choices=IngestOptions(Split.parse("random:0.1"), blocks=2)
+    )
     return folder
 
 
@@ -54,6 +56,6 @@ def movielens_small(
     """Return the real ratings, split as the published figures are."""
     folder = tmp_path_factory.mktemp("movielens")
     source = open_source(str(movielens_zip), cache_dir=folder)
-    choices = Choices(Split.parse("sequence:0.2"), seed=42)
+    choices = IngestOptions(Split.parse("sequence:0.2"), seed=42)
     ingest(source, folder / "d", client=client, choices=choices)
     return Dataset.open(folder / "d")

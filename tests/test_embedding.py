@@ -8,8 +8,8 @@ import pytest
 
 from mfdask.embedding import embed
 from mfdask.errors import InputError
+from mfdask.features.encoder import FeatureEncoder
 from mfdask.models.design import pack
-from mfdask.models.features import Coding
 from mfdask.models.model import DataFacts, FactorModel
 
 GENRES = ["Action|Drama", "Drama", "", "Comedy", "Action", "Comedy|Drama", "Action", "Drama"]
@@ -38,7 +38,7 @@ def model_of(n_factors, weights=False, ids=None):
         ),
         data=DataFacts("d", "f", 42, 0, 0.5, 5.0),
         history=[],
-        coding=Coding.genres(names) if weights else None,
+        coding=FeatureEncoder.genres(names) if weights else None,
         feature_weights=random.normal(size=(3, n_factors + 1)).astype(np.float32)
         if weights
         else None,

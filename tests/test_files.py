@@ -7,12 +7,12 @@ import threading
 import pytest
 
 from mfdask.errors import RefusedError
-from mfdask.files import locked, written_folder
+from mfdask.files import atomic_directory, file_lock
 
 
 def test_a_folder_appears_whole(tmp_path):
     target = tmp_path / "deep" / "t"
-    with written_folder(target) as fresh:
+    with atomic_directory(target) as fresh:
         (fresh / "a").write_text("1")
         assert not target.exists()
     assert (target / "a").read_text() == "1"
@@ -25,7 +25,7 @@ def test_a_folder_is_replaced(exchanged, tmp_path, monkeypatch):
         monkeypatch.setattr("mfdask.files._exchange", lambda one, other: False)
     target = tmp_path / "t"
     for content in ("1", "2"):
-        with written_folder(target) as fresh:
+        with atomic_directory(target) as fresh:
             (fresh / content).write_text(content)
     assert [f.name for f in target.iterdir()] == ["2"]
     assert [f.name for f in tmp_path.iterdir()] == ["t"]
@@ -33,7 +33,7 @@ def test_a_folder_is_replaced(exchanged, tmp_path, monkeypatch):
 
 def test_a_reader_never_misses_a_folder_that_is_replaced(tmp_path):
     target = tmp_path / "t"
-    with written_folder(target) as fresh:
+    with atomic_directory(target) as fresh:
         (fresh / "a").write_text("0")
     missed, done = [], threading.Event()
 
@@ -45,7 +45,7 @@ def test_a_reader_never_misses_a_folder_that_is_replaced(tmp_path):
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(200):
-        with written_folder(target) as fresh:
+        with atomic_directory(target) as fresh:
             (fresh / "a").write_text("1")
     done.set()
     reader.join()
@@ -58,7 +58,7 @@ def test_an_error_leaves_what_was_there(tmp_path):
     (target / "old").write_text("1")
 
     def write_half() -> None:
-        with written_folder(target) as fresh:
+        with atomic_directory(target) as fresh:
             (fresh / "new").write_text("2")
             raise KeyError
 
@@ -70,12 +70,12 @@ def test_an_error_leaves_what_was_there(tmp_path):
 
 def test_the_second_holder_is_refused(tmp_path):
     with (
-        locked(tmp_path / "t", "training into"),
+        file_lock(tmp_path / "t", "training into"),
         pytest.raises(RefusedError, match="another process is training into it"),
-        locked(tmp_path / "t", "training into"),
+        file_lock(tmp_path / "t", "training into"),
     ):
         pass
-    with locked(tmp_path / "t", "training into"):
+    with file_lock(tmp_path / "t", "training into"):
         pass
     assert not list(tmp_path.iterdir())
 
@@ -87,5 +87,5 @@ def test_a_lock_falls_with_a_killed_holder(tmp_path):
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
-    with locked(tmp_path / "t", "training into"):
+    with file_lock(tmp_path / "t", "training into"):
         pass

@@ -19,7 +19,7 @@ from mfdask.bench.rounds import take_in_turn
 from mfdask.cores import n_cores
 from mfdask.downstream.dense import densify
 from mfdask.models import FactorModel, load_model
-from mfdask.models.design import facing
+from mfdask.models.design import swap_bias_columns
 from mfdask.progress import Progress, silent
 
 #: Users that are multiplied at a time, and bytes of a file.
@@ -79,7 +79,7 @@ def measure_dense(
         dense()  # compiles on the workers
         shutil.rmtree(place / "dense")
         timed = {
-            "product": lambda: _seconds(lambda: multiply(learned, users)),
+            "product": lambda: _seconds(lambda: multiply_blocks(learned, users)),
             "writes": lambda: _seconds(lambda: write(place / "raw", n_bytes), place / "raw"),
             "densify": lambda: _seconds(dense, place / "dense"),
         }
@@ -97,12 +97,12 @@ def measure_dense(
     }
 
 
-def multiply(model: FactorModel, n_users: int) -> None:
+def multiply_blocks(model: FactorModel, n_users: int) -> None:
     """Multiply users with all items, some at a time, and keep nothing."""
     items = np.ascontiguousarray(model.item_rows.T)
     block = np.empty((_USERS, items.shape[1]), np.float32)
     for start in range(0, n_users, _USERS):
-        users = facing(model.user_rows[start : min(start + _USERS, n_users)])
+        users = swap_bias_columns(model.user_rows[start : min(start + _USERS, n_users)])
         np.matmul(users, items, out=block[: len(users)])
 
 

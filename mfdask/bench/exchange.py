@@ -9,7 +9,7 @@ from distributed import Client
 
 from mfdask.errors import InputError
 from mfdask.models import ALS
-from mfdask.models.exchange import ExchangeMode, Traffic, expected, used_rows
+from mfdask.models.exchange import ExchangeCost, ExchangeMode, expected, used_rows
 from mfdask.models.runner import DaskRunner
 from mfdask.models.sides import OTHER, SIDES
 from mfdask.progress import Progress, silent
@@ -97,7 +97,7 @@ def _check(data: Dataset, n_workers: int) -> None:
         )
 
 
-def _handed(data: Dataset, side: str, used: list[int], cost: Traffic) -> dict[str, Any]:
+def _handed(data: Dataset, side: str, used: list[int], cost: ExchangeCost) -> dict[str, Any]:
     rows = int(data.bounds(OTHER[side])[-1])
     return {
         "rows": rows,

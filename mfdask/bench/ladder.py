@@ -6,7 +6,7 @@ from distributed import Client
 
 from mfdask.bench.kernel import BareKernel, numba_threads, whole_side
 from mfdask.bench.sweep import sweep_seconds, without_test
-from mfdask.bench.tiers import REPEATS, Sweep, Tier, measure_tiers
+from mfdask.bench.tiers import REPEATS, Tier, TierSweep, measure_tiers
 from mfdask.cores import n_cores
 from mfdask.models import ALS
 from mfdask.progress import Progress, silent
@@ -52,8 +52,8 @@ def climb(
         config.seed,
         budget_seconds,
         [
-            Sweep("kernel, 1 thread", "eight rows at a time", lambda: sweep_on(1)),
-            Sweep(f"kernel, {cores} threads", "the same on all cores", lambda: sweep_on(cores)),
+            TierSweep("kernel, 1 thread", "eight rows at a time", lambda: sweep_on(1)),
+            TierSweep(f"kernel, {cores} threads", "the same on all cores", lambda: sweep_on(cores)),
         ],
         progress,
     )

@@ -124,7 +124,7 @@ def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:
         timed |= {
             "dask_with_test": lambda: sweep_seconds(config.fit(data, client=client)),
             "bayes": lambda: sweep_seconds(bayes.fit(data, client=client)),
-            "predict_test": lambda: _seconds(lambda: predict_test(model, data)),
+            "predict_test": lambda: _seconds(lambda: time_prediction(model, data)),
             "evaluate_test": lambda: _seconds(lambda: measure_accuracy(model, data)),
         }
     return timed
@@ -172,7 +172,7 @@ def sweep_seconds(model: FactorModel) -> float:
     return median(sweep.seconds for sweep in model.history[1:])
 
 
-def predict_test(model: FactorModel, data: Dataset) -> int:
+def time_prediction(model: FactorModel, data: Dataset) -> int:
     """Predict all test ratings with a model of the same data set; return their number."""
     done = 0
     for block in range(data.n_blocks("users")):

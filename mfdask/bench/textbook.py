@@ -18,7 +18,7 @@ from numba.extending import register_jitable
 from mfdask.kernels.rows import Block
 
 
-class Rule(NamedTuple):
+class TextbookRule(NamedTuple):
     """Number of factors and mean rating; the paper's lambda, tau and gamma."""
 
     n_factors: int
@@ -28,7 +28,7 @@ class Rule(NamedTuple):
     bias_reg: float = 0.015
 
 
-class Side(NamedTuple):
+class TextbookSide(NamedTuple):
     """What is known of all users, or of all items."""
 
     factors: Any  # flat float32 (rows * n_factors,), or a list
@@ -57,7 +57,13 @@ def _solve(a: Any, k: int, x: Any, place: int) -> None:
 
 @register_jitable
 def update_row(
-    neighbours: Any, ratings: Any, fixed: Side, rule: Rule, row: int, moving: Side, a: Any
+    neighbours: Any,
+    ratings: Any,
+    fixed: TextbookSide,
+    rule: TextbookRule,
+    row: int,
+    moving: TextbookSide,
+    a: Any,
 ) -> None:
     """Update row `row` of `moving` from the ratings of its neighbours in `fixed`.
 
@@ -93,7 +99,12 @@ def update_row(
 
 @njit(nogil=True, cache=True)
 def update_rows_compiled(
-    first: int, last: int, block: Block, fixed: Side, rule: Rule, moving: Side
+    first: int,
+    last: int,
+    block: Block,
+    fixed: TextbookSide,
+    rule: TextbookRule,
+    moving: TextbookSide,
 ) -> None:
     """Update rows `first` to `last - 1` one after the other: `update_row`, compiled."""
     a = np.empty(rule.n_factors * rule.n_factors, np.float32)
@@ -103,7 +114,12 @@ def update_rows_compiled(
 
 
 def update_rows_numpy(
-    first: int, last: int, block: Block, fixed: Side, rule: Rule, moving: Side
+    first: int,
+    last: int,
+    block: Block,
+    fixed: TextbookSide,
+    rule: TextbookRule,
+    moving: TextbookSide,
 ) -> None:
     """Update rows `first` to `last - 1` one after the other, each with a few calls of NumPy."""
     vectors = fixed.factors.reshape(-1, rule.n_factors)
@@ -127,13 +143,15 @@ class Interpreted:
     The search is the best that a single view allows, a binary search in each user's row.
     """
 
-    def __init__(self, users: Block, start: tuple[Side, Side], rule: Rule) -> None:
+    def __init__(
+        self, users: Block, start: tuple[TextbookSide, TextbookSide], rule: TextbookRule
+    ) -> None:
         ordered = with_sorted_rows(users)
         self.indptr: list[int] = ordered.indptr.tolist()
         # A memory view hands out Python's own numbers without 2 GB of them lying about.
         self.indices = memoryview(ordered.indices)
         self.ratings = memoryview(ordered.ratings)
-        self.users, self.items = (Side(s.factors.tolist(), s.bias.tolist()) for s in start)
+        self.users, self.items = (TextbookSide(s.factors.tolist(), s.bias.tolist()) for s in start)
         self.rule = rule
         self.room = [0.0] * rule.n_factors**2
 
@@ -171,7 +189,7 @@ def with_sorted_rows(block: Block) -> Block:
     return Block(block.indptr, block.indices[order], block.ratings[order])
 
 
-def random_start(rows: int, n_factors: int, seed: int) -> Side:
+def random_start(rows: int, n_factors: int, seed: int) -> TextbookSide:
     """Return small random factors and no bias."""
     factors = np.random.default_rng(seed).normal(0, 0.1, rows * n_factors)
-    return Side(factors.astype(np.float32), np.zeros(rows, np.float32))
+    return TextbookSide(factors.astype(np.float32), np.zeros(rows, np.float32))

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from mfdask.bench.textbook import (
     Interpreted,
-    Rule,
-    Side,
+    TextbookRule,
+    TextbookSide,
     random_start,
     update_rows_compiled,
     update_rows_numpy,
@@ -63,7 +63,7 @@ class Tier:
     speedup: float
 
 
-class Sweep(NamedTuple):
+class TierSweep(NamedTuple):
     """A tier that the caller brings: `run` does one whole sweep."""
 
     name: str
@@ -92,7 +92,7 @@ def measure_tiers(
     n_factors: int,
     seed: int,
     budget_seconds: float,
-    sweeps: Sequence[Sweep] = (),
+    sweeps: Sequence[TierSweep] = (),
     progress: Progress = silent,
 ) -> list[Tier]:
     """Time a sweep of ALS (the paper's Algorithm 1) in each tier.
@@ -107,7 +107,7 @@ def measure_tiers(
         Of the factors that every tier of this module starts from.
     budget_seconds : float
         After so long a tier stops, at the end of a row (compiled: of a few hundred rows).
-    sweeps : sequence of Sweep
+    sweeps : sequence of TierSweep
         Further tiers, each called once to warm up and then timed, such as the project's own
         kernel with one thread, with all threads, and through Dask.
     progress : Progress
@@ -120,10 +120,10 @@ def measure_tiers(
     """
     n = len(users.ratings) + len(items.ratings)
     timings: list[tuple[str, str, _Timing]] = []
-    tiers: list[_Plain | Sweep] = [*_plain_tiers(users, items, n_factors, seed), *sweeps]
+    tiers: list[_Plain | TierSweep] = [*_plain_tiers(users, items, n_factors, seed), *sweeps]
     for done, tier in enumerate(tiers):
         progress("tiers", done, len(tiers), tier.name)
-        if isinstance(tier, Sweep):
+        if isinstance(tier, TierSweep):
             timing = _time_sweep(tier.run, n, budget_seconds)
         else:
             timing = _time_plain(tier, (users.indptr, items.indptr), budget_seconds)
@@ -138,9 +138,9 @@ def measure_tiers(
 
 def _plain_tiers(users: Block, items: Block, n_factors: int, seed: int) -> list[_Plain]:
     """List the tiers of this module, slowest first; each makes its data when its turn comes."""
-    rule = Rule(n_factors, float(np.mean(users.ratings, dtype=np.float64)))
+    rule = TextbookRule(n_factors, float(np.mean(users.ratings, dtype=np.float64)))
 
-    def start() -> tuple[Side, Side]:
+    def start() -> tuple[TextbookSide, TextbookSide]:
         n_users, n_items = len(users.indptr) - 1, len(items.indptr) - 1
         return random_start(n_users, n_factors, seed), random_start(n_items, n_factors, seed + 1)
 

@@ -1,17 +1,17 @@
 """Predictions held against ratings that the model has not seen."""
 
-from mfdask.evaluation.accuracy import Accuracy, Errors, bin_labels, measure_accuracy, objective
+from mfdask.evaluation.accuracy import Accuracy, ErrorSums, bin_labels, measure_accuracy, objective
 from mfdask.evaluation.calibration import INTERVALS, measure_calibration
 from mfdask.evaluation.compare import compare, measure_model, measure_popularity
 from mfdask.evaluation.popularity import popularity_scorer
-from mfdask.evaluation.ranking import Ranking, RankingPlan, measure_ranking, model_scorer
+from mfdask.evaluation.ranking import RankingPlan, RankingResult, measure_ranking, model_scorer
 
 __all__ = [
     "INTERVALS",
     "Accuracy",
-    "Errors",
-    "Ranking",
+    "ErrorSums",
     "RankingPlan",
+    "RankingResult",
     "bin_labels",
     "compare",
     "measure_accuracy",

@@ -37,7 +37,7 @@ def bin_of(n_train: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
 
 
 @dataclass
-class Errors:
+class ErrorSums:
     """Sums of errors, for one slice of the ratings or for each of several.
 
     Attributes
@@ -52,7 +52,7 @@ class Errors:
     absolute: npt.NDArray[np.float64]
 
     @classmethod
-    def zeros(cls, slices: int) -> Errors:
+    def zeros(cls, slices: int) -> ErrorSums:
         """Return `slices` empty slices."""
         return cls(np.zeros(slices, np.int64), np.zeros(slices), np.zeros(slices))
 
@@ -82,19 +82,19 @@ class Accuracy:
 
     Attributes
     ----------
-    raw, clipped : Errors
+    raw, clipped : ErrorSums
         Of all ratings, the predictions as they are and kept on the rating scale.
-    by_user, by_item : Errors
+    by_user, by_item : ErrorSums
         Raw errors by the training ratings of the user and of the item, in the bins of
         `bin_labels`.
     by_source : dict of str to int
         How many predictions rest on what (`SOURCES`).
     """
 
-    raw: Errors = field(default_factory=lambda: Errors.zeros(1))
-    clipped: Errors = field(default_factory=lambda: Errors.zeros(1))
-    by_user: Errors = field(default_factory=lambda: Errors.zeros(len(BIN_STARTS)))
-    by_item: Errors = field(default_factory=lambda: Errors.zeros(len(BIN_STARTS)))
+    raw: ErrorSums = field(default_factory=lambda: ErrorSums.zeros(1))
+    clipped: ErrorSums = field(default_factory=lambda: ErrorSums.zeros(1))
+    by_user: ErrorSums = field(default_factory=lambda: ErrorSums.zeros(len(BIN_STARTS)))
+    by_item: ErrorSums = field(default_factory=lambda: ErrorSums.zeros(len(BIN_STARTS)))
     by_source: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SOURCES, 0))
 
     @property
@@ -150,7 +150,7 @@ class Aligned:
 def _take(model: FactorModel, side: str, places: npt.NDArray[np.int32]) -> Array:
     """Return a model's rows at `places`, with those of nobody in particular for places of -1."""
     rows = model.user_rows if side == "users" else model.item_rows
-    return np.concatenate([rows, model.nobody(side)])[places]
+    return np.concatenate([rows, model.cold_start_row(side)])[places]
 
 
 def _counts(

@@ -19,7 +19,7 @@ INTERVALS = (0.5, 0.8, 0.95)
 def measure_calibration(model: FactorModel, data: Dataset, part: str = "test") -> pd.DataFrame:
     """Return how many held-out ratings lie within central intervals around their predictions.
 
-    An interval is normal, with the standard deviation of `FactorModel.deviations_known`. Ratings of
+    An interval is normal, with the standard deviation of `FactorModel.predict_std`. Ratings of
     users and items that the model has no row for are left out.
 
     Returns
@@ -39,8 +39,8 @@ def measure_calibration(model: FactorModel, data: Dataset, part: str = "test") -
             f"{data.name}: no {part} ratings of users and items that the model knows; give the "
             "data set that it was learned from"
         )
-    away = np.abs(model.predict_known(users, items, clip=False) - ratings)
-    away /= model.deviations_known(users, items)
+    away = np.abs(model.predict_rows(users, items, clip=False) - ratings)
+    away /= model.predict_std(users, items)
     bins = bin_of(model.users["n_train"].to_numpy()[users])
     lines = []
     for label, here in [("all", bins >= 0)] + [(s, bins == b) for b, s in enumerate(bin_labels())]:

@@ -15,8 +15,8 @@ from mfdask.evaluation.bootstrap import Floats, intervals, ratios, resampled_rat
 from mfdask.evaluation.popularity import NAME, popularity_scorer
 from mfdask.evaluation.ranking import (
     METRICS,
-    Ranking,
     RankingPlan,
+    RankingResult,
     measure_ranking,
     model_scorer,
     users_to_rank,
@@ -143,7 +143,7 @@ def _error_sums(aligned: Aligned, data: Dataset) -> tuple[Floats, Floats, Floats
     return squared, absolute, n
 
 
-def _per_user(ranking: Ranking, n_users: int) -> tuple[Floats, Floats]:
+def _per_user(ranking: RankingResult, n_users: int) -> tuple[Floats, Floats]:
     """Return the metrics of every user of the data set, and 1 where they were measured."""
     values = np.zeros((n_users, len(METRICS)))
     measured = np.zeros_like(values)

@@ -25,14 +25,14 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.evaluation.accuracy import Aligned
-from mfdask.models.design import Array, facing
+from mfdask.models.design import Array, swap_bias_columns
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset, Shard
 
 #: Rows of the data set's users to their scores, float32 (users, items), which may be overwritten.
 Scorer = Callable[[npt.NDArray[np.int64]], Array]
 
-#: The columns of `Ranking.values`.
+#: The columns of `RankingResult.values`.
 METRICS = ("precision", "recall", "ndcg", "map", "novelty")
 
 #: Scores held at a time: 16 MiB, and some 100 MiB of what is made of them.
@@ -81,7 +81,7 @@ class RankingPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class RankingResult:
     """What `measure_ranking` finds.
 
     Attributes
@@ -115,7 +115,7 @@ def model_scorer(aligned: Aligned) -> Scorer:
     """
 
     def scores(users: npt.NDArray[np.int64]) -> Array:
-        rows = facing(aligned.user_rows[users])
+        rows = swap_bias_columns(aligned.user_rows[users])
         rows[:, 1] = 0.0  # the user's own bias
         return rows @ aligned.item_rows.T
 
@@ -128,7 +128,7 @@ def measure_ranking(
     plan: RankingPlan,
     progress: Progress = silent,
     stage: str = "rank",
-) -> Ranking:
+) -> RankingResult:
     """Rank the catalogue for each user and hold the top of it against their test ratings.
 
     `progress` is told of the users done, as the stage that is named.
@@ -148,7 +148,7 @@ def measure_ranking(
         scores = scorer(rows)
         user, item, _ = _ratings_of(train, rows)
         scores[user, item] = -np.inf
-        lists = top_items(scores, plan.k)
+        lists = best_items(scores, plan.k)
         user, item, rating = _ratings_of(test, rows)
         gains = np.zeros(scores.shape)
         gains[user, item] = np.where(rating >= plan.threshold, np.exp2(rating) - 1, 0.0)
@@ -156,11 +156,11 @@ def measure_ranking(
         listed[lists[lists >= 0]] = True
         done += len(rows)
         progress(stage, done, len(users))
-    return Ranking(users, values, float(listed.mean()), n_without)
+    return RankingResult(users, values, float(listed.mean()), n_without)
 
 
 def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the rows of the users that the plan measures, ascending, and `Ranking.n_without`.
+    """Return the rows of the users that the plan measures, and `RankingResult.n_without`.
 
     They depend on the data and the plan alone, so that models can be compared user by user.
     """
@@ -210,7 +210,7 @@ def _ratings_of(
     return place, shard.indices[at], shard.ratings[at].astype(np.float64)
 
 
-def top_items(scores: Array, k: int) -> npt.NDArray[np.int64]:
+def best_items(scores: Array, k: int) -> npt.NDArray[np.int64]:
     """Return the `k` items of largest score for each user, best first.
 
     Parameters

@@ -14,7 +14,7 @@ from mfdask.kernels.types import Float32s, Float64s, Int32s
 PIECE = 4096
 
 
-class Side(NamedTuple):
+class DrawnSide(NamedTuple):
     """One side of a model of S draws, each of K factors."""
 
     rows: Any  # float32 (n, width): [bias, 1, factors of all draws over the root of S..., 0...]
@@ -37,7 +37,7 @@ def _prior_variance(other: Float32s, first: int, scale: float, covariance: Float
 
 
 @njit(nogil=True, cache=True)
-def _variance(p: Int32s, q: Int32s, users: Side, items: Side) -> float:
+def _variance(p: Int32s, q: Int32s, users: DrawnSide, items: DrawnSide) -> float:
     """Return the variance of one pair's prediction over the draws."""
     draws, d, _ = users.covariances.shape
     k = d - 1
@@ -70,8 +70,8 @@ def _variance(p: Int32s, q: Int32s, users: Side, items: Side) -> float:
 def spread_pairs(
     users: Int32s,
     items: Int32s,
-    user_side: Side,
-    item_side: Side,
+    user_side: DrawnSide,
+    item_side: DrawnSide,
     noise: float,
     out: Float32s,
 ) -> None:
@@ -81,7 +81,7 @@ def spread_pairs(
     ----------
     users, items : int32 (pairs,)
         Row numbers; not checked.
-    user_side, item_side : Side
+    user_side, item_side : DrawnSide
     noise : float64
         Variance of the ratings' noise.
     out : float32 (pairs,)

@@ -9,9 +9,9 @@ from typing import Any
 
 from distributed import Client
 
-from mfdask.models.checkpoint import Keeper, identity_of
+from mfdask.features.file import ItemFeatures
+from mfdask.models.checkpoint import CheckpointManager, fit_identity
 from mfdask.models.exchange import ExchangeMode
-from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.fit import fit
 from mfdask.models.fitted import Sweep
 from mfdask.models.model import FactorModel
@@ -81,8 +81,8 @@ class ALS(Parameters):
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
         features = ItemFeatures.of(self, data, item_features)
-        identity = identity_of(self, data.fingerprint, start, features)
-        keeper = Keeper(checkpoint, checkpoint_every, resume, identity)
+        identity = fit_identity(self, data.fingerprint, start, features)
+        keeper = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
         fitted = fit(
             self,
             data,

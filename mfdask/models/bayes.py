@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from distributed import Client
 
-from mfdask.models.checkpoint import Keeper, identity_of
+from mfdask.features.file import ItemFeatures
+from mfdask.models.checkpoint import CheckpointManager, fit_identity
 from mfdask.models.exchange import ExchangeMode
-from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.fit import fit
 from mfdask.models.fitted import Sweep
-from mfdask.models.half_step import StepRule
+from mfdask.models.half_step import UpdateConfig
 from mfdask.models.model import FactorModel
 from mfdask.models.parameters import MAX_FACTORS, ItemPrior, require, require_item_prior
 from mfdask.models.posterior import Posterior
@@ -107,9 +107,9 @@ class Bayes:
         """Return the parameters that shape the states: all, for they say which draws are kept."""
         return asdict(self)
 
-    def rule(self, mean_rating: float) -> StepRule:
+    def rule(self, mean_rating: float) -> UpdateConfig:
         """Return the equations of the half-steps."""
-        return StepRule(
+        return UpdateConfig(
             n_factors=self.n_factors,
             mean_rating=mean_rating if self.centre else 0.0,
             reg_scaling=0.0,
@@ -178,8 +178,8 @@ class Bayes:
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
         features = ItemFeatures.of(self, data, item_features)
-        identity = identity_of(self, data.fingerprint, start, features)
-        keeper = Keeper(checkpoint, checkpoint_every, resume, identity)
+        identity = fit_identity(self, data.fingerprint, start, features)
+        keeper = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
         posterior = Posterior(data, self, self.sampled(data.n_users + data.n_items), features)
         fitted = fit(
             self, data, client, keeper, features, start=start, progress=progress,

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.files import crc32, written_folder
+from mfdask.files import atomic_directory, crc32
 from mfdask.models.design import Array, join
 from mfdask.models.fitted import Sweep
 
 if TYPE_CHECKING:
-    from mfdask.models.feature_file import ItemFeatures
+    from mfdask.features.file import ItemFeatures
     from mfdask.models.method import Method
 
 
@@ -39,7 +39,7 @@ class Checkpoint:
     squared_error: float
 
 
-class Keeper:
+class CheckpointManager:
     """Keeps the newest checkpoint of one fit, `every` so many sweeps, in `folder`.
 
     Only a fit of the same `identity` goes on from it.
@@ -70,7 +70,7 @@ class Keeper:
     ) -> None:
         """Write a checkpoint in place of the one before: both sides' rows, and what else counts."""
         assert self._folder is not None
-        with written_folder(self._folder) as fresh:
+        with atomic_directory(self._folder) as fresh:
             for name, array in arrays.items():
                 np.save(fresh / f"{name}.npy", array, allow_pickle=False)
             state = {
@@ -107,7 +107,7 @@ class Keeper:
         return Checkpoint(str(self._folder.absolute()), history, state["squared_error"])
 
 
-def identity_of(
+def fit_identity(
     method: Method, fingerprint: str, start: Path | None, features: ItemFeatures | None
 ) -> dict[str, Any]:
     """Return what two fits share that go through the same states, as JSON has it.

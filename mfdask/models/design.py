@@ -83,7 +83,7 @@ def initial_rows(n: int, n_factors: int, scale: float, seed: int, side: str) -> 
     return rows
 
 
-def facing(rows: Array) -> Array:
+def swap_bias_columns(rows: Array) -> Array:
     """Return ``[1, bias, factors..., 0...]``: times a design row it gives biases plus factors."""
     turned = rows.copy()
     turned[:, 0], turned[:, 1] = rows[:, 1], rows[:, 0]

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.kernels.rows import row_width
-from mfdask.models.mapped import ShardRef, needed_rows
 from mfdask.models.runner import Runner
 from mfdask.models.sides import OTHER, SIDES
 from mfdask.shards import Dataset
+from mfdask.shards.refs import ShardRef, needed_rows
 
 ExchangeMode = Literal["auto", "whole", "needed"]
 
@@ -33,7 +33,7 @@ TASK_SECONDS = 1e-3
 BYTES_PER_SECOND = 1e9
 
 
-class Traffic(NamedTuple):
+class ExchangeCost(NamedTuple):
     """What it costs to hand a side over once, in either way.
 
     Attributes
@@ -55,9 +55,9 @@ class Traffic(NamedTuple):
         return saved > self.parcels * TASK_SECONDS
 
 
-def traffic(
+def exchange_cost(
     n_rows: int, n_factors: int, n_blocks: int, used: Sequence[int], n_workers: int
-) -> Traffic:
+) -> ExchangeCost:
     """Return what it costs to hand over a side whose blocks are spread evenly over the workers.
 
     Parameters
@@ -70,11 +70,11 @@ def traffic(
     n_workers : int
     """
     away = (n_workers - 1) / n_workers * 4 * row_width(n_factors)
-    return Traffic(n_rows * away, sum(used) / len(used) * away, n_blocks * len(used))
+    return ExchangeCost(n_rows * away, sum(used) / len(used) * away, n_blocks * len(used))
 
 
 @dataclass(frozen=True)
-class Reach:
+class BlockPlacement:
     """Where the blocks of a side are solved, and what they are given of the other side.
 
     Attributes
@@ -104,7 +104,9 @@ class Reach:
         return next(g for g, group in enumerate(self.groups) if block in group)
 
 
-def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> dict[str, Reach]:
+def place_blocks(
+    run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode
+) -> dict[str, BlockPlacement]:
     """Return where blocks are solved and what they are given, as `mode` says or as it pays.
 
     Raises
@@ -115,13 +117,15 @@ def reaches(run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode) -> d
     if mode not in get_args(ExchangeMode):
         raise InputError(f"--exchange {mode}: give {', '.join(get_args(ExchangeMode))}")
     if not run.workers or (len(run.workers) == 1 and mode != "needed"):
-        return {side: Reach() for side in SIDES}
+        return {side: BlockPlacement() for side in SIDES}
     return {side: _reach(run, data, side, n_factors, mode) for side in SIDES}
 
 
-def _reach(run: Runner, data: Dataset, side: str, n_factors: int, mode: ExchangeMode) -> Reach:
+def _reach(
+    run: Runner, data: Dataset, side: str, n_factors: int, mode: ExchangeMode
+) -> BlockPlacement:
     groups = group_blocks(data.n_blocks(side), len(run.workers))
-    whole = Reach(groups, run.workers[: len(groups)])
+    whole = BlockPlacement(groups, run.workers[: len(groups)])
 
     def pays(used: Sequence[int]) -> bool:
         return expected(data, side, n_factors, used, len(run.workers)).prefers_needed
@@ -147,10 +151,10 @@ def used_rows(run: Runner, data: Dataset, side: str) -> list[int]:
 
 def expected(
     data: Dataset, side: str, n_factors: int, used: Sequence[int], n_workers: int
-) -> Traffic:
-    """Return what it costs to hand the other side over to the blocks of a side; see `traffic`."""
+) -> ExchangeCost:
+    """Return what it costs to hand the other side over to a side's blocks; see `exchange_cost`."""
     n_rows = int(data.bounds(OTHER[side])[-1])
-    return traffic(n_rows, n_factors, _n_facing(data, side), used, n_workers)
+    return exchange_cost(n_rows, n_factors, _n_facing(data, side), used, n_workers)
 
 
 def _n_facing(data: Dataset, side: str) -> int:

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 import numpy.typing as npt
 from distributed import Client
 
+from mfdask.features.file import ItemFeatures
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE
 from mfdask.models import tasks
-from mfdask.models.checkpoint import Checkpoint, Keeper, load_array, load_rows
+from mfdask.models.checkpoint import Checkpoint, CheckpointManager, load_array, load_rows
 from mfdask.models.design import Array, initial_rows
-from mfdask.models.exchange import ExchangeMode, Reach, reaches
-from mfdask.models.feature_file import ItemFeatures
-from mfdask.models.fitted import Fitted, Sweep
-from mfdask.models.half_step import StepRule
+from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
+from mfdask.models.fitted import FitResult, Sweep
+from mfdask.models.half_step import UpdateConfig
 from mfdask.models.method import Method
 from mfdask.models.prior import RowPrior
 from mfdask.models.runner import Runner, runner_for
@@ -49,7 +49,7 @@ def fit(
     method: Method,
     data: Dataset,
     client: Client | None,
-    keeper: Keeper,
+    keeper: CheckpointManager,
     features: ItemFeatures | None,
     *,
     start: Path | None = None,
@@ -57,7 +57,7 @@ def fit(
     each_sweep: Callable[[Sweep], None] | None = None,
     collector: Collector | None = None,
     exchange: ExchangeMode = "auto",
-) -> Fitted:
+) -> FitResult:
     """Run a method's sweeps; see `ALS.fit`."""
     plan = _Plan.make(method, data, client, features, exchange)
     run = plan.run
@@ -88,7 +88,7 @@ def fit(
     item_prior = method.prior("items")
     if method.learns("items"):
         item_prior = run.result(_prior(plan, states[0], "items"))
-    return Fitted(_gather(plan, states[0]), item_prior, history, features)
+    return FitResult(_gather(plan, states[0]), item_prior, history, features)
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ class _Plan:
     method: Method
     data: Dataset
     run: Runner
-    rule: StepRule
+    rule: UpdateConfig
     features: dict[str, list[Any]]  # handles, one a block of the side; None without features
     grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
-    reach: dict[str, Reach]  # what the blocks of a side are given of the other
+    reach: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
 
     @classmethod
     def make(
@@ -113,7 +113,7 @@ class _Plan:
         exchange: ExchangeMode,
     ) -> _Plan:
         run = runner_for(data, client)
-        reach = reaches(run, data, method.n_factors, exchange)
+        reach = place_blocks(run, data, method.n_factors, exchange)
         features: dict[str, list[Any]] = {side: [None] * data.n_blocks(side) for side in SIDES}
         if followed:
             bounds = data.bounds("items").tolist()
@@ -332,7 +332,11 @@ def _gather(plan: _Plan, state: _State) -> dict[str, Array]:
 
 
 def _keep(
-    plan: _Plan, state: _State, keeper: Keeper, history: list[Sweep], collector: Collector | None
+    plan: _Plan,
+    state: _State,
+    keeper: CheckpointManager,
+    history: list[Sweep],
+    collector: Collector | None,
 ) -> None:
     """Write a checkpoint of all that the next sweeps need."""
     run = plan.run

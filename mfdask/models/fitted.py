@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from mfdask.features.file import ItemFeatures
 from mfdask.models.design import Array
-from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.prior import RowPrior
 
 
@@ -49,7 +49,7 @@ class Sweep:
         return f"RMSE train {self.train_rmse:.4f}{test}"
 
 
-class Fitted(NamedTuple):
+class FitResult(NamedTuple):
     """What a fit ends with.
 
     Attributes

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
-from mfdask.models.design import Array, aligned, facing
+from mfdask.models.design import Array, aligned, swap_bias_columns
 from mfdask.models.prior import RowPrior
 from mfdask.shards import Shard
 
 
 @dataclass(frozen=True)
-class StepRule:
+class UpdateConfig:
     """The equations of a half-step: what is taken off the ratings, and how a row moves.
 
     Attributes
@@ -51,7 +51,7 @@ class StepRule:
         )
 
 
-class Moved(NamedTuple):
+class BlockUpdate(NamedTuple):
     """A block after its half-step.
 
     Attributes
@@ -78,11 +78,11 @@ def half_step(
     shard: Shard,
     fixed: Array,
     current: Array,
-    rule: StepRule,
+    rule: UpdateConfig,
     prior: RowPrior,
     features: Array | None = None,
     key: np.uint64 | None = None,
-) -> Moved:
+) -> BlockUpdate:
     """Solve every row of a shard against the other side.
 
     Parameters
@@ -92,7 +92,7 @@ def half_step(
         Its design rows.
     current : float32 (rows of the shard, width)
         The shard's design rows before the step; left as they are.
-    rule : StepRule
+    rule : UpdateConfig
     prior : RowPrior
     features : float32 (rows of the shard, features), optional
         What the prior's mean follows.
@@ -101,7 +101,7 @@ def half_step(
 
     Returns
     -------
-    Moved
+    BlockUpdate
 
     Raises
     ------
@@ -128,7 +128,7 @@ def half_step(
     )
     if bad.max() >= 0:
         _refuse(shard, int(bad[bad >= 0][0]))
-    return Moved(out, stats.sum(axis=0))
+    return BlockUpdate(out, stats.sum(axis=0))
 
 
 def _refuse(shard: Shard, row: int) -> None:
@@ -148,10 +148,10 @@ def squared_error(shard: Shard, user_rows: Array, item_rows: Array, mean: float)
 def predict_shard(shard: Shard, user_rows: Array, item_rows: Array, mean: float) -> Array:
     """Return the prediction for each rating of a user shard, float32, in the shard's order."""
     users = np.repeat(np.arange(shard.n_rows, dtype=np.int32), np.diff(shard.indptr))
-    return predict_rows(users, shard.indices, user_rows, item_rows, mean)
+    return pair_predictions(users, shard.indices, user_rows, item_rows, mean)
 
 
-def predict_rows(
+def pair_predictions(
     users: npt.NDArray[np.int32],
     items: npt.NDArray[np.int32],
     user_rows: Array,
@@ -162,6 +162,6 @@ def predict_rows(
     out = np.empty(len(users), np.float32)
     predict_pairs(
         read_only(users), read_only(items),
-        read_only(facing(user_rows)), read_only(item_rows), np.float32(mean), out,
+        read_only(swap_bias_columns(user_rows)), read_only(item_rows), np.float32(mean), out,
     )  # fmt: skip
     return out

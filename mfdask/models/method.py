@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mfdask.models.half_step import StepRule
+from mfdask.models.half_step import UpdateConfig
 from mfdask.models.prior import FeatureSums, RowPrior
 
 
@@ -51,7 +51,7 @@ class Method(Protocol):
     def identity(self) -> dict[str, Any]:
         """Return the parameters that shape the states which a fit goes through."""
 
-    def rule(self, mean_rating: float) -> StepRule:
+    def rule(self, mean_rating: float) -> UpdateConfig:
         """Return the equations of the half-steps."""
 
     def learns(self, side: str) -> bool:

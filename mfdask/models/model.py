@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
+from mfdask.features.encoder import FeatureEncoder
 from mfdask.models.design import Array, empty_rows, pack
-from mfdask.models.features import Coding
-from mfdask.models.fitted import Fitted, Sweep
-from mfdask.models.half_step import predict_rows
+from mfdask.models.fitted import FitResult, Sweep
+from mfdask.models.half_step import pair_predictions
 from mfdask.models.samples import Samples
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class FactorModel:
         One line a row: `user_id`, `n_train`; `item_id`, `title`, `year`, `genres`, `n_train`.
     data : DataFacts
     history : list of Sweep
-    coding : Coding or None
+    coding : FeatureEncoder or None
         How what the items' prior follows is read from a table of items; None where it follows
         nothing.
     feature_weights : float32 (features, n_factors + 1), or None
@@ -76,14 +76,14 @@ class FactorModel:
     items: pd.DataFrame
     data: DataFacts
     history: list[Sweep]
-    coding: Coding | None = None
+    coding: FeatureEncoder | None = None
     feature_weights: Array | None = None
     item_features: pd.DataFrame | None = None
     samples: Samples | None = None
     _indexes: dict[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def learned(cls, method: Method, data: Dataset, fitted: Fitted) -> FactorModel:
+    def learned(cls, method: Method, data: Dataset, fitted: FitResult) -> FactorModel:
         """Return the model of the rows that a fit ends with."""
         weights = fitted.item_prior.weights.astype(np.float32) if fitted.features else None
         made = cls.of_data(
@@ -101,7 +101,9 @@ class FactorModel:
         return made
 
     @classmethod
-    def of_data(cls, method: Method, data: Dataset, fitted: Fitted, **learned: Any) -> FactorModel:
+    def of_data(
+        cls, method: Method, data: Dataset, fitted: FitResult, **learned: Any
+    ) -> FactorModel:
         """Return a model of a data set's users and items."""
         features = fitted.features
         facts = DataFacts(
@@ -191,7 +193,7 @@ class FactorModel:
         rating scale of the training data.
         """
         users, items = self.rows_of("users", user_ids), self.rows_of("items", item_ids)
-        return self.predict_known(users, items, clip=clip)
+        return self.predict_rows(users, items, clip=clip)
 
     def predict_table(self, user_ids: Any, item_ids: Any, *, clip: bool = True) -> pd.DataFrame:
         """Return `predict` as a table: `user_id`, `item_id`, `prediction` and its `source`.
@@ -205,18 +207,18 @@ class FactorModel:
             {
                 "user_id": user_ids,
                 "item_id": item_ids,
-                "prediction": self.predict_known(users, items, clip=clip),
+                "prediction": self.predict_rows(users, items, clip=clip),
                 "source": np.array(SOURCES)[self.sources(users, items)],
             }
         )
 
-    def predict_known(
+    def predict_rows(
         self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], *, clip: bool = True
     ) -> Array:
         """Return the predictions for pairs of the model's row numbers, -1 for an unknown one."""
         users, user_rows = self._with_nobody("users", users)
         items, item_rows = self._with_nobody("items", items)
-        found = predict_rows(users, items, user_rows, item_rows, self.mean)
+        found = pair_predictions(users, items, user_rows, item_rows, self.mean)
         return found.clip(self.data.rating_min, self.data.rating_max) if clip else found
 
     def _with_nobody(
@@ -227,7 +229,7 @@ class FactorModel:
         if (places >= 0).all():
             return places, rows
         known = np.where(places < 0, len(rows), places).astype(np.int32)
-        return known, np.concatenate([rows, self.nobody(side)])
+        return known, np.concatenate([rows, self.cold_start_row(side)])
 
     def sources(
         self, users: npt.NDArray[np.integer], items: npt.NDArray[np.integer]
@@ -242,7 +244,7 @@ class FactorModel:
             codes[~rated[1] & (items >= 0)] = SOURCES.index("genre")
         return codes
 
-    def nobody(self, side: str) -> Array:
+    def cold_start_row(self, side: str) -> Array:
         """Return the design row of an id that nobody has rated, float32 (1, width).
 
         Without bias or factors, but for what all items have in common where that is a feature; the
@@ -259,7 +261,7 @@ class FactorModel:
         """Whether the model knows how far off a rating may be."""
         return self.samples is not None
 
-    def deviations_known(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Array:
+    def predict_std(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Array:
         """Return the standard deviation of each rating around its prediction, float32 (pairs,).
 
         In rating units; for pairs of the model's row numbers, -1 for an unknown one. It holds the

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from mfdask.errors import InputError
-from mfdask.models.half_step import StepRule
+from mfdask.models.half_step import UpdateConfig
 from mfdask.models.prior import FeatureSums, RowPrior, fit_weights, ridge
 
 MAX_FACTORS = 256
@@ -155,9 +155,9 @@ class Parameters:
         """Each sweep's predictions stand for themselves."""
         return False
 
-    def rule(self, mean_rating: float) -> StepRule:
+    def rule(self, mean_rating: float) -> UpdateConfig:
         """Return the equations of this model's half-steps."""
-        return StepRule(
+        return UpdateConfig(
             n_factors=self.n_factors,
             mean_rating=mean_rating if self.centre else 0.0,
             reg_scaling=self.reg_scaling,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfdask.features.file import ItemFeatures
 from mfdask.models.design import Array, empty_rows
-from mfdask.models.feature_file import ItemFeatures
-from mfdask.models.fit import Fitted
+from mfdask.models.fit import FitResult
 from mfdask.models.method import Method
 from mfdask.models.model import FactorModel
 from mfdask.models.prior import RowPrior
@@ -93,7 +93,7 @@ class Posterior:
             array[:] = read(name)
         self._drawn = sum(kept <= sweep for kept in self._sweeps)
 
-    def model(self, method: Method, data: Dataset, fitted: Fitted) -> FactorModel:
+    def model(self, method: Method, data: Dataset, fitted: FitResult) -> FactorModel:
         """Return the model that averages over the draws."""
         found = self._arrays
         samples = Samples(

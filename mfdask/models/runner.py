@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from distributed import Client, Worker, wait
 
 from mfdask.cluster import SOLVER, solve
-from mfdask.models.mapped import ShardRef
 from mfdask.shards import Dataset, Shard
-from mfdask.watch import SweepTold, Teller
+from mfdask.shards.refs import ShardRef
+from mfdask.watch import ProgressPublisher, SweepEvent
 
 if TYPE_CHECKING:
     from mfdask.models.fitted import Sweep
@@ -111,7 +111,7 @@ class DaskRunner:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._token = uuid.uuid4().hex[:8]
-        self._teller = Teller(client)
+        self._teller = ProgressPublisher(client)
         workers = client.scheduler_info(n_workers=-1)["workers"]
         self.workers = sorted(a for a, worker in workers.items() if SOLVER in worker["resources"])
 
@@ -152,7 +152,7 @@ class DaskRunner:
 
     def tell(self, method: Method, data: Dataset, sweep: Sweep, moved: Mapping[str, int]) -> None:
         """Tell the scheduler, for its dashboard."""
-        told = SweepTold(
+        told = SweepEvent(
             self._token, method.kind, data.name, data.manifest.created, sweep.sweep,
             method.n_sweeps, sweep.train_rmse, sweep.test_rmse, sweep.seconds, data.n_train,
             moved,

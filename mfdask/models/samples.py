@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.kernels.samples import Side, spread_pairs
+from mfdask.kernels.samples import DrawnSide, spread_pairs
 from mfdask.models.design import Array, pack
 from mfdask.models.half_step import read_only
 from mfdask.models.prior import RowPrior
@@ -76,7 +76,7 @@ class Samples:
     def deviations(
         self, model: FactorModel, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]
     ) -> Array:
-        """Return standard deviations; see `FactorModel.deviations_known`."""
+        """Return standard deviations; see `FactorModel.predict_std`."""
         out = np.empty(len(users), np.float32)
         spread_pairs(
             read_only(_placed(users, len(model.user_rows))),
@@ -88,7 +88,7 @@ class Samples:
         )
         return out
 
-    def _side(self, model: FactorModel, side: str) -> Side:
+    def _side(self, model: FactorModel, side: str) -> DrawnSide:
         """Return a side for the kernel, with one row more for ids that nobody has rated."""
         users = side == "users"
         rows = model.user_rows if users else model.item_rows
@@ -96,8 +96,8 @@ class Samples:
         by_genre = not users and model.coding is not None and model.coding.of_genres
         nobody = 0.0 if by_genre else self.weights[side][:, 0, 0]
         biases = np.vstack([self.biases[side], np.broadcast_to(nobody, (1, len(self)))])
-        return Side(
-            read_only(np.concatenate([rows, model.nobody(side)])),
+        return DrawnSide(
+            read_only(np.concatenate([rows, model.cold_start_row(side)])),
             read_only(biases.astype(np.float32)),
             read_only(np.append(unrated, True)),
             read_only(np.linalg.inv(self.precisions[side])),

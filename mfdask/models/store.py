@@ -31,9 +31,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
-from mfdask.files import followed, written_folder
+from mfdask.features.encoder import FeatureEncoder
+from mfdask.files import atomic_directory, resolve_link
 from mfdask.models.design import Array, pack
-from mfdask.models.features import Coding
 from mfdask.models.fitted import Sweep
 from mfdask.models.model import DataFacts, FactorModel
 from mfdask.models.sample_store import SAMPLES, read_samples, write_samples
@@ -52,8 +52,8 @@ def save_model(model: FactorModel, path: Path | str) -> None:
         If `path` is there and is not a model.
     """
     path = Path(path)
-    check_place(path)
-    with written_folder(path) as fresh:
+    check_model_place(path)
+    with atomic_directory(path) as fresh:
         pq.write_table(_side_table(model, "users"), fresh / "users.parquet")
         pq.write_table(_side_table(model, "items"), fresh / "items.parquet")
         history = pd.DataFrame([asdict(sweep) for sweep in model.history])
@@ -67,7 +67,7 @@ def save_model(model: FactorModel, path: Path | str) -> None:
         (fresh / "model.json").write_text(json.dumps(_description(model), indent=2) + "\n")
 
 
-def check_place(path: Path) -> None:
+def check_model_place(path: Path) -> None:
     """Refuse a place that holds anything but a model.
 
     Raises
@@ -202,7 +202,7 @@ def load_side(path: Path | str, side: str) -> tuple[pd.Index, Array]:
 @contextmanager
 def _opened(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the folder of a model and its description; tell of damage that the block meets."""
-    path = followed(Path(path))
+    path = resolve_link(Path(path))
     said = _read_description(path)
     try:
         yield path, said
@@ -248,7 +248,7 @@ def _read_features(path: Path, n_factors: int, said: dict[str, Any] | None) -> d
         return {}
     frame = pq.read_table(file).to_pandas()
     columns = ["bias", *map(_factor, range(n_factors))]
-    coding = Coding.read(said) if said else Coding.genres(frame["feature"].tolist())
+    coding = FeatureEncoder.read(said) if said else FeatureEncoder.genres(frame["feature"].tolist())
     if coding.names != frame["feature"].tolist():
         raise ValueError("features.parquet is of other features")
     return {

@@ -10,21 +10,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
+from mfdask.features.file import ItemFeatures
 from mfdask.kernels.rows import SSE
 from mfdask.models.checkpoint import load_array
 from mfdask.models.design import Array, join
-from mfdask.models.feature_file import ItemFeatures
 from mfdask.models.half_step import (
-    Moved,
-    StepRule,
+    BlockUpdate,
+    UpdateConfig,
     half_step,
     predict_shard,
     squared_error,
 )
-from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.models.prior import FeatureSums, RowPrior, feature_gram, feature_sums
 from mfdask.models.store import count_factors, load_side
 from mfdask.shards import Dataset, Shard
+from mfdask.shards.refs import ShardRef, open_shard
 
 if TYPE_CHECKING:
     from mfdask.models.method import Method
@@ -34,7 +34,7 @@ Int32s = npt.NDArray[np.int32]
 
 
 #: Rows of the other side: joined, or what each of its blocks has sent.
-Rows = Array | list[Moved] | list[Array]
+Rows = Array | list[BlockUpdate] | list[Array]
 
 
 class Tested(NamedTuple):
@@ -118,7 +118,7 @@ def load_tested(folder: str, block: int) -> Tested:
     return Tested(0.0, load_array(folder, f"tested-{block}"), n)
 
 
-def take_rows(block: Moved, rows: Int32s) -> Array:
+def take_rows(block: BlockUpdate, rows: Int32s) -> Array:
     """Return the rows of a block that are used elsewhere."""
     return block.rows[rows]
 
@@ -126,29 +126,29 @@ def take_rows(block: Moved, rows: Int32s) -> Array:
 def arrived(rows: Rows) -> Array:
     """Return the rows of the other side, as a block's ratings point to them."""
     if isinstance(rows, list):
-        return join([part.rows if isinstance(part, Moved) else part for part in rows])
+        return join([part.rows if isinstance(part, BlockUpdate) else part for part in rows])
     return rows
 
 
-def cut(rows: Array, start: int, stop: int) -> Moved:
+def cut(rows: Array, start: int, stop: int) -> BlockUpdate:
     """Return a block of a whole side."""
-    return Moved(rows[start:stop], np.zeros(4))
+    return BlockUpdate(rows[start:stop], np.zeros(4))
 
 
 def move(
     shard: Shard | ShardRef,
     fixed: Rows,
-    before: Moved,
-    rule: StepRule,
+    before: BlockUpdate,
+    rule: UpdateConfig,
     prior: RowPrior,
     features: Array | None,
     key: np.uint64 | None,
-) -> Moved:
+) -> BlockUpdate:
     """Do a half-step on a block."""
     return half_step(open_shard(shard), arrived(fixed), before.rows, rule, prior, features, key)
 
 
-def join_blocks(blocks: list[Moved]) -> Array:
+def join_blocks(blocks: list[BlockUpdate]) -> Array:
     """Return the blocks of a side as one."""
     return join([block.rows for block in blocks])
 
@@ -162,7 +162,7 @@ def sum_features(
     shard: Shard | ShardRef,
     features: Array | None,
     gram: Float64s,
-    block: Moved,
+    block: BlockUpdate,
     d: int,
     reg_scaling: float,
 ) -> FeatureSums:
@@ -184,34 +184,36 @@ def learn_prior(
     return method.learned_prior(side, sweep, FeatureSums.total(sums), squared, n_ratings)
 
 
-def totals_of(block: Moved) -> Float64s:
+def totals_of(block: BlockUpdate) -> Float64s:
     """Return a block's sums without its rows."""
     return block.totals
 
 
 def add_up(
-    users: list[Moved] | list[Float64s],
-    items: list[Moved] | list[Float64s],
+    users: list[BlockUpdate] | list[Float64s],
+    items: list[BlockUpdate] | list[Float64s],
     tested: list[Tested | None],
     prior: RowPrior,
 ) -> Totals:
     """Return a sweep in numbers."""
     moved = [
-        np.sum([part.totals if isinstance(part, Moved) else part for part in side], axis=0)
+        np.sum([part.totals if isinstance(part, BlockUpdate) else part for part in side], axis=0)
         for side in (users, items)
     ]
     squared = sum(block.squared for block in tested if block)
     return Totals(moved[0], moved[1], squared, prior.fidelity)
 
 
-def squared_error_of(shard: Shard | ShardRef, users: Moved, items: Rows, mean: float) -> float:
+def squared_error_of(
+    shard: Shard | ShardRef, users: BlockUpdate, items: Rows, mean: float
+) -> float:
     """Return a block's squared error."""
     return squared_error(open_shard(shard), users.rows, arrived(items), mean)
 
 
 def predict_test(
     shard: Shard | ShardRef,
-    users: Moved,
+    users: BlockUpdate,
     items: Rows,
     mean: float,
     averaged: tuple[float, float] | None,

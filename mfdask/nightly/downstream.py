@@ -14,7 +14,7 @@ from importlib.util import find_spec
 
 from mfdask.errors import InputError
 from mfdask.nightly.config import DownstreamConfig
-from mfdask.nightly.home import Home, write_durably
+from mfdask.nightly.paths import NightlyPaths, write_durably
 from mfdask.nightly.registry import current
 
 
@@ -30,7 +30,7 @@ def check_jobs(wanted: tuple[DownstreamConfig, ...]) -> None:
             raise InputError(f"downstream: there is no job {follower.job!r}; see `mfdask --help`")
 
 
-def make_tables(home: Home, wanted: tuple[DownstreamConfig, ...]) -> list[str]:
+def make_tables(home: NightlyPaths, wanted: tuple[DownstreamConfig, ...]) -> list[str]:
     """Run the jobs, unless all tables are of the published release already.
 
     So what failed is tried again on the next night, whatever that brings, and after a rollback
@@ -38,7 +38,7 @@ def make_tables(home: Home, wanted: tuple[DownstreamConfig, ...]) -> list[str]:
 
     Parameters
     ----------
-    home : Home
+    home : NightlyPaths
     wanted : tuple of DownstreamConfig
         One that fails keeps nobody from the others.
 

@@ -71,20 +71,20 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Side:
+class ModelWithData:
     """A model with the data set it was learned from."""
 
     model: FactorModel
     data: Dataset
 
 
-def judge(candidate: Side, published: Side | None, rules: GateConfig) -> Verdict:
+def judge(candidate: ModelWithData, published: ModelWithData | None, rules: GateConfig) -> Verdict:
     """Hold a candidate against the published model and the floors.
 
     Parameters
     ----------
-    candidate : Side
-    published : Side or None
+    candidate : ModelWithData
+    published : ModelWithData or None
         None on the first night: only the floors count then.
     rules : GateConfig
     """
@@ -98,7 +98,9 @@ def judge(candidate: Side, published: Side | None, rules: GateConfig) -> Verdict
     return Verdict(scores, reasons)
 
 
-def _floors(candidate: Side, published: Side | None, rules: GateConfig) -> list[str]:
+def _floors(
+    candidate: ModelWithData, published: ModelWithData | None, rules: GateConfig
+) -> list[str]:
     reasons = [
         f"some {side} have rows that are not finite"
         for side, rows in (
@@ -147,7 +149,7 @@ def _judge_scores(scores: Mapping[str, Score], rules: GateConfig) -> list[str]:
 
 
 def _slices(
-    data: Dataset, published: Side | None, rules: GateConfig
+    data: Dataset, published: ModelWithData | None, rules: GateConfig
 ) -> dict[str, Callable[[int], Mask]]:
     """Return the slices of a data set's held-out ratings, each a mask over a block of users."""
     made: dict[str, Callable[[int], Mask]] = {HELD_OUT: lambda block: _all(data, block)}

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfdask.nightly.home import write_durably
+from mfdask.nightly.paths import write_durably
 
 #: A file with this in its name holds ratings that are to go.
 WITHDRAWN = ".withdrawn."
@@ -21,7 +21,7 @@ _LONG_NAME = 230
 
 
 @dataclass(frozen=True)
-class Arrival:
+class InboxFile:
     """A file of the inbox."""
 
     name: str
@@ -39,7 +39,7 @@ class Arrival:
         return same_size and sha256(place) == self.sha256
 
 
-def arrivals(folder: Path, settle_seconds: float, now: float | None = None) -> list[Arrival]:
+def inbox_files(folder: Path, settle_seconds: float, now: float | None = None) -> list[InboxFile]:
     """Return the files of an inbox by name.
 
     Hidden ones, folders, and those still being written are left for another night: names that end
@@ -55,7 +55,7 @@ def arrivals(folder: Path, settle_seconds: float, now: float | None = None) -> l
         with suppress(FileNotFoundError):
             facts = place.stat()
             if abs(now - facts.st_mtime) >= settle_seconds:
-                found.append(Arrival(place.name, facts.st_size, sha256(place)))
+                found.append(InboxFile(place.name, facts.st_size, sha256(place)))
     return found
 
 
@@ -65,7 +65,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def put_away(arrival: Arrival, inbox: Path, folder: Path, reason: str | None = None) -> None:
+def put_away(arrival: InboxFile, inbox: Path, folder: Path, reason: str | None = None) -> None:
     """Move a file out of the inbox, with the reason beside it where it was not taken in.
 
     Nothing happens if it was moved already, and a new file of its name stays.

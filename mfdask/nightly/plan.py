@@ -12,9 +12,9 @@ from mfdask.errors import RefusedError
 from mfdask.files import free_bytes
 from mfdask.models import model_bytes
 from mfdask.nightly.config import NightlyConfig
-from mfdask.nightly.home import Home
-from mfdask.nightly.inbox import Arrival
+from mfdask.nightly.inbox import InboxFile
 from mfdask.nightly.journal import Line
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import Release
 from mfdask.shards import Manifest
 
@@ -30,16 +30,16 @@ _DISK_BYTES = 61
 
 
 @dataclass(frozen=True)
-class Plan:
+class NightPlan:
     """A night that has not begun.
 
     Attributes
     ----------
     base : str or None
         The release to begin with.
-    files : list of Arrival
+    files : list of InboxFile
         To be taken in.
-    known : list of Arrival
+    known : list of InboxFile
         Whose contents are in the data set already.
     ratings : int
         That the data set will hold, by the size of the files.
@@ -51,15 +51,15 @@ class Plan:
     """
 
     base: str | None
-    files: list[Arrival]
-    known: list[Arrival]
+    files: list[InboxFile]
+    known: list[InboxFile]
     ratings: int
     seconds: dict[str, float]
     memory_bytes: int
     disk_bytes: int
     source: str
 
-    def check(self, home: Home) -> None:
+    def check(self, home: NightlyPaths) -> None:
         """Refuse to begin what the machine cannot hold.
 
         Raises
@@ -85,10 +85,10 @@ def make_plan(
     config: NightlyConfig,
     begin: Path | None,
     base: Release | None,
-    files: list[Arrival],
-    known: list[Arrival],
+    files: list[InboxFile],
+    known: list[InboxFile],
     lines: Sequence[Line],
-) -> Plan:
+) -> NightPlan:
     """Estimate a night: by the last published run where there is one, else by rules.
 
     Parameters
@@ -97,7 +97,7 @@ def make_plan(
     begin : Path or None
         The data set to extend.
     base : Release or None
-    files, known : list of Arrival
+    files, known : list of InboxFile
     lines : sequence
         Of `runs.jsonl`.
     """
@@ -120,9 +120,9 @@ def make_plan(
     rows = counts.users + counts.items if counts else ratings // 10
     disk = _DISK_BYTES * ratings + 2 * model_bytes(rows, method.n_factors)
     base_version = base.version if base else None
-    return Plan(base_version, files, known, ratings, seconds, memory, disk, source)
+    return NightPlan(base_version, files, known, ratings, seconds, memory, disk, source)
 
 
-def _ratings_in(arrival: Arrival) -> int:
+def _ratings_in(arrival: InboxFile) -> int:
     packed = arrival.name.endswith((".gz", ".zip", ".parquet", ".pq"))
     return arrival.bytes // (_PACKED_BYTES if packed else _TEXT_BYTES)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.nightly.home import Home, sync_folder, sync_tree
+from mfdask.nightly.paths import NightlyPaths, sync_folder, sync_tree
 
 FACTS = "release.json"
 _CURRENT = "current"
@@ -119,7 +119,7 @@ def _places(folder: Path) -> list[Path]:
     return [p for p in places if not (p.name.startswith(".") or p.is_symlink())]
 
 
-def current(home: Home) -> Release | None:
+def current(home: NightlyPaths) -> Release | None:
     """Return the published release, or None before the first.
 
     Raises
@@ -139,14 +139,14 @@ def current(home: Home) -> Release | None:
         ) from None
 
 
-def published_version(home: Home) -> str | None:
+def published_version(home: NightlyPaths) -> str | None:
     """Return the name of the published release, be it there or not; None before the first."""
     link = home.models / _CURRENT
     return link.readlink().name if link.is_symlink() else None
 
 
 @contextmanager
-def reading(home: Home) -> Iterator[Release]:
+def reading(home: NightlyPaths) -> Iterator[Release]:
     """Yield the published release, which nobody removes while the block runs.
 
     Raises
@@ -158,7 +158,7 @@ def reading(home: Home) -> Iterator[Release]:
         yield _hold(home, held)
 
 
-def _hold(home: Home, held: ExitStack) -> Release:
+def _hold(home: NightlyPaths, held: ExitStack) -> Release:
     """Return the published release under a shared lock, which ends with `held`.
 
     Between reading the link and locking what it names, that may be replaced and removed; then the
@@ -183,7 +183,7 @@ def _hold(home: Home, held: ExitStack) -> Release:
             return Release.open(folder)
 
 
-def publish(home: Home, version: str) -> Release:
+def publish(home: NightlyPaths, version: str) -> Release:
     """Make a release the published one.
 
     Raises
@@ -208,7 +208,7 @@ def admit(made: Path, folder: Path, version: str) -> None:
     sync_folder(folder)
 
 
-def promote(home: Home, version: str) -> Release:
+def promote(home: NightlyPaths, version: str) -> Release:
     """Publish any release, or a candidate that the gate refused.
 
     Raises
@@ -227,7 +227,7 @@ def promote(home: Home, version: str) -> Release:
     return publish(home, version)
 
 
-def roll_back(home: Home) -> Release:
+def roll_back(home: NightlyPaths) -> Release:
     """Publish the release that the published one was learned from.
 
     Raises

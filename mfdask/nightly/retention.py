@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from mfdask.nightly.config import RetentionConfig
-from mfdask.nightly.home import Home
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import Release, clear_remains, published_version, releases, remove
 
 
-def prune(home: Home, keep: RetentionConfig, now: datetime | None = None) -> list[str]:
+def prune(home: NightlyPaths, keep: RetentionConfig, now: datetime | None = None) -> list[str]:
     """Remove old releases and candidates, and return their versions.
 
     Kept are the newest of each, what is younger than ``keep.days``, the published release, and

@@ -13,9 +13,9 @@ from mfdask.memory import PeakMemory
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import check_jobs
-from mfdask.nightly.home import Home, write_durably
 from mfdask.nightly.hooks import run_hook
 from mfdask.nightly.metrics import metrics_text
+from mfdask.nightly.paths import NightlyPaths, write_durably
 from mfdask.nightly.registry import Release
 from mfdask.nightly.start import begin, next_run
 from mfdask.nightly.state import State
@@ -56,7 +56,7 @@ def run_night(
         If data or configuration are at fault.
     """
     check_jobs(config.downstream)
-    home = Home(config.home)
+    home = NightlyPaths(config.home)
     with home.alone(wait_seconds):
         unbegun = State.load(home.state) or State(next_run(home), "", None)
         with ExitStack() as stack:

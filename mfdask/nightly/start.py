@@ -12,17 +12,17 @@ from mfdask.errors import InputError
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import check_jobs
-from mfdask.nightly.home import Home
-from mfdask.nightly.inbox import Arrival, arrivals
-from mfdask.nightly.plan import Plan, make_plan
+from mfdask.nightly.inbox import InboxFile, inbox_files
+from mfdask.nightly.paths import NightlyPaths
+from mfdask.nightly.plan import NightPlan, make_plan
 from mfdask.nightly.registry import Release, current, releases
 from mfdask.nightly.state import State
 
-#: What a release's data set holds: the `Arrival.contents` of each file, and its name.
+#: What a release's data set holds: the `InboxFile.contents` of each file, and its name.
 SOURCES = "sources.json"
 
 
-def look_ahead(config: NightlyConfig) -> Plan:
+def look_ahead(config: NightlyConfig) -> NightPlan:
     """Return what the next night would do; nothing is changed.
 
     Raises
@@ -30,26 +30,26 @@ def look_ahead(config: NightlyConfig) -> Plan:
     InputError
     """
     check_jobs(config.downstream)
-    home = Home(config.home)
+    home = NightlyPaths(config.home)
     inbox = home.root / config.inbox.folder
-    found = arrivals(inbox, config.inbox.settle_seconds) if inbox.is_dir() else []
+    found = inbox_files(inbox, config.inbox.settle_seconds) if inbox.is_dir() else []
     base = _base(home)
     return plan_night(config, home, base, *_split_known(base, found))
 
 
 def plan_night(
     config: NightlyConfig,
-    home: Home,
+    home: NightlyPaths,
     base: Release | None,
-    files: list[Arrival],
-    known: list[Arrival],
-) -> Plan:
+    files: list[InboxFile],
+    known: list[InboxFile],
+) -> NightPlan:
     """Estimate a night that begins at `base`; see `make_plan`."""
     begin = data_to_extend(config, base)
     return make_plan(config, begin, base, files, known, journal.read(home.journal))
 
 
-def _base(home: Home) -> Release | None:
+def _base(home: NightlyPaths) -> Release | None:
     """Return the published release, or None before the first.
 
     Raises
@@ -74,11 +74,13 @@ def data_to_extend(config: NightlyConfig, base: Release | None) -> Path | None:
     return Path(config.data.start) if config.data.start else None
 
 
-def _split_known(base: Release | None, found: list[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
+def _split_known(
+    base: Release | None, found: list[InboxFile]
+) -> tuple[list[InboxFile], list[InboxFile]]:
     """Part files into new ones and those whose contents are taken in already."""
     taken = set(taken_contents(base))
-    files: list[Arrival] = []
-    known: list[Arrival] = []
+    files: list[InboxFile] = []
+    known: list[InboxFile] = []
     for arrival in found:
         (known if arrival.contents in taken else files).append(arrival)
         taken.add(arrival.contents)
@@ -90,7 +92,7 @@ def taken_contents(base: Release | None) -> dict[str, str]:
     return dict(json.loads((base.folder / SOURCES).read_text())) if base else {}
 
 
-def begin(config: NightlyConfig, home: Home) -> State:
+def begin(config: NightlyConfig, home: NightlyPaths) -> State:
     """Return the state to go on from, or that of a new run.
 
     A run that was broken off is begun anew, under its number, where its data set is not made yet,
@@ -110,7 +112,7 @@ def begin(config: NightlyConfig, home: Home) -> State:
     identity = _identity(config)
     if old and _is_there(old, home) and _still_holds(old, identity, before, config, home):
         return old
-    found = arrivals(home.root / config.inbox.folder, config.inbox.settle_seconds)
+    found = inbox_files(home.root / config.inbox.folder, config.inbox.settle_seconds)
     files, known = _split_known(base, found)
     shutil.rmtree(home.work, ignore_errors=True)
     run = old.run if old else next_run(home)
@@ -121,7 +123,7 @@ def begin(config: NightlyConfig, home: Home) -> State:
     return state
 
 
-def _is_there(old: State, home: Home) -> bool:
+def _is_there(old: State, home: NightlyPaths) -> bool:
     """Whether what a run has made is there: to get space somebody may have cleared the folder."""
     places, version = [home.work], old.facts.get("version")
     if version:
@@ -130,11 +132,11 @@ def _is_there(old: State, home: Home) -> bool:
 
 
 def _still_holds(
-    old: State, identity: str, before: str | None, config: NightlyConfig, home: Home
+    old: State, identity: str, before: str | None, config: NightlyConfig, home: NightlyPaths
 ) -> bool:
     """Whether a run that was broken off is worth going on with."""
     inbox = home.root / config.inbox.folder
-    unchanged = all(Arrival(**said).is_at(inbox / said["name"]) for said in old.files)
+    unchanged = all(InboxFile(**said).is_at(inbox / said["name"]) for said in old.files)
     same = old.identity == identity and old.before == before
     return "grow" in old.done and same and unchanged
 
@@ -144,7 +146,7 @@ def _identity(config: NightlyConfig) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def next_run(home: Home) -> int:
+def next_run(home: NightlyPaths) -> int:
     """Count on from the highest number there is: the clock has no say in it."""
     made = [*releases(home.models), *releases(home.candidates)]
     numbers = [release.facts["run"] for release in made]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mfdask.nightly.home import write_durably
+from mfdask.nightly.paths import write_durably
 
 
 @dataclass

@@ -18,15 +18,15 @@ from mfdask.models import load_model, save_model
 from mfdask.models.store import count_factors
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import make_tables
-from mfdask.nightly.gate import Side, judge
-from mfdask.nightly.growth import Growth, data_as_of
-from mfdask.nightly.home import Home, write_durably
-from mfdask.nightly.inbox import Arrival, put_away
+from mfdask.nightly.gate import ModelWithData, judge
+from mfdask.nightly.inbox import InboxFile, put_away
 from mfdask.nightly.journal import now
+from mfdask.nightly.paths import NightlyPaths, write_durably
 from mfdask.nightly.registry import FACTS, Release, admit, publish, version_name
 from mfdask.nightly.retention import prune
 from mfdask.nightly.start import SOURCES, data_to_extend, plan_night, taken_contents
 from mfdask.nightly.state import State
+from mfdask.nightly.update import DataUpdate, data_as_of
 from mfdask.progress import Progress
 from mfdask.shards import Dataset
 
@@ -36,7 +36,7 @@ class Night:
     """One run: what it was told, how far it is, and the cluster it works on."""
 
     config: NightlyConfig
-    home: Home
+    home: NightlyPaths
     state: State
     base: Release | None
     progress: Progress
@@ -50,12 +50,12 @@ class Night:
         return self.home.root / self.config.inbox.folder
 
     @property
-    def files(self) -> list[Arrival]:
+    def files(self) -> list[InboxFile]:
         """Return the files that this run takes in."""
-        return [Arrival(**said) for said in self.state.files]
+        return [InboxFile(**said) for said in self.state.files]
 
     @property
-    def taken(self) -> list[Arrival]:
+    def taken(self) -> list[InboxFile]:
         """Return those of them that are no bad ones."""
         bad = self.state.facts.get("bad", {})
         return [arrival for arrival in self.files if arrival.name not in bad]
@@ -83,7 +83,7 @@ class Night:
 def _check(night: Night) -> None:
     """Refuse what the machine cannot hold, before it is begun."""
     if night.files or night.config.training.always:
-        known = [Arrival(**said) for said in night.state.facts["known"]]
+        known = [InboxFile(**said) for said in night.state.facts["known"]]
         plan_night(night.config, night.home, night.base, night.files, known).check(night.home)
 
 
@@ -98,7 +98,7 @@ def _grow(night: Night) -> None:
     shutil.rmtree(home.work, ignore_errors=True)
     home.work.mkdir()
     files = [night.inbox / arrival.name for arrival in night.files]
-    growth = Growth(begin, home.work / "data", files, config.data, night.client, night.progress)
+    growth = DataUpdate(begin, home.work / "data", files, config.data, night.client, night.progress)
     grown = growth.grow()
     facts["bad"] = growth.bad
     if growth.bad and config.inbox.on_bad_file == "stop":
@@ -156,8 +156,8 @@ def _judge(night: Night) -> None:
     if "outcome" in state.facts:
         return
     base, work = night.base, night.home.work
-    candidate = Side(load_model(work / "model"), Dataset.open(work / "data"))
-    published = Side(load_model(base.model), Dataset.open(base.data)) if base else None
+    candidate = ModelWithData(load_model(work / "model"), Dataset.open(work / "data"))
+    published = ModelWithData(load_model(base.model), Dataset.open(base.data)) if base else None
     verdict = judge(candidate, published, night.config.gate)
     state.facts |= verdict.facts()
     state.facts["version"] = version_name(state.run, state.facts["data_as_of"])
@@ -206,7 +206,7 @@ def _put_away(night: Night) -> None:
             reasons[arrival.contents] = bad[arrival.name]
         elif facts["outcome"] == "refused":
             reasons[arrival.contents] = f"refused with the night's model: {night.reason}"
-    for arrival in [*night.files, *(Arrival(**said) for said in facts["known"])]:
+    for arrival in [*night.files, *(InboxFile(**said) for said in facts["known"])]:
         reason = reasons.get(arrival.contents)  # by contents: a second copy goes the same way
         folder = (home.refused if reason else home.taken) / run
         put_away(arrival, night.inbox, folder, reason)

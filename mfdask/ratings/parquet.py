@@ -240,7 +240,7 @@ def parse_table(
         name = names[role]
         array = _plain(table[name].combine_chunks(), name, label)
         columns[role] = _as_names(array) if kind == STRING else array
-    ratings, rejected = clean(Rows(columns), types, label)
+    ratings, rejected = clean(TableRows(columns), types, label)
     return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
 
 
@@ -258,7 +258,7 @@ def _chunk_begin(chunk: pq.ColumnChunkMetaData) -> int:
     return chunk.dictionary_page_offset or chunk.data_page_offset
 
 
-class Rows:
+class TableRows:
     """Rows of a table whose columns are numbers or text, as a `cleaning.Piece`."""
 
     def __init__(self, arrays: dict[str, pa.Array]) -> None:
@@ -272,15 +272,15 @@ class Rows:
             for role, array in self.arrays.items()
         }
 
-    def split(self) -> list[Rows]:
+    def split(self) -> list[TableRows]:
         """Cut into sixteen pieces, or into single rows."""
         step = max(1, -(-self.n_lines // _FAN_OUT))
         return [
-            Rows({role: array.slice(begin, step) for role, array in self.arrays.items()})
+            TableRows({role: array.slice(begin, step) for role, array in self.arrays.items()})
             for begin in range(0, self.n_lines, step)
         ]
 
-    def sift(self, types: Types) -> tuple[np.ndarray, Rows, Iterator[Row]]:
+    def sift(self, types: Types) -> tuple[np.ndarray, TableRows, Iterator[Row]]:
         """Part the plain rows from the odd ones."""
         is_plain = np.ones(self.n_lines, bool)
         for role, array in self.arrays.items():
@@ -288,8 +288,8 @@ class Rows:
         places, odd = np.flatnonzero(is_plain), np.flatnonzero(~is_plain)
         return places, self._take(places), self._take(odd)._texts(types, odd)
 
-    def _take(self, places: np.ndarray) -> Rows:
-        return Rows({role: array.take(places) for role, array in self.arrays.items()})
+    def _take(self, places: np.ndarray) -> TableRows:
+        return TableRows({role: array.take(places) for role, array in self.arrays.items()})
 
     def _texts(self, types: Types, places: np.ndarray) -> Iterator[Row]:
         """Go through the rows, values written as text, missing ones as an empty text."""

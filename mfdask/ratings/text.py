@@ -46,7 +46,7 @@ _FAN_OUT = 16  # pieces that a piece with a bad row is cut into
 
 
 @dataclass(frozen=True)
-class Layout:
+class TextLayout:
     """How a line is cut into fields: `places` gives the position of each role."""
 
     delimiter: str
@@ -70,7 +70,7 @@ class TextFile:
         The file, absolute.
     label : str
         Its name for people.
-    layout : Layout
+    layout : TextLayout
         How its lines are cut.
     types : dict
         Role to type, as sniffed from the file's start.
@@ -80,7 +80,7 @@ class TextFile:
 
     path: Path
     label: str
-    layout: Layout
+    layout: TextLayout
     types: Types
     has_rows: bool
 
@@ -111,19 +111,19 @@ def open_text(path: Path, label: str, columns: Mapping[str, str] | None, ids: Id
         raise InputError(f"{label} is empty; nothing to read")
     first = lines[filled[0]]
     delimiter = _delimiter(first, label)
-    layout = Layout(delimiter, 0, {}, 0)
+    layout = TextLayout(delimiter, 0, {}, 0)
     fields = [field.strip() for field in split_line(first, layout)]
     if columns is not None and column_choice.are_positions(columns):
         places, header_lines = column_choice.by_position(len(fields), columns, label), 0
     else:
         places, header_lines = column_choice.by_name(fields, columns, label), filled[0] + 1
-    layout = Layout(delimiter, len(fields), places, header_lines)
+    layout = TextLayout(delimiter, len(fields), places, header_lines)
     rows = [split_line(line, layout) for line in lines[header_lines:]]
     has_rows = not whole or any(line.strip() for line in lines[header_lines:])
     return TextFile(path.resolve(), label, layout, _types(rows, layout, ids, label), has_rows)
 
 
-def _types(rows: list[list[str]], layout: Layout, ids: Ids, label: str) -> Types:
+def _types(rows: list[list[str]], layout: TextLayout, ids: Ids, label: str) -> Types:
     rows = [row for row in rows if len(row) == layout.n_fields]
     types: Types = {}
     for role in (role for role in ROLES if role in layout.places):
@@ -167,7 +167,7 @@ def _delimiter(line: str, label: str) -> str:
     )
 
 
-def split_line(line: str, layout: Layout) -> list[str]:
+def split_line(line: str, layout: TextLayout) -> list[str]:
     """Cut one line into its fields."""
     line = line.rstrip("\r\n")
     if layout.quote and '"' in line:
@@ -207,7 +207,7 @@ class TextRange:
     label: str
     begin: int
     end: int
-    layout: Layout
+    layout: TextLayout
     types: Types
 
     def __call__(self) -> Parsed:
@@ -224,7 +224,7 @@ class TextRange:
         if self.begin == 0:
             header_lines = self.layout.header_lines
             data = data[_first_lines(bytes(data[:_SAMPLE_BYTES]), header_lines) :]
-        lines = Lines(data, self.layout)
+        lines = TextLines(data, self.layout)
         ratings, rejected = clean(lines, self.types, self.label, first=header_lines)
         n_read = len(ratings) + len(rejected)
         return Parsed(ratings, rejected, n_read, header_lines + lines.n_lines, digest)
@@ -258,10 +258,10 @@ def _count_breaks(data: bytes | memoryview) -> int:
     return sum(int(np.count_nonzero(piece == ord("\n"))) for piece in pieces)
 
 
-class Lines:
+class TextLines:
     """The lines of a byte string, as a `cleaning.Piece`."""
 
-    def __init__(self, data: bytes | memoryview, layout: Layout) -> None:
+    def __init__(self, data: bytes | memoryview, layout: TextLayout) -> None:
         self.data = data
         self.layout = layout
         self.n_lines = _count_breaks(data) + (len(data) > 0 and data[-1] != ord("\n"))
@@ -294,18 +294,18 @@ class Lines:
             raise UncleanError("blank lines, or a line break within quotes")
         return {role: _one_chunk(table[name]) for role, name in zip(types, wanted, strict=True)}
 
-    def split(self) -> list[Lines]:
+    def split(self) -> list[TextLines]:
         """Cut at line ends into pieces of about a sixteenth."""
         pieces, begin = [], 0
         data = bytes(self.data)
         step = max(1, len(data) // _FAN_OUT)
         while begin < len(data):
             end = data.find(b"\n", begin + step - 1) + 1 or len(data)
-            pieces.append(Lines(data[begin:end], self.layout))
+            pieces.append(TextLines(data[begin:end], self.layout))
             begin = end
         return pieces
 
-    def sift(self, types: Types) -> tuple[np.ndarray, Lines, Iterator[Row]]:
+    def sift(self, types: Types) -> tuple[np.ndarray, TextLines, Iterator[Row]]:
         """Part the plain lines from the odd ones."""
         is_plain = _plain_line(self.layout, types)
         places: list[int] = []
@@ -317,7 +317,7 @@ class Lines:
                 plain.append(line)
             else:
                 odd.append((number, line))
-        found = Lines(b"\n".join(plain), self.layout)
+        found = TextLines(b"\n".join(plain), self.layout)
         return np.array(places, np.int64), found, self._rows(odd, types)
 
     def _rows(self, lines: list[tuple[int, bytes]], types: Types) -> Iterator[Row]:
@@ -343,7 +343,7 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _plain_line(layout: Layout, types: Types) -> Callable[[bytes], object]:
+def _plain_line(layout: TextLayout, types: Types) -> Callable[[bytes], object]:
     """Return a test for lines that are surely good; without quotes and beyond ASCII at least."""
     fields = [rf"[^{re.escape(layout.delimiter[0])}\"\r\x80-\xff]*"] * layout.n_fields
     for role, value_type in types.items():

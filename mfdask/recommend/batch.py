@@ -13,7 +13,7 @@ import numpy as np
 from distributed import Client
 
 from mfdask.errors import InputError
-from mfdask.files import check_place, crc32, locked, require_space, written_folder
+from mfdask.files import atomic_directory, check_place, crc32, file_lock, require_space
 from mfdask.kernels.topn import Tiles
 from mfdask.models import FactorModel, load_model
 from mfdask.models.runner import DaskRunner, LocalRunner
@@ -96,7 +96,7 @@ def write_recommendations(
     require_space(out, len(rows) * top * _LINE_BYTES, "the table")
     step = max(1, min(BLOCK_USERS, BLOCK_LINES // top))
     blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
-    with locked(out, "writing"), written_folder(out) as fresh:
+    with file_lock(out, "writing"), atomic_directory(out) as fresh:
         lines = _write_blocks(
             ModelRef.of(model), data, ranking, blocks, fresh.absolute(), client, progress
         )

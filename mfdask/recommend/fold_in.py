@@ -14,7 +14,7 @@ from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated
 from mfdask.models import FactorModel
 from mfdask.models.design import Array, empty_rows
-from mfdask.models.half_step import StepRule, half_step, read_only
+from mfdask.models.half_step import UpdateConfig, half_step, read_only
 from mfdask.models.parameters import Parameters
 from mfdask.models.prior import RowPrior, unknowns
 from mfdask.recommend.candidates import Ranking, known_rows
@@ -82,7 +82,7 @@ def fold_in(model: FactorModel, history: History) -> Array:
         If the equations have no solution.
     """
     n_factors = int(model.parameters["n_factors"])
-    rule = StepRule(
+    rule = UpdateConfig(
         n_factors=n_factors,
         mean_rating=model.mean,
         reg_scaling=model.parameters.get("reg_scaling", 0.0),

@@ -17,7 +17,7 @@ from bokeh.resources import Resources
 
 from mfdask.errors import InputError, RefusedError
 from mfdask.figures.figure import Figure
-from mfdask.files import written_file
+from mfdask.files import atomic_file
 from mfdask.report.page import embedded
 
 FORMATS = ("pdf", "png", "svg")
@@ -73,7 +73,7 @@ def write_picture(part: Figure, file: Path) -> None:
             _print(svg, made, browser, place)
         if not made.exists() or not made.stat().st_size:
             raise RefusedError(f"{file}: {browser} drew nothing; try another --format")
-        with written_file(file) as fresh:
+        with atomic_file(file) as fresh:
             shutil.copyfile(made, fresh)
 
 

@@ -134,7 +134,7 @@ class Comparison(NamedTuple):
         return "the power law is better" if self.ratio > 0 else "the log-normal is better"
 
 
-def compare(counts: npt.NDArray[np.integer]) -> Comparison | None:
+def compare_tails(counts: npt.NDArray[np.integer]) -> Comparison | None:
     """Fit both to positive counts, above the lower end that suits a power law best.
 
     Returns

@@ -14,7 +14,7 @@ from mfdask.figures.figure import Figure, add_hover, lift_legend, new_plot, plai
 from mfdask.report.parts import colours_of, rule
 
 
-class Lines(Figure):
+class LineFigure(Figure):
     """Lines over a common axis.
 
     The table has a line for each point. Where there is a column `best`, points of which it is true

@@ -14,7 +14,7 @@ from bokeh.resources import Resources
 from mfdask.figures import ground
 from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.figures.ground import asset
-from mfdask.files import written_file
+from mfdask.files import atomic_file
 
 #: What a browser may do for the page: run what is in it, and nothing else. Bokeh compiles the
 #: callbacks of its widgets, which is what "eval" is for.
@@ -47,7 +47,7 @@ def write_page(out: Path, title: str, notes: Sequence[str], sections: Sequence[S
     InputError
         If `out` is a folder.
     """
-    with written_file(out) as fresh:
+    with atomic_file(out) as fresh:
         return fresh.write_bytes(page(title, notes, sections).encode())
 
 

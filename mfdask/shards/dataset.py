@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.files import followed
-from mfdask.shards import matrix
+from mfdask.files import resolve_link
+from mfdask.shards import in_memory as matrix
 from mfdask.shards.manifest import Manifest
 from mfdask.shards.remote import RemoteStore, is_url
 from mfdask.shards.store import ARRAYS, TIMESTAMPS, FolderStore, Shard, shard_folder
@@ -69,7 +69,7 @@ class Dataset:
             mfdask wrote it; at a URL also if that cannot be read, and a file is missed only once
             it is used.
         """
-        data = cls._remote(path) if is_url(path) else cls._local(followed(Path(path)))
+        data = cls._remote(path) if is_url(path) else cls._local(resolve_link(Path(path)))
         if verify:
             data.verify()
         return data

@@ -14,12 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.files import require_space, written_folder
+from mfdask.files import atomic_directory, require_space
+from mfdask.ingest.blocks import build_item_block
+from mfdask.ingest.plan import BuildPlan
 from mfdask.kernels.splits import hold_out_by_hash
 from mfdask.ratings.splits import Split, id_keys
 from mfdask.shards import Dataset, Shard
-from mfdask.shards.blocks import build_item_block
-from mfdask.shards.plan import Plan
 from mfdask.shards.store import (
     SCRATCH,
     SIDES,
@@ -64,7 +64,7 @@ def hold_out(data: Dataset, folder: Path, share: float, seed: int) -> Dataset:
     if not 0 < share < 1:
         raise InputError(f"--validation {share}: give a share between 0 and 1")
     require_space(folder, data.n_train * _BYTES_PER_RATING, "the validation data set")
-    with written_folder(folder) as fresh:
+    with atomic_directory(folder) as fresh:
         _build(data, fresh, share, seed)
     return Dataset.open(folder)
 
@@ -74,7 +74,7 @@ def _build(data: Dataset, root: Path, share: float, seed: int) -> None:
         (root / name).mkdir()
     split = Split("random", share)
     bounds = {side: data.bounds(side).tolist() for side in SIDES}
-    plan = Plan(root, bounds["users"], bounds["items"], split, seed, None, None)
+    plan = BuildPlan(root, bounds["users"], bounds["items"], split, seed, None, None)
     keys = [id_keys(table.iloc[:, 0].pipe(pd.Index)) for table in (data.users(), data.items())]
     hash_seed = np.uint64((seed + _VALIDATION) & 0xFFFF_FFFF_FFFF_FFFF)
     files: dict[str, FileFacts] = {}

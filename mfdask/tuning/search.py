@@ -17,7 +17,7 @@ import pandas as pd
 from distributed import Client
 
 from mfdask.errors import InputError
-from mfdask.files import locked
+from mfdask.files import file_lock
 from mfdask.models import ALS, FactorModel
 from mfdask.models.fitted import Sweep
 from mfdask.progress import Progress, silent
@@ -137,7 +137,7 @@ def tune(
     search.check(base)
     if data.address is None:
         raise InputError(f"{data.name}: tuning needs a data set on disk; make one with ingest")
-    with locked(study, "searching in"), _record(data, search, base, settings, study) as record:
+    with file_lock(study, "searching in"), _record(data, search, base, settings, study) as record:
         n_trials = settings.n_trials or (None if settings.sampler == "grid" else 30)
         positions = record.open_positions(n_trials)
         if positions:

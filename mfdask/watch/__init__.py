@@ -3,8 +3,8 @@
 ``dask scheduler --preload mfdask.watch`` has it from the start; else the first job brings it.
 """
 
-from mfdask.watch.events import SweepTold, Teller
+from mfdask.watch.events import ProgressPublisher, SweepEvent
 from mfdask.watch.place import dask_setup, show_page
 from mfdask.watch.serving import PATH
 
-__all__ = ["PATH", "SweepTold", "Teller", "dask_setup", "show_page"]
+__all__ = ["PATH", "ProgressPublisher", "SweepEvent", "dask_setup", "show_page"]

@@ -28,7 +28,7 @@ _HEIGHT = 240
 _AROUND, _ROW = 86, 44
 
 
-class Errors(Figure):
+class SweepErrors(Figure):
     """Training and test error: see `sweeps_table`."""
 
     name = "rmse"

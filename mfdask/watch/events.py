@@ -16,7 +16,7 @@ TOPIC = "mfdask"
 _PAUSE = 0.5
 
 
-class SweepTold(NamedTuple):
+class SweepEvent(NamedTuple):
     """A sweep that has ended.
 
     Attributes
@@ -60,7 +60,7 @@ class SweepTold(NamedTuple):
         return 2 * self.ratings / max(self.seconds, 1e-9)
 
 
-class Teller:
+class ProgressPublisher:
     """Tells the sweeps of a fit to its scheduler, and never lets the fit wait.
 
     Sweeps that follow each other faster than anyone can look travel together: a message costs as
@@ -73,11 +73,11 @@ class Teller:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._waiting: list[SweepTold] = []
+        self._waiting: list[SweepEvent] = []
         self._sending = False
         self._lock = threading.Lock()  # between the fit's thread and the client's
 
-    def tell(self, told: SweepTold) -> None:
+    def tell(self, told: SweepEvent) -> None:
         """Hand over a sweep."""
         with self._lock:
             self._waiting.append(told)
@@ -93,7 +93,7 @@ class Teller:
                 await self._client.log_event(TOPIC, [told._asdict() for told in sweeps])
                 await asyncio.sleep(_PAUSE)
 
-    def _take(self) -> list[SweepTold]:
+    def _take(self) -> list[SweepEvent]:
         with self._lock:
             taken, self._waiting = self._waiting, []
             self._sending = bool(taken)

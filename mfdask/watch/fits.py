@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from mfdask.watch.events import SweepTold
+from mfdask.watch.events import SweepEvent
 
 #: Sweeps that are remembered, the newest.
 _SWEEPS = 1000
@@ -19,7 +19,7 @@ class Fit:
     ----------
     began, heard : float
         Seconds since 1970, by the scheduler's clock: when it came, and when it last told a sweep.
-    sweeps : deque of SweepTold
+    sweeps : deque of SweepEvent
         The newest, first to last.
     solvers : dict
         Side and block to the address of the worker that solved it last.
@@ -29,6 +29,6 @@ class Fit:
 
     began: float
     heard: float
-    sweeps: deque[SweepTold] = field(default_factory=lambda: deque(maxlen=_SWEEPS))
+    sweeps: deque[SweepEvent] = field(default_factory=lambda: deque(maxlen=_SWEEPS))
     solvers: dict[tuple[str, int], str] = field(default_factory=dict)
     alive: set[str] = field(default_factory=set)

@@ -18,7 +18,7 @@ from mfdask.figures import ground
 from mfdask.figures.figure import Figure
 from mfdask.figures.ground import asset
 from mfdask.watch import tables
-from mfdask.watch.curves import Errors, Shards, Speed, Tasks, Traffic
+from mfdask.watch.curves import Shards, Speed, SweepErrors, Tasks, Traffic
 from mfdask.watch.fits import Fit
 from mfdask.watch.words import words_of
 
@@ -71,7 +71,7 @@ class Page:
         fit, names = self._newest(), tables.worker_names(self._scheduler)
         sweeps = tables.sweeps_table(fit)
         numbers: dict[type[Figure], pd.DataFrame] = {
-            Errors: sweeps,
+            SweepErrors: sweeps,
             Speed: sweeps,
             Traffic: tables.traffic_table(fit, names),
             Shards: tables.shards_table(fit, names),
@@ -80,7 +80,7 @@ class Page:
         return {kind: table for kind, table in numbers.items() if len(table) or kind is Tasks}
 
 
-def show(
+def show_document(
     newest: Callable[[], Fit | None],
     scheduler: Scheduler,
     tabs: Sequence[str],

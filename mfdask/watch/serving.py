@@ -49,9 +49,9 @@ def _show(
     extra: dict[str, Any],
     document: Document,
 ) -> None:
-    from mfdask.watch.page import show  # here: pandas and plots wait for a reader
+    from mfdask.watch.page import show_document  # here: pandas and plots wait for a reader
 
-    show(newest, scheduler, extra["pages"], document)
+    show_document(newest, scheduler, extra["pages"], document)
 
 
 def _tabs(scheduler: Scheduler) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from distributed import Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from mfdask.watch.events import TOPIC, SweepTold
+from mfdask.watch.events import TOPIC, SweepEvent
 from mfdask.watch.fits import Fit
 from mfdask.watch.serving import add_page
 
@@ -64,7 +64,7 @@ class Watcher(SchedulerPlugin):
     def log_event(self, topic: str, msg: Any) -> None:
         """Take in what a fit tells."""
         if topic == TOPIC:
-            sweeps = [SweepTold(**said) for said in msg]
+            sweeps = [SweepEvent(**said) for said in msg]
             fit = self._fit(sweeps[-1].fit)
             fit.heard = time.time()
             fit.sweeps.extend(sweeps)

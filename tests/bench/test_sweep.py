@@ -19,8 +19,8 @@ from mfdask.bench.sweep import (
     SweepPlan,
     measure_sweep,
     measure_train,
-    predict_test,
     sweep_seconds,
+    time_prediction,
     without_test,
     work_done,
 )
@@ -115,7 +115,7 @@ def test_a_fit_without_the_test_part_is_the_same_fit(small: Dataset, client: Cli
     assert bare.history[-1].test_rmse is None
     assert scored.history[-1].test_rmse is not None
     assert sweep_seconds(bare) == bare.history[1].seconds
-    assert predict_test(scored, small) == small.n_test > 0
+    assert time_prediction(scored, small) == small.n_test > 0
 
 
 def test_the_train_job_is_measured_whole(small: Dataset) -> None:

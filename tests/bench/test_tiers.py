@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mfdask.bench import tiers
 from mfdask.bench.textbook import (
     Interpreted,
-    Rule,
-    Side,
+    TextbookRule,
+    TextbookSide,
     random_start,
     update_rows_compiled,
     update_rows_numpy,
@@ -23,7 +23,7 @@ from mfdask.bench.textbook import (
 )
 from mfdask.kernels.rows import Block
 
-RULE = Rule(n_factors=3, mean=3.4)
+RULE = TextbookRule(n_factors=3, mean=3.4)
 
 
 def block(row: NDArray[np.int64], column: NDArray[np.int64], stars: NDArray[np.float32]) -> Block:
@@ -44,7 +44,7 @@ def both() -> tuple[Block, Block]:
     return block(user, item, stars), block(item, user, stars)
 
 
-def solved(rows: Block, fixed: Side, moving: Side) -> Side:
+def solved(rows: Block, fixed: TextbookSide, moving: TextbookSide) -> TextbookSide:
     """Algorithm 1 as it is written, in double precision."""
     k = RULE.n_factors
     q_all = np.asarray(fixed.factors, np.float64).reshape(-1, k)
@@ -59,10 +59,10 @@ def solved(rows: Block, fixed: Side, moving: Side) -> Side:
         )
         a = RULE.fidelity * q.T @ q + RULE.factor_reg * np.eye(k)
         factors[row] = np.linalg.inv(a) @ (RULE.fidelity * q.T @ (y - bias[row]))
-    return Side(factors.ravel(), bias)
+    return TextbookSide(factors.ravel(), bias)
 
 
-def start() -> tuple[Side, Side]:
+def start() -> tuple[TextbookSide, TextbookSide]:
     users, items = random_start(20, 3, 5), random_start(30, 3, 6)
     users.bias[:] = np.linspace(-1, 1, 20)
     items.bias[:] = np.linspace(1, -1, 30)
@@ -169,7 +169,7 @@ def test_tiers_of_a_whole_sweep(both: tuple[Block, Block]) -> None:
         n_factors=3,
         seed=0,
         budget_seconds=600,
-        sweeps=[tiers.Sweep("mine", "a nap", nap)],
+        sweeps=[tiers.TierSweep("mine", "a nap", nap)],
         progress=lambda _, done, total, note="": told.append((done, total, note)),
     )
     assert [tier.name for tier in measured] == ["interpreted", "dual CSR", "compiled", "mine"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mfdask.downstream.anomalies.attacks import Rule, extreme_ratings, suspected_attacks
+from mfdask.downstream.anomalies.attacks import AttackLimits, extreme_ratings, suspected_attacks
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
 from mfdask.downstream.anomalies.cleaning import (
     predictions_without,
@@ -20,10 +20,10 @@ from mfdask.downstream.anomalies.members import suspects_of
 from mfdask.downstream.events import Events, all_events
 from mfdask.downstream.inject import AttackPlan, inject_attack
 from mfdask.errors import InputError
+from mfdask.ingest.build import ingest
 from mfdask.models import ALS
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
-from mfdask.shards.build import ingest
 from tests.downstream.test_bursts import Line, make_events, some_lines
 
 
@@ -115,15 +115,15 @@ def test_the_columns_tell_what_was_found(attacked, data):
     )
     assert line["n_extreme"] == inside.sum()
     assert set(found.users["user"]) >= set(attacked.users[inside])
-    assert (found.users["honest_share"] <= Rule.honest_share).all()
+    assert (found.users["honest_share"] <= AttackLimits.honest_share).all()
     assert found.scores.items[line["item"]] == line["score"] == found.items["score"].max()
-    assert found.items["q"].between(0, Rule.fdr).all()
+    assert found.items["q"].between(0, AttackLimits.fdr).all()
 
 
 def test_the_same_again_and_a_stricter_rule(attacked, data):
     first, again = (suspected_attacks(attacked.events, data.n_items) for _ in range(2))
     pd.testing.assert_frame_equal(first.users, again.users)
-    strict = suspected_attacks(attacked.events, data.n_items, Rule(fdr=1e-300))
+    strict = suspected_attacks(attacked.events, data.n_items, AttackLimits(fdr=1e-300))
     assert len(strict.items) == len(strict.users) == 0
     assert list(strict.users) == list(first.users)
     assert np.array_equal(strict.scores.items, first.scores.items)
@@ -289,7 +289,7 @@ def test_predictions_return_to_what_they_were(data, events):
     items = np.array([1, 40, 41], np.int32)
     found = predictions_without(model, data, suspects, items)
     honest = np.setdiff1d(np.arange(data.n_users), suspects).astype(np.int32)
-    mean = [model.predict_known(honest, np.full_like(honest, i), clip=False).mean() for i in items]
+    mean = [model.predict_rows(honest, np.full_like(honest, i), clip=False).mean() for i in items]
     assert found["prediction"].to_numpy() == pytest.approx(mean, abs=1e-4)
     assert (found["prediction"] - found["prediction_cleaned"]).abs().min() > 1e-3
     nobody = predictions_without(model, data, suspects[:0], items)

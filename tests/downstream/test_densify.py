@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mfdask.downstream.dense import DTYPES, Encoding, densify
 from mfdask.downstream.dense import store as dense_store
 from mfdask.downstream.dense import write as dense_write
-from mfdask.downstream.dense.store import CHUNK_BYTES, Layout
+from mfdask.downstream.dense.store import CHUNK_BYTES, ChunkLayout
 from mfdask.errors import InputError, RefusedError
 from mfdask.models import Bayes, load_model, save_model
 from mfdask.shards import Dataset
@@ -366,7 +366,7 @@ def test_a_model_that_is_replaced_meanwhile(folder, tmp_path, monkeypatch):
     users=st.integers(1, 300_000), items=st.integers(1, 5_000_000), itemsize=st.sampled_from([1, 4])
 )
 def test_a_chunk_is_bounded_and_chunks_cover_the_matrix(users, items, itemsize):
-    layout = Layout.of((users, items), itemsize)
+    layout = ChunkLayout.of((users, items), itemsize)
     assert layout.chunk_bytes <= CHUNK_BYTES
     assert layout.n_chunks == -(-users // layout.chunk[0]) * layout.across
     last = layout.n_chunks - 1

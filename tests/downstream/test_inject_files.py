@@ -10,17 +10,17 @@ from mfdask.downstream.events import all_events
 from mfdask.downstream.inject import (
     AttackPlan,
     DriftPlan,
+    InjectionPlan,
     MixPlan,
-    Plan,
     SharingPlan,
     inject,
     write_injected,
 )
 from mfdask.downstream.inject.write import new_ids
 from mfdask.errors import InputError
+from mfdask.ingest.build import ingest
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
-from mfdask.shards.build import ingest
 from tests.downstream.tables import N_ITEMS, table_of
 
 
@@ -29,7 +29,7 @@ def events(small_data):
     return all_events(Dataset.open(small_data))
 
 
-ALL = Plan(SharingPlan(5), MixPlan(5), DriftPlan(5), AttackPlan("average", n_targets=2))
+ALL = InjectionPlan(SharingPlan(5), MixPlan(5), DriftPlan(5), AttackPlan("average", n_targets=2))
 
 
 def test_no_item_for_two_things(events):
@@ -42,7 +42,7 @@ def test_no_item_for_two_things(events):
 
 def test_nothing_to_inject(events):
     with pytest.raises(InputError, match="nothing to inject"):
-        inject(events, N_ITEMS, Plan(), 1)
+        inject(events, N_ITEMS, InjectionPlan(), 1)
     with pytest.raises(InputError, match="seed -1"):
         inject(events, N_ITEMS, ALL, -1)
 
@@ -100,7 +100,7 @@ def test_string_ids_stay(client, events, tmp_path):
     columns = dict(zip(("user", "item", "rating", "timestamp"), table, strict=False))
     ingest(open_source(str(tmp_path / "r.csv"), columns=columns), tmp_path / "d", client=client)
     data = Dataset.open(tmp_path / "d")
-    plan = Plan(attack=AttackPlan("copy", target_ratings=(1, 50)))
+    plan = InjectionPlan(attack=AttackPlan("copy", target_ratings=(1, 50)))
     made = inject(all_events(data), data.n_items, plan, 3)
     truth = write_injected(data, made, plan, 3, tmp_path / "out")
     assert not (tmp_path / "out" / "movies.csv").exists()
@@ -120,7 +120,7 @@ def test_ids_of_made_up_users():
 
 def test_other_folders_are_left_alone(small_data, events, tmp_path):
     (tmp_path / "thesis").mkdir()
-    data, plan = Dataset.open(small_data), Plan(attack=AttackPlan())
+    data, plan = Dataset.open(small_data), InjectionPlan(attack=AttackPlan())
     made = inject(events, data.n_items, plan, 1)
     with pytest.raises(InputError, match="holds no injected ratings"):
         write_injected(data, made, plan, 1, tmp_path / "thesis")

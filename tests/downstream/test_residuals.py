@@ -100,14 +100,14 @@ def test_residuals_are_those_of_a_naive_refit(residuals, data):
         )
         naive = CONFIG.fit(matrix)
         own = ~events.held_out & (fold == k)
-        predicted = naive.predict_known(events.users[own], events.items[own], clip=False)
+        predicted = naive.predict_rows(events.users[own], events.items[own], clip=False)
         assert np.allclose(residuals.error[own], events.ratings[own] - predicted, atol=1e-3)
 
 
 def test_held_out_ratings_are_held_against_the_model(residuals, model, data):
     events = all_events(data)
     held = events.held_out
-    predicted = model.predict_known(events.users[held], events.items[held], clip=False)
+    predicted = model.predict_rows(events.users[held], events.items[held], clip=False)
     assert np.array_equal(residuals.error[held], events.ratings[held] - predicted)
 
 
@@ -164,7 +164,7 @@ class _Sure(FactorModel):
 
     has_deviations = True
 
-    def deviations_known(self, users, items):
+    def predict_std(self, users, items):
         return np.float32(1) + (items % 2).astype(np.float32)
 
 

@@ -63,7 +63,7 @@ def mean_prediction(users, items, ratings, shape, target, n_users):
     matrix = sparse.csr_array((ratings, (users, items)), shape=shape)
     model = ALS(n_factors=10, n_sweeps=10).fit(Dataset.from_csr(matrix))
     rows = np.arange(n_users, dtype=np.int32)
-    return model.predict_known(rows, np.full_like(rows, target)).mean()
+    return model.predict_rows(rows, np.full_like(rows, target)).mean()
 
 
 def plain_trial(events, n_items, plan, seed):

@@ -18,7 +18,7 @@ from mfdask.evaluation import (
     ranking,
 )
 from mfdask.evaluation.accuracy import Aligned
-from mfdask.evaluation.ranking import METRICS, judge_lists, top_items
+from mfdask.evaluation.ranking import METRICS, best_items, judge_lists
 from mfdask.models import ALS
 from mfdask.shards import Dataset
 from tests.evaluation.data import frame, held_out, random_data
@@ -169,7 +169,7 @@ few_values = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])
 
 @given(arrays(np.float32, (2, 50), elements=few_values), st.integers(1, 50))
 def test_top_items_are_those_of_a_stable_sort(scores, k):
-    for own, found in zip(scores, top_items(scores, k), strict=True):
+    for own, found in zip(scores, best_items(scores, k), strict=True):
         order = sorted(range(50), key=lambda i, own=own: (-own[i], i))
         wanted = [i for i in order if own[i] > -np.inf][:k]
         assert found.tolist() == wanted + [-1] * (k - len(wanted))

@@ -5,10 +5,10 @@ import json
 import pandas as pd
 import pytest
 
+from mfdask.ingest.build import ingest
 from mfdask.models import ALS, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
-from mfdask.shards.build import ingest
 from tests.jobs.helpers import QUIET, refused
 
 TABLES = ("suspected_attacks", "suspected_sharing", "drifting_items")

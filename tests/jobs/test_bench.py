@@ -14,10 +14,10 @@ import jobs.bench
 from jobs.cli import main
 from mfdask.bench import ingest as bench_ingest
 from mfdask.bench import sweep as bench_sweep
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.models import ALS, save_model
 from mfdask.ratings.synthetic import open_synthetic
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 
 ONE_THREAD = ["--threads", "1", "--dashboard-address", "127.0.0.1:0"]
 
@@ -30,7 +30,7 @@ def folders(client: Client, tmp_path_factory: pytest.TempPathFactory) -> list[st
     for ratings, split in ((1600, "none"), (800, "random:0.1")):
         source = open_synthetic(f"synthetic:users=60,items=80,ratings={ratings}", seed=3)
         out = root / f"{ratings}"
-        choices = Choices(split=type(Choices().split).parse(split))
+        choices = IngestOptions(split=type(IngestOptions().split).parse(split))
         ingest(source, out, client=client, choices=choices)
         made.append(str(out))
     return made

@@ -23,14 +23,14 @@ def test_a_table_for_today(result_of, lively, tmp_path):
         for model in ("logistic", "boosting")
         for features in ("rfm", "rfm + latent")
     }
-    assert sum(line["users"] for line in said["tenths"]) == sum(
+    assert sum(line["users"] for line in said["deciles"]) == sum(
         line["users"] for line in said["cohorts"][1:-1]
     )
     names = {path.name for path in (tmp_path / "output/churn").iterdir()}
-    beside = {f"ratings.{what}.parquet" for what in ("evaluation", "tenths")}
+    beside = {f"ratings.{what}.parquet" for what in ("evaluation", "deciles")}
     assert names == {"ratings.parquet", *beside}
-    tenths = pd.read_parquet(tmp_path / "output/churn/ratings.tenths.parquet")
-    assert tenths.to_dict("records") == said["tenths"]
+    deciles = pd.read_parquet(tmp_path / "output/churn/ratings.deciles.parquet")
+    assert deciles.to_dict("records") == said["deciles"]
 
 
 def test_what_is_shown(mfdask, lively):
@@ -38,7 +38,13 @@ def test_what_is_shown(mfdask, lively):
     shown = mfdask("churn", *lively, *SHORT, *arguments)
     assert shown.exit_code == 0, shown.stderr
     words = " ".join(shown.stdout.split())
-    for word in ("2021-03-01, 60 days ahead", "ROC AUC", "gain over rfm", "by tenths", "c.parquet"):
+    for word in (
+        "2021-03-01, 60 days ahead",
+        "ROC AUC",
+        "gain over rfm",
+        "by deciles",
+        "c.parquet",
+    ):
         assert word in words
 
 
@@ -46,7 +52,7 @@ def test_features_alone(result_of, lively, tmp_path):
     arguments = ("--origins", 0, "--cutoff", "2021-03-01", "--out", "f.parquet")
     said = result_of("churn", *lively, *arguments, *QUIET)
     assert said["evaluation"] is None
-    assert said["metrics"] == said["tenths"] == []
+    assert said["metrics"] == said["deciles"] == []
     assert pd.read_parquet(tmp_path / "f.parquet")["score"].isna().all()
 
 

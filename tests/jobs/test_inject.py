@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from mfdask.ingest.build import ingest
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
-from mfdask.shards.build import ingest
 from tests.jobs.helpers import QUIET, refused
 
 

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import main
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.synthetic import open_synthetic
-from mfdask.shards.build import Choices, ingest
 
 
 def run(*words):
@@ -22,7 +22,7 @@ def made(client, tmp_path, monkeypatch):
     """Make the data set `d` in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     source = open_synthetic("synthetic:users=40,items=30,ratings=500", 0)
-    return ingest(source, tmp_path / "d", client=client, choices=Choices(blocks=2))
+    return ingest(source, tmp_path / "d", client=client, choices=IngestOptions(blocks=2))
 
 
 def test_what_a_person_sees():

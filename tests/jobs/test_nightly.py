@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from jobs.status import next_start_after
-from mfdask.nightly.home import Home
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
 from tests.jobs.helpers import refused
@@ -43,7 +43,7 @@ def home(tmp_path):
     """Return a home with a configuration beside it; jobs run there."""
     (tmp_path / "nightly.toml").write_text(CONFIG)
     (tmp_path / "home" / "inbox").mkdir(parents=True)
-    return Home(tmp_path / "home")
+    return NightlyPaths(tmp_path / "home")
 
 
 def arrive(home, lines, name="new.csv"):

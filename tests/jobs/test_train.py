@@ -10,7 +10,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from mfdask.files import locked
+from mfdask.files import file_lock
 from mfdask.models import ALS, PRESETS, load_model
 from mfdask.shards import Dataset
 from tests.jobs.helpers import QUIET, refused
@@ -201,7 +201,7 @@ def test_equations_without_a_solution(mfdask, data):
 
 
 def test_two_trainings_into_one_directory(mfdask, data, tmp_path):
-    with locked(tmp_path / "m", "training into"):
+    with file_lock(tmp_path / "m", "training into"):
         refused(mfdask("train", data, "--out", "m"), "another process is training into it", code=3)
 
 

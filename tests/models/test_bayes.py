@@ -131,9 +131,9 @@ def test_it_agrees_with_a_float64_sampler_in_distribution(ratings):
         if sweep >= 200:
             draws.append(naive.predict())
     users, items = (a.ravel().astype(np.int32) for a in np.indices((40, 30)))
-    mean = model.predict_known(users, items, clip=False).reshape(40, 30)
+    mean = model.predict_rows(users, items, clip=False).reshape(40, 30)
     noise = np.mean(1 / model.samples.noise_precision)
-    spread = np.sqrt(model.deviations_known(users, items).reshape(40, 30) ** 2 - noise)
+    spread = np.sqrt(model.predict_std(users, items).reshape(40, 30) ** 2 - noise)
     wanted, deviation = np.mean(draws, axis=0), np.std(draws, axis=0)
     rated = np.ones((40, 30), bool)
     rated[7] = rated[:, 11] = False  # their kept rows are the prior's mean, not draws
@@ -149,8 +149,8 @@ def test_intervals_cover_what_was_simulated():
     ratings, truth, seen = simulate(150, 120, 2, 0.3, 0.5, 6)
     model = Bayes(n_factors=2, n_sweeps=230, burn_in=80).fit(ratings)
     users, items = (a.astype(np.int32) for a in np.nonzero(~seen))
-    mean = model.predict_known(users, items, clip=False)
-    deviation = model.deviations_known(users, items)
+    mean = model.predict_rows(users, items, clip=False)
+    deviation = model.predict_std(users, items)
     random = np.random.default_rng(1)
     again = truth[~seen] + 0.5 * random.normal(size=len(users))
     for interval, z in ((0.5, 0.6745), (0.8, 1.2816), (0.95, 1.96)):
@@ -172,13 +172,11 @@ def test_a_sum_of_draws_is_a_plain_model(ratings):
         q = model.samples.rows(model, "items", s, items)
         by_draw.append(model.mean + p[:, 0] + q[:, 0] + (p[:, 2:] * q[:, 2:]).sum(axis=1))
     np.testing.assert_allclose(
-        model.predict_known(users, items, clip=False), np.mean(by_draw, axis=0), atol=1e-5
+        model.predict_rows(users, items, clip=False), np.mean(by_draw, axis=0), atol=1e-5
     )
     rated = (users != 7) & (items != 11)
     wanted = np.sqrt(np.var(by_draw, axis=0) + np.mean(1 / model.samples.noise_precision))
-    np.testing.assert_allclose(
-        model.deviations_known(users, items)[rated], wanted[rated], rtol=1e-4
-    )
+    np.testing.assert_allclose(model.predict_std(users, items)[rated], wanted[rated], rtol=1e-4)
 
 
 def test_rows_without_ratings_are_their_prior(ratings):
@@ -188,10 +186,12 @@ def test_rows_without_ratings_are_their_prior(ratings):
     np.testing.assert_allclose(
         np.sqrt(8) * model.user_factors[7], means[:, 1:].ravel(), rtol=1e-5, atol=1e-7
     )
-    np.testing.assert_allclose(model.nobody("users")[0], model.user_rows[7], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        model.cold_start_row("users")[0], model.user_rows[7], rtol=1e-5, atol=1e-7
+    )
     known = model.predict([7], [3])
     np.testing.assert_allclose(model.predict([4711], [3]), known, rtol=1e-5)
-    deviations = model.deviations_known(np.array([7, -1, 3], np.int32), np.full(3, 3, np.int32))
+    deviations = model.predict_std(np.array([7, -1, 3], np.int32), np.full(3, 3, np.int32))
     assert deviations[0] == pytest.approx(deviations[1], rel=1e-5)
     assert deviations[0] > deviations[2]
     p = means[:, :, None]
@@ -218,11 +218,9 @@ def test_it_is_read_back_as_it_was(ratings, tmp_path):
     again = load_model(tmp_path / "m")
     users, items = (a.ravel().astype(np.int32) for a in np.indices((40, 30)))
     np.testing.assert_array_equal(
-        again.predict_known(users, items), model.predict_known(users, items)
+        again.predict_rows(users, items), model.predict_rows(users, items)
     )
-    np.testing.assert_array_equal(
-        again.deviations_known(users, items), model.deviations_known(users, items)
-    )
+    np.testing.assert_array_equal(again.predict_std(users, items), model.predict_std(users, items))
     assert again.parameters == model.parameters
     assert again.history == model.history
     (tmp_path / "m" / "user_biases.parquet").unlink()
@@ -360,7 +358,7 @@ def test_a_plain_model_knows_no_deviations(ratings):
     model = ALS(n_factors=1, n_sweeps=1).fit(ratings)
     assert not model.has_deviations
     with pytest.raises(InputError, match="--model bayes"):
-        model.deviations_known(np.zeros(1, np.int32), np.zeros(1, np.int32))
+        model.predict_std(np.zeros(1, np.int32), np.zeros(1, np.int32))
 
 
 @pytest.mark.movielens

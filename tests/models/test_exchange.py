@@ -10,24 +10,25 @@ from hypothesis import strategies as st
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
-from mfdask.models import ALS, Bayes, mapped, save_model
+from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.models import ALS, Bayes, save_model
 from mfdask.models.exchange import (
-    Traffic,
+    ExchangeCost,
     count_needs,
     cut_needs,
+    exchange_cost,
     expected,
     group_blocks,
-    reaches,
-    traffic,
+    place_blocks,
     used_rows,
 )
-from mfdask.models.mapped import ShardRef, needed_rows, open_shard
 from mfdask.models.runner import DaskRunner, LocalRunner
 from mfdask.models.sides import OTHER, SIDES
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
+from mfdask.shards import refs as mapped
+from mfdask.shards.refs import ShardRef, needed_rows, open_shard
 from tests.by_hand import cluster_by_hand
 
 SPEC = "synthetic:users=300,items=200,ratings=9000"
@@ -41,7 +42,7 @@ def data(client, tmp_path_factory):
         open_source(SPEC),
         folder,
         client=client,
-        choices=Choices(Split.parse("random:0.1"), blocks=5),
+        choices=IngestOptions(Split.parse("random:0.1"), blocks=5),
     )
     return Dataset.open(folder)
 
@@ -103,24 +104,26 @@ def test_packed_ratings_point_to_the_same_rows(data, side, part):
 
 def test_traffic_in_numbers():
     # 1,000 rows of 24 float32 (21 design values and padding), 4 blocks, two groups.
-    assert traffic(1000, 20, 4, [500, 100], 2) == Traffic(48_000, 14_400, 8)
-    assert traffic(1000, 20, 4, [1000], 1) == Traffic(0, 0, 4)
+    assert exchange_cost(1000, 20, 4, [500, 100], 2) == ExchangeCost(48_000, 14_400, 8)
+    assert exchange_cost(1000, 20, 4, [1000], 1) == ExchangeCost(0, 0, 4)
 
 
 def test_parcels_must_be_worth_their_tasks():
-    assert not Traffic(whole=1e6, needed=0, parcels=4).prefers_needed
-    assert Traffic(whole=1e9, needed=2e8, parcels=64).prefers_needed
-    assert not Traffic(whole=1e9, needed=1e9, parcels=1).prefers_needed
+    assert not ExchangeCost(whole=1e6, needed=0, parcels=4).prefers_needed
+    assert ExchangeCost(whole=1e9, needed=2e8, parcels=64).prefers_needed
+    assert not ExchangeCost(whole=1e9, needed=1e9, parcels=1).prefers_needed
 
 
 def test_auto_takes_what_is_cheaper(data, client, monkeypatch):
     run = DaskRunner(client)
-    assert not any(reach.pieces for reach in reaches(run, data, 20, "auto").values())
+    assert not any(reach.pieces for reach in place_blocks(run, data, 20, "auto").values())
     monkeypatch.setattr("mfdask.models.exchange.TASK_SECONDS", -1.0)
-    chosen = reaches(run, data, 20, "auto")
+    chosen = place_blocks(run, data, 20, "auto")
     assert {side: len(reach.pieces) for side, reach in chosen.items()} == {"users": 2, "items": 2}
     assert chosen["users"].home(0) != chosen["users"].home(4)
-    assert not any(reach.groups for reach in reaches(LocalRunner(), data, 20, "needed").values())
+    assert not any(
+        reach.groups for reach in place_blocks(LocalRunner(), data, 20, "needed").values()
+    )
 
 
 def test_no_such_mode(data):
@@ -151,7 +154,7 @@ def test_nothing_held_out(client, tmp_path):
         open_source(SPEC),
         tmp_path / "d",
         client=client,
-        choices=Choices(Split.parse("none"), blocks=3),
+        choices=IngestOptions(Split.parse("none"), blocks=3),
     )
     data, config = Dataset.open(tmp_path / "d"), ALS(n_factors=3, n_sweeps=2)
     for mode in MODES:

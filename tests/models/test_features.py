@@ -11,9 +11,9 @@ import scipy.sparse
 
 from mfdask.errors import InputError
 from mfdask.evaluation import measure_accuracy, objective
+from mfdask.features.encoder import EVERY_ITEM, MAX_FEATURES, FeatureEncoder
+from mfdask.features.file import FeatureFile, read_features
 from mfdask.models import ALS, Bayes, load_model, save_model
-from mfdask.models.feature_file import FeatureFile, read_features
-from mfdask.models.features import EVERY_ITEM, MAX_FEATURES, Coding
 from mfdask.recommend.explain import explain
 from mfdask.recommend.fold_in import History
 from mfdask.shards import Dataset
@@ -45,19 +45,19 @@ def test_coding_by_the_book_and_by_json(lines):
     table = pd.DataFrame(lines, columns=["tag", "size"]).astype({"tag": "str", "size": "float64"})
     tags = sorted({value for tag, _ in lines for value in (tag or "").split("|")} - {""})
     sizes = [size for _, size in lines if size is not None]
-    coding = Coding.of(table)
+    coding = FeatureEncoder.of(table)
     assert coding.names == [EVERY_ITEM, *(f"tag={value}" for value in tags), "size"]
     found = coding.encode(table)
     assert found.dtype == np.float32
     wanted = [encoded(tag, size, sizes, tags) for tag, size in lines]
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
-    again = Coding.read(json.loads(json.dumps(coding.said())))
+    again = FeatureEncoder.read(json.loads(json.dumps(coding.said())))
     assert again == coding
     np.testing.assert_array_equal(again.encode(table), found)
 
 
 def test_what_is_not_known_is_left_out():
-    coding = Coding.of(pd.DataFrame({"tag": ["a|b", "c"], "size": [1.0, 3.0]}))
+    coding = FeatureEncoder.of(pd.DataFrame({"tag": ["a|b", "c"], "size": [1.0, 3.0]}))
     new = pd.DataFrame({"tag": ["a|x", "x", None]}, dtype="str")
     np.testing.assert_array_equal(
         coding.encode(new), [[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]]
@@ -67,7 +67,7 @@ def test_what_is_not_known_is_left_out():
 
 
 def test_a_constant_column_is_zero():
-    coding = Coding.of(pd.DataFrame({"same": [4, 4], "none": [np.nan, np.nan]}))
+    coding = FeatureEncoder.of(pd.DataFrame({"same": [4, 4], "none": [np.nan, np.nan]}))
     np.testing.assert_array_equal(coding.encode(pd.DataFrame({"same": [4, 4]}))[:, 1:], 0)
 
 
@@ -121,7 +121,7 @@ def test_what_the_file_lacks_has_what_all_items_have(world, file):
     model = CONFIG.fit(scipy.sparse.csr_array(matrix), item_features=file)
     everybody = model.feature_weights[0]
     np.testing.assert_allclose(model.item_rows[0, [0, 2, 3]], everybody, rtol=1e-6)
-    np.testing.assert_array_equal(model.nobody("items")[0], model.item_rows[0])
+    np.testing.assert_array_equal(model.cold_start_row("items")[0], model.item_rows[0])
     (known, unknown) = model.predict([5, 5], [0, 123456])
     assert known == unknown
 
@@ -272,7 +272,7 @@ def test_bad_columns(column, message, world, tmp_path):
 def test_too_many_features():
     titles = pd.DataFrame({"title": [f"film {n}" for n in range(MAX_FEATURES)], "size": 1})
     with pytest.raises(InputError, match=f"column 'title' alone has {MAX_FEATURES:,} values"):
-        Coding.of(titles)
+        FeatureEncoder.of(titles)
 
 
 def test_the_file_and_the_prior_go_together(world, file, tmp_path):

@@ -8,12 +8,12 @@ import pytest
 
 from mfdask.errors import InputError
 from mfdask.evaluation import measure_accuracy, objective
+from mfdask.features.encoder import FeatureEncoder
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.models import ALS, load_model, save_model
-from mfdask.models.features import Coding
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 from tests.models.test_als import naive_fit, triples
 from tests.naive import Naive
 
@@ -24,7 +24,7 @@ SPEC = "synthetic:users=400,items=300,ratings=12000"
 @pytest.fixture(scope="module", params=[1, 3])
 def data(request, client, tmp_path_factory):
     folder = tmp_path_factory.mktemp("genre") / "d"
-    choices = Choices(Split.parse("random:0.2"), blocks=request.param)
+    choices = IngestOptions(Split.parse("random:0.2"), blocks=request.param)
     ingest(open_source(SPEC), folder, client=client, choices=choices)
     return Dataset.open(folder)
 
@@ -45,9 +45,9 @@ def matrix_of(data):
 
 def test_shares_of_genres():
     items = pd.DataFrame({"genres": ["b|a", "", "c", "a|d"]})
-    assert Coding.genres_of(items).names == ["a", "b", "c", "d"]
+    assert FeatureEncoder.genres_of(items).names == ["a", "b", "c", "d"]
     np.testing.assert_array_equal(
-        Coding.genres(["a", "b", "c"]).encode(items),
+        FeatureEncoder.genres(["a", "b", "c"]).encode(items),
         np.array([[0.5, 0.5, 0], [0, 0, 0], [0, 0, 1], [1, 0, 0]], np.float32),
     )
 
@@ -60,7 +60,7 @@ def test_agrees_with_the_oracle(scaling, data, client):
     features = model.coding.encode(data.items()).astype(float)
     oracle = naive_fit(config, matrix, features)
     users, items = np.indices(matrix.shape).reshape(2, -1)[:, ::7]
-    found = model.predict_known(users.astype(np.int32), items.astype(np.int32), clip=False)
+    found = model.predict_rows(users.astype(np.int32), items.astype(np.int32), clip=False)
     np.testing.assert_allclose(found, oracle.predict(users, items), atol=2e-3)
     np.testing.assert_allclose(model.feature_weights, oracle.feature_weights(), atol=2e-3)
 
@@ -80,7 +80,7 @@ def test_resumes_bit_for_bit(data, tmp_path):
 
 def test_unrated_items_lie_on_their_prior(client, tmp_path):
     few = open_source("synthetic:users=60,items=400,ratings=1300")
-    ingest(few, tmp_path / "d", client=client, choices=Choices(Split.parse("random:0.2")))
+    ingest(few, tmp_path / "d", client=client, choices=IngestOptions(Split.parse("random:0.2")))
     model = dataclasses.replace(CONFIG, n_sweeps=30).fit(
         Dataset.open(tmp_path / "d"), client=client
     )

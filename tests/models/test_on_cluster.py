@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.models import ALS
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 
 CONFIG = ALS(n_factors=6, n_sweeps=5)
 SPEC = "synthetic:users=300,items=200,ratings=9000"
@@ -25,7 +25,7 @@ SPEC = "synthetic:users=300,items=200,ratings=9000"
 @pytest.fixture(scope="module", params=[1, 2, 5])
 def data(request, client, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "d"
-    choices = Choices(Split.parse("random:0.1"), blocks=request.param)
+    choices = IngestOptions(Split.parse("random:0.1"), blocks=request.param)
     ingest(open_source(SPEC), folder, client=client, choices=choices)
     return Dataset.open(folder)
 
@@ -65,7 +65,7 @@ def test_threads_change_nothing(data, threads):
 def test_blocks_agree_to_rounding(client, tmp_path):
     models = []
     for blocks in (1, 2, 5):
-        choices = Choices(Split.parse("random:0.1"), blocks=blocks)
+        choices = IngestOptions(Split.parse("random:0.1"), blocks=blocks)
         ingest(open_source(SPEC), tmp_path / f"{blocks}", client=client, choices=choices)
         models.append(CONFIG.fit(Dataset.open(tmp_path / f"{blocks}")))
     for model in models[1:]:

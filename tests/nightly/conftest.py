@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mfdask.nightly.config import NightlyConfig
-from mfdask.nightly.home import Home
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.run import run_night
 from mfdask.ratings.formats import open_source
 
@@ -33,7 +33,7 @@ class Nights:
 
     def __init__(self, folder, ratings, client):
         self.folder, self.ratings, self.client = folder, ratings, client
-        self.home = Home(folder / "home")
+        self.home = NightlyPaths(folder / "home")
         self.inbox = self.home.root / "inbox"
         self.inbox.mkdir(parents=True)
 

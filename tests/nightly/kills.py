@@ -25,7 +25,7 @@ import psutil
 
 from mfdask.models import load_model
 from mfdask.nightly import journal
-from mfdask.nightly.home import Home
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import current, reading
 from mfdask.ratings.formats import open_source
 
@@ -84,7 +84,7 @@ def prepare(folder: Path) -> Path:
 class Reader(threading.Thread):
     """Reads the published model all the time, and collects what goes wrong."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: NightlyPaths) -> None:
         super().__init__()
         self.home, self.over, self.faults, self.reads = home, threading.Event(), [], 0
 
@@ -116,10 +116,10 @@ def strike(job: subprocess.Popen[bytes], after: float, at_worker: bool) -> str:
     return "the job" if target.pid == job.pid else "a worker"
 
 
-def one_run(base: Path, whole: Home, folder: Path, after: float, at_worker: bool) -> str:
+def one_run(base: Path, whole: NightlyPaths, folder: Path, after: float, at_worker: bool) -> str:
     """Strike a night, run it again, and compare; returns what was hit, "" if it was too late."""
     shutil.copytree(base, folder, symlinks=True)
-    home = Home(folder / "home")
+    home = NightlyPaths(folder / "home")
     reader = Reader(home)
     reader.start()
     job = night(folder)
@@ -139,7 +139,7 @@ def one_run(base: Path, whole: Home, folder: Path, after: float, at_worker: bool
     )
 
 
-def compare(home: Home, whole: Home) -> None:
+def compare(home: NightlyPaths, whole: NightlyPaths) -> None:
     """Assert that a home is as if nothing had happened."""
     found, wanted = current(home), current(whole)
     assert found is not None
@@ -170,7 +170,7 @@ def many_runs(folder: Path, runs: int, seed: int) -> list[str]:
     while len(lines) < runs:
         target, after = folder / "struck", draw.uniform(0, took)
         at_worker = len(lines) % 3 == 2
-        line = one_run(base, Home(folder / "whole" / "home"), target, after, at_worker)
+        line = one_run(base, NightlyPaths(folder / "whole" / "home"), target, after, at_worker)
         shutil.rmtree(target)
         if line:
             lines.append(line)

@@ -9,7 +9,7 @@ import pytest
 
 from mfdask.errors import InputError, RefusedError
 from mfdask.nightly.config import RetentionConfig
-from mfdask.nightly.home import Home
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import (
     FACTS,
     current,
@@ -29,7 +29,7 @@ NOW = datetime(2026, 3, 10, tzinfo=UTC)
 
 @pytest.fixture
 def home(tmp_path):
-    home = Home(tmp_path)
+    home = NightlyPaths(tmp_path)
     home.prepare(tmp_path / "inbox")
     for run in range(1, 6):
         make(home.models, run)
@@ -59,7 +59,7 @@ def test_names_sort_as_runs_do_whatever_the_clock_says():
 
 
 def test_nothing_is_published_at_first(tmp_path):
-    home = Home(tmp_path)
+    home = NightlyPaths(tmp_path)
     assert current(home) is None
     assert releases(home.models) == []
     with pytest.raises(InputError, match="nothing is published"), reading(home):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mfdask.errors import InputError, RefusedError
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.models import load_model
 from mfdask.nightly import journal, steps
 from mfdask.nightly.registry import current, promote, releases, roll_back
@@ -16,7 +17,6 @@ from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 from tests.nightly.conftest import names
 
 FIRST = 12_000
@@ -72,7 +72,7 @@ def test_nights_equal_an_ingest_of_everything(begun, client, tmp_path):
         assert names(begun.inbox) == []
         assert names(begun.home.taken)[-1] == f"{night + 2:06d}"
     begun.ratings.to_csv(tmp_path / "all.csv", index=False)
-    choices = Choices(Split.parse("random:0.1"), blocks=2)
+    choices = IngestOptions(Split.parse("random:0.1"), blocks=2)
     ingest(open_source(str(tmp_path / "all.csv")), tmp_path / "all", client=client, choices=choices)
     assert all_ratings(begun.home.root / "data") == all_ratings(tmp_path / "all")
     cold = begun.config().training.method().fit(Dataset.open(tmp_path / "all"))
@@ -419,7 +419,7 @@ def test_training_without_anything_new(begun):
 @pytest.mark.parametrize("split", ["none", "sequence:0.2"])
 def test_data_sets_that_no_night_can_begin_with(split, nights, tmp_path):
     source = open_source("synthetic:users=50,items=40,ratings=400")
-    ingest(source, tmp_path / "data", choices=Choices(Split.parse(split)))
+    ingest(source, tmp_path / "data", choices=IngestOptions(Split.parse(split)))
     nights.arrive("new.csv", 0, 500)
     with pytest.raises(InputError, match=f"/data: with its split, {split}.*ingest it again"):
         nights.run(data={"start": str(tmp_path / "data")})

@@ -11,10 +11,10 @@ from mfdask.errors import InputError, RefusedError
 from mfdask.nightly import inbox, journal
 from mfdask.nightly.config import DownstreamConfig, HooksConfig
 from mfdask.nightly.downstream import check_jobs, run_job
-from mfdask.nightly.home import Home
 from mfdask.nightly.hooks import run_hook
-from mfdask.nightly.inbox import arrivals, put_away
+from mfdask.nightly.inbox import inbox_files, put_away
 from mfdask.nightly.metrics import metrics_text
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.schedule import Schedule, next_start
 from mfdask.nightly.state import State
 from tests.nightly.conftest import names
@@ -32,7 +32,7 @@ def test_what_is_still_written_waits(tmp_path):
     (tmp_path / "folder").mkdir()
     for name, changed in (("a.csv", 1000.0), ("b.csv", 1060.0), ("e.csv", 2000.0), ("f.csv", 1065)):
         os.utime(tmp_path / name, (changed, changed))
-    found = arrivals(tmp_path, 30.0, now=1061.0)
+    found = inbox_files(tmp_path, 30.0, now=1061.0)
     # e.csv is of the future: the clock was set back. f.csv is written by a clock that is ahead.
     assert [arrival.name for arrival in found] == ["a.csv", "e.csv"]
     assert found[0].bytes == 5
@@ -50,27 +50,27 @@ def test_a_file_that_goes_while_the_inbox_is_looked_through(tmp_path, monkeypatc
         return read(place)
 
     monkeypatch.setattr(inbox, "sha256", reads_and_renames)
-    assert [arrival.name for arrival in arrivals(tmp_path, 0)] == ["a.csv", "c.csv"]
+    assert [arrival.name for arrival in inbox_files(tmp_path, 0)] == ["a.csv", "c.csv"]
 
 
 def test_putting_away_is_done_once(tmp_path):
     inbox, taken = tmp_path / "inbox", tmp_path / "taken"
     inbox.mkdir()
     (inbox / "a.csv").write_text("one")
-    (arrival,) = arrivals(inbox, 0)
+    (arrival,) = inbox_files(inbox, 0)
     put_away(arrival, inbox, taken)
     put_away(arrival, inbox, taken)
     (inbox / "a.csv").write_text("two")  # a new file of the old name
     put_away(arrival, inbox, taken)
     assert (names(inbox), names(taken)) == (["a.csv"], ["a.csv"])
-    (other,) = arrivals(inbox, 0)
+    (other,) = inbox_files(inbox, 0)
     put_away(other, inbox, taken, "why")
     assert (taken / "a.csv").read_text() == "one"
     assert (taken / "2-a.csv").read_text() == "two"
     assert (taken / "2-a.csv.reason").read_text() == "why\n"
     long = f"{'ä' * 125}.csv"  # as long as a name may be
     (inbox / long).write_text("three")
-    (third,) = arrivals(inbox, 0)
+    (third,) = inbox_files(inbox, 0)
     put_away(third, inbox, taken, "why not")
     assert (taken / long).read_text() == "three"
     assert (taken / f"{third.sha256}.reason").read_text() == "why not\n"
@@ -156,7 +156,7 @@ def test_a_job_that_fails_says_why():
 
 
 def test_one_at_a_time(tmp_path):
-    home = Home(tmp_path)
+    home = NightlyPaths(tmp_path)
     with home.alone(), pytest.raises(RefusedError, match="another night is running"):
         home.alone(0.3).__enter__()
     with home.alone():
@@ -165,20 +165,20 @@ def test_one_at_a_time(tmp_path):
 
 def test_the_lock_of_a_dead_process_holds_nothing(tmp_path):
     (tmp_path / ".nightly.lock").write_text("")
-    with Home(tmp_path).alone():
+    with NightlyPaths(tmp_path).alone():
         pass
 
 
 def test_a_home_that_holds_something_else(tmp_path):
     (tmp_path / "data").mkdir()
     with pytest.raises(InputError, match=r"/data: is in the way.*folder of its own"):
-        Home(tmp_path).prepare(tmp_path / "inbox")
+        NightlyPaths(tmp_path).prepare(tmp_path / "inbox")
 
 
 def test_an_inbox_that_cannot_be_emptied(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda place, mode: place != tmp_path / "inbox")
     with pytest.raises(InputError, match="/inbox: files cannot be moved out of it"):
-        Home(tmp_path).prepare(tmp_path / "inbox")
+        NightlyPaths(tmp_path).prepare(tmp_path / "inbox")
 
 
 def test_next_start():

@@ -15,14 +15,14 @@ import pandas as pd
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.evaluation import measure_accuracy
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.nightly.config import NightlyConfig
-from mfdask.nightly.home import Home
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import current
 from mfdask.nightly.run import run_night
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 
 #: Of all ratings, what is there after the first night, and what each of the seven others brings.
 FIRST, EACH = 0.79, 0.03
@@ -64,7 +64,7 @@ def main() -> None:
 def cold_start(config, ratings, folder, client):
     """Ingest everything at once, and learn from random rows of several seeds."""
     ratings.to_csv(folder / "all.csv", index=False)
-    choices = Choices(Split.parse(config.data.split))
+    choices = IngestOptions(Split.parse(config.data.split))
     ingest(
         open_source(str(folder / "all.csv")), folder / "all",
         client=client, choices=choices, overwrite=True,
@@ -81,7 +81,7 @@ def rmse_of(model, data):
 def row(night, line, config, data, others):
     """Return a line of the table."""
     assert line["status"] == "published", line
-    grown = Dataset.open(current(Home(config.home)).data)
+    grown = Dataset.open(current(NightlyPaths(config.home)).data)
     retrained = config.training.method().fit(grown)  # the night's data and seed, from random rows
     warm, cold = line["scores"][0]["candidate"], rmse_of(retrained, grown)
     cells = [

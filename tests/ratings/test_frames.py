@@ -11,11 +11,11 @@ import pytest
 from distributed import Client
 
 from mfdask.errors import InputError
+from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingest.extend import extend
 from mfdask.ratings.frames import open_frame
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
-from mfdask.shards.extend import extend
 from mfdask.shards.frames import ratings_frame
 from tests.ratings.test_cleaning import read
 from tests.shards.growth import random_frame, same_data
@@ -27,7 +27,7 @@ FRAME = random_frame(3, 400, (0, 30), (0, 40)).dropna(ignore_index=True)
 @pytest.mark.parametrize("kind", ["pandas", "dask"])
 def test_as_from_memory(client: Client, tmp_path, kind: str) -> None:
     frame = dd.from_pandas(FRAME, npartitions=5) if kind == "dask" else FRAME
-    choices = Choices(Split.parse("random:0.3"), blocks=2)
+    choices = IngestOptions(Split.parse("random:0.3"), blocks=2)
     ingest(open_frame(frame), tmp_path / "a", client=client, choices=choices)
     ingest(memory_source(FRAME), tmp_path / "b", client=client, choices=choices)
     found, expected = (Dataset.open(tmp_path / name, verify=True) for name in "ab")
@@ -40,7 +40,7 @@ def test_as_from_memory(client: Client, tmp_path, kind: str) -> None:
 @pytest.mark.parametrize("times", [True, False])
 def test_out_and_in_again(tmp_path, part: str, times: bool) -> None:
     source = open_frame(FRAME, columns={} if times else {"timestamp": ""})
-    ingest(source, tmp_path / "a", choices=Choices(Split.parse("random:0.4"), blocks=3))
+    ingest(source, tmp_path / "a", choices=IngestOptions(Split.parse("random:0.4"), blocks=3))
     data = Dataset.open(tmp_path / "a")
     frame = ratings_frame(data, part)
     assert frame.npartitions == 3
@@ -50,7 +50,7 @@ def test_out_and_in_again(tmp_path, part: str, times: bool) -> None:
     columns = ["user_id", "item_id", "rating", *(["timestamp"] if times else [])]
     assert rows.columns.tolist() == columns
     assert set(rows.itertuples(index=False)) <= set(FRAME[columns].itertuples(index=False))
-    ingest(open_frame(frame), tmp_path / "again", choices=Choices(Split("none")))
+    ingest(open_frame(frame), tmp_path / "again", choices=IngestOptions(Split("none")))
     again = ratings_frame(Dataset.open(tmp_path / "again")).compute()
     order = ["user_id", "item_id"]
     pd.testing.assert_frame_equal(

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.models import ALS, load_model, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,9 @@ def data(client, tmp_path_factory):
     """Return a data set of 300 users in three blocks, with genres and a test part."""
     folder = tmp_path_factory.mktemp("recommend") / "d"
     source = open_source("synthetic:users=300,items=200,ratings=6000")
-    ingest(source, folder, client=client, choices=Choices(Split.parse("random:0.1"), blocks=3))
+    ingest(
+        source, folder, client=client, choices=IngestOptions(Split.parse("random:0.1"), blocks=3)
+    )
     return Dataset.open(folder)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 from tests.shards.oracle import memory_source
 
 SCRIPT = "<script>document.title = 'taken'</script>"
@@ -43,6 +43,6 @@ def hostile_data(client, folder) -> Dataset:
         }
     )
     source = memory_source(frame, catalogue=catalogue, name=SCRIPT)
-    choices = Choices(Split.parse("random:0.2"))
+    choices = IngestOptions(Split.parse("random:0.2"))
     ingest(source, folder / "d", client=client, choices=choices)
     return Dataset.open(folder / "d")

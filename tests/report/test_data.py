@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from mfdask.figures.figure import Figure, Missing
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.report.data import degrees, genres, items, overview, times
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 from tests.shards.oracle import memory_source, ratings_of
 
 EXACT = {"check_dtype": False, "check_exact": False, "rtol": 1e-9}
@@ -257,7 +257,7 @@ def test_every_figure_is_there_once_and_can_be_updated(facts):
 def made(client, folder, frame, catalogue=None, split="none"):
     """Ingest a frame of ratings."""
     source = memory_source(frame, catalogue=catalogue)
-    ingest(source, folder / "d", client=client, choices=Choices(Split.parse(split)))
+    ingest(source, folder / "d", client=client, choices=IngestOptions(Split.parse(split)))
     return Facts.of(Dataset.open(folder / "d"))
 
 

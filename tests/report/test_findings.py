@@ -8,7 +8,7 @@ import scipy.sparse
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing
 from mfdask.report.findings import findings_section
-from mfdask.report.findings.customers import tenths_of
+from mfdask.report.findings.customers import deciles_of
 from mfdask.report.findings.ratings import ratings_among
 from mfdask.report.findings.tables import Absent
 from mfdask.report.page import page
@@ -185,7 +185,7 @@ def churn(tmp_path):
     return file
 
 
-def test_tenths_of_labels(churn, data):
+def test_deciles_of_labels(churn, data):
     table = pd.read_parquet(churn).sort_values("score", ascending=False)
     found = parts_of(findings_section(data, churn=churn))["churn-lift"].table()
     assert found["users"].sum() == 95
@@ -197,10 +197,10 @@ def test_tenths_of_labels(churn, data):
     assert found["predicted"].is_monotonic_decreasing
 
 
-def test_tenths_beside_the_table(churn):
+def test_deciles_beside_the_table(churn):
     beside = pd.DataFrame({"users": [10, 30], "predicted": [0.9, 0.2], "actual": [0.8, 0.4]})
-    beside.to_parquet(churn.with_name("churn.tenths.parquet"))
-    found = tenths_of(churn)
+    beside.to_parquet(churn.with_name("churn.deciles.parquet"))
+    found = deciles_of(churn)
     assert found["tenth"].tolist() == [1, 2]
     np.testing.assert_allclose(found["lift"], [1.6, 0.8])
 
@@ -210,7 +210,7 @@ def test_what_came_is_not_known_yet(churn, data):
     table["label"] = pd.array([None] * len(table), dtype="Int8")
     table.to_parquet(churn)
     with pytest.raises(Absent, match="not known yet"):
-        tenths_of(churn)
+        deciles_of(churn)
     parts = parts_of(findings_section(data, churn=churn))
     assert isinstance(parts["churn-lift"], Missing)
     assert isinstance(parts["churn-metrics"], Figure)

@@ -5,13 +5,13 @@ import pytest
 from scipy import special, stats
 
 from mfdask.report import heavy_tail
-from mfdask.report.heavy_tail import LogNormal, PowerLaw, Sample, compare
+from mfdask.report.heavy_tail import LogNormal, PowerLaw, Sample, compare_tails
 
 
 @pytest.mark.parametrize("exponent", [1.8, 2.5, 3.2])
 def test_a_power_law_is_found_again(exponent):
     drawn = stats.zipf(exponent).rvs(20_000, random_state=1)
-    fit = compare(drawn)
+    fit = compare_tails(drawn)
     assert fit.power_law.exponent == pytest.approx(exponent, abs=4 * fit.exponent_error + 0.02)
     assert fit.power_law.distance < 0.02
     assert fit.verdict != "the log-normal is better"
@@ -21,14 +21,14 @@ def test_a_power_law_above_a_start_is_found_again():
     rng = np.random.default_rng(2)
     above = np.floor(30 * (1 - rng.random(20_000)) ** (-1 / 1.5)).astype(int)  # exponent 2.5
     below = rng.integers(1, 30, 30_000)
-    law = compare(np.concatenate([above, below])).power_law
+    law = compare_tails(np.concatenate([above, below])).power_law
     assert 20 <= law.start <= 60
     assert law.exponent == pytest.approx(2.5, abs=0.06)
 
 
 def test_a_log_normal_is_told_from_a_power_law():
     drawn = np.rint(np.random.default_rng(3).lognormal(3, 0.6, 20_000)).astype(int)
-    fit = compare(drawn[drawn >= 5])
+    fit = compare_tails(drawn[drawn >= 5])
     assert fit.ratio < 0
     tail = heavy_tail.fit_log_normal(Sample.of(drawn).from_(5))
     assert tail.mu == pytest.approx(3, abs=0.03)
@@ -60,7 +60,7 @@ def test_the_exponent_is_the_most_likely_one():
 
 def test_the_test_of_vuong_by_hand():
     drawn = stats.zipf(2.0).rvs(2_000, random_state=6)
-    fit = compare(drawn)
+    fit = compare_tails(drawn)
     tail = drawn[drawn >= fit.power_law.start].astype(float)
     ratios = fit.power_law.log_mass(tail) - fit.log_normal.log_mass(tail)
     assert fit.n == len(tail)
@@ -71,4 +71,4 @@ def test_the_test_of_vuong_by_hand():
 
 @pytest.mark.parametrize("counts", [[], [0, 0], [7] * 500, [1, 2, 3]])
 def test_too_few_to_tell(counts):
-    assert compare(np.array(counts, np.int64)) is None
+    assert compare_tails(np.array(counts, np.int64)) is None

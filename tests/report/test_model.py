@@ -9,9 +9,9 @@ import scipy.sparse
 from bokeh.models import CustomJS
 from bokeh.models.widgets import Select
 
+from mfdask.features.encoder import FeatureEncoder
 from mfdask.figures.figure import Figure, Missing
 from mfdask.models import ALS
-from mfdask.models.features import Coding
 from mfdask.recommend import History, Ranking, explain, polarity, recommend_new
 from mfdask.report.model import examples, genres, item_map, model_section, norms, residuals
 from mfdask.report.page import page
@@ -294,7 +294,7 @@ def test_hostile_titles(models, data):
     model = models["genre"]
     items = model.items.assign(title=HOSTILE, genres="<b>|$$x$$")
     items.loc[:3, "n_train"] = 0
-    coding = Coding.genres(["<b>", *model.feature_names[1:]])
+    coding = FeatureEncoder.genres(["<b>", *model.feature_names[1:]])
     hostile = replace(model, items=items, coding=coding)
     section = model_section(hostile, data, "<i>")
     html = page("t", [], [section])

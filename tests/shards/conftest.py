@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
-from mfdask.shards.build import Choices, ingest
 from tests.shards.growth import random_frame
 from tests.shards.oracle import memory_source
 
@@ -14,6 +14,6 @@ from tests.shards.oracle import memory_source
 def data(tmp_path):
     """Return the folder of a small data set in two blocks a side."""
     frame = random_frame(5, 300, (0, 30), (0, 40))
-    choices = Choices(Split.parse("random:0.3"), blocks=2)
+    choices = IngestOptions(Split.parse("random:0.3"), blocks=2)
     ingest(memory_source(frame), tmp_path / "d", choices=choices)
     return tmp_path / "d"

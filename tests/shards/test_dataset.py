@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
 from mfdask.shards.store import map_array
 from tests.shards.oracle import memory_source
 
@@ -30,7 +30,7 @@ def made(client, tmp_path_factory):
         }
     )
     out = tmp_path_factory.mktemp("made") / "d"
-    ingest(memory_source(frame), out, client=client, choices=Choices(Split("none"), blocks=2))
+    ingest(memory_source(frame), out, client=client, choices=IngestOptions(Split("none"), blocks=2))
     return out
 
 

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mfdask.errors import InputError
+from mfdask.ingest import extend, plan
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
-from mfdask.shards import Dataset, extend, plan
-from mfdask.shards.build import Choices, ingest
+from mfdask.shards import Dataset
 from tests.shards.growth import (
     contents,
     names_in,
@@ -47,7 +48,7 @@ def test_files_one_by_one_equal_all_at_once(tmp_path, split, blocks):
         random_frame(2, 60, (10, 60), (0, 40)),
         random_frame(3, 60, (20, 90), (30, 70)),
     ]
-    choices = Choices(Split.parse(split), blocks=blocks)
+    choices = IngestOptions(Split.parse(split), blocks=blocks)
     ingest(memory_source(frames[0], [100]), tmp_path / "d", choices=choices)
     first = Dataset.open(tmp_path / "d")
     before = first.users()["user_id"], first.items()["item_id"], dict(first.manifest.blocks)
@@ -122,7 +123,7 @@ def test_any_steps_leave_what_an_ingest_of_the_rest_makes(steps, split, blocks):
     has_times, made = steps
     parsed = Split.parse(split)
     assume(has_times or not parsed.needs_timestamps)
-    choices = Choices(parsed, blocks=blocks)
+    choices = IngestOptions(parsed, blocks=blocks)
     left = survivors(has_times, made)
     with tempfile.TemporaryDirectory() as folder:
         data, other = Path(folder) / "d", Path(folder) / "e"
@@ -259,7 +260,7 @@ def test_catalogues(tmp_path):
     second = pd.DataFrame([(9, "Nine", 2009, "Musical"), (8, "8½", 1963, "Drama"),
                            (4, "Four", 2001, "")], columns=names)  # fmt: skip
     source = memory_source(frame, (), first.astype({"year": "Int16"}))
-    ingest(source, tmp_path / "d", choices=Choices(Split("none")))
+    ingest(source, tmp_path / "d", choices=IngestOptions(Split("none")))
     more = pd.DataFrame({"user_id": [3], "item_id": [5], "rating": [1.0]})
     more_source = memory_source(more, (), second.astype({"year": "Int16"}))
     extend.extend(tmp_path / "d", [more_source])
@@ -280,7 +281,7 @@ def test_on_a_cluster_with_real_ratings(client, movielens_zip, tmp_path):
     new, old = rows[:cut], rows[cut:]
     for name, part in (("new", new), ("old", old), ("all", old + new)):
         (tmp_path / f"{name}.csv").write_text("\n".join([header, *part]) + "\n")
-    choices = Choices(Split.parse("time:0.1"), blocks=2)
+    choices = IngestOptions(Split.parse("time:0.1"), blocks=2)
     old, new, every = (open_source(str(tmp_path / f"{n}.csv")) for n in ("old", "new", "all"))
     ingest(old, tmp_path / "d", client=client, choices=choices)
     made = extend.extend(tmp_path / "d", [new], client=client)
@@ -299,7 +300,7 @@ def test_short_files_are_read_as_the_data_set_is(tmp_path, users, items):
     (tmp_path / "a.csv").write_text(f"user,item,rating\n{users},{items},3\n")
     (tmp_path / "b.csv").write_text("user,item,rating\n2,10,4\nx y,?,5\n")
     source = open_source(str(tmp_path / "a.csv"))
-    made = ingest(source, tmp_path / "d", choices=Choices(Split("none")))
+    made = ingest(source, tmp_path / "d", choices=IngestOptions(Split("none")))
     source = open_source(str(tmp_path / "b.csv"), ids=extend.ids_of(made))
     made = extend.extend(tmp_path / "d", [source])
     is_int = "int" in (made.user_kind, made.item_kind)

@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.files import locked
+from mfdask.files import file_lock
+from mfdask.ingest import extend
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
-from mfdask.shards import Dataset, extend
-from mfdask.shards.build import Choices, ingest
+from mfdask.shards import Dataset
 from tests.shards.growth import (
     NEW,
     contents,
@@ -57,7 +58,7 @@ def test_the_fingerprint_says_what_was_taken_in_and_in_what_order(data, tmp_path
     sources = [memory_source(NEW), memory_source(random_frame(7, 20, (0, 45), (0, 50)))]
     for name, order in (("a", sources), ("b", sources), ("c", sources[::-1])):
         frame = random_frame(5, 300, (0, 30), (0, 40))
-        choices = Choices(Split.parse("random:0.3"), blocks=2)
+        choices = IngestOptions(Split.parse("random:0.3"), blocks=2)
         ingest(memory_source(frame), tmp_path / name, choices=choices)
         for source in order:
             made = extend.extend(tmp_path / name, [source])
@@ -116,14 +117,14 @@ def test_what_does_not_fit_is_refused(data, source, message):
 
 def test_what_cannot_be_extended(tmp_path):
     source = memory_source(random_frame(5, 50, (0, 9), (0, 9)))
-    choices = Choices(Split.parse("sequence:0.2"))
+    choices = IngestOptions(Split.parse("sequence:0.2"))
     ingest(source, tmp_path / "s", choices=choices)
     with pytest.raises(InputError, match="draws for all rows in file order and cannot be extended"):
         extend.extend(tmp_path / "s", [memory_source(NEW)])
     with pytest.raises(InputError, match="there is no such folder"):
         extend.extend(tmp_path / "nowhere", [memory_source(NEW)])
     with (
-        locked(tmp_path / "s", "ingesting into"),
+        file_lock(tmp_path / "s", "ingesting into"),
         pytest.raises(RefusedError, match="another process is taking ratings into it"),
     ):
         extend.extend(tmp_path / "s", [memory_source(NEW)])
@@ -132,7 +133,7 @@ def test_what_cannot_be_extended(tmp_path):
 @pytest.mark.parametrize("split", ["random:0.3", "time:0.3", "user-time:0.3"])
 def test_all_that_is_withdrawn_leaves_the_old_data_set(tmp_path, split):
     data = tmp_path / "d"
-    ingest(memory_source(NEW), data, choices=Choices(Split.parse(split), blocks=2))
+    ingest(memory_source(NEW), data, choices=IngestOptions(Split.parse(split), blocks=2))
     found, before = Dataset.open(data), contents(data)
     every = pd.concat([ratings_of(found, part) for part in ("train", "test")])
     pairs = list(zip(every["user_id"], every["item_id"], strict=True))

@@ -15,12 +15,13 @@ import pytest
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError, RefusedError
-from mfdask.files import locked
+from mfdask.files import file_lock
+from mfdask.ingest import build
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.source import Part, Source
 from mfdask.ratings.splits import Split
 from mfdask.ratings.synthetic import open_synthetic
-from mfdask.shards import Dataset, build, store
-from mfdask.shards.build import Choices, ingest
+from mfdask.shards import Dataset, store
 from tests.shards.oracle import Read, memory_source
 
 SPEC = "synthetic:users=50,items=40,ratings=900"
@@ -33,11 +34,11 @@ def small():
 
 def test_a_data_set_is_only_replaced_on_request(client, small, tmp_path):
     out = tmp_path / "d"
-    first = ingest(small, out, client=client, choices=Choices(seed=1))
+    first = ingest(small, out, client=client, choices=IngestOptions(seed=1))
     with pytest.raises(InputError, match="replace it with --overwrite"):
         ingest(small, out, client=client)
     assert Dataset.open(out, verify=True).fingerprint == first.fingerprint
-    second = ingest(small, out, client=client, choices=Choices(seed=2), overwrite=True)
+    second = ingest(small, out, client=client, choices=IngestOptions(seed=2), overwrite=True)
     assert Dataset.open(out, verify=True).fingerprint == second.fingerprint != first.fingerprint
     assert list(tmp_path.iterdir()) == [out]
 
@@ -56,7 +57,7 @@ def test_something_else_is_never_touched(client, small, tmp_path, overwrite):
 
 def test_a_second_ingest_into_one_folder_is_refused(client, small, tmp_path):
     with (
-        locked(tmp_path / "d", "ingesting into"),
+        file_lock(tmp_path / "d", "ingesting into"),
         pytest.raises(RefusedError, match="another process is ingesting into it"),
     ):
         ingest(small, tmp_path / "d", client=client)
@@ -84,7 +85,7 @@ def test_a_disk_that_fills_up_leaves_nothing(small, tmp_path, monkeypatch):
     write = store._write
     monkeypatch.setattr(store, "_write", fail_later)
     with pytest.raises(RefusedError, match="no space left on the disk"):
-        ingest(small, tmp_path / "d", choices=Choices(blocks=4))
+        ingest(small, tmp_path / "d", choices=IngestOptions(blocks=4))
     assert len(written) > 30
     assert list(tmp_path.iterdir()) == []
 
@@ -163,7 +164,7 @@ def test_killed_in_the_middle_and_started_again(client, small, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert Dataset.open(out, verify=True).fingerprint == first.fingerprint
-    choices = Choices(Split("none"))
+    choices = IngestOptions(Split("none"))
     again = ingest(small, out, client=client, choices=choices, overwrite=True)
     assert Dataset.open(out, verify=True).fingerprint == again.fingerprint
     assert list(out.parent.iterdir()) == [out]
@@ -189,7 +190,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path, client):
     source = memory_source(frame, [1, 2])
     parts = [*source.parts[:2], Part("rows", Deadly(source.parts[2].read, tmp_path / "died"))]
     deadly = Source("memory", tuple(parts), "int", "int", False, None, "memory")
-    choices = Choices(Split("none"))
+    choices = IngestOptions(Split("none"))
     config = ClusterConfig(workers=1, threads=1, dashboard_address="127.0.0.1:0")
     with open_cluster(config) as own:
         made = ingest(deadly, tmp_path / "d", client=own, choices=choices)

@@ -21,10 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.models.mapped import ShardRef, open_shard
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
+from mfdask.shards.refs import ShardRef, open_shard
 from mfdask.shards.remote import UNUSED, cache_folder
 from mfdask.shards.store import ARRAYS, SIDES, facts_of
 from tests.shards.growth import random_frame
@@ -53,7 +53,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def build(out, seed=1, blocks=2):
-    choices = Choices(Split.parse("random:0.3"), seed=seed, blocks=blocks)
+    choices = IngestOptions(Split.parse("random:0.3"), seed=seed, blocks=blocks)
     ingest(memory_source(FRAME), out, choices=choices)
     return out
 

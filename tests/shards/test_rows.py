@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfdask.shards.rows import Entries, Rows
+from mfdask.ingest.rows import Entries, SortedRows
 
 N_ROWS = 4
 PAIRS = st.tuples(st.integers(0, N_ROWS - 1), st.integers(0, 6))
@@ -16,7 +16,7 @@ TABLES = st.dictionaries(PAIRS, st.integers(1, 10), max_size=20)
 def rows_of(table, has_times):
     entries = entries_of(table, has_times)
     starts = np.searchsorted(entries.rows, np.arange(N_ROWS + 1))
-    return Rows(starts.astype(np.int64), *entries[1:])
+    return SortedRows(starts.astype(np.int64), *entries[1:])
 
 
 def entries_of(table, has_times):

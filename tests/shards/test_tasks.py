@@ -10,19 +10,19 @@ from unittest.mock import Mock, call
 import pytest
 
 from mfdask.errors import InputError
+from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingest.extend import extend
+from mfdask.ingest.tasks import FEW_ROWS, ThreadTasks, are_few, tasks_on
 from mfdask.progress import silent
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
-from mfdask.shards.build import Choices, ingest
-from mfdask.shards.extend import extend
-from mfdask.shards.tasks import FEW_ROWS, ThreadTasks, are_few, tasks_on
 from tests.shards.growth import NEW, contents, random_frame, withdrawal
 from tests.shards.oracle import memory_source
 
 
 @pytest.mark.parametrize("split", ["random:0.2", "time:0.2", "user-time:0.2"])
 def test_taking_in_is_the_same_wherever_it_runs(client, tmp_path, split):
-    choices = Choices(Split.parse(split), blocks=3)
+    choices = IngestOptions(Split.parse(split), blocks=3)
     old = memory_source(random_frame(5, 300, (0, 30), (0, 40)), [100, 200])
     gone = withdrawal([(3, "i4", 10**9), (7, "i1", 10**9), (8, "i2", 0)])
     made = []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.files import locked
+from mfdask.files import file_lock
 from mfdask.models import ALS
 from mfdask.shards import Dataset
 from mfdask.tuning import Search, Settings, tune
@@ -186,7 +186,7 @@ def test_a_file_that_is_no_study(small, tmp_path):
 
 
 def test_one_search_at_a_time(small, tmp_path):
-    with locked(tmp_path / "s.db", "searching in"), pytest.raises(RefusedError, match="another"):
+    with file_lock(tmp_path / "s.db", "searching in"), pytest.raises(RefusedError, match="another"):
         run(small, tmp_path)
 
 

@@ -16,7 +16,7 @@ from mfdask.figures import theme
 from mfdask.models import ALS
 from mfdask.report.browser import find_browser
 from mfdask.shards import Dataset
-from mfdask.watch import PATH, Teller, events, show_page
+from mfdask.watch import PATH, ProgressPublisher, events, show_page
 from mfdask.watch.serving import add_page
 from tests.by_hand import scheduler_address, started
 from tests.report.chromium import Chromium
@@ -103,7 +103,7 @@ def test_a_training_is_watched(client, small_data, browser):
 
 def test_bytes_are_stacked_and_texts_are_texts(client, browser):
     one, two = client.scheduler_info(n_workers=-1)["workers"]
-    teller = Teller(client)
+    teller = ProgressPublisher(client)
     for sweep in (1, 2, 3):
         moved = {one: 40_000 * sweep, two: 9_000}
         teller.tell(told(sweep, "feed1234", data=SCRIPT, moved=moved))
@@ -118,7 +118,7 @@ def test_bytes_are_stacked_and_texts_are_texts(client, browser):
 
 
 def test_light_dark_and_narrow(client, browser):
-    Teller(client).tell(told(1, "feed5678", test_rmse=None))
+    ProgressPublisher(client).tell(told(1, "feed5678", test_rmse=None))
     browser.open(client.dashboard_link)
     colour = f"{model('rmse')}.below[0].axis_label_text_color"
     for ground, colours in (("light", theme.LIGHT), ("dark", theme.DARK)):
@@ -182,12 +182,12 @@ def test_a_scheduler_without_mfdask(tmp_path, caplog):
         (line,) = [record.getMessage() for record in caplog.records if "mfdask" in record.name]
         assert "does without the page /mfdask: " in line
         assert "\n" not in line
-        Teller(client).tell(told(1))
+        ProgressPublisher(client).tell(told(1))
         until(lambda: client.get_events("mfdask"))
 
 
 def test_sweeps_are_told_in_order_and_few_at_a_time(client):
-    teller, before = Teller(client), len(client.get_events("mfdask"))
+    teller, before = ProgressPublisher(client), len(client.get_events("mfdask"))
     for sweep in range(1, 501):
         teller.tell(told(sweep, "beef1234"))
 
@@ -202,7 +202,7 @@ def test_sweeps_are_told_in_order_and_few_at_a_time(client):
 def test_a_client_that_closes_meanwhile_is_no_error(caplog):
     with LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster:
         client = Client(cluster)
-        teller = Teller(client)
+        teller = ProgressPublisher(client)
         teller.tell(told(1))
         until(lambda: client.get_events("mfdask"))
         teller.tell(told(2))  # waits for its turn

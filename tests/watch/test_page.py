@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bokeh.document import Document
 
-from mfdask.watch.page import Page, show
+from mfdask.watch.page import Page, show_document
 from mfdask.watch.watcher import Watcher
 from tests.watch.told import WORKERS, forget, solve, tell, told, watched
 
@@ -112,7 +112,7 @@ def test_the_test_error_is_named_only_where_there_is_one(scheduler):
 def test_a_reader_gets_a_document_of_their_own(scheduler):
     documents = [Document(), Document()]
     for document in documents:
-        show(lambda: watched(told(1)).newest, scheduler, ["mfdask", "status"], document)
+        show_document(lambda: watched(told(1)).newest, scheduler, ["mfdask", "status"], document)
         assert {root.name for root in document.roots} == {
             "told", "rmse", "speed", "traffic", "shards", "tasks"
         }  # fmt: skip

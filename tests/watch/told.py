@@ -1,6 +1,6 @@
 """Fits that nobody has run, for tests of what is shown of them."""
 
-from mfdask.watch import SweepTold
+from mfdask.watch import SweepEvent
 from mfdask.watch.watcher import Watcher
 
 WORKERS = ("tcp://127.0.0.1:1", "tcp://127.0.0.1:2")
@@ -13,7 +13,7 @@ def told(sweep, fit="aaaa1111", **other):
         "sweep": sweep, "n_sweeps": 10, "train_rmse": 1 / sweep, "test_rmse": 2 / sweep,
         "seconds": 0.5, "ratings": 1000, "moved": {WORKERS[0]: 3000 * sweep, WORKERS[1]: 1000},
     }  # fmt: skip
-    return SweepTold(**known | other)
+    return SweepEvent(**known | other)
 
 
 def solve(watcher, fit, sweep, workers=WORKERS):

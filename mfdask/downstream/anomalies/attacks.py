@@ -30,7 +30,7 @@ SIGNS = {"push": 1, "nuke": -1}
 
 
 @dataclass(frozen=True)
-class Rule:
+class AttackLimits:
     """When an item or a user is suspected.
 
     Attributes
@@ -98,7 +98,7 @@ class _Side(NamedTuple):
     honest_users: FalseAlarms
 
 
-def suspected_attacks(events: Events, n_items: int, rule: Rule | None = None) -> Attacks:
+def suspected_attacks(events: Events, n_items: int, rule: AttackLimits | None = None) -> Attacks:
     """Find bursts of extreme ratings that honest users would not make, and who made them.
 
     Parameters
@@ -107,7 +107,7 @@ def suspected_attacks(events: Events, n_items: int, rule: Rule | None = None) ->
         Of all users.
     n_items : int
         Item rows, rated or not.
-    rule : Rule, optional
+    rule : AttackLimits, optional
 
     Returns
     -------
@@ -118,7 +118,7 @@ def suspected_attacks(events: Events, n_items: int, rule: Rule | None = None) ->
     InputError
         If all ratings are alike.
     """
-    rule = rule or Rule()
+    rule = rule or AttackLimits()
     sides = _sides(events, n_items, rule)
     bursts, members = _suspected(sides, int(events.timestamps.min()), rule)
     items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
@@ -136,7 +136,7 @@ def _public(lines: pd.DataFrame, false_rate: str) -> pd.DataFrame:
     return named.drop(columns=inner, errors="ignore")
 
 
-def _sides(events: Events, n_items: int, rule: Rule) -> list[_Side]:
+def _sides(events: Events, n_items: int, rule: AttackLimits) -> list[_Side]:
     """Look for bursts in both directions."""
     extreme = extreme_ratings(events.ratings)
     plain = ~extreme["push"] & ~extreme["nuke"]
@@ -173,7 +173,9 @@ def extreme_ratings(ratings: Float32s) -> dict[str, Bools]:
     return {"push": ratings >= high - margin, "nuke": ratings <= low + margin}
 
 
-def _suspected(sides: list[_Side], begin: int, rule: Rule) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _suspected(
+    sides: list[_Side], begin: int, rule: AttackLimits
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the suspected bursts, the strongest first, and their members.
 
     `begin` is the time of the first half-day, in seconds.

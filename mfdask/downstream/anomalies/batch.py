@@ -14,14 +14,14 @@ from distributed import Client
 
 from mfdask import files
 from mfdask.downstream.anomalies import cleaning
-from mfdask.downstream.anomalies.attacks import Attacks, Rule, suspected_attacks
+from mfdask.downstream.anomalies.attacks import AttackLimits, Attacks, suspected_attacks
 from mfdask.downstream.anomalies.drift import drifting_items
 from mfdask.downstream.anomalies.residuals import cross_fitted_residuals
 from mfdask.downstream.anomalies.sharing import suspected_sharing
 from mfdask.downstream.anomalies.tables import attack_table
 from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError
-from mfdask.files import locked, written_folder
+from mfdask.files import atomic_directory, file_lock
 from mfdask.kernels.types import Int32s
 from mfdask.models import FactorModel
 from mfdask.progress import Progress, silent
@@ -50,7 +50,7 @@ class Options:
         Some of `PARTS`.
     folds : int
         Of the cross-fitted residuals, which `sharing` and `drift` rest on.
-    rule : Rule
+    rule : AttackLimits
         When an attack is suspected.
     clean_out : Path or None
         Folder for the ratings without suspected attackers.
@@ -58,7 +58,7 @@ class Options:
 
     parts: tuple[str, ...] = PARTS
     folds: int = 5
-    rule: Rule = field(default_factory=Rule)
+    rule: AttackLimits = field(default_factory=AttackLimits)
     clean_out: Path | None = None
 
 
@@ -106,7 +106,7 @@ def write_anomalies(
     options = options or Options()
     _check(model, data, out, options)
     found: dict[str, Any] = {}
-    with locked(out, "writing"), written_folder(out) as fresh:
+    with file_lock(out, "writing"), atomic_directory(out) as fresh:
         for part, table, facts in _parts(model, data, options, client, progress):
             table.to_parquet(fresh / f"{TABLES[part]}.parquet", index=False)
             found[part] = facts
@@ -149,12 +149,12 @@ def _check(model: FactorModel, data: Dataset, out: Path, options: Options) -> No
         raise InputError(f"--folds {options.folds}: give 2 or more")
     require_timestamps(data, "anomalies")
     check_same_data(model, data)
-    check_place(out)
+    check_anomalies_place(out)
     if options.clean_out is not None:
         files.check_place(options.clean_out, cleaning.MARK, "cleaned ratings", "--clean-out")
 
 
-def check_place(out: Path) -> None:
+def check_anomalies_place(out: Path) -> None:
     """Refuse a place that holds anything but anomalies.
 
     Raises

@@ -15,10 +15,10 @@ from mfdask.downstream.anomalies.folds import without
 from mfdask.downstream.anomalies.residuals import refit_parameters
 from mfdask.downstream.events import Events
 from mfdask.downstream.ratings_folder import write_ratings_folder
-from mfdask.files import check_place, locked, written_folder
+from mfdask.files import atomic_directory, check_place, file_lock
 from mfdask.kernels.types import Bools, Float64s, Int32s
 from mfdask.models import ALS, FactorModel
-from mfdask.models.design import facing
+from mfdask.models.design import swap_bias_columns
 from mfdask.models.parameters import Parameters
 from mfdask.models.runner import runner_for
 from mfdask.shards import Dataset, Shard
@@ -64,7 +64,7 @@ def write_cleaned(data: Dataset, events: Events, suspects: Int32s, out: Path) ->
         "users_left_out": len(suspects),
         "ratings_left_out": removed,
     }
-    with locked(out, "writing"), written_folder(out) as fresh:
+    with file_lock(out, "writing"), atomic_directory(out) as fresh:
         write_ratings_folder(data, kept, data.users()["user_id"], fresh)
         (fresh / MARK).write_text(json.dumps(said, indent=1) + "\n")
     return removed
@@ -127,7 +127,7 @@ def _mean_predictions(
     if cleaned:
         data = without(data, partial(_ratings_of, gone), "suspects")
     model = ALS(**config.parameters()).fit(data)
-    user = facing(model.user_rows[~gone]).mean(axis=0, dtype=np.float64)
+    user = swap_bias_columns(model.user_rows[~gone]).mean(axis=0, dtype=np.float64)
     predicted: Float64s = model.mean + model.item_rows[items] @ user
     return predicted
 

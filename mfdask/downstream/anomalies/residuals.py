@@ -92,7 +92,7 @@ def cross_fitted_residuals(
     refitted = cross_fitted_predictions(data, refit_parameters(model), folds, client, progress)
     events = all_events(data)
     users = events.users
-    predicted = model.predict_known(users, events.items, clip=False)
+    predicted = model.predict_rows(users, events.items, clip=False)
     predicted[_in_shard_order(events)] = refitted
     error = events.ratings - predicted
     return Residuals(
@@ -170,7 +170,7 @@ def _standardised(
 ) -> Array:
     """Return the errors in units of the model's own deviation, or else of what is usual."""
     if model.has_deviations:
-        z = error / model.deviations_known(users, items)
+        z = error / model.predict_std(users, items)
     else:
         z = error / usual_size(users, items, error)
     return (z / np.sqrt(np.mean(np.square(z, dtype=np.float64)))).astype(np.float32)

@@ -194,7 +194,7 @@ def _matrix(injected: Injected, kept: Bools | None = None) -> sparse.csr_array:
 def _mean_prediction(model: FactorModel, items: npt.NDArray[Any], n_users: int) -> float:
     """Return the mean prediction of some items for the first `n_users` users."""
     users, rows = np.meshgrid(np.arange(n_users, dtype=np.int32), items.astype(np.int32))
-    return float(model.predict_known(users.ravel(), rows.ravel()).mean())
+    return float(model.predict_rows(users.ravel(), rows.ravel()).mean())
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
 from mfdask.downstream.customers.study import (
-    Choices,
     Kind,
     Study,
+    StudyOptions,
     check_study,
     conclude,
 )
@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 def study_churn(
     data: Dataset,
     model: FactorModel,
-    choices: Choices,
+    choices: StudyOptions,
     scratch: Path,
     *,
     client: Client | None = None,
@@ -52,7 +52,7 @@ def study_churn(
         On disk, with times.
     model : FactorModel
         Of kind ``als`` or ``genre``, learned from `data`.
-    choices : Choices
+    choices : StudyOptions
     scratch : Path
         A folder that the workers can write to; nothing stays there.
     client : distributed.Client, optional

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.downstream.customers.refit import Lens
+from mfdask.downstream.customers.refit import FrozenItems
 from mfdask.downstream.events import DAY
 from mfdask.kernels.normal import row_grams
 from mfdask.kernels.rows import Block, row_width
@@ -24,8 +24,8 @@ from mfdask.shards import Shard
 
 #: Drift is between the ratings of so many days before the cut-off, and all before those.
 RECENT_DAYS = 180
-#: The mainstay score is the mean prediction for so many of the most-rated items,
-MAINSTAYS = 200
+#: The popular_item_affinity score is the mean prediction for so many of the most-rated items,
+POPULAR_ITEMS = 200
 #: and its change is that over so many days.
 CHANGE_DAYS = 90
 #: Users whose covariances are held at a time: some 60 MB for 20 factors.
@@ -39,7 +39,7 @@ def latent(
     times: npt.NDArray[np.int64],
     rows: npt.NDArray[np.intp],
     cutoff: int,
-    lens: Lens,
+    lens: FrozenItems,
 ) -> dict[str, Floats | Array]:
     """Return the features of some users of a block.
 
@@ -52,13 +52,14 @@ def latent(
     rows : intp (users,)
         Rows of the shard, from 0.
     cutoff : int
-    lens : Lens
+    lens : FrozenItems
 
     Returns
     -------
     dict of float32 or float64 (users,)
-        `drift`, see there; `mainstay`, the mean unclipped prediction in stars over the most-rated
-        items, and `mainstay_change` over 90 days; `user_bias` in stars, and `p00`… the factors.
+        `drift`, see there; `popular_item_affinity`, the mean unclipped prediction in stars over
+        the most-rated items, and `popular_item_affinity_change` over 90 days; `user_bias` in
+        stars, and `p00`… the factors.
     """
     items = _items(lens.rows)
     own = select(shard, rows)
@@ -66,12 +67,14 @@ def latent(
     everything = fold(own, items, lens)
     before = fold(_cut(own, age > CHANGE_DAYS * DAY), items, lens)
     recent = age <= RECENT_DAYS * DAY
-    now, then = (_mainstay(vectors, items, lens.mean) for vectors in (everything, before))
+    now, then = (
+        _popular_item_affinity(vectors, items, lens.mean) for vectors in (everything, before)
+    )
     vectors = unknowns(everything, lens.config.n_factors + 1)
     return {
         "drift": drift(_cut(own, recent), _cut(own, ~recent), items, lens),
-        "mainstay": now,
-        "mainstay_change": now - then,
+        "popular_item_affinity": now,
+        "popular_item_affinity_change": now - then,
         "user_bias": vectors[:, 0],
         **dict(zip(factor_names(lens.config.n_factors), vectors[:, 1:].T, strict=True)),
     }
@@ -113,7 +116,7 @@ def _cut(shard: Shard, kept: npt.NDArray[np.bool_]) -> Shard:
     )
 
 
-def fold(shard: Shard, items: Array, lens: Lens) -> Array:
+def fold(shard: Shard, items: Array, lens: FrozenItems) -> Array:
     """Return the design rows of users given their ratings, the items held still.
 
     float32 (users, width). A user without ratings is at zero, the mean of the prior.
@@ -123,14 +126,14 @@ def fold(shard: Shard, items: Array, lens: Lens) -> Array:
     return half_step(shard, items, nobody, rule, lens.config.prior("users")).rows
 
 
-def _mainstay(users: Array, items: Array, mean: float) -> Floats:
+def _popular_item_affinity(users: Array, items: Array, mean: float) -> Floats:
     """Return the mean prediction over the most-rated items, which come first in a past."""
-    typical = items[:MAINSTAYS].mean(axis=0, dtype=np.float64)
+    typical = items[:POPULAR_ITEMS].mean(axis=0, dtype=np.float64)
     typical[:2] = typical[1::-1]  # [1, bias, factors...]: faces a user's [bias, 1, factors...]
     return mean + users @ typical
 
 
-def drift(recent: Shard, older: Shard, items: Array, lens: Lens) -> Floats:
+def drift(recent: Shard, older: Shard, items: Array, lens: FrozenItems) -> Floats:
     """Return how far users' tastes have moved, against how surely they are known.
 
     ``d' (S_r + S_o)^-1 d`` for the difference `d` of the factors of two stretches of time, with the
@@ -153,7 +156,7 @@ def drift(recent: Shard, older: Shard, items: Array, lens: Lens) -> Floats:
     return found
 
 
-def covariances(shard: Shard, items: Array, lens: Lens) -> Any:
+def covariances(shard: Shard, items: Array, lens: FrozenItems) -> Any:
     """Return the covariance of each user's factors given their ratings, float64 (users, K, K)."""
     config, prior = lens.config, lens.config.prior("users")
     size, width = config.n_factors + 1, row_width(config.n_factors)

@@ -22,9 +22,9 @@ from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
 from mfdask.downstream.customers.spend import SPEND, Spend
 from mfdask.downstream.customers.study import (
-    Choices,
     Kind,
     Study,
+    StudyOptions,
     check_study,
     conclude,
 )
@@ -46,7 +46,7 @@ _WEEK = 7.0
 def study_ltv(
     data: Dataset,
     model: FactorModel,
-    choices: Choices,
+    choices: StudyOptions,
     scratch: Path,
     *,
     spend: Spend | None = None,
@@ -67,7 +67,7 @@ def study_ltv(
         On disk, with times.
     model : FactorModel
         Of kind ``als`` or ``genre``, learned from `data`.
-    choices : Choices
+    choices : StudyOptions
     scratch : Path
         A folder that the workers can write to; nothing stays there.
     spend : Spend, optional

@@ -113,15 +113,15 @@ def calibration_slope(label: Floats, score: Floats) -> float:
     return float("nan")
 
 
-def by_tenths(label: Floats, score: Floats) -> list[dict[str, float]]:
+def by_decile(label: Floats, score: Floats) -> list[dict[str, float]]:
     """Return mean prediction and mean label of each tenth, the highest predictions first."""
-    tenths = np.array_split(np.argsort(-score, kind="stable"), 10)
+    deciles = np.array_split(np.argsort(-score, kind="stable"), 10)
     return [
         {
             "users": len(rows),
             "predicted": float(score[rows].mean()),
             "actual": float(label[rows].mean()),
         }
-        for rows in tenths
+        for rows in deciles
         if len(rows)
     ]

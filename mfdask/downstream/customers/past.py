@@ -16,20 +16,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import parts_of
+from mfdask.ingest.blocks import build_item_block
+from mfdask.ingest.plan import BuildPlan, block_bounds, default_blocks
 from mfdask.kernels.csr import row_starts, sort_pairs
 from mfdask.models.runner import Runner
 from mfdask.models.tasks import open_dataset
 from mfdask.ratings.splits import Split
 from mfdask.shards import Counts, Dataset
-from mfdask.shards.blocks import build_item_block
-from mfdask.shards.plan import Plan, block_bounds, default_blocks
 from mfdask.shards.store import SCRATCH, SIDES, FileFacts, facts_of, shard_folder, write_arrays
 
 #: Disk that a rating takes in a past: in a user shard with its time, and in an item shard.
 BYTES_PER_RATING = 24
 
 
-class Known(NamedTuple):
+class HistoryAsOf(NamedTuple):
     """Who and what had ratings before a cut-off.
 
     Attributes
@@ -53,7 +53,7 @@ class Known(NamedTuple):
         return places
 
 
-def known_at(data: Dataset, cutoffs: tuple[int, ...], run: Runner) -> list[Known]:
+def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Runner) -> list[HistoryAsOf]:
     """Count the ratings before each cut-off; one pass over the data set for all of them."""
     handles = [
         run.submit(f"count-{block}", _count_block, run.dataset(data), block, cutoffs)
@@ -73,7 +73,7 @@ def known_at(data: Dataset, cutoffs: tuple[int, ...], run: Runner) -> list[Known
             order = np.lexsort((by_id[side], -counts[side][k]))
             rows[side] = order[: np.count_nonzero(counts[side][k])]
             own[side] = counts[side][k][rows[side]]
-        found.append(Known(cutoff, rows, own))
+        found.append(HistoryAsOf(cutoff, rows, own))
     return found
 
 
@@ -106,7 +106,7 @@ def _before(data: Dataset, block: int, part: str, cutoff: int) -> dict[str, npt.
     }
 
 
-def write_past(data: Dataset, known: Known, folder: Path, run: Runner) -> Dataset:
+def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Runner) -> Dataset:
     """Write the data set of all ratings before a cut-off, both parts of `data` in one.
 
     Ids are those of `data`; users and items without a rating before the cut-off are not in it.
@@ -115,7 +115,7 @@ def write_past(data: Dataset, known: Known, folder: Path, run: Runner) -> Datase
     ----------
     data : Dataset
         On disk, with times.
-    known : Known
+    known : HistoryAsOf
     folder : Path
         Where it goes; must not be there.
     run : Runner
@@ -124,7 +124,7 @@ def write_past(data: Dataset, known: Known, folder: Path, run: Runner) -> Datase
     n_ratings = int(known.counts["users"].sum())
     blocks = default_blocks(n_ratings)
     bounds = {side: block_bounds(known.counts[side], blocks) for side in SIDES}
-    plan = Plan(folder, bounds["users"], bounds["items"], Split("none"), 0, None, None)
+    plan = BuildPlan(folder, bounds["users"], bounds["items"], Split("none"), 0, None, None)
     for name in (SCRATCH, "train"):
         (folder / name).mkdir(parents=True)
     places = {
@@ -153,7 +153,7 @@ def write_past(data: Dataset, known: Known, folder: Path, run: Runner) -> Datase
 
 def _write_users(
     source: Dataset | str,
-    plan: Plan,
+    plan: BuildPlan,
     places: dict[str, npt.NDArray[np.int32]],
     cutoff: int,
     block: int,
@@ -188,7 +188,7 @@ def _write_users(
     return files, float(arrays["ratings"].sum(dtype=np.float64))
 
 
-def _write_tables(data: Dataset, known: Known, root: Path) -> dict[str, FileFacts]:
+def _write_tables(data: Dataset, known: HistoryAsOf, root: Path) -> dict[str, FileFacts]:
     """Write the tables of both sides, counted anew."""
     written = {}
     for side, table in (("users", data.users()), ("items", data.items())):
@@ -200,7 +200,7 @@ def _write_tables(data: Dataset, known: Known, root: Path) -> dict[str, FileFact
 
 
 def _write_manifest(
-    data: Dataset, plan: Plan, n: int, total: float, files: dict[str, FileFacts]
+    data: Dataset, plan: BuildPlan, n: int, total: float, files: dict[str, FileFacts]
 ) -> None:
     n_users, n_items = plan.user_bounds[-1], plan.item_bounds[-1]
     facts = repr([(name, asdict(fact)) for name, fact in sorted(files.items())])

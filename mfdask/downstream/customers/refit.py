@@ -24,7 +24,7 @@ from mfdask.shards import Dataset
 AS_OF = ("refit", "fold-in")
 
 
-class Lens(NamedTuple):
+class FrozenItems(NamedTuple):
     """Names an item side that has not seen beyond a cut-off; small enough to travel with tasks.
 
     Attributes
@@ -81,11 +81,13 @@ def restricted(model: FactorModel, items: npt.NDArray[np.int64]) -> Array:
     return np.ascontiguousarray(model.item_rows[items])
 
 
-def make_lens(model: FactorModel, rows: Array, version: str, file: Path) -> Lens:
+def freeze_items(model: FactorModel, rows: Array, version: str, file: Path) -> FrozenItems:
     """Write the item rows and return what names them."""
     np.save(file, rows)
     noise = model.history[-1].train_rmse ** 2
-    return Lens(str(file.absolute()), model.mean, Parameters.of(model.parameters), noise, version)
+    return FrozenItems(
+        str(file.absolute()), model.mean, Parameters.of(model.parameters), noise, version
+    )
 
 
 def version_of(model: FactorModel, fingerprints: list[str], as_of: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.downstream.customers.metrics import Measure, by_tenths, calibration_slope
+from mfdask.downstream.customers.metrics import Measure, by_decile, calibration_slope
 from mfdask.downstream.customers.origins import LATEST, Origins, Span, day_of, timestamp
 from mfdask.downstream.customers.refit import AS_OF, check_model
 from mfdask.downstream.customers.rolling import (
@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Choices:
+class StudyOptions:
     """What a study is told.
 
     Parameters
@@ -127,17 +127,17 @@ class Study:
     scored_by: Candidate | None = None
     slopes: dict[str, float | None] = field(default_factory=dict)
 
-    def tenths(self) -> list[dict[str, float]]:
+    def deciles(self) -> list[dict[str, float]]:
         """Return how the predictions of the candidate that scores the table have borne out."""
-        return by_tenths(*_tested(self.forecasts, self.scored_by)) if self.scored_by else []
+        return by_decile(*_tested(self.forecasts, self.scored_by)) if self.scored_by else []
 
     def write(self, out: Path) -> Path | None:
-        """Write the table to `out`, evaluation and tenths beside it; return the former's place."""
+        """Write the table to `out`, evaluation and deciles beside it; return the former's place."""
         write_table(self.table, out)
         if self.evaluation is None:
             return None
-        if tenths := self.tenths():
-            write_table(pd.DataFrame(tenths), out.with_name(f"{out.stem}.tenths.parquet"))
+        if deciles := self.deciles():
+            write_table(pd.DataFrame(deciles), out.with_name(f"{out.stem}.deciles.parquet"))
         beside = out.with_name(f"{out.stem}.evaluation.parquet")
         write_table(self.evaluation, beside)
         return beside
@@ -156,7 +156,7 @@ def _slopes(found: Sequence[Forecast], candidates: Sequence[Candidate]) -> dict[
 
 
 def check_study(
-    data: Dataset, model: FactorModel, choices: Choices, job: str, spend: Spend | None = None
+    data: Dataset, model: FactorModel, choices: StudyOptions, job: str, spend: Spend | None = None
 ) -> Origins:
     """Return the cut-offs of a study, once all that can be told beforehand is in order.
 

@@ -17,14 +17,14 @@ from mfdask.downstream.customers.latent import factor_names, latent
 from mfdask.downstream.customers.origins import Origins, day_of
 from mfdask.downstream.customers.past import (
     BYTES_PER_RATING,
-    Known,
-    known_at,
+    HistoryAsOf,
+    histories_as_of,
     write_past,
 )
 from mfdask.downstream.customers.refit import (
     Frame,
-    Lens,
-    make_lens,
+    FrozenItems,
+    freeze_items,
     refit,
     restricted,
     version_of,
@@ -121,11 +121,11 @@ def _lenses(
     folder: Path,
     run: Runner,
     client: Client | None,
-) -> Iterator[tuple[Known, Dataset, Lens]]:
+) -> Iterator[tuple[HistoryAsOf, Dataset, FrozenItems]]:
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
     frame = None
     seen = [] if as_of == "refit" else [model.data.fingerprint]
-    for k, known in enumerate(known_at(data, origins.all, run)):
+    for k, known in enumerate(histories_as_of(data, origins.all, run)):
         past = write_past(data, known, folder / f"{k}", run)
         if as_of == "refit":
             fitted = refit(past, model, client)
@@ -136,10 +136,10 @@ def _lenses(
         else:
             fitted, rows = model, restricted(model, known.rows["items"])
         version = version_of(fitted, seen, as_of)
-        yield known, past, make_lens(fitted, rows, version, folder / f"{k}.npy")
+        yield known, past, freeze_items(fitted, rows, version, folder / f"{k}.npy")
 
 
-def _table(known: Known, past: Dataset, lens: Lens, run: Runner) -> FeatureTable:
+def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Runner) -> FeatureTable:
     handles = [
         run.submit(
             f"features-{known.cutoff}-{block}",
@@ -163,7 +163,9 @@ class BlockFeatures(NamedTuple):
     everyone: pd.DataFrame
 
 
-def block_features(source: Dataset | str, block: int, cutoff: int, lens: Lens) -> BlockFeatures:
+def block_features(
+    source: Dataset | str, block: int, cutoff: int, lens: FrozenItems
+) -> BlockFeatures:
     """Return the features of a block of users of a past."""
     past = open_dataset(source)
     shard = past.shard("users", block)

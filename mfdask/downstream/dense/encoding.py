@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.models import FactorModel
-from mfdask.models.design import Array, facing
+from mfdask.models.design import Array, swap_bias_columns
 
 #: What predictions can be stored as.
 DTYPES = ("float32", "float16", "uint8")
@@ -108,7 +108,7 @@ class Encoding:
 
 def item_vectors(model: FactorModel, rows: npt.NDArray[np.int32]) -> Array:
     """Return what faces `Encoding.user_vectors`, float32 (rows, n_factors + 2)."""
-    return facing(model.item_rows[rows])[:, : model.n_factors + 2]
+    return swap_bias_columns(model.item_rows[rows])[:, : model.n_factors + 2]
 
 
 def _longest(factors: Array) -> float:

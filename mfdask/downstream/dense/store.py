@@ -31,7 +31,7 @@ IDENTITY = "identity"
 
 
 @dataclass(frozen=True)
-class Layout:
+class ChunkLayout:
     """How a matrix is cut into chunks, which are numbered row by row.
 
     Attributes
@@ -49,7 +49,7 @@ class Layout:
     itemsize: int
 
     @classmethod
-    def of(cls, shape: tuple[int, int], itemsize: int) -> Layout:
+    def of(cls, shape: tuple[int, int], itemsize: int) -> ChunkLayout:
         """Cut a matrix: all items of some users; only a huge catalogue is cut as well."""
         values = CHUNK_BYTES // itemsize
         items = min(shape[1], values // TILE * TILE)
@@ -103,7 +103,7 @@ def _size(file: Path) -> int:
 
 def create(
     folder: Path,
-    layout: Layout,
+    layout: ChunkLayout,
     encoding: Encoding,
     ids: dict[str, pd.Series],
     said: dict[str, Any],
@@ -136,13 +136,13 @@ def _plain(ids: pd.Series) -> npt.NDArray[Any]:
     return ids.to_numpy(np.dtypes.StringDType())
 
 
-def read_ids(folder: Path) -> tuple[list[Any], list[Any]]:
+def stored_ids(folder: Path) -> tuple[list[Any], list[Any]]:
     """Return the ids of users and items in order."""
     group: Any = zarr.open_group(str(folder), mode="r")
     return group["user_id"][:].tolist(), group["item_id"][:].tolist()
 
 
-def identity_of(folder: Path) -> str | None:
+def read_identity(folder: Path) -> str | None:
     """Return what names the work in a finished folder, None where there are no predictions."""
     try:
         said = json.loads((folder / "zarr.json").read_text())

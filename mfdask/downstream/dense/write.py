@@ -17,9 +17,16 @@ from distributed import Client
 
 from mfdask import __version__
 from mfdask.downstream.dense.encoding import Encoding, item_vectors
-from mfdask.downstream.dense.store import IDENTITY, Layout, create, identity_of, put, read_ids
+from mfdask.downstream.dense.store import (
+    IDENTITY,
+    ChunkLayout,
+    create,
+    put,
+    read_identity,
+    stored_ids,
+)
 from mfdask.errors import InputError, RefusedError
-from mfdask.files import locked, replace_folder, require_space, written_folder
+from mfdask.files import atomic_directory, file_lock, replace_folder, require_space
 from mfdask.kernels.dense import fill_block, interleave
 from mfdask.kernels.topn import GROUP, TILE
 from mfdask.models import FactorModel, load_model
@@ -107,12 +114,12 @@ def densify(
     rows = {
         "users": _chosen(learned, "users", user_ids), "items": _chosen(learned, "items", item_ids)
     }  # fmt: skip
-    layout = Layout.of((len(rows["users"]), len(rows["items"])), np.dtype(dtype).itemsize)
+    layout = ChunkLayout.of((len(rows["users"]), len(rows["items"])), np.dtype(dtype).itemsize)
     said = _description(learned, ref, encoding)
     said[IDENTITY] = _identity(said, layout, rows)
     total = layout.n_chunks * layout.chunk_bytes
     work = out.with_name(f".{out.name}.unfinished").absolute()
-    with locked(out, "writing"):
+    with file_lock(out, "writing"):
         if _is_there(out, said[IDENTITY], force):
             shutil.rmtree(work, ignore_errors=True)
             return Densified(layout.shape, total, total, said["max_error"])
@@ -122,9 +129,9 @@ def densify(
         if not force:
             _check_space(out, layout, len(missing), dtype)
         if not folder.exists():
-            with written_folder(folder) as fresh:
+            with atomic_directory(folder) as fresh:
                 create(fresh, layout, encoding, _ids(learned, rows), said)
-        task = _Work(ref, str(folder), layout, encoding)
+        task = _ChunkWork(ref, str(folder), layout, encoding)
         _write_chunks(task, missing, client, progress)
         replace_folder(folder, out)
         shutil.rmtree(work)
@@ -159,7 +166,7 @@ def _description(model: FactorModel, ref: ModelRef, encoding: Encoding) -> dict[
     }
 
 
-def _identity(said: dict[str, Any], layout: Layout, rows: dict[str, Rows]) -> str:
+def _identity(said: dict[str, Any], layout: ChunkLayout, rows: dict[str, Rows]) -> str:
     """Name the work: whatever decides a byte of the outcome is in it."""
     name = hashlib.sha256(json.dumps([said, *layout.chunk]).encode())
     for chosen in rows.values():
@@ -178,7 +185,7 @@ def _is_there(out: Path, identity: str, force: bool) -> bool:
     """Whether `out` holds these predictions; refuse to replace anything else unasked."""
     if not out.exists():
         return False
-    found = identity_of(out)
+    found = read_identity(out)
     if found is None:
         raise InputError(
             f"{out}: is there already and holds no predictions; write elsewhere with --out"
@@ -191,7 +198,7 @@ def _is_there(out: Path, identity: str, force: bool) -> bool:
     return found == identity
 
 
-def _check_space(out: Path, layout: Layout, missing: int, dtype: str) -> None:
+def _check_space(out: Path, layout: ChunkLayout, missing: int, dtype: str) -> None:
     users, items = layout.shape
     try:
         require_space(
@@ -209,21 +216,21 @@ def _clear(work: Path, identity: str) -> None:
     for left in work.iterdir() if work.exists() else ():
         if not left.is_dir():
             left.unlink()
-        elif left.name != identity or identity_of(left) != identity:
+        elif left.name != identity or read_identity(left) != identity:
             shutil.rmtree(left)
 
 
-class _Work(NamedTuple):
+class _ChunkWork(NamedTuple):
     """What a task is given: addresses, no arrays."""
 
     model: ModelRef
     folder: str
-    layout: Layout
+    layout: ChunkLayout
     encoding: Encoding
 
 
 def _write_chunks(
-    work: _Work, chunks: list[int], client: Client | None, progress: Progress
+    work: _ChunkWork, chunks: list[int], client: Client | None, progress: Progress
 ) -> None:
     """Write chunks into the unfinished folder, all threads of a worker on one task at a time."""
     run: Any = LocalRunner() if client is None else DaskRunner(client)
@@ -237,7 +244,7 @@ def _write_chunks(
         progress("densify", done, work.layout.n_chunks)
 
 
-def _write_some(work: _Work, chunks: list[int]) -> None:
+def _write_some(work: _ChunkWork, chunks: list[int]) -> None:
     """Write the chunks of a task, shared out among threads: while one stores, another computes."""
     source = _opened(work)
     threads = min(numba.get_num_threads(), len(chunks))
@@ -258,18 +265,18 @@ class _Source(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _opened(work: _Work) -> _Source:
+def _opened(work: _ChunkWork) -> _Source:
     """Read the model, once in each process that writes."""
     if ModelRef.of(Path(work.model.path)) != work.model:
         raise InputError(f"{work.model.path}: was replaced while it was being read; start again")
     model = load_model(work.model.path)
-    user_ids, item_ids = read_ids(Path(work.folder))
+    user_ids, item_ids = stored_ids(Path(work.folder))
     vectors = item_vectors(model, known_rows(model, "items", item_ids))
     items = interleave(vectors, TILE, work.layout.across * work.layout.chunk[1])
     return _Source(model, known_rows(model, "users", user_ids), read_only(items))
 
 
-def _write_share(work: _Work, source: _Source, chunks: list[int]) -> None:
+def _write_share(work: _ChunkWork, source: _Source, chunks: list[int]) -> None:
     """Compute chunks and write them; one that is written twice is the same both times."""
     layout, encoding, folder = work.layout, work.encoding, Path(work.folder)
     block = np.empty(layout.chunk, np.uint8 if encoding.packed else np.float32)

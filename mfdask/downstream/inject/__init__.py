@@ -4,7 +4,7 @@ from mfdask.downstream.inject.attacks import KINDS, AttackPlan, inject_attack
 from mfdask.downstream.inject.drift import DriftPlan, inject_drift
 from mfdask.downstream.inject.injected import Injected
 from mfdask.downstream.inject.mix import MixPlan, inject_mix
-from mfdask.downstream.inject.plan import Plan, inject
+from mfdask.downstream.inject.plan import InjectionPlan, inject
 from mfdask.downstream.inject.sharing import SharingPlan, inject_sharing
 from mfdask.downstream.inject.write import write_injected
 
@@ -13,8 +13,8 @@ __all__ = [
     "AttackPlan",
     "DriftPlan",
     "Injected",
+    "InjectionPlan",
     "MixPlan",
-    "Plan",
     "SharingPlan",
     "inject",
     "inject_attack",

@@ -16,7 +16,7 @@ from mfdask.errors import InputError
 
 
 @dataclass(frozen=True)
-class Plan:
+class InjectionPlan:
     """What is to be injected; None leaves it out.
 
     Attributes
@@ -33,7 +33,7 @@ class Plan:
     attack: AttackPlan | None = None
 
 
-def inject(events: Events, n_items: int, plan: Plan, seed: int) -> Injected:
+def inject(events: Events, n_items: int, plan: InjectionPlan, seed: int) -> Injected:
     """Inject all that is planned, in the order of the plan; no item is chosen for two things.
 
     What is drawn for one thing hangs on the seed and on what was injected before it.
@@ -43,7 +43,7 @@ def inject(events: Events, n_items: int, plan: Plan, seed: int) -> Injected:
     events : Events
         Of all users, from `all_events`.
     n_items : int
-    plan : Plan
+    plan : InjectionPlan
     seed : int
         Not negative.
 
@@ -57,7 +57,7 @@ def inject(events: Events, n_items: int, plan: Plan, seed: int) -> Injected:
     InputError
         If nothing is planned, or something that the data cannot carry.
     """
-    if plan == Plan():
+    if plan == InjectionPlan():
         raise InputError("nothing to inject; give at least one of an attack, sharing, drift or mix")
     if seed < 0:
         raise InputError(f"seed {seed}: give 0 or more")

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from mfdask.downstream.inject.injected import Injected
-from mfdask.downstream.inject.plan import Plan
+from mfdask.downstream.inject.plan import InjectionPlan
 from mfdask.downstream.ratings_folder import write_ratings_folder
 from mfdask.errors import InputError
-from mfdask.files import check_place, locked, written_folder
+from mfdask.files import atomic_directory, check_place, file_lock
 from mfdask.shards import Dataset
 
 #: Tells a folder of injected ratings from others.
@@ -21,7 +21,7 @@ MARK = "injected.json"
 
 
 def write_injected(
-    data: Dataset, injected: Injected, plan: Plan, seed: int, out: Path
+    data: Dataset, injected: Injected, plan: InjectionPlan, seed: int, out: Path
 ) -> dict[str, pd.DataFrame]:
     """Write a folder that `mfdask ingest` reads as it is, and the truth in it.
 
@@ -35,7 +35,7 @@ def write_injected(
     data : Dataset
         Where the ratings come from.
     injected : Injected
-    plan : Plan
+    plan : InjectionPlan
     seed : int
     out : Path
 
@@ -55,7 +55,7 @@ def write_injected(
     users, item_ids = data.users()["user_id"], data.items()["item_id"]
     users = pd.concat([users, new_ids(users, injected.n_users - len(users))], ignore_index=True)
     truth = {name: _with_ids(table, users, item_ids) for name, table in injected.truth.items()}
-    with locked(out, "writing"), written_folder(out) as fresh:
+    with file_lock(out, "writing"), atomic_directory(out) as fresh:
         write_ratings_folder(data, injected.events, users, fresh)
         (fresh / "truth").mkdir()
         for name, table in truth.items():

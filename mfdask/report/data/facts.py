@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.progress import Progress, silent
-from mfdask.report.heavy_tail import Comparison, compare
+from mfdask.report.heavy_tail import Comparison, compare_tails
 from mfdask.shards import Dataset
 from mfdask.shards.store import SIDES
 
@@ -190,7 +190,7 @@ class Facts:
     @cached_property
     def tails(self) -> dict[str, Comparison | None]:
         """Laws fitted to the counts of either side; None where they are too few."""
-        return {side: compare(self.counts(side)) for side in SIDES}
+        return {side: compare_tails(self.counts(side)) for side in SIDES}
 
     def ratings_of(self, user: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Return the item rows and ratings of one user row, in both parts."""

@@ -41,10 +41,10 @@ def evaluation_of(table: Path) -> pd.DataFrame:
     return read_table(table.with_name(f"{table.stem}.evaluation.parquet"), _EVALUATION)
 
 
-def tenths_of(table: Path) -> pd.DataFrame:
-    """Return predictions and what came, by tenths of the predictions, the highest first.
+def deciles_of(table: Path) -> pd.DataFrame:
+    """Return predictions and what came, by deciles of the predictions, the highest first.
 
-    From the file of tenths beside the table, which are of all tested cut-offs, or else from the
+    From the file of deciles beside the table, which are of all tested cut-offs, or else from the
     labels of the table itself.
 
     Returns
@@ -58,17 +58,17 @@ def tenths_of(table: Path) -> pd.DataFrame:
     Absent
         If neither is there.
     """
-    beside = table.with_name(f"{table.stem}.tenths.parquet")
+    beside = table.with_name(f"{table.stem}.deciles.parquet")
     if beside.exists():
         found = read_table(beside, _TENTHS)[list(_TENTHS)]
     else:
-        found = _by_tenths(read_table(table, ("score", "label")))
+        found = _by_decile(read_table(table, ("score", "label")))
     overall = np.average(found["actual"], weights=found["users"])
     found.insert(0, "tenth", np.arange(1, len(found) + 1))
     return found.assign(lift=found["actual"] / overall if overall else np.nan)
 
 
-def _by_tenths(table: pd.DataFrame) -> pd.DataFrame:
+def _by_decile(table: pd.DataFrame) -> pd.DataFrame:
     known = table[table["label"].notna() & table["score"].notna()]
     if known.empty:
         raise Absent(
@@ -154,18 +154,18 @@ def metrics_of(evaluation: pd.DataFrame, job: str) -> list[Figure]:
 
 
 class Lift(Figure):
-    """What came by tenths of the predictions: the table of `tenths_of`."""
+    """What came by deciles of the predictions: the table of `deciles_of`."""
 
     def __init__(self, numbers: pd.DataFrame, job: str) -> None:
-        self.name, self.title = f"{job}-lift", f"{job}: lift by tenths"
+        self.name, self.title = f"{job}-lift", f"{job}: lift by deciles"
         self.caption = (
-            "Users by tenths of what was predicted for them, the highest first: what came, "
+            "Users by deciles of what was predicted for them, the highest first: what came, "
             "against the mean of all (the dotted line)."
         )
         super().__init__(numbers)
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the table, with the tenths as categories."""
+        """Return the table, with the deciles as categories."""
         return {**super().columns(numbers), "_tenth": numbers["tenth"].astype(str).tolist()}
 
     def draw(self) -> UIElement:
@@ -184,7 +184,7 @@ class Lift(Figure):
 
 
 class Foretold(Figure):
-    """Predicted against actual means: the table of `tenths_of`."""
+    """Predicted against actual means: the table of `deciles_of`."""
 
     def __init__(self, numbers: pd.DataFrame, job: str) -> None:
         self.name, self.title = f"{job}-calibration", f"{job}: predicted and actual"

@@ -59,7 +59,7 @@ def findings_section(
     for job, table in (("churn", churn), ("ltv", ltv)):
         for name, title, what in (
             (f"{job}-metrics", f"{job}: how well it is foretold", _metrics),
-            (f"{job}-lift", f"{job}: lift and calibration", _tenths),
+            (f"{job}-lift", f"{job}: lift and calibration", _deciles),
         ):
             parts += _or_missing(name, title, table, job, partial(what, job))
     intro = "Ratings that do not look honest, items that changed, and users who leave or stay."
@@ -131,9 +131,9 @@ def _metrics(job: str, table: Path) -> list[Figure]:
     return customers.metrics_of(customers.evaluation_of(table), job)
 
 
-def _tenths(job: str, table: Path) -> list[Figure]:
-    tenths = customers.tenths_of(table)
-    return [customers.Lift(tenths, job), customers.Foretold(tenths, job)]
+def _deciles(job: str, table: Path) -> list[Figure]:
+    deciles = customers.deciles_of(table)
+    return [customers.Lift(deciles, job), customers.Foretold(deciles, job)]
 
 
 def _surest(table: pd.DataFrame, what: str) -> str:

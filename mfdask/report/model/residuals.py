@@ -26,7 +26,7 @@ _MANY = 30
 
 
 @dataclass(frozen=True)
-class Residuals:
+class ResidualFigure:
     """Counts and sums of held-out residuals, rating less unclipped prediction.
 
     Attributes
@@ -46,7 +46,7 @@ class Residuals:
     squared: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, model: FactorModel, data: Dataset, part: str = "test") -> Residuals:
+    def of(cls, model: FactorModel, data: Dataset, part: str = "test") -> ResidualFigure:
         """Hold a model against one part of a data set, block by block."""
         width = max(data.rating_max - data.rating_min, 1e-9)
         edges = np.linspace(-width, width, 2 * _BINS_OF_SCALE + 1)
@@ -96,7 +96,7 @@ class Residuals:
 
 
 class Distribution(Figure):
-    """The table of `Residuals.distribution`."""
+    """The table of `ResidualFigure.distribution`."""
 
     name = "residuals"
     title = "Held-out residuals"
@@ -131,7 +131,7 @@ class Distribution(Figure):
 
 
 class Slices(HeatMap):
-    """The table of `Residuals.slices`."""
+    """The table of `ResidualFigure.slices`."""
 
     name = "residual-slices"
     title = "Error by user activity and item popularity"

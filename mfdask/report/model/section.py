@@ -85,7 +85,7 @@ def _residuals(model: FactorModel, data: Dataset) -> Parts:
         why = "Nothing is held out, and residuals of ratings learned from are too small."
         yield Missing("residuals", residuals.Distribution.title, why)
         return
-    found = residuals.Residuals.of(model, data)
+    found = residuals.ResidualFigure.of(model, data)
     yield residuals.Distribution(found.distribution())
     yield residuals.Slices(found.slices())
 

@@ -54,7 +54,7 @@ def _fits(models: Mapping[str, FactorModel]) -> Parts:
         return [Missing("sweeps", "Training by sweep", "No model is given.")]
     history, names = sweeps.history_table(models), list(models)
     minimising = {name: model for name, model in models.items() if not model.has_deviations}
-    parts: Parts = [sweeps.Errors(sweeps.errors_table(history), names)]
+    parts: Parts = [sweeps.TrainingErrors(sweeps.errors_table(history), names)]
     if minimising:
         own = sweeps.history_table(minimising)
         parts.append(sweeps.Objective(own[["model", "sweep", "objective"]], names))

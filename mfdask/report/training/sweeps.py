@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mfdask.models import FactorModel
-from mfdask.report.lines import Lines
+from mfdask.report.lines import LineFigure
 
 _MODEL_AND_SWEEP = [("model", "@model"), ("sweep", "@sweep")]
 
@@ -65,7 +65,7 @@ def calibration_table(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(beyond=100 * (found["covered"] - found["interval"]))
 
 
-class Objective(Lines):
+class Objective(LineFigure):
     """What alternating least squares minimises: `model, sweep, objective`."""
 
     name = "objective"
@@ -81,7 +81,7 @@ class Objective(Lines):
     options: ClassVar = {"y_axis_type": "log"}
 
 
-class Errors(Lines):
+class TrainingErrors(LineFigure):
     """Errors on the ratings learned from and on those held out: see `errors_table`."""
 
     name = "errors"
@@ -102,7 +102,7 @@ class Errors(Lines):
         return bool((points["ratings"] == "train").all())
 
 
-class Seconds(Lines):
+class Seconds(LineFigure):
     """How long the sweeps took: `model, sweep, seconds`."""
 
     name = "sweep-seconds"
@@ -117,7 +117,7 @@ class Seconds(Lines):
     options: ClassVar = {"y_axis_type": "log"}
 
 
-class RunningError(Lines):
+class RunningError(LineFigure):
     """The test error of a Bayesian model's mean prediction so far: `model, sweep, test_rmse`."""
 
     name = "running-rmse"
@@ -131,7 +131,7 @@ class RunningError(Lines):
     tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("RMSE so far", "@test_rmse{0.0000}")]
 
 
-class Noise(Lines):
+class Noise(LineFigure):
     """The precision of the ratings' noise in each sweep: see `noise_table`."""
 
     name = "noise-precision"
@@ -149,7 +149,7 @@ class Noise(Lines):
     ]
 
 
-class Calibration(Lines):
+class Calibration(LineFigure):
     """How many ratings a Bayesian model's intervals hold: see `calibration_table`."""
 
     name = "interval-calibration"

@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
-from mfdask.shards.build import Choices, ingest
 
 DAY = 86_400
 #: 2020-01-01, and how many days are made up from there.
@@ -49,7 +49,7 @@ def taken_in(ratings, folder, client, blocks=2, split="random:0.1"):
     """Ingest ratings and return the folder of the data set."""
     folder.mkdir()
     ratings.to_csv(folder / "ratings.csv", index=False)
-    choices = Choices(Split.parse(split), blocks=blocks)
+    choices = IngestOptions(Split.parse(split), blocks=blocks)
     ingest(open_source(str(folder / "ratings.csv")), folder / "d", client=client, choices=choices)
     return folder / "d"
 

@@ -10,7 +10,7 @@ from sklearn.covariance import ledoit_wolf
 from mfdask.downstream.customers.density import log_neighbour_distance
 from mfdask.downstream.customers.latent import CHANGE_DAYS, RECENT_DAYS
 from mfdask.downstream.customers.origins import Origins, Span, parse_date
-from mfdask.downstream.customers.past import known_at, write_past
+from mfdask.downstream.customers.past import histories_as_of, write_past
 from mfdask.downstream.customers.refit import Frame, refit
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.models import ALS
@@ -40,7 +40,7 @@ def tables(data, model, origins, tmp_path_factory):
 @pytest.fixture(scope="module")
 def past(data, origins, tmp_path_factory):
     run = LocalRunner()
-    (known,) = known_at(data, (origins.cutoff,), run)
+    (known,) = histories_as_of(data, (origins.cutoff,), run)
     return write_past(data, known, tmp_path_factory.mktemp("past") / "p", run)
 
 
@@ -135,8 +135,10 @@ def test_latent_features(tables, past, model, ratings, origins):
             np.mean(fitted.mean + v[0] + fitted.item_bias[rows] + fitted.item_factors[rows] @ v[1:])
             for v in (w, then)
         ]
-        assert table.loc[user, "mainstay"] == pytest.approx(stars[0], abs=1e-4)
-        assert table.loc[user, "mainstay_change"] == pytest.approx(stars[0] - stars[1], abs=1e-4)
+        assert table.loc[user, "popular_item_affinity"] == pytest.approx(stars[0], abs=1e-4)
+        assert table.loc[user, "popular_item_affinity_change"] == pytest.approx(
+            stars[0] - stars[1], abs=1e-4
+        )
 
 
 def test_the_cluster_finds_the_same(data, model, origins, tables, client, tmp_path):

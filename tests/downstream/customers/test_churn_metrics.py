@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from mfdask.downstream.customers.metrics import (
-    by_tenths,
+    by_decile,
     calibration_slope,
     churn_measure,
     value_measure,
@@ -91,12 +91,12 @@ def test_no_calibration_slope():
     assert np.isnan(calibration_slope(np.ones(4), np.array([0.1, 0.2, 0.8, 0.9])))
 
 
-def test_tenths():
+def test_deciles():
     rng = np.random.default_rng(6)
     score = rng.random(1003)
-    tenths = by_tenths(2 * score, score)
-    assert sum(tenth["users"] for tenth in tenths) == 1003
-    said = [tenth["predicted"] for tenth in tenths]
+    deciles = by_decile(2 * score, score)
+    assert sum(tenth["users"] for tenth in deciles) == 1003
+    said = [tenth["predicted"] for tenth in deciles]
     assert said == sorted(said, reverse=True)
-    assert [tenth["actual"] for tenth in tenths] == pytest.approx([2 * one for one in said])
-    assert len(by_tenths(score[:3], score[:3])) == 3
+    assert [tenth["actual"] for tenth in deciles] == pytest.approx([2 * one for one in said])
+    assert len(by_decile(score[:3], score[:3])) == 3

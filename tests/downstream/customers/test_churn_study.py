@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfdask.downstream.customers import Choices, study_churn
+from mfdask.downstream.customers import StudyOptions, study_churn
 from mfdask.downstream.customers.churn import KIND, churn_candidates
 from mfdask.downstream.customers.future import future_days
 from mfdask.downstream.customers.origins import Origins, Span, parse_date, timestamp
 from mfdask.downstream.customers.rolling import evaluate, forecasts
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.errors import InputError
+from mfdask.ingest.build import ingest
 from mfdask.models import ALS
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
-from mfdask.shards.build import ingest
 
 from .lively import DAY, LENGTH, START, taken_in
 
 CUTOFF = "2021-03-01"
-CHOICES = Choices(CUTOFF, 60, 3)
+CHOICES = StudyOptions(CUTOFF, 60, 3)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_labels_end_before_tests_begin(horizon, step, n, day):
 
 
 def test_latest_is_a_whole_day(data, ratings):
-    origins = Choices().cutoffs(Span.of(data))
+    origins = StudyOptions().cutoffs(Span.of(data))
     assert origins.cutoff == ratings["timestamp"].max() // DAY * DAY
     assert origins.passed(origins.earlier[-1])
     assert not origins.passed(origins.cutoff)
@@ -178,7 +178,7 @@ def test_bad_input(changes, words, data, model, tmp_path):
 @pytest.mark.parametrize("changes", [{"as_of": "now"}, {"min_cohort": 1}])
 def test_bad_choices(changes):
     with pytest.raises(InputError, match=next(iter(changes.values())).__str__()):
-        Choices(**changes)
+        StudyOptions(**changes)
 
 
 def test_everybody_has_left(ratings, client, tmp_path):
@@ -187,7 +187,7 @@ def test_everybody_has_left(ratings, client, tmp_path):
     data = Dataset.open(taken_in(pd.concat([early, last]), tmp_path / "r", client))
     model = ALS(n_factors=2, n_sweeps=1).fit(data)
     with pytest.raises(InputError, match=r"all .* labels .* are 1: .* another --horizon than 30"):
-        study_churn(data, model, Choices("2021-02-01", 30, 1), tmp_path)
+        study_churn(data, model, StudyOptions("2021-02-01", 30, 1), tmp_path)
 
 
 def test_models_that_cannot_serve(data, tmp_path):
@@ -212,7 +212,7 @@ def test_real_ratings(movielens_zip, client, tmp_path):
     ingest(open_source(str(movielens_zip)), tmp_path / "d", client=client)
     data = Dataset.open(tmp_path / "d")
     model = ALS(n_factors=5, n_sweeps=3).fit(data)
-    found = study_churn(data, model, Choices(origins=3), tmp_path)
+    found = study_churn(data, model, StudyOptions(origins=3), tmp_path)
     # Hardly anybody there comes back on three days: what this says is that it can say little.
     assert [line["users"] for line in found.cohorts] == [20, 23, 25, 22]
     metrics = found.evaluation.set_index(["model", "features", "metric"]).sort_index()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mfdask.downstream.customers import Choices, Spend, study_ltv
+from mfdask.downstream.customers import Spend, StudyOptions, study_ltv
 from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm
 from mfdask.downstream.customers.origins import parse_date
 from mfdask.errors import InputError
@@ -16,7 +16,7 @@ from mfdask.errors import InputError
 from .lively import DAY
 
 CUTOFF = "2021-03-01"
-CHOICES = Choices(CUTOFF, 60, 3)
+CHOICES = StudyOptions(CUTOFF, 60, 3)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def test_returning_is_foretold(study):
         gini = metrics.loc[(model, features, "gini")]
         assert gini["low"] > 0.1
     assert ("BG/NBD", "gain over rfm", "gini") not in metrics.index
-    tenths = study.tenths()
-    assert tenths[0]["actual"] > 2 * tenths[-1]["actual"]
+    deciles = study.deciles()
+    assert deciles[0]["actual"] > 2 * deciles[-1]["actual"]
 
 
 def test_spend_in_place_of_days(data, model, spends, tmp_path):

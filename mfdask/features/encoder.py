@@ -80,7 +80,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Coding:
+class FeatureEncoder:
     """How the columns of a table of items become features.
 
     Attributes
@@ -95,12 +95,12 @@ class Coding:
     of_genres: bool = False
 
     @classmethod
-    def genres(cls, names: Sequence[str]) -> Coding:
+    def genres(cls, names: Sequence[str]) -> FeatureEncoder:
         """Return the coding of genres that are known by name."""
         return cls((Shares("genres", tuple(names)),), of_genres=True)
 
     @classmethod
-    def genres_of(cls, items: pd.DataFrame) -> Coding:
+    def genres_of(cls, items: pd.DataFrame) -> FeatureEncoder:
         """Learn the genres of a table of items.
 
         Raises
@@ -114,7 +114,7 @@ class Coding:
         return cls((found,), of_genres=True)
 
     @classmethod
-    def of(cls, table: pd.DataFrame) -> Coding:
+    def of(cls, table: pd.DataFrame) -> FeatureEncoder:
         """Learn the coding of a table that has nothing but columns of features.
 
         Raises
@@ -168,7 +168,7 @@ class Coding:
         return {"of_genres": self.of_genres, "columns": [asdict(column) for column in self.columns]}
 
     @classmethod
-    def read(cls, said: Mapping[str, Any]) -> Coding:
+    def read(cls, said: Mapping[str, Any]) -> FeatureEncoder:
         """Return the coding that `said` tells of.
 
         Raises

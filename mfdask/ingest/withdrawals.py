@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.ingest.plan import BuildPlan
 from mfdask.ratings.ids import Ranked
-from mfdask.shards.plan import Plan
 from mfdask.shards.store import SCRATCH, FileFacts, facts_of, map_array, write_arrays
 
 FILE_NAME = "withdrawn.parquet"
@@ -61,7 +61,7 @@ def write_withdrawn(
 
 
 def read_withdrawn(
-    plan: Plan, block: int
+    plan: BuildPlan, block: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Return the withdrawals of a user block: row in the block, item, moment."""
     first, end = plan.user_bounds[block : block + 2]

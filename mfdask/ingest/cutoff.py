@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.ingest.tasks import Tasks
 from mfdask.shards.store import SCRATCH, TIMESTAMPS, map_array
-from mfdask.shards.tasks import Tasks
 
 #: Seconds are first counted in bins of 2**16, some 18 hours.
 _SHIFT = 16

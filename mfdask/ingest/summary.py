@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
+from mfdask.ingest.plan import BuildPlan, UserBlock
 from mfdask.ratings.source import Source
 from mfdask.shards.manifest import Counts, Manifest, TakenFile
-from mfdask.shards.plan import Plan, UserBlock
 from mfdask.shards.store import FileFacts
 
 
 def count(
-    n_read: int, n_rejected: int, users: list[UserBlock], plan: Plan, n_withdrawn: int = 0
+    n_read: int, n_rejected: int, users: list[UserBlock], plan: BuildPlan, n_withdrawn: int = 0
 ) -> Counts:
     """Return the numbers of a data set once its user blocks are built.
 
@@ -48,7 +48,7 @@ def count(
 
 def describe(
     source: Source,
-    plan: Plan,
+    plan: BuildPlan,
     counts: Counts,
     users: list[UserBlock],
     files: dict[str, FileFacts],

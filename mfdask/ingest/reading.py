@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mfdask.ingest.parts import PartFacts, read_part
+from mfdask.ingest.tasks import Handle, Tasks
 from mfdask.ratings.source import Source
-from mfdask.shards.parts import PartFacts, read_part
-from mfdask.shards.tasks import Handle, Tasks
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.ingest.cutoff import kept_folder
+from mfdask.ingest.partition import read_bucket, take_values
+from mfdask.ingest.plan import BuildPlan, UserBlock
 from mfdask.kernels.csr import (
     count_columns,
     drop_repeats,
@@ -17,9 +20,6 @@ from mfdask.kernels.csr import (
     transpose_into,
 )
 from mfdask.kernels.splits import hold_out_by_hash, hold_out_columns_by_hash, hold_out_last
-from mfdask.shards.cutoff import kept_folder
-from mfdask.shards.partition import gather, read_bucket
-from mfdask.shards.plan import Plan, UserBlock
 from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_folder, write_arrays
 
 #: A scale with more different ratings than this has no step worth naming.
@@ -32,7 +32,7 @@ Columns: TypeAlias = dict[str, Any]
 
 
 def build_user_block(
-    plan: Plan,
+    plan: BuildPlan,
     block: int,
     starts: list[npt.NDArray[np.int64]],
     user_keys: npt.NDArray[np.uint64] | None,
@@ -42,7 +42,7 @@ def build_user_block(
 
     Parameters
     ----------
-    plan : Plan
+    plan : BuildPlan
     block : int
     starts : list of int64 arrays
         From `fill_buckets`, for each part.
@@ -54,7 +54,7 @@ def build_user_block(
         order = map_array(plan.root / kept_folder(block) / "order.npy").view(np.ndarray)
     else:
         order = sorted_once(plan, block, columns)
-    held = hold_out(plan, block, order, columns, user_keys, item_keys)
+    held = held_out_mask(plan, block, order, columns, user_keys, item_keys)
     n_rows = n_rows_of(plan, block)
     chosen = dict(zip(PARTS, (order[~held], order[held]), strict=True))
     parts = {part: _shard_arrays(places, columns, n_rows) for part, places in chosen.items()}
@@ -64,18 +64,18 @@ def build_user_block(
     return describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
 
 
-def write_kept(plan: Plan, block: int, starts: list[npt.NDArray[np.int64]]) -> None:
+def write_kept(plan: BuildPlan, block: int, starts: list[npt.NDArray[np.int64]]) -> None:
     """Sort a block, drop its duplicates, and write where and when the others are.
 
     The split `time` needs the times of all blocks before it can cut one.
     """
     columns = bucket_columns(plan, block, starts)
     order = sorted_once(plan, block, columns)
-    kept = {"order": order, TIMESTAMPS: gather(columns[TIMESTAMPS], order)}
+    kept = {"order": order, TIMESTAMPS: take_values(columns[TIMESTAMPS], order)}
     write_arrays(plan.root, kept_folder(block), kept)
 
 
-def bucket_columns(plan: Plan, block: int, starts: list[npt.NDArray[np.int64]]) -> Columns:
+def bucket_columns(plan: BuildPlan, block: int, starts: list[npt.NDArray[np.int64]]) -> Columns:
     """Return the ratings of a block as they came, with `users` numbered within the block."""
     columns: Columns = {
         name: read_bucket(plan.root, starts, block, name)
@@ -104,7 +104,7 @@ def describe_block(
     )
 
 
-def sorted_once(plan: Plan, block: int, columns: Columns) -> npt.NDArray[np.int32]:
+def sorted_once(plan: BuildPlan, block: int, columns: Columns) -> npt.NDArray[np.int32]:
     """Return the places of the ratings, ascending by user and item, the latest of each pair."""
     n_rows, n_items = n_rows_of(plan, block), plan.item_bounds[-1]
     users, items, times = columns["users"], columns["items"], columns[TIMESTAMPS]
@@ -113,7 +113,7 @@ def sorted_once(plan: Plan, block: int, columns: Columns) -> npt.NDArray[np.int3
     return order[: keep_latest(order, users, items, _NO_TIMES if times is None else times)]
 
 
-def n_rows_of(plan: Plan, block: int) -> int:
+def n_rows_of(plan: BuildPlan, block: int) -> int:
     """Return the number of rows of a user block."""
     return plan.user_bounds[block + 1] - plan.user_bounds[block]
 
@@ -123,16 +123,16 @@ def _shard_arrays(
 ) -> dict[str, npt.NDArray[Any]]:
     arrays = {
         "indptr": row_starts(columns["users"], places, n_rows),
-        "indices": gather(columns["items"], places),
-        "ratings": gather(columns["ratings"], places),
+        "indices": take_values(columns["items"], places),
+        "ratings": take_values(columns["ratings"], places),
     }
     if columns[TIMESTAMPS] is not None:
-        arrays[TIMESTAMPS] = gather(columns[TIMESTAMPS], places)
+        arrays[TIMESTAMPS] = take_values(columns[TIMESTAMPS], places)
     return arrays
 
 
-def hold_out(
-    plan: Plan,
+def held_out_mask(
+    plan: BuildPlan,
     block: int,
     order: npt.NDArray[np.int32],
     columns: Columns,
@@ -147,7 +147,7 @@ def hold_out(
 
 
 def _held(
-    plan: Plan,
+    plan: BuildPlan,
     order: npt.NDArray[np.int32],
     columns: Columns,
     n_rows: int,
@@ -165,9 +165,9 @@ def _held(
     elif split.kind == "user-time":
         held = hold_out_last(order, users, items, n_rows, times, item_keys, split.share)
     elif split.kind == "time":
-        held = gather(times, order) >= plan.cutoff
+        held = take_values(times, order) >= plan.cutoff
     elif split.kind == "sequence":
-        held = gather(columns["draws"], order)
+        held = take_values(columns["draws"], order)
     else:
         held = np.zeros(len(order), np.bool_)
     return held
@@ -183,7 +183,7 @@ def _unique(ratings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return pd.unique(room[: drop_repeats(ratings, room)])
 
 
-def build_item_block(plan: Plan, block: int) -> dict[str, FileFacts]:
+def build_item_block(plan: BuildPlan, block: int) -> dict[str, FileFacts]:
     """Write an item shard: the training shards of all users, transposed."""
     first, end = plan.item_bounds[block : block + 2]
     n_user_blocks = len(plan.user_bounds) - 1
@@ -201,6 +201,6 @@ def build_item_block(plan: Plan, block: int) -> dict[str, FileFacts]:
     return write_arrays(plan.root, shard_folder("train", "items", block), arrays)
 
 
-def _user_array(plan: Plan, block: int, name: str) -> npt.NDArray[Any]:
+def _user_array(plan: BuildPlan, block: int, name: str) -> npt.NDArray[Any]:
     folder = plan.root / shard_folder("train", "users", block)
     return map_array(folder / f"{name}.npy").view(np.ndarray)

@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 
 from mfdask.errors import InputError
+from mfdask.features.encoder import FeatureEncoder
 from mfdask.files import crc32
 from mfdask.models.design import Array
-from mfdask.models.features import Coding
 from mfdask.shards import Dataset
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ class ItemFeatures:
 
     Attributes
     ----------
-    coding : Coding
+    coding : FeatureEncoder
     file : FeatureFile or None
         Where the columns come from; None where the items' genres do.
     """
 
-    coding: Coding
+    coding: FeatureEncoder
     file: FeatureFile | None = None
 
     @classmethod
@@ -119,9 +119,9 @@ class ItemFeatures:
             )
         if path is not None:
             file = FeatureFile.at(path)
-            return cls(Coding.of(file.match(data).table), file)
+            return cls(FeatureEncoder.of(file.match(data).table), file)
         if method.item_prior == "genre":
-            return cls(Coding.genres_of(data.items()))
+            return cls(FeatureEncoder.genres_of(data.items()))
         return None
 
     def table(self, data: Dataset) -> pd.DataFrame:

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.ingest.plan import BuildPlan
 from mfdask.kernels.csr import counting_order, gather_into
 from mfdask.ratings.ids import Ranked
-from mfdask.shards.plan import Plan
 from mfdask.shards.store import SCRATCH, map_array, write_arrays
 
 
-def gather(values: npt.NDArray[Any], places: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+def take_values(values: npt.NDArray[Any], places: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
     """Return ``values[places]``, without the 64-bit copy of `places` that NumPy makes."""
     out = np.empty(len(places), values.dtype)
     gather_into(values, places, out)
@@ -23,7 +23,7 @@ def gather(values: npt.NDArray[Any], places: npt.NDArray[np.int32]) -> npt.NDArr
 
 
 def fill_buckets(
-    plan: Plan,
+    plan: BuildPlan,
     number: int,
     first_row: int,
     ratings: pd.DataFrame,
@@ -34,7 +34,7 @@ def fill_buckets(
 
     Parameters
     ----------
-    plan : Plan
+    plan : BuildPlan
     number : int
     first_row : int
         Rows read before this part.
@@ -62,7 +62,7 @@ def fill_buckets(
     n_blocks = len(plan.user_bounds) - 1
     blocks = np.searchsorted(plan.user_bounds, user_rows, side="right") - 1
     order, starts = counting_order(blocks.astype(np.int32)[codes], n_blocks)
-    sorted_columns = {name: gather(values, order) for name, values in columns.items()}
+    sorted_columns = {name: take_values(values, order) for name, values in columns.items()}
     write_arrays(plan.root, _folder(number), sorted_columns)
     return starts
 

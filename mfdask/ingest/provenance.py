@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
+from mfdask.ingest.parts import PartFacts
 from mfdask.ratings.source import Part
 from mfdask.shards.manifest import TakenFile
-from mfdask.shards.parts import PartFacts
 
 
 def taken_files(

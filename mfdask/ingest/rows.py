@@ -15,7 +15,7 @@ Float32s = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 
-class Rows(NamedTuple):
+class SortedRows(NamedTuple):
     """The entries of a block, row by row, columns ascending within a row.
 
     Attributes
@@ -49,7 +49,7 @@ class Rows(NamedTuple):
         there[there] = self.columns[places[there]] == columns[there]
         return places, there
 
-    def put(self, new: Entries) -> Rows:
+    def put(self, new: Entries) -> SortedRows:
         """Return rows with new entries in them, in place of those of the same pairs.
 
         Parameters
@@ -76,25 +76,25 @@ class Rows(NamedTuple):
             return out
 
         added = np.bincount(new.rows[~there], minlength=len(self.starts) - 1)
-        return Rows(
+        return SortedRows(
             self.starts + np.concatenate([[0], np.cumsum(added)]),
             filled(self.columns, new.columns),
             filled(self.ratings, new.ratings),
             None if self.times is None else filled(self.times, new.times),
         )
 
-    def without(self, places: Int64s) -> Rows:
+    def without(self, places: Int64s) -> SortedRows:
         """Return rows without the entries at some places, ascending, none twice."""
         if not len(places):
             return self
-        return Rows(
+        return SortedRows(
             self.starts - np.searchsorted(places, self.starts),
             np.delete(self.columns, places),
             np.delete(self.ratings, places),
             None if self.times is None else np.delete(self.times, places),
         )
 
-    def changes_to(self, new: Rows) -> Entries:
+    def changes_to(self, new: SortedRows) -> Entries:
         """Return what differs in `new`, of as many rows: a rating of NaN is gone."""
         room = len(self.columns) + len(new.columns)  # memory that is not written to costs nothing
         rows, columns = np.empty(room, np.int32), np.empty(room, np.int32)

@@ -11,18 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.kernels.csr import sort_pairs
-from mfdask.shards.blocks import (
+from mfdask.ingest.blocks import (
     PARTS,
     Columns,
     bucket_columns,
     describe_block,
-    hold_out,
+    held_out_mask,
     sorted_once,
 )
-from mfdask.shards.cutoff import kept_folder
-from mfdask.shards.plan import LARGEST_BLOCK, Growth, UserBlock
-from mfdask.shards.rows import Bools, Entries, Rows
+from mfdask.ingest.cutoff import kept_folder
+from mfdask.ingest.plan import LARGEST_BLOCK, UpdatePlan, UserBlock
+from mfdask.ingest.rows import Bools, Entries, SortedRows
+from mfdask.ingest.withdrawals import read_withdrawn
+from mfdask.kernels.csr import sort_pairs
 from mfdask.shards.store import (
     ARRAYS,
     SCRATCH,
@@ -32,16 +33,15 @@ from mfdask.shards.store import (
     shard_folder,
     write_arrays,
 )
-from mfdask.shards.withdrawals import read_withdrawn
 
 _Starts: TypeAlias = list[npt.NDArray[np.int64]]
 _Keys: TypeAlias = npt.NDArray[np.uint64] | None
-_Parts: TypeAlias = dict[str, Rows]
+_Parts: TypeAlias = dict[str, SortedRows]
 _CHANGES = ("rows", "columns", "ratings")
 
 
 def extend_user_block(
-    growth: Growth, block: int, starts: _Starts, user_keys: _Keys, item_keys: _Keys
+    growth: UpdatePlan, block: int, starts: _Starts, user_keys: _Keys, item_keys: _Keys
 ) -> UserBlock:
     """Write both shards of a block, or link to those in which nothing changes.
 
@@ -49,7 +49,7 @@ def extend_user_block(
 
     Parameters
     ----------
-    growth : Growth
+    growth : UpdatePlan
     block : int
     starts, user_keys, item_keys
         As for `blocks.build_user_block`, of the new ratings; `starts` is empty if there are none.
@@ -65,7 +65,7 @@ def extend_user_block(
     return describe_block(files, parts["train"].ratings, parts["test"].ratings, n_withdrawn)
 
 
-def write_kept_times(growth: Growth, block: int, starts: _Starts) -> None:
+def write_kept_times(growth: UpdatePlan, block: int, starts: _Starts) -> None:
     """Write the times of the ratings that a block keeps, for `cutoff.time_cutoff`."""
     old = {part: _stored(growth, part, "users", block) for part in PARTS}
     parts, _ = _grown(growth, block, old, starts, None, None)
@@ -73,7 +73,7 @@ def write_kept_times(growth: Growth, block: int, starts: _Starts) -> None:
     write_arrays(growth.plan.root, kept_folder(block), {TIMESTAMPS: times})
 
 
-def extend_item_block(growth: Growth, block: int) -> dict[str, FileFacts]:
+def extend_item_block(growth: UpdatePlan, block: int) -> dict[str, FileFacts]:
     """Write an item shard with the changes that the user blocks left, or link to it."""
     old = _stored(growth, "train", "items", block)
     changes = _read_changes(growth, block)
@@ -85,7 +85,7 @@ def extend_item_block(growth: Growth, block: int) -> dict[str, FileFacts]:
 
 
 def _grown(
-    growth: Growth, block: int, old: _Parts, starts: _Starts, user_keys: _Keys, item_keys: _Keys
+    growth: UpdatePlan, block: int, old: _Parts, starts: _Starts, user_keys: _Keys, item_keys: _Keys
 ) -> tuple[_Parts, int]:
     """Return both parts of a block with the new ratings, and how many were withdrawn.
 
@@ -109,7 +109,12 @@ def _grown(
 
 
 def _new_entries(
-    growth: Growth, block: int, old: _Parts, columns: Columns, user_keys: _Keys, item_keys: _Keys
+    growth: UpdatePlan,
+    block: int,
+    old: _Parts,
+    columns: Columns,
+    user_keys: _Keys,
+    item_keys: _Keys,
 ) -> tuple[Entries, Bools]:
     """Return the latest new rating of each pair, and which go to the test part for now."""
     order = sorted_once(growth.plan, block, columns)
@@ -121,12 +126,12 @@ def _new_entries(
         None if times is None else times[order],
     )
     if growth.plan.split.is_by_hash:
-        return new, hold_out(growth.plan, block, order, columns, user_keys, item_keys)
+        return new, held_out_mask(growth.plan, block, order, columns, user_keys, item_keys)
     return new, old["test"].find(new.rows, new.columns)[1]
 
 
 def _withdrawn_places(
-    there: Rows,
+    there: SortedRows,
     rows: npt.NDArray[np.int32],
     items: npt.NDArray[np.int32],
     until: npt.NDArray[np.int64],
@@ -139,7 +144,7 @@ def _withdrawn_places(
     return np.unique(places)
 
 
-def _split_again(growth: Growth, block: int, parts: _Parts, item_keys: _Keys) -> _Parts:
+def _split_again(growth: UpdatePlan, block: int, parts: _Parts, item_keys: _Keys) -> _Parts:
     """Move ratings to the side that the split by time puts them on now."""
     train, test = (parts[part] for part in PARTS)
     held_train, held_test = _held_by_time(growth, block, train, test, item_keys)
@@ -151,7 +156,7 @@ def _split_again(growth: Growth, block: int, parts: _Parts, item_keys: _Keys) ->
 
 
 def _held_by_time(
-    growth: Growth, block: int, train: Rows, test: Rows, item_keys: _Keys
+    growth: UpdatePlan, block: int, train: SortedRows, test: SortedRows, item_keys: _Keys
 ) -> tuple[Bools, Bools]:
     """Tell which of the training ratings and which of the others are held out."""
     assert train.times is not None
@@ -167,11 +172,11 @@ def _held_by_time(
     # Two runs that ascend: sorting them is merging them.
     order = np.argsort(columns["users"], kind="stable").astype(np.int32)
     held = np.empty(len(order), np.bool_)
-    held[order] = hold_out(growth.plan, block, order, columns, None, item_keys)
+    held[order] = held_out_mask(growth.plan, block, order, columns, None, item_keys)
     return held[: len(train.columns)], held[len(train.columns) :]
 
 
-def _stored(growth: Growth, part: str, side: str, block: int) -> Rows:
+def _stored(growth: UpdatePlan, part: str, side: str, block: int) -> SortedRows:
     """Map a shard of the old data set, with the new rows of the block behind, still empty."""
     bounds = growth.bounds(side)
     n_rows = bounds[block + 1] - bounds[block]
@@ -179,21 +184,21 @@ def _stored(growth: Growth, part: str, side: str, block: int) -> Rows:
     if block >= len(growth.old_bounds[side]) - 1:
         times = np.empty(0, np.int64) if has_times else None
         starts = np.zeros(n_rows + 1, np.int64)
-        return Rows(starts, np.empty(0, np.int32), np.empty(0, np.float32), times)
+        return SortedRows(starts, np.empty(0, np.int32), np.empty(0, np.float32), times)
     folder = growth.data / shard_folder(part, side, block)
     names = [*ARRAYS, TIMESTAMPS] if has_times else ARRAYS
     starts, *values = (map_array(folder / f"{name}.npy").view(np.ndarray) for name in names)
-    return Rows(np.pad(starts, (0, n_rows + 1 - len(starts)), mode="edge"), *values)
+    return SortedRows(np.pad(starts, (0, n_rows + 1 - len(starts)), mode="edge"), *values)
 
 
-def _write_changes(growth: Growth, block: int, changes: Entries) -> None:
+def _write_changes(growth: UpdatePlan, block: int, changes: Entries) -> None:
     """Leave what changes in the training ratings of a block, with user rows of the data set."""
     rows = changes.rows + np.int32(growth.plan.user_bounds[block])
     arrays = dict(zip(_CHANGES, (rows, changes.columns, changes.ratings), strict=True))
     write_arrays(growth.plan.root, _changes_folder(block), arrays)
 
 
-def _read_changes(growth: Growth, block: int) -> Entries:
+def _read_changes(growth: UpdatePlan, block: int) -> Entries:
     """Return the changes of an item block: rows are its items, columns are users."""
     first, end = growth.plan.item_bounds[block : block + 2]
     n_users = growth.plan.user_bounds[-1]
@@ -216,7 +221,7 @@ def _changes_folder(block: int) -> str:
 
 
 def _write(
-    growth: Growth, part: str, side: str, block: int, rows: Rows, is_old: bool
+    growth: UpdatePlan, part: str, side: str, block: int, rows: SortedRows, is_old: bool
 ) -> dict[str, FileFacts]:
     """Write a shard, or link to that of the old data set if it is the same."""
     folder = shard_folder(part, side, block)
@@ -229,7 +234,7 @@ def _write(
     return write_arrays(growth.plan.root, folder, arrays)
 
 
-def _link(growth: Growth, folder: str) -> dict[str, FileFacts]:
+def _link(growth: UpdatePlan, folder: str) -> dict[str, FileFacts]:
     """Take a shard of the old data set as it is, and return what is known of its files."""
     (growth.plan.root / folder).mkdir(exist_ok=True)
     files = {n: facts for n, facts in growth.files.items() if n.startswith(f"{folder}/")}

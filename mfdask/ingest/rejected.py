@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
+from mfdask.ingest.reading import Reading
+from mfdask.ingest.tasks import Tasks
 from mfdask.ratings.source import Part
-from mfdask.shards.reading import Reading
 from mfdask.shards.store import FileFacts, facts_of
-from mfdask.shards.tasks import Tasks
 
 FILE_NAME = "rejected.parquet"
 _SCHEMA = pa.schema(

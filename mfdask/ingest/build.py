@@ -14,22 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError, MfdaskError, RefusedError
-from mfdask.files import followed, locked, require_space, written_folder
+from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
+from mfdask.ingest import work
+from mfdask.ingest.cutoff import time_cutoff
+from mfdask.ingest.plan import LARGEST_BLOCK, BuildPlan, UserBlock, block_bounds, default_blocks
+from mfdask.ingest.provenance import taken_files
+from mfdask.ingest.reading import Reading, read_source
+from mfdask.ingest.rejected import first_bad_row, refuse_bad_rows, write_rejected
+from mfdask.ingest.summary import count, describe
+from mfdask.ingest.tables import count_catalogue, write_catalogue, write_items, write_users
+from mfdask.ingest.tasks import Handle, Tasks, tasks_on
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split, id_keys, sequence_draws
-from mfdask.shards import work
-from mfdask.shards.cutoff import time_cutoff
 from mfdask.shards.manifest import FILE_NAME, Manifest
-from mfdask.shards.plan import LARGEST_BLOCK, Plan, UserBlock, block_bounds, default_blocks
-from mfdask.shards.reading import Reading, read_source
-from mfdask.shards.rejected import first_bad_row, refuse_bad_rows, write_rejected
-from mfdask.shards.sources import taken_files
 from mfdask.shards.store import SCRATCH, FileFacts, write_arrays
-from mfdask.shards.summary import count, describe
-from mfdask.shards.tables import count_catalogue, write_catalogue, write_items, write_users
-from mfdask.shards.tasks import Handle, Tasks, tasks_on
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -39,7 +39,7 @@ _BYTES_PER_RATING = 21 + 16 + 8
 
 
 @dataclass(frozen=True)
-class Choices:
+class IngestOptions:
     """How a source is turned into a data set.
 
     Attributes
@@ -65,7 +65,7 @@ def ingest(
     out: Path,
     *,
     client: Client | None = None,
-    choices: Choices | None = None,
+    choices: IngestOptions | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
@@ -80,7 +80,7 @@ def ingest(
     client : distributed.Client, optional
         Its workers read and write; they see the same files as this process. Without one, threads
         of this process do: a little data is done before a cluster has started.
-    choices : Choices, optional
+    choices : IngestOptions, optional
     overwrite : bool
         Replace a data set that is there already, once the new one is done.
     progress : Progress, optional
@@ -96,17 +96,17 @@ def ingest(
     RefusedError
         If another process is ingesting into `out`, or disk or memory would not do.
     """
-    choices = choices or Choices()
+    choices = choices or IngestOptions()
     if choices.split.needs_timestamps and not source.has_timestamps:
         raise InputError(
             f"--split {choices.split}: {source.name} has no timestamps; choose random or sequence"
         )
     if not source.has_ratings:
         raise InputError(f"{source.origin}: has no ratings to ingest, only users and items")
-    out = followed(out.absolute())
-    with explained(out), locked(out, "ingesting into"):
+    out = resolve_link(out.absolute())
+    with explained(out), file_lock(out, "ingesting into"):
         check_target(out, overwrite)
-        with written_folder(out) as fresh, tasks_on(client, progress) as tasks:
+        with atomic_directory(out) as fresh, tasks_on(client, progress) as tasks:
             manifest = _build(source, fresh, choices, tasks)
             shutil.rmtree(fresh / SCRATCH)
             manifest.write(fresh)
@@ -149,7 +149,7 @@ def _explained(error: OSError, out: Path) -> MfdaskError | None:
     return None
 
 
-def _build(source: Source, root: Path, choices: Choices, tasks: Tasks) -> Manifest:
+def _build(source: Source, root: Path, choices: IngestOptions, tasks: Tasks) -> Manifest:
     """Write everything but the manifest, and return that."""
     for folder in (SCRATCH, "train", "test"):
         (root / folder).mkdir()
@@ -196,8 +196,8 @@ def _rank(root: Path, reading: Reading, source: Source, tasks: Tasks) -> dict[st
 
 
 def _plan(
-    root: Path, reading: Reading, ids: dict[str, Handle], choices: Choices, tasks: Tasks
-) -> Plan:
+    root: Path, reading: Reading, ids: dict[str, Handle], choices: IngestOptions, tasks: Tasks
+) -> BuildPlan:
     """Cut both sides into blocks, and find what the split needs to know of all ratings."""
     n_good = reading.n_read - reading.n_rejected
     require_space(root.parent, n_good * _BYTES_PER_RATING, f"a data set of {n_good:,} ratings")
@@ -211,11 +211,11 @@ def _plan(
         draws = f"{SCRATCH}/split/draws.npy"
         drawn = sequence_draws(reading.n_read, choices.split.share, choices.seed)
         write_arrays(root, f"{SCRATCH}/split", {"draws": drawn})
-    return Plan(root, user_bounds, item_bounds, choices.split, choices.seed, None, draws)
+    return BuildPlan(root, user_bounds, item_bounds, choices.split, choices.seed, None, draws)
 
 
 def partition(
-    plan: Plan, reading: Reading, ids: dict[str, Handle], tasks: Tasks
+    plan: BuildPlan, reading: Reading, ids: dict[str, Handle], tasks: Tasks
 ) -> list[npt.NDArray[np.int64]]:
     """Sort all parts into user blocks, and return where each block begins in each part."""
     filled = [
@@ -245,7 +245,7 @@ def _keys(ranked: Ranked) -> npt.NDArray[np.uint64]:
 
 
 def _build_users(
-    plan: Plan, starts: list[npt.NDArray[np.int64]], ids: dict[str, Handle], tasks: Tasks
+    plan: BuildPlan, starts: list[npt.NDArray[np.int64]], ids: dict[str, Handle], tasks: Tasks
 ) -> list[UserBlock]:
     largest = int(np.sum([np.diff(of_part) for of_part in starts], axis=0).max())
     if largest > LARGEST_BLOCK:
@@ -266,7 +266,7 @@ def _build_users(
     return tasks.finish("user shards", built)
 
 
-def split_keys(plan: Plan, ids: dict[str, Handle], tasks: Tasks) -> list[Handle | None]:
+def split_keys(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> list[Handle | None]:
     """Start what gives each user and item its key; None for sides that do not decide."""
     return [
         tasks.submit(f"keys-{side}", _keys, ids[side]) if side in plan.split.hashed_sides else None
@@ -274,7 +274,7 @@ def split_keys(plan: Plan, ids: dict[str, Handle], tasks: Tasks) -> list[Handle 
     ]
 
 
-def _build_items(plan: Plan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
+def _build_items(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
     """Write the item shards, and the tables of both sides."""
     built = [
         tasks.submit(f"shard-items-{block}", work.build_item_block, plan, block)
@@ -286,7 +286,7 @@ def _build_items(plan: Plan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, 
     return files | write_tables(plan, ids, tasks)
 
 
-def write_tables(plan: Plan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
+def write_tables(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
     """Write the tables of both sides, once all shards are written."""
     n_users, n_items = len(plan.user_bounds) - 1, len(plan.item_bounds) - 1
     tables = [

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.files import locked, written_file
+from mfdask.files import atomic_file, file_lock
 
 
 @dataclass(frozen=True)
-class Home:
+class NightlyPaths:
     """Where things are."""
 
     root: Path
@@ -112,7 +112,7 @@ class Home:
         with ExitStack() as held:
             while True:
                 try:
-                    held.enter_context(locked(self.root / "nightly", "working in"))
+                    held.enter_context(file_lock(self.root / "nightly", "working in"))
                     break
                 except RefusedError:
                     if time.monotonic() >= end:
@@ -129,7 +129,7 @@ def write_durably(path: Path, text: str) -> None:
     The name of a file in it may be no UTF-8: it is written as it is.
     """
     with (
-        written_file(path) as fresh,
+        atomic_file(path) as fresh,
         fresh.open("w", encoding="utf-8", errors="surrogateescape") as file,
     ):
         file.write(text)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.shards.plan import UserBlock
+from mfdask.ingest.plan import UserBlock
 from mfdask.shards.store import FileFacts
 
 
@@ -24,48 +24,48 @@ def load_kernels() -> None:
 
 def fill_buckets(*args: Any) -> npt.NDArray[np.int64]:
     """See `partition.fill_buckets`."""
-    from mfdask.shards import partition
+    from mfdask.ingest import partition
 
     return partition.fill_buckets(*args)
 
 
 def build_user_block(*args: Any) -> UserBlock:
     """See `blocks.build_user_block`."""
-    from mfdask.shards import blocks
+    from mfdask.ingest import blocks
 
     return blocks.build_user_block(*args)
 
 
 def write_kept(*args: Any) -> None:
     """See `blocks.write_kept`."""
-    from mfdask.shards import blocks
+    from mfdask.ingest import blocks
 
     blocks.write_kept(*args)
 
 
 def build_item_block(*args: Any) -> dict[str, FileFacts]:
     """See `blocks.build_item_block`."""
-    from mfdask.shards import blocks
+    from mfdask.ingest import blocks
 
     return blocks.build_item_block(*args)
 
 
 def extend_user_block(*args: Any) -> UserBlock:
     """See `growing.extend_user_block`."""
-    from mfdask.shards import growing
+    from mfdask.ingest import update_blocks as growing
 
     return growing.extend_user_block(*args)
 
 
 def extend_item_block(*args: Any) -> dict[str, FileFacts]:
     """See `growing.extend_item_block`."""
-    from mfdask.shards import growing
+    from mfdask.ingest import update_blocks as growing
 
     return growing.extend_item_block(*args)
 
 
 def write_kept_times(*args: Any) -> None:
     """See `growing.write_kept_times`."""
-    from mfdask.shards import growing
+    from mfdask.ingest import update_blocks as growing
 
     growing.write_kept_times(*args)

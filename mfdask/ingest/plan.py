@@ -77,7 +77,7 @@ def grown_bounds(bounds: list[int], n_last: int, new_counts: npt.NDArray[np.int6
     return [*bounds, *(bounds[-1] + end for end in behind[1:])]
 
 
-class Plan(NamedTuple):
+class BuildPlan(NamedTuple):
     """What all blocks have in common.
 
     Attributes
@@ -128,12 +128,12 @@ class UserBlock(NamedTuple):
     n_withdrawn: int = 0
 
 
-class Growth(NamedTuple):
+class UpdatePlan(NamedTuple):
     """What all blocks of a data set that takes in more have in common.
 
     Attributes
     ----------
-    plan : Plan
+    plan : BuildPlan
         Of the data set in the making: every old row keeps its number.
     data : Path
         The data set as it is.
@@ -144,7 +144,7 @@ class Growth(NamedTuple):
     has_timestamps : bool
     """
 
-    plan: Plan
+    plan: BuildPlan
     data: Path
     old_bounds: Mapping[str, list[int]]
     files: Mapping[str, FileFacts]

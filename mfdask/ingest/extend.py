@@ -19,33 +19,33 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.files import followed, locked, require_space, written_folder
-from mfdask.progress import Progress, silent
-from mfdask.ratings.ids import Ranked, append_ids
-from mfdask.ratings.source import Part, Source
-from mfdask.ratings.splits import Split
-from mfdask.ratings.values import Ids
-from mfdask.shards import work
-from mfdask.shards.build import (
+from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
+from mfdask.ingest import work
+from mfdask.ingest.build import (
     explained,
     partition,
     refuse_useless,
     split_keys,
     write_tables,
 )
-from mfdask.shards.cutoff import time_cutoff
+from mfdask.ingest.cutoff import time_cutoff
+from mfdask.ingest.plan import BuildPlan, UpdatePlan, UserBlock, grown_bounds
+from mfdask.ingest.provenance import taken_files
+from mfdask.ingest.reading import Reading, read_source
+from mfdask.ingest.rejected import FILE_NAME as REJECTED
+from mfdask.ingest.rejected import first_bad_row, write_rejected
+from mfdask.ingest.summary import count, describe
+from mfdask.ingest.tables import count_catalogue, write_catalogue
+from mfdask.ingest.tasks import Handle, Tasks, tasks_on
+from mfdask.ingest.withdrawals import write_withdrawn
+from mfdask.progress import Progress, silent
+from mfdask.ratings.ids import Ranked, append_ids
+from mfdask.ratings.source import Part, Source
+from mfdask.ratings.splits import Split
+from mfdask.ratings.values import Ids
 from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Manifest, TakenFile
-from mfdask.shards.plan import Growth, Plan, UserBlock, grown_bounds
-from mfdask.shards.reading import Reading, read_source
-from mfdask.shards.rejected import FILE_NAME as REJECTED
-from mfdask.shards.rejected import first_bad_row, write_rejected
-from mfdask.shards.sources import taken_files
 from mfdask.shards.store import SCRATCH, FileFacts, FolderStore
-from mfdask.shards.summary import count, describe
-from mfdask.shards.tables import count_catalogue, write_catalogue
-from mfdask.shards.tasks import Handle, Tasks, tasks_on
-from mfdask.shards.withdrawals import write_withdrawn
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -118,8 +118,8 @@ def extend(
     RefusedError
         If another process is writing the data set, or disk or memory would not do.
     """
-    data = followed(data.absolute())
-    with explained(data), locked(data, "taking ratings into"):
+    data = resolve_link(data.absolute())
+    with explained(data), file_lock(data, "taking ratings into"):
         old = Dataset.open(data)
         _check(old.manifest, sources, withdrawn)
         with tasks_on(client, progress) as tasks:
@@ -132,7 +132,7 @@ def extend(
             n_ratings = old.manifest.counts.kept + ratings.reading.n_read
             require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
             # What still runs at an error writes into the fresh folder: it ends before that goes.
-            with written_folder(data) as fresh, tasks.cancelling():
+            with atomic_directory(data) as fresh, tasks.cancelling():
                 manifest = _grow(old, fresh, ratings, gone, tasks)
                 shutil.rmtree(fresh / SCRATCH)
                 manifest.write(fresh)
@@ -281,7 +281,7 @@ def _append_ids(data: Path, side: str, parts: list[pd.Series]) -> Ranked:
     return append_ids(pd.Index(table.iloc[:, 0]), table["n_read"].to_numpy(), parts)
 
 
-def _plan(root: Path, old: Dataset, ids: dict[str, Handle], tasks: Tasks) -> Growth:
+def _plan(root: Path, old: Dataset, ids: dict[str, Handle], tasks: Tasks) -> UpdatePlan:
     """Extend the blocks over the new rows."""
     n_old = {"users": old.n_users, "items": old.n_items}
     new = [tasks.submit(f"new-{side}", _new_counts, ids[side], n_old[side]) for side in n_old]
@@ -290,9 +290,9 @@ def _plan(root: Path, old: Dataset, ids: dict[str, Handle], tasks: Tasks) -> Gro
         for side, counts in zip(n_old, tasks.results(new), strict=True)
     )
     manifest = old.manifest
-    plan = Plan(root, users, items, Split.parse(manifest.split), manifest.seed, None, None)
+    plan = BuildPlan(root, users, items, Split.parse(manifest.split), manifest.seed, None, None)
     assert old.path is not None
-    return Growth(plan, old.path, manifest.blocks, manifest.files, manifest.has_timestamps)
+    return UpdatePlan(plan, old.path, manifest.blocks, manifest.files, manifest.has_timestamps)
 
 
 def _new_counts(ranked: Ranked, n_old: int) -> npt.NDArray[np.int64]:
@@ -307,7 +307,7 @@ def _last_ratings(old: Dataset, side: str) -> int:
 
 
 def _extend_users(
-    growth: Growth,
+    growth: UpdatePlan,
     starts: list[npt.NDArray[np.int64]],
     ids: dict[str, Handle],
     tasks: Tasks,
@@ -330,7 +330,7 @@ def _extend_users(
     return tasks.finish("user shards", built)
 
 
-def _extend_items(growth: Growth, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
+def _extend_items(growth: UpdatePlan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
     """Write the item shards, and the tables of both sides."""
     built = [
         tasks.submit(f"shard-items-{block}", work.extend_item_block, growth, block)

@@ -12,6 +12,9 @@ from typing import Any
 from distributed import Client
 
 from mfdask.errors import InputError
+from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingest.extend import extend
+from mfdask.ingest.tasks import are_few
 from mfdask.nightly.config import DataConfig
 from mfdask.nightly.inbox import WITHDRAWN
 from mfdask.progress import Progress
@@ -19,13 +22,10 @@ from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.build import Choices, ingest
-from mfdask.shards.extend import extend
-from mfdask.shards.tasks import are_few
 
 
 @dataclass
-class Growth:
+class DataUpdate:
     """Makes a data set in `target` of the one to begin with, if there is one, and new files.
 
     Attributes
@@ -89,7 +89,7 @@ class Growth:
             if first is None:
                 raise InputError("withdraws ratings of a data set that is not there yet")
             more.remove(first)
-            choices = Choices(
+            choices = IngestOptions(
                 Split.parse(self.config.split), self.config.seed, self.config.blocks or None
             )
             source = self._open(first)

@@ -1,0 +1,1 @@
+"""What makes a data set: raw ratings in, user and item shards on disk out."""
