@@ -1,10 +1,31 @@
 """The errors a user can cause, each with the exit code that a job ends with."""
 
+from __future__ import annotations
+
+import re
+
+_NAMED = re.compile(r"`([a-z][a-z0-9_]*)`")
+
 
 class MfdaskError(Exception):
-    """One clear line: what is wrong, where, and how to mend it."""
+    """One clear line: what is wrong, where, and how to mend it.
+
+    Parameters
+    ----------
+    template : str
+        The line, with names of parameters in backticks: Python callers read the bare names, the
+        command line puts its options in their place.
+    """
 
     exit_code = 1
+
+    def __init__(self, template: str) -> None:
+        self.template = template
+        super().__init__(_NAMED.sub(r"\1", template))
+
+    def __reduce__(self) -> tuple[type[MfdaskError], tuple[str]]:
+        """Keep the template on the way from a worker."""
+        return type(self), (self.template,)
 
 
 class InputError(MfdaskError, ValueError):
@@ -17,3 +38,15 @@ class RefusedError(MfdaskError):
     """Refused by a safety rule: a lock is held, disk or memory would not do (exit code 3)."""
 
     exit_code = 3
+
+
+def require(good: bool, name: str, value: object, wanted: str) -> None:
+    """Refuse the value of a parameter, and say what is wanted.
+
+    Raises
+    ------
+    InputError
+        Unless it is good.
+    """
+    if not good:
+        raise InputError(f"`{name}` must be {wanted}, not {value!r}")

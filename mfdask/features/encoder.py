@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.models.design import Array
+from mfdask.kernels.types import Float32s
 
 #: Features at most: the equations of their weights are solved anew in each sweep, as a full matrix.
 MAX_FEATURES = 1024
@@ -40,7 +40,7 @@ class Shares:
         """Return the features' names."""
         return [f"{self.column}={value}" for value in self.values]
 
-    def encode(self, items: pd.DataFrame) -> Array:
+    def encode(self, items: pd.DataFrame) -> Float32s:
         """Return the shares, float32 (items, values)."""
         pieces = _pieces(items[self.column])
         places = pd.Index(self.values, dtype="str").get_indexer(pd.Index(pieces))
@@ -73,7 +73,7 @@ class Number:
         """Return the feature's name, in a list."""
         return [self.column]
 
-    def encode(self, items: pd.DataFrame) -> Array:
+    def encode(self, items: pd.DataFrame) -> Float32s:
         """Return the numbers, float32 (items, 1)."""
         values = (_numbers(items[self.column]) - self.mean) / self.deviation
         return np.nan_to_num(values).astype(np.float32)[:, None]
@@ -145,7 +145,7 @@ class FeatureEncoder:
             return [name.removeprefix("genres=") for name in names]
         return [EVERY_ITEM, *names]
 
-    def encode(self, items: pd.DataFrame) -> Array:
+    def encode(self, items: pd.DataFrame) -> Float32s:
         """Return the features of items, float32 (items, features).
 
         A column that the table lacks is missing for all its items.

@@ -15,7 +15,7 @@ import pyarrow as pa
 from mfdask.errors import InputError
 from mfdask.features.encoder import FeatureEncoder
 from mfdask.files import crc32
-from mfdask.models.design import Array
+from mfdask.kernels.types import Float32s
 from mfdask.shards import Dataset
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class ItemFeatures:
         """Return the columns that are encoded, in row order of the items."""
         return data.items() if self.file is None else self.file.match(data).table
 
-    def encode(self, data: Dataset, rows: slice | npt.NDArray[np.integer]) -> Array:
+    def encode(self, data: Dataset, rows: slice | npt.NDArray[np.integer]) -> Float32s:
         """Return the features of some items of a data set, float32 (items, features)."""
         return self.coding.encode(self.table(data).iloc[rows])
 

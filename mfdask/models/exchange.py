@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.kernels.rows import row_width
+from mfdask.models.mapped import ShardRef, needed_rows
 from mfdask.models.runner import Runner
 from mfdask.models.sides import OTHER, SIDES
 from mfdask.shards import Dataset
-from mfdask.shards.refs import ShardRef, needed_rows
 
 ExchangeMode = Literal["auto", "whole", "needed"]
 

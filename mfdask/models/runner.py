@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from distributed import Client, Worker, wait
 
 from mfdask.cluster import SOLVER, solve
+from mfdask.models.mapped import ShardRef
 from mfdask.shards import Dataset, Shard
-from mfdask.shards.refs import ShardRef
 from mfdask.watch import ProgressPublisher, SweepEvent
 
 if TYPE_CHECKING:

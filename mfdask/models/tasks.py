@@ -21,10 +21,10 @@ from mfdask.models.half_step import (
     predict_shard,
     squared_error,
 )
+from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.models.prior import FeatureSums, RowPrior, feature_gram, feature_sums
 from mfdask.models.store import count_factors, load_side
 from mfdask.shards import Dataset, Shard
-from mfdask.shards.refs import ShardRef, open_shard
 
 if TYPE_CHECKING:
     from mfdask.models.method import Method

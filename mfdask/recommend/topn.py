@@ -13,10 +13,10 @@ from mfdask.kernels.topn import Rated, Tiles, top_items
 from mfdask.models import FactorModel
 from mfdask.models.design import Array
 from mfdask.models.half_step import read_only
+from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.models.model import SOURCES
 from mfdask.recommend.candidates import Ranking, known_rows
 from mfdask.shards import Dataset
-from mfdask.shards.refs import ShardRef, open_shard
 
 Rows = npt.NDArray[np.int32]
 

@@ -1,17 +1,23 @@
-"""Shards as a process that solves has them: mapped and checked, and packed to the rows in use."""
+"""Data sets and shards by their addresses, as tasks carry them to other processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache, wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
+from mfdask.execution import Executor, Reference, executor
+from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset, Shard
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: A process that lives through many nights lets go of the data sets of those before.
 _DATA_SETS = 4
@@ -19,23 +25,75 @@ _DATA_SETS = 4
 Made = TypeVar("Made")
 
 
-class ShardRef(NamedTuple):
-    """Names a shard on disk, so that a task carries its address and not its ratings.
+@contextmanager
+def executor_for(
+    data: Dataset | None, client: Client | None, progress: Progress = silent
+) -> Iterator[Executor]:
+    """Yield `execution.executor`; ratings in memory are there for this process alone."""
+    in_memory = data is not None and data.address is None
+    with executor(None if in_memory else client, progress) as run:
+        yield run
 
-    The fingerprint tells a data set from another that took its place. With a range of blocks, its
-    own among them, the ratings point to places in the `needed_rows` of these.
+
+@dataclass(frozen=True)
+class DatasetRef(Reference):
+    """Names a data set on disk; the fingerprint tells it from another that took its place."""
+
+    address: str
+    fingerprint: str
+
+    def open(self) -> Dataset:
+        """Return the data set."""
+        data = Dataset.open(self.address)
+        if data.fingerprint != self.fingerprint:
+            raise InputError(f"{self.address}: was replaced while it was being read; start again")
+        return data
+
+
+@dataclass(frozen=True)
+class ShardRef(Reference):
+    """Names a shard of a data set on disk.
+
+    With a range of blocks, its own among them, the ratings point to places in the `needed_rows` of
+    these.
     """
 
-    path: str
-    fingerprint: str
+    data: DatasetRef
     side: str
     block: int
-    part: str
+    part: str = "train"
     group: range | None = None
+
+    def open(self) -> Shard:
+        """Return the shard, mapped and checked once in each process that uses it."""
+        return _mapped(self) if self.group is None else _packed(self)
+
+
+def dataset_ref(run: Executor, data: Dataset) -> Dataset | DatasetRef:
+    """Return what a task is given to have a data set: in this process, the data set."""
+    if run.client is None:
+        return data
+    assert data.address is not None
+    return DatasetRef(data.address, data.fingerprint)
+
+
+def shard_ref(
+    run: Executor,
+    data: Dataset,
+    side: str,
+    block: int,
+    part: str = "train",
+    group: range | None = None,
+) -> Shard | ShardRef:
+    """Return what a task is given to have a shard: in this process, the shard, never packed."""
+    source = dataset_ref(run, data)
+    if isinstance(source, Dataset):
+        return source.shard(side, block, part)
+    return ShardRef(source, side, block, part, group)
 
 
 @lru_cache(maxsize=_DATA_SETS)
-def _kept(path: str, fingerprint: str) -> dict[tuple[str, ShardRef], Any]:
+def _kept(data: DatasetRef) -> dict[tuple[str, ShardRef], Any]:
     return {}
 
 
@@ -44,20 +102,13 @@ def _kept_by_data_set(make: Callable[[ShardRef], Made]) -> Callable[[ShardRef], 
 
     @wraps(make)
     def made(ref: ShardRef) -> Made:
-        kept, key = _kept(ref.path, ref.fingerprint), (make.__name__, ref)
+        kept, key = _kept(ref.data), (make.__name__, ref)
         if key not in kept:
             kept[key] = make(ref)
         found: Made = kept[key]
         return found
 
     return made
-
-
-def open_shard(shard: Shard | ShardRef) -> Shard:
-    """Return the shard, mapped and checked once in each process that solves it."""
-    if isinstance(shard, Shard):
-        return shard
-    return _open(shard) if shard.group is None else _pack(shard)
 
 
 @_kept_by_data_set
@@ -67,22 +118,22 @@ def needed_rows(ref: ShardRef) -> npt.NDArray[np.int32]:
     Both halves of a sweep and its scoring then live on the same rows.
     """
     assert ref.group is not None
-    data = Dataset.open(ref.path)
+    data = ref.data.open()
     parts = ("train", "test") if ref.side == "users" and data.n_test else ("train",)
     used = np.zeros(_n_others(data, ref.side), bool)
     for block in ref.group:
         for part in parts:
-            used[_open(ref._replace(block=block, part=part, group=None)).indices] = True
+            used[_mapped(replace(ref, block=block, part=part, group=None)).indices] = True
     return np.flatnonzero(used).astype(np.int32)
 
 
 @_kept_by_data_set
-def _pack(ref: ShardRef) -> Shard:
+def _packed(ref: ShardRef) -> Shard:
     assert ref.group is not None
-    rows = needed_rows(ref._replace(block=ref.group[0], part="train"))
-    place = np.empty(_n_others(Dataset.open(ref.path), ref.side), np.int32)
+    rows = needed_rows(replace(ref, block=ref.group[0], part="train"))
+    place = np.empty(_n_others(ref.data.open(), ref.side), np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
-    shard = _open(ref._replace(group=None))
+    shard = _mapped(replace(ref, group=None))
     return replace(shard, indices=place[shard.indices])
 
 
@@ -91,13 +142,13 @@ def _n_others(data: Dataset, side: str) -> int:
 
 
 @_kept_by_data_set
-def _open(ref: ShardRef) -> Shard:
-    data = Dataset.open(ref.path)
-    if data.fingerprint != ref.fingerprint:
-        raise InputError(f"{ref.path}: was replaced while it was being read; start again")
+def _mapped(ref: ShardRef) -> Shard:
+    data = ref.data.open()
     data.verify_shard(ref.side, ref.block, ref.part)
     shard = data.shard(ref.side, ref.block, ref.part)
     n = _n_others(data, ref.side)
     if shard.n_ratings and not 0 <= shard.indices.min() <= shard.indices.max() < n:
-        raise InputError(f"{ref.path}: {ref.side} block {ref.block} names rows that are not there")
+        raise InputError(
+            f"{ref.data.address}: {ref.side} block {ref.block} names rows that are not there"
+        )
     return shard

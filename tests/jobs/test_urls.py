@@ -9,9 +9,9 @@ import pytest
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.models import ALS, load_model, save_model
+from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.models.runner import DaskRunner
 from mfdask.shards import Dataset
-from mfdask.shards.refs import ShardRef, open_shard
 from mfdask.shards.store import ARRAYS
 from tests.by_hand import cluster_by_hand
 from tests.jobs.helpers import QUIET, refused

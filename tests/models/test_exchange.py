@@ -22,13 +22,13 @@ from mfdask.models.exchange import (
     place_blocks,
     used_rows,
 )
+from mfdask.models.mapped import ShardRef, needed_rows, open_shard
 from mfdask.models.runner import DaskRunner, LocalRunner
 from mfdask.models.sides import OTHER, SIDES
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from mfdask.shards import refs as mapped
-from mfdask.shards.refs import ShardRef, needed_rows, open_shard
 from tests.by_hand import cluster_by_hand
 
 SPEC = "synthetic:users=300,items=200,ratings=9000"

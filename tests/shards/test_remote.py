@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from mfdask.errors import InputError, RefusedError
 from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.refs import ShardRef, open_shard
 from mfdask.shards.remote import UNUSED, cache_folder
 from mfdask.shards.store import ARRAYS, SIDES, facts_of
 from tests.shards.growth import random_frame
