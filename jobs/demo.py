@@ -13,7 +13,7 @@ from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.evaluation import measure_accuracy
 from mfdask.ingest.build import IngestOptions, ingest
-from mfdask.models import ALS, FactorModel, save_model
+from mfdask.models import ALS, Model, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.report.data.facts import Facts
@@ -61,7 +61,7 @@ def main(
 ) -> Outcome:
     """Run the main job whole."""
     seconds: dict[str, float] = {}
-    found: dict[str, FactorModel] = {}
+    found: dict[str, Model] = {}
     with open_cluster(cluster) as client, progress_bars() as progress:
         say(f"Dask dashboard: {client.dashboard_link}")
         began = time.perf_counter()

@@ -16,7 +16,7 @@ from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.downstream.dense import DTYPES, densify
 from mfdask.errors import InputError
 from mfdask.memory import PeakMemory
-from mfdask.models import FactorModel, load_model
+from mfdask.models import Model, load_model
 from mfdask.recommend import Ranking, write_recommendations
 from mfdask.recommend.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
@@ -82,7 +82,7 @@ def main(
 
 
 def _ids(
-    model: FactorModel, name: str, given: tuple[str, ...], file: Path | None
+    model: Model, name: str, given: tuple[str, ...], file: Path | None
 ) -> tuple[Any, ...] | None:
     """Return the ids given one by one and in a file, None where neither is."""
     if not given and file is None:

@@ -23,12 +23,9 @@ from mfdask.evaluation import (
     measure_accuracy,
     measure_calibration,
     measure_ranking,
-    model_scorer,
-    objective,
     popularity_scorer,
 )
-from mfdask.evaluation.accuracy import Aligned
-from mfdask.models import FactorModel, load_model
+from mfdask.models import Ability, Model, load_model
 from mfdask.shards import Dataset
 
 
@@ -95,9 +92,7 @@ def main(model: Path, data: str, ranking: bool, plan: RankingPlan) -> Outcome:
         "test_rmse_clipped": float(test.clipped.rmse()[0]),
         "test_nll": test.gaussian_nll(),
         "train_rmse": float(train.raw.rmse()[0]),
-        "objective": objective(learned, float(train.raw.squared[0]))
-        if same and not learned.has_deviations
-        else None,
+        "objective": learned.objective(float(train.raw.squared[0])) if same else None,
         "by_source": test.by_source,
         "by_user_ratings": _bins(test.by_user),
         "by_item_ratings": _bins(test.by_item),
@@ -105,7 +100,7 @@ def main(model: Path, data: str, ranking: bool, plan: RankingPlan) -> Outcome:
         "scoring_seconds": seconds,
     }
     views: list[RenderableType] = [_summary(values, learned), _slices(test)]
-    if learned.has_deviations:
+    if learned.can(Ability.DEVIATIONS):
         covered = measure_calibration(learned, dataset)
         values["intervals"] = covered.to_dict("records")
         views.append(_intervals(covered))
@@ -115,10 +110,10 @@ def main(model: Path, data: str, ranking: bool, plan: RankingPlan) -> Outcome:
     return Outcome(values, views)
 
 
-def _rank(learned: FactorModel, data: Dataset, plan: RankingPlan) -> dict[str, Any]:
+def _rank(learned: Model, data: Dataset, plan: RankingPlan) -> dict[str, Any]:
     """Rank with the model and with the popularity baseline."""
     scorers = {
-        "model": model_scorer(Aligned(learned, data)),
+        "model": learned.align(data).scores,
         "popularity": popularity_scorer(data),
     }
     found: dict[str, Any] = {"k": plan.k, "threshold": plan.threshold}
@@ -139,7 +134,7 @@ def _bins(errors: ErrorSums) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(values: dict[str, Any], model: FactorModel) -> Table:
+def _summary(values: dict[str, Any], model: Model) -> Table:
     view = table("held-out ratings", "", "")
     view.show_header = False
     view.add_row("test ratings", f"{values['n']:,}")
@@ -149,7 +144,7 @@ def _summary(values: dict[str, Any], model: FactorModel) -> Table:
     view.add_row("Gaussian NLL a rating, variance 1", f"{values['test_nll']['unit_variance']:.4f}")
     view.add_row("Gaussian NLL a rating, fitted", f"{values['test_nll']['fitted_variance']:.4f}")
     view.add_row("train RMSE", f"{values['train_rmse']:.4f}")
-    if not model.has_deviations:
+    if model.can(Ability.OBJECTIVE):
         total = values["objective"]
         said = "other training data" if total is None else f"{total:,.2f}"
         view.add_row("objective", said)

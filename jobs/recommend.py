@@ -15,7 +15,8 @@ from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say,
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.memory import PeakMemory
-from mfdask.models import FactorModel, load_model
+from mfdask.models import Ability, Model, load_model
+from mfdask.models.factor_model import require_factors
 from mfdask.recommend import (
     History,
     Ranking,
@@ -166,7 +167,7 @@ def _write(
 
 
 def _for_users(
-    model: FactorModel, users: tuple[str, ...], data: Dataset | None, ranking: Ranking
+    model: Model, users: tuple[str, ...], data: Dataset | None, ranking: Ranking
 ) -> Outcome:
     ids = [parse_id(user, model.users["user_id"], "--user") for user in users]
     found = recommend(model, ids, data, ranking)
@@ -179,8 +180,9 @@ def _for_users(
 
 
 def _for_new_person(
-    model: FactorModel, rated: tuple[str, ...], ranking: Ranking, reasons: bool
+    model: Model, rated: tuple[str, ...], ranking: Ranking, reasons: bool
 ) -> Outcome:
+    model = require_factors(model, "a list for somebody new", Ability.NEW_USERS)
     history = History.of(model, _ratings(model, rated))
     found = recommend_new(model, history, ranking)
     titles = model.items.set_index("item_id")["title"]
@@ -203,7 +205,7 @@ def _for_new_person(
     return Outcome(values, [_list(_names(values["rated"]), found, ranking)])
 
 
-def _ratings(model: FactorModel, rated: tuple[str, ...]) -> dict[Any, float]:
+def _ratings(model: Model, rated: tuple[str, ...]) -> dict[Any, float]:
     """Read ``TITLE=STARS`` arguments."""
     titles = Titles(model.items)
     ratings: dict[Any, float] = {}

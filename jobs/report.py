@@ -15,7 +15,7 @@ from jobs.common import DATA, Outcome, job, progress_bars, table
 from mfdask.errors import InputError
 from mfdask.figures.figure import Section
 from mfdask.memory import PeakMemory
-from mfdask.models import FactorModel, load_model
+from mfdask.models import Model, load_model
 from mfdask.progress import Progress
 from mfdask.report.browser import FORMATS, find_browser, is_picture, write_picture
 from mfdask.report.data.facts import Facts
@@ -107,7 +107,7 @@ def main(
     return Outcome(values, [_view(values)])
 
 
-def _load(paths: tuple[Path, ...]) -> dict[str, FactorModel]:
+def _load(paths: tuple[Path, ...]) -> dict[str, Model]:
     """Read models by their names, or by their paths where two have one name."""
     names = [path.resolve().name for path in paths]
     return {

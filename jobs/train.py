@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import fields
 from pathlib import Path
 from statistics import median
 from typing import Any, get_args
@@ -12,111 +11,24 @@ from typing import Any, get_args
 import click
 
 from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
+from jobs.options import options_of_kinds
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.features.file import FeatureFile
 from mfdask.files import file_lock, require_space
 from mfdask.memory import PeakMemory, require_memory
 from mfdask.models import (
-    ALS,
-    PRESETS,
-    Bayes,
-    FactorModel,
+    Ability,
+    BayesianModel,
+    Estimator,
+    Model,
     check_model_place,
-    model_bytes,
+    kind_of,
+    kinds,
     save_model,
-    training_bytes,
 )
 from mfdask.models.exchange import ExchangeMode
-from mfdask.models.kinds import KINDS, chosen_parameters, parameters_of
 from mfdask.shards import Dataset
-
-_LEARNED = "[all but bayes]"
-_DRAWN = "[bayes]"
-
-#: Option, parameter, its type, and what it means; the default is the parameter's own.
-_PARAMETERS: list[tuple[str, str, Any, str]] = [
-    ("--factors", "n_factors", int, "Length of a factor vector, 0 to 256."),
-    ("--sweeps", "n_sweeps", int, "Sweeps, at most; a sweep solves all users, then all items."),
-    ("--lambda", "fidelity", float, f"{_LEARNED} Weight of a squared error."),
-    ("--tau", "factor_reg", float, f"{_LEARNED} Regularisation of the factors."),
-    ("--gamma", "bias_reg", float, f"{_LEARNED} Regularisation of the biases."),
-    (
-        "--item-tau",
-        "item_factor_reg",
-        float,
-        f"{_LEARNED} Regularisation of item factors.  [default: --tau]",
-    ),
-    (
-        "--item-gamma",
-        "item_bias_reg",
-        float,
-        f"{_LEARNED} Regularisation of item biases.  [default: --gamma]",
-    ),
-    (
-        "--reg-scaling",
-        "reg_scaling",
-        float,
-        f"{_LEARNED} Tau and gamma grow with this power, 0 to 1, of a row's number of ratings.",
-    ),
-    (
-        "--damping",
-        "damping",
-        float,
-        f"{_LEARNED} Share of the way to its solution that a row moves in a sweep, up to 1.",
-    ),
-    (
-        "--weight-reg",
-        "weight_reg",
-        float,
-        "[genre, features] Regularisation of the weights of genres or features.",
-    ),
-    (
-        "--tolerance",
-        "tolerance",
-        float,
-        f"{_LEARNED} Stop when a sweep lowers the objective by a smaller share than this.",
-    ),
-    (
-        "--update",
-        "update",
-        click.Choice(["joint", "alternating"]),
-        f"{_LEARNED} joint: solve bias and factors of a row together; alternating: the bias first.",
-    ),
-    ("--burn-in", "burn_in", int, f"{_DRAWN} First sweeps, whose draws are not kept."),
-    (
-        "--samples",
-        "n_samples",
-        int,
-        f"{_DRAWN} Draws that the model keeps; 0: all that fit into 256 MiB.",
-    ),
-    (
-        "--item-prior",
-        "item_prior",
-        click.Choice(["zero", "genre", "features"]),
-        f"{_DRAWN} What items are drawn around: a common mean, or what genres or features say.",
-    ),
-    ("--seed", "seed", int, "Seed of the first factors, and of all draws."),
-]
-
-
-def _with_parameters(callback: Any) -> Any:
-    for option, name, kind, text in reversed(_PARAMETERS):
-        help_text = f"{text}  [default: {_default(name)}]" if _default(name) else text
-        callback = click.option(option, name, type=kind, help=help_text)(callback)
-    return callback
-
-
-def _default(name: str) -> str:
-    """Say the default of a parameter, and of each way to learn where they differ."""
-    first, *other = (
-        getattr(method, name)
-        for method in (ALS, Bayes)
-        if any(field.name == name for field in fields(method))
-    )
-    if other and other[0] != first:
-        return f"{first}; for bayes {other[0]}"
-    return "" if first is None else str(first)
 
 
 @click.command("train", help=__doc__)
@@ -130,15 +42,13 @@ def _default(name: str) -> str:
     "--model",
     default="als",
     show_default=True,
-    type=click.Choice(list(KINDS)),
-    help="als: biases and factors; bias: biases alone; genre: als, with items drawn towards what "
-    "their genres say; features: towards what --item-features says; bayes: a sampler, with a "
-    "standard deviation for each prediction.",
+    type=click.Choice(list(kinds())),
+    help="; ".join(f"{name}: {kind.help}" for name, kind in kinds().items()) + ".",
 )
 @click.option(
     "--preset",
-    type=click.Choice(list(PRESETS)),
-    help=f"{_LEARNED} For small data (some 100,000 ratings) or large (tens of millions); "
+    metavar="[small|large]",
+    help="[als, bias, genre, features] For small data (some 100,000 ratings) or large (tens of millions); "
     "options given beside it win.",
 )
 @click.option(
@@ -160,10 +70,11 @@ def _default(name: str) -> str:
 )
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same --out.")
 @click.option(
-    "--centre/--no-centre",
-    default=True,
-    show_default=True,
-    help="Learn deviations from the mean training rating.",
+    "--regularization",
+    type=float,
+    metavar="R",
+    help="What other libraries call lambda: weight of squared factors and biases beside a squared "
+    "error of weight 1; in place of --lambda, --tau and --gamma.",
 )
 @click.option(
     "--exchange",
@@ -173,7 +84,7 @@ def _default(name: str) -> str:
     help="What workers send each other: whole sides, or only the rows that are needed; auto: what "
     "is cheaper. The model is the same.",
 )
-@_with_parameters
+@options_of_kinds({name: kind.estimator for name, kind in kinds().items()})
 @job
 @cluster_options
 def main(
@@ -186,12 +97,13 @@ def main(
     checkpoint_every: int,
     resume: bool,
     exchange: ExchangeMode,
+    regularization: float | None,
     cluster: ClusterConfig,
     **parameters: Any,
 ) -> Outcome:
     """Learn the model and write its directory."""
     given = {name: value for name, value in parameters.items() if value is not None}
-    config = _configure(model, preset, given)
+    estimator = _configure(model, preset, regularization, given)
     dataset = Dataset.open(data)
     if item_features is not None:
         found = FeatureFile.at(item_features).match(dataset)
@@ -199,10 +111,9 @@ def main(
     out = out or Path("output/models") / f"{dataset.name}-{model}"
     check_model_place(out)
     rows = dataset.n_users + dataset.n_items
-    draws = len(config.sampled(rows)) if isinstance(config, Bayes) else 1
-    require_space(out, model_bytes(rows, config.n_factors, draws), "the model")
+    require_space(out, estimator.model_bytes(rows), "the model")
     if cluster.scheduler is None:
-        require_memory(training_bytes(rows, config.n_factors, draws), "training")
+        require_memory(estimator.training_bytes(rows), "training")
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     began = time.perf_counter()
     with (
@@ -212,7 +123,7 @@ def main(
         progress_bars() as progress,
     ):
         say(f"Dask dashboard: {client.dashboard_link}")
-        fitted = config.fit(
+        fitted = estimator.fit(
             dataset,
             item_features=item_features,
             client=client,
@@ -228,19 +139,20 @@ def main(
     return _outcome(fitted, out, time.perf_counter() - began, memory.bytes)
 
 
-def _configure(model: str, preset: str | None, given: dict[str, Any]) -> ALS | Bayes:
-    """Return the way to learn that the options ask for."""
-    if model == "bias" and given.pop("n_factors", 0):
-        raise InputError("--model bias has no factors; leave --factors out, or use --model als")
-    known = parameters_of(model)
-    for option, name, *_ in _PARAMETERS:
-        if name in given and name not in known:
-            raise InputError(f"{option} says nothing to --model {model}; leave it out")
-    method, chosen = chosen_parameters(model, preset, given)
-    return method(**chosen)
+def _configure(
+    model: str, preset: str | None, regularization: float | None, given: dict[str, Any]
+) -> Estimator:
+    """Return the estimator that the options ask for."""
+    if model == "bias" and given.get("n_factors") == 0:
+        del given["n_factors"]  # that is what it has
+    if regularization is not None:
+        if {"fidelity", "factor_reg", "bias_reg"} & set(given):
+            raise InputError("--regularization stands for --lambda, --tau and --gamma: give either")
+        given |= {"fidelity": 1.0, "factor_reg": regularization, "bias_reg": regularization}
+    return kind_of(model).configure(given, preset)
 
 
-def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcome:
+def _outcome(model: Model, out: Path, seconds: float, peak: int) -> Outcome:
     last = model.history[-1]
     each = median(sweep.seconds for sweep in model.history)
     moved = median(sweep.bytes_moved for sweep in model.history)
@@ -255,18 +167,20 @@ def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcom
         "bytes_moved_per_sweep": moved,
         "peak_memory_bytes": peak,
     }
-    k = model.parameters["n_factors"]
-    view = table(f"{model.kind}, {k} factors, on {model.data.name}", "", "")
+    n_factors = model.parameters.get("n_factors")
+    size = "" if n_factors is None else f", {n_factors} factors"
+    view = table(f"{model.kind}{size}, on {model.data.name}", "", "")
     view.show_header = False
     view.add_row("sweeps", f"{last.sweep}")
-    if model.samples is None:
-        view.add_row("objective", f"{last.objective:,.2f}")
-        view.add_row("train RMSE", f"{last.train_rmse:.4f}")
-    else:
+    if isinstance(model, BayesianModel):
         values |= {"samples": len(model.samples), "noise_precision": last.fidelity}
         view.add_row("draws kept", f"{len(model.samples)}")
         view.add_row("standard deviation of the noise", f"{last.fidelity**-0.5:.4f}")
         view.add_row("train RMSE of the last draw", f"{last.train_rmse:.4f}")
+    else:
+        if model.can(Ability.OBJECTIVE):
+            view.add_row("objective", f"{last.objective:,.2f}")
+        view.add_row("train RMSE", f"{last.train_rmse:.4f}")
     view.add_row(
         "test RMSE", "nothing held out" if last.test_rmse is None else f"{last.test_rmse:.4f}"
     )

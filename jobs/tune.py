@@ -13,12 +13,12 @@ from rich.text import Text
 
 from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
 from mfdask.cluster import ClusterConfig, open_cluster
-from mfdask.models import ALS
+from mfdask.models import ALS, kind_of
 from mfdask.results import write_table
 from mfdask.shards import Dataset
 from mfdask.tuning import PRESETS, Search, Settings, Tuned, tune
 from mfdask.tuning.search import SAMPLERS
-from mfdask.tuning.space import PARAMETERS, train_options
+from mfdask.tuning.space import TUNABLE, train_options
 
 #: Lines of the table that a person sees.
 _SHOWN = 10
@@ -32,7 +32,7 @@ _SHOWN = 10
     multiple=True,
     metavar="NAME=VALUES",
     help="Values (factors=5,10,20) or a range (tau=0.01..0.2) of one of "
-    f"{', '.join(PARAMETERS)}; a single value is kept. Give it once for each.",
+    f"{', '.join(TUNABLE)}; a single value is kept. Give it once for each.",
 )
 @click.option(
     "--preset",
@@ -114,7 +114,8 @@ def main(
     )
     if settings.sampler == "grid":
         search.points()  # a range is refused before a cluster is started
-    base = ALS(item_prior="genre" if model == "genre" else "zero", seed=seed)
+    base = kind_of(model).configure({"seed": seed})
+    assert isinstance(base, ALS)
     search.check(base)
     dataset = Dataset.open(data)
     study = study or Path("output/tuning") / f"{dataset.name}.db"

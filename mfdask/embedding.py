@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.models import FactorModel
+from mfdask.models import FactorModel, Model
 from mfdask.models.design import Array
+from mfdask.models.factor_model import require_factors
 
 METHODS = ("direct", "pca", "tsne")
 #: Neighbours that t-SNE looks at, where there are enough items.
@@ -16,7 +17,7 @@ _PERPLEXITY = 30.0
 
 
 def embed(
-    model: FactorModel, method: str = "pca", *, min_ratings: int = 1, seed: int = 42
+    model: Model, method: str = "pca", *, min_ratings: int = 1, seed: int = 42
 ) -> pd.DataFrame:
     """Place items and genres in a plane by their factors.
 
@@ -25,7 +26,7 @@ def embed(
 
     Parameters
     ----------
-    model : FactorModel
+    model : Model
     method : {"direct", "pca", "tsne"}
         The factors themselves, where there are two; the plane in which the items vary most; or
         t-SNE, which keeps neighbours together and takes minutes for tens of thousands of items.
@@ -47,6 +48,7 @@ def embed(
         If the model has too few factors for the method, too few items are left, or scikit-learn is
         missing.
     """
+    model = require_factors(model, "a picture of the items")
     needed = "two factors" if method == "direct" else "two factors or more"
     if method not in METHODS:
         raise InputError(f"--method {method}: give one of {', '.join(METHODS)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _NAMED = re.compile(r"`([a-z][a-z0-9_]*)`")
 
@@ -22,6 +23,10 @@ class MfdaskError(Exception):
     def __init__(self, template: str) -> None:
         self.template = template
         super().__init__(_NAMED.sub(r"\1", template))
+
+    def with_names(self, names: Mapping[str, str]) -> str:
+        """Return the line with other names of parameters, such as those of a file's keys."""
+        return _NAMED.sub(lambda found: names.get(found[1], found[1]), self.template)
 
     def __reduce__(self) -> tuple[type[MfdaskError], tuple[str]]:
         """Keep the template on the way from a worker."""

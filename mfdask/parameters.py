@@ -103,7 +103,7 @@ def _said(word: str, end: float | None) -> str:
     return "" if end is None else f"{word}{end:,g}"
 
 
-def parameter(default: Any, help: str, *, option: str | None = None, **limits: Any) -> Any:
+def parameter(default: Any, help: str, option: str | None = None, **limits: Any) -> Any:
     """Return a dataclass field with its `Parameter`.
 
     Parameters

@@ -10,7 +10,8 @@ from mfdask.embedding import embed
 from mfdask.errors import InputError
 from mfdask.features.encoder import FeatureEncoder
 from mfdask.models.design import pack
-from mfdask.models.model import DataFacts, FactorModel
+from mfdask.models.base import DataFacts
+from mfdask.models import FactorModel
 
 GENRES = ["Action|Drama", "Drama", "", "Comedy", "Action", "Comedy|Drama", "Action", "Drama"]
 

@@ -47,7 +47,7 @@ def compile_here(n_factors: int) -> dict[str, Any]:
         np.array([0, 2, 4]), np.array([0, 1, 0, 1], np.int32), np.ones(4, np.float32),
     )  # fmt: skip
     config = ALS(n_factors=n_factors)
-    rule, prior = config.rule(1.0), config.prior("users")
+    rule, prior = config.update_config(1.0), config.prior("users")
     rows = initial_rows(2, n_factors, 0.1, 1, "users")
 
     def run() -> float:

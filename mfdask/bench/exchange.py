@@ -11,9 +11,8 @@ from mfdask.errors import InputError
 from mfdask.models import ALS
 from mfdask.models.exchange import ExchangeCost, ExchangeMode, expected, used_rows
 from mfdask.models.runner import DaskRunner
-from mfdask.models.sides import OTHER, SIDES
 from mfdask.progress import Progress, silent
-from mfdask.shards import Dataset
+from mfdask.shards import OTHER, SIDES, Dataset
 
 _WAYS: tuple[ExchangeMode, ...] = ("whole", "needed")
 

@@ -29,7 +29,7 @@ class BareKernel:
     """
 
     def __init__(self, data: Dataset, config: ALS) -> None:
-        rule = config.rule(data.mean)
+        rule = config.update_config(data.mean)
         self._prior = config.prior("users").compiled(rule.reg_scaling, None)
         self._step = rule.step()
         self._rows = {

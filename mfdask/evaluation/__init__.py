@@ -1,10 +1,10 @@
 """Predictions held against ratings that the model has not seen."""
 
-from mfdask.evaluation.accuracy import Accuracy, ErrorSums, bin_labels, measure_accuracy, objective
+from mfdask.evaluation.accuracy import Accuracy, ErrorSums, bin_labels, measure_accuracy
 from mfdask.evaluation.calibration import INTERVALS, measure_calibration
 from mfdask.evaluation.compare import compare, measure_model, measure_popularity
 from mfdask.evaluation.popularity import popularity_scorer
-from mfdask.evaluation.ranking import RankingPlan, RankingResult, measure_ranking, model_scorer
+from mfdask.evaluation.ranking import RankingPlan, RankingResult, measure_ranking
 
 __all__ = [
     "INTERVALS",
@@ -19,7 +19,5 @@ __all__ = [
     "measure_model",
     "measure_popularity",
     "measure_ranking",
-    "model_scorer",
-    "objective",
     "popularity_scorer",
 ]

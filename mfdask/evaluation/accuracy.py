@@ -9,12 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.models.design import Array
-from mfdask.models.half_step import predict_shard
-from mfdask.models.model import SOURCES, FactorModel
-from mfdask.models.parameters import Parameters
-from mfdask.models.prior import unknowns
-from mfdask.shards import Dataset, Shard
+from mfdask.models import Model
+from mfdask.models.base import SOURCES
+from mfdask.shards import SIDES, Dataset
 
 #: A row with n training ratings falls into the last bin that starts at or below n.
 BIN_STARTS = np.array([0, 1, 6, 21, 101, 501])
@@ -113,53 +110,7 @@ class Accuracy:
         return {"unit_variance": (variance + constant) / 2, "fitted_variance": fitted}
 
 
-class Aligned:
-    """A model's rows in the order of a data set, whichever of its ids the model knows.
-
-    Attributes
-    ----------
-    mean : float
-        What the model adds to every prediction.
-    users, items : int32 (n,)
-        The model's row for each row of the data set, -1 where it knows none.
-    user_rows, item_rows : float32 (n, width)
-        Design rows; of an id that it does not know, those of nobody in particular, or of an item's
-        genres.
-    user_bin, item_bin : int (n,)
-        The bin of the training ratings that the model has learned each from.
-    """
-
-    def __init__(self, model: FactorModel, data: Dataset) -> None:
-        self.mean = model.mean
-        self.users = model.rows_of("users", data.users()["user_id"])
-        self.items = model.rows_of("items", data.items()["item_id"])
-        self.user_rows = _take(model, "users", self.users)
-        self.item_rows = _take(model, "items", self.items)
-        if model.coding and model.coding.of_genres:
-            new = self.items < 0
-            self.item_rows[new] = model.rows_of_new_items(data.items()[new])
-        self.user_bin = bin_of(_counts(model.users["n_train"].to_numpy(), self.users))
-        self.item_bin = bin_of(_counts(model.items["n_train"].to_numpy(), self.items))
-
-    def predict(self, shard: Shard) -> Array:
-        """Return the raw prediction for each rating of a user shard."""
-        rows = self.user_rows[shard.start : shard.stop]
-        return predict_shard(shard, rows, self.item_rows, self.mean)
-
-
-def _take(model: FactorModel, side: str, places: npt.NDArray[np.int32]) -> Array:
-    """Return a model's rows at `places`, with those of nobody in particular for places of -1."""
-    rows = model.user_rows if side == "users" else model.item_rows
-    return np.concatenate([rows, model.cold_start_row(side)])[places]
-
-
-def _counts(
-    n_train: npt.NDArray[np.integer], places: npt.NDArray[np.int32]
-) -> npt.NDArray[np.integer]:
-    return np.append(n_train, 0)[places]
-
-
-def measure_accuracy(model: FactorModel, data: Dataset, part: str = "test") -> Accuracy:
+def measure_accuracy(model: Model, data: Dataset, part: str = "test") -> Accuracy:
     """Hold a model against the test ratings of a data set, or against its training ratings.
 
     Ids are matched by their raw values: the model may be of another data set. Of unknown ones only
@@ -170,7 +121,8 @@ def measure_accuracy(model: FactorModel, data: Dataset, part: str = "test") -> A
     InputError
         If that part of the data set is empty.
     """
-    aligned = Aligned(model, data)
+    aligned = model.align(data)
+    user_bin, item_bin = (bin_of(aligned.n_train(side)) for side in SIDES)
     found = Accuracy()
     sources = np.zeros(len(SOURCES), np.int64)
     low, high = model.data.rating_min, model.data.rating_max
@@ -183,40 +135,11 @@ def measure_accuracy(model: FactorModel, data: Dataset, part: str = "test") -> A
         everything = np.zeros(len(error), np.intp)
         found.raw.add(everything, error)
         found.clipped.add(everything, clipped)
-        found.by_user.add(aligned.user_bin[users], error)
-        found.by_item.add(aligned.item_bin[shard.indices], error)
+        found.by_user.add(user_bin[users], error)
+        found.by_item.add(item_bin[shard.indices], error)
         codes = model.sources(aligned.users[users], aligned.items[shard.indices])
         sources += np.bincount(codes, minlength=len(SOURCES))
     if found.n == 0:
         raise InputError(f"{data.name}: no {part} ratings; ingest it with --split random:0.1")
     found.by_source = dict(zip(SOURCES, sources.tolist(), strict=True))
     return found
-
-
-def objective(model: FactorModel, squared_error: float) -> float:
-    """Return the full regularised objective of a model whose squared training error is given.
-
-    Item rows are held against their prior mean, where the model has learned one; its weights' own
-    penalty is counted too (the fit's history leaves that out).
-
-    Raises
-    ------
-    InputError
-        If the model is not of alternating least squares.
-    """
-    if model.samples is not None:
-        raise InputError("a Bayesian model has no objective: it minimises nothing")
-    config = Parameters.of(model.parameters)
-    total = config.fidelity * squared_error
-    item_mean = unknowns(model.rows_of_new_items(model.described_items), model.n_factors + 1)
-    if model.feature_weights is not None:
-        total += config.weight_reg * float(np.square(model.feature_weights, dtype=np.float64).sum())
-    for side, rows, mean, table in (
-        ("users", model.user_rows, np.zeros((1, model.n_factors + 1)), model.users),
-        ("items", model.item_rows, item_mean, model.items),
-    ):
-        scale = np.maximum(table["n_train"].to_numpy(), 1.0) ** config.reg_scaling
-        away = unknowns(rows, model.n_factors + 1) - mean
-        precision = np.diag(config.prior(side).precision)
-        total += float(scale @ (np.square(away, dtype=np.float64) @ precision))
-    return total / 2

@@ -9,17 +9,17 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.evaluation.accuracy import bin_labels, bin_of
-from mfdask.models import FactorModel
+from mfdask.models import Model
 from mfdask.shards import Dataset
 
 #: Shares of the ratings that the intervals are meant to hold.
 INTERVALS = (0.5, 0.8, 0.95)
 
 
-def measure_calibration(model: FactorModel, data: Dataset, part: str = "test") -> pd.DataFrame:
+def measure_calibration(model: Model, data: Dataset, part: str = "test") -> pd.DataFrame:
     """Return how many held-out ratings lie within central intervals around their predictions.
 
-    An interval is normal, with the standard deviation of `FactorModel.predict_std`. Ratings of
+    An interval is normal, with the standard deviation of `Model.predict_std`. Ratings of
     users and items that the model has no row for are left out.
 
     Returns
@@ -51,9 +51,7 @@ def measure_calibration(model: FactorModel, data: Dataset, part: str = "test") -
     return found[found["n"] > 0].reset_index(drop=True)
 
 
-def _pairs(
-    model: FactorModel, data: Dataset, part: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pairs(model: Model, data: Dataset, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the model's rows and the rating of each pair that it has rows for."""
     users = model.rows_of("users", data.users()["user_id"])
     items = model.rows_of("items", data.items()["item_id"])

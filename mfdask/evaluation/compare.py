@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.evaluation.accuracy import Aligned, bin_labels, bin_of
+from mfdask.evaluation.accuracy import bin_labels, bin_of
 from mfdask.evaluation.bootstrap import Floats, intervals, ratios, resampled_ratios
 from mfdask.evaluation.popularity import NAME, popularity_scorer
 from mfdask.evaluation.ranking import (
@@ -18,10 +18,10 @@ from mfdask.evaluation.ranking import (
     RankingPlan,
     RankingResult,
     measure_ranking,
-    model_scorer,
     users_to_rank,
 )
-from mfdask.models.model import FactorModel
+from mfdask.models import Model
+from mfdask.models.base import Aligned
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 
@@ -68,7 +68,7 @@ class Measured:
 
 
 def measure_model(
-    name: str, model: FactorModel, data: Dataset, plan: RankingPlan, progress: Progress = silent
+    name: str, model: Model, data: Dataset, plan: RankingPlan, progress: Progress = silent
 ) -> Measured:
     """Measure a model on the test ratings of a data set.
 
@@ -82,9 +82,9 @@ def measure_model(
         As `measure_ranking`.
     """
     users_to_rank(data, plan)  # before anything long
-    aligned = Aligned(model, data)
+    aligned = model.align(data)
     squared, absolute, n = _error_sums(aligned, data)
-    ranking = measure_ranking(model_scorer(aligned), data, plan, progress, f"rank, {name}")
+    ranking = measure_ranking(aligned.scores, data, plan, progress, f"rank, {name}")
     lists, listed = _per_user(ranking, data.n_users)
     return Measured(
         name,

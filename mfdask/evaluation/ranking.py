@@ -24,8 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.evaluation.accuracy import Aligned
-from mfdask.models.design import Array, swap_bias_columns
+from mfdask.models.design import Array
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset, Shard
 
@@ -105,21 +104,6 @@ class RankingResult:
         """Return each of `METRICS` averaged over the users, and the coverage."""
         found = dict(zip(METRICS, self.values.mean(axis=0).tolist(), strict=True))
         return {**found, "coverage": self.coverage}
-
-
-def model_scorer(aligned: Aligned) -> Scorer:
-    """Score items with ``b_i + p_u . q_i``: mean and user bias change no user's order.
-
-    Users that the model does not know get the item biases; items that it does not know a score of
-    0, or that of their genres.
-    """
-
-    def scores(users: npt.NDArray[np.int64]) -> Array:
-        rows = swap_bias_columns(aligned.user_rows[users])
-        rows[:, 1] = 0.0  # the user's own bias
-        return rows @ aligned.item_rows.T
-
-    return scores
 
 
 def measure_ranking(

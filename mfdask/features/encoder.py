@@ -163,13 +163,13 @@ class FeatureEncoder:
                 parts.append(np.zeros((len(items), len(column.names)), np.float32))
         return np.concatenate(parts, axis=1)
 
-    def said(self) -> dict[str, Any]:
-        """Return the coding as JSON has it."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoder as JSON has it."""
         return {"of_genres": self.of_genres, "columns": [asdict(column) for column in self.columns]}
 
     @classmethod
-    def read(cls, said: Mapping[str, Any]) -> FeatureEncoder:
-        """Return the coding that `said` tells of.
+    def from_dict(cls, said: Mapping[str, Any]) -> FeatureEncoder:
+        """Return the encoder of what `to_dict` has returned.
 
         Raises
         ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,6 @@ from mfdask.features.encoder import FeatureEncoder
 from mfdask.files import crc32
 from mfdask.kernels.types import Float32s
 from mfdask.shards import Dataset
-
-if TYPE_CHECKING:
-    from mfdask.models.method import Method
 
 _WANTED = "give a CSV or Parquet file of item ids and their features"
 
@@ -86,51 +83,68 @@ class FeatureFile(NamedTuple):
         return Matched(table.reindex(pd.Index(ids)).reset_index(drop=True), n_missing, n_unknown)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ItemFeatures:
-    """What the prior of the items follows.
+    """What the prior of the items follows: their genres, unless `file` or `known` says otherwise.
 
     Attributes
     ----------
-    coding : FeatureEncoder
+    encoder : FeatureEncoder
     file : FeatureFile or None
-        Where the columns come from; None where the items' genres do.
+        Where the columns come from.
+    known : DataFrame or None
+        The columns themselves, by item id: those of a model that is learned again.
     """
 
-    coding: FeatureEncoder
+    encoder: FeatureEncoder
     file: FeatureFile | None = None
+    known: pd.DataFrame | None = None
 
     @classmethod
-    def of(cls, method: Method, data: Dataset, path: Path | None) -> ItemFeatures | None:
-        """Learn the coding of the features that a method asks for, if any.
+    def of(
+        cls, item_prior: str, data: Dataset, source: Path | ItemFeatures | None
+    ) -> ItemFeatures | None:
+        """Learn the encoding of the features that an item prior asks for, if any.
 
         Raises
         ------
         InputError
             If it asks for a file and there is none, or the other way round, or that says nothing.
         """
-        wanted = method.item_prior == "features"
-        if wanted and path is None:
-            raise InputError("a prior of item features needs their file; give --item-features FILE")
-        if path is not None and not wanted:
+        wanted = item_prior == "features"
+        if wanted and source is None:
             raise InputError(
-                f"--item-features {path}: the items' prior is {method.item_prior!r} and follows no "
-                "file; ask for the prior 'features', or leave the file out"
+                "a prior of item features needs their file; give `item_features`, a CSV or Parquet "
+                "file"
             )
-        if path is not None:
-            file = FeatureFile.at(path)
+        if source is not None and not wanted:
+            raise InputError(
+                f"`item_features`: the items' prior is {item_prior!r} and follows no file; ask for "
+                "the prior 'features', or leave the file out"
+            )
+        if isinstance(source, ItemFeatures):
+            return source
+        if source is not None:
+            file = FeatureFile.at(source)
             return cls(FeatureEncoder.of(file.match(data).table), file)
-        if method.item_prior == "genre":
+        if item_prior == "genre":
             return cls(FeatureEncoder.genres_of(data.items()))
         return None
 
     def table(self, data: Dataset) -> pd.DataFrame:
         """Return the columns that are encoded, in row order of the items."""
-        return data.items() if self.file is None else self.file.match(data).table
+        own = self.own_table(data)
+        return data.items() if own is None else own
+
+    def own_table(self, data: Dataset) -> pd.DataFrame | None:
+        """Return the columns that are encoded, where they are not those of the data set."""
+        if self.known is not None:
+            return self.known.reindex(pd.Index(data.items()["item_id"])).reset_index(drop=True)
+        return None if self.file is None else self.file.match(data).table
 
     def encode(self, data: Dataset, rows: slice | npt.NDArray[np.integer]) -> Float32s:
         """Return the features of some items of a data set, float32 (items, features)."""
-        return self.coding.encode(self.table(data).iloc[rows])
+        return self.encoder.encode(self.table(data).iloc[rows])
 
 
 @lru_cache(maxsize=1)

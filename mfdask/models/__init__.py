@@ -1,20 +1,24 @@
-"""What is learned: parameters, the fit loop, the model directory."""
+"""What is learned: estimators and their kinds, models, and the model directory."""
 
 from mfdask.models.als import ALS
+from mfdask.models.base import Ability, Estimator, Model
 from mfdask.models.bayes import Bayes
-from mfdask.models.design import training_bytes
-from mfdask.models.model import FactorModel
-from mfdask.models.presets import PRESETS
-from mfdask.models.store import check_model_place, load_model, model_bytes, save_model
+from mfdask.models.factor_model import FactorModel
+from mfdask.models.posterior import BayesianModel
+from mfdask.models.registry import kind_of, kinds
+from mfdask.models.store import check_model_place, load_model, save_model
 
 __all__ = [
     "ALS",
-    "PRESETS",
+    "Ability",
     "Bayes",
+    "BayesianModel",
+    "Estimator",
     "FactorModel",
+    "Model",
     "check_model_place",
+    "kind_of",
+    "kinds",
     "load_model",
-    "model_bytes",
     "save_model",
-    "training_bytes",
 ]

@@ -1,97 +1,281 @@
-"""Alternating least squares."""
+"""Alternating least squares: plain, with biases alone, or with items drawn to their features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Literal
 
-from distributed import Client
+import numpy as np
 
 from mfdask.features.file import ItemFeatures
-from mfdask.models.checkpoint import CheckpointManager, fit_identity
-from mfdask.models.exchange import ExchangeMode
-from mfdask.models.fit import fit
-from mfdask.models.fitted import Sweep
-from mfdask.models.model import FactorModel
-from mfdask.models.parameters import Parameters
-from mfdask.progress import Progress, silent
+from mfdask.kernels.types import Float32s
+from mfdask.models.base import Ability, Estimator
+from mfdask.models.design import FeatureSums, RowPrior, fit_weights, prior_penalty, ridge
+from mfdask.models.factor_model import FactorModel
+from mfdask.models.fit import FitResult, MatrixFactorization
+from mfdask.models.half_step import UpdateConfig
+from mfdask.models.registry import register
+from mfdask.models.updates import MAX_FACTORS, ItemPrior
+from mfdask.parameters import check_parameters, parameter
 from mfdask.shards import Dataset
+
+#: Good for data of a size without tuning; `docs/models.md` says how they were found.
+PRESETS: dict[str, dict[str, Any]] = {
+    # Some 100,000 ratings: the best of 120 trials on a validation part of ml-latest-small's.
+    "small": {
+        "n_factors": 20,
+        "n_sweeps": 20,
+        "fidelity": 0.002,
+        "factor_reg": 0.006,
+        "bias_reg": 0.0026,
+        "item_factor_reg": 0.021,
+        "item_bias_reg": 0.0037,
+        "reg_scaling": 0.18,
+    },
+    # Some tens of millions: the paper's, which it found by a grid search on 32 million real ones.
+    "large": {
+        "n_factors": 20,
+        "n_sweeps": 20,
+        "fidelity": 0.002,
+        "factor_reg": 0.05,
+        "bias_reg": 0.015,
+    },
+}
 
 
 @dataclass(frozen=True)
-class ALS(Parameters):
+class ALS(MatrixFactorization):
     """Regularised matrix factorisation with biases, learned by alternating least squares.
 
-    `Parameters` says what each parameter means: ``ALS(n_factors=40, n_sweeps=10).fit(data)``.
+    The objective is ``fidelity/2 * sum (r - r_hat)**2 + factor_reg/2 * (sum |p|**2 + sum |q|**2) +
+    bias_reg/2 * (sum b_u**2 + sum b_i**2)`` with ``r_hat = mean + b_u + b_i + p . q``; only the
+    ratios to `fidelity` matter for the solution. Items may have strengths of their own. Where they
+    are drawn to their features, `q` and `b_i` there are less what the features say, and
+    ``weight_reg/2 * sum W**2`` of the features' weights joins.
+
+    Parameters
+    ----------
+    n_factors : int
+        Length of a factor vector, 0 to 256; 0 learns biases alone.
+    n_sweeps : int
+        A sweep is one user half-step and one item half-step.
+    fidelity, factor_reg, bias_reg : float
+        The paper's lambda, tau and gamma.
+    item_factor_reg, item_bias_reg : float, optional
+        Tau and gamma of the items; by default those of the users.
+    item_prior : {"zero", "genre", "features"}
+        What item rows are drawn to: zero, or the weighted sum of their genres or of other features
+        from a file (weights learned).
+    weight_reg : float
+        Regularisation of those weights.
+    update : {"joint", "alternating"}
+        Solve bias and factors of a row together, or bias first and then factors (the paper's
+        Algorithm 1).
+    reg_scaling : float
+        Regularisation is multiplied by the row's number of ratings to this power: 0 is the paper,
+        1 is ALS-WR (Zhou et al. 2008).
+    damping : float
+        Share of the way to its solution that a row moves, in (0, 1]; the paper's alpha.
+    centre : bool
+        Take the mean training rating off first; without it the biases carry it.
+    init_scale : float
+        Standard deviation of the first factors.
+    tolerance : float
+        Stop when a sweep lowers the objective by less than this share of it; 0 never stops early.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> from mfdask import ALS, Dataset
+    >>> model = ALS(n_factors=40, n_sweeps=10).fit(Dataset.open("data/ml-32m"))  # doctest: +SKIP
     """
 
-    def fit(
-        self,
-        data: Dataset | Any,
-        *,
-        item_features: Path | None = None,
-        client: Client | None = None,
-        start: Path | None = None,
-        checkpoint: Path | None = None,
-        checkpoint_every: int = 0,
-        resume: bool = False,
-        progress: Progress = silent,
-        each_sweep: Callable[[Sweep], None] | None = None,
-        exchange: ExchangeMode = "auto",
+    presets: ClassVar = PRESETS
+    #: A night stops sweeping once it gains nothing: a warm start pays by ending sooner.
+    unattended: ClassVar = {"n_sweeps": 60, "tolerance": 0.0005}
+
+    n_factors: int = parameter(
+        20, "Length of a factor vector.", "factors", at_least=0, at_most=MAX_FACTORS, tunable=True
+    )
+    n_sweeps: int = parameter(
+        20,
+        "Sweeps, at most; a sweep solves all users, then all items.",
+        "sweeps",
+        at_least=1,
+        tunable=True,
+    )
+    fidelity: float = parameter(
+        0.002,
+        "Weight of a squared error, as in the paper: the larger, the less regularisation.",
+        "lambda",
+        above=0,
+        tunable=True,
+    )
+    factor_reg: float = parameter(
+        0.05, "Regularisation of the factors.", "tau", at_least=0, tunable=True
+    )
+    bias_reg: float = parameter(
+        0.015, "Regularisation of the biases.", "gamma", at_least=0, tunable=True
+    )
+    item_factor_reg: float | None = parameter(
+        None,
+        "Regularisation of item factors.  [default: --tau]",
+        "item-tau",
+        at_least=0,
+        tunable=True,
+    )
+    item_bias_reg: float | None = parameter(
+        None,
+        "Regularisation of item biases.  [default: --gamma]",
+        "item-gamma",
+        at_least=0,
+        tunable=True,
+    )
+    item_prior: ItemPrior = parameter(
+        "zero", "What items are drawn around: zero, or what genres or features say."
+    )
+    weight_reg: float = parameter(
+        0.05, "Regularisation of the weights of genres or features.", above=0, tunable=True
+    )
+    update: Literal["joint", "alternating"] = parameter(
+        "joint", "joint: solve bias and factors of a row together; alternating: the bias first."
+    )
+    reg_scaling: float = parameter(
+        0.0,
+        "Tau and gamma grow with this power of a row's number of ratings.",
+        at_least=0,
+        at_most=1,
+        tunable=True,
+    )
+    damping: float = parameter(
+        1.0,
+        "Share of the way to its solution that a row moves in a sweep.",
+        above=0,
+        at_most=1,
+        tunable=True,
+    )
+    centre: bool = parameter(True, "Learn deviations from the mean training rating.")
+    init_scale: float = parameter(0.1, "Standard deviation of the first factors.", above=0)
+    tolerance: float = parameter(
+        0.0, "Stop when a sweep lowers the objective by a smaller share than this.", at_least=0
+    )
+    seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that cannot be meant."""
+        check_parameters(self)
+
+    @property
+    def kind(self) -> str:
+        """Return what items follow, else ``"als"``, or ``"bias"`` where there are no factors."""
+        if self.item_prior != "zero":
+            return self.item_prior
+        return "als" if self.n_factors else "bias"
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What its models can do: all but tell deviations, and what there are no factors for."""
+        found = {Ability.NEW_USERS, Ability.OBJECTIVE}
+        if self.n_factors:
+            found |= {Ability.FACTORS, Ability.SINGLE_VECTORS}
+        if self.item_prior != "zero":
+            found.add(Ability.NEW_ITEMS)
+        return frozenset(found)
+
+    def point_estimate(self, most_sweeps: int | None = None) -> Estimator:
+        """Return itself, with fewer sweeps."""
+        return replace(self, n_sweeps=min(self.n_sweeps, most_sweeps or self.n_sweeps))
+
+    def identity(self) -> dict[str, Any]:
+        """Return the parameters that shape the states: not those that say when to stop."""
+        named = asdict(self)
+        del named["n_sweeps"], named["tolerance"]
+        return named
+
+    def update_config(self, mean_rating: float) -> UpdateConfig:
+        """Return the equations of the half-steps."""
+        return UpdateConfig(
+            n_factors=self.n_factors,
+            mean_rating=mean_rating if self.centre else 0.0,
+            reg_scaling=self.reg_scaling,
+            alternating=self.update == "alternating",
+            damping=self.damping,
+        )
+
+    def learns(self, side: str) -> bool:
+        """Whether a side's prior is learned from its rows: where it follows features."""
+        return side == "items" and self.item_prior != "zero"
+
+    def prior(self, side: str) -> RowPrior:
+        """Return the prior of rows that are drawn to zero."""
+        bias_reg, factor_reg = self.bias_reg, self.factor_reg
+        if side == "items":
+            bias_reg = self.bias_reg if self.item_bias_reg is None else self.item_bias_reg
+            factor_reg = self.factor_reg if self.item_factor_reg is None else self.item_factor_reg
+        precision = ridge(self.n_factors, bias_reg, factor_reg)
+        return RowPrior(self.fidelity, precision, np.zeros((1, len(precision))))
+
+    def learned_prior(
+        self, side: str, sweep: int, sums: FeatureSums, squared_error: float | None, n_ratings: int
+    ) -> RowPrior:
+        """Return the prior with the weights that suit the rows best."""
+        plain = self.prior(side)
+        weights = fit_weights(sums, plain.precision, self.weight_reg)
+        own = self.weight_reg * float(np.square(weights).sum())
+        prior = replace(plain, weights=weights)
+        return replace(prior, penalty=prior_penalty(sums, prior) + own)
+
+    def model(
+        self, data: Dataset, result: FitResult, features: ItemFeatures | None, collector: None
     ) -> FactorModel:
-        """Learn a model.
-
-        Parameters
-        ----------
-        data : Dataset or sparse matrix
-            A `scipy.sparse` matrix counts as users x items, its stored values as ratings.
-        item_features : Path, optional
-            File of item features, CSV or Parquet, for the item prior ``"features"``: the item id,
-            and columns of numbers or of values joined by ``|``. Workers read it too.
-        client : distributed.Client, optional
-            Where the half-steps run; without one, in this process on all its threads.
-        start : Path, optional
-            Directory of a model with as many factors, whose rows to begin with, by raw id.
-        checkpoint : Path, optional
-            Folder that keeps the state of an unfinished fit.
-        checkpoint_every : int
-            Sweeps between two checkpoints; 0 keeps none.
-        resume : bool
-            Go on from the newest checkpoint, with the same result as an unbroken fit.
-        progress : Progress, optional
-        each_sweep : callable, optional
-            Gets each sweep's line of the history; what it raises ends the fit.
-        exchange : {"auto", "whole", "needed"}
-            Whether workers get the other side whole, or the rows that their blocks use; auto takes
-            what is cheaper. The model is the same.
-
-        Returns
-        -------
-        FactorModel
-
-        Raises
-        ------
-        InputError
-            If the data cannot be learned from, the item features do not fit them, a checkpoint is
-            of another fit, the model to start from has other factors, or a row's equations have no
-            solution, naming the row.
-        """
-        if not isinstance(data, Dataset):
-            data = Dataset.from_csr(data)
-        features = ItemFeatures.of(self, data, item_features)
-        identity = fit_identity(self, data.fingerprint, start, features)
-        keeper = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
-        fitted = fit(
+        """Return the model of the last sweep's rows."""
+        model = FactorModel.of_data(
             self,
             data,
-            client,
-            keeper,
-            features,
-            start=start,
-            progress=progress,
-            each_sweep=each_sweep,
-            exchange=exchange,
+            result.history,
+            mean=self.update_config(data.mean).mean_rating,
+            user_rows=result.rows["users"],
+            item_rows=result.rows["items"].copy(),  # what a worker sends cannot be written to
+            encoder=features.encoder if features else None,
+            feature_weights=result.item_prior.weights.astype(np.float32) if features else None,
+            item_features=features.own_table(data) if features else None,
         )
-        return FactorModel.learned(self, data, fitted)
+        if features:
+            # Their rows lie on the prior of the sweep before; what is learned last is what counts.
+            unrated = (model.items["n_train"] == 0).to_numpy()
+            model.item_rows[unrated] = model.rows_of_new_items(model.described_items[unrated])
+        return model
+
+    def objective(self, model: FactorModel, squared_error: float) -> float:
+        """Return the objective of a model whose squared error over the training ratings is given.
+
+        That of the last sweep in the model's history.
+        """
+        total = self.fidelity * squared_error
+        if model.feature_weights is not None:
+            weights = model.feature_weights.astype(np.float64)
+            total += self.weight_reg * float(np.square(weights).sum())
+        means = {"items": model.rows_of_new_items(model.described_items)}
+        for side in ("users", "items"):
+            total += self._penalty(model, side, means.get(side))
+        return total / 2
+
+    def _penalty(self, model: FactorModel, side: str, means: Float32s | None) -> float:
+        """Return ``sum s (w - m)' P (w - m)`` over the rows of a side."""
+        d = self.n_factors + 1
+        rows, table = model.rows(side), model.users if side == "users" else model.items
+        away = rows if means is None else rows - means
+        scale = np.maximum(table["n_train"].to_numpy(), 1.0) ** self.reg_scaling
+        own = np.delete(away[:, : d + 1], 1, axis=1).astype(np.float64)
+        return float(scale @ (np.square(own) @ np.diag(self.prior(side).precision)))
+
+
+register("als", ALS, "biases and factors", item_prior="zero")
+register("bias", ALS, "biases alone", item_prior="zero", n_factors=0)
+register("genre", ALS, "als, with items drawn towards what their genres say", item_prior="genre")
+register("features", ALS, "als, with items drawn towards what a file says", item_prior="features")

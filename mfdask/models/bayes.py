@@ -7,28 +7,27 @@ anew from the rows before each half-step, and so is the precision of the ratings
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from distributed import Client
 
+from mfdask.errors import require
 from mfdask.features.file import ItemFeatures
-from mfdask.models.checkpoint import CheckpointManager, fit_identity
-from mfdask.models.exchange import ExchangeMode
-from mfdask.models.fit import fit
-from mfdask.models.fitted import Sweep
+from mfdask.kernels.types import Float32s, Float64s
+from mfdask.models.als import ALS
+from mfdask.models.base import Ability, Estimator
+from mfdask.models.design import FeatureSums, RowPrior, empty_rows, ridge
+from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
-from mfdask.models.model import FactorModel
-from mfdask.models.parameters import MAX_FACTORS, ItemPrior, require, require_item_prior
-from mfdask.models.posterior import Posterior
-from mfdask.models.prior import FeatureSums, Float64s, RowPrior, ridge
-from mfdask.models.sides import SIDES
-from mfdask.progress import Progress, silent
-from mfdask.shards import Dataset
+from mfdask.models.posterior import BayesianModel, Samples, pack_draws
+from mfdask.models.registry import register
+from mfdask.models.updates import MAX_FACTORS, ItemPrior
+from mfdask.parameters import check_parameters, parameter
+from mfdask.shards import SIDES, Dataset
 
 #: Of the weights of the features, as a share of the rows' own precision: the prior's beta_0.
 _WEIGHT_PRECISION = 2.0
@@ -40,7 +39,7 @@ _SAMPLE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
-class Bayes:
+class Bayes(MatrixFactorization):
     """Bayesian matrix factorisation with biases, learned by Gibbs sampling.
 
     The model ``r ~ N(mean + b_u + b_i + p . q, 1/noise precision)`` has nothing to tune: a normal
@@ -71,13 +70,21 @@ class Bayes:
         If a parameter is out of its range.
     """
 
-    n_factors: int = 20
-    n_sweeps: int = 180
-    burn_in: int = 30
-    n_samples: int = 0
-    item_prior: ItemPrior = "zero"
-    centre: bool = True
-    seed: int = 42
+    model_type = BayesianModel
+
+    n_factors: int = parameter(
+        20, "Length of a factor vector.", "factors", at_least=0, at_most=MAX_FACTORS
+    )
+    n_sweeps: int = parameter(180, "Sweeps in all.", "sweeps", at_least=1)
+    burn_in: int = parameter(30, "First sweeps, whose draws are not kept.", at_least=0)
+    n_samples: int = parameter(
+        0, "Draws that the model keeps; 0: all that fit into 256 MiB.", "samples", at_least=0
+    )
+    item_prior: ItemPrior = parameter(
+        "zero", "What items are drawn around: a common mean, or what genres or features say."
+    )
+    centre: bool = parameter(True, "Learn deviations from the mean training rating.")
+    seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
 
     tolerance = 0.0
     reg_scaling = 0.0
@@ -86,28 +93,32 @@ class Bayes:
 
     def __post_init__(self) -> None:
         """Refuse parameters that cannot be meant."""
+        check_parameters(self)
         kept = self.n_sweeps - self.burn_in
-        require(0 <= self.n_factors <= MAX_FACTORS, "--factors", self.n_factors, "0 to 256")
-        require(self.burn_in >= 0, "--burn-in", self.burn_in, "0 or more")
-        require(kept >= 1, "--sweeps", self.n_sweeps, f"more than the burn-in of {self.burn_in}")
-        require(
-            0 <= self.n_samples <= kept,
-            "--samples",
-            self.n_samples,
-            f"1 to the {kept} sweeps after the burn-in, or 0 for all that fit",
-        )
-        require_item_prior(self.item_prior)
-        require(0 <= self.seed < 2**63, "--seed", self.seed, "a whole number from 0 up")
+        require(kept >= 1, "n_sweeps", self.n_sweeps, f"more than the burn-in of {self.burn_in}")
+        wanted = f"1 to the {kept} sweeps after the burn-in, or 0 for all that fit"
+        require(self.n_samples <= kept, "n_samples", self.n_samples, wanted)
 
-    def parameters(self) -> dict[str, Any]:
-        """Return all parameters by name, as `model.json` keeps them."""
-        return asdict(self)
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What its models can do."""
+        found = {Ability.NEW_USERS, Ability.DEVIATIONS}
+        if self.n_factors:
+            found.add(Ability.FACTORS)
+        if self.item_prior != "zero":
+            found.add(Ability.NEW_ITEMS)
+        return frozenset(found)
+
+    def point_estimate(self, most_sweeps: int | None = None) -> Estimator:
+        """Return plain ALS of as many factors, with its default regularisation."""
+        own = ALS.from_parameters(self.parameters())
+        return own.point_estimate(most_sweeps)
 
     def identity(self) -> dict[str, Any]:
         """Return the parameters that shape the states: all, for they say which draws are kept."""
         return asdict(self)
 
-    def rule(self, mean_rating: float) -> UpdateConfig:
+    def update_config(self, mean_rating: float) -> UpdateConfig:
         """Return the equations of the half-steps."""
         return UpdateConfig(
             n_factors=self.n_factors,
@@ -129,7 +140,7 @@ class Bayes:
     def learned_prior(
         self, side: str, sweep: int, sums: FeatureSums, squared_error: float | None, n_ratings: int
     ) -> RowPrior:
-        """Draw a side's prior, given its rows as they are; see `Method`."""
+        """Draw a side's prior, given its rows as they are."""
         if squared_error is None:
             first = self.prior(side)
             weights = np.zeros((len(sums.gram), len(first.precision)))
@@ -148,6 +159,10 @@ class Bayes:
         """Whether a sweep is kept."""
         return sweep > self.burn_in
 
+    def n_draws(self, n_rows: int) -> int:
+        """Return how many draws the model keeps, of so many rows of both sides."""
+        return len(self.sampled(n_rows))
+
     def sampled(self, n_rows: int) -> list[int]:
         """Return the sweeps whose draws are kept, for so many rows of both sides."""
         kept = self.n_sweeps - self.burn_in
@@ -155,37 +170,128 @@ class Bayes:
         n = self.n_samples or min(kept, max(fitting, 1))
         return [self.n_sweeps - (kept * s) // n for s in reversed(range(n))]
 
-    def fit(
-        self,
-        data: Dataset | Any,
-        *,
-        item_features: Path | None = None,
-        client: Client | None = None,
-        start: Path | None = None,
-        checkpoint: Path | None = None,
-        checkpoint_every: int = 0,
-        resume: bool = False,
-        progress: Progress = silent,
-        each_sweep: Callable[[Sweep], None] | None = None,
-        exchange: ExchangeMode = "auto",
-    ) -> FactorModel:
-        """Draw samples, and return the model that averages over them.
+    def collector(self, data: Dataset, features: ItemFeatures | None) -> DrawCollector:
+        """Return what gathers the draws that are kept."""
+        return DrawCollector(data, self, self.sampled(data.n_users + data.n_items), features)
 
-        Takes, returns and raises what `ALS.fit` does. `test_rmse` of a sweep's history is that of
-        the sweep's own draw during the burn-in, and then that of the mean of all draws since, each
-        clipped to the rating scale.
-        """
-        if not isinstance(data, Dataset):
-            data = Dataset.from_csr(data)
-        features = ItemFeatures.of(self, data, item_features)
-        identity = fit_identity(self, data.fingerprint, start, features)
-        keeper = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
-        posterior = Posterior(data, self, self.sampled(data.n_users + data.n_items), features)
-        fitted = fit(
-            self, data, client, keeper, features, start=start, progress=progress,
-            each_sweep=each_sweep, collector=posterior, exchange=exchange,
-        )  # fmt: skip
-        return posterior.model(self, data, fitted)
+    def model(
+        self,
+        data: Dataset,
+        result: FitResult,
+        features: ItemFeatures | None,
+        collector: DrawCollector,
+    ) -> BayesianModel:
+        """Return the model that averages over the draws."""
+        samples, rows = collector.samples(), collector.rows()
+        return BayesianModel.of_data(
+            self,
+            data,
+            result.history,
+            mean=self.update_config(data.mean).mean_rating,
+            user_rows=rows["users"],
+            item_rows=rows["items"],
+            encoder=features.encoder if features else None,
+            feature_weights=_mean_weights(samples, self.n_factors) if features else None,
+            item_features=features.own_table(data) if features else None,
+            samples=samples,
+        )
+
+
+def _mean_weights(samples: Samples, k: int) -> Float32s:
+    """Return what each feature stands for in all draws side by side, as `feature_weights`."""
+    packed = pack_draws(samples.weights["items"])
+    return np.delete(packed[:, : len(samples) * k + 2], 1, axis=1)
+
+
+class DrawCollector:
+    """The draws of the sweeps that are kept, written straight into the rows of the model.
+
+    Rows without ratings are drawn like all others while the sampler runs; what is kept of them is
+    their prior's mean, which is what is known of them.
+
+    Parameters
+    ----------
+    data : Dataset
+    estimator : Bayes
+    sweeps : list of int
+        The sweeps to keep, ascending.
+    features : ItemFeatures or None
+        What the items' prior follows.
+    """
+
+    def __init__(
+        self, data: Dataset, estimator: Bayes, sweeps: list[int], features: ItemFeatures | None
+    ) -> None:
+        self._sweeps = sweeps
+        self._k = estimator.n_factors
+        self._drawn = 0
+        self._unrated = {
+            side: np.flatnonzero(table["n_train"].to_numpy() == 0)
+            for side, table in (("users", data.users()), ("items", data.items()))
+        }
+        # What the means of the unrated rows follow: the one feature 1, where nothing else.
+        self._seen: dict[str, Float32s] = {
+            side: np.ones((len(rows), 1), np.float32) for side, rows in self._unrated.items()
+        }
+        if features:
+            self._seen["items"] = features.encode(data, self._unrated["items"])
+        draws, d = len(sweeps), self._k + 1
+        self._arrays: dict[str, npt.NDArray[Any]] = {"draws-noise": np.empty(draws)}
+        for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
+            self._arrays |= {
+                f"draws-{side}": empty_rows(n, draws * self._k),
+                f"draws-{side}-biases": np.empty((n, draws), np.float32),
+                f"draws-{side}-precisions": np.empty((draws, d, d)),
+                f"draws-{side}-weights": np.empty((draws, self._seen[side].shape[1], d)),
+            }
+
+    def wants(self, sweep: int) -> bool:
+        """Whether the rows after a sweep are to be added."""
+        return sweep in self._sweeps
+
+    def add(self, rows: dict[str, Float32s], priors: dict[str, RowPrior]) -> None:
+        """Take one draw of the rows of both sides, and the priors that they were drawn from."""
+        s, k = self._drawn, self._k
+        self._arrays["draws-noise"][s] = priors["users"].fidelity
+        place = slice(2 + s * k, 2 + (s + 1) * k)
+        for side, drawn in rows.items():
+            prior, unrated = priors[side], self._unrated[side]
+            rest = self._seen[side] @ prior.weights
+            biases = self._arrays[f"draws-{side}-biases"]
+            biases[:, s], biases[unrated, s] = drawn[:, 0], rest[:, 0]
+            factors = self._arrays[f"draws-{side}"][:, place]
+            factors[:], factors[unrated] = drawn[:, 2 : 2 + k], rest[:, 1:]
+            factors /= np.float32(math.sqrt(len(self._sweeps)))
+            self._arrays[f"draws-{side}-precisions"][s] = prior.precision
+            self._arrays[f"draws-{side}-weights"][s] = prior.weights
+        self._drawn += 1
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what was gathered, for a checkpoint."""
+        return self._arrays
+
+    def load(self, sweep: int, read: Callable[[str], npt.NDArray[Any]]) -> None:
+        """Take back what a checkpoint after `sweep` holds."""
+        for name, array in self._arrays.items():
+            array[:] = read(name)
+        self._drawn = sum(kept <= sweep for kept in self._sweeps)
+
+    def samples(self) -> Samples:
+        """Return the draws, but for the factors."""
+        found = self._arrays
+        return Samples(
+            found["draws-noise"],
+            {side: found[f"draws-{side}-biases"] for side in SIDES},
+            {side: found[f"draws-{side}-precisions"] for side in SIDES},
+            {side: found[f"draws-{side}-weights"] for side in SIDES},
+        )
+
+    def rows(self) -> dict[str, Float32s]:
+        """Return the model's design rows: mean biases, and the factors of all draws."""
+        for side in SIDES:
+            biases = self._arrays[f"draws-{side}-biases"]
+            self._arrays[f"draws-{side}"][:, 0] = biases.mean(axis=1)
+        return {side: self._arrays[f"draws-{side}"] for side in SIDES}
 
 
 def draw_row_prior(sums: FeatureSums, random: np.random.Generator) -> tuple[Float64s, Float64s]:
@@ -223,3 +329,6 @@ def draw_noise_precision(
 ) -> float:
     """Draw the precision of the ratings' noise from ``Gamma(1 + n/2, rate 1 + SSE/2)``."""
     return float(random.gamma(1 + n_ratings / 2) / (1 + squared_error / 2))
+
+
+register("bayes", Bayes, "a sampler, with a standard deviation for each prediction")

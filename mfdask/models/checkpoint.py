@@ -6,19 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
+from mfdask.features.file import ItemFeatures
 from mfdask.files import atomic_directory, crc32
+from mfdask.models.base import Sweep
 from mfdask.models.design import Array, join
-from mfdask.models.fitted import Sweep
-
-if TYPE_CHECKING:
-    from mfdask.features.file import ItemFeatures
-    from mfdask.models.method import Method
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class CheckpointManager:
         identity: dict[str, Any],
     ) -> None:
         if every < 0:
-            raise InputError(f"--checkpoint-every {every}: give 0 (none) or more")
+            raise InputError(f"`checkpoint_every` must be 0 (none) or more, not {every}")
         if folder is None and (every or resume):
             raise InputError("checkpoints need a folder to be kept in")
         self._folder = folder
@@ -108,7 +105,10 @@ class CheckpointManager:
 
 
 def fit_identity(
-    method: Method, fingerprint: str, start: Path | None, features: ItemFeatures | None
+    parameters: Mapping[str, Any],
+    fingerprint: str,
+    start: Path | None,
+    features: ItemFeatures | None,
 ) -> dict[str, Any]:
     """Return what two fits share that go through the same states, as JSON has it.
 
@@ -120,7 +120,7 @@ def fit_identity(
     if start is not None and not (start / "model.json").exists():
         raise InputError(f"{start}: no model there to start from (no model.json)")
     return {
-        "parameters": method.identity(),
+        "parameters": dict(parameters),
         "data": fingerprint,
         "start": None if start is None else crc32(start / "model.json"),
         "item_features": features.file.crc32 if features and features.file else None,

@@ -19,11 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
+from mfdask.execution import Executor
 from mfdask.kernels.rows import row_width
-from mfdask.models.mapped import ShardRef, needed_rows
-from mfdask.models.runner import Runner
-from mfdask.models.sides import OTHER, SIDES
-from mfdask.shards import Dataset
+from mfdask.shards import OTHER, SIDES, Dataset
+from mfdask.shards.refs import DatasetRef, NeededRowsRef
 
 ExchangeMode = Literal["auto", "whole", "needed"]
 
@@ -105,7 +104,7 @@ class BlockPlacement:
 
 
 def place_blocks(
-    run: Runner, data: Dataset, n_factors: int, mode: ExchangeMode
+    run: Executor, data: Dataset, n_factors: int, mode: ExchangeMode
 ) -> dict[str, BlockPlacement]:
     """Return where blocks are solved and what they are given, as `mode` says or as it pays.
 
@@ -115,14 +114,14 @@ def place_blocks(
         If there is no such mode.
     """
     if mode not in get_args(ExchangeMode):
-        raise InputError(f"--exchange {mode}: give {', '.join(get_args(ExchangeMode))}")
+        raise InputError(f"`exchange` must be {' or '.join(get_args(ExchangeMode))}, not {mode!r}")
     if not run.workers or (len(run.workers) == 1 and mode != "needed"):
         return {side: BlockPlacement() for side in SIDES}
-    return {side: _reach(run, data, side, n_factors, mode) for side in SIDES}
+    return {side: _place_side(run, data, side, n_factors, mode) for side in SIDES}
 
 
-def _reach(
-    run: Runner, data: Dataset, side: str, n_factors: int, mode: ExchangeMode
+def _place_side(
+    run: Executor, data: Dataset, side: str, n_factors: int, mode: ExchangeMode
 ) -> BlockPlacement:
     groups = group_blocks(data.n_blocks(side), len(run.workers))
     whole = BlockPlacement(groups, run.workers[: len(groups)])
@@ -137,13 +136,16 @@ def _reach(
     if mode == "auto" and not pays(_count(run, side, needs)):
         return whole
     pieces = [
-        [run.submit(f"piece-{side}-{g}-{c}", getitem, cut, c) for c in range(_n_facing(data, side))]
+        [
+            run.submit(f"piece-{side}-{g}-{c}", getitem, cut, c)
+            for c in range(_n_other_blocks(data, side))
+        ]
         for g, cut in enumerate(needs)
     ]
     return replace(whole, pieces=pieces)
 
 
-def used_rows(run: Runner, data: Dataset, side: str) -> list[int]:
+def used_rows(run: Executor, data: Dataset, side: str) -> list[int]:
     """Return how many rows of the other side each worker's blocks of a side use."""
     groups = group_blocks(data.n_blocks(side), len(run.workers))
     return _count(run, side, _cut_needs(run, data, side, groups))
@@ -154,27 +156,25 @@ def expected(
 ) -> ExchangeCost:
     """Return what it costs to hand the other side over to a side's blocks; see `exchange_cost`."""
     n_rows = int(data.bounds(OTHER[side])[-1])
-    return exchange_cost(n_rows, n_factors, _n_facing(data, side), used, n_workers)
+    return exchange_cost(n_rows, n_factors, _n_other_blocks(data, side), used, n_workers)
 
 
-def _n_facing(data: Dataset, side: str) -> int:
+def _n_other_blocks(data: Dataset, side: str) -> int:
     return data.n_blocks(OTHER[side])
 
 
-def _cut_needs(run: Runner, data: Dataset, side: str, groups: list[range]) -> list[Any]:
-    bounds = data.bounds(OTHER[side]).tolist()
+def _cut_needs(run: Executor, data: Dataset, side: str, groups: list[range]) -> list[Any]:
+    bounds, source = data.bounds(OTHER[side]).tolist(), DatasetRef.of(data)
+    needed = [NeededRowsRef(source, side, group) for group in groups]
     return [
-        run.submit(
-            f"needs-{side}-{g}",
-            cut_needs, run.shard(data, side, group[0], group=group), bounds, home=home,
-        )
-        for g, (group, home) in enumerate(zip(groups, run.workers, strict=False))
-    ]  # fmt: skip
+        run.submit(f"needs-{side}-{g}", cut_needs, rows, bounds, home=home)
+        for g, (rows, home) in enumerate(zip(needed, run.workers, strict=False))
+    ]
 
 
-def _count(run: Runner, side: str, needs: list[Any]) -> list[int]:
+def _count(run: Executor, side: str, needs: list[Any]) -> list[int]:
     counts = [run.submit(f"used-{side}-{g}", count_needs, cut) for g, cut in enumerate(needs)]
-    return [run.result(count) for count in counts]
+    return run.results(counts)
 
 
 def group_blocks(n_blocks: int, n_workers: int) -> list[range]:
@@ -184,9 +184,8 @@ def group_blocks(n_blocks: int, n_workers: int) -> list[range]:
     return [range(*pair) for pair in itertools.pairwise(bounds)]
 
 
-def cut_needs(shard: ShardRef, bounds: list[int]) -> list[npt.NDArray[np.int32]]:
+def cut_needs(rows: npt.NDArray[np.int32], bounds: list[int]) -> list[npt.NDArray[np.int32]]:
     """Return the rows that a group uses of each block of the other side, counted from its first."""
-    rows = needed_rows(shard)
     places = np.searchsorted(rows, bounds)
     return [
         rows[begin:end] - np.int32(first)

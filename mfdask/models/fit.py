@@ -1,311 +1,522 @@
-"""The fit loop: sweeps of half-steps, their history, checkpoints, and the rows at the end."""
+"""The fit loop: sweeps of half-steps, their history, checkpoints, and the rows at the end.
+
+Everything between two waits is submitted as tasks, and the tasks' handles are the state: on a
+cluster, rows go from worker to worker and never through the client.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
 import time
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy.typing as npt
-from distributed import Client
+import pandas as pd
 
+from mfdask.errors import InputError
+from mfdask.execution import Executor
 from mfdask.features.file import ItemFeatures
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE
-from mfdask.models import tasks
-from mfdask.models.checkpoint import Checkpoint, CheckpointManager, load_array, load_rows
-from mfdask.models.design import Array, initial_rows
+from mfdask.kernels.types import Float32s
+from mfdask.models import half_step as tasks
+from mfdask.models.base import Sweep
+from mfdask.models.checkpoint import (
+    Checkpoint,
+    CheckpointManager,
+    fit_identity,
+    load_array,
+    load_rows,
+)
+from mfdask.models.design import (
+    FeatureSums,
+    RowPrior,
+    initial_rows,
+    training_bytes,
+)
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
-from mfdask.models.fitted import FitResult, Sweep
-from mfdask.models.half_step import UpdateConfig
-from mfdask.models.method import Method
-from mfdask.models.prior import RowPrior
-from mfdask.models.runner import Runner, runner_for
-from mfdask.models.sides import OTHER, SIDES
+from mfdask.models.factor_model import FactorModel
+from mfdask.models.half_step import Totals, UpdateConfig
+from mfdask.models.store import count_factors, load_side
+from mfdask.models.updates import AlternatingUpdates, Collector
 from mfdask.progress import Progress, silent
-from mfdask.shards import Dataset
+from mfdask.shards import OTHER, SIDES, Dataset
+from mfdask.shards.refs import dataset_ref, executor_for, shard_ref
+from mfdask.watch import ProgressPublisher, SweepEvent
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
-class Collector(Protocol):
-    """Gathers what is to be kept of the sweeps on the way."""
+class FitResult(NamedTuple):
+    """What a fit ends with.
 
-    def wants(self, sweep: int) -> bool:
-        """Whether the rows after a sweep are to be added."""
+    Attributes
+    ----------
+    rows : dict of float32 (n, width)
+        Design rows of each side.
+    item_prior : RowPrior
+        What the items' prior would be in the next sweep.
+    history : list of Sweep
+    """
 
-    def add(self, rows: dict[str, Array], priors: dict[str, RowPrior]) -> None:
-        """Take the rows of both sides, and the priors that they were drawn from."""
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what was gathered, for a checkpoint."""
-
-    def load(self, sweep: int, read: Callable[[str], npt.NDArray[Any]]) -> None:
-        """Take back what a checkpoint after `sweep` holds."""
+    rows: dict[str, Float32s]
+    item_prior: RowPrior
+    history: list[Sweep]
 
 
-def fit(
-    method: Method,
-    data: Dataset,
-    client: Client | None,
-    keeper: CheckpointManager,
-    features: ItemFeatures | None,
-    *,
-    start: Path | None = None,
-    progress: Progress = silent,
-    each_sweep: Callable[[Sweep], None] | None = None,
-    collector: Collector | None = None,
-    exchange: ExchangeMode = "auto",
-) -> FitResult:
-    """Run a method's sweeps; see `ALS.fit`."""
-    plan = _Plan.make(method, data, client, features, exchange)
-    run = plan.run
-    resumed = keeper.newest()
-    history = list(resumed.history) if resumed else []
-    if resumed and collector:
-        collector.load(len(history), lambda name: load_array(resumed.folder, name))
-    states = [_resume(plan, resumed) if resumed else _begin(plan, start)]
-    clock, sent = time.perf_counter(), run.sent()
-    while len(history) < method.n_sweeps and not _settled(history, method.tolerance):
-        while len(states) <= run.ahead and states[-1].sweep < method.n_sweeps:
-            states.append(_submit_sweep(plan, states[-1]))
-        states.pop(0)
-        account = _account(plan, states[0])
-        clock, seconds = time.perf_counter(), time.perf_counter() - clock
-        before, sent = sent, run.sent()
-        moved = {worker: max(n - before.get(worker, 0), 0) for worker, n in sent.items()}
-        history.append(Sweep(seconds=seconds, bytes_moved=sum(moved.values()), **account))
-        progress(f"train {method.kind}", len(history), method.n_sweeps, history[-1].note())
-        run.tell(method, data, history[-1], moved)
-        if each_sweep:
-            each_sweep(history[-1])
-        if collector and collector.wants(len(history)):
-            priors = {side: run.result(prior) for side, prior in states[0].priors.items()}
-            collector.add(_gather(plan, states[0]), priors)
-        if keeper.due(len(history)):
-            _keep(plan, states[0], keeper, history, collector)
-    item_prior = method.prior("items")
-    if method.learns("items"):
-        item_prior = run.result(_prior(plan, states[0], "items"))
-    return FitResult(_gather(plan, states[0]), item_prior, history, features)
+class MatrixFactorization(AlternatingUpdates):
+    """Matrix factorisation with biases, learned by half-steps over user and item shards."""
+
+    model_type: ClassVar[type[FactorModel]] = FactorModel
+
+    def fit(  # type: ignore[override]
+        self,
+        data: Dataset | Any,
+        *,
+        item_features: Path | ItemFeatures | None = None,
+        client: Client | None = None,
+        start: Path | None = None,
+        checkpoint: Path | None = None,
+        checkpoint_every: int = 0,
+        resume: bool = False,
+        progress: Progress = silent,
+        each_sweep: Callable[[Sweep], None] | None = None,
+        exchange: ExchangeMode = "auto",
+    ) -> FactorModel:
+        """Learn a model.
+
+        Parameters
+        ----------
+        data : Dataset or sparse matrix
+            A `scipy.sparse` matrix counts as users x items, its stored values as ratings.
+        item_features : Path, optional
+            File of item features, CSV or Parquet, for the item prior ``"features"``: the item id,
+            and columns of numbers or of values joined by ``|``. Workers read it too.
+        client : distributed.Client, optional
+            Where the half-steps run; without one, in this process on all its threads.
+        start : Path, optional
+            Directory of a model with as many factors, whose rows to begin with, by raw id.
+        checkpoint : Path, optional
+            Folder that keeps the state of an unfinished fit.
+        checkpoint_every : int
+            Sweeps between two checkpoints; 0 keeps none.
+        resume : bool
+            Go on from the newest checkpoint, with the same result as an unbroken fit.
+        progress : Progress, optional
+        each_sweep : callable, optional
+            Gets each sweep's line of the history; what it raises ends the fit.
+        exchange : {"auto", "whole", "needed"}
+            Whether workers get the other side whole, or the rows that their blocks use; auto takes
+            what is cheaper. The model is the same.
+
+        Returns
+        -------
+        FactorModel
+
+        Raises
+        ------
+        InputError
+            If the data cannot be learned from, the item features do not fit them, a checkpoint is
+            of another fit, the model to start from has other factors, or a row's equations have no
+            solution, naming the row.
+        RefusedError
+            If workers die again and again.
+        """
+        if not isinstance(data, Dataset):
+            data = Dataset.from_csr(data)
+        features = ItemFeatures.of(self.item_prior, data, item_features)
+        identity = fit_identity(self.identity(), data.fingerprint, start, features)
+        manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
+        collector = self.collector(data, features)
+        with executor_for(data, client) as run:
+            loop = _Loop(_Plan.make(self, data, run, features, exchange), manager, collector)
+            result = loop.run(start, progress, each_sweep)
+        return self.model(data, result, features, collector)
+
+    def collector(self, data: Dataset, features: ItemFeatures | None) -> Collector | None:
+        """Return what gathers draws on the way, if anything does."""
+        return None
+
+    @abstractmethod
+    def model(
+        self, data: Dataset, result: FitResult, features: ItemFeatures | None, collector: Any
+    ) -> FactorModel:
+        """Return the model of what a fit ends with."""
+
+    def can_start_from(self, model: Path) -> bool:
+        """Whether a model has as many factors."""
+        return count_factors(model) == self.n_factors
+
+    def training_bytes(self, n_rows: int) -> int:
+        """Return what a fit of so many users and items together holds in memory at least."""
+        return training_bytes(n_rows, self.n_factors, self.n_draws(n_rows))
+
+    def model_bytes(self, n_rows: int) -> int:
+        """Return what the model's directory takes at most: ids and titles are guessed."""
+        return n_rows * (4 * (self.n_factors + 1) * self.n_draws(n_rows) + 100)
 
 
 @dataclass(frozen=True)
 class _Plan:
     """What all sweeps of a fit have in common."""
 
-    method: Method
+    estimator: AlternatingUpdates
     data: Dataset
-    run: Runner
-    rule: UpdateConfig
+    run: Executor
+    config: UpdateConfig
     features: dict[str, list[Any]]  # handles, one a block of the side; None without features
     grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
-    reach: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
+    placement: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
 
     @classmethod
     def make(
         cls,
-        method: Method,
+        estimator: AlternatingUpdates,
         data: Dataset,
-        client: Client | None,
-        followed: ItemFeatures | None,
+        run: Executor,
+        item_features: ItemFeatures | None,
         exchange: ExchangeMode,
     ) -> _Plan:
-        run = runner_for(data, client)
-        reach = place_blocks(run, data, method.n_factors, exchange)
+        placement = place_blocks(run, data, estimator.n_factors, exchange)
         features: dict[str, list[Any]] = {side: [None] * data.n_blocks(side) for side in SIDES}
-        if followed:
-            bounds = data.bounds("items").tolist()
+        if item_features:
+            source = dataset_ref(run, data)
             features["items"] = [
-                run.submit(f"features-{b}", tasks.encode_items, followed, run.dataset(data), *rows)
-                for b, rows in enumerate(itertools.pairwise(bounds))
+                run.submit(f"features-{b}", encode_items, item_features, source, *rows)
+                for b, rows in enumerate(itertools.pairwise(data.bounds("items").tolist()))
             ]
-        grams = {
-            side: [
-                run.submit(
-                    f"gram-{side}-{b}",
-                    tasks.gram_of, run.shard(data, side, b, "train", reach[side].packed(b)), own,
-                    method.reg_scaling,
-                )
-                for b, own in enumerate(features[side])
-            ]
-            for side in SIDES
-            if method.learns(side)
-        }  # fmt: skip
-        return cls(method, data, run, method.rule(data.mean), features, grams, reach)
+        config = estimator.update_config(data.mean)
+        plan = cls(estimator, data, run, config, features, {}, placement)
+        plan.grams.update({side: plan._grams(side) for side in SIDES if estimator.learns(side)})
+        return plan
+
+    def _grams(self, side: str) -> list[Any]:
+        scaling = self.estimator.reg_scaling
+        return [
+            self.run.submit(f"gram-{side}-{b}", tasks.block_gram, self.shard(side, b), own, scaling)
+            for b, own in enumerate(self.features[side])
+        ]
 
     @property
     def scale(self) -> tuple[float, float]:
         return self.data.rating_min, self.data.rating_max
 
     def shard(self, side: str, block: int, part: str = "train") -> Any:
-        return self.run.shard(self.data, side, block, part, self.reach[side].packed(block))
+        group = self.placement[side].packed(block)
+        return shard_ref(self.run, self.data, side, block, part, group)
+
+    def cut(self, side: str, whole: Any) -> list[Any]:
+        """Return the blocks of a whole side, each at its home."""
+        home = self.placement[side].home
+        return [
+            self.run.submit(f"cut-{side}-{b}", tasks.cut_block, whole, *rows, home=home(b))
+            for b, rows in enumerate(itertools.pairwise(self.data.bounds(side).tolist()))
+        ]
+
+    def join(self, sweep: int, side: str, blocks: list[Any]) -> Any:
+        return self.run.submit(f"join-{side}-{sweep}", tasks.join_blocks, blocks)
+
+    def hand_over(self, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
+        """Return what each block of the other side is given of a side's rows."""
+        own, other = self.placement[side], self.placement[OTHER[side]]
+        if not other.pieces:
+            # Joined once where all is in one place; where it is not, one worker would have to send
+            # the joined side to all others.
+            alone = len(self.run.workers) < 2
+            whole = self.join(sweep, side, blocks) if alone else blocks
+            return [whole] * self.data.n_blocks(OTHER[side])
+        given = []
+        for g, (group, pieces) in enumerate(zip(other.groups, other.pieces, strict=True)):
+            names = [f"parcel-{side}-{sweep}-{c}-{g}" for c in range(len(blocks))]
+            parcels = [
+                self.run.submit(name, tasks.take_rows, block, rows, home=own.home(c))
+                for c, (name, block, rows) in enumerate(zip(names, blocks, pieces, strict=True))
+            ]
+            given += [parcels] * len(group)
+        return given
+
+    def sums(self, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
+        """Return the blocks with their sums, or the sums alone where blocks do not travel."""
+        if not self.placement[OTHER[side]].pieces:
+            return blocks
+        home = self.placement[side].home
+        return [
+            self.run.submit(f"totals-{side}-{sweep}-{b}", tasks.totals_of, block, home=home(b))
+            for b, block in enumerate(blocks)
+        ]
+
+    def learned(self, sweep: int, side: str, blocks: list[Any], totals: Any) -> Any:
+        """Return the prior of a side for the sweep after this one, learned from its rows."""
+        estimator, data = self.estimator, self.data
+        d, scaling = estimator.n_factors + 1, estimator.reg_scaling
+        sums = [
+            self.run.submit(
+                f"feature_sums-{side}-{sweep}-{b}",
+                tasks.block_sums,
+                self.shard(side, b),
+                self.features[side][b],
+                self.grams[side][b],
+                block,
+                d,
+                scaling,
+            )
+            for b, block in enumerate(blocks)
+        ]
+        name, step = f"prior-{side}-{sweep}", (estimator, side, sweep + 1)
+        return self.run.submit(name, _learn_prior, *step, sums, totals, data.n_train)
+
+
+def _learn_prior(
+    estimator: AlternatingUpdates,
+    side: str,
+    sweep: int,
+    sums: list[FeatureSums],
+    totals: Totals | None,
+    n_ratings: int,
+) -> RowPrior:
+    squared = None if totals is None else float(totals.items[SSE])
+    return estimator.learned_prior(side, sweep, FeatureSums.total(sums), squared, n_ratings)
 
 
 @dataclass(frozen=True)
 class _State:
-    """Both sides after a sweep, as handles of the runner."""
+    """Both sides after a sweep, as handles."""
 
     sweep: int
-    blocks: dict[str, list[Any]]  # Moved
+    blocks: dict[str, list[Any]]  # BlockUpdate
     given: list[Any]  # what each block of users is given of the items' rows
-    tested: list[Any]  # Tested, one a block of users; None before the first sweep
+    scores: list[Any]  # BlockScore, one a block of users; None before the first sweep
     totals: Any  # Totals; None at a random start
     priors: dict[str, Any]  # what the rows were drawn to
+    learned: dict[str, Any]  # RowPrior for the next sweep, of each side that learns one
+
+    @classmethod
+    def make(
+        cls,
+        plan: _Plan,
+        sweep: int,
+        blocks: dict[str, list[Any]],
+        given: list[Any],
+        scores: list[Any],
+        totals: Any,
+        priors: dict[str, Any] | None = None,
+    ) -> _State:
+        learned = {side: plan.learned(sweep, side, blocks[side], totals) for side in plan.grams}
+        return cls(sweep, blocks, given, scores, totals, priors or {}, learned)
+
+    def next_prior(self, plan: _Plan, side: str) -> Any:
+        """Return a side's prior for the next sweep, a handle where it is learned."""
+        return self.learned[side] if side in self.learned else plan.estimator.prior(side)
+
+
+@dataclass
+class _Loop:
+    """The sweeps of one fit."""
+
+    plan: _Plan
+    manager: CheckpointManager
+    collector: Collector | None
+
+    def run(
+        self,
+        start: Path | None,
+        progress: Progress,
+        each_sweep: Callable[[Sweep], None] | None,
+    ) -> FitResult:
+        """Sweep until the estimator has enough."""
+        plan, estimator, run = self.plan, self.plan.estimator, self.plan.run
+        resumed = self.manager.newest()
+        history = list(resumed.history) if resumed else []
+        if resumed and self.collector:
+            self.collector.load(len(history), lambda name: load_array(resumed.folder, name))
+        states = [_resume(plan, resumed) if resumed else _begin(plan, start)]
+        publisher = ProgressPublisher(run.client) if run.client else None
+        clock, sent = time.perf_counter(), run.bytes_sent()
+        while len(history) < estimator.n_sweeps and not _settled(history, estimator.tolerance):
+            # The next sweep is submitted before the last one is waited for: workers never idle.
+            while len(states) <= run.lookahead and states[-1].sweep < estimator.n_sweeps:
+                states.append(_submit_sweep(plan, states[-1]))
+            states.pop(0)
+            account = _account(plan, states[0])
+            clock, seconds = time.perf_counter(), time.perf_counter() - clock
+            before, sent = sent, run.bytes_sent()
+            moved = {worker: max(n - before.get(worker, 0), 0) for worker, n in sent.items()}
+            history.append(Sweep(seconds=seconds, bytes_moved=sum(moved.values()), **account))
+            note = history[-1].note()
+            progress(f"train {estimator.kind}", len(history), estimator.n_sweeps, note)
+            if publisher:
+                publisher.tell(_event(plan, history[-1], moved))
+            if each_sweep:
+                each_sweep(history[-1])
+            self._keep(states[0], history)
+        item_prior = _value(states[0].next_prior(plan, "items"))
+        return FitResult(_gather(plan, states[0]), item_prior, history)
+
+    def _keep(self, state: _State, history: list[Sweep]) -> None:
+        """Gather draws, and write a checkpoint of all that the next sweeps need, when due."""
+        plan, collector, sweep = self.plan, self.collector, len(history)
+        if collector and collector.wants(sweep):
+            priors = {side: _value(prior) for side, prior in state.priors.items()}
+            collector.add(_gather(plan, state), priors)
+        if not self.manager.due(sweep):
+            return
+        arrays: dict[str, npt.NDArray[Any]] = dict(_gather(plan, state))
+        if collector:
+            arrays |= collector.arrays()
+        if plan.data.n_test and plan.estimator.averages(sweep):
+            for b, score in enumerate(state.scores):
+                arrays |= score.result().arrays(b)
+        self.manager.keep(arrays, history, float(state.totals.result().items[SSE]))
+
+
+def _value(prior: Any) -> RowPrior:
+    found: RowPrior = prior if isinstance(prior, RowPrior) else prior.result()
+    return found
 
 
 def _begin(plan: _Plan, start: Path | None) -> _State:
     """Place the first rows: random ones, or those of the model to start from."""
-    run, method, data = plan.run, plan.method, plan.data
+    run, estimator, data = plan.run, plan.estimator, plan.data
     if start is not None:
-        tasks.check_start(start, method.n_factors)
+        _check_start(start, estimator.n_factors)
     whole = {}
     for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
-        whole[side] = run.submit(
-            f"start-{side}",
-            initial_rows, n, method.n_factors, method.init_scale, method.seed, side,
-        )  # fmt: skip
+        shape = (n, estimator.n_factors, estimator.init_scale, estimator.seed, side)
+        whole[side] = run.submit(f"start-{side}", initial_rows, *shape)
         if start is not None:
-            whole[side] = run.submit(
-                f"warm-{side}",
-                tasks.warm_rows, str(start.absolute()), run.dataset(data), side, whole[side],
-            )  # fmt: skip
-    blocks = {side: _cut(plan, side, whole[side]) for side in SIDES}
-    given = _hand_over(plan, 0, "items", blocks["items"])
+            known = (str(start.absolute()), dataset_ref(run, data), side, whole[side])
+            whole[side] = run.submit(f"warm-{side}", warm_rows, *known)
+    blocks = {side: plan.cut(side, whole[side]) for side in SIDES}
+    given = plan.hand_over(0, "items", blocks["items"])
     totals = None
     if start is not None:
+        mean, users = plan.config.mean_rating, enumerate(blocks["users"])
         errors = [
             run.submit(
-                f"start_error-{b}", tasks.squared_error_of, plan.shard("users", b), block,
-                given[b], plan.rule.mean_rating,
+                f"start_error-{b}", tasks.block_error, plan.shard("users", b), block, given[b], mean
             )
-            for b, block in enumerate(blocks["users"])
-        ]  # fmt: skip
-        totals = run.submit("start_account", tasks.start_totals, errors)
-    return _State(0, blocks, given, [None] * data.n_blocks("users"), totals, {})
+            for b, block in users
+        ]
+        totals = run.submit("start_account", Totals.of_errors, errors)
+    return _State.make(plan, 0, blocks, given, [None] * data.n_blocks("users"), totals)
+
+
+def _check_start(path: Path, n_factors: int) -> None:
+    """Refuse to start from a model with other factors, or from none."""
+    found = count_factors(path)
+    if found != n_factors:
+        raise InputError(
+            f"{path}: has {found} factors and this fit {n_factors}; give `n_factors` {found}, or "
+            "start from another model"
+        )
+
+
+def warm_rows(path: str, data: Dataset, side: str, rows: Float32s) -> Float32s:
+    """Put the rows of a model, by raw id, in place of those of `rows` that it knows."""
+    ids, known = load_side(path, side)
+    wanted = (data.users() if side == "users" else data.items()).iloc[:, 0]
+    found = ids.get_indexer(pd.Index(wanted))
+    warm = rows.copy()
+    warm[found >= 0] = known[found[found >= 0]]
+    return warm
+
+
+def encode_items(features: ItemFeatures, data: Dataset, start: int, stop: int) -> Float32s:
+    """Return the features of a block of items, float32 (items, features)."""
+    return features.encode(data, slice(start, stop))
 
 
 def _resume(plan: _Plan, resumed: Checkpoint) -> _State:
     """Place the rows of a checkpoint."""
-    run, data = plan.run, plan.data
-    whole = {side: run.submit(f"load-{side}", load_rows, resumed.folder, side) for side in SIDES}
+    run, data, folder = plan.run, plan.data, resumed.folder
     sweep = len(resumed.history)
-    blocks = {side: _cut(plan, side, whole[side]) for side in SIDES}
-    given = _hand_over(plan, sweep, "items", blocks["items"])
-    tested = [None] * data.n_blocks("users")
-    if data.n_test and plan.method.averages(sweep):
-        tested = [
-            run.submit(f"load-tested-{b}", tasks.load_tested, resumed.folder, b)
-            for b in range(data.n_blocks("users"))
+    blocks = {
+        side: plan.cut(side, run.submit(f"load-{side}", load_rows, folder, side)) for side in SIDES
+    }
+    given = plan.hand_over(sweep, "items", blocks["items"])
+    scores: list[Any] = [None] * data.n_blocks("users")
+    if data.n_test and plan.estimator.averages(sweep):
+        scores = [
+            run.submit(f"load-tested-{b}", _load_score, folder, b) for b in range(len(scores))
         ]
-    totals = run.submit("load-account", tasks.start_totals, [resumed.squared_error])
-    return _State(sweep, blocks, given, tested, totals, {})
+    totals = run.submit("load-account", Totals.of_errors, [resumed.squared_error])
+    return _State.make(plan, sweep, blocks, given, scores, totals)
 
 
-def _cut(plan: _Plan, side: str, whole: Any) -> list[Any]:
-    bounds = itertools.pairwise(plan.data.bounds(side).tolist())
-    return [
-        plan.run.submit(f"cut-{side}-{b}", tasks.cut, whole, *rows, home=plan.reach[side].home(b))
-        for b, rows in enumerate(bounds)
-    ]
-
-
-def _hand_over(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
-    """Return what each block of the other side is given of a side's rows."""
-    reach, n_others = plan.reach[OTHER[side]], plan.data.n_blocks(OTHER[side])
-    if not reach.pieces:
-        # Joined once where all is in one place; where it is not, one worker would have to send
-        # the joined side to all others.
-        alone = len(plan.run.workers) < 2
-        return [_join(plan, sweep, side, blocks) if alone else blocks] * n_others
-    given = []
-    for g, (group, pieces) in enumerate(zip(reach.groups, reach.pieces, strict=True)):
-        parcels = [
-            plan.run.submit(
-                f"parcel-{side}-{sweep}-{c}-{g}", tasks.take_rows, block, rows,
-                home=plan.reach[side].home(c),
-            )
-            for c, (block, rows) in enumerate(zip(blocks, pieces, strict=True))
-        ]  # fmt: skip
-        given += [parcels] * len(group)
-    return given
-
-
-def _join(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> Any:
-    return plan.run.submit(f"join-{side}-{sweep}", tasks.join_blocks, blocks)
+def _load_score(folder: str, block: int) -> tasks.BlockScore:
+    """Return the running mean of a block from a checkpoint."""
+    n = int(load_array(folder, f"tested-{block}-n"))
+    return tasks.BlockScore(0.0, load_array(folder, f"tested-{block}"), n)
 
 
 def _submit_sweep(plan: _Plan, before: _State) -> _State:
-    """Hand over one sweep: users against items, then items against the users just solved."""
-    run, data, method = plan.run, plan.data, plan.method
-    sweep = before.sweep + 1
+    """Submit one sweep: users against items, then items against the users just solved."""
+    run, estimator, sweep = plan.run, plan.estimator, before.sweep + 1
     blocks, given = dict(before.blocks), before.given
-    priors = {side: _prior(plan, before, side) for side in SIDES}
+    priors = {side: before.next_prior(plan, side) for side in SIDES}
     for side in SIDES:
+        home, key = plan.placement[side].home, estimator.key(side, sweep)
         blocks[side] = [
             run.submit(
                 f"half_step-{side}-{sweep}-{b}",
-                tasks.move, plan.shard(side, b), given[b], block, plan.rule,
-                priors[side], plan.features[side][b], method.key(side, sweep),
-                home=plan.reach[side].home(b),
+                tasks.update_block,
+                plan.shard(side, b),
+                given[b],
+                block,
+                plan.config,
+                priors[side],
+                plan.features[side][b],
+                key,
+                home=home(b),
             )
             for b, block in enumerate(blocks[side])
-        ]  # fmt: skip
-        given = _hand_over(plan, sweep, side, blocks[side])
-    averaged = plan.scale if method.averages(sweep) else None
-    tested = [
-        run.submit(
-            f"test-{sweep}-{b}",
-            tasks.predict_test, plan.shard("users", b, "test"), block, given[b],
-            plan.rule.mean_rating, averaged, before.tested[b] if averaged else None,
-            home=plan.reach["users"].home(b),
-        )
-        if data.n_test
-        else None
-        for b, block in enumerate(blocks["users"])
-    ]  # fmt: skip
-    sums = [_sums(plan, sweep, side, blocks[side]) for side in SIDES]
-    totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, tested, priors["items"])
-    return _State(sweep, blocks, given, tested, totals, priors)
+        ]
+        given = plan.hand_over(sweep, side, blocks[side])
+    scores = _score(plan, before, sweep, blocks["users"], given)
+    sums = [plan.sums(sweep, side, blocks[side]) for side in SIDES]
+    totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, scores, priors["items"])
+    return _State.make(plan, sweep, blocks, given, scores, totals, priors)
 
 
-def _sums(plan: _Plan, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
-    """Return the blocks with their sums, or the sums alone where blocks do not travel."""
-    reach = plan.reach[side]
-    if not plan.reach[OTHER[side]].pieces:
-        return blocks
+def _score(
+    plan: _Plan, before: _State, sweep: int, users: list[Any], given: list[Any]
+) -> list[Any]:
+    """Predict the test ratings of each block of users, if there are any."""
+    if not plan.data.n_test:
+        return [None] * len(users)
+    averaged = plan.scale if plan.estimator.averages(sweep) else None
+    mean, home = plan.config.mean_rating, plan.placement["users"].home
     return [
-        plan.run.submit(f"totals-{side}-{sweep}-{b}", tasks.totals_of, block, home=reach.home(b))
-        for b, block in enumerate(blocks)
-    ]
-
-
-def _prior(plan: _Plan, state: _State, side: str) -> Any:
-    """Return a side's prior for the next sweep: a handle where it is learned from its rows."""
-    method, run, data = plan.method, plan.run, plan.data
-    if not method.learns(side):
-        return method.prior(side)
-    sums = [
-        run.submit(
-            f"feature_sums-{side}-{state.sweep}-{b}",
-            tasks.sum_features, plan.shard(side, b), plan.features[side][b], gram, block,
-            method.n_factors + 1, method.reg_scaling,
+        plan.run.submit(
+            f"test-{sweep}-{b}",
+            tasks.score_block,
+            plan.shard("users", b, "test"),
+            block,
+            given[b],
+            mean,
+            averaged,
+            before.scores[b] if averaged else None,
+            home=home(b),
         )
-        for b, (gram, block) in enumerate(zip(plan.grams[side], state.blocks[side], strict=True))
-    ]  # fmt: skip
-    return run.submit(
-        f"prior-{side}-{state.sweep}",
-        tasks.learn_prior, method, side, state.sweep + 1, sums, state.totals, data.n_train,
-    )  # fmt: skip
+        for b, block in enumerate(users)
+    ]
 
 
 def _account(plan: _Plan, state: _State) -> dict[str, Any]:
     """Wait for a sweep, and return its line of the history but for the time it took."""
-    data, totals = plan.data, plan.run.result(state.totals)
+    data, totals = plan.data, state.totals.result()
     users, items = totals.users, totals.items
     moved, norm = users[MOVED] + items[MOVED], users[NORM] + items[NORM]
     penalty = users[PENALTY] + items[PENALTY]
+    if "items" in state.learned:
+        # The rows were solved around the weights before; the objective is that of the newest.
+        own = _value(state.learned["items"]).penalty
+        penalty = penalty if own is None else users[PENALTY] + own
     return {
         "sweep": state.sweep,
         "objective": float(totals.fidelity * items[SSE] + penalty) / 2,
@@ -316,6 +527,24 @@ def _account(plan: _Plan, state: _State) -> dict[str, Any]:
     }
 
 
+def _event(plan: _Plan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
+    """Return what the dashboard is told of a sweep."""
+    data, estimator = plan.data, plan.estimator
+    return SweepEvent(
+        fit=plan.run.token,
+        model=estimator.kind,
+        data=data.name,
+        data_as_of=data.manifest.created,
+        sweep=sweep.sweep,
+        n_sweeps=estimator.n_sweeps,
+        train_rmse=sweep.train_rmse,
+        test_rmse=sweep.test_rmse,
+        seconds=sweep.seconds,
+        ratings=data.n_train,
+        moved=moved,
+    )
+
+
 def _settled(history: list[Sweep], tolerance: float) -> bool:
     """Whether the last sweep lowered the objective by less than `tolerance` of it."""
     if tolerance == 0 or len(history) < 2:
@@ -324,26 +553,7 @@ def _settled(history: list[Sweep], tolerance: float) -> bool:
     return before - after < tolerance * before
 
 
-def _gather(plan: _Plan, state: _State) -> dict[str, Array]:
+def _gather(plan: _Plan, state: _State) -> dict[str, Float32s]:
     """Return the whole sides, joined anew where blocks were handed over in parcels."""
-    return {
-        side: plan.run.result(_join(plan, state.sweep, side, state.blocks[side])) for side in SIDES
-    }
-
-
-def _keep(
-    plan: _Plan,
-    state: _State,
-    keeper: CheckpointManager,
-    history: list[Sweep],
-    collector: Collector | None,
-) -> None:
-    """Write a checkpoint of all that the next sweeps need."""
-    run = plan.run
-    arrays: dict[str, npt.NDArray[Any]] = dict(_gather(plan, state))
-    if collector:
-        arrays |= collector.arrays()
-    if plan.data.n_test and plan.method.averages(state.sweep):
-        for b, tested in enumerate(state.tested):
-            arrays |= run.result(tested).arrays(b)
-    keeper.keep(arrays, history, float(run.result(state.totals).items[SSE]))
+    joined = [plan.join(state.sweep, side, state.blocks[side]) for side in SIDES]
+    return dict(zip(SIDES, (handle.result() for handle in joined), strict=True))

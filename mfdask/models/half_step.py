@@ -1,4 +1,4 @@
-"""One half-step on one block: the task that training consists of."""
+"""The tasks that training consists of: a half-step on one block, its score, and sums of blocks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
-from mfdask.models.design import Array, aligned, swap_bias_columns
-from mfdask.models.prior import RowPrior
+from mfdask.kernels.rows import SSE
+from mfdask.kernels.types import Float64s, Int32s
+from mfdask.models.design import (
+    Array,
+    FeatureSums,
+    RowPrior,
+    aligned,
+    feature_gram,
+    feature_sums,
+    join,
+    swap_bias_columns,
+)
 from mfdask.shards import Shard
 
 
@@ -160,8 +170,153 @@ def pair_predictions(
 ) -> Array:
     """Return the prediction for pairs of row numbers, float32 (pairs,)."""
     out = np.empty(len(users), np.float32)
-    predict_pairs(
-        read_only(users), read_only(items),
-        read_only(swap_bias_columns(user_rows)), read_only(item_rows), np.float32(mean), out,
-    )  # fmt: skip
+    facing = swap_bias_columns(user_rows)
+    arrays = map(read_only, (users, items, facing, item_rows))
+    predict_pairs(*arrays, np.float32(mean), out)
     return out
+
+
+# ---- what else a fit submits
+
+#: Rows of the other side: joined, or what each of its blocks has sent.
+Rows = Array | list[BlockUpdate] | list[Array]
+
+
+class BlockScore(NamedTuple):
+    """A block's test ratings, predicted.
+
+    Attributes
+    ----------
+    squared : float
+        Squared error of this sweep's predictions, or of their running mean where one is kept.
+    sums : float32 (ratings,) or None
+        Predictions added up over the sweeps that are kept.
+    n : int
+        Sweeps added up.
+    """
+
+    squared: float
+    sums: Array | None
+    n: int
+
+    def arrays(self, block: int) -> dict[str, npt.NDArray[Any]]:
+        """Return the running mean of a block for a checkpoint."""
+        assert self.sums is not None
+        return {f"tested-{block}": self.sums, f"tested-{block}-n": np.array(self.n)}
+
+
+class Totals(NamedTuple):
+    """A sweep in numbers: the sums of `solve_rows` for each side, and the squared test error."""
+
+    users: Float64s
+    items: Float64s
+    test_squared: float
+    fidelity: float
+
+    @classmethod
+    def of_errors(cls, squared_errors: list[float]) -> Totals:
+        """Return what is known of a sweep that this fit has not done."""
+        items = np.zeros(4)
+        items[SSE] = sum(squared_errors)
+        return cls(np.zeros(4), items, 0.0, 0.0)
+
+
+def cut_block(rows: Array, start: int, stop: int) -> BlockUpdate:
+    """Return a block of a whole side."""
+    return BlockUpdate(rows[start:stop], np.zeros(4))
+
+
+def take_rows(block: BlockUpdate, rows: Int32s) -> Array:
+    """Return the rows of a block that are used elsewhere."""
+    return block.rows[rows]
+
+
+def join_blocks(blocks: list[BlockUpdate]) -> Array:
+    """Return the blocks of a side as one."""
+    return join([block.rows for block in blocks])
+
+
+def _received(rows: Rows) -> Array:
+    """Return the rows of the other side, as a block's ratings point to them."""
+    if isinstance(rows, list):
+        return join([part.rows if isinstance(part, BlockUpdate) else part for part in rows])
+    return rows
+
+
+def update_block(
+    shard: Shard,
+    fixed: Rows,
+    before: BlockUpdate,
+    config: UpdateConfig,
+    prior: RowPrior,
+    features: Array | None,
+    key: np.uint64 | None,
+) -> BlockUpdate:
+    """Do a half-step on a block; see `half_step`."""
+    return half_step(shard, _received(fixed), before.rows, config, prior, features, key)
+
+
+def block_gram(shard: Shard, features: Array | None, reg_scaling: float) -> Float64s:
+    """Return what a block's features add to every sweep's sums."""
+    return feature_gram(features, np.diff(shard.indptr), reg_scaling)
+
+
+def block_sums(
+    shard: Shard,
+    features: Array | None,
+    gram: Float64s,
+    block: BlockUpdate,
+    d: int,
+    reg_scaling: float,
+) -> FeatureSums:
+    """Return what a block's rows say of the prior that they share."""
+    return feature_sums(features, gram, block.rows, np.diff(shard.indptr), d, reg_scaling)
+
+
+def totals_of(block: BlockUpdate) -> Float64s:
+    """Return a block's sums without its rows."""
+    return block.totals
+
+
+def add_up(
+    users: list[BlockUpdate] | list[Float64s],
+    items: list[BlockUpdate] | list[Float64s],
+    scores: list[BlockScore | None],
+    prior: RowPrior,
+) -> Totals:
+    """Return a sweep in numbers."""
+    moved = [
+        np.sum([part.totals if isinstance(part, BlockUpdate) else part for part in side], axis=0)
+        for side in (users, items)
+    ]
+    squared = sum(block.squared for block in scores if block)
+    return Totals(moved[0], moved[1], squared, prior.fidelity)
+
+
+def block_error(shard: Shard, users: BlockUpdate, items: Rows, mean: float) -> float:
+    """Return a block's squared error."""
+    return squared_error(shard, users.rows, _received(items), mean)
+
+
+def score_block(
+    shard: Shard,
+    users: BlockUpdate,
+    items: Rows,
+    mean: float,
+    averaged: tuple[float, float] | None,
+    before: BlockScore | None,
+) -> BlockScore:
+    """Predict a block's test ratings.
+
+    With `averaged`, the ends of the rating scale, each prediction is clipped to it and joins the
+    running mean.
+    """
+    rows = _received(items)
+    if averaged is None:
+        return BlockScore(squared_error(shard, users.rows, rows, mean), None, 0)
+    sums = predict_shard(shard, users.rows, rows, mean).clip(*averaged)
+    n = 1
+    if before is not None and before.sums is not None:
+        sums, n = sums + before.sums, n + before.n
+    error = sums / np.float32(n) - shard.ratings
+    return BlockScore(float(np.square(error, dtype=np.float64).sum()), sums, n)

@@ -1,119 +1,216 @@
-"""Gathers a sampler's draws on the way, and makes a model of them."""
+"""A model of many draws: what a Gibbs sampler learns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from mfdask.features.file import ItemFeatures
-from mfdask.models.design import Array, empty_rows
-from mfdask.models.fit import FitResult
-from mfdask.models.method import Method
-from mfdask.models.model import FactorModel
-from mfdask.models.prior import RowPrior
-from mfdask.models.samples import Samples
-from mfdask.models.sides import SIDES
-from mfdask.shards import Dataset
+from mfdask.kernels.samples import DrawnSide, spread_pairs
+from mfdask.kernels.types import Float32s, Float64s, Int32s
+from mfdask.models.design import RowPrior, pack
+from mfdask.models.factor_model import FactorModel
+from mfdask.models.half_step import read_only
+from mfdask.shards import SIDES
+
+_SAMPLES = "samples.parquet"
 
 
-class Posterior:
-    """The draws of the sweeps that are kept, written straight into the rows of the model.
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The draws of a Bayesian model: `S` of them, of `D = K + 1` places a row.
 
-    Rows without ratings are drawn like all others while the sampler runs; what is kept of them is
-    their prior's mean, which is what is known of them.
-
-    Parameters
+    Attributes
     ----------
-    data : Dataset
-    method : Method
-    sweeps : list of int
-        The sweeps to keep, ascending.
-    features : ItemFeatures or None
-        What the items' prior follows.
+    noise_precision : float64 (S,)
+        Of the ratings around their predictions.
+    biases : dict of float32 (n, S)
+        Biases of each side's rows, a column a draw.
+    precisions : dict of float64 (S, D, D)
+        What the rows of a side were drawn with.
+    weights : dict of float64 (S, features, D)
+        What the features of a side stand for; the one feature 1 where it has none.
     """
 
-    def __init__(
-        self, data: Dataset, method: Method, sweeps: list[int], features: ItemFeatures | None
-    ) -> None:
-        self._sweeps = sweeps
-        self._k = method.n_factors
-        self._drawn = 0
-        self._unrated = {
-            side: np.flatnonzero(table["n_train"].to_numpy() == 0)
-            for side, table in (("users", data.users()), ("items", data.items()))
-        }
-        # What the means of the unrated rows follow: the one feature 1, where nothing else.
-        self._seen: dict[str, Array] = {
-            side: np.ones((len(rows), 1), np.float32) for side, rows in self._unrated.items()
-        }
-        if features:
-            self._seen["items"] = features.encode(data, self._unrated["items"])
-        draws, d = len(sweeps), self._k + 1
-        self._arrays: dict[str, npt.NDArray[Any]] = {"draws-noise": np.empty(draws)}
-        for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
-            self._arrays |= {
-                f"draws-{side}": empty_rows(n, draws * self._k),
-                f"draws-{side}-biases": np.empty((n, draws), np.float32),
-                f"draws-{side}-precisions": np.empty((draws, d, d)),
-                f"draws-{side}-weights": np.empty((draws, self._seen[side].shape[1], d)),
+    noise_precision: Float64s
+    biases: dict[str, Float32s]
+    precisions: dict[str, Float64s]
+    weights: dict[str, Float64s]
+
+    def __len__(self) -> int:
+        """Return the number of draws."""
+        return len(self.noise_precision)
+
+    def prior(self, side: str, sample: int) -> RowPrior:
+        """Return what the rows of a side were drawn to."""
+        return RowPrior(
+            float(self.noise_precision[sample]),
+            self.precisions[side][sample],
+            self.weights[side][sample],
+        )
+
+    def write(self, folder: Path, ids: Mapping[str, pd.DataFrame]) -> None:
+        """Write the draws' tables into a model's folder, with the ids of each side."""
+        columns: dict[str, object] = {"noise_precision": self.noise_precision}
+        for side in SIDES:
+            for what, array in (("precisions", self.precisions), ("weights", self.weights)):
+                columns[f"{side}_{what}"] = array[side].reshape(len(self), -1).tolist()
+        pq.write_table(pa.table(columns), folder / _SAMPLES)
+        for side in SIDES:
+            table = pa.Table.from_pandas(ids[side], preserve_index=False)
+            for s, bias in enumerate(self.biases[side].T):
+                table = table.append_column(f"s{s:02d}", pa.array(np.ascontiguousarray(bias)))
+            pq.write_table(table, folder / _biases_file(side))
+
+    @classmethod
+    def read(cls, folder: Path, n_factors: int) -> Samples:
+        """Read the draws of a model whose draws have so many factors each.
+
+        Raises
+        ------
+        OSError, KeyError, ValueError, pyarrow.ArrowException
+            If a table is missing or does not fit the others.
+        """
+        table = pq.read_table(folder / _SAMPLES)
+        d = n_factors + 1
+
+        def arrays(what: str) -> dict[str, Float64s]:
+            return {
+                side: np.array(table[f"{side}_{what}"].to_pylist()).reshape(len(table), -1, d)
+                for side in SIDES
             }
 
-    def wants(self, sweep: int) -> bool:
-        """Whether the rows after a sweep are to be added."""
-        return sweep in self._sweeps
+        noise = table["noise_precision"].to_numpy()
+        biases = {side: _read_biases(folder / _biases_file(side), len(noise)) for side in SIDES}
+        return cls(noise, biases, arrays("precisions"), arrays("weights"))
 
-    def add(self, rows: dict[str, Array], priors: dict[str, RowPrior]) -> None:
-        """Take one draw of the rows of both sides, and the priors that they were drawn from."""
-        s, k = self._drawn, self._k
-        self._arrays["draws-noise"][s] = priors["users"].fidelity
-        place = slice(2 + s * k, 2 + (s + 1) * k)
-        for side, drawn in rows.items():
-            prior, unrated = priors[side], self._unrated[side]
-            rest = self._seen[side] @ prior.weights
-            biases = self._arrays[f"draws-{side}-biases"]
-            biases[:, s], biases[unrated, s] = drawn[:, 0], rest[:, 0]
-            factors = self._arrays[f"draws-{side}"][:, place]
-            factors[:], factors[unrated] = drawn[:, 2 : 2 + k], rest[:, 1:]
-            factors /= np.float32(math.sqrt(len(self._sweeps)))
-            self._arrays[f"draws-{side}-precisions"][s] = prior.precision
-            self._arrays[f"draws-{side}-weights"][s] = prior.weights
-        self._drawn += 1
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what was gathered, for a checkpoint."""
-        return self._arrays
+def _biases_file(side: str) -> str:
+    return f"{side.removesuffix('s')}_biases.parquet"
 
-    def load(self, sweep: int, read: Callable[[str], npt.NDArray[Any]]) -> None:
-        """Take back what a checkpoint after `sweep` holds."""
-        for name, array in self._arrays.items():
-            array[:] = read(name)
-        self._drawn = sum(kept <= sweep for kept in self._sweeps)
 
-    def model(self, method: Method, data: Dataset, fitted: FitResult) -> FactorModel:
-        """Return the model that averages over the draws."""
-        found = self._arrays
-        samples = Samples(
-            found["draws-noise"],
-            {side: found[f"draws-{side}-biases"] for side in SIDES},
-            {side: found[f"draws-{side}-precisions"] for side in SIDES},
-            {side: found[f"draws-{side}-weights"] for side in SIDES},
+def _read_biases(file: Path, draws: int) -> Float32s:
+    table = pq.read_table(file).drop_columns([pq.read_schema(file).names[0]])
+    biases = np.empty((len(table), draws), np.float32)
+    for s, column in enumerate(table.columns):
+        biases[:, s] = column.to_numpy()
+    return biases
+
+
+def pack_draws(drawn: npt.NDArray[np.floating]) -> Float32s:
+    """Return rows ``[bias, factors]`` of all draws, (S, n, D), as design rows of all together.
+
+    float32 (n, width). The factors are divided by the root of S, so that the inner product of two
+    rows is the mean of the draws' inner products.
+    """
+    scaled = drawn[:, :, 1:] / math.sqrt(len(drawn))
+    factors = scaled.transpose(1, 0, 2).reshape(drawn.shape[1], -1)
+    return pack(drawn[:, :, 0].mean(axis=0).astype(np.float32), factors.astype(np.float32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BayesianModel(FactorModel):
+    """Predicts the mean over the draws of a sampler, and how far off it may be.
+
+    Its biases are means of the draws', its factors those of all draws side by side: so it predicts
+    like a plain model of their common rank, ``len(samples)`` times that of a draw.
+
+    Attributes
+    ----------
+    samples : Samples
+    """
+
+    samples: Samples
+
+    @property
+    def n_factors(self) -> int:
+        """Length of a factor vector: of all draws together."""
+        return super().n_factors * len(self.samples)
+
+    def objective(self, squared_error: float) -> None:
+        """Return nothing: a sampler minimises nothing."""
+
+    def cold_start_row(self, side: str) -> Float32s:
+        """Return the design row of an id that nobody has rated: the mean of the prior."""
+        if side == "items" and self.encoder:
+            return super().cold_start_row(side)
+        return pack_draws(self.samples.weights[side])
+
+    def draws(self, items: Int32s) -> Iterator[tuple[Float32s, RowPrior]]:
+        """Yield the design rows of some items and the users' prior, once for each draw."""
+        k = self.n_factors // len(self.samples)
+        for s in range(len(self.samples)):
+            place = slice(2 + s * k, 2 + (s + 1) * k)
+            factors = self.item_rows[items, place] * np.float32(math.sqrt(len(self.samples)))
+            yield (
+                pack(self.samples.biases["items"][items, s], factors),
+                self.samples.prior("users", s),
+            )
+
+    def pack_draws(self, drawn: npt.NDArray[np.floating]) -> Float32s:
+        """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as design rows."""
+        return pack_draws(drawn)
+
+    def predict_std(self, users: Int32s, items: Int32s) -> Float32s:
+        """Return the standard deviation of each rating around its prediction, float32 (pairs,).
+
+        In rating units; for pairs of the model's row numbers, -1 for an unknown one. It holds the
+        spread of the draws' predictions, that of the prior where a row has no ratings, and the
+        noise of the ratings.
+        """
+        out = np.empty(len(users), np.float32)
+        spread_pairs(
+            read_only(_placed(users, len(self.user_rows))),
+            read_only(_placed(items, len(self.item_rows))),
+            self._drawn_side("users"),
+            self._drawn_side("items"),
+            float(np.mean(1 / self.samples.noise_precision)),
+            out,
         )
-        for side in SIDES:
-            found[f"draws-{side}"][:, 0] = samples.biases[side].mean(axis=1)
-        weights = None
-        if fitted.features:
-            packed = samples.pack(samples.weights["items"])
-            weights = np.delete(packed[:, : len(samples) * self._k + 2], 1, axis=1)
-        return FactorModel.of_data(
-            method,
-            data,
-            user_rows=found["draws-users"],
-            item_rows=found["draws-items"],
-            fitted=fitted,
-            feature_weights=weights,
-            samples=samples,
+        return out
+
+    def _drawn_side(self, side: str) -> DrawnSide:
+        """Return a side for the kernel, with one row more for ids that nobody has rated."""
+        samples, table = self.samples, self.users if side == "users" else self.items
+        by_genre = side == "items" and self.encoder is not None and self.encoder.of_genres
+        cold = 0.0 if by_genre else samples.weights[side][:, 0, 0]
+        biases = np.vstack([samples.biases[side], np.broadcast_to(cold, (1, len(samples)))])
+        return DrawnSide(
+            read_only(np.concatenate([self.rows(side), self.cold_start_row(side)])),
+            read_only(biases.astype(np.float32)),
+            read_only(np.append(table["n_train"].to_numpy() == 0, True)),
+            read_only(np.linalg.inv(samples.precisions[side])),
         )
+
+    def write(self, folder: Path) -> None:
+        """Write the draws, and what the items' prior follows."""
+        super().write(folder)
+        ids = {"users": self.users.iloc[:, [0]], "items": self.items.iloc[:, [0]]}
+        self.samples.write(folder, ids)
+
+    @classmethod
+    def read(
+        cls, folder: Path, said: Mapping[str, Any], tables: dict[str, pd.DataFrame], **facts: Any
+    ) -> Self:
+        """Read a model from its folder."""
+        samples = Samples.read(folder, int(said["parameters"]["n_factors"]))
+        return super().read(folder, said, tables, samples=samples, **facts)
+
+    @classmethod
+    def stored_factors(cls, folder: Path, said: Mapping[str, Any]) -> int:
+        """Return `n_factors` of a model's directory."""
+        draws = pq.read_metadata(folder / _SAMPLES).num_rows
+        return super().stored_factors(folder, said) * draws
+
+
+def _placed(rows: Int32s, n: int) -> Int32s:
+    """Return row numbers with those of unknown ids at the end."""
+    return np.where(rows < 0, n, rows).astype(np.int32)

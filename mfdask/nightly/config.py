@@ -10,26 +10,12 @@ from typing import Any, Literal
 
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
-from mfdask.models import ALS, PRESETS, Bayes
-from mfdask.models.kinds import chosen_parameters, parameters_of
+from mfdask.models import Estimator, kind_of
+from mfdask.models.registry import Kind
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
+from mfdask.parameters import Parameter, parameters_of
 from mfdask.ratings.splits import Split
 from mfdask.shards.remote import is_url
-from mfdask.tuning.space import PARAMETERS
-
-#: Names of `mfdask train`'s options, and the parameters that they are.
-_OPTIONS = {name: parameter for name, (parameter, _) in PARAMETERS.items()} | {
-    "tolerance": "tolerance",
-    "update": "update",
-    "burn-in": "burn_in",
-    "samples": "n_samples",
-    "item-prior": "item_prior",
-    "centre": "centre",
-    "seed": "seed",
-}
-
-#: A night stops sweeping once it gains nothing: a warm start pays by ending sooner.
-_NIGHTLY_DEFAULTS = {"n_sweeps": 60, "tolerance": 0.0005}
 
 
 @dataclass(frozen=True)
@@ -78,9 +64,12 @@ class TrainingConfig:
 
     Attributes
     ----------
-    model : {"als", "bias", "genre", "bayes"}
+    model : str
+        Kind of model, as `mfdask train --model`.
     preset : str
         As `mfdask train --preset`; empty: none.
+    item_features : str
+        File of item features, where the model needs one; empty: none.
     warm : bool
         Begin with the published model's rows, where they have as many factors.
     always : bool
@@ -88,31 +77,40 @@ class TrainingConfig:
     checkpoint_every : int
         Sweeps between two checkpoints.
     parameters : mapping
-        Of the method, by their names there.
+        Of the estimator, by their names there.
     """
 
-    model: Literal["als", "bias", "genre", "bayes"] = "als"
+    model: str = "als"
     preset: str = ""
+    item_features: str = ""
     warm: bool = True
     always: bool = False
     checkpoint_every: int = 5
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    def method(self) -> ALS | Bayes:
-        """Return the way to learn.
+    def estimator(self) -> Estimator:
+        """Return what learns the model.
 
         Raises
         ------
         InputError
-            If a parameter cannot be meant.
+            If a parameter cannot be meant, or the file of item features is missing or useless.
         """
-        known = parameters_of(self.model)
-        for name in self.parameters:
-            if name not in known:
-                raise InputError(f"training: {name} says nothing to model = {self.model!r}")
-        made, chosen = chosen_parameters(self.model, self.preset, self.parameters)
-        defaults = _NIGHTLY_DEFAULTS if made is ALS else {}
-        return build(made, {**defaults, **chosen}, "training.")
+        kind = kind_of(self.model)
+        keys = {name: f"training.{own.option}" for name, own in _parameters(kind).items()}
+        try:
+            made = kind.configure(self.parameters, self.preset or None, unattended=True)
+        except InputError as error:
+            raise InputError(error.with_names(keys | {"preset": "training.preset"})) from None
+        if made.needs_item_features and not self.item_features:
+            raise InputError("training.item-features: this model needs a file of item features")
+        if self.item_features and not made.needs_item_features:
+            raise InputError("training.item-features: this model follows no file; leave it out")
+        return made
+
+
+def _parameters(kind: Kind) -> dict[str, Parameter]:
+    return parameters_of(kind.estimator)
 
 
 @dataclass(frozen=True)
@@ -235,7 +233,7 @@ class NightlyConfig:
         """Make it of the tables; paths are relative to `folder`."""
         said = dict(said)
         check_keys(said, [known.name for known in fields(cls)], "")
-        training = _training(take_table(said, "training"))
+        training = _training(take_table(said, "training"), folder)
         downstream = _downstream(said.pop("downstream", []))
         inbox = build(InboxConfig, take_table(said, "inbox"), "inbox.")
         data = build(DataConfig, take_table(said, "data"), "data.")
@@ -264,12 +262,18 @@ class _Top:
     metrics: str = "metrics.prom"
 
 
-def _training(said: Table) -> TrainingConfig:
-    own = [known.name for known in fields(TrainingConfig) if known.name != "parameters"]
-    check_keys(said, [*own, *_OPTIONS], "training.")
-    plain = {key: value for key, value in said.items() if key in own}
-    given = {_OPTIONS[key]: value for key, value in said.items() if key not in own}
-    return build(TrainingConfig, {**plain, "parameters": given}, "training.")
+def _training(said: Table, folder: Path) -> TrainingConfig:
+    own = {known.name: known.name for known in fields(TrainingConfig) if known.name != "parameters"}
+    own["item-features"] = own.pop("item_features")
+    kind = kind_of(str(said.get("model", TrainingConfig.model)))
+    options = {parameter.option: name for name, parameter in _parameters(kind).items()}
+    check_keys(said, [*own.values(), *own, *options], "training.")
+    plain = {own[key]: value for key, value in said.items() if key in own}
+    given = {options[key]: value for key, value in said.items() if key not in own}
+    made = build(TrainingConfig, {**plain, "parameters": given}, "training.")
+    if made.item_features:
+        made = replace(made, item_features=str(folder / made.item_features))
+    return made
 
 
 def _downstream(said: Any) -> tuple[DownstreamConfig, ...]:
@@ -304,7 +308,6 @@ def _check(config: NightlyConfig) -> None:
         (inbox.settle_seconds >= 0, "inbox.settle_seconds", "0 or more"),
         (split != "none", "data.split", "something held out, for the gate"),
         (split != "sequence", "data.split", "another: one by file order cannot grow"),
-        (config.training.preset in ("", *PRESETS), "training.preset", " or ".join(PRESETS)),
         (config.training.checkpoint_every >= 0, "training.checkpoint_every", "0 or more"),
         (gate.tolerance >= 0, "gate.tolerance", "0 or more"),
         (gate.surprise >= 1, "gate.surprise", "1 or more"),
@@ -322,7 +325,7 @@ def _check(config: NightlyConfig) -> None:
     ):
         if not good:
             raise InputError(f"{place}: give {wanted}")
-    config.training.method()
+    config.training.estimator()
 
 
 def is_time_of_day(text: str) -> bool:

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.evaluation.accuracy import Aligned
-from mfdask.models import FactorModel
+from mfdask.models import Model
 from mfdask.nightly.config import GateConfig
 from mfdask.shards import Dataset
 
@@ -74,7 +73,7 @@ class Verdict:
 class ModelWithData:
     """A model with the data set it was learned from."""
 
-    model: FactorModel
+    model: Model
     data: Dataset
 
 
@@ -101,14 +100,8 @@ def judge(candidate: ModelWithData, published: ModelWithData | None, rules: Gate
 def _floors(
     candidate: ModelWithData, published: ModelWithData | None, rules: GateConfig
 ) -> list[str]:
-    reasons = [
-        f"some {side} have rows that are not finite"
-        for side, rows in (
-            ("users", candidate.model.user_rows),
-            ("items", candidate.model.item_rows),
-        )
-        if not np.isfinite(rows).all()
-    ]
+    unsound = candidate.model.unsound_sides()
+    reasons = [f"some {side} have rows that are not finite" for side in unsound]
     if published is None:
         return reasons
     new, old = candidate.data, published.data
@@ -205,10 +198,10 @@ def _known(
 
 
 def _score(
-    models: list[FactorModel], data: Dataset, slices: Mapping[str, Callable[[int], Mask]]
+    models: list[Model], data: Dataset, slices: Mapping[str, Callable[[int], Mask]]
 ) -> list[Score]:
     """Return the RMSE of each model on each slice of a data set's held-out ratings."""
-    aligned = [Aligned(model, data) for model in models]
+    aligned = [model.align(data) for model in models]
     n = dict.fromkeys(slices, 0)
     squared = {name: np.zeros(len(models)) for name in slices}
     for block in range(data.n_blocks("users")):

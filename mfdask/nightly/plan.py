@@ -10,7 +10,6 @@ import psutil
 
 from mfdask.errors import RefusedError
 from mfdask.files import free_bytes
-from mfdask.models import model_bytes
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.inbox import InboxFile
 from mfdask.nightly.journal import Line
@@ -103,7 +102,7 @@ def make_plan(
     """
     counts = Manifest.read(begin).counts if begin else None
     ratings = (counts.kept if counts else 0) + sum(map(_ratings_in, files))
-    method = config.training.method()
+    estimator = config.training.estimator()
     measured = [line for line in lines if line["status"] == "published"]
     if measured:
         last = measured[-1]
@@ -115,10 +114,10 @@ def make_plan(
     else:
         millions = ratings / 1e6
         seconds = {step: first + more * millions for step, (first, more) in _SECONDS.items()}
-        seconds["train"] += _SECONDS["train"][1] * millions * (method.n_sweeps - 1)
+        seconds["train"] += _SECONDS["train"][1] * millions * (estimator.n_sweeps - 1)
         memory, source = _MEMORY[0] + _MEMORY[1] * ratings, "by rule of thumb"
     rows = counts.users + counts.items if counts else ratings // 10
-    disk = _DISK_BYTES * ratings + 2 * model_bytes(rows, method.n_factors)
+    disk = _DISK_BYTES * ratings + 2 * estimator.model_bytes(rows)
     base_version = base.version if base else None
     return NightPlan(base_version, files, known, ratings, seconds, memory, disk, source)
 

@@ -15,7 +15,6 @@ from distributed import Client
 from mfdask.cluster import open_cluster
 from mfdask.errors import InputError
 from mfdask.models import load_model, save_model
-from mfdask.models.store import count_factors
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import make_tables
 from mfdask.nightly.gate import ModelWithData, judge
@@ -124,24 +123,29 @@ def _train(night: Night) -> None:
     if "outcome" in night.state.facts:
         return
     training, work = night.config.training, night.home.work
-    method = training.method()
+    estimator = training.estimator()
     data = Dataset.open(work / "data")
     start = None
-    if training.warm and night.base and count_factors(night.base.model) == method.n_factors:
+    if training.warm and night.base and estimator.can_start_from(night.base.model):
         start = night.base.model
     checkpoint = work / "checkpoint"
     options: dict[str, Any] = {
-        "client": night.client(), "start": start, "checkpoint": checkpoint,
-        "checkpoint_every": training.checkpoint_every, "progress": night.progress,
-    }  # fmt: skip
+        "client": night.client(),
+        "start": start,
+        "checkpoint": checkpoint,
+        "checkpoint_every": training.checkpoint_every,
+        "progress": night.progress,
+    }
+    if training.item_features:
+        options["item_features"] = Path(training.item_features)
     resume = checkpoint.exists()
     try:
-        model = method.fit(data, resume=resume, **options)
+        model = estimator.fit(data, resume=resume, **options)
     except InputError:
         if not resume:
             raise
         shutil.rmtree(checkpoint)  # a power cut has damaged it
-        model = method.fit(data, **options)
+        model = estimator.fit(data, **options)
     save_model(model, work / "model")
     night.state.facts |= {
         "kind": model.kind,

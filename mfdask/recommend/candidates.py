@@ -12,9 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.kernels.topn import Tiles, pack_tiles
-from mfdask.models import FactorModel
-from mfdask.models.half_step import read_only
+from mfdask.models import Model
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Ranking:
         if self.min_ratings < 0:
             raise InputError(f"--min-ratings {self.min_ratings}: give 0 or more")
 
-    def candidates(self, model: FactorModel) -> npt.NDArray[np.int32]:
+    def candidates(self, model: Model) -> npt.NDArray[np.int32]:
         """Return the rows of the items that may be offered, ascending int32.
 
         Raises
@@ -80,14 +78,8 @@ class Ranking:
             )
         return np.flatnonzero(good).astype(np.int32)
 
-    def tiles(self, model: FactorModel) -> Tiles:
-        """Return the candidates as the kernel takes them."""
-        rows = self.candidates(model)
-        bias = np.float32(self.bias_weight) * model.item_bias[rows]
-        return Tiles(*map(read_only, pack_tiles(bias, model.item_factors[rows], rows)))
 
-
-def known_rows(model: FactorModel, side: str, ids: Any) -> npt.NDArray[np.int32]:
+def known_rows(model: Model, side: str, ids: Any) -> npt.NDArray[np.int32]:
     """Return the row of each raw id, int32.
 
     Raises

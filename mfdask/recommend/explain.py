@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mfdask.models import FactorModel
-from mfdask.models.design import Array
-from mfdask.models.prior import Float64s, RowPrior, unknowns
+from mfdask.models.design import Array, Float64s, RowPrior, unknowns
 from mfdask.recommend.candidates import Ranking, known_rows
-from mfdask.recommend.fold_in import History, draws_of
+from mfdask.recommend.fold_in import History
 from mfdask.recommend.topn import Rows
 
 
@@ -89,12 +88,10 @@ def _shares_of_row(model: FactorModel, history: History) -> tuple[Float64s, Floa
     """
     parts = [
         _shares_of_draw(unknowns(rows, len(prior.precision)), prior, model, history)
-        for rows, prior in draws_of(model, history.items)
+        for rows, prior in model.draws(history.items)
     ]
     found = np.stack(parts)
-    if model.samples is None:
-        return found[0, 0], found[0, 1:]
-    packed = model.samples.pack(found)
+    packed = model.pack_draws(found)
     whole = unknowns(packed, model.n_factors + 1).astype(np.float64)
     return whole[0], whole[1:]
 
@@ -120,8 +117,8 @@ def _genres(model: FactorModel, rows: Rows, user: Float64s) -> pd.DataFrame:
     """
     rows = rows[model.items["n_train"].to_numpy()[rows] == 0]
     shares, worth = np.zeros((len(rows), 0), np.float32), np.zeros(0)
-    if model.coding and model.feature_weights is not None:
-        shares = model.coding.encode(model.described_items.take(rows))
+    if model.encoder and model.feature_weights is not None:
+        shares = model.encoder.encode(model.described_items.take(rows))
         worth = model.feature_weights @ user
     item, genre = np.nonzero(shares)
     return pd.DataFrame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,10 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated
 from mfdask.models import FactorModel
-from mfdask.models.design import Array, empty_rows
+from mfdask.models.design import Array, empty_rows, unknowns
 from mfdask.models.half_step import UpdateConfig, half_step, read_only
-from mfdask.models.parameters import Parameters
-from mfdask.models.prior import RowPrior, unknowns
 from mfdask.recommend.candidates import Ranking, known_rows
-from mfdask.recommend.topn import search
+from mfdask.recommend.topn import best_of_rows, tiles_of
 from mfdask.shards import Shard
 
 
@@ -58,18 +56,6 @@ class History:
         return cls(items[order], np.array(list(ratings.values()), np.float32)[order])
 
 
-def draws_of(model: FactorModel, items: npt.NDArray[np.int32]) -> Iterator[tuple[Array, RowPrior]]:
-    """Yield the design rows of some items and the users' prior, as each draw of a model has them.
-
-    A plain model has one draw: itself.
-    """
-    if model.samples is None:
-        yield model.item_rows[items], Parameters.of(model.parameters).prior("users")
-        return
-    for s in range(len(model.samples)):
-        yield model.samples.rows(model, "items", s, items), model.samples.prior("users", s)
-
-
 def fold_in(model: FactorModel, history: History) -> Array:
     """Return the design row that training would give this user, the items held still.
 
@@ -96,11 +82,9 @@ def fold_in(model: FactorModel, history: History) -> Array:
     nobody = empty_rows(1, n_factors)
     rows = [
         half_step(shard, fixed, nobody, rule, prior).rows
-        for fixed, prior in draws_of(model, history.items)
+        for fixed, prior in model.draws(history.items)
     ]
-    if model.samples is None:
-        return rows[0]
-    return model.samples.pack(np.stack([unknowns(row, n_factors + 1) for row in rows]))
+    return model.pack_draws(np.stack([unknowns(row, n_factors + 1) for row in rows]))
 
 
 def recommend_new(
@@ -117,7 +101,8 @@ def recommend_new(
     ranking = ranking or Ranking()
     row = fold_in(model, history)
     rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
-    best, items = search(row, model.n_factors, ranking.tiles(model), rated, ranking.top)
+    tiles = tiles_of(model, ranking)
+    best, items = best_of_rows(row, model.n_factors, tiles, rated, ranking.top)
     found = items[0][items[0] >= 0]
     table = model.items.loc[found].copy()
     table.insert(0, "rank", np.arange(1, len(found) + 1))

@@ -7,18 +7,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.models import FactorModel
+from mfdask.models import FactorModel, Model
+from mfdask.models.factor_model import require_factors
 from mfdask.recommend.candidates import known_rows
 
 
 def similar(
-    model: FactorModel, item_id: object, *, top: int = 10, min_ratings: int = 100
+    model: Model, item_id: object, *, top: int = 10, min_ratings: int = 100
 ) -> pd.DataFrame:
     """Return the items whose factors point most nearly the same way.
 
     Parameters
     ----------
-    model : FactorModel
+    model : Model
     item_id : raw id
     top : int
     min_ratings : int
@@ -34,6 +35,7 @@ def similar(
     InputError
         If the item is unknown or without factors.
     """
+    model = require_factors(model, "a list of similar items")
     (row,) = known_rows(model, "items", [item_id]).tolist()
     norm = _norms(model)
     if norm[row] == 0:
@@ -50,7 +52,7 @@ def similar(
 
 
 def polarity(
-    model: FactorModel, *, top: int = 10, min_ratings: int = 1000
+    model: Model, *, top: int = 10, min_ratings: int = 1000
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the items that divide people most, and those that divide them least.
 
@@ -67,6 +69,7 @@ def polarity(
     InputError
         If the model has no factors, or no item has so many ratings.
     """
+    model = require_factors(model, "polarity")
     norm = _norms(model)
     rows = np.flatnonzero(_rated_enough(model, min_ratings))
     order = rows[np.argsort(-norm[rows], kind="stable")]
@@ -83,19 +86,11 @@ def _length(top: int) -> int:
 
 
 def _norms(model: FactorModel) -> npt.NDArray[np.float64]:
-    """Return the length of each item's factors.
-
-    Raises
-    ------
-    InputError
-        If the model has biases alone.
-    """
-    if model.n_factors == 0:
-        raise InputError("this model has biases alone; train one with --factors above 0")
+    """Return the length of each item's factors."""
     return np.sqrt(np.square(model.item_factors, dtype=np.float64).sum(axis=1))
 
 
-def _rated_enough(model: FactorModel, min_ratings: int) -> npt.NDArray[np.bool_]:
+def _rated_enough(model: Model, min_ratings: int) -> npt.NDArray[np.bool_]:
     enough = model.items["n_train"].to_numpy() >= min_ratings
     if not enough.any():
         raise InputError(

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.kernels.topn import Rated, Tiles, top_items
-from mfdask.models import FactorModel
+from mfdask.evaluation.ranking import best_items
+from mfdask.kernels.topn import Rated, Tiles, pack_tiles, top_items
+from mfdask.models import FactorModel, Model
+from mfdask.models.base import SOURCES
 from mfdask.models.design import Array
 from mfdask.models.half_step import read_only
-from mfdask.models.mapped import ShardRef, open_shard
-from mfdask.models.model import SOURCES
 from mfdask.recommend.candidates import Ranking, known_rows
 from mfdask.shards import Dataset
+from mfdask.shards.refs import DatasetRef, ShardRef
 
 Rows = npt.NDArray[np.int32]
 
+#: Predictions held at a time: 16 MiB.
+_CELLS = 1 << 22
+
 
 def recommend(
-    model: FactorModel,
+    model: Model,
     user_ids: Any,
     data: Dataset | None,
     ranking: Ranking | None = None,
@@ -31,7 +35,7 @@ def recommend(
 
     Parameters
     ----------
-    model : FactorModel
+    model : Model
     user_ids : sequence of raw ids
     data : Dataset or None
         What the model was learned from: items rated in its training part are left out. None offers
@@ -53,16 +57,15 @@ def recommend(
     ranking = ranking or Ranking()
     check_same_data(model, data)
     rows = known_rows(model, "users", user_ids)
-    return rank_rows(model, rows, data, ranking, ranking.tiles(model))
+    return rank_rows(model, rows, data, ranking, search_of(model, ranking))
 
 
 def rank_rows(
-    model: FactorModel, rows: Rows, data: Dataset | None, ranking: Ranking, tiles: Tiles
+    model: Model, rows: Rows, data: Dataset | None, ranking: Ranking, search: Search
 ) -> pd.DataFrame:
     """Return the table of `recommend` for user rows."""
     rated = nothing_rated(len(rows)) if data is None else rated_by(data, rows)
-    best, items = search(model.user_rows[rows], model.n_factors, tiles, rated, ranking.top)
-    best += (model.mean + model.user_bias[rows])[:, None]
+    best, items = search.best(rows, rated, ranking.top)
     found = items >= 0
     users, listed = np.repeat(rows, found.sum(axis=1)), items[found]
     return pd.DataFrame(
@@ -76,7 +79,87 @@ def rank_rows(
     )
 
 
-def search(
+class Search(Protocol):
+    """Finds the best items of users that a model knows."""
+
+    def best(self, rows: Rows, rated: Rated, top: int) -> tuple[Array, Rows]:
+        """Return scores and item rows of each user's best items.
+
+        float32 and int32 (users, items), best first; -inf and -1 where there are no more items. No
+        list is longer than the number of candidates.
+        """
+
+
+def search_of(model: Model, ranking: Ranking) -> Search:
+    """Return what finds the items that a ranking puts first.
+
+    Raises
+    ------
+    InputError
+        If nothing can be offered.
+    """
+    if isinstance(model, FactorModel):
+        return FactorSearch(model, tiles_of(model, ranking))
+    return PredictionSearch(model, ranking.candidates(model))
+
+
+class FactorSearch(NamedTuple):
+    """Ranks by products of factors, in one pass of a kernel."""
+
+    model: FactorModel
+    tiles: Tiles
+
+    def best(self, rows: Rows, rated: Rated, top: int) -> tuple[Array, Rows]:
+        """See `Search.best`."""
+        own = self.model.user_rows[rows]
+        best, items = best_of_rows(own, self.model.n_factors, self.tiles, rated, top)
+        best += (self.model.mean + self.model.user_bias[rows])[:, None]
+        return best, items
+
+
+class PredictionSearch(NamedTuple):
+    """Ranks by whatever a model predicts, for some users at a time."""
+
+    model: Model
+    candidates: Rows
+
+    def best(self, rows: Rows, rated: Rated, top: int) -> tuple[Array, Rows]:
+        """See `Search.best`."""
+        n = min(top, len(self.candidates))
+        best = np.full((len(rows), n), -np.inf, np.float32)
+        items = np.full((len(rows), n), -1, np.int32)
+        step = max(1, _CELLS // len(self.candidates))
+        for start in range(0, len(rows), step):
+            here = slice(start, min(start + step, len(rows)))
+            scores = self._scores(rows[here], rated, start)
+            places = best_items(scores, n)
+            found = places >= 0
+            items[here] = np.where(found, self.candidates[places], -1)
+            best[here] = np.where(found, np.take_along_axis(scores, places, axis=1), -np.inf)
+        return best, items
+
+    def _scores(self, rows: Rows, rated: Rated, start: int) -> Array:
+        """Return the predictions of some users, -inf for what they have rated."""
+        users = np.repeat(rows, len(self.candidates))
+        predicted = self.model.predict_rows(users, np.tile(self.candidates, len(rows)), clip=False)
+        scores = predicted.reshape(len(rows), len(self.candidates))
+        place = np.full(len(self.model.items), -1)
+        place[self.candidates] = np.arange(len(self.candidates))
+        for user in range(len(rows)):
+            begin, end = rated.indptr[start + user : start + user + 2]
+            known = place[rated.items[begin:end]]
+            scores[user, known[known >= 0]] = -np.inf
+        return scores
+
+
+def tiles_of(model: FactorModel, ranking: Ranking) -> Tiles:
+    """Return the candidates as the kernel takes them."""
+    rows = ranking.candidates(model)
+    bias = np.float32(ranking.bias_weight) * model.item_bias[rows]
+    return Tiles(*map(read_only, pack_tiles(bias, model.item_factors[rows], rows)))
+
+
+def best_of_rows(
     user_rows: Array, n_factors: int, tiles: Tiles, rated: Rated, top: int
 ) -> tuple[Array, Rows]:
     """Return the best scores (without mean and user bias) and item rows of design rows.
@@ -116,11 +199,11 @@ def _shard(data: Dataset, block: int) -> tuple[int, Any, Any]:
     if data.address is None:
         shard = data.shard("users", block)
     else:
-        shard = open_shard(ShardRef(data.address, data.fingerprint, "users", block, "train"))
+        shard = ShardRef(DatasetRef.of(data), "users", block).open()
     return shard.start, read_only(shard.indptr), read_only(shard.indices)
 
 
-def check_same_data(model: FactorModel, data: Dataset | None) -> None:
+def check_same_data(model: Model, data: Dataset | None) -> None:
     """Refuse a data set that the model was not learned from: its rows are of other ids.
 
     Raises

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing, Section
-from mfdask.models import FactorModel
+from mfdask.models import Model
 from mfdask.recommend.topn import check_same_data
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
@@ -24,7 +24,7 @@ class Inputs:
 
     Attributes
     ----------
-    models : mapping of str to FactorModel
+    models : mapping of str to Model
         By the names that they go by on the page.
     tiers : Path or None
         What `mfdask bench tiers --json` printed.
@@ -36,7 +36,7 @@ class Inputs:
         The tables of the jobs of these names.
     """
 
-    models: Mapping[str, FactorModel] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
     tiers: Path | None = None
     trials: Sequence[Path] = ()
     anomalies: Path | None = None

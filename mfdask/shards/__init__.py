@@ -2,6 +2,6 @@
 
 from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Counts, Manifest
-from mfdask.shards.store import Shard
+from mfdask.shards.store import OTHER, SIDES, Shard
 
-__all__ = ["Counts", "Dataset", "Manifest", "Shard"]
+__all__ = ["OTHER", "SIDES", "Counts", "Dataset", "Manifest", "Shard"]

@@ -42,6 +42,12 @@ class DatasetRef(Reference):
     address: str
     fingerprint: str
 
+    @classmethod
+    def of(cls, data: Dataset) -> DatasetRef:
+        """Return the reference of a data set that is not in memory."""
+        assert data.address is not None
+        return cls(data.address, data.fingerprint)
+
     def open(self) -> Dataset:
         """Return the data set."""
         data = Dataset.open(self.address)
@@ -69,12 +75,22 @@ class ShardRef(Reference):
         return _mapped(self) if self.group is None else _packed(self)
 
 
+@dataclass(frozen=True)
+class NeededRowsRef(Reference):
+    """Names the rows of the other side that some blocks of a side use."""
+
+    data: DatasetRef
+    side: str
+    blocks: range
+
+    def open(self) -> npt.NDArray[np.int32]:
+        """Return the rows, ascending."""
+        return needed_rows(ShardRef(self.data, self.side, self.blocks[0], "train", self.blocks))
+
+
 def dataset_ref(run: Executor, data: Dataset) -> Dataset | DatasetRef:
     """Return what a task is given to have a data set: in this process, the data set."""
-    if run.client is None:
-        return data
-    assert data.address is not None
-    return DatasetRef(data.address, data.fingerprint)
+    return data if run.client is None else DatasetRef.of(data)
 
 
 def shard_ref(
@@ -86,10 +102,9 @@ def shard_ref(
     group: range | None = None,
 ) -> Shard | ShardRef:
     """Return what a task is given to have a shard: in this process, the shard, never packed."""
-    source = dataset_ref(run, data)
-    if isinstance(source, Dataset):
-        return source.shard(side, block, part)
-    return ShardRef(source, side, block, part, group)
+    if run.client is None:
+        return data.shard(side, block, part)
+    return ShardRef(DatasetRef.of(data), side, block, part, group)
 
 
 @lru_cache(maxsize=_DATA_SETS)

@@ -19,6 +19,7 @@ from mfdask.errors import InputError
 from mfdask.files import crc32
 
 SIDES = ("users", "items")
+OTHER = {"users": "items", "items": "users"}
 #: The arrays that training and scoring read, and the one that lies apart.
 ARRAYS = ("indptr", "indices", "ratings")
 TIMESTAMPS = "timestamps"

@@ -19,7 +19,7 @@ from distributed import Client
 from mfdask.errors import InputError
 from mfdask.files import file_lock
 from mfdask.models import ALS, FactorModel
-from mfdask.models.fitted import Sweep
+from mfdask.models.base import Sweep
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.tuning.holdout import hold_out

@@ -6,24 +6,13 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mfdask.errors import InputError
-from mfdask.models import ALS
+from mfdask.models import ALS, kind_of
+from mfdask.parameters import parameters_of
 
-#: Name of an option of `train`: parameter of `ALS`, and whether it is a whole number.
-PARAMETERS = {
-    "factors": ("n_factors", True),
-    "sweeps": ("n_sweeps", True),
-    "lambda": ("fidelity", False),
-    "tau": ("factor_reg", False),
-    "gamma": ("bias_reg", False),
-    "item-tau": ("item_factor_reg", False),
-    "item-gamma": ("item_bias_reg", False),
-    "reg-scaling": ("reg_scaling", False),
-    "damping": ("damping", False),
-    "weight-reg": ("weight_reg", False),
-}
+#: What a search can go through, by the names of the options of `train`.
+TUNABLE = {own.option: own for own in parameters_of(ALS).values() if own.tunable}
 
 #: Searches with a name: the grids that each goes through, one after the other.
 PRESETS: dict[str, list[str]] = {
@@ -147,21 +136,18 @@ def configured(base: ALS, point: Point) -> ALS:
     InputError
         If one is out of its range.
     """
-    chosen: dict[str, Any] = {}
-    for name, value in point.items():
-        parameter, whole = PARAMETERS[name]
-        chosen[parameter] = int(value) if whole else float(value)
+    chosen = {TUNABLE[name].name: TUNABLE[name].kind(value) for name, value in point.items()}
     return replace(base, **chosen)
 
 
 def train_options(config: ALS) -> list[str]:
     """Return the options of `mfdask train` that learn with these parameters."""
-    options = ["--model", config.kind]
-    unused = {"bias": {"factors", "weight-reg"}, "als": {"weight-reg"}}.get(config.kind, set())
-    for name, (parameter, _) in PARAMETERS.items():
-        value = getattr(config, parameter)
-        if name not in unused and value is not None:
-            options += [f"--{name}", str(value)]
+    options, kind = ["--model", config.kind], kind_of(config.kind)
+    unused = set(kind.settled) | ({"weight_reg"} if config.item_prior == "zero" else set())
+    for option, own in TUNABLE.items():
+        value = getattr(config, own.name)
+        if own.name not in unused and value is not None:
+            options += [f"--{option}", str(value)]
     return [*options, "--seed", str(config.seed)]
 
 
@@ -169,13 +155,13 @@ def _axes(specs: Sequence[str]) -> dict[str, Axis]:
     axes: dict[str, Axis] = {}
     for spec in specs:
         name, _, text = spec.partition("=")
-        if name not in PARAMETERS:
+        if name not in TUNABLE:
             raise InputError(
-                f"--search {spec}: write NAME=VALUES, NAME one of {', '.join(PARAMETERS)}"
+                f"--search {spec}: write NAME=VALUES, NAME one of {', '.join(TUNABLE)}"
             )
         if name in axes:
             raise InputError(f"--search {spec}: {name} is given twice; list all its values once")
-        axes[name] = _axis(spec, text, PARAMETERS[name][1])
+        axes[name] = _axis(spec, text, TUNABLE[name].kind is int)
     return axes
 
 

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from mfdask.errors import InputError
-from mfdask.models.fitted import Sweep
+from mfdask.models.base import Sweep
 from mfdask.tuning.space import Axis, Point, Range, Search
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

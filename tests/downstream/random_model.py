@@ -5,8 +5,8 @@ import pandas as pd
 
 from mfdask.models import FactorModel
 from mfdask.models.design import pack
-from mfdask.models.fitted import Sweep
-from mfdask.models.model import DataFacts
+from mfdask.models.base import Sweep
+from mfdask.models.base import DataFacts
 
 
 def random_model(seed, n_users=300, n_items=200, n_factors=5, scale=(0.5, 5.0)):

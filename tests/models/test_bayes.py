@@ -12,7 +12,7 @@ from mfdask.models import ALS, Bayes, load_model, save_model
 from mfdask.models.bayes import draw_noise_precision, draw_row_prior
 from mfdask.models.design import pack
 from mfdask.models.half_step import half_step
-from mfdask.models.prior import RowPrior, feature_gram, feature_sums, unknowns
+from mfdask.models.design import RowPrior, feature_gram, feature_sums, unknowns
 from mfdask.shards import Dataset, Shard
 from tests.naive import NaiveGibbs
 

@@ -24,7 +24,7 @@ from mfdask.models.exchange import (
 )
 from mfdask.models.mapped import ShardRef, needed_rows, open_shard
 from mfdask.models.runner import DaskRunner, LocalRunner
-from mfdask.models.sides import OTHER, SIDES
+from mfdask.shards import OTHER, SIDES
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset

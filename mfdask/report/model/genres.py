@@ -42,10 +42,10 @@ def cold_table(model: FactorModel, top: int = 12) -> pd.DataFrame:
         the mean, and each genre's part. The items are evenly spread over all predictions, the
         highest first.
     """
-    assert model.coding is not None
+    assert model.encoder is not None
     assert model.feature_weights is not None
     cold = model.items[(model.items["n_train"] == 0) & (model.items["genres"] != "")]
-    shares = model.coding.encode(cold)
+    shares = model.encoder.encode(cold)
     parts = shares * model.feature_weights[:, 0]
     prediction = model.mean + parts.sum(axis=1)
     order = np.argsort(-prediction, kind="stable")

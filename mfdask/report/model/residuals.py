@@ -12,12 +12,12 @@ from bokeh.models import DataRange1d, NumeralTickFormatter
 from bokeh.models.ui import UIElement
 from scipy.stats import norm
 
-from mfdask.evaluation.accuracy import BIN_STARTS, Aligned, bin_labels
+from mfdask.evaluation.accuracy import BIN_STARTS, bin_labels, bin_of
 from mfdask.figures.figure import Figure, new_plot
 from mfdask.figures.theme import MAIN, OTHER
-from mfdask.models import FactorModel
+from mfdask.models import Model
 from mfdask.report.heat_map import HeatMap
-from mfdask.shards import Dataset
+from mfdask.shards import SIDES, Dataset
 
 #: Bins across the rating scale's width; residuals reach that far either way.
 _BINS_OF_SCALE = 45
@@ -46,19 +46,20 @@ class ResidualFigure:
     squared: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, model: FactorModel, data: Dataset, part: str = "test") -> ResidualFigure:
+    def of(cls, model: Model, data: Dataset, part: str = "test") -> ResidualFigure:
         """Hold a model against one part of a data set, block by block."""
         width = max(data.rating_max - data.rating_min, 1e-9)
         edges = np.linspace(-width, width, 2 * _BINS_OF_SCALE + 1)
         bins, cells = len(edges) - 1, len(BIN_STARTS) ** 2
         counts, n = np.zeros(bins, np.int64), np.zeros(cells, np.int64)
         total, squared = np.zeros(cells), np.zeros(cells)
-        aligned = Aligned(model, data)
+        aligned = model.align(data)
+        user_bin, item_bin = (bin_of(aligned.n_train(side)) for side in SIDES)
         for block in range(data.n_blocks("users")):
             shard = data.shard("users", block, part)
             error = shard.ratings - aligned.predict(shard).astype(np.float64)
             users = shard.rows
-            cell = aligned.user_bin[users] * len(BIN_STARTS) + aligned.item_bin[shard.indices]
+            cell = user_bin[users] * len(BIN_STARTS) + item_bin[shard.indices]
             place = np.clip(np.searchsorted(edges, error, side="right") - 1, 0, bins - 1)
             counts += np.bincount(place, minlength=bins)
             n += np.bincount(cell, minlength=cells)

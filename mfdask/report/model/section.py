@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mfdask.figures.figure import Figure, Missing, Section
-from mfdask.models import FactorModel
+from mfdask.models import Ability, FactorModel, Model
 from mfdask.report.model import examples, genres, item_map, norms, residuals
 from mfdask.report.parts import slug
 from mfdask.shards import Dataset
@@ -15,12 +15,12 @@ Parts = Iterator[Figure | Missing]
 _BIASES_ALONE = "This model has biases alone; train one with --factors above 0."
 
 
-def model_section(model: FactorModel, data: Dataset, name: str, *, alone: bool = True) -> Section:
+def model_section(model: Model, data: Dataset, name: str, *, alone: bool = True) -> Section:
     """Return the figures of what a model has learned.
 
     Parameters
     ----------
-    model : FactorModel
+    model : Model
     data : Dataset
         Whose held-out ratings it is held against; ids are matched by their raw values.
     name : str
@@ -28,15 +28,22 @@ def model_section(model: FactorModel, data: Dataset, name: str, *, alone: bool =
     alone : bool
         Whether no other model is on the page; else the names of figures end in the model's.
     """
-    parts = [*_maps(model), *_norms(model), *_residuals(model, data), *_examples(model)]
-    parts += _genres(model)
+    parts = list(_residuals(model, data))
+    if isinstance(model, FactorModel):
+        own = [*_maps(model), *_norms(model)]
+        parts = [*own, *parts, *_examples(model), *_genres(model)]
     if not alone:
         parts = [_renamed(part, slug(name)) for part in parts]
     intro = (
-        f"A model of kind {model.kind} with {model.parameters['n_factors']} factors, learned from "
+        f"A model of kind {model.kind}{_size(model)}, learned from "
         f"{model.data.n_train:,} ratings of {model.data.name}."
     )
     return Section(f"model-{slug(name)}", f"Model {name}", intro, parts)
+
+
+def _size(model: Model) -> str:
+    n_factors = model.parameters.get("n_factors")
+    return "" if n_factors is None else f" with {n_factors} factors"
 
 
 def _renamed(part: Figure | Missing, end: str) -> Figure | Missing:
@@ -70,7 +77,7 @@ def _maps(model: FactorModel) -> Parts:
 
 
 def _norms(model: FactorModel) -> Parts:
-    if model.n_factors == 0:
+    if not model.can(Ability.FACTORS):
         yield Missing("polarity", "Polarity, and norm against popularity", _BIASES_ALONE)
         return
     least = norms.enough_ratings(model)
@@ -80,7 +87,7 @@ def _norms(model: FactorModel) -> Parts:
     yield norms.Norms(norms.norms_table(model))
 
 
-def _residuals(model: FactorModel, data: Dataset) -> Parts:
+def _residuals(model: Model, data: Dataset) -> Parts:
     if not data.n_test:
         why = "Nothing is held out, and residuals of ratings learned from are too small."
         yield Missing("residuals", residuals.Distribution.title, why)
@@ -91,7 +98,7 @@ def _residuals(model: FactorModel, data: Dataset) -> Parts:
 
 
 def _examples(model: FactorModel) -> Parts:
-    if model.n_factors == 0:
+    if not model.can(Ability.FACTORS):
         yield Missing("new-users", "Offers to somebody new", _BIASES_ALONE)
         return
     made = examples.examples(model, norms.enough_ratings(model))

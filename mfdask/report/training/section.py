@@ -9,7 +9,7 @@ import pandas as pd
 
 from mfdask.evaluation.calibration import measure_calibration
 from mfdask.figures.figure import Figure, Missing, Section
-from mfdask.models import FactorModel
+from mfdask.models import Ability, Model
 from mfdask.report.parts import slug
 from mfdask.report.training import sweeps, trials
 from mfdask.report.training.tiers import Tiers, read_tiers
@@ -19,7 +19,7 @@ Parts = list[Figure | Missing]
 
 
 def training_section(
-    models: Mapping[str, FactorModel],
+    models: Mapping[str, Model],
     data: Dataset | None = None,
     *,
     tiers: Path | None = None,
@@ -29,7 +29,7 @@ def training_section(
 
     Parameters
     ----------
-    models : mapping of str to FactorModel
+    models : mapping of str to Model
         By the names that they go by on the page.
     data : Dataset, optional
         With held-out ratings, for the calibration of Bayesian models.
@@ -49,11 +49,11 @@ def training_section(
     return Section("training", "Training", intro, parts)
 
 
-def _fits(models: Mapping[str, FactorModel]) -> Parts:
+def _fits(models: Mapping[str, Model]) -> Parts:
     if not models:
         return [Missing("sweeps", "Training by sweep", "No model is given.")]
     history, names = sweeps.history_table(models), list(models)
-    minimising = {name: model for name, model in models.items() if not model.has_deviations}
+    minimising = {name: model for name, model in models.items() if model.can(Ability.OBJECTIVE)}
     parts: Parts = [sweeps.TrainingErrors(sweeps.errors_table(history), names)]
     if minimising:
         own = sweeps.history_table(minimising)
@@ -61,9 +61,9 @@ def _fits(models: Mapping[str, FactorModel]) -> Parts:
     return [*parts, sweeps.Seconds(history[["model", "sweep", "seconds"]], names)]
 
 
-def _samplers(models: Mapping[str, FactorModel], data: Dataset | None) -> Parts:
+def _samplers(models: Mapping[str, Model], data: Dataset | None) -> Parts:
     """Return the figures of Bayesian models."""
-    samplers = {name: model for name, model in models.items() if model.has_deviations}
+    samplers = {name: model for name, model in models.items() if model.can(Ability.DEVIATIONS)}
     if not samplers:
         return [Missing("sampler", "Running RMSE, noise, intervals", "No model is Bayesian.")]
     history, names = sweeps.history_table(samplers), list(models)
@@ -77,7 +77,7 @@ def _samplers(models: Mapping[str, FactorModel], data: Dataset | None) -> Parts:
     return parts
 
 
-def _calibration(label: str, model: FactorModel, data: Dataset | None) -> Figure | Missing:
+def _calibration(label: str, model: Model, data: Dataset | None) -> Figure | Missing:
     if data is None or not data.n_test:
         kind = sweeps.Calibration
         return Missing(kind.name, kind.title, "Nothing is held out to hold the intervals against.")

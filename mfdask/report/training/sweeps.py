@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from mfdask.models import FactorModel
+from mfdask.models import Model
 from mfdask.report.lines import LineFigure
 
 _MODEL_AND_SWEEP = [("model", "@model"), ("sweep", "@sweep")]
 
 
-def history_table(models: Mapping[str, FactorModel]) -> pd.DataFrame:
+def history_table(models: Mapping[str, Model]) -> pd.DataFrame:
     """Return the sweeps of all models: `model`, and the fields of `Sweep` as columns.
 
     `test_rmse` is NaN where nothing was held out.
@@ -47,10 +47,10 @@ def errors_table(history: pd.DataFrame) -> pd.DataFrame:
     return long.assign(best=long.index.isin(judged.groupby("model")["rmse"].idxmin()))
 
 
-def running_table(models: Mapping[str, FactorModel]) -> pd.DataFrame:
+def running_table(models: Mapping[str, Model]) -> pd.DataFrame:
     """Return `model, sweep, test_rmse` of the sweeps of Bayesian models after their burn-in."""
     history = history_table(models)[["model", "sweep", "test_rmse"]].dropna()
-    burn_in = {name: model.parameters["burn_in"] for name, model in models.items()}
+    burn_in = {name: model.parameters.get("burn_in", 0) for name, model in models.items()}
     return history[history["sweep"] > history["model"].map(burn_in)].reset_index(drop=True)
 
 

@@ -18,7 +18,7 @@ from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, add_hover, new_plot
 from mfdask.figures.theme import FONT, MAIN, OTHER, SCALE, dress
 from mfdask.report.parts import ink_on, narrow, rule, side_by_side
-from mfdask.tuning.space import PARAMETERS
+from mfdask.tuning.space import TUNABLE
 
 _NEEDED = ("trial", "state", "validation_rmse")
 _GAMMA = "gamma (γ)"  # noqa: RUF001
@@ -53,7 +53,7 @@ def searched(trials: pd.DataFrame) -> list[str]:
 
     Not the sweeps: the column of that name tells how many a trial came to.
     """
-    names = [name for name in PARAMETERS if name in trials and name != "sweeps"]
+    names = [name for name in TUNABLE if name in trials and name != "sweeps"]
     return [name for name in names if trials[name].nunique() > 1]
 
 

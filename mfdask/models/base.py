@@ -1,0 +1,426 @@
+"""What every kind of model is: an estimator that learns it, a model that predicts, its abilities.
+
+A kind of its own subclasses `Estimator` and `Model`, and is registered by the entry-point group
+``mfdask.models``; everything else (jobs, nights, reports) then works with it, as far as its
+abilities go.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from mfdask.errors import InputError
+from mfdask.kernels.types import Float32s, Int32s
+from mfdask.parameters import known_parameters
+from mfdask.shards import Dataset, Shard
+
+#: What a prediction rests on: the ratings of the user (2) and of the item (1); or what its genres
+#: stand for, of an item without any.
+SOURCES = ("mean", "item", "user", "model", "genre")
+
+
+class Ability(StrEnum):
+    """What a model may be able to do beyond predicting ratings."""
+
+    FACTORS = "has factors of users and items"
+    SINGLE_VECTORS = "describes each user by one vector"
+    DEVIATIONS = "tells how far off a rating may be"
+    NEW_USERS = "takes in users that it has not seen"
+    NEW_ITEMS = "places items that nobody has rated"
+    OBJECTIVE = "minimises an objective"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One line of a fit's history.
+
+    Attributes
+    ----------
+    sweep : int
+        From 1.
+    objective : float
+        The full regularised objective after the sweep.
+    train_rmse : float
+    test_rmse : float or None
+        Unclipped; None where nothing is held out.
+    moved : float
+        Length of the sweep's move against the length of all rows.
+    seconds : float
+        From the end of the sweep before.
+    fidelity : float
+        What a squared error weighed: lambda, or the noise precision that was drawn.
+    bytes_moved : int
+        What workers sent to each other meanwhile.
+    """
+
+    sweep: int
+    objective: float
+    train_rmse: float
+    test_rmse: float | None
+    moved: float
+    seconds: float
+    fidelity: float = math.nan
+    bytes_moved: int = 0
+
+    def note(self) -> str:
+        """Return the errors, for a progress bar."""
+        test = "" if self.test_rmse is None else f", test {self.test_rmse:.4f}"
+        return f"RMSE train {self.train_rmse:.4f}{test}"
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a model remembers of the data that it was learned from."""
+
+    name: str
+    fingerprint: str
+    n_train: int
+    n_test: int
+    rating_min: float
+    rating_max: float
+
+    @classmethod
+    def of(cls, data: Dataset) -> DataFacts:
+        """Return the facts of a data set."""
+        return cls(
+            data.name, data.fingerprint, data.n_train, data.n_test, data.rating_min, data.rating_max
+        )
+
+
+class Estimator(ABC):
+    """Learns models of one kind: a frozen dataclass whose fields are made by `parameter`.
+
+    Attributes
+    ----------
+    model_type : type
+        What `fit` returns, and what is read from a model's directory.
+    presets : mapping
+        Parameters with a name, for `--preset`.
+    unattended : mapping
+        Parameters that a night uses unless its configuration says otherwise.
+    n_sweeps : int
+        Passes over the ratings, at most.
+    """
+
+    model_type: ClassVar[type[Model]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    unattended: ClassVar[Mapping[str, Any]] = {}
+
+    n_sweeps: int = 1
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """Name of the kind of model, as it is registered."""
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What its models can do."""
+        return frozenset()
+
+    @property
+    def needs_item_features(self) -> bool:
+        """Whether `fit` must be given a file of item features."""
+        return False
+
+    @abstractmethod
+    def fit(self, data: Dataset, **options: Any) -> Model:
+        """Learn a model.
+
+        The options are those of `MatrixFactorization.fit`; an estimator may ignore any.
+        """
+
+    def parameters(self) -> dict[str, Any]:
+        """Return all parameters by name, as `model.json` keeps them."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_parameters(cls, said: Mapping[str, Any]) -> Self:
+        """Return the estimator that `parameters` were said of; names unknown here pass."""
+        return cls(**known_parameters(cls, said))
+
+    def point_estimate(self, most_sweeps: int | None = None) -> Estimator:
+        """Return what stands in for this where many models are learned: one point, and quickly."""
+        return self
+
+    def can_start_from(self, model: Path) -> bool:
+        """Whether `fit` can begin with the rows of a model in a directory."""
+        return False
+
+    def training_bytes(self, n_rows: int) -> int:
+        """Return what a fit of so many users and items together holds in memory at least."""
+        return 0
+
+    def model_bytes(self, n_rows: int) -> int:
+        """Return what the model's directory takes at most: ids and titles are guessed."""
+        return 100 * n_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(ABC):
+    """Raw ids in, predicted ratings out.
+
+    Attributes
+    ----------
+    estimator : Estimator
+        What has learned it.
+    users, items : DataFrame
+        One line a row: `user_id`, `n_train`; `item_id`, `title`, `year`, `genres`, `n_train`.
+    data : DataFacts
+    history : list of Sweep
+    """
+
+    estimator: Estimator
+    users: pd.DataFrame
+    items: pd.DataFrame
+    data: DataFacts
+    history: list[Sweep]
+    _indexes: dict[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of_data(
+        cls, estimator: Estimator, data: Dataset, history: list[Sweep], **learned: Any
+    ) -> Self:
+        """Return a model of a data set's users and items."""
+        return cls(
+            estimator=estimator,
+            users=data.users()[["user_id", "n_train"]],
+            items=data.items().drop(columns=["n_read", "n_test"], errors="ignore"),
+            data=DataFacts.of(data),
+            history=history,
+            **learned,
+        )
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind of model."""
+        return self.estimator.kind
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Of the fit."""
+        return self.estimator.parameters()
+
+    def can(self, ability: Ability) -> bool:
+        """Whether the model can do something."""
+        return ability in self.estimator.abilities
+
+    def require(self, ability: Ability, what: str) -> None:
+        """Refuse a model that lacks an ability which `what` needs.
+
+        Raises
+        ------
+        InputError
+        """
+        if not self.can(ability):
+            raise InputError(
+                f"{what} needs a model that {ability}; one of kind {self.kind} with these "
+                "parameters does not, see the table of models in the documentation"
+            )
+
+    # ---- ids and predictions
+
+    def rows_of(self, side: str, ids: Any) -> Int32s:
+        """Return the row of each raw id, int32, -1 for ids that the model has not learned."""
+        if side not in self._indexes:
+            table = self.users["user_id"] if side == "users" else self.items["item_id"]
+            self._indexes[side] = pd.Index(table)
+        return self._indexes[side].get_indexer(pd.Index(ids)).astype(np.int32)
+
+    def predict(self, user_ids: Any, item_ids: Any, *, clip: bool = True) -> Float32s:
+        """Return the predicted ratings of pairs of raw ids, float32 (pairs,).
+
+        An unknown user or item adds nothing: what is known of the other remains. `predict_table`
+        tells which predictions those are. With `clip` (the default) predictions are kept on the
+        rating scale of the training data.
+        """
+        users, items = self.rows_of("users", user_ids), self.rows_of("items", item_ids)
+        return self.predict_rows(users, items, clip=clip)
+
+    def predict_table(self, user_ids: Any, item_ids: Any, *, clip: bool = True) -> pd.DataFrame:
+        """Return `predict` as a table: `user_id`, `item_id`, `prediction` and its `source`.
+
+        `source` is ``"model"`` where both have training ratings, ``"user"`` or ``"item"`` where
+        only that one has, ``"mean"`` where neither; ``"genre"`` where an item without any is placed
+        by its genres.
+        """
+        users, items = self.rows_of("users", user_ids), self.rows_of("items", item_ids)
+        return pd.DataFrame(
+            {
+                "user_id": user_ids,
+                "item_id": item_ids,
+                "prediction": self.predict_rows(users, items, clip=clip),
+                "source": np.array(SOURCES)[self.sources(users, items)],
+            }
+        )
+
+    @abstractmethod
+    def predict_rows(self, users: Int32s, items: Int32s, *, clip: bool = True) -> Float32s:
+        """Return the predictions for pairs of the model's row numbers, -1 for an unknown one."""
+
+    def predict_std(self, users: Int32s, items: Int32s) -> Float32s:
+        """Return the standard deviation of each rating around its prediction, float32 (pairs,).
+
+        In rating units; for pairs of the model's row numbers, -1 for an unknown one.
+
+        Raises
+        ------
+        InputError
+            If the model does not know it (`Ability.DEVIATIONS`).
+        """
+        self.require(Ability.DEVIATIONS, "a standard deviation")
+        raise NotImplementedError
+
+    def mean_predictions(self, users: Int32s, items: Int32s) -> npt.NDArray[np.float64]:
+        """Return the mean unclipped prediction of each item over some users, float64 (items,)."""
+        each = [np.full(len(users), item, np.int32) for item in items.tolist()]
+        predicted = [self.predict_rows(users, rows, clip=False) for rows in each]
+        return np.array([values.mean(dtype=np.float64) for values in predicted])
+
+    def sources(
+        self, users: npt.NDArray[np.integer], items: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.intp]:
+        """Return the place in `SOURCES` of each pair of row numbers, -1 for an unknown one."""
+        rated = [
+            np.append(table["n_train"].to_numpy() > 0, False)[rows]
+            for table, rows in ((self.users, users), (self.items, items))
+        ]
+        return 2 * rated[0].astype(np.intp) + rated[1]
+
+    def objective(self, squared_error: float) -> float | None:
+        """Return the objective, given the squared error over the training ratings.
+
+        None where the model minimises nothing (`Ability.OBJECTIVE`).
+        """
+        return None
+
+    def align(self, data: Dataset) -> Aligned:
+        """Return the model in the order of a data set's rows."""
+        return Aligned(self, data)
+
+    def unsound_sides(self) -> list[str]:
+        """Return the sides some of whose rows are not finite."""
+        return []
+
+    # ---- learning again
+
+    def refitter(self, most_sweeps: int | None = None) -> Callable[..., Model]:
+        """Return what learns this model again from other data, small enough to go with a task.
+
+        Parameters
+        ----------
+        most_sweeps : int, optional
+            Learn a point estimate (`Estimator.point_estimate`) in at most so many sweeps.
+        """
+        estimator = self.estimator
+        if most_sweeps is not None:
+            estimator = estimator.point_estimate(most_sweeps)
+        return partial(estimator.fit, **self._inputs())
+
+    def refit(self, data: Dataset, **options: Any) -> Model:
+        """Learn this model again from other data: parameters, prior and item features stay.
+
+        The options are those of `Estimator.fit`.
+        """
+        return self.refitter()(data, **options)
+
+    def _inputs(self) -> dict[str, Any]:
+        """Return what `fit` was given beside the ratings."""
+        return {}
+
+    # ---- its directory
+
+    def description(self) -> dict[str, Any]:
+        """Return what `model.json` says of this kind of model alone."""
+        return {}
+
+    def columns(self, side: str) -> dict[str, pa.Array]:
+        """Return what was learned of each row of a side, as columns of its table."""
+        return {}
+
+    def write(self, folder: Path) -> None:  # noqa: B027 (most kinds have nothing)
+        """Write what is in neither table into a model's folder."""
+
+    @classmethod
+    @abstractmethod
+    def read(
+        cls, folder: Path, said: Mapping[str, Any], tables: dict[str, pd.DataFrame], **facts: Any
+    ) -> Self:
+        """Read a model from its folder.
+
+        Parameters
+        ----------
+        folder : Path
+        said : mapping
+            What `model.json` says.
+        tables : dict of DataFrame
+            For each side its whole table, with `columns`.
+        **facts
+            `estimator`, `data` and `history`.
+
+        Raises
+        ------
+        OSError, KeyError, TypeError, ValueError, pyarrow.ArrowException
+            If something is missing or does not fit.
+        """
+
+
+class Aligned:
+    """A model in the order of a data set's rows, whichever of its ids the model knows.
+
+    Attributes
+    ----------
+    model : Model
+    users, items : int32 (n,)
+        The model's row for each row of the data set, -1 where it knows none.
+    """
+
+    def __init__(self, model: Model, data: Dataset) -> None:
+        self.model = model
+        self.users = model.rows_of("users", data.users()["user_id"])
+        self.items = model.rows_of("items", data.items()["item_id"])
+
+    def n_train(self, side: str) -> npt.NDArray[np.integer]:
+        """Return the ratings that the model has learned each row of a side from."""
+        table, rows = (
+            (self.model.users, self.users) if side == "users" else (self.model.items, self.items)
+        )
+        return np.append(table["n_train"].to_numpy(), 0)[rows]
+
+    def predict(self, shard: Shard) -> Float32s:
+        """Return the raw prediction for each rating of a user shard, float32."""
+        users, items = self.users[shard.rows], self.items[shard.indices]
+        return self.model.predict_rows(users, items, clip=False)
+
+    def scores(self, rows: npt.NDArray[np.int64]) -> Float32s:
+        """Return what the whole catalogue is ranked by for some users, float32 (users, items).
+
+        The array is the caller's to overwrite.
+        """
+        users = np.repeat(self.users[rows], len(self.items))
+        items = np.tile(self.items, len(rows))
+        predicted = self.model.predict_rows(users, items, clip=False)
+        return predicted.reshape(len(rows), len(self.items))
+
+
+def with_parameters(estimator: Estimator, **changes: Any) -> Estimator:
+    """Return an estimator with other parameters.
+
+    Raises
+    ------
+    InputError
+        If one is out of its range.
+    """
+    return replace(estimator, **changes)  # type: ignore[type-var]

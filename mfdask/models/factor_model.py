@@ -1,0 +1,315 @@
+"""A model of biases and factors: what alternating least squares learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mfdask.features.encoder import FeatureEncoder
+from mfdask.features.file import ItemFeatures
+from mfdask.kernels.types import Float32s, Int32s
+from mfdask.models.base import SOURCES, Ability, Aligned, Model
+from mfdask.models.design import RowPrior, empty_rows, pack, swap_bias_columns
+from mfdask.models.half_step import pair_predictions, predict_shard
+from mfdask.shards import SIDES, Dataset, Shard
+
+_FEATURES = "features.parquet"
+_ITEM_FEATURES = "item_features.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorModel(Model):
+    """Predicts ``mean + b_u + b_i + p_u . q_i``.
+
+    Attributes
+    ----------
+    mean : float
+        Mean training rating, or 0 where the fit did not take it off.
+    user_rows, item_rows : float32 (n, width)
+        Design rows ``[bias, 1, factors..., 0...]``.
+    encoder : FeatureEncoder or None
+        How what the items' prior follows is read from a table of items; None where it follows
+        nothing.
+    feature_weights : float32 (features, n_factors + 1), or None
+        Bias and factors that each feature stands for.
+    item_features : DataFrame or None
+        The columns that are encoded, one line an item, where they are not those of `items`.
+    """
+
+    mean: float
+    user_rows: Float32s
+    item_rows: Float32s
+    encoder: FeatureEncoder | None = None
+    feature_weights: Float32s | None = None
+    item_features: pd.DataFrame | None = None
+
+    @property
+    def n_factors(self) -> int:
+        """Length of a factor vector."""
+        return int(self.parameters["n_factors"])
+
+    @property
+    def user_factors(self) -> Float32s:
+        """Factors of the users, float32 (n_users, n_factors)."""
+        return self.user_rows[:, 2 : self.n_factors + 2]
+
+    @property
+    def item_factors(self) -> Float32s:
+        """Factors of the items, float32 (n_items, n_factors)."""
+        return self.item_rows[:, 2 : self.n_factors + 2]
+
+    @property
+    def user_bias(self) -> Float32s:
+        """Biases of the users in rating units, float32 (n_users,)."""
+        return self.user_rows[:, 0]
+
+    @property
+    def item_bias(self) -> Float32s:
+        """Biases of the items in rating units, float32 (n_items,)."""
+        return self.item_rows[:, 0]
+
+    def rows(self, side: str) -> Float32s:
+        """Return the design rows of a side."""
+        return self.user_rows if side == "users" else self.item_rows
+
+    # ---- features of items
+
+    @property
+    def described_items(self) -> pd.DataFrame:
+        """The columns that `encoder` encodes, one line an item."""
+        return self.items if self.item_features is None else self.item_features
+
+    @property
+    def feature_names(self) -> list[str]:
+        """What the items' prior follows, empty where it follows nothing."""
+        return self.encoder.names if self.encoder else []
+
+    def rows_of_new_items(self, items: pd.DataFrame) -> Float32s:
+        """Return design rows of items that nobody has rated, from what is known of them.
+
+        float32 (items, width); zero bias and factors where the model has learned nothing of it.
+
+        Parameters
+        ----------
+        items : DataFrame
+            One line an item: `genres` joined by ``|``, or the columns of the file of item features
+            that the model was trained with, by name. What is missing is not known.
+
+        Raises
+        ------
+        InputError
+            If a column is not of the kind that the model was trained with.
+        """
+        if self.encoder is None or self.feature_weights is None:
+            return empty_rows(len(items), self.n_factors)
+        own = self.encoder.encode(items) @ self.feature_weights
+        return pack(own[:, 0], own[:, 1:])
+
+    def _inputs(self) -> dict[str, Any]:
+        if self.item_features is None:
+            return {}
+        assert self.encoder is not None
+        table = self.item_features.set_axis(pd.Index(self.items["item_id"]))
+        return {"item_features": ItemFeatures(self.encoder, known=table)}
+
+    # ---- predictions
+
+    def predict_rows(self, users: Int32s, items: Int32s, *, clip: bool = True) -> Float32s:
+        """Return the predictions for pairs of the model's row numbers, -1 for an unknown one."""
+        users, user_rows = self._with_cold_start("users", users)
+        items, item_rows = self._with_cold_start("items", items)
+        found = pair_predictions(users, items, user_rows, item_rows, self.mean)
+        return found.clip(self.data.rating_min, self.data.rating_max) if clip else found
+
+    def _with_cold_start(self, side: str, places: Int32s) -> tuple[Int32s, Float32s]:
+        """Return places and rows, with one row more, and a copy of all, only if it is needed."""
+        rows = self.rows(side)
+        if (places >= 0).all():
+            return places, rows
+        known = np.where(places < 0, len(rows), places).astype(np.int32)
+        return known, np.concatenate([rows, self.cold_start_row(side)])
+
+    def cold_start_row(self, side: str) -> Float32s:
+        """Return the design row of an id that nobody has rated, float32 (1, width).
+
+        Without bias or factors, but for what all items have in common where that is a feature.
+        """
+        if side == "items" and self.encoder:
+            return self.rows_of_new_items(pd.DataFrame(index=[0]))
+        return empty_rows(1, self.n_factors)
+
+    def sources(
+        self, users: npt.NDArray[np.integer], items: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.intp]:
+        """Return the place in `SOURCES` of each pair of row numbers, -1 for an unknown one."""
+        codes = super().sources(users, items)
+        if self.feature_weights is not None:
+            unrated = np.append(self.items["n_train"].to_numpy() == 0, False)
+            codes[unrated[items] & (items >= 0)] = SOURCES.index("genre")
+        return codes
+
+    def mean_predictions(self, users: Int32s, items: Int32s) -> npt.NDArray[np.float64]:
+        """Return the mean unclipped prediction of each item over some users, float64 (items,)."""
+        user = swap_bias_columns(self.user_rows[users]).mean(axis=0, dtype=np.float64)
+        predicted: npt.NDArray[np.float64] = self.mean + self.item_rows[items] @ user
+        return predicted
+
+    def draws(self, items: Int32s) -> Iterator[tuple[Float32s, RowPrior]]:
+        """Yield the design rows of some items and the users' prior, once for each draw.
+
+        A model that is one point has one draw: itself.
+        """
+        yield self.item_rows[items], self.estimator.prior("users")  # type: ignore[attr-defined]
+
+    def pack_draws(self, drawn: npt.NDArray[np.floating]) -> Float32s:
+        """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as design rows."""
+        return pack(drawn[0, :, 0].astype(np.float32), drawn[0, :, 1:].astype(np.float32))
+
+    def objective(self, squared_error: float) -> float | None:
+        """Return the objective, given the squared error over the training ratings."""
+        return self.estimator.objective(self, squared_error)  # type: ignore[attr-defined]
+
+    def align(self, data: Dataset) -> AlignedFactors:
+        """Return the model in the order of a data set's rows."""
+        return AlignedFactors(self, data)
+
+    def unsound_sides(self) -> list[str]:
+        """Return the sides some of whose rows are not finite."""
+        return [side for side in SIDES if not np.isfinite(self.rows(side)).all()]
+
+    # ---- its directory
+
+    def description(self) -> dict[str, Any]:
+        """Return what `model.json` says of this kind of model alone."""
+        return {"mean": self.mean} | ({"coding": self.encoder.to_dict()} if self.encoder else {})
+
+    def columns(self, side: str) -> dict[str, pa.Array]:
+        """Return ``bias, f00…`` of a side."""
+        return _unknowns(self.rows(side)[:, 0], self.rows(side)[:, 2 : self.n_factors + 2])
+
+    def write(self, folder: Path) -> None:
+        """Write what the items' prior follows, if anything."""
+        if self.feature_weights is not None:
+            weights = _unknowns(self.feature_weights[:, 0], self.feature_weights[:, 1:])
+            pq.write_table(pa.table({"feature": self.feature_names, **weights}), folder / _FEATURES)
+        if self.item_features is not None:
+            # With an id for each, under a name that is free.
+            table = self.item_features.set_axis(self.items["item_id"]).reset_index()
+            table.to_parquet(folder / _ITEM_FEATURES, index=False)
+
+    @classmethod
+    def read(
+        cls, folder: Path, said: Mapping[str, Any], tables: dict[str, pd.DataFrame], **facts: Any
+    ) -> Self:
+        """Read a model from its folder."""
+        n_factors = cls.stored_factors(folder, said)
+        sides = {side: split_table(tables[side], n_factors) for side in SIDES}
+        return cls(
+            mean=said["mean"],
+            users=sides["users"][0],
+            user_rows=sides["users"][1],
+            items=sides["items"][0],
+            item_rows=sides["items"][1],
+            **_read_features(folder, n_factors, said.get("coding")),
+            **facts,
+        )
+
+    @classmethod
+    def stored_factors(cls, folder: Path, said: Mapping[str, Any]) -> int:
+        """Return `n_factors` of a model's directory."""
+        return int(said["parameters"]["n_factors"])
+
+
+def require_factors(model: Model, what: str, ability: Ability = Ability.FACTORS) -> FactorModel:
+    """Return a model of biases and factors that has an ability.
+
+    Raises
+    ------
+    InputError
+        If it has not; by default, if it is of another form or has biases alone.
+    """
+    model.require(ability, what)
+    assert isinstance(model, FactorModel)
+    return model
+
+
+class AlignedFactors(Aligned):
+    """A factor model in the order of a data set's rows: products of design rows, no look-ups.
+
+    Attributes
+    ----------
+    user_rows, item_rows : float32 (n, width)
+        Design rows; of an id that the model does not know, those of nobody in particular, or of an
+        item's genres.
+    """
+
+    model: FactorModel
+
+    def __init__(self, model: FactorModel, data: Dataset) -> None:
+        super().__init__(model, data)
+        self.user_rows, self.item_rows = (
+            np.concatenate([model.rows(side), model.cold_start_row(side)])[places]
+            for side, places in (("users", self.users), ("items", self.items))
+        )
+        if model.encoder and model.encoder.of_genres:
+            new = self.items < 0
+            self.item_rows[new] = model.rows_of_new_items(data.items()[new])
+
+    def predict(self, shard: Shard) -> Float32s:
+        """Return the raw prediction for each rating of a user shard, float32."""
+        rows = self.user_rows[shard.start : shard.stop]
+        return predict_shard(shard, rows, self.item_rows, self.model.mean)
+
+    def scores(self, rows: npt.NDArray[np.int64]) -> Float32s:
+        """Return ``b_i + p_u . q_i``: mean and user bias change no user's order.
+
+        Users that the model does not know get the item biases; items that it does not know a score
+        of 0, or that of their genres.
+        """
+        facing = swap_bias_columns(self.user_rows[rows])
+        facing[:, 1] = 0.0  # the user's own bias
+        return facing @ self.item_rows.T
+
+
+def factor_column(k: int) -> str:
+    """Return the name of a factor's column: ``f00``."""
+    return f"f{k:02d}"
+
+
+def _unknowns(bias: Float32s, factors: Float32s) -> dict[str, pa.Array]:
+    named = {factor_column(k): factors[:, k] for k in range(factors.shape[1])}
+    return {
+        name: pa.array(np.ascontiguousarray(values))
+        for name, values in {"bias": bias, **named}.items()
+    }
+
+
+def split_table(frame: pd.DataFrame, n_factors: int) -> tuple[pd.DataFrame, Float32s]:
+    """Return the facts of a side's table, and its design rows."""
+    names = [factor_column(k) for k in range(n_factors)]
+    rows = pack(frame["bias"].to_numpy(np.float32), frame[names].to_numpy(np.float32))
+    return frame.drop(columns=["bias", *names]), rows
+
+
+def _read_features(folder: Path, n_factors: int, said: Any) -> dict[str, Any]:
+    """Read what the items' prior follows; a model that does not say how it is coded has genres."""
+    file = folder / _FEATURES
+    if not file.exists():
+        return {}
+    frame = pq.read_table(file).to_pandas()
+    columns = ["bias", *map(factor_column, range(n_factors))]
+    names = frame["feature"].tolist()
+    encoder = FeatureEncoder.from_dict(said) if said else FeatureEncoder.genres(names)
+    if encoder.names != names:
+        raise ValueError(f"{_FEATURES} is of other features")
+    raw = None if encoder.of_genres else pd.read_parquet(folder / _ITEM_FEATURES).iloc[:, 1:]
+    weights = frame[columns].to_numpy(np.float32)
+    return {"encoder": encoder, "feature_weights": weights, "item_features": raw}

@@ -1,0 +1,109 @@
+"""What the sweeps of a fit ask of an estimator: its half-steps, priors and random numbers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.models.base import Estimator
+from mfdask.models.design import Array, FeatureSums, RowPrior
+from mfdask.models.half_step import UpdateConfig
+
+MAX_FACTORS = 256
+
+ItemPrior = Literal["zero", "genre", "features"]
+
+
+class Collector(Protocol):
+    """Gathers what is to be kept of the sweeps on the way."""
+
+    def wants(self, sweep: int) -> bool:
+        """Whether the rows after a sweep are to be added."""
+
+    def add(self, rows: dict[str, Array], priors: dict[str, RowPrior]) -> None:
+        """Take the rows of both sides, and the priors that they were drawn from."""
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what was gathered, for a checkpoint."""
+
+    def load(self, sweep: int, read: Callable[[str], npt.NDArray[Any]]) -> None:
+        """Take back what a checkpoint after `sweep` holds."""
+
+
+class AlternatingUpdates(Estimator):
+    """An estimator that solves or draws the rows of one side against those of the other, in turn.
+
+    Attributes
+    ----------
+    n_factors : int
+        Length of a factor vector.
+    n_sweeps : int
+        Sweeps, at most.
+    item_prior : {"zero", "genre", "features"}
+        What item rows are drawn to.
+    centre : bool
+        Take the mean training rating off first.
+    seed : int
+        Of everything random.
+    tolerance : float
+        Stop when a sweep lowers the objective by less than this share of it.
+    reg_scaling : float
+        Power of a row's number of ratings that multiplies its prior.
+    init_scale : float
+        Standard deviation of the first factors.
+    """
+
+    n_factors: int
+    item_prior: ItemPrior
+    centre: bool
+    seed: int
+    tolerance: float
+    reg_scaling: float
+    init_scale: float
+
+    @property
+    def needs_item_features(self) -> bool:
+        """Whether the items' prior follows features from a file."""
+        return self.item_prior == "features"
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return the parameters that shape the states which a fit goes through."""
+
+    @abstractmethod
+    def update_config(self, mean_rating: float) -> UpdateConfig:
+        """Return the equations of the half-steps; the mean is that of the training ratings."""
+
+    @abstractmethod
+    def learns(self, side: str) -> bool:
+        """Whether a side's prior is learned from its rows before each of its half-steps."""
+
+    @abstractmethod
+    def prior(self, side: str) -> RowPrior:
+        """Return the prior of a side before anything is learned."""
+
+    @abstractmethod
+    def learned_prior(
+        self, side: str, sweep: int, sums: FeatureSums, squared_error: float | None, n_ratings: int
+    ) -> RowPrior:
+        """Return the prior of a side for a sweep.
+
+        `sums` are of its rows as they are, `squared_error` is over the `n_ratings` training
+        ratings; None at a random start.
+        """
+
+    def key(self, side: str, sweep: int) -> np.uint64 | None:
+        """Return the key of the sweep's random numbers, or None where rows are solved for."""
+        return None
+
+    def averages(self, sweep: int) -> bool:
+        """Whether a sweep's predictions of the test ratings join their running mean."""
+        return False
+
+    def n_draws(self, n_rows: int) -> int:
+        """Return how many draws the model keeps, of so many rows of both sides."""
+        return 1
