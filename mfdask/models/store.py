@@ -19,8 +19,9 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
+from mfdask.execution import Reference
 from mfdask.features.encoder import FeatureEncoder
-from mfdask.files import atomic_directory, resolve_link
+from mfdask.files import atomic_directory, crc32, resolve_link
 from mfdask.models.design import Array, pack
 from mfdask.models.fitted import Sweep
 from mfdask.models.model import DataFacts, FactorModel
@@ -165,6 +167,37 @@ def load_model(path: Path | str) -> FactorModel:
             samples=samples,
             **_read_features(folder, n_factors, said.get("coding")),
         )
+
+
+@dataclass(frozen=True)
+class ModelRef(Reference):
+    """Names a model on disk; the checksum of `model.json` tells it from another in its place."""
+
+    path: str
+    crc32: int
+
+    @classmethod
+    def of(cls, path: Path) -> ModelRef:
+        """Return the reference of a model.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        _read_description(path)
+        return cls(str(path.absolute()), crc32(path / "model.json"))
+
+    def open(self) -> FactorModel:
+        """Return the model, read once in each process that uses it."""
+        if ModelRef.of(Path(self.path)) != self:
+            raise InputError(f"{self.path}: was replaced while it was being read; start again")
+        return _read_once(self)
+
+
+@lru_cache(maxsize=1)
+def _read_once(ref: ModelRef) -> FactorModel:
+    return load_model(ref.path)
 
 
 def count_factors(path: Path | str) -> int:

@@ -13,10 +13,10 @@ from mfdask.kernels.topn import Rated, Tiles, top_items
 from mfdask.models import FactorModel
 from mfdask.models.design import Array
 from mfdask.models.half_step import read_only
-from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.models.model import SOURCES
 from mfdask.recommend.candidates import Ranking, known_rows
 from mfdask.shards import Dataset
+from mfdask.shards.refs import DatasetRef, ShardRef
 
 Rows = npt.NDArray[np.int32]
 
@@ -116,7 +116,7 @@ def _shard(data: Dataset, block: int) -> tuple[int, Any, Any]:
     if data.address is None:
         shard = data.shard("users", block)
     else:
-        shard = open_shard(ShardRef(data.address, data.fingerprint, "users", block, "train"))
+        shard = ShardRef(DatasetRef(data.address, data.fingerprint), "users", block).open()
     return shard.start, read_only(shard.indptr), read_only(shard.indices)
 
 

@@ -20,8 +20,8 @@ from mfdask.kernels.types import Bools, Float64s, Int32s
 from mfdask.models import ALS, FactorModel
 from mfdask.models.design import swap_bias_columns
 from mfdask.models.parameters import Parameters
-from mfdask.models.runner import runner_for
 from mfdask.shards import Dataset, Shard
+from mfdask.shards.refs import dataset_ref, executor_for
 
 #: Tells a folder of cleaned ratings from others.
 MARK = "cleaned.json"
@@ -105,23 +105,17 @@ def predictions_without(
         `item`, and `prediction` and `prediction_cleaned`: mean predictions for all users but the
         suspects, in stars, not clipped.
     """
-    run = runner_for(data, client)
-    handles = [
-        run.submit(
-            f"predict-{name}", _mean_predictions, run.dataset(data), refit_parameters(model),
-            suspects, items, name == "cleaned",
-        )
-        for name in ("all", "cleaned")
-    ]  # fmt: skip
-    found = [run.result(handle) for handle in handles]
-    return pd.DataFrame({"item": items, "prediction": found[0], "prediction_cleaned": found[1]})
+    with executor_for(data, client) as run:
+        given = dataset_ref(run, data), refit_parameters(model), suspects, items
+        arguments = [(*given, cleaned) for cleaned in (False, True)]
+        found, cleaned = run.map("predict", _mean_predictions, arguments)
+    return pd.DataFrame({"item": items, "prediction": found, "prediction_cleaned": cleaned})
 
 
 def _mean_predictions(
-    source: Dataset | str, config: Parameters, suspects: Int32s, items: Int32s, cleaned: bool
+    data: Dataset, config: Parameters, suspects: Int32s, items: Int32s, cleaned: bool
 ) -> Float64s:
     """Learn a model, with or without the suspects, and return the items' mean predictions."""
-    data = Dataset.open(source) if isinstance(source, str) else source
     gone = np.zeros(data.n_users, bool)
     gone[suspects] = True
     if cleaned:

@@ -16,9 +16,9 @@ from mfdask.models import ALS, FactorModel
 from mfdask.models.design import Array
 from mfdask.models.half_step import predict_shard
 from mfdask.models.parameters import Parameters
-from mfdask.models.runner import runner_for
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
+from mfdask.shards.refs import dataset_ref, executor_for
 
 #: Sweeps of a refit at most: ALS has settled by then, and a Bayesian model counts its samples so.
 MOST_SWEEPS = 10
@@ -112,19 +112,10 @@ def cross_fitted_predictions(
 
     float32 (n_train,), in the order of the user shards; `cross_fitted_residuals` says the rest.
     """
-    run = runner_for(data, client)
-    handles = [
-        run.submit(
-            f"cross-fit-{k}",
-            _fold_predictions, run.dataset(data), data.fingerprint, config, Fold(k, folds),
-        )
-        for k in range(folds)
-    ]  # fmt: skip
-    parts = []
-    for k, handle in enumerate(handles, 1):
-        parts.append(run.result(handle))
-        progress("cross-fit", k, folds)
-    return _merged(data, parts)
+    with executor_for(data, client, progress) as run:
+        source = dataset_ref(run, data)
+        arguments = [(source, config, Fold(k, folds)) for k in range(folds)]
+        return _merged(data, run.map("cross-fit", _fold_predictions, arguments))
 
 
 def refit_parameters(model: FactorModel) -> Parameters:
@@ -133,13 +124,8 @@ def refit_parameters(model: FactorModel) -> Parameters:
     return replace(config, n_sweeps=min(config.n_sweeps, MOST_SWEEPS))
 
 
-def _fold_predictions(
-    source: Dataset | str, fingerprint: str, config: Parameters, fold: Fold
-) -> Array:
+def _fold_predictions(data: Dataset, config: Parameters, fold: Fold) -> Array:
     """Learn without a fold and return the predictions for it, in the order of the user shards."""
-    data = Dataset.open(source) if isinstance(source, str) else source
-    if data.fingerprint != fingerprint:
-        raise InputError(f"{source}: was replaced while it was being read; start again")
     model = ALS(**config.parameters()).fit(without_fold(data, fold))
     parts = []
     for block in range(data.n_blocks("users")):

@@ -31,12 +31,12 @@ from mfdask.downstream.customers.refit import (
 )
 from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
 from mfdask.errors import InputError
+from mfdask.execution import Executor
 from mfdask.files import require_space
 from mfdask.models import FactorModel
-from mfdask.models.runner import Runner, runner_for
-from mfdask.models.tasks import open_dataset
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
+from mfdask.shards.refs import dataset_ref, executor_for
 
 #: What BG/NBD needs of every user, in the cohort or not.
 RHYTHM = ("active_days", "recency_days", "tenure_days")
@@ -102,9 +102,11 @@ def feature_tables(
     """
     n_ratings = (data.n_train + data.n_test) * len(origins.all)
     require_space(scratch, n_ratings * BYTES_PER_RATING, "what was known at each cut-off")
-    run = runner_for(data, client)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder:
-        lenses = _lenses(data, model, origins, as_of, Path(folder).absolute(), run, client)
+    with (
+        tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder,
+        executor_for(data, client) as run,
+    ):
+        lenses = _lenses(data, model, origins, as_of, Path(folder).absolute(), run)
         tables = []
         for k, (known, past, lens) in enumerate(lenses, 1):
             tables.append(_table(known, past, lens, run))
@@ -119,8 +121,7 @@ def _lenses(
     origins: Origins,
     as_of: str,
     folder: Path,
-    run: Runner,
-    client: Client | None,
+    run: Executor,
 ) -> Iterator[tuple[HistoryAsOf, Dataset, FrozenItems]]:
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
     frame = None
@@ -128,7 +129,7 @@ def _lenses(
     for k, known in enumerate(histories_as_of(data, origins.all, run)):
         past = write_past(data, known, folder / f"{k}", run)
         if as_of == "refit":
-            fitted = refit(past, model, client)
+            fitted = refit(past, model, run.client)
             rows = frame.turn(fitted) if frame else fitted.item_rows
             # What a refit's vectors depend on: its past, and through the axes all pasts before.
             seen.append(past.fingerprint)
@@ -139,15 +140,10 @@ def _lenses(
         yield known, past, freeze_items(fitted, rows, version, folder / f"{k}.npy")
 
 
-def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Runner) -> FeatureTable:
-    handles = [
-        run.submit(
-            f"features-{known.cutoff}-{block}",
-            block_features, run.dataset(past), block, known.cutoff, lens,
-        )
-        for block in range(past.n_blocks("users"))
-    ]  # fmt: skip
-    blocks = [run.result(handle) for handle in handles]
+def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Executor) -> FeatureTable:
+    source = dataset_ref(run, past)
+    arguments = [(source, block, known.cutoff, lens) for block in range(past.n_blocks("users"))]
+    blocks = run.map(f"features-{known.cutoff}", block_features, arguments)
     cohort = pd.concat([block.cohort for block in blocks], ignore_index=True)
     everyone = pd.concat([block.everyone for block in blocks], ignore_index=True)
     vectors = cohort[factor_names(lens.config.n_factors)].to_numpy()
@@ -163,11 +159,8 @@ class BlockFeatures(NamedTuple):
     everyone: pd.DataFrame
 
 
-def block_features(
-    source: Dataset | str, block: int, cutoff: int, lens: FrozenItems
-) -> BlockFeatures:
+def block_features(past: Dataset, block: int, cutoff: int, lens: FrozenItems) -> BlockFeatures:
     """Return the features of a block of users of a past."""
-    past = open_dataset(source)
     shard = past.shard("users", block)
     times = np.asarray(past.timestamps(block))
     habits = rfm(shard.indptr, times, cutoff)
