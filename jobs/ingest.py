@@ -20,7 +20,7 @@ from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.ingest.build import IngestOptions, check_target, ingest
 from mfdask.ingest.extend import extend, ids_of
-from mfdask.ingest.tasks import are_few
+from mfdask.ingest.reading import are_few
 from mfdask.memory import PeakMemory
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import Source

@@ -48,8 +48,8 @@ from mfdask.shards import Dataset
 @click.option(
     "--preset",
     metavar="[small|large]",
-    help="[als, bias, genre, features] For small data (some 100,000 ratings) or large (tens of millions); "
-    "options given beside it win.",
+    help="[als, bias, genre, features] For small data (some 100,000 ratings) or large "
+    "(tens of millions); options given beside it win.",
 )
 @click.option(
     "--item-features",

@@ -18,8 +18,9 @@ from distributed import Client
 from mfdask.bench.rounds import take_in_turn
 from mfdask.cores import n_cores
 from mfdask.downstream.dense import densify
-from mfdask.models import FactorModel, load_model
+from mfdask.models import Ability, FactorModel, load_model
 from mfdask.models.design import swap_bias_columns
+from mfdask.models.factor_model import require_factors
 from mfdask.progress import Progress, silent
 
 #: Users that are multiplied at a time, and bytes of a file.
@@ -66,7 +67,7 @@ def measure_dense(
         ``users``, ``items``, ``bytes``; ``seconds``, medians over the rounds, and ``rounds``; and
         ``share_of_limit``: the slower of product and writes over `densify`, the rounds' median.
     """
-    learned = load_model(model)
+    learned = require_factors(load_model(model), "this benchmark", Ability.BIASES)
     users = min(plan.users, len(learned.users))
     ids = learned.users["user_id"][:users].tolist()
     n_bytes = users * len(learned.items) * np.dtype(plan.dtype).itemsize

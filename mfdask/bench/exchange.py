@@ -8,9 +8,9 @@ from typing import Any
 from distributed import Client
 
 from mfdask.errors import InputError
+from mfdask.execution import executor
 from mfdask.models import ALS
 from mfdask.models.exchange import ExchangeCost, ExchangeMode, expected, used_rows
-from mfdask.models.runner import DaskRunner
 from mfdask.progress import Progress, silent
 from mfdask.shards import OTHER, SIDES, Dataset
 
@@ -52,10 +52,10 @@ def measure_exchange(
     InputError
         If there is one worker, or a side has fewer blocks than there are workers.
     """
-    run = DaskRunner(client)
-    n_workers = len(run.workers)
-    _check(data, n_workers)
-    used = {side: used_rows(run, data, side) for side in SIDES}
+    with executor(client) as run:
+        n_workers = len(run.workers)
+        _check(data, n_workers)
+        used = {side: used_rows(run, data, side) for side in SIDES}
     costs = {side: expected(data, side, n_factors, used[side], n_workers) for side in SIDES}
     seconds: dict[str, list[float]] = {way: [] for way in _WAYS}
     moved: dict[str, list[int]] = {way: [] for way in _WAYS}

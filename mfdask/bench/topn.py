@@ -27,11 +27,12 @@ from mfdask.bench.rounds import Rounds, take_in_turn
 from mfdask.cores import n_cores
 from mfdask.errors import MfdaskError
 from mfdask.kernels.topn import Rated
-from mfdask.models import FactorModel
+from mfdask.models import FactorModel, Model
 from mfdask.models.design import Array, initial_rows
+from mfdask.models.factor_model import require_factors
 from mfdask.progress import Progress, silent
 from mfdask.recommend import Ranking
-from mfdask.recommend.topn import Rows, check_same_data, rated_by, search
+from mfdask.recommend.topn import Rows, best_of_rows, check_same_data, rated_by, tiles_of
 from mfdask.shards import Dataset
 
 #: Places of lists that are compared at a time.
@@ -69,7 +70,7 @@ class DifferentListsError(MfdaskError):
 
 
 def measure_topn(
-    model: FactorModel, data: Dataset, plan: TopPlan, progress: Progress = silent
+    model: Model, data: Dataset, plan: TopPlan, progress: Progress = silent
 ) -> dict[str, Any]:
     """Time the lists of all users, rated items left out, from a model and from random rows.
 
@@ -78,7 +79,7 @@ def measure_topn(
 
     Parameters
     ----------
-    model : FactorModel
+    model : Model
     data : Dataset
         What it was learned from.
     plan : TopPlan
@@ -100,6 +101,7 @@ def measure_topn(
     DifferentListsError
         If a place of a list has items of different scores.
     """
+    model = require_factors(model, "this benchmark")
     check_same_data(model, data)
     n = min(len(model.users), plan.users or len(model.users))
     rows = (np.arange(n) * len(model.users) // n).astype(np.int32)
@@ -187,8 +189,8 @@ class _Case:
         self._same: float | None = None
 
     def _search(self, rows: Array, rated: Rated) -> Rows:
-        tiles = self._ranking.tiles(self._model)
-        return search(rows, self._model.n_factors, tiles, rated, self._plan.top)[1]
+        tiles = tiles_of(self._model, self._ranking)
+        return best_of_rows(rows, self._model.n_factors, tiles, rated, self._plan.top)[1]
 
     def seconds(self) -> float:
         """Rank here."""

@@ -8,18 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask import kernels
 from mfdask.ingest.cutoff import kept_folder
 from mfdask.ingest.partition import read_bucket, take_values
 from mfdask.ingest.plan import BuildPlan, UserBlock
-from mfdask.kernels.csr import (
-    count_columns,
-    drop_repeats,
-    keep_latest,
-    row_starts,
-    sort_pairs,
-    transpose_into,
-)
-from mfdask.kernels.splits import hold_out_by_hash, hold_out_columns_by_hash, hold_out_last
 from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_folder, write_arrays
 
 #: A scale with more different ratings than this has no step worth naming.
@@ -109,8 +101,10 @@ def sorted_once(plan: BuildPlan, block: int, columns: Columns) -> npt.NDArray[np
     n_rows, n_items = n_rows_of(plan, block), plan.item_bounds[-1]
     users, items, times = columns["users"], columns["items"], columns[TIMESTAMPS]
     order = np.empty(len(users), np.int32)
-    sort_pairs(users, n_rows, items, n_items, np.empty(len(users), np.int64), order)
-    return order[: keep_latest(order, users, items, _NO_TIMES if times is None else times)]
+    kernels.csr.sort_pairs(users, n_rows, items, n_items, np.empty(len(users), np.int64), order)
+    return order[
+        : kernels.csr.keep_latest(order, users, items, _NO_TIMES if times is None else times)
+    ]
 
 
 def n_rows_of(plan: BuildPlan, block: int) -> int:
@@ -122,7 +116,7 @@ def _shard_arrays(
     places: npt.NDArray[np.int32], columns: Columns, n_rows: int
 ) -> dict[str, npt.NDArray[Any]]:
     arrays = {
-        "indptr": row_starts(columns["users"], places, n_rows),
+        "indptr": kernels.csr.row_starts(columns["users"], places, n_rows),
         "indices": take_values(columns["items"], places),
         "ratings": take_values(columns["ratings"], places),
     }
@@ -159,11 +153,15 @@ def _held(
     seed = np.uint64(plan.seed & 0xFFFF_FFFF_FFFF_FFFF)
     held: npt.NDArray[np.bool_]
     if split.kind == "random":
-        held = hold_out_by_hash(order, users, items, user_keys, item_keys, seed, split.share)
+        held = kernels.splits.hold_out_by_hash(
+            order, users, items, user_keys, item_keys, seed, split.share
+        )
     elif split.kind == "cold-items":
-        held = hold_out_columns_by_hash(order, items, item_keys, seed, split.share)
+        held = kernels.splits.hold_out_columns_by_hash(order, items, item_keys, seed, split.share)
     elif split.kind == "user-time":
-        held = hold_out_last(order, users, items, n_rows, times, item_keys, split.share)
+        held = kernels.splits.hold_out_last(
+            order, users, items, n_rows, times, item_keys, split.share
+        )
     elif split.kind == "time":
         held = take_values(times, order) >= plan.cutoff
     elif split.kind == "sequence":
@@ -180,7 +178,7 @@ def _different(*ratings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float3
 
 def _unique(ratings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     room = np.empty(len(ratings), np.float32)  # memory that is not written to costs nothing
-    return pd.unique(room[: drop_repeats(ratings, room)])
+    return pd.unique(room[: kernels.csr.drop_repeats(ratings, room)])
 
 
 def build_item_block(plan: BuildPlan, block: int) -> dict[str, FileFacts]:
@@ -189,14 +187,14 @@ def build_item_block(plan: BuildPlan, block: int) -> dict[str, FileFacts]:
     n_user_blocks = len(plan.user_bounds) - 1
     counts = np.zeros(end - first, np.int64)
     for b in range(n_user_blocks):
-        count_columns(_user_array(plan, b, "indices"), first, counts)
+        kernels.csr.count_columns(_user_array(plan, b, "indices"), first, counts)
     indptr = np.concatenate([[0], np.cumsum(counts)])
     indices = np.empty(indptr[-1], np.int32)
     ratings = np.empty(indptr[-1], np.float32)
     place = indptr[:-1].copy()
     for b in range(n_user_blocks):
         shard = (_user_array(plan, b, name) for name in ARRAYS)
-        transpose_into(*shard, plan.user_bounds[b], first, place, indices, ratings)
+        kernels.csr.transpose_into(*shard, plan.user_bounds[b], first, place, indices, ratings)
     arrays = {"indptr": indptr, "indices": indices, "ratings": ratings}
     return write_arrays(plan.root, shard_folder("train", "items", block), arrays)
 

@@ -14,16 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError, MfdaskError, RefusedError
+from mfdask.execution import Executor, Handle, executor
 from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
-from mfdask.ingest import work
+from mfdask.ingest.blocks import build_item_block, build_user_block, write_kept
 from mfdask.ingest.cutoff import time_cutoff
+from mfdask.ingest.partition import fill_buckets, load_kernels
 from mfdask.ingest.plan import LARGEST_BLOCK, BuildPlan, UserBlock, block_bounds, default_blocks
 from mfdask.ingest.provenance import taken_files
 from mfdask.ingest.reading import Reading, read_source
 from mfdask.ingest.rejected import first_bad_row, refuse_bad_rows, write_rejected
 from mfdask.ingest.summary import count, describe
 from mfdask.ingest.tables import count_catalogue, write_catalogue, write_items, write_users
-from mfdask.ingest.tasks import Handle, Tasks, tasks_on
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
@@ -106,8 +107,8 @@ def ingest(
     out = resolve_link(out.absolute())
     with explained(out), file_lock(out, "ingesting into"):
         check_target(out, overwrite)
-        with atomic_directory(out) as fresh, tasks_on(client, progress) as tasks:
-            manifest = _build(source, fresh, choices, tasks)
+        with atomic_directory(out) as fresh, executor(client, progress, parallel=False) as run:
+            manifest = _build(source, fresh, choices, run)
             shutil.rmtree(fresh / SCRATCH)
             manifest.write(fresh)
             return manifest
@@ -149,28 +150,28 @@ def _explained(error: OSError, out: Path) -> MfdaskError | None:
     return None
 
 
-def _build(source: Source, root: Path, choices: IngestOptions, tasks: Tasks) -> Manifest:
+def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) -> Manifest:
     """Write everything but the manifest, and return that."""
     for folder in (SCRATCH, "train", "test"):
         (root / folder).mkdir()
     if not source.parts:
         raise InputError(f"{source.origin}: holds no ratings")
-    tasks.start("load-kernels", work.load_kernels)
-    reading = read_source(source, tasks)
+    run.start("load-kernels", load_kernels)
+    reading = read_source(source, run)
     refuse_useless(reading, source, choices.fail_on_bad_rows)
-    files = write_rejected(root, reading, source.parts, tasks)
-    ids = _rank(root, reading, source, tasks)
-    plan = _plan(root, reading, ids, choices, tasks)
-    starts = partition(plan, reading, ids, tasks)
+    files = write_rejected(root, reading, source.parts, run)
+    ids = _rank(root, reading, source, run)
+    plan = _plan(root, reading, ids, choices, run)
+    starts = partition(plan, reading, ids, run)
     taken = [file for file, _ in taken_files(source.parts, reading.facts)]
     digests = [part.digest for part in reading.facts]
     n_read, n_rejected = reading.n_read, reading.n_rejected
     del reading  # and with it the ratings that the workers hold: they are in the buckets now
-    users = _build_users(plan, starts, ids, tasks)
+    users = _build_users(plan, starts, ids, run)
     counts = count(n_read, n_rejected, users, plan)
     for block in users:
         files |= block.files
-    files |= _build_items(plan, ids, tasks)
+    files |= _build_items(plan, ids, run)
     return describe(source, plan, counts, users, files, digests, taken)
 
 
@@ -187,25 +188,23 @@ def refuse_useless(reading: Reading, source: Source, fail_on_bad_rows: bool) -> 
         )
 
 
-def _rank(root: Path, reading: Reading, source: Source, tasks: Tasks) -> dict[str, Handle]:
+def _rank(root: Path, reading: Reading, source: Source, run: Executor) -> dict[str, Handle]:
     """Give the ids of both sides their rows; items of the catalogue that nobody rated, too."""
     write_catalogue(root, source)
-    unrated = tasks.submit("catalogue-items", count_catalogue, root)
+    unrated = run.submit("catalogue-items", count_catalogue, root)
     counted = reading.counts | {"items": [*reading.counts["items"], unrated]}
-    return {side: tasks.submit(f"rank-{side}", rank_ids, parts) for side, parts in counted.items()}
+    return {side: run.submit(f"rank-{side}", rank_ids, parts) for side, parts in counted.items()}
 
 
 def _plan(
-    root: Path, reading: Reading, ids: dict[str, Handle], choices: IngestOptions, tasks: Tasks
+    root: Path, reading: Reading, ids: dict[str, Handle], choices: IngestOptions, run: Executor
 ) -> BuildPlan:
     """Cut both sides into blocks, and find what the split needs to know of all ratings."""
     n_good = reading.n_read - reading.n_rejected
     require_space(root.parent, n_good * _BYTES_PER_RATING, f"a data set of {n_good:,} ratings")
     n_blocks = choices.blocks or default_blocks(n_good)
-    cuts = [
-        tasks.submit(f"cut-{side}", _bounds, ids[side], n_blocks) for side in ("users", "items")
-    ]
-    user_bounds, item_bounds = tasks.results(cuts)
+    cuts = [run.submit(f"cut-{side}", _bounds, ids[side], n_blocks) for side in ("users", "items")]
+    user_bounds, item_bounds = run.results(cuts)
     draws = None
     if choices.split.kind == "sequence":
         draws = f"{SCRATCH}/split/draws.npy"
@@ -215,25 +214,15 @@ def _plan(
 
 
 def partition(
-    plan: BuildPlan, reading: Reading, ids: dict[str, Handle], tasks: Tasks
+    plan: BuildPlan, reading: Reading, ids: dict[str, Handle], run: Executor
 ) -> list[npt.NDArray[np.int64]]:
     """Sort all parts into user blocks, and return where each block begins in each part."""
-    filled = [
-        tasks.submit(
-            f"partition-{n}",
-            work.fill_buckets,
-            plan,
-            n,
-            first_row,
-            part,
-            ids["users"],
-            ids["items"],
-        )
-        for n, (first_row, part) in enumerate(
-            zip(reading.first_rows(), reading.ratings, strict=True)
-        )
+    parts = zip(reading.first_rows(), reading.ratings, strict=True)
+    arguments = [
+        (plan, n, first_row, ratings, ids["users"], ids["items"])
+        for n, (first_row, ratings) in enumerate(parts)
     ]
-    return tasks.finish("partition", filled)
+    return run.map("partition", fill_buckets, arguments)
 
 
 def _bounds(ranked: Ranked, n_blocks: int) -> list[int]:
@@ -245,53 +234,43 @@ def _keys(ranked: Ranked) -> npt.NDArray[np.uint64]:
 
 
 def _build_users(
-    plan: BuildPlan, starts: list[npt.NDArray[np.int64]], ids: dict[str, Handle], tasks: Tasks
+    plan: BuildPlan, starts: list[npt.NDArray[np.int64]], ids: dict[str, Handle], run: Executor
 ) -> list[UserBlock]:
     largest = int(np.sum([np.diff(of_part) for of_part in starts], axis=0).max())
     if largest > LARGEST_BLOCK:
         raise InputError(f"a block of {largest:,} ratings is too large; raise --blocks")
     n_blocks = len(plan.user_bounds) - 1
     if plan.split.kind == "time":
-        kept = [
-            tasks.submit(f"sort-users-{block}", work.write_kept, plan, block, starts)
-            for block in range(n_blocks)
-        ]
-        tasks.finish("sort", kept)
-        plan = plan._replace(cutoff=time_cutoff(plan.root, n_blocks, plan.split.share, tasks))
-    keys = split_keys(plan, ids, tasks)
-    built = [
-        tasks.submit(f"shard-users-{block}", work.build_user_block, plan, block, starts, *keys)
-        for block in range(n_blocks)
-    ]
-    return tasks.finish("user shards", built)
+        run.map("sort", write_kept, [(plan, block, starts) for block in range(n_blocks)])
+        plan = plan._replace(cutoff=time_cutoff(plan.root, n_blocks, plan.split.share, run))
+    keys = split_keys(plan, ids, run)
+    arguments = [(plan, block, starts, *keys) for block in range(n_blocks)]
+    return run.map("user shards", build_user_block, arguments)
 
 
-def split_keys(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> list[Handle | None]:
+def split_keys(plan: BuildPlan, ids: dict[str, Handle], run: Executor) -> list[Handle | None]:
     """Start what gives each user and item its key; None for sides that do not decide."""
     return [
-        tasks.submit(f"keys-{side}", _keys, ids[side]) if side in plan.split.hashed_sides else None
+        run.submit(f"keys-{side}", _keys, ids[side]) if side in plan.split.hashed_sides else None
         for side in ("users", "items")
     ]
 
 
-def _build_items(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
+def _build_items(plan: BuildPlan, ids: dict[str, Handle], run: Executor) -> dict[str, FileFacts]:
     """Write the item shards, and the tables of both sides."""
-    built = [
-        tasks.submit(f"shard-items-{block}", work.build_item_block, plan, block)
-        for block in range(len(plan.item_bounds) - 1)
-    ]
+    arguments = [(plan, block) for block in range(len(plan.item_bounds) - 1)]
     files: dict[str, FileFacts] = {}
-    for written in tasks.finish("item shards", built):
+    for written in run.map("item shards", build_item_block, arguments):
         files |= written
-    return files | write_tables(plan, ids, tasks)
+    return files | write_tables(plan, ids, run)
 
 
-def write_tables(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
+def write_tables(plan: BuildPlan, ids: dict[str, Handle], run: Executor) -> dict[str, FileFacts]:
     """Write the tables of both sides, once all shards are written."""
     n_users, n_items = len(plan.user_bounds) - 1, len(plan.item_bounds) - 1
     tables = [
-        tasks.submit("write-users", write_users, plan.root, ids["users"], n_users),
-        tasks.submit("write-items", write_items, plan.root, ids["items"], n_items, n_users),
+        run.submit("write-users", write_users, plan.root, ids["users"], n_users),
+        run.submit("write-items", write_items, plan.root, ids["items"], n_items, n_users),
     ]
     names = ("users.parquet", "items.parquet")
-    return dict(zip(names, tasks.results(tables), strict=True))
+    return dict(zip(names, run.results(tables), strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.ingest.tasks import Tasks
+from mfdask.execution import Executor
 from mfdask.shards.store import SCRATCH, TIMESTAMPS, map_array
 
 #: Seconds are first counted in bins of 2**16, some 18 hours.
@@ -21,7 +21,7 @@ def kept_folder(block: int) -> str:
     return f"{SCRATCH}/kept-{block:04d}"
 
 
-def time_cutoff(root: Path, n_blocks: int, share: float, tasks: Tasks) -> int:
+def time_cutoff(root: Path, n_blocks: int, share: float, run: Executor) -> int:
     """Return the second such that about `share` of the ratings kept are not before it.
 
     Of the two seconds around the exact share, the one whose share is nearer.
@@ -32,15 +32,15 @@ def time_cutoff(root: Path, n_blocks: int, share: float, tasks: Tasks) -> int:
         A data set in the making, with the times of each user block in its `kept_folder`.
     n_blocks : int
     share : float
-    tasks : Tasks
+    run : Executor
     """
 
     def count(within: int | None) -> pd.Series:
         counted = [
-            tasks.submit(f"count-times-{block}-{within}", _count_block, root, block, within)
+            run.submit(f"count-times-{block}-{within}", _count_block, root, block, within)
             for block in range(n_blocks)
         ]
-        return pd.concat(tasks.results(counted)).groupby(level=0).sum()
+        return pd.concat(run.results(counted)).groupby(level=0).sum()
 
     return _cut(count, share)
 

@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
+from mfdask.execution import Executor, Handle, executor
 from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
-from mfdask.ingest import work
 from mfdask.ingest.build import (
     explained,
     partition,
@@ -29,6 +29,7 @@ from mfdask.ingest.build import (
     write_tables,
 )
 from mfdask.ingest.cutoff import time_cutoff
+from mfdask.ingest.partition import load_kernels
 from mfdask.ingest.plan import BuildPlan, UpdatePlan, UserBlock, grown_bounds
 from mfdask.ingest.provenance import taken_files
 from mfdask.ingest.reading import Reading, read_source
@@ -36,7 +37,7 @@ from mfdask.ingest.rejected import FILE_NAME as REJECTED
 from mfdask.ingest.rejected import first_bad_row, write_rejected
 from mfdask.ingest.summary import count, describe
 from mfdask.ingest.tables import count_catalogue, write_catalogue
-from mfdask.ingest.tasks import Handle, Tasks, tasks_on
+from mfdask.ingest.update_blocks import extend_item_block, extend_user_block, write_kept_times
 from mfdask.ingest.withdrawals import write_withdrawn
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, append_ids
@@ -122,18 +123,18 @@ def extend(
     with explained(data), file_lock(data, "taking ratings into"):
         old = Dataset.open(data)
         _check(old.manifest, sources, withdrawn)
-        with tasks_on(client, progress) as tasks:
-            tasks.start("load-kernels", work.load_kernels)
-            ratings = _take(old.manifest, sources, tasks)
-            gone = _take(old.manifest, withdrawn, tasks, withdraws=True)
+        with executor(client, progress, parallel=False) as run:
+            run.start("load-kernels", load_kernels)
+            ratings = _take(old.manifest, sources, run)
+            gone = _take(old.manifest, withdrawn, run, withdraws=True)
             if not ratings.files and not gone.files:
                 return old.manifest
             _check_read(ratings, gone, fail_on_bad_rows)
             n_ratings = old.manifest.counts.kept + ratings.reading.n_read
             require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
             # What still runs at an error writes into the fresh folder: it ends before that goes.
-            with atomic_directory(data) as fresh, tasks.cancelling():
-                manifest = _grow(old, fresh, ratings, gone, tasks)
+            with atomic_directory(data) as fresh, run.cancelling():
+                manifest = _grow(old, fresh, ratings, gone, run)
                 shutil.rmtree(fresh / SCRATCH)
                 manifest.write(fresh)
                 return manifest
@@ -179,11 +180,11 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
 
 
 def _take(
-    old: Manifest, sources: Sequence[Source], tasks: Tasks, withdraws: bool = False
+    old: Manifest, sources: Sequence[Source], run: Executor, withdraws: bool = False
 ) -> _Taken:
     """Read sources, and leave out the files that the data set has."""
     source = _joined(old, sources)
-    reading = read_source(source, tasks, "withdrawals" if withdraws else "ratings")
+    reading = read_source(source, run, "withdrawals" if withdraws else "ratings")
     known = {taken.digest for taken in old.sources if taken.withdraws == withdraws}
     files: list[TakenFile] = []
     chosen: list[int] = []
@@ -230,25 +231,25 @@ def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
     )
 
 
-def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks) -> Manifest:
+def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, run: Executor) -> Manifest:
     """Write everything but the manifest, and return that."""
     assert old.path is not None
     for folder in (SCRATCH, "train", "test"):
         (root / folder).mkdir()
     reading = ratings.reading
-    files = write_rejected(root, reading, ratings.source.parts, tasks, old.path / REJECTED)
-    ids = _rank(root, old, ratings, tasks)
+    files = write_rejected(root, reading, ratings.source.parts, run, old.path / REJECTED)
+    ids = _rank(root, old, ratings, run)
     frames, has_times = gone.reading.ratings, old.manifest.has_timestamps
-    withdrawn = tasks.submit(
+    withdrawn = run.submit(
         "withdrawn", write_withdrawn, root, old.path, frames, has_times, ids["users"], ids["items"]
     )
-    growth = _plan(root, old, ids, tasks)
-    starts = partition(growth.plan, reading, ids, tasks) if reading.ratings else []
-    files |= tasks.results([withdrawn])[0]
-    users = _extend_users(growth, starts, ids, tasks)
+    growth = _plan(root, old, ids, run)
+    starts = partition(growth.plan, reading, ids, run) if reading.ratings else []
+    files |= run.results([withdrawn])[0]
+    users = _extend_users(growth, starts, ids, run)
     for block in users:
         files |= block.files
-    files |= _extend_items(growth, ids, tasks)
+    files |= _extend_items(growth, ids, run)
     was, taken = old.manifest.counts, [*ratings.files, *gone.files]
     counts = count(
         was.read + reading.n_read,
@@ -262,16 +263,16 @@ def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks)
     return describe(ratings.source, growth.plan, counts, users, files, digests, every)
 
 
-def _rank(root: Path, old: Dataset, ratings: _Taken, tasks: Tasks) -> dict[str, Handle]:
+def _rank(root: Path, old: Dataset, ratings: _Taken, run: Executor) -> dict[str, Handle]:
     """Give new ids rows behind the old ones, items of new catalogues too."""
     known, new = old.items()[_DESCRIPTION], ratings.source.catalogue
     catalogue = known if new is None else pd.concat([new[_DESCRIPTION], known], ignore_index=True)
     write_catalogue(root, replace(ratings.source, catalogue=catalogue))
-    unrated = tasks.submit("catalogue-items", count_catalogue, root)
+    unrated = run.submit("catalogue-items", count_catalogue, root)
     counted = ratings.reading.counts
     counted = counted | {"items": [*counted["items"], unrated]}
     return {
-        side: tasks.submit(f"rank-{side}", _append_ids, old.path, side, parts)
+        side: run.submit(f"rank-{side}", _append_ids, old.path, side, parts)
         for side, parts in counted.items()
     }
 
@@ -281,13 +282,13 @@ def _append_ids(data: Path, side: str, parts: list[pd.Series]) -> Ranked:
     return append_ids(pd.Index(table.iloc[:, 0]), table["n_read"].to_numpy(), parts)
 
 
-def _plan(root: Path, old: Dataset, ids: dict[str, Handle], tasks: Tasks) -> UpdatePlan:
+def _plan(root: Path, old: Dataset, ids: dict[str, Handle], run: Executor) -> UpdatePlan:
     """Extend the blocks over the new rows."""
     n_old = {"users": old.n_users, "items": old.n_items}
-    new = [tasks.submit(f"new-{side}", _new_counts, ids[side], n_old[side]) for side in n_old]
+    new = [run.submit(f"new-{side}", _new_counts, ids[side], n_old[side]) for side in n_old]
     users, items = (
         grown_bounds(old.manifest.blocks[side], _last_ratings(old, side), counts)
-        for side, counts in zip(n_old, tasks.results(new), strict=True)
+        for side, counts in zip(n_old, run.results(new), strict=True)
     )
     manifest = old.manifest
     plan = BuildPlan(root, users, items, Split.parse(manifest.split), manifest.seed, None, None)
@@ -310,33 +311,25 @@ def _extend_users(
     growth: UpdatePlan,
     starts: list[npt.NDArray[np.int64]],
     ids: dict[str, Handle],
-    tasks: Tasks,
+    run: Executor,
 ) -> list[UserBlock]:
     plan = growth.plan
     n_blocks = len(plan.user_bounds) - 1
     if plan.split.kind == "time":
-        kept = [
-            tasks.submit(f"merge-users-{block}", work.write_kept_times, growth, block, starts)
-            for block in range(n_blocks)
-        ]
-        tasks.finish("merge", kept)
-        plan = plan._replace(cutoff=time_cutoff(plan.root, n_blocks, plan.split.share, tasks))
+        run.map("merge", write_kept_times, [(growth, block, starts) for block in range(n_blocks)])
+        plan = plan._replace(cutoff=time_cutoff(plan.root, n_blocks, plan.split.share, run))
         growth = growth._replace(plan=plan)
-    keys = split_keys(plan, ids, tasks)
-    built = [
-        tasks.submit(f"shard-users-{block}", work.extend_user_block, growth, block, starts, *keys)
-        for block in range(n_blocks)
-    ]
-    return tasks.finish("user shards", built)
+    keys = split_keys(plan, ids, run)
+    arguments = [(growth, block, starts, *keys) for block in range(n_blocks)]
+    return run.map("user shards", extend_user_block, arguments)
 
 
-def _extend_items(growth: UpdatePlan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
+def _extend_items(
+    growth: UpdatePlan, ids: dict[str, Handle], run: Executor
+) -> dict[str, FileFacts]:
     """Write the item shards, and the tables of both sides."""
-    built = [
-        tasks.submit(f"shard-items-{block}", work.extend_item_block, growth, block)
-        for block in range(len(growth.plan.item_bounds) - 1)
-    ]
+    arguments = [(growth, block) for block in range(len(growth.plan.item_bounds) - 1)]
     files: dict[str, FileFacts] = {}
-    for written in tasks.finish("item shards", built):
+    for written in run.map("item shards", extend_item_block, arguments):
         files |= written
-    return files | write_tables(growth.plan, ids, tasks)
+    return files | write_tables(growth.plan, ids, run)

@@ -9,16 +9,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask import kernels
 from mfdask.ingest.plan import BuildPlan
-from mfdask.kernels.csr import counting_order, gather_into
 from mfdask.ratings.ids import Ranked
 from mfdask.shards.store import SCRATCH, map_array, write_arrays
+
+
+def load_kernels() -> None:
+    """Load Numba, and let it set itself up, as it does when it first calls a kernel.
+
+    That takes half a second, and holds the GIL, which Arrow does not: time to do it is while other
+    threads read.
+    """
+    kernels.csr.counting_order(np.zeros(1, np.int32), 1)
 
 
 def take_values(values: npt.NDArray[Any], places: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
     """Return ``values[places]``, without the 64-bit copy of `places` that NumPy makes."""
     out = np.empty(len(places), values.dtype)
-    gather_into(values, places, out)
+    kernels.csr.gather_into(values, places, out)
     return out
 
 
@@ -61,7 +70,7 @@ def fill_buckets(
         columns["draws"] = map_array(plan.root / plan.draws)[first_row + ratings.index.to_numpy()]
     n_blocks = len(plan.user_bounds) - 1
     blocks = np.searchsorted(plan.user_bounds, user_rows, side="right") - 1
-    order, starts = counting_order(blocks.astype(np.int32)[codes], n_blocks)
+    order, starts = kernels.csr.counting_order(blocks.astype(np.int32)[codes], n_blocks)
     sorted_columns = {name: take_values(values, order) for name, values in columns.items()}
     write_arrays(plan.root, _folder(number), sorted_columns)
     return starts

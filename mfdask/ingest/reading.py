@@ -9,9 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from mfdask.execution import Executor, Handle
 from mfdask.ingest.parts import PartFacts, read_part
-from mfdask.ingest.tasks import Handle, Tasks
 from mfdask.ratings.source import Source
+
+#: Rows that threads of one process take in before the workers of a cluster are there.
+FEW_ROWS = 2_000_000
+
+
+def are_few(sources: Sequence[Source]) -> bool:
+    """Tell whether sources are taken in sooner without a cluster than one has started."""
+    return sum(source.n_rows for source in sources) <= FEW_ROWS
 
 
 @dataclass(frozen=True)
@@ -62,16 +70,16 @@ class Reading:
         )
 
 
-def read_source(source: Source, tasks: Tasks, what: str = "ratings") -> Reading:
+def read_source(source: Source, run: Executor, what: str = "ratings") -> Reading:
     """Read all parts, each in a task of its own; `what` they hold tells their tasks apart."""
     reads = [
-        tasks.submit(f"read-{what}-{number}", read_part, part)
+        run.submit(f"read-{what}-{number}", read_part, part)
         for number, part in enumerate(source.parts)
     ]
 
     def each(name: str) -> list[Handle]:
         return [
-            tasks.submit(f"{what}-part-{name}-{number}", attrgetter(name), read)
+            run.submit(f"{what}-part-{name}-{number}", attrgetter(name), read)
             for number, read in enumerate(reads)
         ]
 
@@ -79,5 +87,5 @@ def read_source(source: Source, tasks: Tasks, what: str = "ratings") -> Reading:
         ratings=each("ratings"),
         counts={side: each(side) for side in ("users", "items")},
         rejected=each("rejected"),
-        facts=tasks.finish("read", each("facts")),
+        facts=run.finish("read", each("facts")),
     )

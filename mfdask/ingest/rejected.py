@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
+from mfdask.execution import Executor
 from mfdask.ingest.reading import Reading
-from mfdask.ingest.tasks import Tasks
 from mfdask.ratings.source import Part
 from mfdask.shards.store import FileFacts, facts_of
 
@@ -40,15 +40,15 @@ def refuse_bad_rows(reading: Reading, parts: Sequence[Part]) -> None:
 
 
 def write_rejected(
-    root: Path, reading: Reading, parts: Sequence[Part], tasks: Tasks, earlier: Path | None = None
+    root: Path, reading: Reading, parts: Sequence[Part], run: Executor, earlier: Path | None = None
 ) -> dict[str, FileFacts]:
     """Write the bad rows of all parts, numbered within their files, behind those of `earlier`."""
     before = _rows_before(reading, parts)
     bad = [n for n, facts in enumerate(reading.facts) if facts.n_rejected]
     frames = [reading.rejected[n] for n in bad]
     numbers = [before[n] for n in bad]
-    written = tasks.submit("write-rejected", _write, root, frames, numbers, earlier)
-    return {FILE_NAME: tasks.results([written])[0]}
+    written = run.submit("write-rejected", _write, root, frames, numbers, earlier)
+    return {FILE_NAME: run.results([written])[0]}
 
 
 def _rows_before(reading: Reading, parts: Sequence[Part]) -> list[int]:

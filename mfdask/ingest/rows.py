@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.kernels.merge import changes_into, find_pairs, insert_into
+from mfdask import kernels
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ class SortedRows(NamedTuple):
 
     def find(self, rows: Int32s, columns: Int32s) -> tuple[Int64s, Bools]:
         """Return where each pair is or would have to stand, and whether it is there."""
-        places = find_pairs(self.starts, self.columns, rows, columns)
+        places = kernels.merge.find_pairs(self.starts, self.columns, rows, columns)
         there = places < self.starts[rows + 1]
         there[there] = self.columns[places[there]] == columns[there]
         return places, there
@@ -71,7 +71,7 @@ class SortedRows(NamedTuple):
 
         def filled(old: Any, values: Any) -> Any:
             out = np.empty(len(old) + len(before), old.dtype)
-            insert_into(old, before, values[~there], out)
+            kernels.merge.insert_into(old, before, values[~there], out)
             out[replaced] = values[there]
             return out
 
@@ -99,7 +99,7 @@ class SortedRows(NamedTuple):
         room = len(self.columns) + len(new.columns)  # memory that is not written to costs nothing
         rows, columns = np.empty(room, np.int32), np.empty(room, np.int32)
         ratings = np.empty(room, np.float32)
-        n = changes_into(*self[:3], *new[:3], rows, columns, ratings)
+        n = kernels.merge.changes_into(*self[:3], *new[:3], rows, columns, ratings)
         return Entries(rows[:n], columns[:n], ratings[:n])
 
 

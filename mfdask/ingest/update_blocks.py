@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mfdask import kernels
 from mfdask.errors import InputError
 from mfdask.ingest.blocks import (
     PARTS,
@@ -23,7 +24,6 @@ from mfdask.ingest.cutoff import kept_folder
 from mfdask.ingest.plan import LARGEST_BLOCK, UpdatePlan, UserBlock
 from mfdask.ingest.rows import Bools, Entries, SortedRows
 from mfdask.ingest.withdrawals import read_withdrawn
-from mfdask.kernels.csr import sort_pairs
 from mfdask.shards.store import (
     ARRAYS,
     SCRATCH,
@@ -212,7 +212,7 @@ def _read_changes(growth: UpdatePlan, block: int) -> Entries:
     order = np.empty(len(changes.rows), np.int32)
     if len(order):
         room = np.empty(len(order), np.int64)
-        sort_pairs(changes.rows, end - first, changes.columns, n_users, room, order)
+        kernels.csr.sort_pairs(changes.rows, end - first, changes.columns, n_users, room, order)
     return changes.only(order)
 
 

@@ -34,6 +34,7 @@ SOURCES = ("mean", "item", "user", "model", "genre")
 class Ability(StrEnum):
     """What a model may be able to do beyond predicting ratings."""
 
+    BIASES = "adds biases and products of factors up"
     FACTORS = "has factors of users and items"
     SINGLE_VECTORS = "describes each user by one vector"
     DEVIATIONS = "tells how far off a rating may be"

@@ -173,6 +173,12 @@ class FactorModel(Model):
         """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as design rows."""
         return pack(drawn[0, :, 0].astype(np.float32), drawn[0, :, 1:].astype(np.float32))
 
+    def refit(self, data: Dataset, **options: Any) -> FactorModel:
+        """Learn this model again from other data; see `Model.refit`."""
+        model = super().refit(data, **options)
+        assert isinstance(model, FactorModel)
+        return model
+
     def objective(self, squared_error: float) -> float | None:
         """Return the objective, given the squared error over the training ratings."""
         return self.estimator.objective(self, squared_error)  # type: ignore[attr-defined]

@@ -168,18 +168,25 @@ class ModelRef(Reference):
 
     @classmethod
     def of(cls, path: Path) -> ModelRef:
-        """Return the reference of a model that is there."""
+        """Return the reference of a model.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        _read_description(path)
         return cls(str(path.absolute()), crc32(path / "model.json"))
 
     def open(self) -> Model:
         """Return the model, read once in each process."""
+        if ModelRef.of(Path(self.path)) != self:
+            raise InputError(f"{self.path}: was replaced while it was being read; start again")
         return _read_once(self)
 
 
 @lru_cache(maxsize=1)
 def _read_once(ref: ModelRef) -> Model:
-    if ModelRef.of(Path(ref.path)) != ref:
-        raise InputError(f"{ref.path}: was replaced while it was being read; start again")
     return load_model(ref.path)
 
 

@@ -14,7 +14,7 @@ from distributed import Client
 from mfdask.errors import InputError
 from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ingest.extend import extend
-from mfdask.ingest.tasks import are_few
+from mfdask.ingest.reading import are_few
 from mfdask.nightly.config import DataConfig
 from mfdask.nightly.inbox import WITHDRAWN
 from mfdask.progress import Progress

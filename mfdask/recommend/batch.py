@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from distributed import Client
 
 from mfdask.errors import InputError
-from mfdask.files import atomic_directory, check_place, crc32, file_lock, require_space
-from mfdask.kernels.topn import Tiles
-from mfdask.models import FactorModel, load_model
-from mfdask.models.runner import DaskRunner, LocalRunner
+from mfdask.execution import Reference
+from mfdask.files import atomic_directory, check_place, file_lock, require_space
+from mfdask.models import FactorModel, Model
+from mfdask.models.store import ModelRef
 from mfdask.progress import Progress, silent
 from mfdask.recommend.candidates import Ranking, known_rows
-from mfdask.recommend.topn import Rows, check_same_data, rank_rows
+from mfdask.recommend.topn import Rows, Search, check_same_data, rank_rows, search_of
 from mfdask.shards import Dataset
+from mfdask.shards.refs import dataset_ref, executor_for
 
 #: Users in a task and in a part: about half a second's work and a few MB for short lists.
 BLOCK_USERS = 16_384
@@ -29,21 +30,24 @@ BLOCK_LINES = 4_000_000
 #: Tells a folder of recommendations from others; readers of Parquet pass it over.
 MARK = "_recommendations.json"
 _LINE_BYTES = 32
+_SCORE = "mean + b_u + bias_weight * b_i + p_u . q_i"
 
 
-class ModelRef(NamedTuple):
-    """Names a model on disk, so that a task carries its address and not its rows.
+@dataclass(frozen=True)
+class _SearchRef(Reference):
+    """Names a model's search among the items that may be offered."""
 
-    The checksum of its description tells a model from another that took its place.
-    """
+    model: ModelRef
+    ranking: Ranking
 
-    path: str
-    crc32: int
+    def open(self) -> Search:
+        """Return it, made once in each process that ranks."""
+        return _search_once(self)
 
-    @classmethod
-    def of(cls, path: Path) -> ModelRef:
-        """Return the reference of a model that is there."""
-        return cls(str(path.absolute()), crc32(path / "model.json"))
+
+@lru_cache(maxsize=1)
+def _search_once(ref: _SearchRef) -> Search:
+    return search_of(ref.model.open(), ref.ranking)
 
 
 def write_recommendations(
@@ -88,7 +92,8 @@ def write_recommendations(
         If the disk is too small, or another process is writing there.
     """
     ranking = ranking or Ranking()
-    learned = load_model(model)
+    ref = ModelRef.of(model)
+    learned = ref.open()
     check_same_data(learned, data)
     check_place(out, MARK, "recommendations")
     rows = _chosen(learned, user_ids)
@@ -97,14 +102,12 @@ def write_recommendations(
     step = max(1, min(BLOCK_USERS, BLOCK_LINES // top))
     blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
     with file_lock(out, "writing"), atomic_directory(out) as fresh:
-        lines = _write_blocks(
-            ModelRef.of(model), data, ranking, blocks, fresh.absolute(), client, progress
-        )
+        lines = _write_blocks(ref, data, ranking, blocks, fresh.absolute(), client, progress)
         (fresh / MARK).write_text(json.dumps(_description(learned, ranking, data)) + "\n")
     return lines
 
 
-def _chosen(model: FactorModel, user_ids: Any) -> Rows:
+def _chosen(model: Model, user_ids: Any) -> Rows:
     """Return the rows of the users to rank for."""
     if user_ids is None:
         return np.arange(len(model.users), dtype=np.int32)
@@ -122,50 +125,33 @@ def _write_blocks(
     client: Client | None,
     progress: Progress,
 ) -> int:
-    run: Any = LocalRunner()
-    history: Any = data
-    if client is not None and (data is None or data.address is not None):
-        run = DaskRunner(client)
-        history = None if data is None else run.dataset(data)
-    handles = [
-        run.submit(
-            f"recommend-{b}", _write_part, model, history, ranking, rows,
-            str(folder / f"part-{b:05d}.parquet"),
-        )
-        for b, rows in enumerate(blocks)
-    ]  # fmt: skip
-    lines = 0
-    for b, handle in enumerate(handles, 1):
-        lines += run.result(handle)
-        progress("recommend", b, len(blocks), f"{lines:,} lines")
-    return lines
+    with executor_for(data, client, progress) as run:
+        history = None if data is None else dataset_ref(run, data)
+        search = _SearchRef(model, ranking)
+        arguments = [
+            (model, search, history, ranking, rows, folder / f"part-{b:05d}.parquet")
+            for b, rows in enumerate(blocks)
+        ]
+        return sum(run.map("recommend", _write_part, arguments))
 
 
 def _write_part(
-    model: ModelRef, data: Dataset | str | None, ranking: Ranking, rows: Rows, file: str
+    model: Model,
+    search: Search,
+    history: Dataset | None,
+    ranking: Ranking,
+    rows: Rows,
+    file: Path,
 ) -> int:
     """Rank for a block of users; a task may run twice, so what it writes takes its place whole."""
-    learned, tiles = _prepared(model, ranking)
-    history = Dataset.open(data) if isinstance(data, str) else data
-    check_same_data(learned, history)  # again: it may have been replaced since
-    table = rank_rows(learned, rows, history, ranking, tiles)
-    target = Path(file)
-    fresh = target.with_name(f".{uuid.uuid4().hex}")
+    table = rank_rows(model, rows, history, ranking, search)
+    fresh = file.with_name(f".{uuid.uuid4().hex}")
     table.to_parquet(fresh, index=False)
-    fresh.rename(target)
+    fresh.rename(file)
     return len(table)
 
 
-@lru_cache(maxsize=1)
-def _prepared(ref: ModelRef, ranking: Ranking) -> tuple[FactorModel, Tiles]:
-    """Read the model, once in each process that ranks."""
-    if ModelRef.of(Path(ref.path)) != ref:
-        raise InputError(f"{ref.path}: was replaced while it was being read; start again")
-    learned = load_model(ref.path)
-    return learned, ranking.tiles(learned)
-
-
-def _description(model: FactorModel, ranking: Ranking, data: Dataset | None) -> dict[str, Any]:
+def _description(model: Model, ranking: Ranking, data: Dataset | None) -> dict[str, Any]:
     said = asdict(ranking)
     allow, deny = said.pop("allow"), said.pop("deny")
     return {
@@ -173,7 +159,7 @@ def _description(model: FactorModel, ranking: Ranking, data: Dataset | None) -> 
         "allowed_items": None if allow is None else len(allow),
         "denied_items": len(deny),
         "rated_items": "included" if data is None else "left out",
-        "score": "mean + b_u + bias_weight * b_i + p_u . q_i",
+        "score": _SCORE if isinstance(model, FactorModel) else "predicted rating",
         "model": model.kind,
         "data": asdict(model.data),
     }

@@ -137,7 +137,7 @@ def test_written_lists_are_the_same(
         progress=lambda *call: calls.append(call[:3]),
     )
     assert len(list((tmp_path / "out").glob("part-*.parquet"))) == 5
-    assert calls == [("recommend", done, 5) for done in range(1, 6)]
+    assert calls == [("recommend", done, 5) for done in range(6)]
     written = pd.read_parquet(tmp_path / "out")
     assert len(written) == lines
     assert list(written) == ["user_id", "rank", "item_id", "score", "source"]

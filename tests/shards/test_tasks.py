@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock, call
 
 import pytest
+from mfdask.ingest.tasks import FEW_ROWS, ThreadTasks, are_few, tasks_on
 
 from mfdask.errors import InputError
 from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ingest.extend import extend
-from mfdask.ingest.tasks import FEW_ROWS, ThreadTasks, are_few, tasks_on
 from mfdask.progress import silent
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split

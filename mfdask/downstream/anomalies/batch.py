@@ -23,7 +23,7 @@ from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError
 from mfdask.files import atomic_directory, file_lock
 from mfdask.kernels.types import Int32s
-from mfdask.models import FactorModel
+from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.recommend.topn import check_same_data
 from mfdask.shards import Dataset
@@ -63,7 +63,7 @@ class Options:
 
 
 def write_anomalies(
-    model: FactorModel,
+    model: Model,
     data: Dataset,
     out: Path,
     options: Options | None = None,
@@ -80,7 +80,7 @@ def write_anomalies(
 
     Parameters
     ----------
-    model : FactorModel
+    model : Model
         Learned from `data`.
     data : Dataset
         With timestamps.
@@ -117,7 +117,7 @@ def write_anomalies(
 
 
 def _parts(
-    model: FactorModel, data: Dataset, options: Options, client: Client | None, progress: Progress
+    model: Model, data: Dataset, options: Options, client: Client | None, progress: Progress
 ) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:
     """Yield each part's name, table and summary; what one part alone needs is gone by the next."""
     events = all_events(data)
@@ -137,7 +137,7 @@ def _parts(
         yield "drift", _flagged(judged, "item", ids), _rates(judged, "items")
 
 
-def _check(model: FactorModel, data: Dataset, out: Path, options: Options) -> None:
+def _check(model: Model, data: Dataset, out: Path, options: Options) -> None:
     unknown = set(options.parts) - set(PARTS)
     if unknown or not options.parts:
         raise InputError(
@@ -174,7 +174,7 @@ def check_anomalies_place(out: Path) -> None:
 
 
 def _attacks(
-    model: FactorModel, data: Dataset, events: Events, options: Options, client: Client | None
+    model: Model, data: Dataset, events: Events, options: Options, client: Client | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Look for attacks, and for what goes away without the attackers."""
     found = suspected_attacks(events, data.n_items, options.rule)
@@ -197,7 +197,7 @@ def _attacks(
 
 
 def _predictions(
-    model: FactorModel,
+    model: Model,
     data: Dataset,
     found: Attacks,
     suspects: Int32s,
@@ -227,7 +227,7 @@ def _rates(judged: pd.DataFrame, rows: str) -> dict[str, Any]:
 
 
 def _summary(
-    model: FactorModel, data: Dataset, options: Options, found: dict[str, Any]
+    model: Model, data: Dataset, options: Options, found: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "job": _JOB,

@@ -12,16 +12,14 @@ import pandas as pd
 from distributed import Client
 
 from mfdask.downstream.anomalies.folds import without
-from mfdask.downstream.anomalies.residuals import refit_parameters
+from mfdask.downstream.anomalies.residuals import MOST_SWEEPS, Refitter
 from mfdask.downstream.events import Events
 from mfdask.downstream.ratings_folder import write_ratings_folder
 from mfdask.files import atomic_directory, check_place, file_lock
 from mfdask.kernels.types import Bools, Float64s, Int32s
-from mfdask.models import ALS, FactorModel
-from mfdask.models.design import swap_bias_columns
-from mfdask.models.parameters import Parameters
-from mfdask.models.runner import runner_for
+from mfdask.models import Model
 from mfdask.shards import Dataset, Shard
+from mfdask.shards.refs import dataset_ref, executor_for
 
 #: Tells a folder of cleaned ratings from others.
 MARK = "cleaned.json"
@@ -81,16 +79,16 @@ def without_users(events: Events, suspects: npt.NDArray[np.integer]) -> Events:
 
 
 def predictions_without(
-    model: FactorModel, data: Dataset, suspects: Int32s, items: Int32s, client: Client | None = None
+    model: Model, data: Dataset, suspects: Int32s, items: Int32s, client: Client | None = None
 ) -> pd.DataFrame:
     """Return what items are predicted, on average, with and without suspected attackers.
 
-    Two plain ALS models with the parameters of `model` are learned for this, so that they differ
-    in nothing but the suspects' ratings.
+    The model is learned twice more for this, as a point estimate, so that they differ in nothing
+    but the suspects' ratings.
 
     Parameters
     ----------
-    model : FactorModel
+    model : Model
     data : Dataset
         What it was learned from.
     suspects : int32 (suspects,)
@@ -105,31 +103,22 @@ def predictions_without(
         `item`, and `prediction` and `prediction_cleaned`: mean predictions for all users but the
         suspects, in stars, not clipped.
     """
-    run = runner_for(data, client)
-    handles = [
-        run.submit(
-            f"predict-{name}", _mean_predictions, run.dataset(data), refit_parameters(model),
-            suspects, items, name == "cleaned",
-        )
-        for name in ("all", "cleaned")
-    ]  # fmt: skip
-    found = [run.result(handle) for handle in handles]
-    return pd.DataFrame({"item": items, "prediction": found[0], "prediction_cleaned": found[1]})
+    with executor_for(data, client) as run:
+        given = dataset_ref(run, data), model.refitter(MOST_SWEEPS), suspects, items
+        arguments = [(*given, cleaned) for cleaned in (False, True)]
+        found, cleaned = run.map("predict", _mean_predictions, arguments)
+    return pd.DataFrame({"item": items, "prediction": found, "prediction_cleaned": cleaned})
 
 
 def _mean_predictions(
-    source: Dataset | str, config: Parameters, suspects: Int32s, items: Int32s, cleaned: bool
+    data: Dataset, refit: Refitter, suspects: Int32s, items: Int32s, cleaned: bool
 ) -> Float64s:
     """Learn a model, with or without the suspects, and return the items' mean predictions."""
-    data = Dataset.open(source) if isinstance(source, str) else source
     gone = np.zeros(data.n_users, bool)
     gone[suspects] = True
     if cleaned:
         data = without(data, partial(_ratings_of, gone), "suspects")
-    model = ALS(**config.parameters()).fit(data)
-    user = swap_bias_columns(model.user_rows[~gone]).mean(axis=0, dtype=np.float64)
-    predicted: Float64s = model.mean + model.item_rows[items] @ user
-    return predicted
+    return refit(data).mean_predictions(np.flatnonzero(~gone).astype(np.int32), items)
 
 
 def _ratings_of(users: Bools, shard: Shard) -> Bools:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,18 +12,20 @@ from distributed import Client
 from mfdask.downstream.anomalies.folds import Fold, without_fold
 from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError
-from mfdask.models import ALS, FactorModel
+from mfdask.models import Ability, Model
 from mfdask.models.design import Array
-from mfdask.models.half_step import predict_shard
-from mfdask.models.parameters import Parameters
-from mfdask.models.runner import runner_for
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
+from mfdask.shards.refs import dataset_ref, executor_for
 
 #: Sweeps of a refit at most: ALS has settled by then, and a Bayesian model counts its samples so.
 MOST_SWEEPS = 10
 #: Ratings' worth of the common variance that is mixed into each user's and each item's own.
 _SHRINK = 10.0
+
+
+#: Learns a model again from other data, see `Model.refitter`.
+Refitter = Callable[..., Model]
 
 
 class Residuals(NamedTuple):
@@ -51,7 +53,7 @@ class Residuals(NamedTuple):
 
 
 def cross_fitted_residuals(
-    model: FactorModel,
+    model: Model,
     data: Dataset,
     folds: int = 5,
     client: Client | None = None,
@@ -60,13 +62,13 @@ def cross_fitted_residuals(
     """Hold every rating against a model that has not seen it.
 
     The held-out ratings of `data` are held against `model`. The training ratings are dealt into
-    `folds` parts, and each part is held against a plain ALS model of the others, of the same
-    number of factors and regularisation, from random first rows: one that set out from the rows
-    of `model` would remember what those have seen.
+    `folds` parts, and each part is held against `model` learned again from the others, as a point
+    estimate (`Estimator.point_estimate`) from random first rows: one that set out from the rows of
+    `model` would remember what those have seen.
 
     Parameters
     ----------
-    model : FactorModel
+    model : Model
         Learned from `data`.
     data : Dataset
         With timestamps.
@@ -89,64 +91,38 @@ def cross_fitted_residuals(
             f"the model was learned from {model.data.name}, not from {data.name} as it is there: "
             "nobody can tell which ratings it has seen; train a model on this data set"
         )
-    refitted = cross_fitted_predictions(data, refit_parameters(model), folds, client, progress)
+    refitted = cross_fitted_predictions(data, model.refitter(MOST_SWEEPS), folds, client, progress)
     events = all_events(data)
     users = events.users
     predicted = model.predict_rows(users, events.items, clip=False)
     predicted[_in_shard_order(events)] = refitted
     error = events.ratings - predicted
-    return Residuals(
-        users, events.items, events.ratings, events.timestamps, error,
-        _standardised(model, users, events.items, error),
-    )  # fmt: skip
+    z = _standardised(model, users, events.items, error)
+    return Residuals(users, events.items, events.ratings, events.timestamps, error, z)
 
 
 def cross_fitted_predictions(
     data: Dataset,
-    config: Parameters,
+    refit: Refitter,
     folds: int,
     client: Client | None = None,
     progress: Progress = silent,
 ) -> Array:
-    """Return what plain ALS models predict for training ratings that they have not seen.
+    """Return what models learned again predict for training ratings that they have not seen.
 
     float32 (n_train,), in the order of the user shards; `cross_fitted_residuals` says the rest.
     """
-    run = runner_for(data, client)
-    handles = [
-        run.submit(
-            f"cross-fit-{k}",
-            _fold_predictions, run.dataset(data), data.fingerprint, config, Fold(k, folds),
-        )
-        for k in range(folds)
-    ]  # fmt: skip
-    parts = []
-    for k, handle in enumerate(handles, 1):
-        parts.append(run.result(handle))
-        progress("cross-fit", k, folds)
-    return _merged(data, parts)
+    with executor_for(data, client, progress) as run:
+        source = dataset_ref(run, data)
+        arguments = [(source, refit, Fold(k, folds)) for k in range(folds)]
+        return _merged(data, run.map("cross-fit", _fold_predictions, arguments))
 
 
-def refit_parameters(model: FactorModel) -> Parameters:
-    """Return the parameters of the plain ALS model that stands in for `model`."""
-    config = Parameters.of(model.parameters)
-    return replace(config, n_sweeps=min(config.n_sweeps, MOST_SWEEPS))
-
-
-def _fold_predictions(
-    source: Dataset | str, fingerprint: str, config: Parameters, fold: Fold
-) -> Array:
+def _fold_predictions(data: Dataset, refit: Refitter, fold: Fold) -> Array:
     """Learn without a fold and return the predictions for it, in the order of the user shards."""
-    data = Dataset.open(source) if isinstance(source, str) else source
-    if data.fingerprint != fingerprint:
-        raise InputError(f"{source}: was replaced while it was being read; start again")
-    model = ALS(**config.parameters()).fit(without_fold(data, fold))
-    parts = []
-    for block in range(data.n_blocks("users")):
-        shard = data.shard("users", block)
-        rows = model.user_rows[shard.start : shard.stop]
-        parts.append(predict_shard(shard, rows, model.item_rows, model.mean)[fold.of(shard)])
-    return np.concatenate(parts)
+    aligned = refit(without_fold(data, fold)).align(data)
+    shards = [data.shard("users", block) for block in range(data.n_blocks("users"))]
+    return np.concatenate([aligned.predict(shard)[fold.of(shard)] for shard in shards])
 
 
 def _merged(data: Dataset, parts: list[Array]) -> Array:
@@ -166,10 +142,10 @@ def _in_shard_order(events: Events) -> npt.NDArray[np.int64]:
 
 
 def _standardised(
-    model: FactorModel, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], error: Array
+    model: Model, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], error: Array
 ) -> Array:
     """Return the errors in units of the model's own deviation, or else of what is usual."""
-    if model.has_deviations:
+    if model.can(Ability.DEVIATIONS):
         z = error / model.predict_std(users, items)
     else:
         z = error / usual_size(users, items, error)

@@ -23,7 +23,7 @@ from mfdask.downstream.customers.study import (
     conclude,
 )
 from mfdask.downstream.customers.tables import feature_tables
-from mfdask.models import FactorModel
+from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 
@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 
 def study_churn(
     data: Dataset,
-    model: FactorModel,
+    model: Model,
     choices: StudyOptions,
     scratch: Path,
     *,
@@ -50,7 +50,7 @@ def study_churn(
     ----------
     data : Dataset
         On disk, with times.
-    model : FactorModel
+    model : Model
         Of kind ``als`` or ``genre``, learned from `data`.
     choices : StudyOptions
     scratch : Path

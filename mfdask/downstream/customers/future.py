@@ -11,9 +11,8 @@ from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins
 from mfdask.downstream.events import distinct_days, parts_of
-from mfdask.models.runner import runner_for
-from mfdask.models.tasks import open_dataset
 from mfdask.shards import Dataset
+from mfdask.shards.refs import dataset_ref, executor_for
 
 
 def future_days(data: Dataset, origins: Origins, client: Client | None = None) -> pd.DataFrame:
@@ -24,23 +23,18 @@ def future_days(data: Dataset, origins: Origins, client: Client | None = None) -
     DataFrame
         One line a user, by `user_id`; one int64 column a cut-off whose horizon has passed.
     """
-    run = runner_for(data, client)
     cutoffs = [cutoff for cutoff in origins.all if origins.passed(cutoff)]
-    handles = [
-        run.submit(
-            f"future-{block}", _block_days, run.dataset(data), block, cutoffs, origins.horizon
-        )
-        for block in range(data.n_blocks("users"))
-    ]
-    days = np.concatenate([run.result(handle) for handle in handles])
+    with executor_for(data, client) as run:
+        source, blocks = dataset_ref(run, data), range(data.n_blocks("users"))
+        arguments = [(source, block, cutoffs, origins.horizon) for block in blocks]
+        days = np.concatenate(run.map("future", _block_days, arguments))
     return pd.DataFrame(days, index=pd.Index(data.users()["user_id"]), columns=cutoffs)
 
 
 def _block_days(
-    source: Dataset | str, block: int, cutoffs: list[int], horizon: int
+    data: Dataset, block: int, cutoffs: list[int], horizon: int
 ) -> npt.NDArray[np.int64]:
     """Return the active days of a block's users after each cut-off, int64 (users, cutoffs)."""
-    data = open_dataset(source)
     first, stop = data.bounds("users")[block : block + 2].tolist()
     users, times = _events(data, block)
     days = np.empty((stop - first, len(cutoffs)), np.int64)

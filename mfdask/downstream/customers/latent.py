@@ -69,13 +69,13 @@ def latent(
     now, then = (
         _popular_item_affinity(vectors, items, lens.mean) for vectors in (everything, before)
     )
-    vectors = unknowns(everything, lens.config.n_factors + 1)
+    vectors = unknowns(everything, lens.estimator.n_factors + 1)
     return {
         "drift": drift(_cut(own, recent), _cut(own, ~recent), items, lens),
         "popular_item_affinity": now,
         "popular_item_affinity_change": now - then,
         "user_bias": vectors[:, 0],
-        **dict(zip(factor_names(lens.config.n_factors), vectors[:, 1:].T, strict=True)),
+        **dict(zip(factor_names(lens.estimator.n_factors), vectors[:, 1:].T, strict=True)),
     }
 
 
@@ -120,9 +120,11 @@ def fold(shard: Shard, items: Array, lens: FrozenItems) -> Array:
 
     float32 (users, width). A user without ratings is at zero, the mean of the prior.
     """
-    rule = replace(lens.config.rule(0.0), mean_rating=lens.mean, alternating=False, damping=1.0)
-    nobody = empty_rows(shard.n_rows, lens.config.n_factors)
-    return half_step(shard, items, nobody, rule, lens.config.prior("users")).rows
+    rule = replace(
+        lens.estimator.update_config(0.0), mean_rating=lens.mean, alternating=False, damping=1.0
+    )
+    nobody = empty_rows(shard.n_rows, lens.estimator.n_factors)
+    return half_step(shard, items, nobody, rule, lens.estimator.prior("users")).rows
 
 
 def _popular_item_affinity(users: Array, items: Array, mean: float) -> Floats:
@@ -145,7 +147,7 @@ def drift(recent: Shard, older: Shard, items: Array, lens: FrozenItems) -> Float
     float64 (users,)
     """
     moved = fold(recent, items, lens) - fold(older, items, lens)
-    d = unknowns(moved, lens.config.n_factors + 1)[:, 1:].astype(np.float64)
+    d = unknowns(moved, lens.estimator.n_factors + 1)[:, 1:].astype(np.float64)
     found = np.empty(len(d))
     for start in range(0, len(d), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(d)))
@@ -157,13 +159,13 @@ def drift(recent: Shard, older: Shard, items: Array, lens: FrozenItems) -> Float
 
 def covariances(shard: Shard, items: Array, lens: FrozenItems) -> Any:
     """Return the covariance of each user's factors given their ratings, float64 (users, K, K)."""
-    config, prior = lens.config, lens.config.prior("users")
-    size, width = config.n_factors + 1, row_width(config.n_factors)
+    estimator, prior = lens.estimator, lens.estimator.prior("users")
+    size, width = estimator.n_factors + 1, row_width(estimator.n_factors)
     grams = np.empty((shard.n_rows, width, width), np.float32)
     block = Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
     row_grams(block, read_only(items), size, grams)
     lower = np.tril(grams[:, 1 : size + 1, 1 : size + 1].astype(np.float64))
     full = lower + np.tril(lower, -1).swapaxes(1, 2)
-    scale = np.maximum(np.diff(shard.indptr), 1.0) ** config.reg_scaling / prior.fidelity
+    scale = np.maximum(np.diff(shard.indptr), 1.0) ** estimator.reg_scaling / prior.fidelity
     full += scale[:, None, None] * prior.precision
     return lens.noise * np.linalg.inv(full)[:, 1:, 1:]

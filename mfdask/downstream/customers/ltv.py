@@ -30,7 +30,7 @@ from mfdask.downstream.customers.study import (
 )
 from mfdask.downstream.customers.tables import RHYTHM, FeatureTable, feature_tables
 from mfdask.downstream.events import DAY
-from mfdask.models import FactorModel
+from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 
@@ -45,7 +45,7 @@ _WEEK = 7.0
 
 def study_ltv(
     data: Dataset,
-    model: FactorModel,
+    model: Model,
     choices: StudyOptions,
     scratch: Path,
     *,
@@ -65,7 +65,7 @@ def study_ltv(
     ----------
     data : Dataset
         On disk, with times.
-    model : FactorModel
+    model : Model
         Of kind ``als`` or ``genre``, learned from `data`.
     choices : StudyOptions
     scratch : Path

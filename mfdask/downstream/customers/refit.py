@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins, Span, day_of
 from mfdask.errors import InputError
-from mfdask.models import ALS, FactorModel
+from mfdask.models import ALS, Ability, FactorModel, Model
 from mfdask.models.design import Array
-from mfdask.models.parameters import Parameters
+from mfdask.models.factor_model import require_factors
 from mfdask.recommend.topn import check_same_data
 from mfdask.shards import Dataset
 
@@ -32,7 +31,7 @@ class FrozenItems(NamedTuple):
     rows : str
         An `.npy` file of the items' design rows, in the order of the past's items.
     mean : float
-    config : Parameters
+    estimator : ALS
         Whose equations users are solved with.
     noise : float
         Variance of a rating around its prediction, by the training error.
@@ -42,12 +41,12 @@ class FrozenItems(NamedTuple):
 
     rows: str
     mean: float
-    config: Parameters
+    estimator: ALS
     noise: float
     version: str
 
 
-def check_model(model: FactorModel, data: Dataset, origins: Origins, as_of: str) -> None:
+def check_model(model: Model, data: Dataset, origins: Origins, as_of: str) -> None:
     """Refuse a model that cannot serve, or that has seen what it should foretell.
 
     Raises
@@ -57,11 +56,7 @@ def check_model(model: FactorModel, data: Dataset, origins: Origins, as_of: str)
         beyond the first cut-off.
     """
     check_same_data(model, data)
-    if model.kind not in ("als", "genre") or not model.n_factors:
-        raise InputError(
-            f"a model of kind {model.kind} has no single factor a user; give one that "
-            "`mfdask train --model als` or `--model genre` made"
-        )
+    require_factors(model, "a table about users", Ability.SINGLE_VECTORS)
     first, seen = origins.all[0], Span.of(data, ("train",)).last
     if as_of == "fold-in" and seen >= first:
         raise InputError(
@@ -69,11 +64,6 @@ def check_model(model: FactorModel, data: Dataset, origins: Origins, as_of: str)
             f"the first cut-off is {day_of(first)}: it has seen the future; use refit, fewer "
             "--origins, or a model of a data set ingested with --split time:SHARE"
         )
-
-
-def refit(past: Dataset, model: FactorModel, client: Client | None) -> FactorModel:
-    """Learn the factors anew, with the parameters of `model`, from what was known and no more."""
-    return ALS(**Parameters.of(model.parameters).parameters()).fit(past, client=client)
 
 
 def restricted(model: FactorModel, items: npt.NDArray[np.int64]) -> Array:
@@ -85,15 +75,18 @@ def freeze_items(model: FactorModel, rows: Array, version: str, file: Path) -> F
     """Write the item rows and return what names them."""
     np.save(file, rows)
     noise = model.history[-1].train_rmse ** 2
-    return FrozenItems(
-        str(file.absolute()), model.mean, Parameters.of(model.parameters), noise, version
-    )
+    return FrozenItems(str(file.absolute()), model.mean, _als(model), noise, version)
 
 
 def version_of(model: FactorModel, fingerprints: list[str], as_of: str) -> str:
     """Return a name for factors: kind, and a hash of parameters and all data they come from."""
-    said = json.dumps([fingerprints, Parameters.of(model.parameters).parameters()], sort_keys=True)
+    said = json.dumps([fingerprints, model.parameters], sort_keys=True)
     return f"{model.kind}-{as_of}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+
+
+def _als(model: FactorModel) -> ALS:
+    assert isinstance(model.estimator, ALS)
+    return model.estimator
 
 
 class Frame(NamedTuple):

@@ -26,7 +26,7 @@ from mfdask.downstream.customers.spend import Spend
 from mfdask.downstream.customers.tables import FeatureTable, require_cohort
 from mfdask.downstream.events import require_timestamps
 from mfdask.errors import InputError
-from mfdask.models import FactorModel
+from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.results import write_table
 from mfdask.shards import Dataset
@@ -156,7 +156,7 @@ def _slopes(found: Sequence[Forecast], candidates: Sequence[Candidate]) -> dict[
 
 
 def check_study(
-    data: Dataset, model: FactorModel, choices: StudyOptions, job: str, spend: Spend | None = None
+    data: Dataset, model: Model, choices: StudyOptions, job: str, spend: Spend | None = None
 ) -> Origins:
     """Return the cut-offs of a study, once all that can be told beforehand is in order.
 

@@ -25,18 +25,18 @@ from mfdask.downstream.customers.refit import (
     Frame,
     FrozenItems,
     freeze_items,
-    refit,
     restricted,
     version_of,
 )
 from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
 from mfdask.errors import InputError
+from mfdask.execution import Executor
 from mfdask.files import require_space
-from mfdask.models import FactorModel
-from mfdask.models.runner import Runner, runner_for
-from mfdask.models.tasks import open_dataset
+from mfdask.models import Ability, FactorModel, Model
+from mfdask.models.factor_model import require_factors
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
+from mfdask.shards.refs import dataset_ref, executor_for
 
 #: What BG/NBD needs of every user, in the cohort or not.
 RHYTHM = ("active_days", "recency_days", "tenure_days")
@@ -71,7 +71,7 @@ class FeatureTable:
 
 def feature_tables(
     data: Dataset,
-    model: FactorModel,
+    model: Model,
     origins: Origins,
     as_of: str,
     scratch: Path,
@@ -84,7 +84,7 @@ def feature_tables(
     ----------
     data : Dataset
         On disk, with times.
-    model : FactorModel
+    model : Model
         Gives the parameters, or the item side, see `as_of`; `refit.check_model` has passed it.
     origins : Origins
     as_of : {"refit", "fold-in"}
@@ -100,11 +100,14 @@ def feature_tables(
     RefusedError
         If the disk is too small.
     """
+    learned = require_factors(model, "a table about users", Ability.SINGLE_VECTORS)
     n_ratings = (data.n_train + data.n_test) * len(origins.all)
     require_space(scratch, n_ratings * BYTES_PER_RATING, "what was known at each cut-off")
-    run = runner_for(data, client)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder:
-        lenses = _lenses(data, model, origins, as_of, Path(folder).absolute(), run, client)
+    with (
+        tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder,
+        executor_for(data, client) as run,
+    ):
+        lenses = _lenses(data, learned, origins, as_of, Path(folder).absolute(), run)
         tables = []
         for k, (known, past, lens) in enumerate(lenses, 1):
             tables.append(_table(known, past, lens, run))
@@ -119,8 +122,7 @@ def _lenses(
     origins: Origins,
     as_of: str,
     folder: Path,
-    run: Runner,
-    client: Client | None,
+    run: Executor,
 ) -> Iterator[tuple[HistoryAsOf, Dataset, FrozenItems]]:
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
     frame = None
@@ -128,7 +130,7 @@ def _lenses(
     for k, known in enumerate(histories_as_of(data, origins.all, run)):
         past = write_past(data, known, folder / f"{k}", run)
         if as_of == "refit":
-            fitted = refit(past, model, client)
+            fitted = model.refit(past, client=run.client)
             rows = frame.turn(fitted) if frame else fitted.item_rows
             # What a refit's vectors depend on: its past, and through the axes all pasts before.
             seen.append(past.fingerprint)
@@ -139,18 +141,13 @@ def _lenses(
         yield known, past, freeze_items(fitted, rows, version, folder / f"{k}.npy")
 
 
-def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Runner) -> FeatureTable:
-    handles = [
-        run.submit(
-            f"features-{known.cutoff}-{block}",
-            block_features, run.dataset(past), block, known.cutoff, lens,
-        )
-        for block in range(past.n_blocks("users"))
-    ]  # fmt: skip
-    blocks = [run.result(handle) for handle in handles]
+def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Executor) -> FeatureTable:
+    source = dataset_ref(run, past)
+    arguments = [(source, block, known.cutoff, lens) for block in range(past.n_blocks("users"))]
+    blocks = run.map(f"features-{known.cutoff}", block_features, arguments)
     cohort = pd.concat([block.cohort for block in blocks], ignore_index=True)
     everyone = pd.concat([block.everyone for block in blocks], ignore_index=True)
-    vectors = cohort[factor_names(lens.config.n_factors)].to_numpy()
+    vectors = cohort[factor_names(lens.estimator.n_factors)].to_numpy()
     cohort["log_neighbour_distance"] = log_neighbour_distance(vectors)
     cohort = cohort.sort_values("user_id", ignore_index=True)
     return FeatureTable(known.cutoff, cohort, everyone, lens.version)
@@ -163,11 +160,8 @@ class BlockFeatures(NamedTuple):
     everyone: pd.DataFrame
 
 
-def block_features(
-    source: Dataset | str, block: int, cutoff: int, lens: FrozenItems
-) -> BlockFeatures:
+def block_features(past: Dataset, block: int, cutoff: int, lens: FrozenItems) -> BlockFeatures:
     """Return the features of a block of users of a past."""
-    past = open_dataset(source)
     shard = past.shard("users", block)
     times = np.asarray(past.timestamps(block))
     habits = rfm(shard.indptr, times, cutoff)

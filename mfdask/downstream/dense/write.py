@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,15 +27,16 @@ from mfdask.downstream.dense.store import (
     stored_ids,
 )
 from mfdask.errors import InputError, RefusedError
+from mfdask.execution import Reference, executor
 from mfdask.files import atomic_directory, file_lock, replace_folder, require_space
 from mfdask.kernels.dense import fill_block, interleave
 from mfdask.kernels.topn import GROUP, TILE
-from mfdask.models import FactorModel, load_model
+from mfdask.models import Ability, FactorModel
 from mfdask.models.design import Array
+from mfdask.models.factor_model import require_factors
 from mfdask.models.half_step import read_only
-from mfdask.models.runner import DaskRunner, LocalRunner
+from mfdask.models.store import ModelRef
 from mfdask.progress import Progress, silent
-from mfdask.recommend.batch import ModelRef
 from mfdask.recommend.candidates import known_rows
 from mfdask.recommend.topn import Rows
 
@@ -109,7 +111,8 @@ def densify(
         If the disk is too small, `out` holds other predictions, or another process is writing
         there.
     """
-    learned, ref = load_model(model), ModelRef.of(model)
+    ref = ModelRef.of(model)
+    learned = _factors(ref)
     encoding = Encoding(dtype, learned.data.rating_min, learned.data.rating_max)
     rows = {
         "users": _chosen(learned, "users", user_ids), "items": _chosen(learned, "items", item_ids)
@@ -131,12 +134,15 @@ def densify(
         if not folder.exists():
             with atomic_directory(folder) as fresh:
                 create(fresh, layout, encoding, _ids(learned, rows), said)
-        task = _ChunkWork(ref, str(folder), layout, encoding)
-        _write_chunks(task, missing, client, progress)
+        _write_chunks(_MatrixRef(ref, folder, layout, encoding), missing, client, progress)
         replace_folder(folder, out)
         shutil.rmtree(work)
     found = total - len(missing) * layout.chunk_bytes
     return Densified(layout.shape, total, found, said["max_error"])
+
+
+def _factors(ref: ModelRef) -> FactorModel:
+    return require_factors(ref.open(), "the completed matrix", Ability.BIASES)
 
 
 def _chosen(model: FactorModel, side: str, ids: Any) -> Rows:
@@ -220,71 +226,74 @@ def _clear(work: Path, identity: str) -> None:
             shutil.rmtree(left)
 
 
-class _ChunkWork(NamedTuple):
-    """What a task is given: addresses, no arrays."""
+@dataclass(frozen=True)
+class _MatrixRef(Reference):
+    """Names the matrix in the making, and the model that its chunks are computed from."""
 
     model: ModelRef
-    folder: str
+    folder: Path
     layout: ChunkLayout
     encoding: Encoding
 
-
-def _write_chunks(
-    work: _ChunkWork, chunks: list[int], client: Client | None, progress: Progress
-) -> None:
-    """Write chunks into the unfinished folder, all threads of a worker on one task at a time."""
-    run: Any = LocalRunner() if client is None else DaskRunner(client)
-    tasks = [chunks[start : start + TASK_CHUNKS] for start in range(0, len(chunks), TASK_CHUNKS)]
-    handles = [run.submit(f"densify-{t}", _write_some, work, task) for t, task in enumerate(tasks)]
-    done = work.layout.n_chunks - len(chunks)
-    progress("densify", done, work.layout.n_chunks)
-    for task, handle in zip(tasks, handles, strict=True):
-        run.result(handle)
-        done += len(task)
-        progress("densify", done, work.layout.n_chunks)
+    def open(self) -> _Matrix:
+        """Return what chunks are computed from, read once in each process that writes."""
+        return _read_once(self)
 
 
-def _write_some(work: _ChunkWork, chunks: list[int]) -> None:
-    """Write the chunks of a task, shared out among threads: while one stores, another computes."""
-    source = _opened(work)
-    threads = min(numba.get_num_threads(), len(chunks))
-    with ThreadPoolExecutor(threads) as pool:
-        shares = [
-            pool.submit(_write_share, work, source, chunks[t::threads]) for t in range(threads)
-        ]
-        for share in shares:
-            share.result()
+class _Matrix(NamedTuple):
+    """The matrix in the making, and the vectors that its chunks are computed from."""
 
-
-class _Source(NamedTuple):
-    """The model as chunks are computed from it."""
-
+    folder: Path
+    layout: ChunkLayout
+    encoding: Encoding
     model: FactorModel
     users: Rows  # of the matrix's rows
     items: Array  # from `interleave`
 
 
 @lru_cache(maxsize=1)
-def _opened(work: _ChunkWork) -> _Source:
-    """Read the model, once in each process that writes."""
-    if ModelRef.of(Path(work.model.path)) != work.model:
-        raise InputError(f"{work.model.path}: was replaced while it was being read; start again")
-    model = load_model(work.model.path)
-    user_ids, item_ids = stored_ids(Path(work.folder))
+def _read_once(ref: _MatrixRef) -> _Matrix:
+    model, layout = _factors(ref.model), ref.layout
+    user_ids, item_ids = stored_ids(ref.folder)
     vectors = item_vectors(model, known_rows(model, "items", item_ids))
-    items = interleave(vectors, TILE, work.layout.across * work.layout.chunk[1])
-    return _Source(model, known_rows(model, "users", user_ids), read_only(items))
+    items = read_only(interleave(vectors, TILE, layout.across * layout.chunk[1]))
+    users = known_rows(model, "users", user_ids)
+    return _Matrix(ref.folder, layout, ref.encoding, model, users, items)
 
 
-def _write_share(work: _ChunkWork, source: _Source, chunks: list[int]) -> None:
+def _write_chunks(
+    matrix: _MatrixRef, chunks: list[int], client: Client | None, progress: Progress
+) -> None:
+    """Write chunks into the unfinished folder, all threads of a worker on one task at a time."""
+    n_chunks = matrix.layout.n_chunks
+
+    def in_chunks(stage: str, done: int, total: int, note: str = "") -> None:
+        missing = len(chunks) - done * TASK_CHUNKS
+        progress(stage, n_chunks - max(missing, 0), n_chunks, note)
+
+    starts = range(0, len(chunks), TASK_CHUNKS)
+    arguments = [(matrix, chunks[start : start + TASK_CHUNKS]) for start in starts]
+    with executor(client, in_chunks) as run:
+        run.map("densify", _write_some, arguments)
+
+
+def _write_some(matrix: _Matrix, chunks: list[int]) -> None:
+    """Write the chunks of a task, shared out among threads: while one stores, another computes."""
+    threads = min(numba.get_num_threads(), len(chunks))
+    with ThreadPoolExecutor(threads) as pool:
+        shares = [chunks[t::threads] for t in range(threads)]
+        list(pool.map(partial(_write_share, matrix), shares))  # the list raises their errors
+
+
+def _write_share(matrix: _Matrix, chunks: list[int]) -> None:
     """Compute chunks and write them; one that is written twice is the same both times."""
-    layout, encoding, folder = work.layout, work.encoding, Path(work.folder)
+    layout, encoding, folder = matrix.layout, matrix.encoding, matrix.folder
     block = np.empty(layout.chunk, np.uint8 if encoding.packed else np.float32)
     for number in chunks:
-        vectors = encoding.user_vectors(source.model, source.users[layout.users(number)])
+        vectors = encoding.user_vectors(matrix.model, matrix.users[layout.users(number)])
         users = interleave(vectors, GROUP, layout.chunk[0])
         columns = layout.items(number)
-        tiles = source.items[columns.start // TILE : -(-columns.stop // TILE)]
+        tiles = matrix.items[columns.start // TILE : -(-columns.stop // TILE)]
         fill_block(read_only(users), tiles, read_only(encoding.limits), block)
         stored = block.astype(encoding.dtype, copy=False)
         put(stored, layout.file(folder, number), folder.parent)
