@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from mfdask.errors import InputError, MfdaskError, RefusedError
 from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
 from mfdask.ingest import work
 from mfdask.ingest.cutoff import time_cutoff
-from mfdask.ingest.plan import LARGEST_BLOCK, BuildPlan, UserBlock, block_bounds, default_blocks
+from mfdask.ingest.plan import LARGEST_BLOCK, BuildPlan, UserBlock
 from mfdask.ingest.provenance import taken_files
 from mfdask.ingest.reading import Reading, read_source
 from mfdask.ingest.rejected import first_bad_row, refuse_bad_rows, write_rejected
@@ -28,8 +27,10 @@ from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split, id_keys, sequence_draws
+from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.manifest import FILE_NAME, Manifest
 from mfdask.shards.store import SCRATCH, FileFacts, write_arrays
+from mfdask.shards.writer import make_folders
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -107,10 +108,7 @@ def ingest(
     with explained(out), file_lock(out, "ingesting into"):
         check_target(out, overwrite)
         with atomic_directory(out) as fresh, tasks_on(client, progress) as tasks:
-            manifest = _build(source, fresh, choices, tasks)
-            shutil.rmtree(fresh / SCRATCH)
-            manifest.write(fresh)
-            return manifest
+            return _build(source, fresh, choices, tasks)
 
 
 @contextmanager
@@ -150,9 +148,8 @@ def _explained(error: OSError, out: Path) -> MfdaskError | None:
 
 
 def _build(source: Source, root: Path, choices: IngestOptions, tasks: Tasks) -> Manifest:
-    """Write everything but the manifest, and return that."""
-    for folder in (SCRATCH, "train", "test"):
-        (root / folder).mkdir()
+    """Write everything, and return the manifest."""
+    make_folders(root)
     if not source.parts:
         raise InputError(f"{source.origin}: holds no ratings")
     tasks.start("load-kernels", work.load_kernels)
@@ -171,7 +168,8 @@ def _build(source: Source, root: Path, choices: IngestOptions, tasks: Tasks) -> 
     for block in users:
         files |= block.files
     files |= _build_items(plan, ids, tasks)
-    return describe(source, plan, counts, users, files, digests, taken)
+    manifest = describe(source, plan, counts, users, files, digests, taken)
+    return plan.writer.finish(manifest).manifest
 
 
 def refuse_useless(reading: Reading, source: Source, fail_on_bad_rows: bool) -> None:
@@ -277,7 +275,7 @@ def split_keys(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> list[Ha
 def _build_items(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
     """Write the item shards, and the tables of both sides."""
     built = [
-        tasks.submit(f"shard-items-{block}", work.build_item_block, plan, block)
+        tasks.submit(f"shard-items-{block}", plan.writer.write_items, block)
         for block in range(len(plan.item_bounds) - 1)
     ]
     files: dict[str, FileFacts] = {}
@@ -288,10 +286,9 @@ def _build_items(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> dict[
 
 def write_tables(plan: BuildPlan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
     """Write the tables of both sides, once all shards are written."""
-    n_users, n_items = len(plan.user_bounds) - 1, len(plan.item_bounds) - 1
     tables = [
-        tasks.submit("write-users", write_users, plan.root, ids["users"], n_users),
-        tasks.submit("write-items", write_items, plan.root, ids["items"], n_items, n_users),
+        tasks.submit("write-users", write_users, plan.writer, ids["users"]),
+        tasks.submit("write-items", write_items, plan.writer, ids["items"]),
     ]
-    names = ("users.parquet", "items.parquet")
-    return dict(zip(names, tasks.results(tables), strict=True))
+    users, items = tasks.results(tables)
+    return {**users, **items}

@@ -8,7 +8,6 @@ them, so that a model of the old data set still lies beside the new one.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +44,8 @@ from mfdask.ratings.splits import Split
 from mfdask.ratings.values import Ids
 from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Manifest, TakenFile
-from mfdask.shards.store import SCRATCH, FileFacts, FolderStore
+from mfdask.shards.store import FileFacts, FolderStore
+from mfdask.shards.writer import make_folders
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -133,10 +133,7 @@ def extend(
             require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
             # What still runs at an error writes into the fresh folder: it ends before that goes.
             with atomic_directory(data) as fresh, tasks.cancelling():
-                manifest = _grow(old, fresh, ratings, gone, tasks)
-                shutil.rmtree(fresh / SCRATCH)
-                manifest.write(fresh)
-                return manifest
+                return _grow(old, fresh, ratings, gone, tasks)
 
 
 def ids_of(data: Manifest, wanted: Ids = "auto") -> Ids:
@@ -231,10 +228,9 @@ def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
 
 
 def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks) -> Manifest:
-    """Write everything but the manifest, and return that."""
+    """Write everything, and return the manifest."""
     assert old.path is not None
-    for folder in (SCRATCH, "train", "test"):
-        (root / folder).mkdir()
+    make_folders(root)
     reading = ratings.reading
     files = write_rejected(root, reading, ratings.source.parts, tasks, old.path / REJECTED)
     ids = _rank(root, old, ratings, tasks)
@@ -259,7 +255,8 @@ def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks)
     )
     digests = [old.fingerprint, *(file.digest for file in taken)]
     every = [*old.manifest.sources, *taken]
-    return describe(ratings.source, growth.plan, counts, users, files, digests, every)
+    manifest = describe(ratings.source, growth.plan, counts, users, files, digests, every)
+    return growth.plan.writer.finish(manifest).manifest
 
 
 def _rank(root: Path, old: Dataset, ratings: _Taken, tasks: Tasks) -> dict[str, Handle]:

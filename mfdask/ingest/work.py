@@ -43,13 +43,6 @@ def write_kept(*args: Any) -> None:
     blocks.write_kept(*args)
 
 
-def build_item_block(*args: Any) -> dict[str, FileFacts]:
-    """See `blocks.build_item_block`."""
-    from mfdask.ingest import blocks
-
-    return blocks.build_item_block(*args)
-
-
 def extend_user_block(*args: Any) -> UserBlock:
     """See `growing.extend_user_block`."""
     from mfdask.ingest import update_blocks as growing

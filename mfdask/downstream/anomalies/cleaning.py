@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,12 @@ from mfdask.downstream.anomalies.residuals import refit_parameters
 from mfdask.downstream.events import Events
 from mfdask.downstream.ratings_folder import write_ratings_folder
 from mfdask.files import atomic_directory, check_place, file_lock
-from mfdask.kernels.types import Bools, Float64s, Int32s
+from mfdask.kernels.types import Float64s, Int32s
 from mfdask.models import ALS, FactorModel
 from mfdask.models.design import swap_bias_columns
 from mfdask.models.parameters import Parameters
 from mfdask.models.runner import runner_for
-from mfdask.shards import Dataset, Shard
+from mfdask.shards import Dataset
 
 #: Tells a folder of cleaned ratings from others.
 MARK = "cleaned.json"
@@ -125,13 +124,8 @@ def _mean_predictions(
     gone = np.zeros(data.n_users, bool)
     gone[suspects] = True
     if cleaned:
-        data = without(data, partial(_ratings_of, gone), "suspects")
+        data = without(data, lambda shard: gone[shard.rows], "suspects")
     model = ALS(**config.parameters()).fit(data)
     user = swap_bias_columns(model.user_rows[~gone]).mean(axis=0, dtype=np.float64)
     predicted: Float64s = model.mean + model.item_rows[items] @ user
     return predicted
-
-
-def _ratings_of(users: Bools, shard: Shard) -> Bools:
-    """Return which ratings of a shard are of some users."""
-    return users[shard.rows if shard.side == "users" else shard.indices]

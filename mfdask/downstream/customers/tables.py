@@ -31,12 +31,12 @@ from mfdask.downstream.customers.refit import (
 )
 from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
 from mfdask.errors import InputError
+from mfdask.execution import Executor
 from mfdask.files import require_space
 from mfdask.models import FactorModel
-from mfdask.models.runner import Runner, runner_for
-from mfdask.models.tasks import open_dataset
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
+from mfdask.shards.refs import dataset_ref, executor_for
 
 #: What BG/NBD needs of every user, in the cohort or not.
 RHYTHM = ("active_days", "recency_days", "tenure_days")
@@ -102,8 +102,10 @@ def feature_tables(
     """
     n_ratings = (data.n_train + data.n_test) * len(origins.all)
     require_space(scratch, n_ratings * BYTES_PER_RATING, "what was known at each cut-off")
-    run = runner_for(data, client)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder:
+    with (
+        tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder,
+        executor_for(data, client, progress) as run,
+    ):
         lenses = _lenses(data, model, origins, as_of, Path(folder).absolute(), run, client)
         tables = []
         for k, (known, past, lens) in enumerate(lenses, 1):
@@ -119,7 +121,7 @@ def _lenses(
     origins: Origins,
     as_of: str,
     folder: Path,
-    run: Runner,
+    run: Executor,
     client: Client | None,
 ) -> Iterator[tuple[HistoryAsOf, Dataset, FrozenItems]]:
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
@@ -139,15 +141,13 @@ def _lenses(
         yield known, past, freeze_items(fitted, rows, version, folder / f"{k}.npy")
 
 
-def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Runner) -> FeatureTable:
+def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Executor) -> FeatureTable:
+    name, source = f"features-{known.cutoff}", dataset_ref(run, past)
     handles = [
-        run.submit(
-            f"features-{known.cutoff}-{block}",
-            block_features, run.dataset(past), block, known.cutoff, lens,
-        )
+        run.submit(f"{name}-{block}", block_features, source, block, known.cutoff, lens)
         for block in range(past.n_blocks("users"))
-    ]  # fmt: skip
-    blocks = [run.result(handle) for handle in handles]
+    ]
+    blocks = run.results(handles)
     cohort = pd.concat([block.cohort for block in blocks], ignore_index=True)
     everyone = pd.concat([block.everyone for block in blocks], ignore_index=True)
     vectors = cohort[factor_names(lens.config.n_factors)].to_numpy()
@@ -163,11 +163,8 @@ class BlockFeatures(NamedTuple):
     everyone: pd.DataFrame
 
 
-def block_features(
-    source: Dataset | str, block: int, cutoff: int, lens: FrozenItems
-) -> BlockFeatures:
+def block_features(past: Dataset, block: int, cutoff: int, lens: FrozenItems) -> BlockFeatures:
     """Return the features of a block of users of a past."""
-    past = open_dataset(source)
     shard = past.shard("users", block)
     times = np.asarray(past.timestamps(block))
     habits = rfm(shard.indptr, times, cutoff)
