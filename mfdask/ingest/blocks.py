@@ -1,4 +1,4 @@
-"""Build the shards: user blocks from buckets, item blocks from user shards."""
+"""Build the user shards, from buckets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from mfdask import kernels
 from mfdask.ingest.cutoff import kept_folder
 from mfdask.ingest.partition import read_bucket, take_values
 from mfdask.ingest.plan import BuildPlan, UserBlock
-from mfdask.shards.store import ARRAYS, TIMESTAMPS, FileFacts, map_array, shard_folder, write_arrays
+from mfdask.shards.store import PARTS, TIMESTAMPS, FileFacts, map_array, write_arrays
 
 #: A scale with more different ratings than this has no step worth naming.
 _MOST_VALUES = 1000
 _NO_TIMES = np.empty(0, np.int64)
-PARTS = ("train", "test")
 
 #: The ratings of a block, a column each; None where there is no such column.
 Columns: TypeAlias = dict[str, Any]
@@ -50,9 +49,7 @@ def build_user_block(
     n_rows = n_rows_of(plan, block)
     chosen = dict(zip(PARTS, (order[~held], order[held]), strict=True))
     parts = {part: _shard_arrays(places, columns, n_rows) for part, places in chosen.items()}
-    files: dict[str, FileFacts] = {}
-    for part, arrays in parts.items():
-        files |= write_arrays(plan.root, shard_folder(part, "users", block), arrays)
+    files = plan.writer.write_users(block, parts).files
     return describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
 
 
@@ -179,26 +176,3 @@ def _different(*ratings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float3
 def _unique(ratings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     room = np.empty(len(ratings), np.float32)  # memory that is not written to costs nothing
     return pd.unique(room[: kernels.csr.drop_repeats(ratings, room)])
-
-
-def build_item_block(plan: BuildPlan, block: int) -> dict[str, FileFacts]:
-    """Write an item shard: the training shards of all users, transposed."""
-    first, end = plan.item_bounds[block : block + 2]
-    n_user_blocks = len(plan.user_bounds) - 1
-    counts = np.zeros(end - first, np.int64)
-    for b in range(n_user_blocks):
-        kernels.csr.count_columns(_user_array(plan, b, "indices"), first, counts)
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    indices = np.empty(indptr[-1], np.int32)
-    ratings = np.empty(indptr[-1], np.float32)
-    place = indptr[:-1].copy()
-    for b in range(n_user_blocks):
-        shard = (_user_array(plan, b, name) for name in ARRAYS)
-        kernels.csr.transpose_into(*shard, plan.user_bounds[b], first, place, indices, ratings)
-    arrays = {"indptr": indptr, "indices": indices, "ratings": ratings}
-    return write_arrays(plan.root, shard_folder("train", "items", block), arrays)
-
-
-def _user_array(plan: BuildPlan, block: int, name: str) -> npt.NDArray[Any]:
-    folder = plan.root / shard_folder("train", "users", block)
-    return map_array(folder / f"{name}.npy").view(np.ndarray)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,10 +15,10 @@ import numpy.typing as npt
 from mfdask.errors import InputError, MfdaskError, RefusedError
 from mfdask.execution import Executor, Handle, executor
 from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
-from mfdask.ingest.blocks import build_item_block, build_user_block, write_kept
+from mfdask.ingest.blocks import build_user_block, write_kept
 from mfdask.ingest.cutoff import time_cutoff
 from mfdask.ingest.partition import fill_buckets, load_kernels
-from mfdask.ingest.plan import LARGEST_BLOCK, BuildPlan, UserBlock, block_bounds, default_blocks
+from mfdask.ingest.plan import LARGEST_BLOCK, BuildPlan, UserBlock
 from mfdask.ingest.provenance import taken_files
 from mfdask.ingest.reading import Reading, read_source
 from mfdask.ingest.rejected import first_bad_row, refuse_bad_rows, write_rejected
@@ -29,8 +28,10 @@ from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split, id_keys, sequence_draws
+from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.manifest import FILE_NAME, Manifest
 from mfdask.shards.store import SCRATCH, FileFacts, write_arrays
+from mfdask.shards.writer import make_folders
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -108,10 +109,7 @@ def ingest(
     with explained(out), file_lock(out, "ingesting into"):
         check_target(out, overwrite)
         with atomic_directory(out) as fresh, executor(client, progress, parallel=False) as run:
-            manifest = _build(source, fresh, choices, run)
-            shutil.rmtree(fresh / SCRATCH)
-            manifest.write(fresh)
-            return manifest
+            return _build(source, fresh, choices, run)
 
 
 @contextmanager
@@ -151,9 +149,8 @@ def _explained(error: OSError, out: Path) -> MfdaskError | None:
 
 
 def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) -> Manifest:
-    """Write everything but the manifest, and return that."""
-    for folder in (SCRATCH, "train", "test"):
-        (root / folder).mkdir()
+    """Write everything, and return the manifest."""
+    make_folders(root)
     if not source.parts:
         raise InputError(f"{source.origin}: holds no ratings")
     run.start("load-kernels", load_kernels)
@@ -172,7 +169,8 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
     for block in users:
         files |= block.files
     files |= _build_items(plan, ids, run)
-    return describe(source, plan, counts, users, files, digests, taken)
+    manifest = describe(source, plan, counts, users, files, digests, taken)
+    return plan.writer.finish(manifest).manifest
 
 
 def refuse_useless(reading: Reading, source: Source, fail_on_bad_rows: bool) -> None:
@@ -258,19 +256,18 @@ def split_keys(plan: BuildPlan, ids: dict[str, Handle], run: Executor) -> list[H
 
 def _build_items(plan: BuildPlan, ids: dict[str, Handle], run: Executor) -> dict[str, FileFacts]:
     """Write the item shards, and the tables of both sides."""
-    arguments = [(plan, block) for block in range(len(plan.item_bounds) - 1)]
+    arguments = [(block,) for block in range(len(plan.item_bounds) - 1)]
     files: dict[str, FileFacts] = {}
-    for written in run.map("item shards", build_item_block, arguments):
+    for written in run.map("item shards", plan.writer.write_items, arguments):
         files |= written
     return files | write_tables(plan, ids, run)
 
 
 def write_tables(plan: BuildPlan, ids: dict[str, Handle], run: Executor) -> dict[str, FileFacts]:
     """Write the tables of both sides, once all shards are written."""
-    n_users, n_items = len(plan.user_bounds) - 1, len(plan.item_bounds) - 1
     tables = [
-        run.submit("write-users", write_users, plan.root, ids["users"], n_users),
-        run.submit("write-items", write_items, plan.root, ids["items"], n_items, n_users),
+        run.submit("write-users", write_users, plan.writer, ids["users"]),
+        run.submit("write-items", write_items, plan.writer, ids["items"]),
     ]
-    names = ("users.parquet", "items.parquet")
-    return dict(zip(names, run.results(tables), strict=True))
+    users, items = run.results(tables)
+    return {**users, **items}

@@ -8,7 +8,6 @@ them, so that a model of the old data set still lies beside the new one.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +45,8 @@ from mfdask.ratings.splits import Split
 from mfdask.ratings.values import Ids
 from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Manifest, TakenFile
-from mfdask.shards.store import SCRATCH, FileFacts, FolderStore
+from mfdask.shards.store import FileFacts, FolderStore
+from mfdask.shards.writer import make_folders
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -134,10 +134,7 @@ def extend(
             require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
             # What still runs at an error writes into the fresh folder: it ends before that goes.
             with atomic_directory(data) as fresh, run.cancelling():
-                manifest = _grow(old, fresh, ratings, gone, run)
-                shutil.rmtree(fresh / SCRATCH)
-                manifest.write(fresh)
-                return manifest
+                return _grow(old, fresh, ratings, gone, run)
 
 
 def ids_of(data: Manifest, wanted: Ids = "auto") -> Ids:
@@ -232,10 +229,9 @@ def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
 
 
 def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, run: Executor) -> Manifest:
-    """Write everything but the manifest, and return that."""
+    """Write everything, and return the manifest."""
     assert old.path is not None
-    for folder in (SCRATCH, "train", "test"):
-        (root / folder).mkdir()
+    make_folders(root)
     reading = ratings.reading
     files = write_rejected(root, reading, ratings.source.parts, run, old.path / REJECTED)
     ids = _rank(root, old, ratings, run)
@@ -260,7 +256,8 @@ def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, run: Executor
     )
     digests = [old.fingerprint, *(file.digest for file in taken)]
     every = [*old.manifest.sources, *taken]
-    return describe(ratings.source, growth.plan, counts, users, files, digests, every)
+    manifest = describe(ratings.source, growth.plan, counts, users, files, digests, every)
+    return growth.plan.writer.finish(manifest).manifest
 
 
 def _rank(root: Path, old: Dataset, ratings: _Taken, run: Executor) -> dict[str, Handle]:

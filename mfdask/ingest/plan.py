@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,44 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.ratings.splits import Split
-from mfdask.shards.store import FileFacts
+from mfdask.shards.bounds import block_bounds, default_blocks
+from mfdask.shards.store import FileFacts, FolderStore
+from mfdask.shards.writer import FolderWriter, WrittenBlock
 
-#: A block of this size takes some 600 MB to build, and a second or so to train.
-RATINGS_PER_BLOCK = 8_000_000
-MOST_BLOCKS = 64
 #: No block may hold more: places within one are 32-bit numbers.
 LARGEST_BLOCK = 2**31 - 1
-
-
-def default_blocks(n_ratings: int) -> int:
-    """Return how many blocks a side is cut into, unless somebody wants another number."""
-    return min(max(round(n_ratings / RATINGS_PER_BLOCK), 1), MOST_BLOCKS)
-
-
-def block_bounds(counts: npt.NDArray[np.int64], n_blocks: int) -> list[int]:
-    """Cut rows into blocks with about equal numbers of ratings.
-
-    Parameters
-    ----------
-    counts : int64 (n_rows,)
-        Ratings of each row.
-    n_blocks : int
-        Where there are fewer rows, each is a block.
-
-    Returns
-    -------
-    list of int
-        First row of each block, ascending, and the number of rows.
-    """
-    n_rows = len(counts)
-    n_blocks = min(n_blocks, n_rows)
-    inner = np.arange(1, n_blocks)
-    total = np.cumsum(counts)
-    cuts = np.searchsorted(total, inner * (total[-1] / n_blocks)) + 1
-    # No block without a row: at least one more row each time, and one left for each to come.
-    cuts = np.maximum.accumulate(np.maximum(cuts, inner) - inner) + inner
-    cuts = np.minimum(cuts, n_rows - n_blocks + inner)
-    return [0, *cuts.tolist(), n_rows]
 
 
 def grown_bounds(bounds: list[int], n_last: int, new_counts: npt.NDArray[np.int64]) -> list[int]:
@@ -101,17 +70,19 @@ class BuildPlan(NamedTuple):
     cutoff: int | None
     draws: str | None
 
+    @property
+    def writer(self) -> FolderWriter:
+        """What writes it."""
+        bounds = {"users": self.user_bounds, "items": self.item_bounds}
+        return FolderWriter(FolderStore(self.root), bounds)
 
-class UserBlock(NamedTuple):
-    """What is known of a user block once its shards are written.
+
+@dataclass(frozen=True)
+class UserBlock(WrittenBlock):
+    """What is known of a user block that was read, once its shards are written.
 
     Attributes
     ----------
-    files : dict
-        Relative path to facts.
-    n_train, n_test : int
-    train_sum : float
-        Of the training ratings.
     values : float32 array
         Different ratings, ascending; only the smallest and the largest if there are very many.
     n_values : int
@@ -119,10 +90,6 @@ class UserBlock(NamedTuple):
         Ratings taken out of it.
     """
 
-    files: dict[str, FileFacts]
-    n_train: int
-    n_test: int
-    train_sum: float
     values: npt.NDArray[np.float32]
     n_values: int
     n_withdrawn: int = 0
@@ -152,4 +119,4 @@ class UpdatePlan(NamedTuple):
 
     def bounds(self, side: str) -> list[int]:
         """Return the bounds of a side of the data set in the making."""
-        return {"users": self.plan.user_bounds, "items": self.plan.item_bounds}[side]
+        return self.plan.writer.bounds[side]

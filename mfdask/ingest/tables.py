@@ -4,37 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.ratings.ids import Ranked
 from mfdask.ratings.source import Source
-from mfdask.shards.store import SCRATCH, FileFacts, facts_of, map_array, shard_folder
+from mfdask.shards.store import SCRATCH
+from mfdask.shards.writer import Files, FolderWriter
 
 _CATALOGUE = f"{SCRATCH}/catalogue.parquet"
 _DESCRIPTION = {"title": "str", "year": "Int16", "genres": "str"}
 
 
-def write_users(root: Path, users: Ranked, n_blocks: int) -> FileFacts:
+def write_users(writer: FolderWriter, users: Ranked) -> Files:
     """Write ``users.parquet``, once all user shards are written."""
     table = pd.DataFrame({"user_id": users.ids, "n_read": users.counts})
-    for part in ("train", "test"):
-        table[f"n_{part}"] = _row_lengths(root, part, "users", n_blocks)
-    return _write(root / "users.parquet", table)
+    return writer.write_table("users", table)
 
 
-def write_items(root: Path, items: Ranked, n_blocks: int, n_user_blocks: int) -> FileFacts:
+def write_items(writer: FolderWriter, items: Ranked) -> Files:
     """Write ``items.parquet``, once the catalogue and all shards are written."""
-    table = _described(items.ids, pd.read_parquet(root / _CATALOGUE))
-    table["n_read"] = items.counts
-    table["n_train"] = _row_lengths(root, "train", "items", n_blocks)
-    n_test = np.zeros(len(table), np.int64)
-    for block in range(n_user_blocks):
-        indices = map_array(root / shard_folder("test", "users", block) / "indices.npy")
-        n_test += np.bincount(indices, minlength=len(table))
-    table["n_test"] = n_test
-    return _write(root / "items.parquet", table)
+    described = _described(items.ids, pd.read_parquet(writer.store.file(_CATALOGUE)))
+    return writer.write_table("items", described.assign(n_read=items.counts))
 
 
 def write_catalogue(root: Path, source: Source) -> None:
@@ -58,13 +48,3 @@ def _described(ids: pd.Index, catalogue: pd.DataFrame) -> pd.DataFrame:
     texts = {name: found[name].astype("str").fillna("").array for name in ("title", "genres")}
     described = {"item_id": ids, "title": texts["title"], "year": found["year"].array}
     return pd.DataFrame(described | {"genres": texts["genres"]}, index=range(len(ids)))
-
-
-def _row_lengths(root: Path, part: str, side: str, n_blocks: int) -> npt.NDArray[np.int64]:
-    folders = [root / shard_folder(part, side, block) for block in range(n_blocks)]
-    return np.concatenate([np.diff(map_array(folder / "indptr.npy")) for folder in folders])
-
-
-def _write(path: Path, table: pd.DataFrame) -> FileFacts:
-    table.to_parquet(path, index=False)
-    return facts_of(path)

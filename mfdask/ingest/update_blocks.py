@@ -13,7 +13,6 @@ import numpy.typing as npt
 from mfdask import kernels
 from mfdask.errors import InputError
 from mfdask.ingest.blocks import (
-    PARTS,
     Columns,
     bucket_columns,
     describe_block,
@@ -26,6 +25,7 @@ from mfdask.ingest.rows import Bools, Entries, SortedRows
 from mfdask.ingest.withdrawals import read_withdrawn
 from mfdask.shards.store import (
     ARRAYS,
+    PARTS,
     SCRATCH,
     TIMESTAMPS,
     FileFacts,

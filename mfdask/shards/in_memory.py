@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,22 +18,28 @@ from mfdask.shards.store import ARRAYS
 _LARGEST = np.iinfo(np.int32).max
 
 
+@dataclass(frozen=True)
 class MemoryStore:
-    """Arrays and tables that are held, by their names."""
+    """Arrays and tables that are held.
 
-    def __init__(
-        self, arrays: dict[tuple[str, str, str], npt.NDArray[Any]], tables: dict[str, pd.DataFrame]
-    ) -> None:
-        self._arrays = arrays
-        self._tables = tables
+    Attributes
+    ----------
+    arrays : dict
+        By part, side, block and name.
+    tables : dict
+        By side.
+    """
+
+    arrays: dict[tuple[str, str, int, str], npt.NDArray[Any]] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def array(self, part: str, side: str, block: int, name: str) -> npt.NDArray[Any]:
         """Return an array."""
-        return self._arrays[part, side, name]
+        return self.arrays[part, side, block, name]
 
     def table(self, side: str) -> pd.DataFrame:
         """Return a table."""
-        return self._tables[side]
+        return self.tables[side]
 
 
 def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
@@ -46,18 +53,18 @@ def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
     by_user.sum_duplicates()  # sorts the columns, and keeps stored zeros: they are ratings
     _check(by_user)
     sides = {"users": by_user, "items": by_user.tocsc()}
-    arrays = {}
-    tables = {}
+    store = MemoryStore()
     for side, compressed in sides.items():
         values = _compressed(compressed)
         # Nothing is held out: an empty test part, cut like the training part.
         nothing = (np.zeros_like(values[0]), values[1][:0], values[2][:0])
         for name, train, test in zip(ARRAYS, values, nothing, strict=True):
-            arrays["train", side, name], arrays["test", side, name] = train, test
-        tables[side] = _table(side, np.diff(values[0]))
-    for array in arrays.values():
+            store.arrays["train", side, 0, name] = train
+            store.arrays["test", side, 0, name] = test
+        store.tables[side] = _table(side, np.diff(values[0]))
+    for array in store.arrays.values():
         array.flags.writeable = False
-    return _manifest(by_user, arrays), MemoryStore(arrays, tables)
+    return _manifest(by_user, store), store
 
 
 def _check(by_user: Any) -> None:
@@ -98,12 +105,12 @@ def _table(side: str, counts: npt.NDArray[np.int64]) -> pd.DataFrame:
     return pd.DataFrame({"item_id": np.arange(n), **nothing, **counted})
 
 
-def _manifest(by_user: Any, arrays: dict[tuple[str, str, str], npt.NDArray[Any]]) -> Manifest:
+def _manifest(by_user: Any, store: MemoryStore) -> Manifest:
     n, (n_users, n_items) = by_user.nnz, by_user.shape
     digest = hashlib.sha256(f"matrix {n_users} x {n_items}".encode())
     for name in ARRAYS:
-        digest.update(arrays["train", "users", name].data)
-    values = arrays["train", "users", "ratings"]
+        digest.update(store.array("train", "users", 0, name).data)
+    values = store.array("train", "users", 0, "ratings")
     return Manifest(
         name="matrix",
         origin=f"a matrix of {n_users} x {n_items} in memory",

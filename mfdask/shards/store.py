@@ -7,7 +7,7 @@ import threading
 import uuid
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mfdask.files import crc32
 
 SIDES = ("users", "items")
 OTHER = {"users": "items", "items": "users"}
+PARTS = ("train", "test")
 #: The arrays that training and scoring read, and the one that lies apart.
 ARRAYS = ("indptr", "indices", "ratings")
 TIMESTAMPS = "timestamps"
@@ -75,6 +76,23 @@ class Shard:
     def rows(self) -> npt.NDArray[np.int64]:
         """The row of each rating, int64 (n_ratings,)."""
         return np.repeat(np.arange(self.start, self.stop), np.diff(self.indptr))
+
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Its arrays by their names, in the order of `ARRAYS`."""
+        return {name: getattr(self, name) for name in ARRAYS}
+
+    def only(self, mask: npt.NDArray[np.bool_]) -> Shard:
+        """Return the shard of some of its ratings, with all of its rows.
+
+        Parameters
+        ----------
+        mask : bool (n_ratings,)
+            Which ratings stay.
+        """
+        before = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
+        indptr, indices, ratings = before[self.indptr], self.indices[mask], self.ratings[mask]
+        return replace(self, indptr=indptr, indices=indices, ratings=ratings)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from mfdask.downstream.anomalies.residuals import MOST_SWEEPS, Refitter
 from mfdask.downstream.events import Events
 from mfdask.downstream.ratings_folder import write_ratings_folder
 from mfdask.files import atomic_directory, check_place, file_lock
-from mfdask.kernels.types import Bools, Float64s, Int32s
+from mfdask.kernels.types import Float64s, Int32s
 from mfdask.models import Model
-from mfdask.shards import Dataset, Shard
+from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
 
 #: Tells a folder of cleaned ratings from others.
@@ -117,10 +116,5 @@ def _mean_predictions(
     gone = np.zeros(data.n_users, bool)
     gone[suspects] = True
     if cleaned:
-        data = without(data, partial(_ratings_of, gone), "suspects")
+        data = without(data, lambda shard: gone[shard.rows], "suspects")
     return refit(data).mean_predictions(np.flatnonzero(~gone).astype(np.int32), items)
-
-
-def _ratings_of(users: Bools, shard: Shard) -> Bools:
-    """Return which ratings of a shard are of some users."""
-    return users[shard.rows if shard.side == "users" else shard.indices]

@@ -64,14 +64,14 @@ def latent(
     own = select(shard, rows)
     age = cutoff - times[_places(shard, rows)]
     everything = fold(own, items, lens)
-    before = fold(_cut(own, age > CHANGE_DAYS * DAY), items, lens)
+    before = fold(own.only(age > CHANGE_DAYS * DAY), items, lens)
     recent = age <= RECENT_DAYS * DAY
     now, then = (
         _popular_item_affinity(vectors, items, lens.mean) for vectors in (everything, before)
     )
     vectors = unknowns(everything, lens.estimator.n_factors + 1)
     return {
-        "drift": drift(_cut(own, recent), _cut(own, ~recent), items, lens),
+        "drift": drift(own.only(recent), own.only(~recent), items, lens),
         "popular_item_affinity": now,
         "popular_item_affinity_change": now - then,
         "user_bias": vectors[:, 0],
@@ -102,17 +102,6 @@ def _places(shard: Shard, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
     counts = np.diff(shard.indptr)[rows]
     ends = np.cumsum(counts)
     return np.arange(counts.sum()) + np.repeat(shard.indptr[rows] - ends + counts, counts)
-
-
-def _cut(shard: Shard, kept: npt.NDArray[np.bool_]) -> Shard:
-    """Return the shard of some of a shard's ratings."""
-    before = np.concatenate([[0], np.cumsum(kept)])
-    return replace(
-        shard,
-        indptr=before[shard.indptr],
-        indices=shard.indices[kept],
-        ratings=shard.ratings[kept],
-    )
 
 
 def fold(shard: Shard, items: Array, lens: FrozenItems) -> Array:

@@ -6,8 +6,8 @@ order of rows, nor the blocks that they are cut into, tells of what came later.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +16,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import parts_of
-from mfdask.ingest.blocks import build_item_block
-from mfdask.ingest.plan import BuildPlan, block_bounds, default_blocks
+from mfdask.execution import Executor
 from mfdask.kernels.csr import row_starts, sort_pairs
-from mfdask.models.runner import Runner
-from mfdask.models.tasks import open_dataset
-from mfdask.ratings.splits import Split
 from mfdask.shards import Counts, Dataset
-from mfdask.shards.store import SCRATCH, SIDES, FileFacts, facts_of, shard_folder, write_arrays
+from mfdask.shards.bounds import block_bounds, default_blocks
+from mfdask.shards.refs import dataset_ref
+from mfdask.shards.store import SIDES
+from mfdask.shards.writer import DatasetWriter, FolderWriter, WrittenBlock
 
 #: Disk that a rating takes in a past: in a user shard with its time, and in an item shard.
 BYTES_PER_RATING = 24
@@ -53,13 +52,14 @@ class HistoryAsOf(NamedTuple):
         return places
 
 
-def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Runner) -> list[HistoryAsOf]:
+def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> list[HistoryAsOf]:
     """Count the ratings before each cut-off; one pass over the data set for all of them."""
+    source = dataset_ref(run, data)
     handles = [
-        run.submit(f"count-{block}", _count_block, run.dataset(data), block, cutoffs)
+        run.submit(f"count-{block}", _count_block, source, block, cutoffs)
         for block in range(data.n_blocks("users"))
     ]
-    counted = [run.result(handle) for handle in handles]
+    counted = run.results(handles)
     counts = {
         "users": np.concatenate([users for users, _ in counted], axis=1),
         "items": np.sum([items for _, items in counted], axis=0),
@@ -78,10 +78,9 @@ def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Runner) -> lis
 
 
 def _count_block(
-    source: Dataset | str, block: int, cutoffs: tuple[int, ...]
+    data: Dataset, block: int, cutoffs: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the ratings of each user and of each item before each cut-off, in a user block."""
-    data = open_dataset(source)
     first, stop = data.bounds("users")[block : block + 2].tolist()
     users = np.zeros((len(cutoffs), stop - first), np.int64)
     items = np.zeros((len(cutoffs), data.n_items), np.int64)
@@ -106,7 +105,7 @@ def _before(data: Dataset, block: int, part: str, cutoff: int) -> dict[str, npt.
     }
 
 
-def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Runner) -> Dataset:
+def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -> Dataset:
     """Write the data set of all ratings before a cut-off, both parts of `data` in one.
 
     Ids are those of `data`; users and items without a rating before the cut-off are not in it.
@@ -118,49 +117,46 @@ def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Runner) -> 
     known : HistoryAsOf
     folder : Path
         Where it goes; must not be there.
-    run : Runner
+    run : Executor
         Where the blocks are written.
     """
     n_ratings = int(known.counts["users"].sum())
     blocks = default_blocks(n_ratings)
     bounds = {side: block_bounds(known.counts[side], blocks) for side in SIDES}
-    plan = BuildPlan(folder, bounds["users"], bounds["items"], Split("none"), 0, None, None)
-    for name in (SCRATCH, "train"):
-        (folder / name).mkdir(parents=True)
-    places = {
-        side: known.places(side, n)
-        for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True)
-    }
-    day = f"{known.cutoff}"
-    tasks = [
+    writer = FolderWriter.create(folder, bounds, parts=("train",))
+    tables = {"users": data.users(), "items": data.items()}
+    places = {side: known.places(side, len(table)) for side, table in tables.items()}
+    name, source = f"past-{known.cutoff}", dataset_ref(run, data)
+    handles = [
         run.submit(
-            f"past-users-{day}-{b}", _write_users, run.dataset(data), plan, places, known.cutoff, b
+            f"{name}-users-{block}", _write_users, source, writer, places, known.cutoff, block
         )
-        for b in range(len(bounds["users"]) - 1)
+        for block in range(len(bounds["users"]) - 1)
     ]
-    written = [run.result(task) for task in tasks]
-    tasks = [
-        run.submit(f"past-items-{day}-{b}", build_item_block, plan, b)
-        for b in range(len(bounds["items"]) - 1)
-    ]
-    files: dict[str, FileFacts] = {}
-    for made in (*(own for own, _ in written), *map(run.result, tasks)):
-        files |= made
-    files |= _write_tables(data, known, folder)
-    _write_manifest(data, plan, n_ratings, sum(total for _, total in written), files)
-    return Dataset.open(folder)
+    users = run.results(handles)
+    for side, table in tables.items():
+        tables[side] = table.iloc[known.rows[side]].assign(n_read=known.counts[side])
+    like = replace(
+        data.manifest,
+        name=f"{data.name}-past",
+        counts=Counts(n_ratings, n_ratings, 0, 0, n_ratings, 0, *(len(t) for t in tables.values())),
+        split="none",
+        seed=0,
+    )
+    manifest = writer.complete(run, name, users, tables, like)
+    facts = repr([(name, asdict(fact)) for name, fact in manifest.files.items()])
+    return writer.finish(replace(manifest, fingerprint=sha256(facts.encode()).hexdigest()))
 
 
 def _write_users(
-    source: Dataset | str,
-    plan: BuildPlan,
+    data: Dataset,
+    writer: DatasetWriter,
     places: dict[str, npt.NDArray[np.int32]],
     cutoff: int,
     block: int,
-) -> tuple[dict[str, FileFacts], float]:
-    """Write one new user shard, gathered from all old ones; return its files and rating sum."""
-    data = open_dataset(source)
-    first, stop = plan.user_bounds[block : block + 2]
+) -> WrittenBlock:
+    """Write one new user shard, gathered from all old ones."""
+    first, stop = writer.bounds["users"][block : block + 2]
     found: dict[str, list[npt.NDArray[Any]]] = {}
     for old in range(data.n_blocks("users")):
         for part in parts_of(data):
@@ -172,46 +168,13 @@ def _write_users(
             for name, values in columns.items():
                 found.setdefault(name, []).append(values[mine])
     merged = {name: np.concatenate(values) for name, values in found.items()}
-    n_items = plan.item_bounds[-1]
-    order = np.empty(len(merged["users"]), np.int32)
-    sort_pairs(
-        merged["users"], stop - first, merged["items"], n_items, np.empty(len(order), np.int64),
-        order,
-    )  # fmt: skip
+    users, items = merged["users"], merged["items"]
+    order, room = np.empty(len(users), np.int32), np.empty(len(users), np.int64)
+    sort_pairs(users, stop - first, items, writer.bounds["items"][-1], room, order)
     arrays = {
-        "indptr": row_starts(merged["users"], order, stop - first),
-        "indices": merged["items"][order],
+        "indptr": row_starts(users, order, stop - first),
+        "indices": items[order],
         "ratings": merged["ratings"][order],
         "timestamps": merged["timestamps"][order],
     }
-    files = write_arrays(plan.root, shard_folder("train", "users", block), arrays)
-    return files, float(arrays["ratings"].sum(dtype=np.float64))
-
-
-def _write_tables(data: Dataset, known: HistoryAsOf, root: Path) -> dict[str, FileFacts]:
-    """Write the tables of both sides, counted anew."""
-    written = {}
-    for side, table in (("users", data.users()), ("items", data.items())):
-        own = known.counts[side]
-        counted = table.iloc[known.rows[side]].assign(n_read=own, n_train=own, n_test=0 * own)
-        counted.to_parquet(root / f"{side}.parquet", index=False)
-        written[f"{side}.parquet"] = facts_of(root / f"{side}.parquet")
-    return written
-
-
-def _write_manifest(
-    data: Dataset, plan: BuildPlan, n: int, total: float, files: dict[str, FileFacts]
-) -> None:
-    n_users, n_items = plan.user_bounds[-1], plan.item_bounds[-1]
-    facts = repr([(name, asdict(fact)) for name, fact in sorted(files.items())])
-    replace(
-        data.manifest,
-        name=f"{data.name}-past",
-        fingerprint=hashlib.sha256(facts.encode()).hexdigest(),
-        counts=Counts(n, n, 0, 0, n, 0, n_users, n_items),
-        mean=total / n,
-        split="none",
-        seed=0,
-        blocks={"users": plan.user_bounds, "items": plan.item_bounds},
-        files=dict(sorted(files.items())),
-    ).write(plan.root)
+    return writer.write_users(block, {"train": arrays})
