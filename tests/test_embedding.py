@@ -9,9 +9,9 @@ import pytest
 from mfdask.embedding import embed
 from mfdask.errors import InputError
 from mfdask.features.encoder import FeatureEncoder
-from mfdask.models.design import pack
+from mfdask.models import ALS, FactorModel
 from mfdask.models.base import DataFacts
-from mfdask.models import FactorModel
+from mfdask.models.design import pack
 
 GENRES = ["Action|Drama", "Drama", "", "Comedy", "Action", "Comedy|Drama", "Action", "Drama"]
 
@@ -22,8 +22,7 @@ def model_of(n_factors, weights=False, ids=None):
     factors = random.normal(size=(8, n_factors)).astype(np.float32)
     names = ["Action", "Comedy", "Drama"]
     return FactorModel(
-        kind="genre" if weights else "als",
-        parameters={"n_factors": n_factors},
+        estimator=ALS(n_factors=n_factors, item_prior="genre" if weights else "zero"),
         mean=3.5,
         user_rows=pack(np.zeros(2, np.float32), np.zeros((2, n_factors), np.float32)),
         item_rows=pack(np.zeros(8, np.float32), factors),
@@ -39,7 +38,7 @@ def model_of(n_factors, weights=False, ids=None):
         ),
         data=DataFacts("d", "f", 42, 0, 0.5, 5.0),
         history=[],
-        coding=FeatureEncoder.genres(names) if weights else None,
+        encoder=FeatureEncoder.genres(names) if weights else None,
         feature_weights=random.normal(size=(3, n_factors + 1)).astype(np.float32)
         if weights
         else None,
@@ -113,7 +112,7 @@ def test_a_model_whose_items_have_no_genres():
     ("n_factors", "options", "words"),
     [
         (3, {"method": "direct"}, "--factors 2"), (1, {"method": "pca"}, "two factors or more"),
-        (0, {"method": "tsne"}, "this one has 0"), (3, {"method": "umap"}, "direct, pca, tsne"),
+        (0, {"method": "tsne"}, "has factors of users and items"), (3, {"method": "umap"}, "direct, pca, tsne"),
         (3, {"min_ratings": 8}, "leaves 2 of 8"), (3, {"min_ratings": -1}, "0 or more"),
     ],
 )  # fmt: skip

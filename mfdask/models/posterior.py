@@ -146,14 +146,15 @@ class BayesianModel(FactorModel):
 
     def draws(self, items: Int32s) -> Iterator[tuple[Float32s, RowPrior]]:
         """Yield the design rows of some items and the users' prior, once for each draw."""
-        k = self.n_factors // len(self.samples)
         for s in range(len(self.samples)):
-            place = slice(2 + s * k, 2 + (s + 1) * k)
-            factors = self.item_rows[items, place] * np.float32(math.sqrt(len(self.samples)))
-            yield (
-                pack(self.samples.biases["items"][items, s], factors),
-                self.samples.prior("users", s),
-            )
+            yield self.draw_rows("items", s, items), self.samples.prior("users", s)
+
+    def draw_rows(self, side: str, sample: int, rows: Int32s) -> Float32s:
+        """Return design rows of one draw, float32 (len(rows), width of one draw)."""
+        n = len(self.samples)
+        k = self.n_factors // n
+        factors = self.rows(side)[rows, 2 + sample * k : 2 + (sample + 1) * k]
+        return pack(self.samples.biases[side][rows, sample], factors * np.float32(math.sqrt(n)))
 
     def pack_draws(self, drawn: npt.NDArray[np.floating]) -> Float32s:
         """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as design rows."""

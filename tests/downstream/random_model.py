@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from mfdask.models import FactorModel
+from mfdask.models import ALS, FactorModel
+from mfdask.models.base import DataFacts, Sweep
 from mfdask.models.design import pack
-from mfdask.models.base import Sweep
-from mfdask.models.base import DataFacts
 
 
 def random_model(seed, n_users=300, n_items=200, n_factors=5, scale=(0.5, 5.0)):
@@ -22,8 +21,7 @@ def random_model(seed, n_users=300, n_items=200, n_factors=5, scale=(0.5, 5.0)):
         return pack(0.2 * span * normal(n), factors.astype(np.float32))
 
     return FactorModel(
-        kind="als",
-        parameters={"n_factors": n_factors},
+        estimator=ALS(n_factors=n_factors),
         mean=float(np.mean(scale)),
         user_rows=side(n_users),
         item_rows=side(n_items),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -11,12 +13,11 @@ from mfdask.downstream.anomalies.residuals import (
     MOST_SWEEPS,
     cross_fitted_predictions,
     cross_fitted_residuals,
-    refit_parameters,
     usual_size,
 )
 from mfdask.downstream.events import all_events
 from mfdask.errors import InputError
-from mfdask.models import ALS, FactorModel
+from mfdask.models import ALS, Ability, FactorModel
 from mfdask.shards import Dataset
 
 FOLDS = 3
@@ -162,7 +163,8 @@ def test_standardised_residuals_have_unit_size(residuals):
 class _Sure(FactorModel):
     """A model that knows its deviations: twice as large for odd items."""
 
-    has_deviations = True
+    def can(self, ability):
+        return ability == Ability.DEVIATIONS or super().can(ability)
 
     def predict_std(self, users, items):
         return np.float32(1) + (items % 2).astype(np.float32)
@@ -176,12 +178,9 @@ def test_the_models_own_deviations_come_first(model, data, residuals):
 
 
 def test_long_fits_are_not_repeated_in_full(model):
-    assert refit_parameters(model).n_sweeps == CONFIG.n_sweeps
-    model.parameters["n_sweeps"] = 500
-    try:
-        assert refit_parameters(model).n_sweeps == MOST_SWEEPS
-    finally:
-        model.parameters["n_sweeps"] = CONFIG.n_sweeps
+    assert model.refitter(MOST_SWEEPS).func.__self__ == CONFIG
+    long = replace(model, estimator=replace(CONFIG, n_sweeps=500))
+    assert long.refitter(MOST_SWEEPS).func.__self__.n_sweeps == MOST_SWEEPS
 
 
 def test_bad_input_is_refused(model, data):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.evaluation import bin_labels, measure_accuracy, objective
+from mfdask.evaluation import bin_labels, measure_accuracy
 from mfdask.models import ALS
 from mfdask.shards import Dataset
 from tests.models.conftest import random_ratings
@@ -63,7 +63,7 @@ def test_gaussian_nll(fitted):
 def test_objective_is_that_of_the_fit(fitted):
     model, data = fitted
     sse = float(measure_accuracy(model, data, "train").raw.squared[0])
-    assert objective(model, sse) == pytest.approx(model.history[-1].objective, rel=1e-4)
+    assert model.objective(sse) == pytest.approx(model.history[-1].objective, rel=1e-4)
 
 
 def test_unknown_ids_are_counted(fitted):

@@ -15,9 +15,7 @@ from mfdask.evaluation import (
     measure_model,
     measure_popularity,
     measure_ranking,
-    model_scorer,
 )
-from mfdask.evaluation.accuracy import Aligned
 from mfdask.evaluation.bootstrap import intervals, resampled_ratios
 from mfdask.models import ALS
 from mfdask.shards import Dataset
@@ -53,7 +51,7 @@ def test_values_are_those_of_the_single_measures(table, data, models):
         assert table.loc[(f"k{k}", "rmse", "all"), "value"] == pytest.approx(accuracy.raw.rmse()[0])
         assert table.loc[(f"k{k}", "mae", "all"), "value"] == pytest.approx(accuracy.raw.mae()[0])
         assert table.loc[(f"k{k}", "rmse", "all"), "n"] == data.n_test
-        ranking = measure_ranking(model_scorer(Aligned(model, data)), data, PLAN)
+        ranking = measure_ranking(model.align(data).scores, data, PLAN)
         for metric, value in ranking.means().items():
             line = table.loc[(f"k{k}", metric, "all")]
             assert line["value"] == pytest.approx(value)

@@ -13,11 +13,9 @@ from mfdask.errors import InputError
 from mfdask.evaluation import (
     RankingPlan,
     measure_ranking,
-    model_scorer,
     popularity_scorer,
     ranking,
 )
-from mfdask.evaluation.accuracy import Aligned
 from mfdask.evaluation.ranking import METRICS, best_items, judge_lists
 from mfdask.models import ALS
 from mfdask.shards import Dataset
@@ -89,7 +87,7 @@ def assert_is(found, wanted):
 
 @pytest.mark.parametrize(("k", "threshold"), [(1, 4.0), (5, 4.0), (5, 2.5), (25, 5.0)])
 def test_a_model_is_ranked_as_item_by_item(data, model, k, threshold):
-    found = measure_ranking(model_scorer(Aligned(model, data)), data, RankingPlan(k, threshold))
+    found = measure_ranking(model.align(data).scores, data, RankingPlan(k, threshold))
     users, items = data.users()["user_id"], data.items()["item_id"]
     table = model.predict(
         np.repeat(users, data.n_items), np.tile(items, data.n_users), clip=False
@@ -151,7 +149,7 @@ def test_a_sample_holds_users_of_the_whole(data):
 def test_a_model_of_other_data_ranks_by_raw_ids(data):
     """Of a model that knows nobody's id, only zero scores are left: the order of the rows."""
     stranger = ALS(n_factors=2, n_sweeps=2).fit(Dataset.from_csr(scipy.sparse.eye_array(6) * 3.0))
-    found = measure_ranking(model_scorer(Aligned(stranger, data)), data, RankingPlan(5, 3.0))
+    found = measure_ranking(stranger.align(data).scores, data, RankingPlan(5, 3.0))
     assert_is(found, naive_ranking(data, lambda *_: 0.0, 5, 3.0))
 
 
@@ -160,7 +158,7 @@ def test_unknown_users_get_the_item_biases(data, model):
         scipy.sparse.csr_array(np.full((35, 25), 2.0) * (np.arange(25) < 3)),
         scipy.sparse.csr_array(np.full((35, 25), 5.0)),
     )
-    scores = model_scorer(Aligned(model, larger))(np.arange(30, 35))
+    scores = model.align(larger).scores(np.arange(30, 35))
     np.testing.assert_allclose(scores, np.tile(model.item_bias, (5, 1)), rtol=1e-6)
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from mfdask.files import file_lock
-from mfdask.models import ALS, PRESETS, load_model
+from mfdask.models import ALS, load_model
 from mfdask.shards import Dataset
 from tests.jobs.helpers import QUIET, refused
 
@@ -135,7 +135,7 @@ def test_the_sampler_and_its_intervals(result_of, mfdask, data):
 def test_a_preset_may_be_changed(result_of, data):
     result_of("train", data, "--out", "m", "--preset", "small", "--sweeps", 2, *QUIET)
     said = load_model("m").parameters
-    assert said == {**ALS(**PRESETS["small"]).parameters(), "n_sweeps": 2}
+    assert said == {**ALS(**ALS.presets["small"]).parameters(), "n_sweeps": 2}
 
 
 def test_item_features_from_a_file(result_of, mfdask, data, tmp_path):

@@ -189,7 +189,7 @@ def test_a_dataset_in_memory_is_the_same_as_its_matrix(ratings):
 def test_rows_that_do_not_fit_are_refused(ratings):
     shard = Dataset.from_csr(ratings).shard("users", 0)
     config = ALS(n_factors=3)
-    rule, prior = config.rule(3.0), config.prior("users")
+    rule, prior = config.update_config(3.0), config.prior("users")
     users, items = (initial_rows(n, 3, 0.1, 1, "users") for n in ratings.shape)
     for current, fixed in ((users[1:], items), (users, items[:, :4])):
         with pytest.raises(ValueError, match="do not fit"):

@@ -8,11 +8,10 @@ import scipy.sparse
 
 from mfdask.errors import InputError
 from mfdask.evaluation import measure_accuracy, measure_calibration
-from mfdask.models import ALS, Bayes, load_model, save_model
+from mfdask.models import ALS, Ability, Bayes, load_model, save_model
 from mfdask.models.bayes import draw_noise_precision, draw_row_prior
-from mfdask.models.design import pack
+from mfdask.models.design import RowPrior, feature_gram, feature_sums, pack, unknowns
 from mfdask.models.half_step import half_step
-from mfdask.models.design import RowPrior, feature_gram, feature_sums, unknowns
 from mfdask.shards import Dataset, Shard
 from tests.naive import NaiveGibbs
 
@@ -49,7 +48,12 @@ def test_rows_are_drawn_from_their_posterior():
     root = random.normal(size=(d, d))
     prior = RowPrior(1.7, root @ root.T + np.eye(d), random.normal(size=(1, d)))
     drawn = half_step(
-        shard, fixed, design_rows(np.zeros((n, d))), CONFIG.rule(3.0), prior, key=np.uint64(99)
+        shard,
+        fixed,
+        design_rows(np.zeros((n, d))),
+        CONFIG.update_config(3.0),
+        prior,
+        key=np.uint64(99),
     )
     found = unknowns(drawn.rows, d).astype(float)
     x = np.column_stack([np.ones(5), fixed[:, 2 : d + 1]]).astype(float)
@@ -65,7 +69,7 @@ def test_rows_are_drawn_from_their_posterior():
 def test_a_row_draws_the_same_wherever_it_is_cut(ratings):
     data = Dataset.from_csr(ratings)
     whole, model = data.shard("users", 0), ALS(n_factors=3, n_sweeps=1).fit(data)
-    rule, prior = CONFIG.rule(data.mean), CONFIG.prior("users")
+    rule, prior = CONFIG.update_config(data.mean), CONFIG.prior("users")
     key = np.uint64(5)
     drawn = half_step(whole, model.item_rows, model.user_rows, rule, prior, key=key).rows
     cut = whole.indptr[13]
@@ -168,8 +172,8 @@ def test_a_sum_of_draws_is_a_plain_model(ratings):
     users, items = (a.ravel().astype(np.int32) for a in np.indices((40, 30)))
     by_draw = []
     for s in range(8):
-        p = model.samples.rows(model, "users", s, users)
-        q = model.samples.rows(model, "items", s, items)
+        p = model.draw_rows("users", s, users)
+        q = model.draw_rows("items", s, items)
         by_draw.append(model.mean + p[:, 0] + q[:, 0] + (p[:, 2:] * q[:, 2:]).sum(axis=1))
     np.testing.assert_allclose(
         model.predict_rows(users, items, clip=False), np.mean(by_draw, axis=0), atol=1e-5
@@ -280,8 +284,8 @@ def test_the_running_error_is_that_of_the_averaged_predictions(small_data):
         users = np.repeat(np.arange(shard.n_rows) + shard.start, np.diff(shard.indptr))
         draws = []
         for s in range(2):
-            p = model.samples.rows(model, "users", s, users)
-            q = model.samples.rows(model, "items", s, shard.indices)
+            p = model.draw_rows("users", s, users)
+            q = model.draw_rows("items", s, shard.indices)
             raw = model.mean + p[:, 0] + q[:, 0] + (p[:, 2:] * q[:, 2:]).sum(axis=1)
             draws.append(raw.clip(data.rating_min, data.rating_max))
         predicted.append(np.mean(draws, axis=0))
@@ -297,7 +301,7 @@ def test_it_may_start_from_a_model(small_data, tmp_path):
     first = CONFIG.fit(data).history[0]
     warm = CONFIG.fit(data, start=tmp_path / "als").history[0]
     assert warm.train_rmse < first.train_rmse
-    with pytest.raises(InputError, match="has 3 factors and this fit 5; give --factors 3"):
+    with pytest.raises(InputError, match="has 3 factors and this fit 5; give n_factors 3"):
         ALS(n_factors=5).fit(data, start=tmp_path / "als")
 
 
@@ -341,12 +345,12 @@ def test_kept_draws_are_spread_evenly():
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"burn_in": 180}, "--sweeps 180: give more than the burn-in of 180"),
-        ({"burn_in": -1}, "--burn-in -1"),
-        ({"n_samples": 151}, "--samples 151"),
-        ({"n_factors": 300}, "--factors 300"),
-        ({"item_prior": "sum"}, "--item-prior sum"),
-        ({"seed": -1}, "--seed -1"),
+        ({"burn_in": 180}, "n_sweeps must be more than the burn-in of 180"),
+        ({"burn_in": -1}, "burn_in must be a whole number from 0 up, not -1"),
+        ({"n_samples": 151}, "n_samples must be 1 to the 150"),
+        ({"n_factors": 300}, "n_factors must be a whole number from 0 to 256, not 300"),
+        ({"item_prior": "sum"}, "item_prior must be zero or genre or features"),
+        ({"seed": -1}, "seed must be"),
     ],
 )
 def test_bad_parameters(change, word):
@@ -356,8 +360,8 @@ def test_bad_parameters(change, word):
 
 def test_a_plain_model_knows_no_deviations(ratings):
     model = ALS(n_factors=1, n_sweeps=1).fit(ratings)
-    assert not model.has_deviations
-    with pytest.raises(InputError, match="--model bayes"):
+    assert not model.can(Ability.DEVIATIONS)
+    with pytest.raises(InputError, match="tells how far off"):
         model.predict_std(np.zeros(1, np.int32), np.zeros(1, np.int32))
 
 

@@ -91,7 +91,7 @@ def test_a_kill_while_one_is_written_keeps_the_one_before(ratings, tmp_path, mon
 
 
 def test_every_must_not_be_negative(ratings, tmp_path):
-    with pytest.raises(InputError, match="--checkpoint-every -1"):
+    with pytest.raises(InputError, match="checkpoint_every must be 0"):
         CONFIG.fit(ratings, checkpoint=tmp_path / "c", checkpoint_every=-1)
     with pytest.raises(InputError, match="need a folder"):
         CONFIG.fit(ratings, checkpoint_every=1)

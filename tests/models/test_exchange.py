@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
+from mfdask.execution import ClusterExecutor, LocalExecutor
 from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.models import ALS, Bayes, save_model
 from mfdask.models.exchange import (
@@ -22,13 +23,10 @@ from mfdask.models.exchange import (
     place_blocks,
     used_rows,
 )
-from mfdask.models.mapped import ShardRef, needed_rows, open_shard
-from mfdask.models.runner import DaskRunner, LocalRunner
-from mfdask.shards import OTHER, SIDES
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
-from mfdask.shards import Dataset
-from mfdask.shards import refs as mapped
+from mfdask.shards import OTHER, SIDES, Dataset, refs
+from mfdask.shards.refs import DatasetRef, ShardRef, needed_rows
 from tests.by_hand import cluster_by_hand
 
 SPEC = "synthetic:users=300,items=200,ratings=9000"
@@ -57,7 +55,7 @@ def assert_same(one, other):
 
 
 def ref_of(data, side, block, group, part="train"):
-    return ShardRef(str(data.path), data.fingerprint, side, block, part, group)
+    return ShardRef(DatasetRef.of(data), side, block, part, group)
 
 
 def used_by(data, side, group):
@@ -82,7 +80,7 @@ def test_a_group_needs_what_its_ratings_point_to(data, side, group):
     rows = needed_rows(ref_of(data, side, group[0], group))
     assert rows.tolist() == used_by(data, side, group)
     bounds = data.bounds(OTHER[side]).tolist()
-    pieces = cut_needs(ref_of(data, side, group[0], group), bounds)
+    pieces = cut_needs(rows, bounds)
     assert count_needs(pieces) == len(rows)
     whole = [piece + first for piece, first in zip(pieces, bounds[:-1], strict=True)]
     np.testing.assert_array_equal(np.concatenate(whole), rows)
@@ -94,7 +92,7 @@ def test_a_group_needs_what_its_ratings_point_to(data, side, group):
 def test_packed_ratings_point_to_the_same_rows(data, side, part):
     group = range(1, 4)
     for block in group:
-        packed = open_shard(ref_of(data, side, block, group, part))
+        packed = ref_of(data, side, block, group, part).open()
         plain = data.shard(side, block, part)
         rows = needed_rows(ref_of(data, side, block, group))
         np.testing.assert_array_equal(rows[packed.indices], plain.indices)
@@ -115,19 +113,19 @@ def test_parcels_must_be_worth_their_tasks():
 
 
 def test_auto_takes_what_is_cheaper(data, client, monkeypatch):
-    run = DaskRunner(client)
+    run = ClusterExecutor(client)
     assert not any(reach.pieces for reach in place_blocks(run, data, 20, "auto").values())
     monkeypatch.setattr("mfdask.models.exchange.TASK_SECONDS", -1.0)
     chosen = place_blocks(run, data, 20, "auto")
     assert {side: len(reach.pieces) for side, reach in chosen.items()} == {"users": 2, "items": 2}
     assert chosen["users"].home(0) != chosen["users"].home(4)
     assert not any(
-        reach.groups for reach in place_blocks(LocalRunner(), data, 20, "needed").values()
+        reach.groups for reach in place_blocks(LocalExecutor(), data, 20, "needed").values()
     )
 
 
 def test_no_such_mode(data):
-    with pytest.raises(InputError, match="--exchange some: give auto, whole, needed"):
+    with pytest.raises(InputError, match="exchange must be auto or whole or needed"):
         ALS(n_sweeps=1).fit(data, exchange="some")
 
 
@@ -163,7 +161,7 @@ def test_nothing_held_out(client, tmp_path):
 
 def test_blocks_stay_at_home(data, client):
     """With its rows and its parcels there, a block brings no more than is expected."""
-    run = DaskRunner(client)
+    run = ClusterExecutor(client)
     for mode in MODES:
         model = ALS(n_factors=6, n_sweeps=8).fit(data, client=client, exchange=mode)
         costs = [expected(data, side, 6, used_rows(run, data, side), 2) for side in SIDES]
@@ -229,9 +227,9 @@ def test_workers_started_by_hand(data, tmp_path):
 
 def test_a_process_keeps_the_shards_of_few_data_sets(data):
     ref = ref_of(data, "users", 0, None)
-    assert open_shard(ref) is open_shard(ref)
-    first = open_shard(ref)
+    assert ref.open() is ref.open()
+    first = ref.open()
     for n in range(10):
-        mapped._kept(f"elsewhere {n}", "")
-    assert mapped._kept.cache_info().currsize == 4
-    assert open_shard(ref) is not first
+        refs._kept(DatasetRef(f"elsewhere {n}", ""))
+    assert refs._kept.cache_info().currsize == 4
+    assert ref.open() is not first

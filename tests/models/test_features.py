@@ -1,4 +1,4 @@
-"""Item features from a file: their coding, what they are for, and files that are none."""
+"""Item features from a file: their encoder, what they are for, and files that are none."""
 
 import json
 
@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse
 
 from mfdask.errors import InputError
-from mfdask.evaluation import measure_accuracy, objective
+from mfdask.evaluation import measure_accuracy
 from mfdask.features.encoder import EVERY_ITEM, MAX_FEATURES, FeatureEncoder
 from mfdask.features.file import FeatureFile, read_features
 from mfdask.models import ALS, Bayes, load_model, save_model
@@ -45,30 +45,30 @@ def test_coding_by_the_book_and_by_json(lines):
     table = pd.DataFrame(lines, columns=["tag", "size"]).astype({"tag": "str", "size": "float64"})
     tags = sorted({value for tag, _ in lines for value in (tag or "").split("|")} - {""})
     sizes = [size for _, size in lines if size is not None]
-    coding = FeatureEncoder.of(table)
-    assert coding.names == [EVERY_ITEM, *(f"tag={value}" for value in tags), "size"]
-    found = coding.encode(table)
+    encoder = FeatureEncoder.of(table)
+    assert encoder.names == [EVERY_ITEM, *(f"tag={value}" for value in tags), "size"]
+    found = encoder.encode(table)
     assert found.dtype == np.float32
     wanted = [encoded(tag, size, sizes, tags) for tag, size in lines]
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
-    again = FeatureEncoder.read(json.loads(json.dumps(coding.said())))
-    assert again == coding
+    again = FeatureEncoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert again == encoder
     np.testing.assert_array_equal(again.encode(table), found)
 
 
 def test_what_is_not_known_is_left_out():
-    coding = FeatureEncoder.of(pd.DataFrame({"tag": ["a|b", "c"], "size": [1.0, 3.0]}))
+    encoder = FeatureEncoder.of(pd.DataFrame({"tag": ["a|b", "c"], "size": [1.0, 3.0]}))
     new = pd.DataFrame({"tag": ["a|x", "x", None]}, dtype="str")
     np.testing.assert_array_equal(
-        coding.encode(new), [[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]]
+        encoder.encode(new), [[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]]
     )
     with pytest.raises(InputError, match="'size': numbers are wanted"):
-        coding.encode(pd.DataFrame({"size": ["big"]}))
+        encoder.encode(pd.DataFrame({"size": ["big"]}))
 
 
 def test_a_constant_column_is_zero():
-    coding = FeatureEncoder.of(pd.DataFrame({"same": [4, 4], "none": [np.nan, np.nan]}))
-    np.testing.assert_array_equal(coding.encode(pd.DataFrame({"same": [4, 4]}))[:, 1:], 0)
+    encoder = FeatureEncoder.of(pd.DataFrame({"same": [4, 4], "none": [np.nan, np.nan]}))
+    np.testing.assert_array_equal(encoder.encode(pd.DataFrame({"same": [4, 4]}))[:, 1:], 0)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_round_trip(config, world, file, tmp_path):
     model = config.fit(world[0], item_features=file)
     save_model(model, tmp_path / "m")
     again = load_model(tmp_path / "m")
-    assert again.coding == model.coding
+    assert again.encoder == model.encoder
     pd.testing.assert_frame_equal(again.item_features, model.item_features)
     np.testing.assert_array_equal(again.feature_weights, model.feature_weights)
     new = pd.DataFrame({"set": ["a"], "budget": [70]})
@@ -169,14 +169,14 @@ def test_a_model_that_does_not_say_its_coding_has_genres(small_data, tmp_path):
     said = json.loads((tmp_path / "m" / "model.json").read_text())
     del said["coding"]
     (tmp_path / "m" / "model.json").write_text(json.dumps(said))
-    assert load_model(tmp_path / "m").coding == model.coding
+    assert load_model(tmp_path / "m").encoder == model.encoder
 
 
 def test_the_objective_is_that_of_the_model(world, file):
     model = CONFIG.fit(world[0], item_features=file)
     data = Dataset.from_csr(world[0])
     sse = float(measure_accuracy(model, data, "train").raw.squared[0])
-    assert objective(model, sse) == pytest.approx(model.history[-1].objective, rel=0.02)
+    assert model.objective(sse) == pytest.approx(model.history[-1].objective, rel=0.02)
 
 
 def test_features_add_up_to_the_score_of_a_cold_item(world, file):
@@ -276,7 +276,7 @@ def test_too_many_features():
 
 
 def test_the_file_and_the_prior_go_together(world, file, tmp_path):
-    with pytest.raises(InputError, match="give --item-features FILE"):
+    with pytest.raises(InputError, match="give item_features, a CSV"):
         CONFIG.fit(world[0])
     with pytest.raises(InputError, match="the items' prior is 'zero'"):
         ALS().fit(world[0], item_features=file)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.evaluation import measure_accuracy, objective
+from mfdask.evaluation import measure_accuracy
 from mfdask.features.encoder import FeatureEncoder
 from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.models import ALS, load_model, save_model
@@ -57,7 +57,7 @@ def test_agrees_with_the_oracle(scaling, data, client):
     config = dataclasses.replace(CONFIG, reg_scaling=scaling)
     model = config.fit(data, client=client)
     matrix = matrix_of(data)
-    features = model.coding.encode(data.items()).astype(float)
+    features = model.encoder.encode(data.items()).astype(float)
     oracle = naive_fit(config, matrix, features)
     users, items = np.indices(matrix.shape).reshape(2, -1)[:, ::7]
     found = model.predict_rows(users.astype(np.int32), items.astype(np.int32), clip=False)
@@ -116,7 +116,7 @@ def test_the_objective_only_falls_and_is_that_of_the_model(data):
     values = np.array([sweep.objective for sweep in model.history])
     assert (np.diff(values[1:]) <= 1e-5 * values[0]).all()
     sse = float(measure_accuracy(model, data, "train").raw.squared[0])
-    assert objective(model, sse) == pytest.approx(values[-1], rel=0.02)
+    assert model.objective(sse) == pytest.approx(values[-1], rel=0.02)
 
 
 def test_ratings_without_genres_are_refused(ratings):

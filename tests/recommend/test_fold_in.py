@@ -31,7 +31,7 @@ def test_a_training_user_gets_the_row_that_training_gives(scaling, data):
         shard = data.shard("users", block)
         before = model.user_rows[shard.start : shard.stop]
         again = half_step(
-            shard, model.item_rows, before, config.rule(data.mean), config.prior("users")
+            shard, model.item_rows, before, config.update_config(data.mean), config.prior("users")
         )
         for row in range(0, shard.n_rows, 17):
             history = History.of(model, own_history(model, data, shard.start + row))

@@ -295,7 +295,7 @@ def test_hostile_titles(models, data):
     items = model.items.assign(title=HOSTILE, genres="<b>|$$x$$")
     items.loc[:3, "n_train"] = 0
     coding = FeatureEncoder.genres(["<b>", *model.feature_names[1:]])
-    hostile = replace(model, items=items, coding=coding)
+    hostile = replace(model, items=items, encoder=coding)
     section = model_section(hostile, data, "<i>")
     html = page("t", [], [section])
     assert "<script>alert" not in html
