@@ -169,9 +169,9 @@ class FactorModel(Model):
         """
         yield self.item_rows[items], self.estimator.prior("users")  # type: ignore[attr-defined]
 
-    def pack_draws(self, drawn: npt.NDArray[np.floating]) -> Float32s:
-        """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as design rows."""
-        return pack(drawn[0, :, 0].astype(np.float32), drawn[0, :, 1:].astype(np.float32))
+    def join_draws(self, drawn: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as those of the model."""
+        return drawn[0]
 
     def refit(self, data: Dataset, **options: Any) -> FactorModel:
         """Learn this model again from other data; see `Model.refit`."""

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from mfdask.kernels.samples import DrawnSide, spread_pairs
 from mfdask.kernels.types import Float32s, Float64s, Int32s
-from mfdask.models.design import RowPrior, pack
+from mfdask.models.design import RowPrior, pack, unknowns
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.half_step import read_only
 from mfdask.shards import SIDES
@@ -156,9 +156,9 @@ class BayesianModel(FactorModel):
         factors = self.rows(side)[rows, 2 + sample * k : 2 + (sample + 1) * k]
         return pack(self.samples.biases[side][rows, sample], factors * np.float32(math.sqrt(n)))
 
-    def pack_draws(self, drawn: npt.NDArray[np.floating]) -> Float32s:
-        """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as design rows."""
-        return pack_draws(drawn)
+    def join_draws(self, drawn: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as those of the model."""
+        return unknowns(pack_draws(drawn), self.n_factors + 1)
 
     def predict_std(self, users: Int32s, items: Int32s) -> Float32s:
         """Return the standard deviation of each rating around its prediction, float32 (pairs,).

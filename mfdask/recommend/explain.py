@@ -91,8 +91,7 @@ def _shares_of_row(model: FactorModel, history: History) -> tuple[Float64s, Floa
         for rows, prior in model.draws(history.items)
     ]
     found = np.stack(parts)
-    packed = model.pack_draws(found)
-    whole = unknowns(packed, model.n_factors + 1).astype(np.float64)
+    whole = model.join_draws(found).astype(np.float64)
     return whole[0], whole[1:]
 
 

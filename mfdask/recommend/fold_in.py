@@ -13,7 +13,7 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated
 from mfdask.models import FactorModel
-from mfdask.models.design import Array, empty_rows, unknowns
+from mfdask.models.design import Array, empty_rows, pack, unknowns
 from mfdask.models.half_step import UpdateConfig, half_step, read_only
 from mfdask.recommend.candidates import Ranking, known_rows
 from mfdask.recommend.topn import best_of_rows, tiles_of
@@ -84,7 +84,8 @@ def fold_in(model: FactorModel, history: History) -> Array:
         half_step(shard, fixed, nobody, rule, prior).rows
         for fixed, prior in model.draws(history.items)
     ]
-    return model.pack_draws(np.stack([unknowns(row, n_factors + 1) for row in rows]))
+    joined = model.join_draws(np.stack([unknowns(row, n_factors + 1) for row in rows]))
+    return pack(joined[:, 0], joined[:, 1:])
 
 
 def recommend_new(
