@@ -9,9 +9,8 @@ import pytest
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.models import ALS, load_model, save_model
-from mfdask.models.mapped import ShardRef, open_shard
-from mfdask.models.runner import DaskRunner
 from mfdask.shards import Dataset
+from mfdask.shards.refs import DatasetRef, ShardRef
 from mfdask.shards.store import ARRAYS
 from tests.by_hand import cluster_by_hand
 from tests.jobs.helpers import QUIET, refused
@@ -103,10 +102,9 @@ def test_each_machine_fetches_its_own(result_of, url, model, tmp_path, monkeypat
     with cluster_by_hand(tmp_path, "a", "b") as address:
         data = Dataset.open(url)
         with open_cluster(ClusterConfig(scheduler=address)) as client:
-            source = DaskRunner(client).dataset(data)
             for block, name in enumerate(("a", "b")):
-                ref = ShardRef(source, data.fingerprint, "users", block, "train")
-                shard = client.submit(open_shard, ref, workers=[name], pure=False).result()
+                ref = ShardRef(DatasetRef(data.address, data.fingerprint), "users", block)
+                shard = client.submit(ShardRef.open, ref, workers=[name], pure=False).result()
                 np.testing.assert_array_equal(shard.indices, data.shard("users", block).indices)
             for block, name in enumerate(("a", "b")):
                 assert fetched(tmp_path / name / "cache") == {

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from mfdask.errors import InputError, RefusedError
 from mfdask.ingest.build import IngestOptions, ingest
-from mfdask.models.mapped import ShardRef, open_shard
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
+from mfdask.shards.refs import DatasetRef, ShardRef
 from mfdask.shards.remote import UNUSED, cache_folder
 from mfdask.shards.store import ARRAYS, SIDES, facts_of
 from tests.shards.growth import random_frame
@@ -217,13 +217,13 @@ def test_a_data_set_that_is_replaced_while_it_is_read(folder):
     data = Dataset.open(url)
     shard = data.shard("users", 0)
     before = shard.ratings.copy()
-    ref = ShardRef(data.address, data.fingerprint, "users", 1, "train")
+    ref = ShardRef(DatasetRef(data.address, data.fingerprint), "users", 1)
     shutil.rmtree(folder)
     build(folder, seed=2)
     with pytest.raises(InputError, match="replaced while it was being read"):
         data.shard("users", 1)
     with pytest.raises(InputError, match="was replaced while it was being read; start again"):
-        open_shard(ref)
+        ref.open()
     np.testing.assert_array_equal(shard.ratings, before)  # what is mapped stays
     assert_same(data.shard("users", 0), shard)
     now = Dataset.open(url, verify=True)
@@ -249,6 +249,7 @@ TOGETHER = """
 import sys, time
 from pathlib import Path
 from mfdask.shards import Dataset
+from mfdask.shards.refs import DatasetRef, ShardRef
 url, mine, other = sys.argv[1:]
 Path(mine).touch()
 while not Path(other).exists():
@@ -274,6 +275,7 @@ import os, signal, sys
 from pathlib import Path
 from fsspec.implementations.local import LocalFileSystem
 from mfdask.shards import Dataset
+from mfdask.shards.refs import DatasetRef, ShardRef
 
 def half(system, path, target, **options):
     content = Path(path).read_bytes()
