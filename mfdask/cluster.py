@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mfdask.cores import n_cores
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -25,6 +25,11 @@ SOLVER = "solver"
 
 #: How long a remote scheduler may take to answer.
 TIMEOUT = "10s"
+
+#: Bytes that a worker may be limited to at least. It holds 62 MiB when it starts, 194 MiB once it
+#: has imported what tasks need, and 490 MiB once it has compiled the kernels, before any data.
+#: Above 80 % of its limit Dask lets it begin nothing more: with less it could wait for ever.
+LEAST_MEMORY = 700_000_000
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,18 @@ class ClusterConfig:
     threads : int or None
         Threads of each; by default the cores are shared out evenly.
     memory_limit : str
-        Bytes a worker may hold, such as ``"4GB"``; ``"auto"`` shares the memory out evenly.
+        Bytes a worker may hold, such as ``"4GB"``; ``"auto"`` shares the memory out evenly, ``"0"``
+        sets no limit.
     scheduler : str or None
         Address of a running scheduler, ``"tcp://host:8786"``, in place of a local cluster.
     dashboard_address : str
         Where a local cluster's dashboard listens, ``host:port``; another port is taken if that one
         is in use.
+
+    Raises
+    ------
+    InputError
+        If the memory limit is no size, or less than `LEAST_MEMORY`.
     """
 
     workers: int = 1
@@ -51,6 +62,11 @@ class ClusterConfig:
     memory_limit: str = "auto"
     scheduler: str | None = None
     dashboard_address: str = "127.0.0.1:8787"
+
+    def __post_init__(self) -> None:
+        """Refuse what no worker could live with."""
+        if self.memory_limit != "auto":
+            _check_memory(self.memory_limit)
 
 
 @contextmanager
@@ -74,7 +90,6 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         with closing(_join(config.scheduler)) as client, _watched(client):
             yield client
         return
-    _check_memory(config.memory_limit)
     threads = config.threads or max(1, n_cores() // config.workers)
     settings = {
         # A worker that is told to stop complains of the scheduler it lost; errors of tasks reach
@@ -150,11 +165,12 @@ def _check_memory(limit: str) -> None:
     from dask.utils import parse_bytes
 
     try:
-        good = limit == "auto" or parse_bytes(limit) > 0
-    except ValueError:
-        good = False
-    if not good:
-        raise InputError(f"--memory-limit {limit}: give a size such as 4GB, or auto")
+        size = parse_bytes(limit)
+    except (ValueError, OverflowError):
+        size = -1
+    require(size >= 0, "memory_limit", limit, "a size such as 4GB, or auto")
+    least = f"{LEAST_MEMORY / 1e6:.0f}MB or more (a worker needs that before it holds any data)"
+    require(size == 0 or size >= LEAST_MEMORY, "memory_limit", limit, f"{least}, or auto")
 
 
 def _free_address(address: str) -> str:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from mfdask.cluster import SOLVER, ClusterConfig, open_cluster, solve
+from mfdask.cluster import LEAST_MEMORY, SOLVER, ClusterConfig, open_cluster, solve
 from mfdask.errors import InputError
 
 
@@ -100,3 +100,38 @@ def test_the_dashboard_is_open_to_others_only_when_asked():
     with open_cluster(config) as client:
         assert listening() == {"127.0.0.1", "0.0.0.0"}
         assert client.dashboard_link.endswith("/mfdask")
+
+
+@pytest.mark.parametrize("limit", ["180MB", "1KB", "1", "699999999"])
+def test_a_worker_that_could_not_live_is_refused(limit):
+    with pytest.raises(InputError, match=rf"memory_limit must be 700MB or more .*not '{limit}'"):
+        ClusterConfig(memory_limit=limit)
+
+
+@pytest.mark.parametrize("limit", ["much", "-4GB", "nan", "1e400"])
+def test_a_memory_limit_that_is_no_size(limit):
+    with pytest.raises(InputError, match=f"must be a size such as 4GB, or auto, not '{limit}'"):
+        ClusterConfig(memory_limit=limit)
+
+
+def test_the_least_memory_is_enough_to_begin_with():
+    limit = f"{LEAST_MEMORY}"
+    config = ClusterConfig(threads=1, memory_limit=limit, dashboard_address="127.0.0.1:0")
+    with open_cluster(config) as client:
+        (held,) = client.run(loaded_bytes).values()
+    assert held < 0.5 * LEAST_MEMORY
+
+
+def loaded_bytes():
+    """Import what tasks need, and return what the process then holds."""
+    import mfdask.models
+    import mfdask.recommend  # noqa: F401
+
+    return psutil.Process().memory_info().rss
+
+
+def test_no_memory_limit():
+    config = ClusterConfig(threads=1, memory_limit="0", dashboard_address="127.0.0.1:0")
+    with open_cluster(config) as client:
+        (worker,) = client.scheduler_info(n_workers=-1)["workers"].values()
+    assert not worker["memory_limit"]

@@ -298,7 +298,7 @@ def test_unfinished_work_of_another_model_is_thrown_away(folder, other, tmp_path
 def test_another_matrix_under_the_name_of_this_one(folder, other, tmp_path):
     # What a kill leaves between the exchange of old and new, and the end of the old.
     densify(folder, tmp_path / "whole")
-    name = dense_store.identity_of(tmp_path / "whole")
+    name = dense_store.read_identity(tmp_path / "whole")
     densify(other, tmp_path / ".p.unfinished" / name)
     made = densify(folder, tmp_path / "p")
     assert made.found == 0

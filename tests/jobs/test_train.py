@@ -107,7 +107,7 @@ def test_published_figures(mfdask, result_of, movielens_zip):
         (("--model", "bayes", "--sweeps", 30), "--sweeps 30"),
         (("--item-tau", -1), "--item-tau -1.0"),
         (("--dashboard-address", "nowhere"), "host:port"),
-        (("--memory-limit", "much"), "--memory-limit much"),
+        (("--memory-limit", "much"), "a size such as 4GB"),
     ],
 )
 def test_bad_parameters(options, word, mfdask, data, tmp_path):

@@ -103,7 +103,7 @@ def test_each_machine_fetches_its_own(result_of, url, model, tmp_path, monkeypat
         data = Dataset.open(url)
         with open_cluster(ClusterConfig(scheduler=address)) as client:
             for block, name in enumerate(("a", "b")):
-                ref = ShardRef(DatasetRef.of(data), "users", block)
+                ref = ShardRef(DatasetRef(data.address, data.fingerprint), "users", block)
                 shard = client.submit(ShardRef.open, ref, workers=[name], pure=False).result()
                 np.testing.assert_array_equal(shard.indices, data.shard("users", block).indices)
             for block, name in enumerate(("a", "b")):

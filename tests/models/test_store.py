@@ -8,7 +8,7 @@ import pytest
 
 from mfdask.errors import InputError
 from mfdask.models import ALS, Bayes, load_model, save_model
-from mfdask.models.store import count_factors, load_side
+from mfdask.models.store import ModelRef, count_factors, load_side
 
 
 @pytest.fixture(params=[ALS(n_factors=3, n_sweeps=2), ALS(n_factors=0, n_sweeps=2)])
@@ -114,3 +114,17 @@ def test_what_is_no_model_is_refused(spoil, message, model, tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="no model there"):
         load_model(tmp_path / "nothing")
+
+
+def test_a_model_by_its_address(model, ratings, tmp_path):
+    save_model(model, tmp_path / "m")
+    ref = ModelRef.of(tmp_path / "m")
+    opened = ref.open()
+    np.testing.assert_array_equal(opened.user_rows, model.user_rows)
+    assert ref.open() is opened  # read once
+    save_model(ALS(n_factors=1, n_sweeps=1).fit(ratings), tmp_path / "m")
+    with pytest.raises(InputError, match="was replaced while it was being read; start again"):
+        ref.open()
+    assert ModelRef.of(tmp_path / "m").open().n_factors == 1
+    with pytest.raises(InputError, match="no model there"):
+        ModelRef.of(tmp_path / "none")

@@ -19,6 +19,7 @@ from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from tests.shards.growth import (
+    NEW,
     contents,
     names_in,
     random_frame,
@@ -308,3 +309,20 @@ def test_short_files_are_read_as_the_data_set_is(tmp_path, users, items):
     found = Dataset.open(tmp_path / "d")
     assert found.users()["user_id"].astype(str).tolist()[:2] == [users, "2"]
     assert found.items()["item_id"].astype(str).tolist()[:2] == [items, "10"]
+
+
+@pytest.mark.parametrize("split", ["random:0.2", "time:0.2", "user-time:0.2"])
+def test_taking_in_is_the_same_wherever_it_runs(client, tmp_path, split):
+    choices = IngestOptions(Split.parse(split), blocks=3)
+    old = memory_source(random_frame(5, 300, (0, 30), (0, 40)), [100, 200])
+    gone = withdrawal([(3, "i4", 10**9), (7, "i1", 10**9), (8, "i2", 0)])
+    made = []
+    for name, where in (("threads", None), ("cluster", client)):
+        ingest(old, tmp_path / name, client=where, choices=choices)
+        new = [memory_source(NEW, [10, 30])]
+        made.append(extend.extend(tmp_path / name, new, withdrawn=[gone], client=where))
+    assert made[0].fingerprint == made[1].fingerprint
+    threads, cluster = (contents(tmp_path / name) for name in ("threads", "cluster"))
+    del threads["manifest.json"], cluster["manifest.json"]  # they say when they were made
+    assert threads == cluster
+    assert made[0].files == made[1].files

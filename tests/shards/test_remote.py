@@ -217,7 +217,7 @@ def test_a_data_set_that_is_replaced_while_it_is_read(folder):
     data = Dataset.open(url)
     shard = data.shard("users", 0)
     before = shard.ratings.copy()
-    ref = ShardRef(DatasetRef.of(data), "users", 1)
+    ref = ShardRef(DatasetRef(data.address, data.fingerprint), "users", 1)
     shutil.rmtree(folder)
     build(folder, seed=2)
     with pytest.raises(InputError, match="replaced while it was being read"):
@@ -249,6 +249,7 @@ TOGETHER = """
 import sys, time
 from pathlib import Path
 from mfdask.shards import Dataset
+from mfdask.shards.refs import DatasetRef, ShardRef
 url, mine, other = sys.argv[1:]
 Path(mine).touch()
 while not Path(other).exists():
@@ -274,6 +275,7 @@ import os, signal, sys
 from pathlib import Path
 from fsspec.implementations.local import LocalFileSystem
 from mfdask.shards import Dataset
+from mfdask.shards.refs import DatasetRef, ShardRef
 
 def half(system, path, target, **options):
     content = Path(path).read_bytes()

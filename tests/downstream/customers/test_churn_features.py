@@ -13,8 +13,8 @@ from mfdask.downstream.customers.origins import Origins, Span, parse_date
 from mfdask.downstream.customers.past import histories_as_of, write_past
 from mfdask.downstream.customers.refit import Frame, refit
 from mfdask.downstream.customers.tables import feature_tables
-from mfdask.execution import LocalExecutor
 from mfdask.models import ALS
+from mfdask.models.runner import LocalRunner
 
 from .lively import DAY
 
@@ -39,7 +39,7 @@ def tables(data, model, origins, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def past(data, origins, tmp_path_factory):
-    run = LocalExecutor()
+    run = LocalRunner()
     (known,) = histories_as_of(data, (origins.cutoff,), run)
     return write_past(data, known, tmp_path_factory.mktemp("past") / "p", run)
 
