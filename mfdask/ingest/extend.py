@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,7 @@ from mfdask.ingest.build import (
     partition,
     refuse_useless,
     split_keys,
-    write_tables,
+    write_rest,
 )
 from mfdask.ingest.cutoff import time_cutoff
 from mfdask.ingest.plan import BuildPlan, UpdatePlan, UserBlock, grown_bounds
@@ -44,8 +45,8 @@ from mfdask.ratings.splits import Split
 from mfdask.ratings.values import Ids
 from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Manifest, TakenFile
-from mfdask.shards.store import FileFacts, FolderStore
-from mfdask.shards.writer import make_folders
+from mfdask.shards.store import FolderStore
+from mfdask.shards.writer import merged
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -230,7 +231,7 @@ def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
 def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks) -> Manifest:
     """Write everything, and return the manifest."""
     assert old.path is not None
-    make_folders(root)
+    FolderStore.create(root)
     reading = ratings.reading
     files = write_rejected(root, reading, ratings.source.parts, tasks, old.path / REJECTED)
     ids = _rank(root, old, ratings, tasks)
@@ -242,9 +243,8 @@ def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, tasks: Tasks)
     starts = partition(growth.plan, reading, ids, tasks) if reading.ratings else []
     files |= tasks.results([withdrawn])[0]
     users = _extend_users(growth, starts, ids, tasks)
-    for block in users:
-        files |= block.files
-    files |= _extend_items(growth, ids, tasks)
+    files |= merged(block.files for block in users)
+    files |= write_rest(growth.plan, partial(work.extend_item_block, growth), ids, tasks)
     was, taken = old.manifest.counts, [*ratings.files, *gone.files]
     counts = count(
         was.read + reading.n_read,
@@ -325,15 +325,3 @@ def _extend_users(
         for block in range(n_blocks)
     ]
     return tasks.finish("user shards", built)
-
-
-def _extend_items(growth: UpdatePlan, ids: dict[str, Handle], tasks: Tasks) -> dict[str, FileFacts]:
-    """Write the item shards, and the tables of both sides."""
-    built = [
-        tasks.submit(f"shard-items-{block}", work.extend_item_block, growth, block)
-        for block in range(len(growth.plan.item_bounds) - 1)
-    ]
-    files: dict[str, FileFacts] = {}
-    for written in tasks.finish("item shards", built):
-        files |= written
-    return files | write_tables(growth.plan, ids, tasks)
