@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfdask.errors import InputError
+from mfdask.errors import require
 from mfdask.files import atomic_directory, require_space
 from mfdask.kernels.splits import Keys, hold_out_by_hash
 from mfdask.ratings.splits import Split, id_keys
@@ -50,8 +50,7 @@ def hold_out(data: Dataset, folder: Path, share: float, seed: int) -> Dataset:
     RefusedError
         If the disk has no room for it.
     """
-    if not 0 < share < 1:
-        raise InputError(f"--validation {share}: give a share between 0 and 1")
+    require(0 < share < 1, "validation", share, "between 0 and 1")
     require_space(folder, data.n_train * _BYTES_PER_RATING, "the validation data set")
     with atomic_directory(folder) as fresh:
         _write(data, fresh, Split("random", share), seed)
@@ -68,11 +67,8 @@ def _write(data: Dataset, root: Path, split: Split, seed: int) -> None:
         data, partial(_held, user_keys, item_keys, hash_seed, split.share)
     )
     n_held = manifest.counts.test
-    if n_held in (0, data.n_train):
-        raise InputError(
-            f"--validation {split.share}: holds out {n_held} of {data.n_train:,} training "
-            "ratings; give another share"
-        )
+    wanted = f"a share that does not hold out {n_held:,} of the {data.n_train:,} training ratings"
+    require(n_held not in (0, data.n_train), "validation", split.share, wanted)
     said = f"{data.fingerprint} validation {split} {seed}"
     validation = replace(
         manifest,
