@@ -10,6 +10,7 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.shards import Dataset
+from mfdask.shards.store import Mask, starts_of_kept
 
 #: Seconds of a day, and of a pause that ends a session.
 DAY = 86_400
@@ -46,6 +47,11 @@ class Events(NamedTuple):
         """Return the user row of each event, int32 (events,)."""
         rows = np.arange(self.start, self.start + len(self.indptr) - 1, dtype=np.int32)
         return np.repeat(rows, np.diff(self.indptr))
+
+    def only(self, mask: Mask) -> Events:
+        """Return some of the events, of the same users; one may end with none."""
+        rest: list[Any] = [array[mask] for array in self[2:]]
+        return Events(self.start, starts_of_kept(self.indptr, mask), *rest)
 
 
 def parts_of(data: Dataset) -> list[str]:

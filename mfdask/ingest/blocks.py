@@ -48,8 +48,8 @@ def build_user_block(
     held = held_out_mask(plan, block, order, columns, user_keys, item_keys)
     n_rows = n_rows_of(plan, block)
     chosen = dict(zip(PARTS, (order[~held], order[held]), strict=True))
-    parts = {part: _shard_arrays(places, columns, n_rows) for part, places in chosen.items()}
-    files = plan.writer.write_users(block, parts).files
+    parts = {part: shard_arrays(places, columns, n_rows) for part, places in chosen.items()}
+    files = plan.writer.write_users(block, parts)
     return describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
 
 
@@ -109,9 +109,10 @@ def n_rows_of(plan: BuildPlan, block: int) -> int:
     return plan.user_bounds[block + 1] - plan.user_bounds[block]
 
 
-def _shard_arrays(
+def shard_arrays(
     places: npt.NDArray[np.int32], columns: Columns, n_rows: int
 ) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of the shard that some of the ratings make, in this order."""
     arrays = {
         "indptr": kernels.csr.row_starts(columns["users"], places, n_rows),
         "indices": take_values(columns["items"], places),

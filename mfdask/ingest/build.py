@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,15 +23,15 @@ from mfdask.ingest.provenance import taken_files
 from mfdask.ingest.reading import Reading, read_source
 from mfdask.ingest.rejected import first_bad_row, refuse_bad_rows, write_rejected
 from mfdask.ingest.summary import count, describe
-from mfdask.ingest.tables import count_catalogue, write_catalogue, write_items, write_users
+from mfdask.ingest.tables import count_catalogue, write_catalogue, write_table
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split, id_keys, sequence_draws
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.manifest import FILE_NAME, Manifest
-from mfdask.shards.store import SCRATCH, FileFacts, write_arrays
-from mfdask.shards.writer import make_folders
+from mfdask.shards.store import SCRATCH, SIDES, FolderStore, write_arrays
+from mfdask.shards.writer import Files, merged
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -150,7 +150,7 @@ def _explained(error: OSError, out: Path) -> MfdaskError | None:
 
 def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) -> Manifest:
     """Write everything, and return the manifest."""
-    make_folders(root)
+    FolderStore.create(root)
     if not source.parts:
         raise InputError(f"{source.origin}: holds no ratings")
     run.start("load-kernels", load_kernels)
@@ -166,9 +166,8 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
     del reading  # and with it the ratings that the workers hold: they are in the buckets now
     users = _build_users(plan, starts, ids, run)
     counts = count(n_read, n_rejected, users, plan)
-    for block in users:
-        files |= block.files
-    files |= _build_items(plan, ids, run)
+    files |= merged(block.files for block in users)
+    files |= write_rest(plan, plan.writer.write_items, ids, run)
     manifest = describe(source, plan, counts, users, files, digests, taken)
     return plan.writer.finish(manifest).manifest
 
@@ -254,20 +253,11 @@ def split_keys(plan: BuildPlan, ids: dict[str, Handle], run: Executor) -> list[H
     ]
 
 
-def _build_items(plan: BuildPlan, ids: dict[str, Handle], run: Executor) -> dict[str, FileFacts]:
-    """Write the item shards, and the tables of both sides."""
-    arguments = [(block,) for block in range(len(plan.item_bounds) - 1)]
-    files: dict[str, FileFacts] = {}
-    for written in run.map("item shards", plan.writer.write_items, arguments):
-        files |= written
-    return files | write_tables(plan, ids, run)
-
-
-def write_tables(plan: BuildPlan, ids: dict[str, Handle], run: Executor) -> dict[str, FileFacts]:
-    """Write the tables of both sides, once all shards are written."""
-    tables = [
-        run.submit("write-users", write_users, plan.writer, ids["users"]),
-        run.submit("write-items", write_items, plan.writer, ids["items"]),
-    ]
-    users, items = run.results(tables)
-    return {**users, **items}
+def write_rest(
+    plan: BuildPlan, write_items: Callable[[int], Files], ids: dict[str, Handle], run: Executor
+) -> Files:
+    """Write the item shards, each by the task of its number, and the tables of both sides."""
+    blocks = [(block,) for block in range(len(plan.item_bounds) - 1)]
+    files = merged(run.map("item shards", write_items, blocks))
+    tables = [run.submit(f"write-{side}", write_table, plan, side, ids[side]) for side in SIDES]
+    return files | merged(run.results(tables))

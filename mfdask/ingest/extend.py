@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,7 @@ from mfdask.ingest.build import (
     partition,
     refuse_useless,
     split_keys,
-    write_tables,
+    write_rest,
 )
 from mfdask.ingest.cutoff import time_cutoff
 from mfdask.ingest.partition import load_kernels
@@ -45,8 +46,8 @@ from mfdask.ratings.splits import Split
 from mfdask.ratings.values import Ids
 from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Manifest, TakenFile
-from mfdask.shards.store import FileFacts, FolderStore
-from mfdask.shards.writer import make_folders
+from mfdask.shards.store import FolderStore
+from mfdask.shards.writer import merged
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -231,7 +232,7 @@ def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
 def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, run: Executor) -> Manifest:
     """Write everything, and return the manifest."""
     assert old.path is not None
-    make_folders(root)
+    FolderStore.create(root)
     reading = ratings.reading
     files = write_rejected(root, reading, ratings.source.parts, run, old.path / REJECTED)
     ids = _rank(root, old, ratings, run)
@@ -243,9 +244,8 @@ def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, run: Executor
     starts = partition(growth.plan, reading, ids, run) if reading.ratings else []
     files |= run.results([withdrawn])[0]
     users = _extend_users(growth, starts, ids, run)
-    for block in users:
-        files |= block.files
-    files |= _extend_items(growth, ids, run)
+    files |= merged(block.files for block in users)
+    files |= write_rest(growth.plan, partial(extend_item_block, growth), ids, run)
     was, taken = old.manifest.counts, [*ratings.files, *gone.files]
     counts = count(
         was.read + reading.n_read,
@@ -319,14 +319,3 @@ def _extend_users(
     keys = split_keys(plan, ids, run)
     arguments = [(growth, block, starts, *keys) for block in range(n_blocks)]
     return run.map("user shards", extend_user_block, arguments)
-
-
-def _extend_items(
-    growth: UpdatePlan, ids: dict[str, Handle], run: Executor
-) -> dict[str, FileFacts]:
-    """Write the item shards, and the tables of both sides."""
-    arguments = [(growth, block) for block in range(len(growth.plan.item_bounds) - 1)]
-    files: dict[str, FileFacts] = {}
-    for written in run.map("item shards", extend_item_block, arguments):
-        files |= written
-    return files | write_tables(growth.plan, ids, run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from mfdask.ratings.splits import Split
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.store import FileFacts, FolderStore
-from mfdask.shards.writer import FolderWriter, WrittenBlock
+from mfdask.shards.writer import DatasetWriter
 
 #: No block may hold more: places within one are 32-bit numbers.
 LARGEST_BLOCK = 2**31 - 1
@@ -71,18 +70,22 @@ class BuildPlan(NamedTuple):
     draws: str | None
 
     @property
-    def writer(self) -> FolderWriter:
+    def writer(self) -> DatasetWriter:
         """What writes it."""
         bounds = {"users": self.user_bounds, "items": self.item_bounds}
-        return FolderWriter(FolderStore(self.root), bounds)
+        return DatasetWriter(FolderStore(self.root), bounds)
 
 
-@dataclass(frozen=True)
-class UserBlock(WrittenBlock):
-    """What is known of a user block that was read, once its shards are written.
+class UserBlock(NamedTuple):
+    """What is known of a user block once its shards are written.
 
     Attributes
     ----------
+    files : dict
+        Relative path to facts.
+    n_train, n_test : int
+    train_sum : float
+        Of the training ratings.
     values : float32 array
         Different ratings, ascending; only the smallest and the largest if there are very many.
     n_values : int
@@ -90,6 +93,10 @@ class UserBlock(WrittenBlock):
         Ratings taken out of it.
     """
 
+    files: dict[str, FileFacts]
+    n_train: int
+    n_test: int
+    train_sum: float
     values: npt.NDArray[np.float32]
     n_values: int
     n_withdrawn: int = 0

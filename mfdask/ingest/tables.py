@@ -6,25 +6,23 @@ from pathlib import Path
 
 import pandas as pd
 
+from mfdask.ingest.plan import BuildPlan
 from mfdask.ratings.ids import Ranked
 from mfdask.ratings.source import Source
 from mfdask.shards.store import SCRATCH
-from mfdask.shards.writer import Files, FolderWriter
+from mfdask.shards.writer import Files
 
 _CATALOGUE = f"{SCRATCH}/catalogue.parquet"
 _DESCRIPTION = {"title": "str", "year": "Int16", "genres": "str"}
 
 
-def write_users(writer: FolderWriter, users: Ranked) -> Files:
-    """Write ``users.parquet``, once all user shards are written."""
-    table = pd.DataFrame({"user_id": users.ids, "n_read": users.counts})
-    return writer.write_table("users", table)
-
-
-def write_items(writer: FolderWriter, items: Ranked) -> Files:
-    """Write ``items.parquet``, once the catalogue and all shards are written."""
-    described = _described(items.ids, pd.read_parquet(writer.store.file(_CATALOGUE)))
-    return writer.write_table("items", described.assign(n_read=items.counts))
+def write_table(plan: BuildPlan, side: str, rows: Ranked) -> Files:
+    """Write the table of a side, once the catalogue and all shards are written."""
+    if side == "users":
+        table = pd.DataFrame({"user_id": rows.ids})
+    else:
+        table = _described(rows.ids, pd.read_parquet(plan.root / _CATALOGUE))
+    return plan.writer.write_table(side, table.assign(n_read=rows.counts))
 
 
 def write_catalogue(root: Path, source: Source) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.shards.manifest import Counts, Manifest
-from mfdask.shards.store import ARRAYS
+from mfdask.shards.store import ARRAYS, PARTS, Arrays, FileFacts
 
 _LARGEST = np.iinfo(np.int32).max
 
@@ -41,6 +41,18 @@ class MemoryStore:
         """Return a table."""
         return self.tables[side]
 
+    def write_shard(self, part: str, side: str, block: int, arrays: Arrays) -> dict[str, FileFacts]:
+        """Hold the arrays of a shard, read-only as mapped files are; there are no files."""
+        for name, array in arrays.items():
+            array.flags.writeable = False
+            self.arrays[part, side, block, name] = array
+        return {}
+
+    def write_table(self, side: str, table: pd.DataFrame) -> dict[str, FileFacts]:
+        """Hold a table."""
+        self.tables[side] = table
+        return {}
+
 
 def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
     """Take a sparse matrix apart; see `Dataset.from_csr`."""
@@ -58,12 +70,9 @@ def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
         values = _compressed(compressed)
         # Nothing is held out: an empty test part, cut like the training part.
         nothing = (np.zeros_like(values[0]), values[1][:0], values[2][:0])
-        for name, train, test in zip(ARRAYS, values, nothing, strict=True):
-            store.arrays["train", side, 0, name] = train
-            store.arrays["test", side, 0, name] = test
-        store.tables[side] = _table(side, np.diff(values[0]))
-    for array in store.arrays.values():
-        array.flags.writeable = False
+        for part, arrays in zip(PARTS, (values, nothing), strict=True):
+            store.write_shard(part, side, 0, dict(zip(ARRAYS, arrays, strict=True)))
+        store.write_table(side, _table(side, np.diff(values[0])))
     return _manifest(by_user, store), store
 
 

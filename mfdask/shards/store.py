@@ -6,10 +6,10 @@ import io
 import threading
 import uuid
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,10 @@ SCRATCH = "scratch"
 #: NumPy has Python compile the head of a file, and two threads that do so at once can make
 #: Python 3.11 before 3.11.8 stumble: "AST constructor recursion depth mismatch" (gh-106905).
 _ONE_HEAD = threading.Lock()
+
+#: The arrays of a shard by their names, and which of its ratings are chosen.
+Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +86,7 @@ class Shard:
         """Its arrays by their names, in the order of `ARRAYS`."""
         return {name: getattr(self, name) for name in ARRAYS}
 
-    def only(self, mask: npt.NDArray[np.bool_]) -> Shard:
+    def only(self, mask: Mask) -> Shard:
         """Return the shard of some of its ratings, with all of its rows.
 
         Parameters
@@ -90,9 +94,17 @@ class Shard:
         mask : bool (n_ratings,)
             Which ratings stay.
         """
-        before = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
-        indptr, indices, ratings = before[self.indptr], self.indices[mask], self.ratings[mask]
-        return replace(self, indptr=indptr, indices=indices, ratings=ratings)
+        return replace(
+            self,
+            indptr=starts_of_kept(self.indptr, mask),
+            indices=self.indices[mask],
+            ratings=self.ratings[mask],
+        )
+
+
+def starts_of_kept(indptr: npt.NDArray[np.int64], mask: Mask) -> npt.NDArray[np.int64]:
+    """Return where each row begins, int64 (n_rows + 1,), once only some of the entries stay."""
+    return np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])[indptr]
 
 
 @dataclass(frozen=True)
@@ -108,9 +120,7 @@ def shard_folder(part: str, side: str, block: int) -> str:
     return f"{part}/{side}-{block:04d}"
 
 
-def write_arrays(
-    root: Path, folder: str, arrays: Mapping[str, npt.NDArray[Any]]
-) -> dict[str, FileFacts]:
+def write_arrays(root: Path, folder: str, arrays: Arrays) -> dict[str, FileFacts]:
     """Write arrays as `.npy` files.
 
     A task may run twice, and its files be mapped already by others when it does: so each file is
@@ -186,6 +196,13 @@ class FolderStore:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @classmethod
+    def create(cls, path: Path, parts: Iterable[str] = PARTS) -> FolderStore:
+        """Make the folders of a data set that is to be written."""
+        for name in (SCRATCH, *parts):
+            (path / name).mkdir(parents=True)
+        return cls(path)
+
     def file(self, name: str) -> Path:
         """Return where a file lies, by its path relative to the data set."""
         return self.path / name
@@ -202,6 +219,16 @@ class FolderStore:
         except (OSError, ValueError) as error:  # Arrow's errors are among these
             line = " ".join(str(error).split())
             raise InputError(f"{file}: the file is damaged ({line}); ingest again") from error
+
+    def write_shard(self, part: str, side: str, block: int, arrays: Arrays) -> dict[str, FileFacts]:
+        """Write the arrays of a shard; see `write_arrays`."""
+        return write_arrays(self.path, shard_folder(part, side, block), arrays)
+
+    def write_table(self, side: str, table: pd.DataFrame) -> dict[str, FileFacts]:
+        """Write a table."""
+        file = self.file(f"{side}.parquet")
+        table.to_parquet(file, index=False)
+        return {file.name: facts_of(file)}
 
     def check_size(self, name: str, facts: FileFacts) -> None:
         """Compare the size of a file with what it must be.

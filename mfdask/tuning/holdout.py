@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from mfdask.errors import InputError
-from mfdask.execution import LocalExecutor
+from mfdask.errors import require
 from mfdask.files import atomic_directory, require_space
-from mfdask.kernels.splits import hold_out_by_hash
+from mfdask.kernels.splits import Keys, hold_out_by_hash
 from mfdask.ratings.splits import Split, id_keys
 from mfdask.shards import Dataset, Shard
-from mfdask.shards.writer import FolderWriter, Mask
+from mfdask.shards.store import FolderStore, Mask
+from mfdask.shards.writer import DatasetWriter
 
 #: Added to the seed. The ratings left for training are those that the same hash with the plain
 #: seed did not hold out: drawn alike again, hardly one would fall into the validation part.
@@ -50,8 +50,7 @@ def hold_out(data: Dataset, folder: Path, share: float, seed: int) -> Dataset:
     RefusedError
         If the disk has no room for it.
     """
-    if not 0 < share < 1:
-        raise InputError(f"--validation {share}: give a share between 0 and 1")
+    require(0 < share < 1, "validation", share, "between 0 and 1")
     require_space(folder, data.n_train * _BYTES_PER_RATING, "the validation data set")
     with atomic_directory(folder) as fresh:
         _write(data, fresh, Split("random", share), seed)
@@ -59,51 +58,35 @@ def hold_out(data: Dataset, folder: Path, share: float, seed: int) -> Dataset:
 
 
 def _write(data: Dataset, root: Path, split: Split, seed: int) -> None:
-    writer = FolderWriter.create(root, data.manifest.blocks)
-    tables = {"users": data.users(), "items": data.items()}
-    keys = {side: id_keys(pd.Index(table.iloc[:, 0])) for side, table in tables.items()}
-    hash_seed = np.uint64((seed + _VALIDATION) & 0xFFFF_FFFF_FFFF_FFFF)
-
-    def masks(shard: Shard) -> tuple[Mask, Mask]:
-        user_keys = keys["users"][shard.start : shard.stop]
-        held = _held(shard, user_keys, keys["items"], hash_seed, split.share)
-        return ~held, held
-
-    users = writer.write_masked(data, masks)
-    n_held = sum(block.n_test for block in users)
-    if n_held in (0, data.n_train):
-        raise InputError(
-            f"--validation {split.share}: holds out {n_held} of {data.n_train:,} training "
-            "ratings; give another share"
-        )
-    manifest = writer.complete(LocalExecutor(), "validation", users, tables, data.manifest)
-    said = f"{data.fingerprint} validation {split} {seed}"
-    writer.finish(
-        replace(
-            manifest,
-            name=f"{data.name}-validation",
-            fingerprint=hashlib.sha256(said.encode()).hexdigest(),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            split=str(split),
-            seed=seed,
-            has_timestamps=False,  # nothing here needs them
-        )
+    writer = DatasetWriter(FolderStore.create(root), data.manifest.blocks)
+    user_keys, item_keys = (
+        id_keys(pd.Index(table.iloc[:, 0])) for table in (data.users(), data.items())
     )
+    hash_seed = np.uint64((seed + _VALIDATION) & 0xFFFF_FFFF_FFFF_FFFF)
+    manifest = writer.write_masked(
+        data, partial(_held, user_keys, item_keys, hash_seed, split.share)
+    )
+    n_held = manifest.counts.test
+    wanted = f"a share that does not hold out {n_held:,} of the {data.n_train:,} training ratings"
+    require(n_held not in (0, data.n_train), "validation", split.share, wanted)
+    said = f"{data.fingerprint} validation {split} {seed}"
+    validation = replace(
+        manifest,
+        name=f"{data.name}-validation",
+        fingerprint=hashlib.sha256(said.encode()).hexdigest(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        split=str(split),
+        seed=seed,
+    )
+    writer.finish(validation)
 
 
-def _held(
-    shard: Shard,
-    user_keys: npt.NDArray[np.uint64],
-    item_keys: npt.NDArray[np.uint64],
-    seed: np.uint64,
-    share: float,
-) -> Mask:
+def _held(user_keys: Keys, item_keys: Keys, seed: np.uint64, share: float, shard: Shard) -> Mask:
     """Tell which ratings of a user shard are held out."""
     rows = np.repeat(np.arange(shard.n_rows, dtype=np.int32), np.diff(shard.indptr))
     places = np.arange(shard.n_ratings, dtype=np.int32)
-    columns = np.array(shard.indices)  # the kernel is compiled for plain, writeable arrays
+    # The kernel is compiled for plain, writeable arrays.
+    columns, row_keys = np.array(shard.indices), user_keys[shard.start : shard.stop].copy()
     with np.errstate(over="ignore"):  # hashing wraps around; uncompiled, NumPy would tell
-        held: Mask = hold_out_by_hash(
-            places, rows, columns, user_keys.copy(), item_keys, seed, share
-        )
+        held: Mask = hold_out_by_hash(places, rows, columns, row_keys, item_keys, seed, share)
     return held

@@ -11,7 +11,6 @@ from mfdask.downstream.anomalies.attacks import AttackLimits, extreme_ratings, s
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
 from mfdask.downstream.anomalies.cleaning import (
     predictions_without,
-    without_users,
     write_cleaned,
 )
 from mfdask.downstream.anomalies.control import FalseAlarms, scores_of
@@ -261,9 +260,9 @@ def test_scores_are_the_strongest_bursts(events, data):
     assert np.array_equal(found.users, users)
 
 
-def test_without_users(events):
-    found = without_users(events, np.array([0, 7, 299]))
+def test_events_without_users(events):
     kept = ~np.isin(events.users, [0, 7, 299])
+    found = events.only(kept)
     assert np.array_equal(found.users, events.users[kept])
     assert np.array_equal(found.timestamps, events.timestamps[kept])
     assert isinstance(found, Events)

@@ -17,7 +17,7 @@ from mfdask.ingest import extend, plan
 from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
-from mfdask.shards import Dataset
+from mfdask.shards import Dataset, bounds
 from tests.shards.growth import (
     NEW,
     contents,
@@ -65,8 +65,8 @@ def test_files_one_by_one_equal_all_at_once(tmp_path, split, blocks):
     users, items, old_blocks = before
     assert found.users()["user_id"][: len(users)].tolist() == users.tolist()
     assert found.items()["item_id"][: len(items)].tolist() == items.tolist()
-    for side, bounds in old_blocks.items():
-        assert made.blocks[side][:-1] == bounds[:-1]
+    for side, old in old_blocks.items():
+        assert made.blocks[side][:-1] == old[:-1]
     assert len(made.sources) == 3
     assert [taken.read for taken in made.sources] == [400, 60, 60]
     assert names_in(tmp_path) == ["d", "e"]
@@ -183,7 +183,7 @@ def test_only_shards_that_change_are_written(data, monkeypatch):
 
 
 def test_a_block_that_grows_too_large_gets_a_neighbour(data, monkeypatch):
-    monkeypatch.setattr(plan, "RATINGS_PER_BLOCK", 60)
+    monkeypatch.setattr(bounds, "RATINGS_PER_BLOCK", 60)
     old = Dataset.open(data).manifest.blocks
     frame = random_frame(8, 200, (100, 140), (100, 103))
     made = extend.extend(data, [memory_source(frame)])
@@ -207,7 +207,7 @@ def test_a_block_that_grows_too_large_gets_a_neighbour(data, monkeypatch):
     ],
 )
 def test_bounds_grow_behind(monkeypatch, n_last, counts, expected):
-    monkeypatch.setattr(plan, "RATINGS_PER_BLOCK", 8)
+    monkeypatch.setattr(bounds, "RATINGS_PER_BLOCK", 8)
     assert plan.grown_bounds([0, 2, 5], n_last, np.array(counts, np.int64)) == expected
 
 

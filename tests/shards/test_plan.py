@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfdask.ingest.plan import block_bounds, default_blocks
+from mfdask.shards.bounds import block_bounds, default_blocks
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(1, 50))

@@ -66,6 +66,6 @@ def test_seeds_and_shares(small, tmp_path):
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1, float("nan"), 1e-9, 1 - 1e-9])
 def test_bad_shares(small, tmp_path, share):
-    with pytest.raises(InputError, match="--validation"):
+    with pytest.raises(InputError, match="validation must be"):
         hold_out(small, tmp_path / "v", share, 42)
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from distributed import Client
 
@@ -53,7 +52,7 @@ def write_cleaned(data: Dataset, events: Events, suspects: Int32s, out: Path) ->
         If the disk is too small, or another process is writing there.
     """
     check_place(out, MARK, "cleaned ratings", "--clean-out")
-    kept = without_users(events, suspects)
+    kept = events.only(~np.isin(events.users, suspects))
     removed = len(events.ratings) - len(kept.ratings)
     said = {
         "data": data.name,
@@ -65,16 +64,6 @@ def write_cleaned(data: Dataset, events: Events, suspects: Int32s, out: Path) ->
         write_ratings_folder(data, kept, data.users()["user_id"], fresh)
         (fresh / MARK).write_text(json.dumps(said, indent=1) + "\n")
     return removed
-
-
-def without_users(events: Events, suspects: npt.NDArray[np.integer]) -> Events:
-    """Return the events with nothing left of some users but their empty rows."""
-    counts = np.diff(events.indptr)
-    gone = np.zeros(len(counts), bool)
-    gone[suspects - events.start] = True
-    kept = ~np.repeat(gone, counts)
-    indptr = np.concatenate([[0], np.cumsum(np.where(gone, 0, counts))])
-    return Events(events.start, indptr, *(array[kept] for array in events[2:]))
 
 
 def predictions_without(

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.execution import LocalExecutor
 from mfdask.shards import Dataset, Shard
 from mfdask.shards.in_memory import MemoryStore
-from mfdask.shards.writer import Mask, MemoryWriter
+from mfdask.shards.store import Mask
+from mfdask.shards.writer import DatasetWriter
 
 #: Deals the ratings; of no meaning, but always the same.
 _SEED = 0x666F6C64
@@ -59,14 +59,6 @@ def without(data: Dataset, left_out: LeftOut, what: str) -> Dataset:
     what : str
         What is left out, for the name.
     """
-    writer = MemoryWriter(MemoryStore(), data.manifest.blocks)
-
-    def masks(shard: Shard) -> tuple[Mask, Mask]:
-        kept = ~left_out(shard)
-        return kept, np.zeros_like(kept)
-
-    users = writer.write_masked(data, masks)
-    tables = {"users": data.users(), "items": data.items()}
-    manifest = writer.complete(LocalExecutor(), "fold", users, tables, data.manifest)
-    name = f"{data.name} without {what}"
-    return writer.finish(replace(manifest, name=name, has_timestamps=False))
+    writer = DatasetWriter(MemoryStore(), data.manifest.blocks, parts=("train",))
+    manifest = writer.write_masked(data, left_out)
+    return writer.finish(replace(manifest, name=f"{data.name} without {what}"))

@@ -17,15 +17,17 @@ import pandas as pd
 
 from mfdask.downstream.events import parts_of
 from mfdask.execution import Executor
-from mfdask.kernels.csr import row_starts, sort_pairs
+from mfdask.ingest.blocks import shard_arrays
+from mfdask.kernels.csr import sort_pairs
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.refs import dataset_ref
-from mfdask.shards.store import SIDES
-from mfdask.shards.writer import DatasetWriter, FolderWriter, WrittenBlock
+from mfdask.shards.store import SIDES, FolderStore
+from mfdask.shards.writer import DatasetWriter, Files
 
 #: Disk that a rating takes in a past: in a user shard with its time, and in an item shard.
 BYTES_PER_RATING = 24
+_PARTS = ("train",)
 
 
 class HistoryAsOf(NamedTuple):
@@ -68,12 +70,9 @@ def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> l
     by_id = {side: np.argsort(np.argsort(pd.Index(column))) for side, column in ids.items()}
     found = []
     for k, cutoff in enumerate(cutoffs):
-        rows, own = {}, {}
-        for side in SIDES:
-            order = np.lexsort((by_id[side], -counts[side][k]))
-            rows[side] = order[: np.count_nonzero(counts[side][k])]
-            own[side] = counts[side][k][rows[side]]
-        found.append(HistoryAsOf(cutoff, rows, own))
+        order = {side: np.lexsort((by_id[side], -counts[side][k])) for side in SIDES}
+        rows = {side: order[side][: np.count_nonzero(counts[side][k])] for side in SIDES}
+        found.append(HistoryAsOf(cutoff, rows, {s: counts[s][k][rows[s]] for s in SIDES}))
     return found
 
 
@@ -120,10 +119,9 @@ def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -
     run : Executor
         Where the blocks are written.
     """
-    n_ratings = int(known.counts["users"].sum())
-    blocks = default_blocks(n_ratings)
-    bounds = {side: block_bounds(known.counts[side], blocks) for side in SIDES}
-    writer = FolderWriter.create(folder, bounds, parts=("train",))
+    n = int(known.counts["users"].sum())
+    bounds = {side: block_bounds(known.counts[side], default_blocks(n)) for side in SIDES}
+    writer = DatasetWriter(FolderStore.create(folder, _PARTS), bounds, _PARTS)
     tables = {"users": data.users(), "items": data.items()}
     places = {side: known.places(side, len(table)) for side, table in tables.items()}
     name, source = f"past-{known.cutoff}", dataset_ref(run, data)
@@ -133,17 +131,11 @@ def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -
         )
         for block in range(len(bounds["users"]) - 1)
     ]
-    users = run.results(handles)
-    for side, table in tables.items():
-        tables[side] = table.iloc[known.rows[side]].assign(n_read=known.counts[side])
-    like = replace(
-        data.manifest,
-        name=f"{data.name}-past",
-        counts=Counts(n_ratings, n_ratings, 0, 0, n_ratings, 0, *(len(t) for t in tables.values())),
-        split="none",
-        seed=0,
-    )
-    manifest = writer.complete(run, name, users, tables, like)
+    for side, rows in known.rows.items():
+        tables[side] = tables[side].iloc[rows].assign(n_read=known.counts[side])
+    counts = Counts(n, n, 0, 0, n, 0, *map(len, tables.values()))
+    like = replace(data.manifest, name=f"{data.name}-past", counts=counts, split="none", seed=0)
+    manifest = writer.write_rest(run, f"{name}-items", run.results(handles), tables, like)
     facts = repr([(name, asdict(fact)) for name, fact in manifest.files.items()])
     return writer.finish(replace(manifest, fingerprint=sha256(facts.encode()).hexdigest()))
 
@@ -154,7 +146,7 @@ def _write_users(
     places: dict[str, npt.NDArray[np.int32]],
     cutoff: int,
     block: int,
-) -> WrittenBlock:
+) -> Files:
     """Write one new user shard, gathered from all old ones."""
     first, stop = writer.bounds["users"][block : block + 2]
     found: dict[str, list[npt.NDArray[Any]]] = {}
@@ -171,10 +163,4 @@ def _write_users(
     users, items = merged["users"], merged["items"]
     order, room = np.empty(len(users), np.int32), np.empty(len(users), np.int64)
     sort_pairs(users, stop - first, items, writer.bounds["items"][-1], room, order)
-    arrays = {
-        "indptr": row_starts(users, order, stop - first),
-        "indices": items[order],
-        "ratings": merged["ratings"][order],
-        "timestamps": merged["timestamps"][order],
-    }
-    return writer.write_users(block, {"train": arrays})
+    return writer.write_users(block, {"train": shard_arrays(order, merged, stop - first)})

@@ -152,16 +152,3 @@ def places_of(events: Events, items: npt.NDArray[np.integer]) -> list[npt.NDArra
     places = np.flatnonzero(np.isin(events.items, items))
     places = places[np.argsort(events.items[places], kind="stable")]
     return np.split(places, np.searchsorted(events.items[places], items[1:]))
-
-
-def only(events: Events, kept: npt.NDArray[np.bool_]) -> Events:
-    """Leave out all events but some; a user may end with none."""
-    before = np.append(0, np.cumsum(kept))
-    return Events(
-        events.start,
-        before[events.indptr],
-        events.items[kept],
-        events.ratings[kept],
-        events.timestamps[kept],
-        events.held_out[kept],
-    )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import Injected, check_choice, choose_items, only
+from mfdask.downstream.inject.injected import Injected, check_choice, choose_items
 from mfdask.errors import InputError
 
 
@@ -104,7 +104,7 @@ def inject_mix(
             }
         )
     truth = {"mixed_items": pd.DataFrame(lines)}
-    return Injected(only(events, kept), n_items, truth)
+    return Injected(events.only(kept), n_items, truth)
 
 
 def _kindness(events: Events, n_items: int) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events, active_days
-from mfdask.downstream.inject.injected import Injected, check_choice, only
+from mfdask.downstream.inject.injected import Injected, check_choice
 from mfdask.downstream.inject.sessions import cut_at_pauses
 from mfdask.errors import InputError
 
@@ -165,7 +165,7 @@ def _assembled(events: Events, accounts: list[_Account]) -> Events:
         ratings=events.ratings[source],
         held_out=events.held_out[source],
     )
-    return only(changed, ~np.isin(events.users, [account.partner for account in accounts]))
+    return changed.only(~np.isin(events.users, [account.partner for account in accounts]))
 
 
 def _truth(events: Events, accounts: list[_Account], plan: SharingPlan) -> dict[str, pd.DataFrame]:

@@ -13,8 +13,10 @@ from mfdask.downstream.customers.origins import Origins, Span, parse_date
 from mfdask.downstream.customers.past import histories_as_of, write_past
 from mfdask.downstream.customers.refit import Frame, refit
 from mfdask.downstream.customers.tables import feature_tables
+from mfdask.execution import LocalExecutor, executor
 from mfdask.models import ALS
-from mfdask.models.runner import LocalRunner
+from mfdask.shards import bounds
+from tests.shards.oracle import item_triples, ratings_of, same_ratings, user_triples
 
 from .lively import DAY
 
@@ -39,7 +41,7 @@ def tables(data, model, origins, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def past(data, origins, tmp_path_factory):
-    run = LocalRunner()
+    run = LocalExecutor()
     (known,) = histories_as_of(data, (origins.cutoff,), run)
     return write_past(data, known, tmp_path_factory.mktemp("past") / "p", run)
 
@@ -60,6 +62,24 @@ def test_the_past_is_what_was_before(past, ratings, origins):
     assert sorted(found) == sorted(map(tuple, wanted.to_numpy().tolist()))
     assert past.mean == pytest.approx(wanted["rating"].mean())
     past.verify()
+
+
+def test_the_past_in_blocks_on_a_cluster(past, data, origins, client, tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "RATINGS_PER_BLOCK", past.n_train // 4)
+    with executor(client) as run:
+        (known,) = histories_as_of(data, (origins.cutoff,), run)
+        found = write_past(data, known, tmp_path / "p", run)
+    found.verify()
+    assert found.n_blocks("users") == found.n_blocks("items") == 4
+    same_ratings(ratings_of(found, "train"), ratings_of(past, "train"))
+    assert item_triples(found) == user_triples(found) == user_triples(past)
+    for side in ("users", "items"):
+        assert getattr(found, side)().equals(getattr(past, side)())
+    assert found.manifest.counts == past.manifest.counts
+    assert found.fingerprint != past.fingerprint
+    assert set(found.manifest.files) == {
+        str(f.relative_to(found.path)) for f in found.path.rglob("*.[np][pa]*")
+    }
 
 
 def test_rows_of_the_past_are_ranked_by_its_counts(past, ratings, origins):
