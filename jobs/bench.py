@@ -13,7 +13,6 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, table
 from mfdask.bench.compiling import measure_compiling
 from mfdask.bench.dense import DensePlan, measure_dense
 from mfdask.bench.exchange import measure_exchange
@@ -21,12 +20,15 @@ from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.bench.topn import TopPlan, measure_topn
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.cores import n_cores
 from mfdask.downstream.dense import DTYPES
 from mfdask.models import load_model
 from mfdask.ratings.synthetic import NAMED
 from mfdask.shards import Dataset
+
+from .common import Outcome, job, progress_bars, running, table
+from .options import DATA_FOLDER, MODEL, PATH, cluster_options
 
 _ROUNDS = click.option(
     "--rounds",
@@ -43,7 +45,7 @@ def main() -> None:
 
 
 @main.command("sweep")
-@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("data", nargs=-1, required=True, type=DATA_FOLDER)
 @click.option("--factors", default=20, show_default=True, help="Length of a factor vector.")
 @click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
@@ -66,11 +68,8 @@ def sweep(
     datasets = [Dataset.open(path) for path in data]
     threads = n_cores() if cluster.threads is None else cluster.workers * cluster.threads
     plan = SweepPlan(factors, sweeps, rounds, peers, threads)
-    found = []
-    with open_cluster(cluster) as client:
-        for dataset in datasets:
-            with progress_bars() as progress:
-                found.append(measure_sweep(dataset, client, plan, progress))
+    with running(cluster) as run:
+        found = [measure_sweep(data, run.client, plan, run.progress) for data in datasets]
     for path, result in zip(data, found, strict=True):
         result["train"] = measure_train(path, plan, _as_arguments(cluster))
     values = {**_where(), "data_sets": found, "compile_seconds": measure_compiling(factors)}
@@ -78,7 +77,7 @@ def sweep(
 
 
 @main.command("tiers")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA_FOLDER)
 @click.option(
     "--factors", default=20, show_default=True, type=click.IntRange(1), help="Length of a vector."
 )
@@ -97,8 +96,8 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
     from mfdask.bench.ladder import climb  # compiles; the other commands have no need of it
 
     dataset = Dataset.open(data)
-    with open_cluster(cluster) as client, progress_bars() as progress:
-        found = climb(dataset, client, factors, budget, progress)
+    with running(cluster) as run:
+        found = climb(dataset, run.client, factors, budget, run.progress)
     values = {
         **_where(),
         "data": dataset.name,
@@ -119,7 +118,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
 
 
 @main.command("ingest")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=PATH)
 @click.option(
     "--ratings",
     default=NAMED["32m"].ratings,
@@ -155,8 +154,8 @@ def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig)
 
 
 @main.command("topn")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
+@click.argument("data", type=DATA_FOLDER)
 @click.option(
     "--top", default=10, show_default=True, type=click.IntRange(1), help="Length of a list."
 )
@@ -187,7 +186,7 @@ def topn(
 
 
 @main.command("dense")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
 @click.option(
     "--users",
     default=DensePlan.users,
@@ -216,8 +215,10 @@ def dense(
     model: Path, users: int, dtype: str, rounds: int, folder: Path, cluster: ClusterConfig
 ) -> Outcome:
     """Time the completed matrix of MODEL against the bare product and against plain writes."""
-    with open_cluster(cluster) as client, progress_bars() as progress:
-        found = measure_dense(model, folder, client, DensePlan(users, dtype, rounds), progress)
+    with running(cluster) as run:
+        found = measure_dense(
+            model, folder, run.client, DensePlan(users, dtype, rounds), run.progress
+        )
     values = {**_where(), **found}
     view = table(
         f"{found['users']:,} users x {found['items']:,} items, {found['dtype']}",
@@ -232,7 +233,7 @@ def dense(
 
 
 @main.command("exchange")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA_FOLDER)
 @click.option("--factors", default=20, show_default=True, help="Length of a factor vector.")
 @click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
@@ -243,8 +244,8 @@ def dense(
 def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: ClusterConfig) -> Outcome:
     """Count the bytes that workers send each other on DATA: whole sides, or the rows in use."""
     dataset = Dataset.open(data)
-    with open_cluster(cluster) as client, progress_bars() as progress:
-        found = measure_exchange(dataset, client, factors, sweeps, rounds, progress)
+    with running(cluster) as run:
+        found = measure_exchange(dataset, run.client, factors, sweeps, rounds, run.progress)
     values = {**_where(), **found}
     view = table(
         f"{found['data']}: {found['workers']} workers, {factors} factors",
@@ -413,7 +414,3 @@ def _scaling_table(found: list[dict[str, Any]]) -> Table:
             one["data"], f"{one['ratings']:,}", f"{each['bare']:.2f}", f"{each['dask']:.2f}"
         )
     return made
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import fields
 from pathlib import Path
 from statistics import median
@@ -11,12 +10,11 @@ from typing import Any, get_args
 
 import click
 
-from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.features.file import FeatureFile
 from mfdask.files import file_lock, require_space
-from mfdask.memory import PeakMemory, require_memory
+from mfdask.memory import require_memory
 from mfdask.models import (
     ALS,
     PRESETS,
@@ -30,6 +28,9 @@ from mfdask.models import (
 from mfdask.models.exchange import ExchangeMode
 from mfdask.models.kinds import KINDS, chosen_parameters, parameters_of
 from mfdask.shards import Dataset
+
+from .common import Outcome, Running, facts_table, job, running, say
+from .options import DATA, MODEL, PATH, cluster_options
 
 _LEARNED = "[all but bayes]"
 _DRAWN = "[bayes]"
@@ -123,7 +124,7 @@ def _default(name: str) -> str:
 @click.argument("data", type=DATA)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder for the model.  [default: output/models/DATA-MODEL]",
 )
 @click.option(
@@ -143,12 +144,12 @@ def _default(name: str) -> str:
 )
 @click.option(
     "--item-features",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="CSV or Parquet file: item id, then columns of numbers, or of values joined by |.",
 )
 @click.option(
     "--start",
-    type=click.Path(path_type=Path),
+    type=MODEL,
     help="Begin with the rows of this model, which has as many factors.",
 )
 @click.option(
@@ -204,28 +205,21 @@ def main(
     if cluster.scheduler is None:
         require_memory(training_bytes(rows, config.n_factors, draws), "training")
     checkpoint = out.with_name(f".{out.name}.checkpoint")
-    began = time.perf_counter()
-    with (
-        file_lock(out, "training into"),
-        PeakMemory() as memory,
-        open_cluster(cluster) as client,
-        progress_bars() as progress,
-    ):
-        say(f"Dask dashboard: {client.dashboard_link}")
+    with file_lock(out, "training into"), running(cluster) as run:
         fitted = config.fit(
             dataset,
             item_features=item_features,
-            client=client,
+            client=run.client,
             start=start,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
             resume=resume,
-            progress=progress,
+            progress=run.progress,
             exchange=exchange,
         )
         save_model(fitted, out)
         shutil.rmtree(checkpoint, ignore_errors=True)
-    return _outcome(fitted, out, time.perf_counter() - began, memory.bytes)
+    return _outcome(fitted, out, run)
 
 
 def _configure(model: str, preset: str | None, given: dict[str, Any]) -> ALS | Bayes:
@@ -240,7 +234,7 @@ def _configure(model: str, preset: str | None, given: dict[str, Any]) -> ALS | B
     return method(**chosen)
 
 
-def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcome:
+def _outcome(model: FactorModel, out: Path, run: Running) -> Outcome:
     last = model.history[-1]
     each = median(sweep.seconds for sweep in model.history)
     moved = median(sweep.bytes_moved for sweep in model.history)
@@ -250,33 +244,25 @@ def _outcome(model: FactorModel, out: Path, seconds: float, peak: int) -> Outcom
         "objective": last.objective,
         "train_rmse": last.train_rmse,
         "test_rmse": last.test_rmse,
-        "seconds": seconds,
         "seconds_per_sweep": each,
         "bytes_moved_per_sweep": moved,
-        "peak_memory_bytes": peak,
+        **run.cost,
     }
     k = model.parameters["n_factors"]
-    view = table(f"{model.kind}, {k} factors, on {model.data.name}", "", "")
-    view.show_header = False
-    view.add_row("sweeps", f"{last.sweep}")
+    facts = {"sweeps": f"{last.sweep}"}
     if model.samples is None:
-        view.add_row("objective", f"{last.objective:,.2f}")
-        view.add_row("train RMSE", f"{last.train_rmse:.4f}")
+        facts["objective"] = f"{last.objective:,.2f}"
+        facts["train RMSE"] = f"{last.train_rmse:.4f}"
     else:
         values |= {"samples": len(model.samples), "noise_precision": last.fidelity}
-        view.add_row("draws kept", f"{len(model.samples)}")
-        view.add_row("standard deviation of the noise", f"{last.fidelity**-0.5:.4f}")
-        view.add_row("train RMSE of the last draw", f"{last.train_rmse:.4f}")
-    view.add_row(
-        "test RMSE", "nothing held out" if last.test_rmse is None else f"{last.test_rmse:.4f}"
-    )
-    view.add_row("seconds", f"{seconds:.1f} in all, {each:.3f} a sweep")
+        facts["draws kept"] = f"{len(model.samples)}"
+        facts["standard deviation of the noise"] = f"{last.fidelity**-0.5:.4f}"
+        facts["train RMSE of the last draw"] = f"{last.train_rmse:.4f}"
+    held_out = last.test_rmse is not None
+    facts["test RMSE"] = f"{last.test_rmse:.4f}" if held_out else "nothing held out"
     if moved:
-        view.add_row("between workers", f"{moved / 2**20:,.1f} MiB a sweep")
-    view.add_row("peak memory", f"{peak / 2**20:,.0f} MiB")
-    view.add_row("model", str(out))
-    return Outcome(values, [view])
-
-
-if __name__ == "__main__":
-    main()
+        facts["between workers"] = f"{moved / 2**20:,.1f} MiB a sweep"
+    facts |= run.last_rows("model", out)
+    facts["seconds"] += f" in all, {each:.3f} a sweep"
+    view = facts_table(f"{model.kind}, {k} factors, on {model.data.name}", facts)
+    return Outcome(values, [view], options=model.parameters)

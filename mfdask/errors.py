@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_NAMED = re.compile(r"`([a-z][a-z0-9_]*)`")
+#: A parameter in a message.
+NAMED = re.compile(r"`([a-z][a-z0-9_]*)`")
 
 
 class MfdaskError(Exception):
@@ -21,7 +22,7 @@ class MfdaskError(Exception):
 
     def __init__(self, template: str) -> None:
         self.template = template
-        super().__init__(_NAMED.sub(r"\1", template))
+        super().__init__(NAMED.sub(r"\1", template))
 
     def __reduce__(self) -> tuple[type[MfdaskError], tuple[str]]:
         """Keep the template on the way from a worker."""
