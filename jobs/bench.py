@@ -107,8 +107,11 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
     }
     view = table(
         f"{dataset.name}: a sweep on {dataset.n_train:,} ratings, {factors} factors",
-        "tier", "seconds", "times as fast", "measured",
-    )  # fmt: skip
+        "tier",
+        "seconds",
+        "times as fast",
+        "measured",
+    )
     for tier in found:
         share = tier.ratings_measured / tier.ratings_total
         view.add_row(
@@ -136,8 +139,11 @@ def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig)
     values = {**_where(), **found}
     view = table(
         f"{found['ingest']['ratings']:,} ratings, {found['file_bytes'] / 2**20:,.0f} MiB",
-        "", "seconds", "MiB at most", "over pandas",
-    )  # fmt: skip
+        "",
+        "seconds",
+        "MiB at most",
+        "over pandas",
+    )
     for name, what in (("ingest", "mfdask ingest"), ("baseline", "pandas and SciPy")):
         one = found[name]
         if "missing" in one:
@@ -222,8 +228,11 @@ def dense(
     values = {**_where(), **found}
     view = table(
         f"{found['users']:,} users x {found['items']:,} items, {found['dtype']}",
-        "", "seconds", "G predictions/s", "GB/s",
-    )  # fmt: skip
+        "",
+        "seconds",
+        "G predictions/s",
+        "GB/s",
+    )
     cells = found["users"] * found["items"]
     for name, seconds in found["seconds"].items():
         rates = f"{cells / seconds / 1e9:.2f}", f"{found['bytes'] / seconds / 1e9:.2f}"
@@ -249,8 +258,12 @@ def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: Cluste
     values = {**_where(), **found}
     view = table(
         f"{found['data']}: {found['workers']} workers, {factors} factors",
-        "a sweep", "MB sent", "expected", "MB a worker", "seconds",
-    )  # fmt: skip
+        "a sweep",
+        "MB sent",
+        "expected",
+        "MB a worker",
+        "seconds",
+    )
     for way, each in found["ways"].items():
         sent = [each["bytes_moved"], each["expected"], each["bytes_moved"] / found["workers"]]
         view.add_row(way, *(f"{n / 1e6:.2f}" for n in sent), f"{each['seconds']:.3f}")
@@ -319,8 +332,14 @@ def _seconds_table(found: dict[str, Any]) -> Table:
     made = table(
         f"{found['data']}: {found['ratings']:,} ratings, {found['users']:,} users, "
         f"{found['items']:,} items; {found['factors']} factors, {found['threads']} threads",
-        "a sweep", "seconds", "over bare", "ns a rating", "GFLOP/s", "of GEMM", "GB/s",
-    )  # fmt: skip
+        "a sweep",
+        "seconds",
+        "over bare",
+        "ns a rating",
+        "GFLOP/s",
+        "of GEMM",
+        "GB/s",
+    )
     bare = found["seconds"]["bare"]
     for name, what in _SWEEP_ROWS.items():
         if name not in found["seconds"]:
@@ -342,9 +361,10 @@ def _seconds_table(found: dict[str, Any]) -> Table:
             seconds = peer["seconds_per_epoch"]
             made.add_row(
                 f"{name} {peer['version']}, {peer['method']}",
-                f"{seconds:.4g}", f"{seconds / bare:.2f}",
+                f"{seconds:.4g}",
+                f"{seconds / bare:.2f}",
                 f"{seconds / found['ratings'] * 1e9:.1f}",
-            )  # fmt: skip
+            )
     return made
 
 
@@ -382,8 +402,12 @@ def _topn_table(found: dict[str, Any]) -> Table:
     made = table(
         f"{found['data']}: {found['top']} of {found['items']:,} items for {found['users']:,} "
         f"users; {found['factors']} factors, {found['threads']} threads",
-        "rows", "seconds", "µs a user", "implicit", "over implicit",
-    )  # fmt: skip
+        "rows",
+        "seconds",
+        "µs a user",
+        "implicit",
+        "over implicit",
+    )
     for name, one in found["models"].items():
         peer = (
             [f"{one['implicit_seconds']:.4g}", f"{one['over_implicit']:.3f}"]

@@ -31,8 +31,9 @@ def _load(job: EntryPoint) -> click.Command:
     """Import a job; one that cannot be imported is listed with the reason, and ends with it."""
     try:
         command: click.Command = job.load()
-    except (ImportError, AttributeError) as error:
-        reason = f"{job.name}: {job.value} cannot be imported ({error}); mend what registers it"
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        reason = f"{job.name}: {job.value} cannot be imported ({why}); mend what registers it"
 
         @click.command(job.name, help=reason, context_settings={"ignore_unknown_options": True})
         @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

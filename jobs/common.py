@@ -65,9 +65,10 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
 
     Errors that the user can cause end with one line on standard error and their exit code (2 bad
     input, 3 refused); everything else with exit code 1. `--debug` shows the traceback instead.
-    With `--config` the options come from a file, unless the command has a `--config` of its own:
-    its decorator then stands below this one.
+    With `--config` the options come from a file, and `--json` prints them as such a file may hold
+    them, unless the command has a `--config` of its own: its decorator then stands below this one.
     """
+    own_config = any(own.name == "config" for own in getattr(run, "__click_params__", ()))
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
     @click.option("--debug", is_flag=True, help="Log more, and show the traceback of an error.")
@@ -80,15 +81,15 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
             with _stopping():
                 outcome = run(**options)
         if as_json:
-            used = effective_options(ctx, outcome.options)
-            click.echo(json.dumps({**outcome.values, "options": used}))
+            used = {} if own_config else {"options": effective_options(ctx, outcome.options)}
+            click.echo(json.dumps(outcome.values | used))
             return
         console = Console()
         for part in outcome.view:
             # A text is there to be copied elsewhere: its lines are neither cut nor broken.
             console.print(part, soft_wrap=isinstance(part, Text))
 
-    return config_file_option(callback)
+    return callback if own_config else config_file_option(callback)
 
 
 @contextmanager

@@ -142,11 +142,18 @@ class FolderType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, unless it is one of the other kind."""
         (other,) = set(_MARKS) - {self.holds}
-        folder = Path(value)
-        if (folder / _MARKS[other]).is_file() and not (folder / _MARKS[self.holds]).is_file():
+        if _has(value, _MARKS[other]) and not _has(value, _MARKS[self.holds]):
             mend = _order(ctx) or f"a {self.holds} is wanted here"
             raise EndedError(2, f"{value}: is a {other}; {mend}")
         return self.made(value)
+
+
+def _has(folder: str, file: str) -> bool:
+    """Whether a file is there to be seen; why it is not is for the job to tell."""
+    try:
+        return Path(folder, file).is_file()
+    except OSError:
+        return False
 
 
 def _order(ctx: click.Context | None) -> str | None:
@@ -174,9 +181,7 @@ PATH = click.Path(path_type=Path)
 
 
 def config_file_option(run: Decorated) -> Decorated:
-    """Add `--config`, a file of options, unless the command has an option of that name."""
-    if any(own.name == "config" for own in getattr(run, "__click_params__", ())):
-        return run
+    """Add `--config`, a file of options."""
     return click.option(
         "--config",
         type=PATH,

@@ -265,4 +265,6 @@ def _outcome(model: FactorModel, out: Path, run: Running) -> Outcome:
     facts |= run.last_rows("model", out)
     facts["seconds"] += f" in all, {each:.3f} a sweep"
     view = facts_table(f"{model.kind}, {k} factors, on {model.data.name}", facts)
-    return Outcome(values, [view], options=model.parameters)
+    own = parameters_of(model.kind)
+    used = {name: value for name, value in model.parameters.items() if name in own}
+    return Outcome(values, [view], used)
