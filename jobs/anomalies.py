@@ -6,33 +6,32 @@ Parquet tables, each line of which gives its reason.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 import pandas as pd
-from rich.markup import escape
 from rich.table import Table
 
-from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.downstream.anomalies.attacks import AttackLimits
 from mfdask.downstream.anomalies.batch import PARTS, Options, write_anomalies
-from mfdask.memory import PeakMemory
 from mfdask.models import load_model
 from mfdask.shards import Dataset
+
+from .common import Outcome, facts_table, job, running, shown, table
+from .options import DATA, MODEL, PATH, cluster_options
 
 #: Attacked items that are shown.
 _SHOWN = 10
 
 
 @click.command("anomalies", help=__doc__)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
 @click.argument("data", type=DATA)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder for the tables.  [default: output/anomalies/DATA]",
 )
 @click.option(
@@ -62,7 +61,7 @@ _SHOWN = 10
 )
 @click.option(
     "--clean-out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Also write all ratings but those of suspected attackers, for `mfdask ingest`: a folder.",
 )
 @job
@@ -87,36 +86,30 @@ def main(
         AttackLimits(fdr=fdr, false_per_1000=false_per_1000),
         clean_out,
     )
-    began = time.perf_counter()
-    with PeakMemory() as memory, open_cluster(cluster) as client, progress_bars() as progress:
-        say(f"Dask dashboard: {client.dashboard_link}")
-        summary = write_anomalies(learned, dataset, out, options, client=client, progress=progress)
-    seconds = time.perf_counter() - began
-    values = {
-        "out": str(out), **summary, "seconds": seconds, "peak_memory_bytes": memory.bytes
-    }  # fmt: skip
-    return Outcome(values, [_view(values), *_attacked(out, summary)])
+    with running(cluster) as run:
+        summary = write_anomalies(
+            learned, dataset, out, options, client=run.client, progress=run.progress
+        )
+    facts = _facts(summary) | run.last_rows("tables", out)
+    views = [facts_table(f"anomalies of {summary['data']}", facts), *_attacked(out, summary)]
+    return Outcome({"out": str(out), **summary, **run.cost}, views)
 
 
-def _view(values: dict[str, Any]) -> Table:
-    view = table(f"anomalies of {values['data']}", "", "")
-    view.show_header = False
-    if attacks := values.get("attacks"):
-        view.add_row("suspected attacks: items", f"{attacks['items']:,} of {values['items']:,}")
-        view.add_row("suspected attacks: users", f"{attacks['users']:,} of {values['users']:,}")
+def _facts(summary: dict[str, Any]) -> dict[str, str]:
+    facts = {}
+    if attacks := summary.get("attacks"):
+        facts["suspected attacks: items"] = f"{attacks['items']:,} of {summary['items']:,}"
+        facts["suspected attacks: users"] = f"{attacks['users']:,} of {summary['users']:,}"
         if "cleaned" in attacks:
-            view.add_row("ratings left out", f"{attacks['ratings_left_out']:,}")
-            view.add_row("cleaned ratings", attacks["cleaned"])
+            facts["ratings left out"] = f"{attacks['ratings_left_out']:,}"
+            facts["cleaned ratings"] = attacks["cleaned"]
     for part, rows, name in (
         ("sharing", "users", "suspected sharing: users"),
         ("drift", "items", "drifting items"),
     ):
-        if found := values.get(part):
-            view.add_row(name, f"{found[rows]:,} of {found[f'{rows}_judged']:,} judged")
-    view.add_row("seconds", f"{values['seconds']:.1f}")
-    view.add_row("peak memory", f"{values['peak_memory_bytes'] / 2**20:,.0f} MiB")
-    view.add_row("tables", values["out"])
-    return view
+        if found := summary.get(part):
+            facts[name] = f"{found[rows]:,} of {found[f'{rows}_judged']:,} judged"
+    return facts
 
 
 def _attacked(out: Path, summary: dict[str, Any]) -> list[Table]:
@@ -126,16 +119,17 @@ def _attacked(out: Path, summary: dict[str, Any]) -> list[Table]:
     lines = pd.read_parquet(out / "suspected_attacks.parquet")
     view = table(
         "attacked items; predicted stars with all ratings, and without the suspects'",
-        "item", "", "from", "ratings", "expected", "predicted", "without", "id",
-    )  # fmt: skip
+        *("item", "", "from", "ratings", "expected", "predicted", "without", "id"),
+    )
     for line in lines[lines["entity"] == "item"].head(_SHOWN).to_dict("records"):
         view.add_row(
-            escape(line["title"]), line["direction"], f"{line['window_start']:%Y-%m-%d}",
-            f"{line['n_extreme']:,}", f"{line['n_expected']:.2g}", f"{line['prediction']:.2f}",
-            f"{line['prediction_cleaned']:.2f}", str(line["item_id"]),
-        )  # fmt: skip
+            shown(line["title"]),
+            line["direction"],
+            f"{line['window_start']:%Y-%m-%d}",
+            f"{line['n_extreme']:,}",
+            f"{line['n_expected']:.2g}",
+            f"{line['prediction']:.2f}",
+            f"{line['prediction_cleaned']:.2f}",
+            str(line["item_id"]),
+        )
     return [view]
-
-
-if __name__ == "__main__":
-    main()

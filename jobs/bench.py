@@ -13,7 +13,6 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, table
 from mfdask.bench.compiling import measure_compiling
 from mfdask.bench.dense import DensePlan, measure_dense
 from mfdask.bench.exchange import measure_exchange
@@ -21,12 +20,15 @@ from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.bench.topn import TopPlan, measure_topn
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.cores import n_cores
 from mfdask.downstream.dense import DTYPES
 from mfdask.models import load_model
 from mfdask.ratings.synthetic import NAMED
 from mfdask.shards import Dataset
+
+from .common import Outcome, job, progress_bars, running, table
+from .options import DATA_FOLDER, MODEL, PATH, cluster_options
 
 _ROUNDS = click.option(
     "--rounds",
@@ -43,7 +45,7 @@ def main() -> None:
 
 
 @main.command("sweep")
-@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("data", nargs=-1, required=True, type=DATA_FOLDER)
 @click.option("--factors", default=20, show_default=True, help="Length of a factor vector.")
 @click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
@@ -66,11 +68,8 @@ def sweep(
     datasets = [Dataset.open(path) for path in data]
     threads = n_cores() if cluster.threads is None else cluster.workers * cluster.threads
     plan = SweepPlan(factors, sweeps, rounds, peers, threads)
-    found = []
-    with open_cluster(cluster) as client:
-        for dataset in datasets:
-            with progress_bars() as progress:
-                found.append(measure_sweep(dataset, client, plan, progress))
+    with running(cluster) as run:
+        found = [measure_sweep(data, run.client, plan, run.progress) for data in datasets]
     for path, result in zip(data, found, strict=True):
         result["train"] = measure_train(path, plan, _as_arguments(cluster))
     values = {**_where(), "data_sets": found, "compile_seconds": measure_compiling(factors)}
@@ -78,7 +77,7 @@ def sweep(
 
 
 @main.command("tiers")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA_FOLDER)
 @click.option(
     "--factors", default=20, show_default=True, type=click.IntRange(1), help="Length of a vector."
 )
@@ -97,8 +96,8 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
     from mfdask.bench.ladder import climb  # compiles; the other commands have no need of it
 
     dataset = Dataset.open(data)
-    with open_cluster(cluster) as client, progress_bars() as progress:
-        found = climb(dataset, client, factors, budget, progress)
+    with running(cluster) as run:
+        found = climb(dataset, run.client, factors, budget, run.progress)
     values = {
         **_where(),
         "data": dataset.name,
@@ -108,8 +107,11 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
     }
     view = table(
         f"{dataset.name}: a sweep on {dataset.n_train:,} ratings, {factors} factors",
-        "tier", "seconds", "times as fast", "measured",
-    )  # fmt: skip
+        "tier",
+        "seconds",
+        "times as fast",
+        "measured",
+    )
     for tier in found:
         share = tier.ratings_measured / tier.ratings_total
         view.add_row(
@@ -119,7 +121,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
 
 
 @main.command("ingest")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=PATH)
 @click.option(
     "--ratings",
     default=NAMED["32m"].ratings,
@@ -137,8 +139,11 @@ def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig)
     values = {**_where(), **found}
     view = table(
         f"{found['ingest']['ratings']:,} ratings, {found['file_bytes'] / 2**20:,.0f} MiB",
-        "", "seconds", "MiB at most", "over pandas",
-    )  # fmt: skip
+        "",
+        "seconds",
+        "MiB at most",
+        "over pandas",
+    )
     for name, what in (("ingest", "mfdask ingest"), ("baseline", "pandas and SciPy")):
         one = found[name]
         if "missing" in one:
@@ -155,8 +160,8 @@ def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig)
 
 
 @main.command("topn")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
+@click.argument("data", type=DATA_FOLDER)
 @click.option(
     "--top", default=10, show_default=True, type=click.IntRange(1), help="Length of a list."
 )
@@ -187,7 +192,7 @@ def topn(
 
 
 @main.command("dense")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
 @click.option(
     "--users",
     default=DensePlan.users,
@@ -216,13 +221,18 @@ def dense(
     model: Path, users: int, dtype: str, rounds: int, folder: Path, cluster: ClusterConfig
 ) -> Outcome:
     """Time the completed matrix of MODEL against the bare product and against plain writes."""
-    with open_cluster(cluster) as client, progress_bars() as progress:
-        found = measure_dense(model, folder, client, DensePlan(users, dtype, rounds), progress)
+    with running(cluster) as run:
+        found = measure_dense(
+            model, folder, run.client, DensePlan(users, dtype, rounds), run.progress
+        )
     values = {**_where(), **found}
     view = table(
         f"{found['users']:,} users x {found['items']:,} items, {found['dtype']}",
-        "", "seconds", "G predictions/s", "GB/s",
-    )  # fmt: skip
+        "",
+        "seconds",
+        "G predictions/s",
+        "GB/s",
+    )
     cells = found["users"] * found["items"]
     for name, seconds in found["seconds"].items():
         rates = f"{cells / seconds / 1e9:.2f}", f"{found['bytes'] / seconds / 1e9:.2f}"
@@ -232,7 +242,7 @@ def dense(
 
 
 @main.command("exchange")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA_FOLDER)
 @click.option("--factors", default=20, show_default=True, help="Length of a factor vector.")
 @click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
@@ -243,13 +253,17 @@ def dense(
 def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: ClusterConfig) -> Outcome:
     """Count the bytes that workers send each other on DATA: whole sides, or the rows in use."""
     dataset = Dataset.open(data)
-    with open_cluster(cluster) as client, progress_bars() as progress:
-        found = measure_exchange(dataset, client, factors, sweeps, rounds, progress)
+    with running(cluster) as run:
+        found = measure_exchange(dataset, run.client, factors, sweeps, rounds, run.progress)
     values = {**_where(), **found}
     view = table(
         f"{found['data']}: {found['workers']} workers, {factors} factors",
-        "a sweep", "MB sent", "expected", "MB a worker", "seconds",
-    )  # fmt: skip
+        "a sweep",
+        "MB sent",
+        "expected",
+        "MB a worker",
+        "seconds",
+    )
     for way, each in found["ways"].items():
         sent = [each["bytes_moved"], each["expected"], each["bytes_moved"] / found["workers"]]
         view.add_row(way, *(f"{n / 1e6:.2f}" for n in sent), f"{each['seconds']:.3f}")
@@ -318,8 +332,14 @@ def _seconds_table(found: dict[str, Any]) -> Table:
     made = table(
         f"{found['data']}: {found['ratings']:,} ratings, {found['users']:,} users, "
         f"{found['items']:,} items; {found['factors']} factors, {found['threads']} threads",
-        "a sweep", "seconds", "over bare", "ns a rating", "GFLOP/s", "of GEMM", "GB/s",
-    )  # fmt: skip
+        "a sweep",
+        "seconds",
+        "over bare",
+        "ns a rating",
+        "GFLOP/s",
+        "of GEMM",
+        "GB/s",
+    )
     bare = found["seconds"]["bare"]
     for name, what in _SWEEP_ROWS.items():
         if name not in found["seconds"]:
@@ -341,9 +361,10 @@ def _seconds_table(found: dict[str, Any]) -> Table:
             seconds = peer["seconds_per_epoch"]
             made.add_row(
                 f"{name} {peer['version']}, {peer['method']}",
-                f"{seconds:.4g}", f"{seconds / bare:.2f}",
+                f"{seconds:.4g}",
+                f"{seconds / bare:.2f}",
                 f"{seconds / found['ratings'] * 1e9:.1f}",
-            )  # fmt: skip
+            )
     return made
 
 
@@ -381,8 +402,12 @@ def _topn_table(found: dict[str, Any]) -> Table:
     made = table(
         f"{found['data']}: {found['top']} of {found['items']:,} items for {found['users']:,} "
         f"users; {found['factors']} factors, {found['threads']} threads",
-        "rows", "seconds", "µs a user", "implicit", "over implicit",
-    )  # fmt: skip
+        "rows",
+        "seconds",
+        "µs a user",
+        "implicit",
+        "over implicit",
+    )
     for name, one in found["models"].items():
         peer = (
             [f"{one['implicit_seconds']:.4g}", f"{one['over_implicit']:.3f}"]
@@ -413,7 +438,3 @@ def _scaling_table(found: list[dict[str, Any]]) -> Table:
             one["data"], f"{one['ratings']:,}", f"{each['bare']:.2f}", f"{each['dask']:.2f}"
         )
     return made
-
-
-if __name__ == "__main__":
-    main()

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import pandas as pd
-from rich.console import RenderableType
 from rich.table import Table
 
-from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.downstream.customers import (
     AS_OF,
     LATEST,
@@ -26,20 +23,21 @@ from mfdask.downstream.customers import (
     study_churn,
 )
 from mfdask.files import file_lock
-from mfdask.memory import PeakMemory
 from mfdask.models import load_model
 from mfdask.results import records
 from mfdask.shards import Dataset
 
-_FILE = click.Path(path_type=Path)
+from .common import Outcome, facts_table, job, running, table
+from .options import DATA, MODEL, PATH, cluster_options
+
 _HEADS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "top_decile_lift": "lift", "brier": "Brier"}
 
 
 def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
     """Add what churn and ltv are told alike; the job gets it as `choices`."""
 
+    @click.argument("model", type=MODEL)
     @click.argument("data", type=DATA)
-    @click.argument("model", type=_FILE)
     @click.option(
         "--cutoff",
         default=LATEST,
@@ -56,7 +54,7 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option(
         "--out",
-        type=_FILE,
+        type=PATH,
         help="Parquet file for the table.  [default: output/churn or output/ltv, DATA.parquet]",
     )
     @click.option(
@@ -82,9 +80,14 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
     )
     @functools.wraps(run)
     def with_choices(
-        cutoff: str, horizon: int, factors_as_of: str, origins: int, step: int | None,
-        min_cohort: int, **options: Any,
-    ) -> Any:  # fmt: skip
+        cutoff: str,
+        horizon: int,
+        factors_as_of: str,
+        origins: int,
+        step: int | None,
+        min_cohort: int,
+        **options: Any,
+    ) -> Any:
         choices = StudyOptions(cutoff, horizon, origins, step, factors_as_of, min_cohort)
         return run(choices=choices, **options)
 
@@ -96,17 +99,17 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
 @study_options
 @cluster_options
 def main(
-    data: str, model: Path, out: Path | None, choices: StudyOptions, cluster: ClusterConfig
+    model: Path, data: str, out: Path | None, choices: StudyOptions, cluster: ClusterConfig
 ) -> Outcome:
     """See the module."""
-    return run_study("churn", study_churn, data, model, out, choices, cluster)
+    return run_study("churn", study_churn, model, data, out, choices, cluster)
 
 
 def run_study(
     name: str,
     study: Callable[..., Study],
-    data: str,
     model: Path,
+    data: str,
     out: Path | None,
     choices: StudyOptions,
     cluster: ClusterConfig,
@@ -118,15 +121,10 @@ def run_study(
     out = out or Path("output") / name / f"{dataset.name}.parquet"
     check_out(out)
     check_study(dataset, learned, choices, name, spend)  # before the cluster is started
-    began = time.perf_counter()
-    with (
-        file_lock(out, "writing"),
-        PeakMemory() as memory,
-        open_cluster(cluster) as client,
-        progress_bars() as progress,
-    ):
-        say(f"Dask dashboard: {client.dashboard_link}")
-        found = study(dataset, learned, choices, out.parent, client=client, progress=progress)
+    with file_lock(out, "writing"), running(cluster) as run:
+        found = study(
+            dataset, learned, choices, out.parent, client=run.client, progress=run.progress
+        )
         beside = found.write(out)
     values = {
         "out": str(out),
@@ -141,26 +139,18 @@ def run_study(
         "metrics": [] if found.evaluation is None else records(found.evaluation),
         "calibration_slopes": found.slopes,
         "deciles": found.deciles(),
-        "seconds": time.perf_counter() - began,
-        "peak_memory_bytes": memory.bytes,
+        **run.cost,
     }
-    return Outcome(values, _views(name, values, found))
-
-
-def _views(name: str, values: dict[str, Any], found: Study) -> list[RenderableType]:
+    facts = {
+        "scored by": values["scored_by"] or "nothing learned: features alone",
+        "factors": values["model_version"],
+    }
     horizon = values["horizon_days"]
     title = f"{name}: {values['users']:,} users at {values['cutoff']}, {horizon} days ahead"
-    facts = table(title, "", "")
-    facts.show_header = False
-    facts.add_row("scored by", values["scored_by"] or "nothing learned: features alone")
-    facts.add_row("factors", values["model_version"])
-    facts.add_row("seconds", f"{values['seconds']:.1f}")
-    facts.add_row("peak memory", f"{values['peak_memory_bytes'] / 2**20:,.0f} MiB")
-    facts.add_row("table", values["out"])
-    views: list[RenderableType] = [facts, _cohorts(found)]
+    views = [facts_table(title, facts | run.last_rows("table", out)), _cohorts(found)]
     if found.evaluation is not None:
         views += [_metrics(found.evaluation), _deciles(values["deciles"])]
-    return views
+    return Outcome(values, views)
 
 
 def _cohorts(found: Study) -> Table:
@@ -191,7 +181,3 @@ def _deciles(deciles: list[dict[str, float]]) -> Table:
         cells = [f"{line['users']:,}", f"{line['predicted']:.3f}", f"{line['actual']:.3f}"]
         view.add_row(f"{k}.", *cells)
     return view
-
-
-if __name__ == "__main__":
-    main()

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import atexit
 import gc
-import importlib
-import pkgutil
+from importlib.metadata import EntryPoint
 
 import click
 
-import jobs
 import mfdask
+from mfdask.job_registry import registered_jobs
 
-_NOT_JOBS = {"cli", "common"}
+from .errors import EndedError
 
 
 class JobGroup(click.Group):
-    """Finds each job in the file of its name, and imports no other file for it."""
+    """Finds each job where it is registered, and imports no other for it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name every file of this folder that is a job."""
-        return sorted({m.name for m in pkgutil.iter_modules(jobs.__path__)} - _NOT_JOBS)
+        """Name every job, ours and others'."""
+        return sorted(registered_jobs())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the job `name`."""
-        if name not in self.list_commands(ctx):
-            return None
-        command: click.Command = importlib.import_module(f"jobs.{name}").main
-        return command
+        job = registered_jobs().get(name)
+        return None if job is None else _load(job)
 
 
-@click.command(cls=JobGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def _load(job: EntryPoint) -> click.Command:
+    """Import a job; one that cannot be imported is listed with the reason, and ends with it."""
+    try:
+        command: click.Command = job.load()
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        reason = f"{job.name}: {job.value} cannot be imported ({why}); mend what registers it"
+
+        @click.command(job.name, help=reason, context_settings={"ignore_unknown_options": True})
+        @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+        def command(arguments: tuple[str, ...]) -> None:
+            raise EndedError(2, reason)
+
+    return command
+
+
+@click.command("mfdask", cls=JobGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(mfdask.__version__, prog_name="mfdask")
 def main() -> None:
     """Learn a rating model from tens of millions of ratings on one workstation."""
@@ -42,8 +55,4 @@ def run() -> None:
     # quarter of a second of its end, among what goes with the process anyway.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
-    main()
-
-
-if __name__ == "__main__":
-    run()
+    main(prog_name="mfdask")

@@ -1,37 +1,41 @@
-"""What all jobs share: `--json` and `--debug`, error lines and exit codes, progress, tables."""
+"""What all jobs share: how they run and end, their clock, cluster and progress, their tables."""
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import logging
 import os
 import re
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console, RenderableType
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from mfdask.cluster import ClusterConfig
-from mfdask.errors import InputError, MfdaskError
+from mfdask.cluster import ClusterConfig, dashboard_link, open_cluster
+from mfdask.errors import InputError
+from mfdask.memory import PeakMemory
 from mfdask.progress import Progress
 
-#: A data set: a folder, or a URL. It stays a text, since a Path would make ``s3:/`` of ``s3://``.
-DATA = click.Path()
+from .errors import ending
+from .options import config_file_option, effective_options
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: How long a job that is told to stop may take to clear up; each can be killed at any instant.
 _SECONDS_TO_STOP = 8.0
@@ -39,10 +43,21 @@ _SECONDS_TO_STOP = 8.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job ends with: the object for `--json`, and the tables that a person sees."""
+    """What a job ends with.
+
+    Attributes
+    ----------
+    values : dict
+        The object for `--json`.
+    view : sequence
+        The tables that a person sees.
+    options : dict
+        Values that the job has found for parameters of its command that were not given.
+    """
 
     values: dict[str, Any]
-    view: list[RenderableType] = field(default_factory=list)
+    view: Sequence[RenderableType] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def job(run: Callable[..., Outcome]) -> Callable[..., None]:
@@ -50,32 +65,31 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
 
     Errors that the user can cause end with one line on standard error and their exit code (2 bad
     input, 3 refused); everything else with exit code 1. `--debug` shows the traceback instead.
+    With `--config` the options come from a file, and `--json` prints them as such a file may hold
+    them, unless the command has a `--config` of its own: its decorator then stands below this one.
     """
+    own_config = any(own.name == "config" for own in getattr(run, "__click_params__", ()))
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
     @click.option("--debug", is_flag=True, help="Log more, and show the traceback of an error.")
+    @click.pass_context
     @functools.wraps(run)
-    def callback(as_json: bool, debug: bool, **options: Any) -> None:
+    def callback(ctx: click.Context, as_json: bool, debug: bool, **options: Any) -> None:
         _log_to_stderr(debug)
-        try:
+        with ending(ctx.command, debug):
             _refuse_urls(options)
             with _stopping():
                 outcome = run(**options)
-        except (Exception, KeyboardInterrupt) as error:
-            if debug or isinstance(error, click.ClickException | click.exceptions.Exit):
-                raise
-            code, line = _explain(error)
-            click.echo(f"mfdask: {line}", err=True)
-            sys.exit(code)
         if as_json:
-            click.echo(json.dumps(outcome.values))
-        else:
-            console = Console()
-            for part in outcome.view:
-                # A text is there to be copied elsewhere: its lines are neither cut nor broken.
-                console.print(part, soft_wrap=isinstance(part, Text))
+            used = {} if own_config else {"options": effective_options(ctx, outcome.options)}
+            click.echo(json.dumps(outcome.values | used))
+            return
+        console = Console()
+        for part in outcome.view:
+            # A text is there to be copied elsewhere: its lines are neither cut nor broken.
+            console.print(part, soft_wrap=isinstance(part, Text))
 
-    return callback
+    return callback if own_config else config_file_option(callback)
 
 
 @contextmanager
@@ -109,29 +123,6 @@ def _refuse_urls(options: dict[str, Any]) -> None:
                 )
 
 
-def _explain(error: BaseException) -> tuple[int, str]:
-    """Exit code and line for an error that ends a job."""
-    if isinstance(error, KeyboardInterrupt):
-        return 130, "interrupted; nothing was left half-written"
-    if isinstance(error, MfdaskError):
-        return error.exit_code, " ".join(str(error).split())
-    if isinstance(error, OSError) and error.errno in _DISK:
-        return _DISK[error.errno][0], f"{error.filename or 'disk'}: {_DISK[error.errno][1]}"
-    line = " ".join(f"{type(error).__name__}: {error}".split())
-    return 1, f"unexpected error, {line} (run again with --debug to see where)"
-
-
-_DISK = {
-    errno.ENOSPC: (3, "no space left on the disk; free some, or write elsewhere with --out"),
-    errno.EDQUOT: (3, "the disk quota is used up; free some, or write elsewhere with --out"),
-    errno.EROFS: (2, "the file system is read-only; write elsewhere with --out"),
-    errno.EACCES: (2, "permission denied; check its owner and mode, or write elsewhere with --out"),
-    errno.EEXIST: (2, "is not a folder; write elsewhere with --out"),
-    errno.ENOTDIR: (2, "is not a folder; write elsewhere with --out"),
-    errno.EPERM: (2, "not permitted; check its owner and mode, or write elsewhere with --out"),
-}
-
-
 def _log_to_stderr(debug: bool) -> None:
     handler = RichHandler(console=Console(stderr=True), show_path=debug, rich_tracebacks=debug)
     logging.basicConfig(
@@ -140,6 +131,61 @@ def _log_to_stderr(debug: bool) -> None:
         handlers=[handler],
         force=True,
     )
+
+
+class Running:
+    """What a job works with, and what it has taken once its block has ended.
+
+    Attributes
+    ----------
+    progress : Progress
+        Shown as bars.
+    client : distributed.Client or None
+        Of the cluster, if one was started.
+    seconds : float
+    peak_bytes : int
+        Most resident memory of this process and all its children.
+    """
+
+    def __init__(self, parts: ExitStack) -> None:
+        self._parts = parts
+        self.client: Client | None = None
+        self.progress: Progress
+        self.seconds = 0.0
+        self.peak_bytes = 0
+
+    def start(self, cluster: ClusterConfig) -> Client:
+        """Start or join a cluster until the block ends, and say where its dashboard is."""
+        self.client = client = self._parts.enter_context(open_cluster(cluster))
+        if link := dashboard_link(client):
+            say(f"Dask dashboard: {link}")
+        return client
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """What it has taken, for `--json`."""
+        return {"seconds": self.seconds, "peak_memory_bytes": self.peak_bytes}
+
+    def last_rows(self, what: str, place: Path | str) -> dict[str, str]:
+        """Return the rows that a table of facts ends with: the cost, and where `what` lies."""
+        return {
+            "seconds": f"{self.seconds:.1f}",
+            "peak memory": mebibytes(self.peak_bytes),
+            what: str(place),
+        }
+
+
+@contextmanager
+def running(cluster: ClusterConfig | None = None) -> Iterator[Running]:
+    """Measure the block's time and memory and show its progress; on a cluster, if one is named."""
+    began = time.perf_counter()
+    with PeakMemory() as memory, ExitStack() as parts:
+        run = Running(parts)
+        if cluster is not None:
+            run.start(cluster)
+        run.progress = parts.enter_context(progress_bars())
+        yield run
+    run.seconds, run.peak_bytes = time.perf_counter() - began, memory.bytes
 
 
 @contextmanager
@@ -172,51 +218,23 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
-def cluster_options(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where the work runs; the job gets them as `cluster`."""
+def facts_table(title: str, facts: Mapping[str, str]) -> Table:
+    """Build a table of names and values, as they are."""
+    made = table(shown(title), "", "")
+    made.show_header = False
+    for name, value in facts.items():
+        made.add_row(shown(name), shown(value))
+    return made
 
-    @click.option(
-        "--workers",
-        default=1,
-        show_default=True,
-        type=click.IntRange(1),
-        help="Worker processes to start on this machine.",
-    )
-    @click.option(
-        "--threads",
-        type=click.IntRange(1),
-        help="Threads of each worker.  [default: the cores, shared out evenly]",
-    )
-    @click.option(
-        "--memory-limit",
-        default="auto",
-        show_default=True,
-        help="Memory a worker may hold, such as 4GB; auto shares it out evenly.",
-    )
-    @click.option(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="Use the running Dask cluster at tcp://host:port, and start no workers.",
-    )
-    @click.option(
-        "--dashboard-address",
-        default="127.0.0.1:8787",
-        show_default=True,
-        help="Where the dashboard listens, host:port.",
-    )
-    @functools.wraps(run)
-    def with_cluster(
-        workers: int,
-        threads: int | None,
-        memory_limit: str,
-        scheduler: str | None,
-        dashboard_address: str,
-        **options: Any,
-    ) -> Any:
-        config = ClusterConfig(workers, threads, memory_limit, scheduler, dashboard_address)
-        return run(cluster=config, **options)
 
-    return with_cluster
+def shown(text: str) -> str:
+    """Return a text for a table, with the names of files: they may hold markup, and be no UTF-8."""
+    return escape(text.encode(errors="backslashreplace").decode())
+
+
+def mebibytes(n_bytes: float) -> str:
+    """Return a number of bytes as a person reads it."""
+    return f"{n_bytes / 2**20:,.0f} MiB"
 
 
 def say(line: str) -> None:

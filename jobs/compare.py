@@ -10,8 +10,6 @@ import click
 import pandas as pd
 from rich.table import Table
 
-from jobs.common import DATA, Outcome, job, progress_bars, table
-from jobs.evaluate import ranking_options
 from mfdask.errors import InputError
 from mfdask.evaluation import RankingPlan, compare, measure_model, measure_popularity
 from mfdask.evaluation.compare import Measured
@@ -20,9 +18,13 @@ from mfdask.models import load_model
 from mfdask.results import records, write_table
 from mfdask.shards import Dataset
 
+from .common import Outcome, job, progress_bars, table
+from .evaluate import ranking_options
+from .options import DATA, MODEL
+
 
 @click.command("compare", help=__doc__)
-@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("models", nargs=-1, required=True, type=MODEL)
 @click.argument("data", type=DATA)
 @click.option(
     "--resamples",
@@ -130,7 +132,3 @@ def _label(metric: str, part: str, k: int) -> str:
     name = metric.upper() if metric in ("rmse", "mae", "ndcg", "map") else metric
     length = "" if metric in ("rmse", "mae") else f" at {k}"
     return f"{name}{length}" + ("" if part == "all" else f", {part}")
-
-
-if __name__ == "__main__":
-    main()

@@ -9,8 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.evaluation import measure_accuracy
 from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.models import ALS, Model, save_model
@@ -21,7 +20,8 @@ from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, notes
 from mfdask.shards import Dataset
 
-_FILE = click.Path(path_type=Path)
+from .common import Outcome, job, progress_bars, running, table
+from .options import PATH, cluster_options
 
 
 @click.command("demo", help=__doc__)
@@ -32,18 +32,18 @@ _FILE = click.Path(path_type=Path)
     help="What to ingest: any SOURCE of `mfdask ingest`.",
 )
 @click.option(
-    "--data", type=_FILE, default="data/demo", show_default=True, help="Folder of the data set."
+    "--data", type=PATH, default="data/demo", show_default=True, help="Folder of the data set."
 )
 @click.option(
     "--models",
-    type=_FILE,
+    type=PATH,
     default="output/models",
     show_default=True,
     help="Folder for both models.",
 )
 @click.option(
     "--report",
-    type=_FILE,
+    type=PATH,
     default="output/reports/demo.html",
     show_default=True,
     help="HTML file for the report.",
@@ -62,19 +62,21 @@ def main(
     """Run the main job whole."""
     seconds: dict[str, float] = {}
     found: dict[str, Model] = {}
-    with open_cluster(cluster) as client, progress_bars() as progress:
-        say(f"Dask dashboard: {client.dashboard_link}")
+    with running(cluster) as run:
         began = time.perf_counter()
-        choices = IngestOptions(split=Split.parse("random:0.1"))
         ingest(
-            open_source(source, progress=progress), data, client=client, choices=choices,
-            overwrite=True, progress=progress,
-        )  # fmt: skip
+            open_source(source, progress=run.progress),
+            data,
+            client=run.client,
+            choices=IngestOptions(split=Split.parse("random:0.1")),
+            overwrite=True,
+            progress=run.progress,
+        )
         dataset = Dataset.open(data)
         seconds["ingest"] = time.perf_counter() - began
         for config in (ALS(n_factors=0, n_sweeps=sweeps), ALS(n_sweeps=sweeps)):
             began = time.perf_counter()
-            found[config.kind] = config.fit(dataset, client=client, progress=progress)
+            found[config.kind] = config.fit(dataset, client=run.client, progress=run.progress)
             save_model(found[config.kind], models / f"demo-{config.kind}")
             seconds[config.kind] = time.perf_counter() - began
     errors = {}
@@ -132,7 +134,3 @@ def _next(values: dict[str, Any]) -> str:
         f"  mfdask train {data} --factors 40 --sweeps 20\n"
         "  mfdask ingest ml-latest-small          (real ratings, downloaded)"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -5,29 +5,27 @@ After an interruption, the same command goes on where it was.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.downstream.dense import DTYPES, densify
 from mfdask.errors import InputError
-from mfdask.memory import PeakMemory
 from mfdask.models import Model, load_model
 from mfdask.recommend import Ranking, write_recommendations
 from mfdask.recommend.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
-_FILE = click.Path(path_type=Path)
+from .common import Outcome, facts_table, job, mebibytes, running
+from .options import DATA, MODEL, PATH, cluster_options
 
 
 @click.command("densify", help=__doc__)
-@click.argument("model", type=_FILE)
+@click.argument("model", type=MODEL)
 @click.option(
-    "--out", type=_FILE, help="Folder for the predictions.  [default: output/predictions/MODEL]"
+    "--out", type=PATH, help="Folder for the predictions.  [default: output/predictions/MODEL]"
 )
 @click.option(
     "--dtype",
@@ -35,9 +33,9 @@ _FILE = click.Path(path_type=Path)
     help="How a prediction is stored; uint8 has 256 steps.  [default: float32]",
 )
 @click.option("--user", multiple=True, metavar="ID", help="Only this user; may be repeated.")
-@click.option("--users", "users_file", type=_FILE, help="Only these users: a file, one id a line.")
+@click.option("--users", "users_file", type=PATH, help="Only these users: a file, one id a line.")
 @click.option("--item", multiple=True, metavar="ID", help="Only this item; may be repeated.")
-@click.option("--items", "items_file", type=_FILE, help="Only these items: a file, one id a line.")
+@click.option("--items", "items_file", type=PATH, help="Only these items: a file, one id a line.")
 @click.option(
     "--top",
     type=int,
@@ -101,13 +99,17 @@ def _matrix(
     force: bool,
     cluster: ClusterConfig,
 ) -> Outcome:
-    began = time.perf_counter()
-    with PeakMemory() as memory, open_cluster(cluster) as client, progress_bars() as progress:
-        say(f"Dask dashboard: {client.dashboard_link}")
+    with running(cluster) as run:
         made = densify(
-            model, out, dtype=dtype, user_ids=users, item_ids=items, force=force,
-            client=client, progress=progress,
-        )  # fmt: skip
+            model,
+            out,
+            dtype=dtype,
+            user_ids=users,
+            item_ids=items,
+            force=force,
+            client=run.client,
+            progress=run.progress,
+        )
     values = {
         "out": str(out),
         "users": made.shape[0],
@@ -116,16 +118,15 @@ def _matrix(
         "bytes": made.bytes,
         "found_bytes": made.found,
         "max_error": made.max_error,
-        "seconds": time.perf_counter() - began,
-        "peak_memory_bytes": memory.bytes,
+        **run.cost,
     }
-    lines = {
+    facts = {
         "users x items": f"{made.shape[0]:,} x {made.shape[1]:,}",
-        "stored as": f"{dtype}, {made.bytes / 2**20:,.0f} MiB",
-        "kept from an earlier run": f"{made.found / 2**20:,.0f} MiB",
+        "stored as": f"{dtype}, {mebibytes(made.bytes)}",
+        "kept from an earlier run": mebibytes(made.found),
         "largest error": f"{made.max_error:.6f} rating units",
     }
-    return _outcome("predictions", values, lines)
+    return Outcome(values, [facts_table("predictions", facts | run.last_rows("folder", out))])
 
 
 def _lists(
@@ -136,33 +137,11 @@ def _lists(
     users: tuple[Any, ...] | None,
     cluster: ClusterConfig,
 ) -> Outcome:
-    began = time.perf_counter()
     rated = None if data is None else Dataset.open(data)
-    with PeakMemory() as memory, open_cluster(cluster) as client, progress_bars() as progress:
-        say(f"Dask dashboard: {client.dashboard_link}")
+    with running(cluster) as run:
         lines = write_recommendations(
-            model, out, rated, ranking, user_ids=users, client=client, progress=progress
+            model, out, rated, ranking, user_ids=users, client=run.client, progress=run.progress
         )
-    values = {
-        "out": str(out),
-        "lines": lines,
-        "seconds": time.perf_counter() - began,
-        "peak_memory_bytes": memory.bytes,
-    }
-    return _outcome(f"best {ranking.top} by predicted stars", values, {"lines": f"{lines:,}"})
-
-
-def _outcome(title: str, values: dict[str, Any], lines: dict[str, str]) -> Outcome:
-    """Show what both forms share below what is theirs alone."""
-    view = table(title, "", "")
-    view.show_header = False
-    lines["seconds"] = f"{values['seconds']:.1f}"
-    lines["peak memory"] = f"{values['peak_memory_bytes'] / 2**20:,.0f} MiB"
-    lines["folder"] = values["out"]
-    for name, value in lines.items():
-        view.add_row(name, value)
-    return Outcome(values, [view])
-
-
-if __name__ == "__main__":
-    main()
+    facts = {"lines": f"{lines:,}", **run.last_rows("folder", out)}
+    view = facts_table(f"best {ranking.top} by predicted stars", facts)
+    return Outcome({"out": str(out), "lines": lines, **run.cost}, [view])

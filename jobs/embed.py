@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from jobs.common import Outcome, job, table
 from mfdask.embedding import METHODS, embed
 from mfdask.models import load_model
 from mfdask.results import write_table
 
+from .common import Outcome, job, table
+from .options import MODEL, PATH
+
 
 @click.command("embed", help=__doc__)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
 @click.option(
     "--method",
     default="pca",
@@ -24,7 +26,7 @@ from mfdask.results import write_table
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Parquet file for the table.  [default: output/embeddings/MODEL-METHOD.parquet]",
 )
 @click.option(
@@ -47,7 +49,3 @@ def main(model: Path, method: str, out: Path | None, min_ratings: int, seed: int
     for line in genres.to_dict("records"):
         view.add_row(line["title"], f"{line['n_train']:,}", f"{line['x']:.3f}", f"{line['y']:.3f}")
     return Outcome(values, [view])
-
-
-if __name__ == "__main__":
-    main()

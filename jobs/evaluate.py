@@ -13,7 +13,6 @@ import pandas as pd
 from rich.console import RenderableType
 from rich.table import Table
 
-from jobs.common import DATA, Outcome, job, progress_bars, table
 from mfdask.evaluation import (
     INTERVALS,
     Accuracy,
@@ -27,6 +26,9 @@ from mfdask.evaluation import (
 )
 from mfdask.models import Ability, Model, load_model
 from mfdask.shards import Dataset
+
+from .common import Outcome, facts_table, job, progress_bars, table
+from .options import DATA, MODEL
 
 
 def ranking_options(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +68,7 @@ def ranking_options(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("evaluate", help=__doc__)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
 @click.argument("data", type=DATA)
 @click.option(
     "--ranking",
@@ -135,19 +137,18 @@ def _bins(errors: ErrorSums) -> list[dict[str, Any]]:
 
 
 def _summary(values: dict[str, Any], model: Model) -> Table:
-    view = table("held-out ratings", "", "")
-    view.show_header = False
-    view.add_row("test ratings", f"{values['n']:,}")
-    view.add_row("RMSE", f"{values['test_rmse']:.4f}")
-    view.add_row("RMSE, clipped to the scale", f"{values['test_rmse_clipped']:.4f}")
-    view.add_row("MAE", f"{values['test_mae']:.4f}")
-    view.add_row("Gaussian NLL a rating, variance 1", f"{values['test_nll']['unit_variance']:.4f}")
-    view.add_row("Gaussian NLL a rating, fitted", f"{values['test_nll']['fitted_variance']:.4f}")
-    view.add_row("train RMSE", f"{values['train_rmse']:.4f}")
+    facts = {
+        "test ratings": f"{values['n']:,}",
+        "RMSE": f"{values['test_rmse']:.4f}",
+        "RMSE, clipped to the scale": f"{values['test_rmse_clipped']:.4f}",
+        "MAE": f"{values['test_mae']:.4f}",
+        "Gaussian NLL a rating, variance 1": f"{values['test_nll']['unit_variance']:.4f}",
+        "Gaussian NLL a rating, fitted": f"{values['test_nll']['fitted_variance']:.4f}",
+        "train RMSE": f"{values['train_rmse']:.4f}",
+    }
     if model.can(Ability.OBJECTIVE):
         total = values["objective"]
-        said = "other training data" if total is None else f"{total:,.2f}"
-        view.add_row("objective", said)
+        facts["objective"] = "other training data" if total is None else f"{total:,.2f}"
     for source, what in (
         ("item", "user not seen in training"),
         ("user", "item not seen in training"),
@@ -155,8 +156,8 @@ def _summary(values: dict[str, Any], model: Model) -> Table:
         ("genre", "item placed by its genres"),
     ):
         if values["by_source"][source]:
-            view.add_row(f"predictions, {what}", f"{values['by_source'][source]:,}")
-    return view
+            facts[f"predictions, {what}"] = f"{values['by_source'][source]:,}"
+    return facts_table("held-out ratings", facts)
 
 
 def _slices(test: Accuracy) -> Table:
@@ -194,7 +195,3 @@ def _ranks(found: dict[str, Any]) -> Table:
 
 def _show(rmse: float) -> str:
     return "" if rmse != rmse else f"{rmse:.4f}"
-
-
-if __name__ == "__main__":
-    main()

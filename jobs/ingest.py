@@ -7,39 +7,31 @@ threads of this process, unless an option asks for a cluster; more of them on a 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
-from jobs.common import Outcome, cluster_options, job, progress_bars, say, table
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.ingest.build import IngestOptions, check_target, ingest
 from mfdask.ingest.extend import extend, ids_of
 from mfdask.ingest.reading import are_few
-from mfdask.memory import PeakMemory
 from mfdask.ratings.formats import open_source
-from mfdask.ratings.source import Source
 from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
 
-if TYPE_CHECKING:
-    from distributed import Client
+from .common import Outcome, Running, facts_table, job, running
+from .options import DATA_FOLDER, PATH, cluster_options
 
 
 @click.command("ingest", help=__doc__)
 @click.argument("source")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the data set.  [default: data/NAME]"
-)
+@click.option("--out", type=PATH, help="Folder of the data set.  [default: data/NAME]")
 @click.option(
     "--into",
     metavar="DATA",
-    type=click.Path(path_type=Path),
+    type=DATA_FOLDER,
     help="Take the ratings into this data set: later ones replace earlier ones of the same user "
     "and item, all rows keep their numbers, and no file is taken in twice.",
 )
@@ -107,8 +99,7 @@ def main(
             "--into keeps a data set as it is cut: leave out --out, --split, --blocks, --overwrite"
         )
     choices = IngestOptions(Split.parse(split or "random:0.1"), seed, blocks, on_bad_rows == "fail")
-    began = time.perf_counter()
-    with PeakMemory() as memory, progress_bars() as progress:
+    with running() as run:
         before = Manifest.read(into) if into else None
         roles = _columns(columns)
         opened = open_source(
@@ -116,32 +107,22 @@ def main(
             columns={**(roles or {}), "rating": ""} if withdraw else roles,
             ids=ids_of(before, ids) if before else ids,
             seed=seed,
-            progress=progress,
+            progress=run.progress,
         )
         out = into or out or Path("data") / opened.name
         if before is None:
             check_target(out, overwrite)  # before a cluster is started for nothing
-        with _client(cluster, opened) as client:
-            run: dict[str, Any] = {"client": client, "progress": progress}
-            if before is None:
-                made = ingest(opened, out, choices=choices, overwrite=overwrite, **run)
-            elif withdraw:
-                made = extend(out, [], withdrawn=[opened], **run)
-            else:
-                made = extend(out, [opened], fail_on_bad_rows=choices.fail_on_bad_rows, **run)
+        if cluster != ClusterConfig() or not are_few([opened]):  # else it would not pay
+            run.start(cluster)
+        where: dict[str, Any] = {"client": run.client, "progress": run.progress}
+        if before is None:
+            made = ingest(opened, out, choices=choices, overwrite=overwrite, **where)
+        elif withdraw:
+            made = extend(out, [], withdrawn=[opened], **where)
+        else:
+            made = extend(out, [opened], fail_on_bad_rows=choices.fail_on_bad_rows, **where)
     taken = len(made.sources) - (len(before.sources) if before else 0)
-    return _outcome(made, out, taken, time.perf_counter() - began, memory.bytes)
-
-
-@contextmanager
-def _client(config: ClusterConfig, source: Source) -> Iterator[Client | None]:
-    """Yield a client of a cluster, or None where nobody asks for one and it would not pay."""
-    if config == ClusterConfig() and are_few([source]):
-        yield None
-        return
-    with open_cluster(config) as client:
-        say(f"Dask dashboard: {client.dashboard_link}")
-        yield client
+    return _outcome(made, out, taken, run)
 
 
 def _columns(text: str | None) -> dict[str, str] | None:
@@ -157,7 +138,7 @@ def _columns(text: str | None) -> dict[str, str] | None:
     return columns
 
 
-def _outcome(made: Manifest, out: Path, taken: int, seconds: float, peak: int) -> Outcome:
+def _outcome(made: Manifest, out: Path, taken: int, run: Running) -> Outcome:
     counts = made.counts
     values: dict[str, Any] = {
         "data": str(out),
@@ -171,25 +152,17 @@ def _outcome(made: Manifest, out: Path, taken: int, seconds: float, peak: int) -
         "test": counts.test,
         "users": counts.users,
         "items": counts.items,
-        "seconds": seconds,
-        "peak_memory_bytes": peak,
+        **run.cost,
     }
-    view = table(f"{made.name}, from {made.origin}", "", "")
-    view.show_header = False
-    view.add_row("files taken in", f"{taken:,} of {len(made.sources):,}")
-    view.add_row("rows read", f"{counts.read:,}")
-    view.add_row("  rejected", f"{counts.rejected:,}")
-    view.add_row("  duplicates", f"{counts.duplicates:,}")
-    if counts.withdrawn:
-        view.add_row("  withdrawn", f"{counts.withdrawn:,}")
-    view.add_row("  kept", f"{counts.kept:,}")
-    view.add_row(f"train, test ({made.split})", f"{counts.train:,}, {counts.test:,}")
-    view.add_row("users, items", f"{counts.users:,}, {counts.items:,}")
-    view.add_row("seconds", f"{seconds:.1f}")
-    view.add_row("peak memory", f"{peak / 2**20:,.0f} MiB")
-    view.add_row("data set", str(out))
-    return Outcome(values, [view])
-
-
-if __name__ == "__main__":
-    main()
+    facts = {
+        "files taken in": f"{taken:,} of {len(made.sources):,}",
+        "rows read": f"{counts.read:,}",
+        "  rejected": f"{counts.rejected:,}",
+        "  duplicates": f"{counts.duplicates:,}",
+        **({"  withdrawn": f"{counts.withdrawn:,}"} if counts.withdrawn else {}),
+        "  kept": f"{counts.kept:,}",
+        f"train, test ({made.split})": f"{counts.train:,}, {counts.test:,}",
+        "users, items": f"{counts.users:,}, {counts.items:,}",
+        **run.last_rows("data set", out),
+    }
+    return Outcome(values, [facts_table(f"{made.name}, from {made.origin}", facts)])

@@ -7,14 +7,12 @@ with the truth in Parquet files beside the ratings.
 from __future__ import annotations
 
 import shlex
-import time
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 import pandas as pd
 
-from jobs.common import DATA, Outcome, job, table
 from mfdask.downstream.events import all_events, require_timestamps
 from mfdask.downstream.inject import (
     KINDS,
@@ -28,15 +26,17 @@ from mfdask.downstream.inject import (
 )
 from mfdask.downstream.inject.write import MARK
 from mfdask.files import check_place
-from mfdask.memory import PeakMemory
 from mfdask.shards import Dataset
+
+from .common import Outcome, Running, facts_table, job, running
+from .options import DATA, PATH
 
 
 @click.command("inject", help=__doc__)
 @click.argument("data", type=DATA)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder for the ratings.  [default: output/injected/DATA]",
 )
 @click.option("--attack", metavar="KIND", help=f"Add attackers: {', '.join(KINDS)}.")
@@ -154,8 +154,7 @@ def main(
         if attack is None
         else AttackPlan(attack, direction, size, window_days, targets, target_ratings, fillers),
     )
-    began = time.perf_counter()
-    with PeakMemory() as memory:
+    with running() as run:
         opened = Dataset.open(data)
         require_timestamps(opened, "inject")
         out = out or Path("output/injected") / opened.name
@@ -167,10 +166,9 @@ def main(
         "ratings": len(injected.ratings),
         **{name: len(lines) for name, lines in truth.items()},
         "command": _ingest_command(opened, out),
-        "seconds": time.perf_counter() - began,
-        "peak_memory_bytes": memory.bytes,
+        **run.cost,
     }
-    return _outcome(values, truth)
+    return Outcome(values, [facts_table("injected", _facts(values, truth, run))])
 
 
 def _or(value: int | None, default: int) -> int:
@@ -185,23 +183,13 @@ def _ingest_command(data: Dataset, out: Path) -> str:
     )
 
 
-def _outcome(values: dict[str, Any], truth: dict[str, pd.DataFrame]) -> Outcome:
-    view = table("injected", "", "")
-    view.show_header = False
-    view.add_row("ratings", f"{values['ratings']:,}")
-    for name, lines in truth.items():
-        view.add_row(name.replace("_", " "), f"{len(lines):,}")
+def _facts(values: dict[str, Any], truth: dict[str, pd.DataFrame], run: Running) -> dict[str, str]:
+    facts = {"ratings": f"{values['ratings']:,}"}
+    facts |= {name.replace("_", " "): f"{len(lines):,}" for name, lines in truth.items()}
     if "attacked_items" in truth:
         first = truth["attacked_items"].iloc[0]
         begin, end = pd.to_datetime(first[["window_start", "window_end"]].to_numpy(), unit="s")
-        view.add_row("attacked from", f"{begin:%Y-%m-%d %H:%M}")
-        view.add_row("to", f"{end:%Y-%m-%d %H:%M} UTC")
-    view.add_row("seconds", f"{values['seconds']:.1f}")
-    view.add_row("peak memory", f"{values['peak_memory_bytes'] / 2**20:,.0f} MiB")
-    view.add_row("truth", f"{values['out']}/truth")
-    view.add_row("read it with", values["command"])
-    return Outcome(values, [view])
-
-
-if __name__ == "__main__":
-    main()
+        facts["attacked from"] = f"{begin:%Y-%m-%d %H:%M}"
+        facts["to"] = f"{end:%Y-%m-%d %H:%M} UTC"
+    facts |= run.last_rows("truth", f"{values['out']}/truth")
+    return {**facts, "read it with": values["command"]}

@@ -7,9 +7,11 @@ from dataclasses import asdict
 import click
 from rich.table import Table
 
-from jobs.common import DATA, Outcome, job, table
 from mfdask.shards import Dataset
 from mfdask.shards.store import SIDES
+
+from .common import Outcome, facts_table, job, table
+from .options import DATA
 
 
 @click.command("inspect", help=__doc__)
@@ -47,24 +49,20 @@ def _facts(dataset: Dataset, size: int) -> Table:
     made = dataset.manifest
     counts = made.counts
     step = "no step" if made.rating_step is None else f"step {made.rating_step:g}"
-    view = table(f"{made.name}, from {made.origin}", "", "")
-    view.show_header = False
-    view.add_row("created", made.created)
-    view.add_row("fingerprint", made.fingerprint[:16])
     ends = ["kept", "rejected", "duplicates", *(["withdrawn"] if counts.withdrawn else [])]
-    view.add_row(
-        f"rows read = {' + '.join(ends)}",
-        f"{counts.read:,} = {' + '.join(f'{getattr(counts, end):,}' for end in ends)}",
-    )
-    view.add_row(
-        f"train, test ({made.split}, seed {made.seed})", f"{counts.train:,}, {counts.test:,}"
-    )
-    view.add_row("users, items", f"{counts.users:,}, {counts.items:,}")
-    view.add_row("ratings", f"{made.rating_min:g} to {made.rating_max:g}, {step}")
-    view.add_row("mean training rating", f"{made.mean:.4f}")
-    view.add_row("timestamps", "yes" if made.has_timestamps else "no")
-    view.add_row("files, all checksums right", f"{len(made.files)}, {size / 2**20:,.1f} MiB")
-    return view
+    numbers = " + ".join(f"{getattr(counts, end):,}" for end in ends)
+    facts = {
+        "created": made.created,
+        "fingerprint": made.fingerprint[:16],
+        f"rows read = {' + '.join(ends)}": f"{counts.read:,} = {numbers}",
+        f"train, test ({made.split}, seed {made.seed})": f"{counts.train:,}, {counts.test:,}",
+        "users, items": f"{counts.users:,}, {counts.items:,}",
+        "ratings": f"{made.rating_min:g} to {made.rating_max:g}, {step}",
+        "mean training rating": f"{made.mean:.4f}",
+        "timestamps": "yes" if made.has_timestamps else "no",
+        "files, all checksums right": f"{len(made.files)}, {size / 2**20:,.1f} MiB",
+    }
+    return facts_table(f"{made.name}, from {made.origin}", facts)
 
 
 def _blocks(dataset: Dataset) -> Table:
@@ -79,7 +77,3 @@ def _blocks(dataset: Dataset) -> Table:
 def _range(numbers: list[int]) -> str:
     low, high = min(numbers), max(numbers)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-if __name__ == "__main__":
-    main()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
-from jobs.churn import run_study, study_options
-from jobs.common import Outcome, cluster_options, job
 from mfdask.cluster import ClusterConfig
 from mfdask.downstream.customers import Spend, StudyOptions, study_ltv
+
+from .churn import run_study, study_options
+from .common import Outcome, job
+from .options import cluster_options
 
 
 @click.command("ltv", help=__doc__)
@@ -24,8 +26,8 @@ from mfdask.downstream.customers import Spend, StudyOptions, study_ltv
 @study_options
 @cluster_options
 def main(
-    data: str,
     model: Path,
+    data: str,
     out: Path | None,
     spend: str | None,
     choices: StudyOptions,
@@ -34,8 +36,4 @@ def main(
     """See the module."""
     amounts = None if spend is None else Spend.read(spend)
     study = partial(study_ltv, spend=amounts)
-    return run_study("ltv", study, data, model, out, choices, cluster, amounts)
-
-
-if __name__ == "__main__":
-    main()
+    return run_study("ltv", study, model, data, out, choices, cluster, amounts)

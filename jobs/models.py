@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-from jobs.common import Outcome, job, table
-from jobs.nightly import config_option, shown
 from mfdask.errors import InputError
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.paths import NightlyPaths
@@ -24,6 +22,9 @@ from mfdask.nightly.registry import (
     roll_back,
 )
 from mfdask.nightly.retention import prune
+
+from .common import Outcome, facts_table, job, shown, table
+from .nightly import config_option
 
 
 @click.group("models", help=__doc__)
@@ -43,8 +44,8 @@ def _alone(home: NightlyPaths) -> AbstractContextManager[None]:
 
 
 @main.command("list")
-@config_option
 @job
+@config_option
 def list_all(config: Path) -> Outcome:
     """List releases and refused candidates, oldest first."""
     home = _home(config)
@@ -65,27 +66,27 @@ def list_all(config: Path) -> Outcome:
 
 @main.command("show")
 @click.argument("version", required=False)
-@config_option
 @job
+@config_option
 def show(version: str | None, config: Path) -> Outcome:
     """Show all about a version; by default the published one."""
     release = _find(_home(config), version)
     values = {"version": release.version, "folder": str(release.folder), **release.facts}
-    view = table(release.version, "", "")
-    view.show_header = False
-    for name, fact in (values | {"data_as_of": release.data_day}).items():
-        if name not in ("scores", "version"):
-            view.add_row(name.replace("_", " "), _say(fact))
+    facts = {
+        name.replace("_", " "): _say(fact)
+        for name, fact in (values | {"data_as_of": release.data_day}).items()
+        if name not in ("scores", "version")
+    }
     for score in release.facts["scores"]:
         was = "" if score["published"] is None else f", the one before {score['published']:.4f}"
-        view.add_row(f"RMSE {score['slice']}", f"{score['candidate']:.4f}{was}")
-    return Outcome(values, [view])
+        facts[f"RMSE {score['slice']}"] = f"{score['candidate']:.4f}{was}"
+    return Outcome(values, [facts_table(release.version, facts)])
 
 
 @main.command("promote")
 @click.argument("version")
-@config_option
 @job
+@config_option
 def promote_one(version: str, config: Path) -> Outcome:
     """Publish a version, or a candidate that the gate refused."""
     home = _home(config)
@@ -94,8 +95,8 @@ def promote_one(version: str, config: Path) -> Outcome:
 
 
 @main.command("rollback")
-@config_option
 @job
+@config_option
 def rollback(config: Path) -> Outcome:
     """Publish the version that the published one was learned from."""
     home = _home(config)
@@ -104,13 +105,13 @@ def rollback(config: Path) -> Outcome:
 
 
 @main.command("prune")
-@config_option
 @click.option(
     "--keep",
     type=click.IntRange(1),
     help="Keep this many newest versions.  [default: retention.models of the configuration]",
 )
 @job
+@config_option
 def prune_old(config: Path, keep: int | None) -> Outcome:
     """Remove what the configuration does not keep; never what is published or being read."""
     told = NightlyConfig.read(config)
@@ -158,9 +159,5 @@ def _cells(release: Release) -> list[str]:
 
 def _say(fact: Any) -> str:
     if isinstance(fact, list):
-        return shown(", ".join(map(str, fact))) or "none"
+        return ", ".join(map(str, fact)) or "none"
     return f"{fact:,}" if isinstance(fact, int) else str(fact)
-
-
-if __name__ == "__main__":
-    main()

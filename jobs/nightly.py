@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from jobs.common import Outcome, job, progress_bars, say, table
 from mfdask.errors import MfdaskError, RefusedError
 from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.example import write_example
 from mfdask.nightly.inbox import InboxFile
 from mfdask.nightly.journal import Line
 from mfdask.nightly.plan import NightPlan
 from mfdask.nightly.run import run_night
 from mfdask.nightly.start import look_ahead
+
+from .common import Outcome, facts_table, job, mebibytes, progress_bars, say
+from .options import PATH
 
 #: Options for keys of the configuration that one changes by hand now and then.
 _OPTIONS: list[tuple[str, str, str]] = [
@@ -44,10 +47,10 @@ def config_option(callback: Any) -> Any:
     """Add the option that names the configuration."""
     return click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=PATH,
         default="nightly.toml",
         show_default=True,
-        help="Configuration of the nights; docs/nightly.toml is a commented example.",
+        help="Configuration of the nights; `mfdask nightly --init DIR` writes a commented one.",
     )(callback)
 
 
@@ -58,13 +61,18 @@ def _with_overrides(callback: Any) -> Any:
 
 
 @click.command("nightly", help=__doc__)
-@config_option
 @click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="TABLE.KEY=VALUE",
     help="Use this value in place of the configuration's; may be repeated.",
+)
+@click.option(
+    "--init",
+    metavar="DIR",
+    type=PATH,
+    help="Write a configuration with all defaults into this folder, make its inbox, and end.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what a night would do, and change nothing.")
 @click.option(
@@ -76,10 +84,18 @@ def _with_overrides(callback: Any) -> Any:
 )
 @_with_overrides
 @job
+@config_option
 def main(
-    config: Path, assignments: tuple[str, ...], dry_run: bool, wait: float, **options: str | None
+    config: Path,
+    assignments: tuple[str, ...],
+    init: Path | None,
+    dry_run: bool,
+    wait: float,
+    **options: str | None,
 ) -> Outcome:
     """Run a night, or show what it would do."""
+    if init is not None:
+        return _begin(init)
     given = [f"{key.replace('__', '.')}={value}" for key, value in options.items() if value]
     told = NightlyConfig.read(config, [*assignments, *given])
     if dry_run:
@@ -87,7 +103,21 @@ def main(
     with progress_bars() as progress:
         line = run_night(told, wait_seconds=wait, progress=progress)
     _complain(line, told.home)
-    return Outcome(line, [_view(line)])
+    return Outcome(line, [facts_table(f"run {line['run']}: {line['status']}", _facts(line))])
+
+
+def _begin(folder: Path) -> Outcome:
+    """Write a configuration, and say what comes next."""
+    config, inbox = write_example(folder)
+    told = shlex.quote(str(config))
+    lines = [
+        f"Written: {config}. Every key in it shows its default; change what you want different.",
+        f"Put files of ratings into {inbox}, then:",
+        f"  mfdask nightly --config {told} --dry-run   (what a night would do)",
+        f"  mfdask nightly --config {told}             (the first night)",
+        f"  mfdask schedule --config {told} --at 02:30 (nights by themselves)",
+    ]
+    return Outcome({"config": str(config), "inbox": str(inbox)}, [Text("\n".join(lines))])
 
 
 def _complain(line: Line, home: Path) -> None:
@@ -108,45 +138,35 @@ def _complain(line: Line, home: Path) -> None:
         raise MfdaskError(f"run {line['run']}: {published} is published, but {failed}")
 
 
-def _view(line: Line) -> Table:
-    view = table(f"run {line['run']}: {line['status']}", "", "")
-    view.show_header = False
+def _facts(line: Line) -> dict[str, str]:
+    facts = {}
     if line["status"] == "published":
-        view.add_row("version", line["version"])
-        view.add_row("ratings", f"{line['ratings']:,}, {line['new_ratings']:+,}")
-        view.add_row("sweeps", f"{line['sweeps']}, {'warm' if line['warm'] else 'cold'}")
+        facts["version"] = line["version"]
+        facts["ratings"] = f"{line['ratings']:,}, {line['new_ratings']:+,}"
+        facts["sweeps"] = f"{line['sweeps']}, {'warm' if line['warm'] else 'cold'}"
         for score in line["scores"]:
             was = "" if score["published"] is None else f", published {score['published']:.4f}"
-            view.add_row(f"RMSE {score['slice']}", f"{score['candidate']:.4f}{was}")
-    view.add_row("files", f"{len(line['files'])}")
-    view.add_row("seconds", f"{sum(line['seconds'].values()):.1f}")
-    view.add_row("peak memory", f"{max(line['memory_bytes'].values()) / 2**20:,.0f} MiB")
-    return view
+            facts[f"RMSE {score['slice']}"] = f"{score['candidate']:.4f}{was}"
+    facts["files"] = f"{len(line['files'])}"
+    facts["seconds"] = f"{sum(line['seconds'].values()):.1f}"
+    facts["peak memory"] = mebibytes(max(line["memory_bytes"].values()))
+    return facts
 
 
 def _show(plan: NightPlan) -> Outcome:
-    view = table("what a night would do", "", "")
-    view.show_header = False
-    view.add_row("begins with", plan.base or "nothing: the first night")
-    view.add_row("files to take in", _names(plan.files))
-    view.add_row("taken in already", _names(plan.known))
-    view.add_row("ratings then, about", f"{plan.ratings:,}")
-    for step, seconds in plan.seconds.items():
-        view.add_row(f"seconds to {step}", f"{seconds:.1f}")
-    view.add_row("memory, about", f"{plan.memory_bytes / 2**20:,.0f} MiB")
-    view.add_row("disk, about", f"{plan.disk_bytes / 2**20:,.0f} MiB")
-    view.add_row("estimated", plan.source)
+    facts = {
+        "begins with": plan.base or "nothing: the first night",
+        "files to take in": _names(plan.files),
+        "taken in already": _names(plan.known),
+        "ratings then, about": f"{plan.ratings:,}",
+        **{f"seconds to {step}": f"{seconds:.1f}" for step, seconds in plan.seconds.items()},
+        "memory, about": mebibytes(plan.memory_bytes),
+        "disk, about": mebibytes(plan.disk_bytes),
+        "estimated": plan.source,
+    }
+    view = facts_table("what a night would do", facts)
     return Outcome(json.loads(json.dumps(asdict(plan))), [view])
 
 
 def _names(files: list[InboxFile]) -> str:
-    return shown(", ".join(file.name for file in files)) or "none"
-
-
-def shown(text: str) -> str:
-    """Return a text for a table, with the names of files: they may hold markup, and be no UTF-8."""
-    return escape(text.encode(errors="backslashreplace").decode())
-
-
-if __name__ == "__main__":
-    main()
+    return ", ".join(file.name for file in files) or "none"

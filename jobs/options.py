@@ -1,16 +1,27 @@
-"""Options of a command, made of the parameters of dataclasses."""
+"""Arguments and options: MODEL and DATA, parameters of dataclasses, and files of options."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import click
 
+from mfdask.cluster import ClusterConfig
 from mfdask.parameters import Parameter, parameters_of
 
+from .errors import EndedError, ending, option_name
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+#: The file by which a folder is told to be one thing or the other.
+_MARKS = {"model": "model.json", "data set": "manifest.json"}
+
+#: Options that every job has: no file of options has them, and none is printed by `--json`.
+_OF_ALL = {"config", "as_json", "debug"}
 
 _TYPES = {int: click.INT, float: click.FLOAT, str: click.STRING, bool: click.BOOL}
 
@@ -33,21 +44,22 @@ def option_of(
     unset : bool
         Whether the command gets None where the option is not given.
     """
-    default = _said(own.default) if shown is None else shown
+    default = _said(own) if shown is None else shown
     help_text = " ".join(filter(None, (label, own.help)))
     return click.option(
         f"--{own.option}/--no-{own.option}" if own.kind is bool else f"--{own.option}",
         own.name,
         type=click.Choice(own.choices) if own.choices else _TYPES[own.kind],
         default=None if unset else own.default,
+        metavar=own.metavar,
         help=f"{help_text}  [default: {default}]" if default else help_text,
     )
 
 
-def _said(default: Any) -> str:
-    if isinstance(default, bool):
-        return "yes" if default else "no"
-    return "" if default is None else str(default)
+def _said(own: Parameter) -> str:
+    if isinstance(own.default, bool):
+        return own.option if own.default else f"no-{own.option}"
+    return "" if own.default is None else str(own.default)
 
 
 def options_of(
@@ -77,35 +89,41 @@ def options_of(
     return decorate
 
 
-def options_of_kinds(owners: Mapping[str, type]) -> Callable[[Decorated], Decorated]:
-    """Return the decorator that adds an option for each parameter of several dataclasses.
+def options_of_kinds(
+    owners: Mapping[str, Mapping[str, Parameter]],
+) -> Callable[[Decorated], Decorated]:
+    """Return the decorator that adds an option for each parameter of several kinds.
 
     The command gets what was given under the names of the parameters, and None for the others. The
     help of a parameter names the kinds that have it, unless all do, and each kind's default.
 
     Parameters
     ----------
-    owners : mapping of str to type
-        Dataclasses by the names of their kinds.
+    owners : mapping of str to mapping
+        For the name of each kind its parameters, by their names.
     """
     described: dict[str, dict[str, Parameter]] = {}
-    for kind, owner in owners.items():
-        for name, own in parameters_of(owner).items():
+    for kind, parameters in owners.items():
+        for name, own in parameters.items():
             described.setdefault(name, {})[kind] = own
-    options = [_option_of_kinds(by_kind, len(owners)) for by_kind in described.values()]
+    options = [_option_of_kinds(by_kind, list(owners)) for by_kind in described.values()]
     return lambda run: _with_all(options, run)
 
 
 def _option_of_kinds(
-    by_kind: Mapping[str, Parameter], n_kinds: int
+    by_kind: Mapping[str, Parameter], kinds: list[str]
 ) -> Callable[[Decorated], Decorated]:
-    label = "" if len(by_kind) == n_kinds else f"[{', '.join(by_kind)}]"
+    without = [kind for kind in kinds if kind not in by_kind]
+    few = len(without) < len(by_kind)
+    label = f"[{'all but ' if few else ''}{', '.join(without if few else by_kind)}]"
     defaults: dict[str, list[str]] = {}
     for kind, own in by_kind.items():
-        defaults.setdefault(_said(own.default), []).append(kind)
+        defaults.setdefault(_said(own), []).append(kind)
     (first, _), *others = defaults.items()
-    shown = "; ".join([first, *(f"for {', '.join(kinds)} {said}" for said, kinds in others)])
-    return option_of(next(iter(by_kind.values())), label=label, shown=shown, unset=True)
+    shown = "; ".join([first, *(f"for {', '.join(those)} {said}" for said, those in others)])
+    return option_of(
+        next(iter(by_kind.values())), label=label if without else "", shown=shown, unset=True
+    )
 
 
 def _with_all(options: Any, run: Decorated) -> Decorated:
@@ -113,3 +131,130 @@ def _with_all(options: Any, run: Decorated) -> Decorated:
     for option in reversed(list(options)):
         run = option(run)
     return run
+
+
+@dataclass(frozen=True)
+class FolderType(click.ParamType):
+    """A folder that holds a model or a data set; the one is not taken for the other."""
+
+    holds: str
+    made: Callable[[str], Any]
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, unless it is one of the other kind."""
+        (other,) = set(_MARKS) - {self.holds}
+        if _has(value, _MARKS[other]) and not _has(value, _MARKS[self.holds]):
+            mend = _order(ctx) or f"a {self.holds} is wanted here"
+            raise EndedError(2, f"{value}: is a {other}; {mend}")
+        return self.made(value)
+
+
+def _has(folder: str, file: str) -> bool:
+    """Whether a file is there to be seen; why it is not is for the job to tell."""
+    try:
+        return Path(folder, file).is_file()
+    except OSError:
+        return False
+
+
+def _order(ctx: click.Context | None) -> str | None:
+    """Say the order of the arguments of a command that has models and data sets among them."""
+    own = [] if ctx is None else ctx.command.params
+    arguments = [one for one in own if isinstance(one, click.Argument)]
+    held = {one.type.holds for one in arguments if isinstance(one.type, FolderType)}
+    if ctx is None or len(held) < len(_MARKS):
+        return None
+    words = [ctx.command_path, *(one.make_metavar(ctx) for one in arguments)]
+    return f"give the model first, then the data set: `{' '.join(words)}`"
+
+
+#: A model: a folder, as a path.
+MODEL = FolderType("model", Path)
+
+#: A data set: a folder, or a URL. It stays a text, since a Path would make ``s3:/`` of ``s3://``.
+DATA = FolderType("data set", str)
+
+#: A data set in a folder, as a path.
+DATA_FOLDER = FolderType("data set", Path)
+
+#: Any other file or folder.
+PATH = click.Path(path_type=Path)
+
+
+def config_file_option(run: Decorated) -> Decorated:
+    """Add `--config`, a file of options."""
+    return click.option(
+        "--config",
+        type=PATH,
+        metavar="FILE.toml",
+        is_eager=True,
+        expose_value=False,
+        callback=_take_file,
+        help="Take options from this TOML file, such as min-ratings = 5; those given beside win.",
+    )(run)
+
+
+def _take_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Make what a file says the defaults of the command."""
+    if path is None:
+        return
+    from mfdask.nightly.settings import check_table, read_toml
+
+    known = {
+        name.removeprefix("--"): own
+        for own in _options(ctx.command)
+        for name in own.opts
+        if name.startswith("--")
+    }
+    with ending(ctx.command):
+        hints = {key: _hint(own) for key, own in known.items()}
+        said = check_table(read_toml(path, "give one to --config"), hints, f"{path}: ")
+    ctx.default_map = {str(known[key].name): value for key, value in said.items()}
+
+
+def _options(command: click.Command) -> list[click.Option]:
+    own = [own for own in command.params if isinstance(own, click.Option)]
+    return [option for option in own if option.name not in _OF_ALL]
+
+
+def _hint(own: click.Option) -> Any:
+    """Return the type that the value of an option has in a file."""
+    kind: Any = str
+    if isinstance(own.type, click.Choice):
+        kind = Literal[tuple(own.type.choices)]
+    for click_type, made in (
+        (click.types.BoolParamType, bool),
+        (click.types.IntParamType, int),
+        (click.types.FloatParamType, float),
+    ):
+        if isinstance(own.type, click_type):
+            kind = made
+    return tuple[kind, ...] if own.multiple or own.nargs > 1 else kind
+
+
+def effective_options(ctx: click.Context, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a command has run with, as a file for `--config` may hold them.
+
+    Parameters
+    ----------
+    ctx : click.Context
+    found : mapping
+        Values that the command has found by itself, by the names of its parameters.
+    """
+    values = {**ctx.params, **found}
+    return {
+        option_name(own).removeprefix("--"): _plain(values[own.name])
+        for own in _options(ctx.command)
+        if values.get(own.name) is not None
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(map(_plain, value))
+    return str(value) if isinstance(value, Path) else value
+
+
+#: Where the work runs; the job gets it as `cluster`.
+cluster_options = options_of(ClusterConfig, "cluster")

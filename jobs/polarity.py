@@ -7,16 +7,17 @@ from typing import Any
 
 import click
 import pandas as pd
-from rich.markup import escape
 from rich.table import Table
 
-from jobs.common import Outcome, job, table
 from mfdask.models import load_model
 from mfdask.recommend import polarity
 
+from .common import Outcome, job, shown, table
+from .options import MODEL
+
 
 @click.command("polarity", help=__doc__)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
 @click.option("--top", default=10, show_default=True, help="How many items to show of either kind.")
 @click.option(
     "--min-ratings",
@@ -40,12 +41,6 @@ def _lines(found: pd.DataFrame) -> list[dict[str, Any]]:
 def _view(title: str, found: pd.DataFrame) -> Table:
     view = table(title, "item", "polarity", "ratings", "id")
     for line in _lines(found):
-        view.add_row(
-            escape(line["title"]), f"{line['polarity']:.3f}", f"{line['n_train']:,}",
-            str(line["item_id"]),
-        )  # fmt: skip
+        cells = (f"{line['polarity']:.3f}", f"{line['n_train']:,}", str(line["item_id"]))
+        view.add_row(shown(line["title"]), *cells)
     return view
-
-
-if __name__ == "__main__":
-    main()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 import pandas as pd
-from rich.markup import escape
 from rich.table import Table
 
-from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
-from mfdask.memory import PeakMemory
 from mfdask.models import Ability, Model, load_model
 from mfdask.models.factor_model import require_factors
 from mfdask.recommend import (
@@ -30,13 +26,15 @@ from mfdask.recommend import (
 from mfdask.recommend.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
+from .common import Outcome, facts_table, job, running, shown, table
+from .options import DATA, MODEL, PATH, cluster_options
+
 #: Reasons shown for each recommendation.
 _REASONS = 3
-_FILE = click.Path(path_type=Path)
 
 
 @click.command("recommend", help=__doc__)
-@click.argument("model", type=_FILE)
+@click.argument("model", type=MODEL)
 @click.option(
     "--data",
     type=DATA,
@@ -46,7 +44,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--user", "users", multiple=True, metavar="ID", help="Show this user's list; may be repeated."
 )
-@click.option("--users", "users_file", type=_FILE, help="Only these users: a file, one id a line.")
+@click.option("--users", "users_file", type=PATH, help="Only these users: a file, one id a line.")
 @click.option(
     "--rated",
     multiple=True,
@@ -61,7 +59,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--out",
-    type=_FILE,
+    type=PATH,
     help="Folder of Parquet files for the lists.  [default: output/recommendations/MODEL]",
 )
 @click.option("--top", default=Ranking.top, show_default=True, help="Length of a list.")
@@ -77,8 +75,8 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Leave out items with fewer training ratings.",
 )
-@click.option("--allow", type=_FILE, help="Offer these items only: a file, one id a line.")
-@click.option("--deny", type=_FILE, help="Never offer these items: a file, one id a line.")
+@click.option("--allow", type=PATH, help="Offer these items only: a file, one id a line.")
+@click.option("--deny", type=PATH, help="Never offer these items: a file, one id a line.")
 @job
 @cluster_options
 def main(
@@ -143,27 +141,13 @@ def _write(
     users: tuple[Any, ...] | None,
     cluster: ClusterConfig,
 ) -> Outcome:
-    began = time.perf_counter()
-    with PeakMemory() as memory, open_cluster(cluster) as client, progress_bars() as progress:
-        say(f"Dask dashboard: {client.dashboard_link}")
+    with running(cluster) as run:
         lines = write_recommendations(
-            model, out, data, ranking, user_ids=users, client=client, progress=progress
+            model, out, data, ranking, user_ids=users, client=run.client, progress=run.progress
         )
-    seconds = time.perf_counter() - began
-    values = {
-        "out": str(out),
-        "lines": lines,
-        "seconds": seconds,
-        "peak_memory_bytes": memory.bytes,
-    }
-    view = table("recommendations", "", "")
-    view.show_header = False
-    view.add_row("lines", f"{lines:,}")
-    view.add_row("score", _unit(ranking))
-    view.add_row("seconds", f"{seconds:.1f}")
-    view.add_row("peak memory", f"{memory.bytes / 2**20:,.0f} MiB")
-    view.add_row("table", str(out))
-    return Outcome(values, [view])
+    facts = {"lines": f"{lines:,}", "score": _unit(ranking), **run.last_rows("table", out)}
+    values = {"out": str(out), "lines": lines, **run.cost}
+    return Outcome(values, [facts_table("recommendations", facts)])
 
 
 def _for_users(
@@ -241,11 +225,11 @@ def _names(rated: list[dict[str, Any]]) -> str:
 def _list(title: str, lines: pd.DataFrame, ranking: Ranking) -> Table:
     """Build a readable list of items."""
     columns = ["score", "ratings", "id", *(["because of"] if "why" in lines else [])]
-    view = table(f"{escape(title)}; {_unit(ranking)}", "item", *columns)
+    view = table(f"{shown(title)}; {_unit(ranking)}", "item", *columns)
     for line in lines.to_dict("records"):
         cells = [f"{line['score']:.4f}", f"{line['n_train']:,}", str(line["item_id"])]
-        why = [escape(line["why"])] if "why" in lines else []
-        view.add_row(f"{line['rank']}. {escape(line['title'])}", *cells, *why)
+        why = [shown(line["why"])] if "why" in lines else []
+        view.add_row(f"{line['rank']}. {shown(line['title'])}", *cells, *why)
     if "why" in lines:
         view.columns[-1].justify = "left"
     return view
@@ -256,7 +240,3 @@ def _unit(ranking: Ranking) -> str:
     if ranking.bias_weight == 1:
         return "score in predicted stars"
     return f"score ranks by taste (item bias times {ranking.bias_weight:g})"
-
-
-if __name__ == "__main__":
-    main()

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
-from jobs.common import DATA, Outcome, job, progress_bars, table
 from mfdask.errors import InputError
 from mfdask.figures.figure import Section
-from mfdask.memory import PeakMemory
 from mfdask.models import Model, load_model
 from mfdask.progress import Progress
 from mfdask.report.browser import FORMATS, find_browser, is_picture, write_picture
@@ -23,7 +18,8 @@ from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, chosen, figures_of, missing_of, notes
 from mfdask.shards import Dataset
 
-_FILE = click.Path(path_type=Path)
+from .common import Outcome, facts_table, job, running
+from .options import DATA, MODEL, PATH
 
 
 @click.command("report", help=__doc__)
@@ -31,22 +27,20 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--model",
     "models",
-    type=_FILE,
+    type=MODEL,
     multiple=True,
     help="Model learned from this data set; may be repeated.",
 )
+@click.option("--tiers", type=PATH, help="File with what `mfdask bench tiers DATA --json` printed.")
 @click.option(
-    "--tiers", type=_FILE, help="File with what `mfdask bench tiers DATA --json` printed."
+    "--trials", type=PATH, multiple=True, help="Table that `mfdask tune` wrote; may be repeated."
 )
-@click.option(
-    "--trials", type=_FILE, multiple=True, help="Table that `mfdask tune` wrote; may be repeated."
-)
-@click.option("--anomalies", type=_FILE, help="Folder that `mfdask anomalies` wrote.")
-@click.option("--churn", type=_FILE, help="Table that `mfdask churn` wrote.")
-@click.option("--ltv", type=_FILE, help="Table that `mfdask ltv` wrote.")
+@click.option("--anomalies", type=PATH, help="Folder that `mfdask anomalies` wrote.")
+@click.option("--churn", type=PATH, help="Table that `mfdask churn` wrote.")
+@click.option("--ltv", type=PATH, help="Table that `mfdask ltv` wrote.")
 @click.option(
     "--out",
-    type=_FILE,
+    type=PATH,
     help="HTML file, or for other formats a folder.  [default: output/reports/DATA[.html]]",
 )
 @click.option(
@@ -78,14 +72,13 @@ def main(
     names: tuple[str, ...],
 ) -> Outcome:
     """See the module."""
-    began = time.perf_counter()
     if kind != "html":
         find_browser()  # now, and not after minutes of work
     dataset = Dataset.open(data)
     given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
     place = Path("output/reports") / Path(data).resolve().name
-    with PeakMemory() as memory, progress_bars() as progress:
-        facts = Facts.of(dataset, progress)
+    with running() as run:
+        facts = Facts.of(dataset, run.progress)
         wanted = [name for text in names for name in text.split(",")]
         found = all_sections(facts, given)
         sections = chosen(found, wanted) if wanted else list(found)
@@ -94,17 +87,22 @@ def main(
             written = [write_page(out, dataset.name, notes(facts), sections)]
         else:
             out = out or place
-            written = _write_pictures(sections, out, kind, progress)
-    values = {
+            written = _write_pictures(sections, out, kind, run.progress)
+    values: dict[str, Any] = {
         "out": str(out),
         "format": kind,
         "figures": [part.name for part in figures_of(sections)],
         "missing": {part.name: part.why for part in missing_of(sections)},
         "bytes": sum(written),
-        "seconds": time.perf_counter() - began,
-        "peak_memory_bytes": memory.bytes,
+        **run.cost,
     }
-    return Outcome(values, [_view(values)])
+    rows = {
+        "figures": f"{len(values['figures'])}",
+        **{f"  no {name}": why for name, why in values["missing"].items()},
+        "size": f"{values['bytes'] / 2**20:,.1f} MiB",
+        **run.last_rows("report", out),
+    }
+    return Outcome(values, [facts_table("report", rows)])
 
 
 def _load(paths: tuple[Path, ...]) -> dict[str, Model]:
@@ -132,20 +130,3 @@ def _write_pictures(
         sizes.append(file.stat().st_size)
         progress("draw", done, len(parts), part.name)
     return sizes
-
-
-def _view(values: dict[str, Any]) -> Table:
-    view = table("report", "", "")
-    view.show_header = False
-    view.add_row("figures", f"{len(values['figures'])}")
-    for name, why in values["missing"].items():
-        view.add_row(f"  no {name}", escape(why))
-    view.add_row("size", f"{values['bytes'] / 2**20:,.1f} MiB")
-    view.add_row("seconds", f"{values['seconds']:.1f}")
-    view.add_row("peak memory", f"{values['peak_memory_bytes'] / 2**20:,.0f} MiB")
-    view.add_row("report", escape(values["out"]))
-    return view
-
-
-if __name__ == "__main__":
-    main()

@@ -7,20 +7,21 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from jobs.common import Outcome, job
-from jobs.nightly import config_option
 from mfdask.errors import InputError
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.schedule import NAME, Schedule
 
+from .common import Outcome, job
+from .nightly import config_option
+
 
 @click.command("schedule", help=__doc__)
-@config_option
 @click.option("--at", metavar="HH:MM", help="Time of day.  [default: `at` of the configuration]")
 @click.option(
     "--install", is_flag=True, help="Also install the timer for this user's systemd, and start it."
 )
 @job
+@config_option
 def main(config: Path, at: str | None, install: bool) -> Outcome:
     """Print, or install."""
     told = NightlyConfig.read(config)
@@ -43,7 +44,3 @@ def main(config: Path, at: str | None, install: bool) -> Outcome:
         f"# installed: {', '.join(values['installed']) or 'nothing; --install does it'}",
     ]
     return Outcome(values, [Text("\n".join(texts))])
-
-
-if __name__ == "__main__":
-    main()

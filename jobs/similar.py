@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
-from jobs.common import Outcome, job, table
 from mfdask.models import load_model
 from mfdask.recommend import Titles, similar
 
+from .common import Outcome, job, shown, table
+from .options import MODEL
+
 
 @click.command("similar", help=__doc__)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=MODEL)
 @click.argument("item")
 @click.option("--top", default=10, show_default=True, help="How many items to show.")
 @click.option(
@@ -29,14 +30,8 @@ def main(model: Path, item: str, top: int, min_ratings: int) -> Outcome:
     item_id = Titles(learned.items).find(item)
     found = similar(learned, item_id, top=top, min_ratings=min_ratings)
     lines = found[["item_id", "title", "n_train", "cosine"]].to_dict("records")
-    view = table(f"like {escape(item)}", "item", "cosine", "ratings", "id")
+    view = table(f"like {shown(item)}", "item", "cosine", "ratings", "id")
     for line in lines:
-        view.add_row(
-            escape(line["title"]), f"{line['cosine']:.3f}", f"{line['n_train']:,}",
-            str(line["item_id"]),
-        )  # fmt: skip
+        cells = (f"{line['cosine']:.3f}", f"{line['n_train']:,}", str(line["item_id"]))
+        view.add_row(shown(line["title"]), *cells)
     return Outcome({"item_id": item_id, "similar": lines}, [view])
-
-
-if __name__ == "__main__":
-    main()

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import click
 
-from jobs.common import Outcome, job, table
-from jobs.nightly import config_option, shown
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.paths import NightlyPaths
@@ -16,9 +14,11 @@ from mfdask.nightly.registry import current
 from mfdask.nightly.schedule import next_start
 from mfdask.nightly.state import State
 
+from .common import Outcome, facts_table, job, shown, table
+from .nightly import config_option
+
 
 @click.command("status", help=__doc__)
-@config_option
 @click.option(
     "--runs",
     default=7,
@@ -27,6 +27,7 @@ from mfdask.nightly.state import State
     help="How many of the last runs to show.",
 )
 @job
+@config_option
 def main(config: Path, runs: int) -> Outcome:
     """Read it from the home; nothing is changed."""
     told = NightlyConfig.read(config)
@@ -42,21 +43,19 @@ def main(config: Path, runs: int) -> Outcome:
         "next_start": start,
         "runs": lines,
     }
-    view = table(str(home.root), "", "")
-    view.show_header = False
-    view.add_row("published", release.version if release else "nothing yet")
+    facts = {"published": release.version if release else "nothing yet"}
     if release:
-        view.add_row("data as of, UTC", release.data_day)
-        view.add_row("RMSE held out", f"{release.rmse:.4f}" if release.rmse else "")
-    view.add_row("unfinished", f"run {unfinished.run}" if unfinished else "nothing")
-    view.add_row("next start", start or "not known: give `at` in the configuration")
+        facts["data as of, UTC"] = release.data_day
+        facts["RMSE held out"] = f"{release.rmse:.4f}" if release.rmse else ""
+    facts["unfinished"] = f"run {unfinished.run}" if unfinished else "nothing"
+    facts["next start"] = start or "not known: give `at` in the configuration"
     history = table("last runs", "run", "ended, UTC", "status", "version", "seconds", "reason")
     for line in lines:
         took = sum(line["seconds"].values())
         cells = (line["ended"][:16], line["status"], line["version"] or "", f"{took:.1f}")
         reason = line["reason"] or "; ".join(line.get("failed_jobs", []))
         history.add_row(str(line["run"]), *cells, shown(reason))
-    return Outcome(values, [view, history])
+    return Outcome(values, [facts_table(str(home.root), facts), history])
 
 
 def next_start_after(at: str, now: datetime) -> str | None:
@@ -70,7 +69,3 @@ def next_start_after(at: str, now: datetime) -> str | None:
         In the machine's own time, without a zone.
     """
     return next_start(at, now).astimezone().isoformat(timespec="minutes") if at else None
-
-
-if __name__ == "__main__":
-    main()

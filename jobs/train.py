@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any, get_args
 
 import click
 
-from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
-from jobs.options import options_of_kinds
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.features.file import FeatureFile
 from mfdask.files import file_lock, require_space
-from mfdask.memory import PeakMemory, require_memory
+from mfdask.memory import require_memory
 from mfdask.models import (
     Ability,
     BayesianModel,
@@ -30,12 +27,15 @@ from mfdask.models import (
 from mfdask.models.exchange import ExchangeMode
 from mfdask.shards import Dataset
 
+from .common import Outcome, Running, facts_table, job, running, say
+from .options import DATA, MODEL, PATH, cluster_options, options_of_kinds
+
 
 @click.command("train", help=__doc__)
 @click.argument("data", type=DATA)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder for the model.  [default: output/models/DATA-MODEL]",
 )
 @click.option(
@@ -53,12 +53,12 @@ from mfdask.shards import Dataset
 )
 @click.option(
     "--item-features",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="CSV or Parquet file: item id, then columns of numbers, or of values joined by |.",
 )
 @click.option(
     "--start",
-    type=click.Path(path_type=Path),
+    type=MODEL,
     help="Begin with the rows of this model, which has as many factors.",
 )
 @click.option(
@@ -84,7 +84,7 @@ from mfdask.shards import Dataset
     help="What workers send each other: whole sides, or only the rows that are needed; auto: what "
     "is cheaper. The model is the same.",
 )
-@options_of_kinds({name: kind.estimator for name, kind in kinds().items()})
+@options_of_kinds({name: kind.open_parameters for name, kind in kinds().items()})
 @job
 @cluster_options
 def main(
@@ -115,28 +115,21 @@ def main(
     if cluster.scheduler is None:
         require_memory(estimator.training_bytes(rows), "training")
     checkpoint = out.with_name(f".{out.name}.checkpoint")
-    began = time.perf_counter()
-    with (
-        file_lock(out, "training into"),
-        PeakMemory() as memory,
-        open_cluster(cluster) as client,
-        progress_bars() as progress,
-    ):
-        say(f"Dask dashboard: {client.dashboard_link}")
+    with file_lock(out, "training into"), running(cluster) as run:
         fitted = estimator.fit(
             dataset,
             item_features=item_features,
-            client=client,
+            client=run.client,
             start=start,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
             resume=resume,
-            progress=progress,
+            progress=run.progress,
             exchange=exchange,
         )
         save_model(fitted, out)
         shutil.rmtree(checkpoint, ignore_errors=True)
-    return _outcome(fitted, out, time.perf_counter() - began, memory.bytes)
+    return _outcome(fitted, out, run)
 
 
 def _configure(
@@ -152,7 +145,7 @@ def _configure(
     return kind_of(model).configure(given, preset)
 
 
-def _outcome(model: Model, out: Path, seconds: float, peak: int) -> Outcome:
+def _outcome(model: Model, out: Path, run: Running) -> Outcome:
     last = model.history[-1]
     each = median(sweep.seconds for sweep in model.history)
     moved = median(sweep.bytes_moved for sweep in model.history)
@@ -162,35 +155,29 @@ def _outcome(model: Model, out: Path, seconds: float, peak: int) -> Outcome:
         "objective": last.objective,
         "train_rmse": last.train_rmse,
         "test_rmse": last.test_rmse,
-        "seconds": seconds,
         "seconds_per_sweep": each,
         "bytes_moved_per_sweep": moved,
-        "peak_memory_bytes": peak,
+        **run.cost,
     }
-    n_factors = model.parameters.get("n_factors")
-    size = "" if n_factors is None else f", {n_factors} factors"
-    view = table(f"{model.kind}{size}, on {model.data.name}", "", "")
-    view.show_header = False
-    view.add_row("sweeps", f"{last.sweep}")
+    facts = {"sweeps": f"{last.sweep}"}
     if isinstance(model, BayesianModel):
         values |= {"samples": len(model.samples), "noise_precision": last.fidelity}
-        view.add_row("draws kept", f"{len(model.samples)}")
-        view.add_row("standard deviation of the noise", f"{last.fidelity**-0.5:.4f}")
-        view.add_row("train RMSE of the last draw", f"{last.train_rmse:.4f}")
+        facts["draws kept"] = f"{len(model.samples)}"
+        facts["standard deviation of the noise"] = f"{last.fidelity**-0.5:.4f}"
+        facts["train RMSE of the last draw"] = f"{last.train_rmse:.4f}"
     else:
         if model.can(Ability.OBJECTIVE):
-            view.add_row("objective", f"{last.objective:,.2f}")
-        view.add_row("train RMSE", f"{last.train_rmse:.4f}")
-    view.add_row(
-        "test RMSE", "nothing held out" if last.test_rmse is None else f"{last.test_rmse:.4f}"
-    )
-    view.add_row("seconds", f"{seconds:.1f} in all, {each:.3f} a sweep")
+            facts["objective"] = f"{last.objective:,.2f}"
+        facts["train RMSE"] = f"{last.train_rmse:.4f}"
+    held_out = last.test_rmse is not None
+    facts["test RMSE"] = f"{last.test_rmse:.4f}" if held_out else "nothing held out"
     if moved:
-        view.add_row("between workers", f"{moved / 2**20:,.1f} MiB a sweep")
-    view.add_row("peak memory", f"{peak / 2**20:,.0f} MiB")
-    view.add_row("model", str(out))
-    return Outcome(values, [view])
-
-
-if __name__ == "__main__":
-    main()
+        facts["between workers"] = f"{moved / 2**20:,.1f} MiB a sweep"
+    facts |= run.last_rows("model", out)
+    facts["seconds"] += f" in all, {each:.3f} a sweep"
+    n_factors = model.parameters.get("n_factors")
+    size = "" if n_factors is None else f", {n_factors} factors"
+    view = facts_table(f"{model.kind}{size}, on {model.data.name}", facts)
+    chosen = kind_of(model.kind).open_parameters
+    used = {name: value for name, value in model.parameters.items() if name in chosen}
+    return Outcome(values, [view], used)

@@ -11,14 +11,16 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from jobs.common import DATA, Outcome, cluster_options, job, progress_bars, say, table
-from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.cluster import ClusterConfig
 from mfdask.models import ALS, kind_of
 from mfdask.results import write_table
 from mfdask.shards import Dataset
 from mfdask.tuning import PRESETS, Search, Settings, Tuned, tune
 from mfdask.tuning.search import SAMPLERS
 from mfdask.tuning.space import TUNABLE, train_options
+
+from .common import Outcome, facts_table, job, running, table
+from .options import DATA, PATH, cluster_options
 
 #: Lines of the table that a person sees.
 _SHOWN = 10
@@ -58,12 +60,12 @@ _SHOWN = 10
 )
 @click.option(
     "--study",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="SQLite file of the trials; the next search goes on.  [default: output/tuning/DATA.db]",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Parquet file for the table of trials.  [default: beside the study]",
 )
 @click.option(
@@ -120,16 +122,15 @@ def main(
     dataset = Dataset.open(data)
     study = study or Path("output/tuning") / f"{dataset.name}.db"
     out = out or study.with_suffix(".parquet")
-    with open_cluster(cluster) as client, progress_bars() as progress:
-        say(f"Dask dashboard: {client.dashboard_link}")
+    with running(cluster) as run:
         found = tune(
             dataset,
             search,
             study,
             base=base,
             settings=settings,
-            client=client,
-            progress=progress,
+            client=run.client,
+            progress=run.progress,
         )
     write_table(found.trials, out)
     return _outcome(found, data, study, out)
@@ -177,17 +178,13 @@ def _best_trials(found: Tuned) -> Table:
 
 
 def _summary(values: dict[str, Any]) -> Table:
-    view = table("the best, learned from all training ratings", "", "")
-    view.show_header = False
-    view.add_row("validation RMSE of its trial", f"{values['validation_rmse']:.4f}")
     test = values["test_rmse"]
-    view.add_row("test RMSE", "nothing held out" if test is None else f"{test:.4f}")
-    view.add_row("trials", f"{values['trials']}, {values['fresh_trials']} of them in this run")
-    view.add_row("given up, failed", f"{values['pruned_trials']}, {values['failed_trials']}")
-    view.add_row("study", values["study"])
-    view.add_row("table of trials", values["out"])
-    return view
-
-
-if __name__ == "__main__":
-    main()
+    facts = {
+        "validation RMSE of its trial": f"{values['validation_rmse']:.4f}",
+        "test RMSE": "nothing held out" if test is None else f"{test:.4f}",
+        "trials": f"{values['trials']}, {values['fresh_trials']} of them in this run",
+        "given up, failed": f"{values['pruned_trials']}, {values['failed_trials']}",
+        "study": values["study"],
+        "table of trials": values["out"],
+    }
+    return facts_table("the best, learned from all training ratings", facts)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfdask.cores import n_cores
 from mfdask.errors import InputError, require
+from mfdask.parameters import check_parameters, parameter
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -34,37 +35,29 @@ LEAST_MEMORY = 700_000_000
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """Where the work runs.
+    """Where the work runs."""
 
-    Attributes
-    ----------
-    workers : int
-        Local worker processes.
-    threads : int or None
-        Threads of each; by default the cores are shared out evenly.
-    memory_limit : str
-        Bytes a worker may hold, such as ``"4GB"``; ``"auto"`` shares the memory out evenly, ``"0"``
-        sets no limit.
-    scheduler : str or None
-        Address of a running scheduler, ``"tcp://host:8786"``, in place of a local cluster.
-    dashboard_address : str
-        Where a local cluster's dashboard listens, ``host:port``; another port is taken if that one
-        is in use.
-
-    Raises
-    ------
-    InputError
-        If the memory limit is no size, or less than `LEAST_MEMORY`.
-    """
-
-    workers: int = 1
-    threads: int | None = None
-    memory_limit: str = "auto"
-    scheduler: str | None = None
-    dashboard_address: str = "127.0.0.1:8787"
+    workers: int = parameter(1, "Worker processes to start on this machine.", at_least=1)
+    threads: int | None = parameter(
+        None, "Threads of each worker.  [default: the cores, shared out evenly]", at_least=1
+    )
+    memory_limit: str = parameter(
+        "auto",
+        "Memory a worker may hold, such as 4GB; auto shares it out evenly, 0 sets no limit.",
+    )
+    scheduler: str | None = parameter(
+        None,
+        "Use the running Dask cluster at ADDRESS, such as tcp://host:8786, and start no workers.",
+        metavar="ADDRESS",
+    )
+    dashboard_address: str = parameter(
+        "127.0.0.1:8787",
+        "Where the dashboard listens, host:port; any free port, if that one is in use.",
+    )
 
     def __post_init__(self) -> None:
-        """Refuse what no worker could live with."""
+        """Refuse what cannot be meant, or no worker could live with."""
+        check_parameters(self)
         if self.memory_limit != "auto":
             _check_memory(self.memory_limit)
 
@@ -117,6 +110,14 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         yield client
 
 
+def dashboard_link(client: Client) -> str:
+    """Return the address of a cluster's dashboard; empty where there is none."""
+    try:
+        return client.dashboard_link or ""
+    except KeyError:  # of a scheduler that was started without one
+        return ""
+
+
 @contextmanager
 def _watched(client: Client) -> Iterator[None]:
     """Show the page of `mfdask.watch` on the dashboard, and let `dashboard_link` lead to it."""
@@ -138,14 +139,14 @@ def _join(address: str) -> Client:
         # is just starting it would wait for that very start, and both would fail: so now.
         gc.collect()
         raise InputError(
-            f"--scheduler {address}: no Dask scheduler answers there ({client}); start one with "
-            "`dask scheduler`, or leave the option out to use this machine"
+            f"`scheduler` {address}: no Dask scheduler answers there ({client}); start one with "
+            "`dask scheduler`, or leave it out to use this machine"
         )
     workers = client.scheduler_info(n_workers=-1)["workers"]
     if not any(SOLVER in worker["resources"] for worker in workers.values()):
         client.close()
         raise InputError(
-            f"--scheduler {address}: none of its {len(workers)} workers can solve; start them with "
+            f"`scheduler` {address}: none of its {len(workers)} workers can solve; start them with "
             f'`dask worker {address} --resources "{SOLVER}=1"`'
         )
     return client
@@ -178,7 +179,7 @@ def _free_address(address: str) -> str:
     host, _, port = address.rpartition(":")
     host = host or "127.0.0.1"
     if not (port.isdigit() and int(port) < 2**16):
-        raise InputError(f"--dashboard-address {address}: write it as host:port, 0 to 65535")
+        raise InputError(f"`dashboard_address` {address}: write it as host:port, 0 to 65535")
     with closing(socket.socket()) as probe:
         try:
             probe.bind((host, int(port)))

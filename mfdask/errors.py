@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_NAMED = re.compile(r"`([a-z][a-z0-9_]*)`")
+#: A parameter in a message.
+NAMED = re.compile(r"`([a-z][a-z0-9_]*)`")
 
 
 class MfdaskError(Exception):
@@ -22,11 +23,11 @@ class MfdaskError(Exception):
 
     def __init__(self, template: str) -> None:
         self.template = template
-        super().__init__(_NAMED.sub(r"\1", template))
+        super().__init__(NAMED.sub(r"\1", template))
 
     def with_names(self, names: Mapping[str, str]) -> str:
         """Return the line with other names of parameters, such as those of a file's keys."""
-        return _NAMED.sub(lambda found: names.get(found[1], found[1]), self.template)
+        return NAMED.sub(lambda found: names.get(found[1], found[1]), self.template)
 
     def __reduce__(self) -> tuple[type[MfdaskError], tuple[str]]:
         """Keep the template on the way from a worker."""

@@ -42,6 +42,8 @@ class Parameter:
         Ends of the range of a number.
     tunable : bool
         Whether a search may go through it.
+    metavar : str or None
+        What the help calls a value; by default its type.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Parameter:
     at_most: float | None = None
     below: float | None = None
     tunable: bool = False
+    metavar: str | None = None
 
     def check(self, value: Any) -> None:
         """Refuse a value of another type or out of its range.
@@ -113,8 +116,8 @@ def parameter(default: Any, help: str, option: str | None = None, **limits: Any)
     option : str, optional
         By default the field's name, with dashes.
     **limits
-        `at_least`, `above`, `at_most`, `below`, `choices` and `tunable`, see `Parameter`. The
-        choices of a field of type ``Literal`` are its values.
+        `at_least`, `above`, `at_most`, `below`, `choices`, `tunable` and `metavar`, see
+        `Parameter`. The choices of a field of type ``Literal`` are its values.
     """
     return field(default=default, metadata={_KEY: {"help": help, "option": option, **limits}})
 

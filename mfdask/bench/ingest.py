@@ -91,7 +91,7 @@ def measure_ingest(
     with tempfile.TemporaryDirectory() as folder:
         file, out = _file_of(source, Path(folder), progress), Path(folder) / "data"
         options = ["ingest", file, "--out", out, *arguments, "--json"]
-        timed = {"ingest": _timing(runs, "ingest", "jobs.cli", options, out)}
+        timed = {"ingest": _timing(runs, "ingest", "mfdask", options, out)}
         if find_spec("scipy") is not None:
             timed["baseline"] = _timing(runs, "baseline", "mfdask.bench.baseline", [file])
         taken = take_in_turn(timed, rounds, progress)

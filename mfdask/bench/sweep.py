@@ -245,12 +245,12 @@ def measure_train(data: Path, plan: SweepPlan, arguments: Sequence[object] = ())
     """
     with tempfile.TemporaryDirectory() as folder:
         run = measure_module(
-            "jobs.train",
+            "mfdask",
             [
-                data, "--factors", plan.n_factors, "--sweeps", plan.sweeps, *arguments,
-                "--json", "--out", Path(folder) / "model",
+                *("train", data, "--factors", plan.n_factors, "--sweeps", plan.sweeps),
+                *(*arguments, "--json", "--out", Path(folder) / "model"),
             ],
-        )  # fmt: skip
+        )
     said = run.json()
     return {
         "command": run.command,

@@ -14,7 +14,7 @@ from mfdask.models.design import FeatureSums, RowPrior, fit_weights, prior_penal
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
-from mfdask.models.registry import register
+from mfdask.models.registry import Kind
 from mfdask.models.updates import MAX_FACTORS, ItemPrior
 from mfdask.parameters import check_parameters, parameter
 from mfdask.shards import Dataset
@@ -275,7 +275,7 @@ class ALS(MatrixFactorization):
         return float(scale @ (np.square(own) @ np.diag(self.prior(side).precision)))
 
 
-register("als", ALS, "biases and factors", item_prior="zero")
-register("bias", ALS, "biases alone", item_prior="zero", n_factors=0)
-register("genre", ALS, "als, with items drawn towards what their genres say", item_prior="genre")
-register("features", ALS, "als, with items drawn towards what a file says", item_prior="features")
+PLAIN = Kind("als", ALS, "biases and factors", {"item_prior": "zero"})
+BIAS = Kind("bias", ALS, "biases alone", {"item_prior": "zero", "n_factors": 0})
+GENRE = Kind("genre", ALS, "als, items drawn towards what genres say", {"item_prior": "genre"})
+FEATURES = Kind("features", ALS, "towards what a file says", {"item_prior": "features"})

@@ -24,7 +24,7 @@ from mfdask.models.design import FeatureSums, RowPrior, empty_rows, ridge
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.posterior import BayesianModel, Samples, pack_draws
-from mfdask.models.registry import register
+from mfdask.models.registry import Kind
 from mfdask.models.updates import MAX_FACTORS, ItemPrior
 from mfdask.parameters import check_parameters, parameter
 from mfdask.shards import SIDES, Dataset
@@ -331,4 +331,4 @@ def draw_noise_precision(
     return float(random.gamma(1 + n_ratings / 2) / (1 + squared_error / 2))
 
 
-register("bayes", Bayes, "a sampler, with a standard deviation for each prediction")
+BAYES = Kind("bayes", Bayes, "a sampler, with a standard deviation for each prediction")

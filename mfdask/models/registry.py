@@ -1,18 +1,19 @@
 """The kinds of model by name: our own, and those of installed packages.
 
-A package adds a kind by an entry point of the group ``mfdask.models``: its name is the kind's, its
-value the `Estimator`.
+Each is an entry point of the group ``mfdask.models``: its name is the kind's, its value the
+`Estimator`, or a `Kind` where the name settles some of its parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from importlib.metadata import entry_points
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from mfdask.errors import InputError
 from mfdask.models.base import Estimator
+from mfdask.parameters import Parameter, parameters_of
 
 GROUP = "mfdask.models"
 
@@ -37,9 +38,10 @@ class Kind:
     settled: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def open_parameters(self) -> set[str]:
-        """Names of the parameters that may be chosen."""
-        return {own.name for own in fields(self.estimator)} - set(self.settled)  # type: ignore[arg-type]
+    def open_parameters(self) -> dict[str, Parameter]:
+        """The parameters that may be chosen, by their names."""
+        every = parameters_of(self.estimator)
+        return {name: own for name, own in every.items() if name not in self.settled}
 
     def configure(
         self, given: Mapping[str, Any], preset: str | None = None, unattended: bool = False
@@ -73,19 +75,11 @@ class Kind:
         return self.estimator(**chosen)
 
 
-_KINDS: dict[str, Kind] = {}
-
-
-def register(name: str, estimator: type[Estimator], help: str, **settled: Any) -> None:
-    """Add a kind of model."""
-    _KINDS[name] = Kind(name, estimator, help, settled)
-
-
 def kinds() -> dict[str, Kind]:
-    """Return all kinds by name."""
-    for entry in _others():
-        kind_of(entry.name)
-    return dict(_KINDS)
+    """Return all kinds by name, our own first."""
+    found = {entry.name: _load(entry) for entry in entry_points(group=GROUP)}
+    ours = [name for name, kind in found.items() if kind.estimator.__module__.startswith("mfdask.")]
+    return {name: found[name] for name in dict.fromkeys([*ours, *found])}
 
 
 def kind_of(name: str) -> Kind:
@@ -96,17 +90,16 @@ def kind_of(name: str) -> Kind:
     InputError
         If there is none of that name.
     """
-    if name not in _KINDS:
-        entry = next((entry for entry in _others() if entry.name == name), None)
-        if entry is None:
-            raise InputError(
-                f"no kind of model is called {name!r}; there are {', '.join(kinds())}, or install "
-                "the package that has it"
-            )
-        estimator = entry.load()
-        register(name, estimator, (estimator.__doc__ or name).strip().partition("\n")[0])
-    return _KINDS[name]
+    for entry in entry_points(group=GROUP, name=name):
+        return _load(entry)
+    raise InputError(
+        f"no kind of model is called {name!r}; there are {', '.join(kinds())}, or install the "
+        "package that has it"
+    )
 
 
-def _others() -> Iterable[Any]:
-    return entry_points(group=GROUP)
+def _load(entry: EntryPoint) -> Kind:
+    found = entry.load()
+    if isinstance(found, Kind):
+        return found
+    return Kind(entry.name, found, (found.__doc__ or entry.name).strip().partition("\n")[0])

@@ -11,9 +11,7 @@ from typing import Any, Literal
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.models import Estimator, kind_of
-from mfdask.models.registry import Kind
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
-from mfdask.parameters import Parameter, parameters_of
 from mfdask.ratings.splits import Split
 from mfdask.shards.remote import is_url
 
@@ -97,7 +95,7 @@ class TrainingConfig:
             If a parameter cannot be meant, or the file of item features is missing or useless.
         """
         kind = kind_of(self.model)
-        keys = {name: f"training.{own.option}" for name, own in _parameters(kind).items()}
+        keys = {name: f"training.{own.option}" for name, own in kind.open_parameters.items()}
         try:
             made = kind.configure(self.parameters, self.preset or None, unattended=True)
         except InputError as error:
@@ -107,10 +105,6 @@ class TrainingConfig:
         if self.item_features and not made.needs_item_features:
             raise InputError("training.item-features: this model follows no file; leave it out")
         return made
-
-
-def _parameters(kind: Kind) -> dict[str, Parameter]:
-    return parameters_of(kind.estimator)
 
 
 @dataclass(frozen=True)
@@ -266,7 +260,7 @@ def _training(said: Table, folder: Path) -> TrainingConfig:
     own = {known.name: known.name for known in fields(TrainingConfig) if known.name != "parameters"}
     own["item-features"] = own.pop("item_features")
     kind = kind_of(str(said.get("model", TrainingConfig.model)))
-    options = {parameter.option: name for name, parameter in _parameters(kind).items()}
+    options = {parameter.option: name for name, parameter in kind.open_parameters.items()}
     check_keys(said, [*own.values(), *own, *options], "training.")
     plain = {own[key]: value for key, value in said.items() if key in own}
     given = {options[key]: value for key, value in said.items() if key not in own}

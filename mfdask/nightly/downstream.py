@@ -6,13 +6,12 @@ import ctypes
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from importlib.util import find_spec
 
 from mfdask.errors import InputError
+from mfdask.job_registry import job_command, registered_jobs
 from mfdask.nightly.config import DownstreamConfig
 from mfdask.nightly.paths import NightlyPaths, write_durably
 from mfdask.nightly.registry import current
@@ -26,7 +25,7 @@ def check_jobs(wanted: tuple[DownstreamConfig, ...]) -> None:
     InputError
     """
     for follower in wanted:
-        if not follower.job.isidentifier() or find_spec(f"jobs.{follower.job}") is None:
+        if follower.job not in registered_jobs():
             raise InputError(f"downstream: there is no job {follower.job!r}; see `mfdask --help`")
 
 
@@ -79,7 +78,7 @@ def run_job(wanted: DownstreamConfig, places: Mapping[str, str]) -> str | None:
     for name, place in places.items():
         arguments = [argument.replace(f"{{{name}}}", place) for argument in arguments]
     done = subprocess.run(
-        [sys.executable, "-m", f"jobs.{wanted.job}", *arguments],
+        job_command(wanted.job, *arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
 from mfdask.errors import InputError, RefusedError
+from mfdask.job_registry import job_command
 from mfdask.nightly.config import is_time_of_day
 
 NAME = "mfdask-nightly"
@@ -43,7 +43,7 @@ class Schedule:
     @property
     def command(self) -> list[str]:
         """What is started."""
-        return [sys.executable, "-m", "jobs.nightly", "--config", str(self.config.absolute())]
+        return job_command("nightly", "--config", str(self.config.absolute()))
 
     def service(self) -> str:
         """Return the systemd service: one night."""

@@ -15,9 +15,23 @@ from mfdask.errors import InputError
 T = TypeVar("T")
 Table = dict[str, Any]
 
+#: One value of a type, and many.
+_KINDS = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a text", "texts"),
+    bool: ("true or false", "true or false"),
+}
 
-def read_toml(path: Path) -> Table:
+
+def read_toml(path: Path, mend: str = "`mfdask nightly --init DIR` writes one") -> Table:
     """Return what a TOML file says.
+
+    Parameters
+    ----------
+    path : Path
+    mend : str, optional
+        What to do where there is none.
 
     Raises
     ------
@@ -27,7 +41,7 @@ def read_toml(path: Path) -> Table:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file; begin with a copy of docs/nightly.toml") from None
+        raise InputError(f"{path}: no such file; {mend}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is no TOML ({error})") from None
 
@@ -89,14 +103,41 @@ def build(made: type[T], said: Mapping[str, Any], where: str) -> T:
     Raises
     ------
     InputError
-        If a key is unknown or its value has another type; says the nearest known key.
+        If a key is unknown or its value has another type, see `check_table`; or if the dataclass
+        refuses a value.
     """
     hints = get_type_hints(made)
-    check_keys(said, [field.name for field in fields(made)], where)  # type: ignore[arg-type]
+    known = {field.name: hints[field.name] for field in fields(made)}  # type: ignore[arg-type]
+    values = check_table(said, known, where)
+    try:
+        return made(**values)
+    except InputError as error:
+        if error.template.startswith("`"):  # with the key
+            raise InputError(f"{where}{error}") from None
+        raise
+
+
+def check_table(said: Mapping[str, Any], hints: Mapping[str, Any], where: str) -> Table:
+    """Return the values of a table, of the types that are wanted.
+
+    Parameters
+    ----------
+    said : mapping
+    hints : mapping
+        Keys that there may be, and the types of their values.
+    where : str
+        What messages call the table.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown or its value has another type; says the nearest known key.
+    """
+    check_keys(said, hints, where)
     for key, value in said.items():
         if not _fits(value, hints[key]):
             raise InputError(f"{where}{key} = {value!r}: give {_say(hints[key])}")
-    return made(**{key: _cast(value, hints[key]) for key, value in said.items()})
+    return {key: _cast(value, hints[key]) for key, value in said.items()}
 
 
 def check_keys(said: Collection[str], known: Collection[str], where: str) -> None:
@@ -143,5 +184,5 @@ def _say(hint: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(_say(inner) for inner in get_args(hint) if inner is not type(None))
     if origin is tuple:
-        return "a list of texts"
-    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[hint]
+        return f"a list of {_KINDS[get_args(hint)[0]][1]}"
+    return _KINDS[hint][0]

@@ -12,7 +12,7 @@ from typing import Any
 
 from distributed import Client
 
-from mfdask.cluster import open_cluster
+from mfdask.cluster import dashboard_link, open_cluster
 from mfdask.errors import InputError
 from mfdask.models import load_model, save_model
 from mfdask.nightly.config import NightlyConfig
@@ -70,7 +70,8 @@ class Night:
             return self.given_client
         if self.opened_client is None:
             self.opened_client = self.stack.enter_context(open_cluster(self.config.cluster))
-            self.progress("dashboard", 1, 1, self.opened_client.dashboard_link)
+            if link := dashboard_link(self.opened_client):
+                self.progress("dashboard", 1, 1, link)
         return self.opened_client
 
     def release_cluster(self) -> None:

@@ -62,7 +62,7 @@ class Pretended:
     def __call__(self, module: str, arguments: list[Any]) -> Run:
         self.modules.append(module)
         n = len(self.modules)
-        if module == "jobs.cli":
+        if module == "mfdask":
             out = arguments[arguments.index("--out") + 1]
             self.was_there.append(out.exists())
             out.mkdir()
@@ -75,11 +75,11 @@ def test_both_ways_are_measured_in_turn(tmp_path: Path, monkeypatch: pytest.Monk
     pretended = Pretended()
     monkeypatch.setattr(ingest, "measure_module", pretended)
     found = measure_ingest(500, rounds=2)
-    assert pretended.modules == ["jobs.cli", "mfdask.bench.baseline"] * 2
+    assert pretended.modules == ["mfdask", "mfdask.bench.baseline"] * 2
     assert pretended.was_there == [False, False]
     assert found["rounds"] == {"ingest": [1, 3], "baseline": [2, 4]}
     assert found["ingest"] == {
-        "command": "python -m jobs.cli",
+        "command": "python -m mfdask",
         "seconds": 2,
         "peak_memory_bytes": 300,
         "ratings": 9,

@@ -126,7 +126,7 @@ def test_the_train_job_is_measured_whole(small: Dataset) -> None:
     assert said["sweeps"] == 3
     assert 0 < said["seconds_per_sweep"] < said["seconds"]
     assert said["peak_memory_bytes"] > 2**27  # two processes with Python, Numba and Dask at least
-    assert "jobs.train" in said["command"]
+    assert "mfdask train" in said["command"]
 
 
 def test_the_train_job_that_fails_is_told(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from mfdask.jobs.cli import main
 
-from jobs.cli import main
 from mfdask.models import ALS, load_model, save_model
 from mfdask.shards import Dataset
 from tests.downstream.customers.lively import everybody
@@ -53,8 +53,8 @@ def model(model_folder):
 
 @pytest.fixture(scope="session")
 def lively(client, tmp_path_factory):
-    """Return the folders of a data set of people who come back, and of a model of it."""
+    """Return the folders of a model and of its data set, of people who come back."""
     data = everybody(client, tmp_path_factory.getbasetemp())
     model = tmp_path_factory.mktemp("models") / "m"
     save_model(ALS(n_factors=3, n_sweeps=3).fit(Dataset.open(data)), model)
-    return data, model
+    return model, data

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mfdask.jobs.bench
 import pytest
 from click.testing import CliRunner, Result
 from distributed import Client
+from mfdask.jobs.cli import main
 
-import jobs.bench
-from jobs.cli import main
 from mfdask.bench import ingest as bench_ingest
 from mfdask.bench import sweep as bench_sweep
 from mfdask.ingest.build import IngestOptions, ingest
@@ -43,7 +43,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_sweep, "gemm_seconds", lambda threads: product(threads, side=64))
     monkeypatch.setattr(bench_sweep, "missing_peer", lambda name: "not installed: see [peers]")
     monkeypatch.setattr(
-        jobs.bench, "measure_compiling", lambda n: {"cold": 9.0, "warm": 0.5, "import": 0.1}
+        mfdask.jobs.bench, "measure_compiling", lambda n: {"cold": 9.0, "warm": 0.5, "import": 0.1}
     )
 
 
@@ -78,7 +78,7 @@ def test_sweeps_on_two_data_sets_in_json(folders: list[str]) -> None:
 def test_sweeps_are_shown(folders: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     train = {"seconds": 3.0, "seconds_per_sweep": 0.5, "peak_memory_bytes": 700 * 2**20}
-    monkeypatch.setattr(jobs.bench, "measure_train", lambda *given: train)
+    monkeypatch.setattr(mfdask.jobs.bench, "measure_train", lambda *given: train)
     shown = run("sweep", *folders, "--factors", "2", "--sweeps", "2", "--rounds", "1", *ONE_THREAD)
     assert shown.exit_code == 0, shown.output
     for words in (
@@ -100,7 +100,7 @@ def test_tiers(folders: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ingest(tmp_path: Path) -> None:
-    pytest.importorskip("jobs.ingest")
+    pytest.importorskip("mfdask.jobs.ingest")
     values = said(run("ingest", "--ratings", "600", "--rounds", "1", "--json", "--threads", "1"))
     assert values["ingest"]["ratings"] == 600
     assert values["ingest"]["peak_memory_bytes"] > 2**26
@@ -108,7 +108,7 @@ def test_ingest(tmp_path: Path) -> None:
 
 def test_ingest_is_shown_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        jobs.bench,
+        mfdask.jobs.bench,
         "measure_ingest",
         lambda source, rounds, arguments, progress: {
             "file_bytes": 2**20,
@@ -150,7 +150,7 @@ def test_topn_is_shown(folders: list[str], model: str, monkeypatch: pytest.Monke
         "data": "d", "users": 10**6, "items": 7, "factors": 2, "top": 3, "threads": 2,
         "models": {"learned": one}, "implicit": {"version": "0.7"},
     }  # fmt: skip
-    monkeypatch.setattr(jobs.bench, "measure_topn", lambda *given: found)
+    monkeypatch.setattr(mfdask.jobs.bench, "measure_topn", lambda *given: found)
     shown = run("topn", model, folders[1], *options)
     assert ["learned", "1.5", "1.5", "6", "0.250"] in [
         line.replace("│", " ").split() for line in shown.stdout.splitlines()

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import xarray as xr
 
 from mfdask.files import crc32
+from mfdask.job_registry import job_command
 from mfdask.models import save_model
 from mfdask.recommend import Ranking, recommend
 from mfdask.shards import Dataset
@@ -110,7 +110,7 @@ def test_killed_and_run_again(result_of, tmp_path, monkeypatch):
     # Half a second's work at least: the first of twelve chunks is seen long before the last.
     save_model(random_model(1, 16_000, 6_000, n_factors=150), tmp_path / "m")
     options = ("--dtype", "uint8", *QUIET)
-    command = [sys.executable, "-m", "jobs.densify", "m", "--out", "p", *map(str, options)]
+    command = job_command("densify", "m", "--out", "p", *map(str, options))
     job = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     chunks = tmp_path / ".p.unfinished"
     while not list(chunks.glob("*/prediction/c/*/0")):

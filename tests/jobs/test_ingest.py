@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from mfdask.jobs.cli import main
 
-from jobs.cli import main
 from mfdask.shards import Dataset
 
 NO_DASHBOARD = ["--dashboard-address", "127.0.0.1:0"]
@@ -31,7 +31,8 @@ def run(*words):
 
 @pytest.mark.parametrize("options", [[], NO_DASHBOARD])
 def test_a_process_of_its_own(options):
-    command = [sys.executable, "-X", "importtime", "-m", "jobs.ingest", SMALL, "--json", *options]
+    ingest = ["-m", "mfdask", "ingest", SMALL, "--json", *options]
+    command = [sys.executable, "-X", "importtime", *ingest]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)  # one JSON object and nothing else
@@ -50,7 +51,7 @@ def test_a_process_of_its_own(options):
 
 def test_an_interrupt_leaves_nothing(tmp_path):
     spec = "synthetic:users=18000,items=2000,ratings=1900000"
-    command = [sys.executable, "-m", "jobs.ingest", spec, "--out", "d"]
+    command = [sys.executable, "-m", "mfdask", "ingest", spec, "--out", "d"]
     job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not Path(".d.partial/scratch/part-000000").exists():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from mfdask.jobs.cli import main
 
-from jobs.cli import main
 from mfdask.ingest.build import IngestOptions, ingest
 from mfdask.ratings.synthetic import open_synthetic
 

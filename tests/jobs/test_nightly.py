@@ -5,14 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from datetime import datetime
 
 import pandas as pd
 import pytest
+from mfdask.jobs.status import next_start_after
 
-from jobs.status import next_start_after
+from mfdask.job_registry import job_command
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
@@ -99,7 +99,7 @@ def test_downstream_failures_are_told(mfdask, home, ratings):
 
 
 def test_wrong_usage(mfdask, home):
-    refused(mfdask("nightly", "--config", "none.toml"), "no such file", "docs/nightly.toml")
+    refused(mfdask("nightly", "--config", "none.toml"), "no such file", "mfdask nightly --init")
     refused(mfdask("nightly", "--set", "gate.tolerence=1"), "did you mean tolerance?")
     refused(mfdask("nightly", "--factors", "many"), "n_factors", "a whole number")
     refused(mfdask("models", "show"), "nothing is published yet")
@@ -178,9 +178,11 @@ def test_schedule(mfdask, result_of, home):
 def test_sigterm_ends_a_night_that_can_go_on(home, ratings, result_of):
     arrive(home, ratings)
     job = subprocess.Popen(
-        [sys.executable, "-m", "jobs.nightly", "--set", "training.tolerance=0", "--sweeps=1000000"],
-        cwd=home.root.parent, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        job_command("nightly", "--set", "training.tolerance=0", "--sweeps=1000000"),
+        cwd=home.root.parent,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     checkpoint = home.work / "checkpoint" / "state.json"
     while not checkpoint.exists():
         assert job.poll() is None

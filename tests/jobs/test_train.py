@@ -230,7 +230,7 @@ def test_a_memory_that_is_too_small(mfdask, data, tmp_path, monkeypatch):
 def test_resume_goes_on(result_of, data, tmp_path):
     whole = result_of("train", data, "--out", "whole", "--sweeps", 6, *QUIET)
     command = [
-        sys.executable, "-m", "jobs.train", data, "--out", "m", "--sweeps", "100000",
+        sys.executable, "-m", "mfdask", "train", data, "--out", "m", "--sweeps", "100000",
         "--checkpoint-every", "2", *QUIET,
     ]  # fmt: skip
     job = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stderr=subprocess.DEVNULL)

@@ -12,6 +12,7 @@ import time
 import pandas as pd
 import pytest
 
+from mfdask.job_registry import job_command
 from tests.jobs.helpers import QUIET
 
 GRID = ("--search", "factors=0,2", "--search", "sweeps=3", "--sampler", "grid")
@@ -90,7 +91,7 @@ def test_a_killed_job_goes_on(result_of, data, tmp_path):
         "--search", "tau=0.01..0.5", "--search", "factors=4", "--search", "sweeps=4",
         "--sampler", "random", "--no-prune", "--study", tmp_path / "s.db", *QUIET,
     )  # fmt: skip
-    command = [sys.executable, "-m", "jobs.tune", str(data), *map(str, options), "--trials", "200"]
+    command = job_command("tune", str(data), *map(str, options), "--trials", "200")
     job = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while finished(tmp_path / "s.db") < 3:

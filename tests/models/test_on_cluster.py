@@ -112,7 +112,7 @@ def test_a_killed_worker_costs_time_and_nothing_else(data):
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_no_process(data, tmp_path, sent):
     command = [
-        sys.executable, "-m", "jobs.train", str(data.path), "--out", str(tmp_path / "m"),
+        sys.executable, "-m", "mfdask", "train", str(data.path), "--out", str(tmp_path / "m"),
         "--sweeps", "100000", "--dashboard-address", "127.0.0.1:0",
     ]  # fmt: skip
     job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)

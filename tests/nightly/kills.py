@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
+from mfdask.job_registry import job_command
 from mfdask.models import load_model
 from mfdask.nightly import journal
 from mfdask.nightly.paths import NightlyPaths
@@ -52,9 +53,11 @@ FIRST, SECOND, ALL = 12_000, 13_500, 15_000
 def night(folder: Path) -> subprocess.Popen[bytes]:
     """Start a night in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "jobs.nightly", "--config", str(folder / "nightly.toml"), "--json"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        job_command("nightly", "--config", str(folder / "nightly.toml"), "--json"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def finish(job: subprocess.Popen[bytes]) -> int:

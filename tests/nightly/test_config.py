@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+import mfdask.nightly
 from mfdask.errors import InputError
 from mfdask.nightly.config import NightlyConfig
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "nightly.toml"
+EXAMPLE = Path(mfdask.nightly.__file__).with_name("nightly.toml")
 
 
 def read(tmp_path, text, *overrides):
@@ -72,8 +73,8 @@ def test_overrides_win(tmp_path):
         ("[gate]\nmax_rmse = -1", "gate.max_rmse: give 0 or more"),
         ("[gate]\nnewest_days = nan", "gate.newest_days: give 0 or more"),
         ("[hooks]\ntimeout_seconds = 0", "hooks.timeout_seconds: give more than 0"),
-        ("[cluster]\nworkers = 0", "cluster.workers: give 1 or more"),
-        ("[cluster]\nthreads = -2", "cluster.threads: give 1 or more"),
+        ("[cluster]\nworkers = 0", "cluster.workers must be a whole number from 1 up"),
+        ("[cluster]\nthreads = -2", "cluster.threads must be a whole number from 1 up"),
         ("[inbox]\nfolder = ''", "inbox.folder: give a folder that holds nothing else"),
         ("[inbox]\nfolder = '..'", "inbox.folder: give a folder that holds nothing else"),
         ("[inbox]\nsettle_seconds = nan", "inbox.settle_seconds: give 0 or more"),

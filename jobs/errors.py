@@ -1,0 +1,69 @@
+"""How a job ends that has failed: its line on standard error, and its exit code."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from mfdask.errors import NAMED, MfdaskError
+
+#: Exit code and line for what the system says of a disk.
+_DISK = {
+    errno.ENOSPC: (3, "no space left on the disk; free some, or write elsewhere with --out"),
+    errno.EDQUOT: (3, "the disk quota is used up; free some, or write elsewhere with --out"),
+    errno.EROFS: (2, "the file system is read-only; write elsewhere with --out"),
+    errno.EACCES: (2, "permission denied; check its owner and mode, or write elsewhere with --out"),
+    errno.EEXIST: (2, "is not a folder; write elsewhere with --out"),
+    errno.ENOTDIR: (2, "is not a folder; write elsewhere with --out"),
+    errno.EPERM: (2, "not permitted; check its owner and mode, or write elsewhere with --out"),
+}
+
+
+class EndedError(click.ClickException):
+    """Ends a job with one line on standard error and an exit code."""
+
+    def __init__(self, exit_code: int, line: str) -> None:
+        super().__init__(line)
+        self.exit_code = exit_code  # type: ignore[misc]
+
+    def show(self, file: Any = None) -> None:
+        """Print the line."""
+        click.echo(f"mfdask: {self.message}", err=True)
+
+
+@contextmanager
+def ending(command: click.Command, debug: bool = False) -> Iterator[None]:
+    """Turn any error of the block into an `EndedError`; with `debug`, let it pass."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if debug or isinstance(error, click.ClickException | click.exceptions.Exit):
+            raise
+        raise EndedError(*_explain(error, command)) from None
+
+
+def _explain(error: BaseException, command: click.Command) -> tuple[int, str]:
+    """Return exit code and line for an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted; nothing was left half-written"
+    if isinstance(error, MfdaskError):
+        return error.exit_code, " ".join(_with_options(error.template, command).split())
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return _DISK[error.errno][0], f"{error.filename or 'disk'}: {_DISK[error.errno][1]}"
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    return 1, f"unexpected error, {line} (run again with --debug to see where)"
+
+
+def _with_options(template: str, command: click.Command) -> str:
+    """Put options in the place of parameters, as far as the command has them."""
+    names = {own.name: option_name(own) for own in command.params if isinstance(own, click.Option)}
+    return NAMED.sub(lambda found: names.get(found[1], found[1]), template)
+
+
+def option_name(own: click.Option) -> str:
+    """Return the first long name of an option: ``--min-ratings``."""
+    return next((name for name in own.opts if name.startswith("--")), own.opts[0])

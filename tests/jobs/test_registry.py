@@ -1,0 +1,84 @@
+"""Jobs that other packages register: listed, run, and named by nights, as ours are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mfdask.jobs
+import pytest
+
+from mfdask.errors import InputError
+from mfdask.job_registry import GROUP, job_command, registered_jobs
+from mfdask.nightly.config import DownstreamConfig
+from mfdask.nightly.downstream import check_jobs, run_job
+from tests.jobs.helpers import refused
+
+ROOT = Path(__file__).parents[2]
+#: Modules beside the jobs.
+SHARED = {"__init__", "cli", "common", "errors", "options"}
+
+
+@pytest.fixture
+def registered(tmp_path, monkeypatch):
+    """Let an installed package register jobs, in this process and in those that it starts."""
+    facts = tmp_path / "site" / "elsewhere-1.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1\n")
+    (facts / "entry_points.txt").write_text(
+        f"[{GROUP}]\ncount = tests.jobs.counting:main\nbroken = tests.no_such_module:main\n"
+        "train = tests.jobs.counting:main\n"
+    )
+    monkeypatch.syspath_prepend(facts.parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(facts.parent), str(ROOT)]))
+
+
+def test_every_file_of_a_job_is_registered():
+    files = {file.stem for file in Path(mfdask.jobs.__file__).parent.glob("*.py")}
+    ours = {name: job.value for name, job in registered_jobs().items()}
+    assert ours == {name: f"mfdask.jobs.{name}:main" for name in files - SHARED}
+
+
+@pytest.mark.usefixtures("registered")
+def test_on_the_command_line(mfdask, result_of, model_folder, model, tmp_path):
+    listed = mfdask("--help").stdout
+    assert "Count the items of MODEL" in listed
+    assert result_of("count", model_folder, "--out", "n")["items"] == len(model.items)
+    assert mfdask("train", "--help").stdout.startswith("Usage: mfdask train [OPTIONS] DATA")
+    command = job_command("count", str(model_folder), "--out", str(tmp_path / "m"))
+    subprocess.run(command, check=True, cwd=tmp_path)
+    assert (tmp_path / "m").read_text() == f"{len(model.items)}\n"
+
+
+@pytest.mark.usefixtures("registered")
+def test_one_that_cannot_be_imported_is_in_nobodys_way(mfdask):
+    assert "broken" in mfdask("--help").stdout
+    refused(mfdask("broken", "x", "--y"), "tests.no_such_module:main cannot be imported")
+
+
+@pytest.mark.usefixtures("registered")
+def test_after_a_model(model_folder, model, tmp_path):
+    wanted = DownstreamConfig("count", ("{model}", "--out", "{tables}/n"))
+    check_jobs((wanted,))
+    places = {"model": str(model_folder), "tables": str(tmp_path / "t")}
+    assert run_job(wanted, places) is None
+    assert (tmp_path / "t" / "n").read_text() == f"{len(model.items)}\n"
+
+
+def test_nobody_has_registered_it(mfdask):
+    with pytest.raises(InputError, match="there is no job 'count'"):
+        check_jobs((DownstreamConfig("count"),))
+    assert mfdask("count").exit_code == 2
+
+
+def test_a_job_loads_its_own_module_alone():
+    code = (
+        "import sys; from mfdask.jobs.cli import main; "
+        "main(['ingest', '--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if name.startswith("mfdask.jobs.")}
+    shared = {f"mfdask.jobs.{name}" for name in SHARED - {"__init__"}}
+    assert loaded == shared | {"mfdask.jobs.ingest"}

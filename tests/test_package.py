@@ -1,0 +1,176 @@
+"""The source archive, the wheel made of it, and the wheel at work in somebody's folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mfdask.ratings.synthetic import open_synthetic
+
+ROOT = Path(__file__).parents[1]
+LEFT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "data", "output")
+
+NIGHTS = """
+home = "home"
+[inbox]
+settle_seconds = 0
+[training]
+factors = 2
+sweeps = 3
+[gate]
+tolerance = 1.0
+surprise = 10.0
+[cluster]
+threads = 1
+dashboard_address = "127.0.0.1:0"
+[[downstream]]
+job = "recommend"
+arguments = [
+    "{model}", "--data", "{data}", "--out", "{tables}/top", "--top", "3", "--min-ratings", "0",
+    "--threads", "1", "--dashboard-address", "127.0.0.1:0",
+]
+"""
+
+
+def build(kind, source, out):
+    """Build ``sdist`` or ``wheel`` with what is installed here: there may be no network."""
+    code = f"from setuptools.build_meta import build_{kind} as b; import sys; b(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(out)], cwd=source, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (made,) = out.glob("*.tar.gz" if kind == "sdist" else "*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    source = tmp_path_factory.mktemp("source") / "mfdask"
+    shutil.copytree(ROOT, source, ignore=LEFT)
+    return build("sdist", source, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(archive, tmp_path_factory):
+    unpacked = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(archive) as tar:
+        tar.extractall(unpacked, filter="data")
+    (source,) = unpacked.iterdir()
+    return build("wheel", source, tmp_path_factory.mktemp("wheel"))
+
+
+def files_below(*folders):
+    return {
+        file.relative_to(ROOT)
+        for folder in folders
+        for file in (ROOT / folder).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+def test_what_the_archive_holds(archive):
+    with tarfile.open(archive) as tar:
+        names = {Path(*Path(member.name).parts[1:]) for member in tar if member.isfile()}
+    assert files_below("docs", "jobs", "mfdask", "tests") <= names
+    single = (
+        "README.md CHANGELOG.md CONTRIBUTING.md LICENSE Makefile constraints.txt pyproject.toml"
+    )
+    assert {*map(Path, single.split())} <= names
+
+
+def test_what_the_wheel_holds(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        names = set(map(Path, file.namelist()))
+        (metadata,) = (name for name in names if name.name == "METADATA")
+        text = file.read(str(metadata)).decode()
+    assert {name.parts[0] for name in names} == {"mfdask", metadata.parts[0]}
+    assert files_below("mfdask") <= names
+    jobs = {Path("mfdask/jobs", *name.parts[1:]) for name in files_below("jobs")}
+    assert jobs <= names
+    assert len([name for name in names if name.parts[0] == "mfdask"]) == len(
+        jobs | files_below("mfdask")
+    )
+    assert "Requires-Python: >=3.11\n" in text
+    assert "](docs/" not in text  # an index has nothing behind such a link
+    checked = subprocess.run(
+        [sys.executable, "-P", "-m", "check_wheel_contents", str(wheel)],
+        capture_output=True,
+        text=True,
+        cwd=wheel.parent,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(wheel, tmp_path_factory):
+    """Return a folder of somebody who has a package `jobs` and an installed wheel."""
+    home = tmp_path_factory.mktemp("somebody")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "--target", str(home / "site"), str(wheel)], check=True, cwd=home)
+    (home / "jobs").mkdir()
+    for name in ("__init__", "recommend", "nightly", "common"):
+        (home / "jobs" / f"{name}.py").write_text("raise SystemExit('not this one')\n")
+    return home
+
+
+@pytest.fixture
+def run(folder):
+    """Return what runs a command there, ahead of whatever else is installed here."""
+    environ = {**os.environ, "PYTHONPATH": str(folder / "site")}
+
+    def run(command, **options):
+        done = subprocess.run(
+            command, cwd=folder, env=environ, capture_output=True, text=True, **options
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_it_works_beside_a_package_of_the_same_name(run, folder):
+    mfdask = [sys.executable, "-m", "mfdask"]
+    place = run([sys.executable, "-c", "import mfdask.jobs; print(mfdask.jobs.__file__)"])
+    assert place.strip() == str(folder / "site" / "mfdask" / "jobs" / "__init__.py")
+    run([str(folder / "site" / "bin" / "mfdask"), "--version"])
+
+    run([*mfdask, "ingest", "synthetic:users=60,items=40,ratings=1500", "--out", "d"])
+    small = ["--factors", "2", "--sweeps", "2", "--threads", "1"]
+    run([*mfdask, "train", "d", "--out", "m", *small, "--dashboard-address", "127.0.0.1:0"])
+
+    ratings = pd.concat(
+        [
+            part.read().ratings
+            for part in open_synthetic("synthetic:users=60,items=40,ratings=1500", seed=1).parts
+        ]
+    )
+    (folder / "nightly.toml").write_text(NIGHTS)
+    (folder / "home" / "inbox").mkdir(parents=True)
+    ratings[:1000].to_csv(folder / "home" / "inbox" / "first.csv", index=False)
+    run([*mfdask, "nightly"])
+    top = folder / "home" / "tables" / "top"
+    before = pd.read_parquet(top)
+    assert set(before["rank"]) == {1, 2, 3}
+
+    ratings[1000:].to_csv(folder / "home" / "inbox" / "second.csv", index=False)
+    printed = run([*mfdask, "schedule", "--at", "02:30"])
+    (line,) = (line for line in printed.splitlines() if line.startswith("30 2 * * * "))
+    run(["sh", "-c", line.removeprefix("30 2 * * * ")])
+    assert "second.csv" in (folder / "home" / "runs.jsonl").read_text()
+    assert not pd.read_parquet(top).equals(before)
+
+
+def test_a_first_configuration_is_in_it(run, folder):
+    run([sys.executable, "-m", "mfdask", "nightly", "--init", "new"])
+    assert (folder / "new" / "nightly.toml").read_text() == (
+        ROOT / "mfdask" / "nightly" / "nightly.toml"
+    ).read_text()
+    assert (folder / "new" / "nightly" / "inbox").is_dir()
