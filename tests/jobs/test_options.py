@@ -17,7 +17,7 @@ from mfdask.jobs.options import options_of, options_of_kinds
 
 from mfdask.errors import InputError, RefusedError
 from mfdask.models import load_model
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import check_parameters, parameter, parameters_of
 from tests.jobs.helpers import QUIET, refused
 
 
@@ -51,7 +51,9 @@ def planned(plan, **others):
 
 
 @click.command()
-@options_of_kinds({"als": Plan, "genre": Plan, "draws": Draws})
+@options_of_kinds(
+    {"als": parameters_of(Plan), "genre": parameters_of(Plan), "draws": parameters_of(Draws)}
+)
 def of_kinds(**given):
     print(given)
 
