@@ -13,7 +13,8 @@ import click
 from mfdask.cluster import ClusterConfig
 from mfdask.downstream.dense import DTYPES, densify
 from mfdask.errors import InputError
-from mfdask.models import Model, load_model
+from mfdask.models import Ability, Model, load_model
+from mfdask.models.factor_model import require_factors
 from mfdask.recommend import Ranking, write_recommendations
 from mfdask.recommend.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
@@ -72,6 +73,7 @@ def main(
     if top is None:
         if data is not None:
             raise InputError("--data is of --top: the matrix holds rated items too")
+        require_factors(learned, "the completed matrix", Ability.BIASES)  # before a cluster starts
         return _matrix(model, out, dtype or DTYPES[0], users, items, force, cluster)
     if dtype or force:
         raise InputError("--dtype and --force are of the matrix; leave them out with --top")

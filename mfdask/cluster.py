@@ -8,10 +8,10 @@ from __future__ import annotations
 import gc
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mfdask.cores import n_cores
 from mfdask.errors import InputError, require
@@ -186,17 +186,3 @@ def _free_address(address: str) -> str:
         except OSError:
             return f"{host}:0"
     return f"{host}:{port}"
-
-
-def solve(task: Callable[..., Any], *args: Any) -> Any:
-    """Run ``task(*args)`` in a worker's thread, with as many Numba threads as the worker has.
-
-    The nanny keeps BLAS to one thread, but Numba would use every core of the machine in each of
-    several workers.
-    """
-    import numba  # here: the client of an ingest never needs it
-    from distributed import get_worker
-
-    threads = get_worker().state.nthreads
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # of this thread alone
-    return task(*args)

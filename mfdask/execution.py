@@ -67,6 +67,7 @@ class Executor(ABC):
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._n_maps = 0
         self.workers: list[str] = []
         self.token = uuid.uuid4().hex[:8]
 
@@ -118,7 +119,9 @@ class Executor(ABC):
         self, stage: str, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
     ) -> list[Any]:
         """Run a task once for each tuple of arguments; otherwise as `finish`."""
-        handles = [self.submit(f"{stage}-{n}", task, *own) for n, own in enumerate(arguments)]
+        self._n_maps += 1  # two of one stage are not to share their tasks' names
+        stem = f"{stage}-{self._n_maps}"
+        handles = [self.submit(f"{stem}-{n}", task, *own) for n, own in enumerate(arguments)]
         return self.finish(stage, handles)
 
     @contextmanager

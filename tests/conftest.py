@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +60,20 @@ def movielens_small(
     choices = IngestOptions(Split.parse("sequence:0.2"), seed=42)
     ingest(source, folder / "d", client=client, choices=choices)
     return Dataset.open(folder / "d")
+
+
+@pytest.fixture
+def item_means_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an installed package register a kind of model, here and in processes started from here.
+
+    Under a name of its own, and under one of ours.
+    """
+    facts = tmp_path / "site" / "elsewhere-1.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1\n")
+    value = "tests.models.item_means:ItemMeans"
+    points = f"[mfdask.models]\nitem-means = {value}\nals = {value}\n"
+    (facts / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(facts.parent)
+    places = [str(facts.parent), str(Path(__file__).parents[1])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))

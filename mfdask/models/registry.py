@@ -77,9 +77,7 @@ class Kind:
 
 def kinds() -> dict[str, Kind]:
     """Return all kinds by name, our own first."""
-    found = {entry.name: _load(entry) for entry in entry_points(group=GROUP)}
-    ours = [name for name, kind in found.items() if kind.estimator.__module__.startswith("mfdask.")]
-    return {name: found[name] for name in dict.fromkeys([*ours, *found])}
+    return {name: kind_of(name) for name in dict.fromkeys(entry.name for entry in _entries())}
 
 
 def kind_of(name: str) -> Kind:
@@ -90,12 +88,18 @@ def kind_of(name: str) -> Kind:
     InputError
         If there is none of that name.
     """
-    for entry in entry_points(group=GROUP, name=name):
+    for entry in _entries(name=name):
         return _load(entry)
     raise InputError(
         f"no kind of model is called {name!r}; there are {', '.join(kinds())}, or install the "
         "package that has it"
     )
+
+
+def _entries(**name: str) -> list[EntryPoint]:
+    """Return the entry points of all kinds, or of one: ours first, which nobody replaces."""
+    found = entry_points().select(group=GROUP, **name)
+    return sorted(found, key=lambda entry: not entry.value.startswith("mfdask."))
 
 
 def _load(entry: EntryPoint) -> Kind:

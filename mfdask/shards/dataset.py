@@ -166,8 +166,11 @@ class Dataset:
         part : {"train", "test"}
             The test part is cut by users only.
         """
+        first, stop = self.manifest.blocks[side][block : block + 2]
+        if part == "test" and not self.n_test:  # some data sets have no such files
+            return Shard.empty(side, block, first, stop - first)
         arrays = (self._store.array(part, side, block, name) for name in ARRAYS)
-        return Shard(side, block, self.manifest.blocks[side][block], *arrays)
+        return Shard(side, block, first, *arrays)
 
     def timestamps(self, block: int, part: str = "train") -> npt.NDArray[np.int64] | None:
         """Return the time of each rating of a user shard, int64 seconds since 1970.
@@ -176,6 +179,8 @@ class Dataset:
         """
         if not self.manifest.has_timestamps:
             return None
+        if part == "test" and not self.n_test:
+            return np.empty(0, np.int64)
         return self._store.array(part, "users", block, TIMESTAMPS)
 
     def users(self) -> pd.DataFrame:

@@ -61,6 +61,12 @@ class Shard:
     indices: npt.NDArray[np.int32]
     ratings: npt.NDArray[np.float32]
 
+    @classmethod
+    def empty(cls, side: str, block: int, start: int, n_rows: int) -> Shard:
+        """Return rows without ratings."""
+        nothing = np.empty(0, np.int32), np.empty(0, np.float32)
+        return cls(side, block, start, np.zeros(n_rows + 1, np.int64), *nothing)
+
     @property
     def stop(self) -> int:
         """The row behind the last one."""

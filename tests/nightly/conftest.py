@@ -50,6 +50,14 @@ class Nights:
         }
         return NightlyConfig.of({**said, **tables}, self.folder)
 
+    def config_with(self, training):
+        """Return the settings with another training table."""
+        return NightlyConfig.of({**SETTINGS, "training": training}, self.folder)
+
+    def run_with(self, training):
+        """Run a night with another training table."""
+        return run_night(self.config_with(training), client=self.client)
+
     def run(self, **tables):
         """Run a night on the cluster of the tests."""
         return run_night(self.config(**tables), client=self.client)
