@@ -25,6 +25,7 @@ from mfdask.errors import InputError
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.parameters import known_parameters
 from mfdask.shards import Dataset, Shard
+from mfdask.summaries import Summarised
 
 #: What a prediction rests on: the ratings of the user (2) and of the item (1); or what its genres
 #: stand for, of an item without any.
@@ -169,8 +170,8 @@ class Estimator(ABC):
         return 100 * n_rows
 
 
-@dataclass(frozen=True, kw_only=True)
-class Model(ABC):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Model(Summarised):
     """Raw ids in, predicted ratings out.
 
     Attributes
@@ -203,6 +204,19 @@ class Model(ABC):
             history=history,
             **learned,
         )
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """Return what the model is, by the names of the facts."""
+        last, data = self.history[-1] if self.history else None, self.data
+        facts = {
+            "learned from": f"{data.name}, {data.n_train:,} ratings",
+            "users, items": f"{len(self.users):,}, {len(self.items):,}",
+            "ratings": f"{data.rating_min:g} to {data.rating_max:g}",
+            "parameters": ", ".join(f"{k}={v}" for k, v in self.parameters.items()),
+        }
+        if last is not None:
+            facts["sweeps"] = f"{last.sweep}, {last.note()}"
+        return f"{type(self).__name__} of kind {self.kind}", facts
 
     @property
     def kind(self) -> str:
@@ -351,7 +365,7 @@ class Model(ABC):
         """Return what was learned of each row of a side, as columns of its table."""
         return {}
 
-    def write(self, folder: Path) -> None:  # noqa: B027 (most kinds have nothing)
+    def write(self, folder: Path) -> None:
         """Write what is in neither table into a model's folder."""
 
     @classmethod

@@ -25,7 +25,7 @@ _FEATURES = "features.parquet"
 _ITEM_FEATURES = "item_features.parquet"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FactorModel(Model):
     """Predicts ``mean + b_u + b_i + p_u . q_i``.
 

@@ -116,7 +116,7 @@ def pack_draws(drawn: npt.NDArray[np.floating]) -> Float32s:
     return pack(drawn[:, :, 0].mean(axis=0).astype(np.float32), factors.astype(np.float32))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class BayesianModel(FactorModel):
     """Predicts the mean over the draws of a sampler, and how far off it may be.
 

@@ -96,9 +96,9 @@ def kind_of(name: str) -> Kind:
     )
 
 
-def _entries(**name: str) -> list[EntryPoint]:
+def _entries(name: str | None = None) -> list[EntryPoint]:
     """Return the entry points of all kinds, or of one: ours first, which nobody replaces."""
-    found = entry_points().select(group=GROUP, **name)
+    found = [entry for entry in entry_points(group=GROUP) if name in (None, entry.name)]
     return sorted(found, key=lambda entry: not entry.value.startswith("mfdask."))
 
 

@@ -13,7 +13,8 @@ from mfdask.files import resolve_link
 from mfdask.shards import in_memory as matrix
 from mfdask.shards.manifest import Manifest
 from mfdask.shards.remote import RemoteStore, is_url
-from mfdask.shards.store import ARRAYS, TIMESTAMPS, FolderStore, Shard, shard_folder
+from mfdask.shards.store import ARRAYS, SIDES, TIMESTAMPS, FolderStore, Shard, shard_folder
+from mfdask.summaries import Summarised
 
 
 class Store(Protocol):
@@ -26,7 +27,7 @@ class Store(Protocol):
         """Return the rows of a side."""
 
 
-class Dataset:
+class Dataset(Summarised):
     """Ratings cut into shards, with the ids behind the rows.
 
     Make one with `Dataset.open` or `Dataset.from_csr`.
@@ -102,6 +103,19 @@ class Dataset:
         """
         manifest, store = matrix.hold(ratings)
         return cls(None, manifest, store)
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """Return what the data set holds, by the names of the facts."""
+        blocks = ", ".join(f"{self.n_blocks(side)}" for side in SIDES)
+        facts = {
+            "from": self.manifest.origin,
+            "train, test": f"{self.n_train:,}, {self.n_test:,} ratings ({self.manifest.split})",
+            "users, items": f"{self.n_users:,}, {self.n_items:,} in {blocks} blocks",
+            "ratings": f"{self.rating_min:g} to {self.rating_max:g}, mean {self.mean:.4f}",
+            "timestamps": "yes" if self.manifest.has_timestamps else "no",
+            "at": self.address or "in memory",
+        }
+        return f"Dataset {self.name}", facts
 
     @property
     def name(self) -> str:
