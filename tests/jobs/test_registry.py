@@ -13,12 +13,28 @@ import pytest
 from mfdask.errors import InputError
 from mfdask.job_registry import GROUP, job_command, registered_jobs
 from mfdask.nightly.config import DownstreamConfig
-from mfdask.nightly.downstream import check_jobs, run_job
+from mfdask.nightly.downstream import check_jobs
+from mfdask.ratings.synthetic import open_synthetic
 from tests.jobs.helpers import refused
 
 ROOT = Path(__file__).parents[2]
 #: Modules beside the jobs.
 SHARED = {"__init__", "cli", "common", "errors", "options"}
+
+NIGHTS = """
+home = "home"
+[inbox]
+settle_seconds = 0
+[training]
+factors = 2
+sweeps = 2
+[cluster]
+threads = 1
+dashboard_address = "127.0.0.1:0"
+[[downstream]]
+job = "count"
+arguments = ["{model}", "--out", "{tables}/n"]
+"""
 
 
 @pytest.fixture
@@ -59,12 +75,14 @@ def test_one_that_cannot_be_imported_is_in_nobodys_way(mfdask):
 
 
 @pytest.mark.usefixtures("registered")
-def test_after_a_model(model_folder, model, tmp_path):
-    wanted = DownstreamConfig("count", ("{model}", "--out", "{tables}/n"))
-    check_jobs((wanted,))
-    places = {"model": str(model_folder), "tables": str(tmp_path / "t")}
-    assert run_job(wanted, places) is None
-    assert (tmp_path / "t" / "n").read_text() == f"{len(model.items)}\n"
+def test_by_a_night(result_of, tmp_path):
+    (tmp_path / "nightly.toml").write_text(NIGHTS)
+    (tmp_path / "home" / "inbox").mkdir(parents=True)
+    (part,) = open_synthetic("synthetic:users=60,items=60,ratings=1000", seed=1).parts
+    part.read().ratings.to_csv(tmp_path / "home" / "inbox" / "new.csv", index=False)
+    line = result_of("nightly")
+    assert (line["status"], line["failed_jobs"]) == ("published", [])
+    assert (tmp_path / "home" / "tables" / "n").read_text() == f"{line['items']}\n"
 
 
 def test_nobody_has_registered_it(mfdask):
