@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
+from inspect import cleandoc
+from textwrap import fill, indent
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from mfdask.errors import InputError, require
+from mfdask.errors import require
 
 _KEY = "parameter"
 
@@ -169,6 +171,30 @@ def check_parameters(settings: Any) -> None:
         own.check(getattr(settings, name))
 
 
+class Parametrised:
+    """A frozen dataclass whose fields are made by `parameter`.
+
+    It is checked when it is made, and its docstring lists the parameters.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Field)}
+        lines = [
+            f"{name} : {cls.__annotations__[name]}, default {value.default!r}\n"
+            + indent(fill(value.metadata[_KEY]["help"], 92), "    ")
+            for name, value in own.items()
+            if _KEY in value.metadata
+        ]
+        if lines:
+            head = ["", "Parameters", "----------", *lines]
+            cls.__doc__ = "\n".join([cleandoc(cls.__doc__ or ""), *head])
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that cannot be meant."""
+        check_parameters(self)
+
+
 def known_parameters(owner: type, said: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the values in `said` that are fields of a dataclass.
 
@@ -176,18 +202,3 @@ def known_parameters(owner: type, said: Mapping[str, Any]) -> dict[str, Any]:
     """
     names = {own.name for own in fields(owner)}
     return {name: value for name, value in said.items() if name in names}
-
-
-def from_options(owner: type, said: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    """Return values by the names of fields, of values by the names of options.
-
-    Raises
-    ------
-    InputError
-        If an option is unknown.
-    """
-    names = {own.option: name for name, own in parameters_of(owner).items()}
-    unknown = [option for option in said if option not in names]
-    if unknown:
-        raise InputError(f"{where}{unknown[0]}: no such key; known are {', '.join(names)}")
-    return {names[option]: value for option, value in said.items()}

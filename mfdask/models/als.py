@@ -16,7 +16,7 @@ from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.registry import Kind
 from mfdask.models.updates import MAX_FACTORS, ItemPrior
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import parameter
 from mfdask.shards import Dataset
 
 #: Good for data of a size without tuning; `docs/models.md` says how they were found.
@@ -53,42 +53,6 @@ class ALS(MatrixFactorization):
     are drawn to their features, `q` and `b_i` there are less what the features say, and
     ``weight_reg/2 * sum W**2`` of the features' weights joins.
 
-    Parameters
-    ----------
-    n_factors : int
-        Length of a factor vector, 0 to 256; 0 learns biases alone.
-    n_sweeps : int
-        A sweep is one user half-step and one item half-step.
-    fidelity, factor_reg, bias_reg : float
-        The paper's lambda, tau and gamma.
-    item_factor_reg, item_bias_reg : float, optional
-        Tau and gamma of the items; by default those of the users.
-    item_prior : {"zero", "genre", "features"}
-        What item rows are drawn to: zero, or the weighted sum of their genres or of other features
-        from a file (weights learned).
-    weight_reg : float
-        Regularisation of those weights.
-    update : {"joint", "alternating"}
-        Solve bias and factors of a row together, or bias first and then factors (the paper's
-        Algorithm 1).
-    reg_scaling : float
-        Regularisation is multiplied by the row's number of ratings to this power: 0 is the paper,
-        1 is ALS-WR (Zhou et al. 2008).
-    damping : float
-        Share of the way to its solution that a row moves, in (0, 1]; the paper's alpha.
-    centre : bool
-        Take the mean training rating off first; without it the biases carry it.
-    init_scale : float
-        Standard deviation of the first factors.
-    tolerance : float
-        Stop when a sweep lowers the objective by less than this share of it; 0 never stops early.
-    seed : int
-
-    Raises
-    ------
-    InputError
-        If a parameter is out of its range.
-
     Examples
     --------
     >>> from mfdask import ALS, Dataset
@@ -100,7 +64,12 @@ class ALS(MatrixFactorization):
     unattended: ClassVar = {"n_sweeps": 60, "tolerance": 0.0005}
 
     n_factors: int = parameter(
-        20, "Length of a factor vector.", "factors", at_least=0, at_most=MAX_FACTORS, tunable=True
+        20,
+        "Length of a factor vector; 0 learns biases alone.",
+        "factors",
+        at_least=0,
+        at_most=MAX_FACTORS,
+        tunable=True,
     )
     n_sweeps: int = parameter(
         20,
@@ -137,38 +106,37 @@ class ALS(MatrixFactorization):
         tunable=True,
     )
     item_prior: ItemPrior = parameter(
-        "zero", "What items are drawn around: zero, or what genres or features say."
+        "zero", "What items are drawn around: zero, or what genres or features from a file say."
     )
     weight_reg: float = parameter(
         0.05, "Regularisation of the weights of genres or features.", above=0, tunable=True
     )
     update: Literal["joint", "alternating"] = parameter(
-        "joint", "joint: solve bias and factors of a row together; alternating: the bias first."
+        "joint",
+        "joint: solve bias and factors of a row together; alternating: bias first (Algorithm 1).",
     )
     reg_scaling: float = parameter(
         0.0,
-        "Tau and gamma grow with this power of a row's number of ratings.",
+        "Tau and gamma grow with this power of a row's number of ratings: 0 is the paper, 1 ALS-WR.",
         at_least=0,
         at_most=1,
         tunable=True,
     )
     damping: float = parameter(
         1.0,
-        "Share of the way to its solution that a row moves in a sweep.",
+        "Share of the way to its solution that a row moves in a sweep; the paper's alpha.",
         above=0,
         at_most=1,
         tunable=True,
     )
-    centre: bool = parameter(True, "Learn deviations from the mean training rating.")
+    centre: bool = parameter(
+        True, "Learn deviations from the mean training rating; else the biases carry it."
+    )
     init_scale: float = parameter(0.1, "Standard deviation of the first factors.", above=0)
     tolerance: float = parameter(
         0.0, "Stop when a sweep lowers the objective by a smaller share than this.", at_least=0
     )
     seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
-
-    def __post_init__(self) -> None:
-        """Refuse parameters that cannot be meant."""
-        check_parameters(self)
 
     @property
     def kind(self) -> str:

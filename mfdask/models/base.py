@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from mfdask.errors import InputError
 from mfdask.kernels.types import Float32s, Int32s
-from mfdask.parameters import known_parameters
+from mfdask.parameters import Parametrised, known_parameters
 from mfdask.shards import Dataset, Shard
 from mfdask.summaries import Summarised
 
@@ -101,8 +101,8 @@ class DataFacts:
         )
 
 
-class Estimator(ABC):
-    """Learns models of one kind: a frozen dataclass whose fields are made by `parameter`.
+class Estimator(Parametrised, ABC):
+    """Learns models of one kind.
 
     Attributes
     ----------
@@ -428,14 +428,3 @@ class Aligned:
         items = np.tile(self.items, len(rows))
         predicted = self.model.predict_rows(users, items, clip=False)
         return predicted.reshape(len(rows), len(self.items))
-
-
-def with_parameters(estimator: Estimator, **changes: Any) -> Estimator:
-    """Return an estimator with other parameters.
-
-    Raises
-    ------
-    InputError
-        If one is out of its range.
-    """
-    return replace(estimator, **changes)  # type: ignore[type-var]

@@ -26,7 +26,7 @@ from mfdask.models.half_step import UpdateConfig
 from mfdask.models.posterior import BayesianModel, Samples, pack_draws
 from mfdask.models.registry import Kind
 from mfdask.models.updates import MAX_FACTORS, ItemPrior
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
 #: Of the weights of the features, as a share of the rows' own precision: the prior's beta_0.
@@ -45,29 +45,6 @@ class Bayes(MatrixFactorization):
     The model ``r ~ N(mean + b_u + b_i + p . q, 1/noise precision)`` has nothing to tune: a normal
     prior on ``[bias, factors]`` of each side, a Normal-Wishart one (beta 2, D degrees of freedom,
     identity scale, zero mean) on that, and a Gamma(1, 1) one on the noise precision.
-
-    Parameters
-    ----------
-    n_factors : int
-        Length of a factor vector, 0 to 256.
-    n_sweeps : int
-        Sweeps in all.
-    burn_in : int
-        The first of them, which are not kept.
-    n_samples : int
-        Draws of the rows that the model keeps, evenly spaced over the sweeps after the burn-in;
-        0: all that fit into 256 MiB.
-    item_prior : {"zero", "genre", "features"}
-        ``"genre"``: item rows are normal around what their genres stand for; ``"features"``: what
-        any features from a file do.
-    centre : bool
-        Take the mean training rating off first.
-    seed : int
-
-    Raises
-    ------
-    InputError
-        If a parameter is out of its range.
     """
 
     model_type = BayesianModel
@@ -93,7 +70,7 @@ class Bayes(MatrixFactorization):
 
     def __post_init__(self) -> None:
         """Refuse parameters that cannot be meant."""
-        check_parameters(self)
+        super().__post_init__()
         kept = self.n_sweeps - self.burn_in
         require(kept >= 1, "n_sweeps", self.n_sweeps, f"more than the burn-in of {self.burn_in}")
         wanted = f"1 to the {kept} sweeps after the burn-in, or 0 for all that fit"

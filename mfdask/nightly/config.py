@@ -12,78 +12,46 @@ from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.models import Estimator, kind_of
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
+from mfdask.parameters import Parametrised, parameter
 from mfdask.ratings.splits import Split
 from mfdask.shards.remote import is_url
 
 
 @dataclass(frozen=True)
-class InboxConfig:
-    """Where new files come from.
+class InboxConfig(Parametrised):
+    """Where new files come from."""
 
-    Attributes
-    ----------
-    folder : str
-        Within the home, or an absolute path on the same file system.
-    on_bad_file : {"set-aside", "stop"}
-        What becomes of a night with a file that cannot be read.
-    settle_seconds : float
-        A file changed less than so long ago is still being written, and waits for the next night.
-    """
-
-    folder: str = "inbox"
-    on_bad_file: Literal["set-aside", "stop"] = "set-aside"
-    settle_seconds: float = 5.0
+    folder: str = parameter(
+        "inbox", "Folder of new files, within the home or absolute, on the same file system."
+    )
+    on_bad_file: Literal["set-aside", "stop"] = parameter(
+        "set-aside", "What becomes of a night with a file that cannot be read."
+    )
+    settle_seconds: float = parameter(
+        5.0, "A file changed less than so long ago is still being written, and waits.", at_least=0
+    )
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """How the first night's files become a data set; later nights extend it.
+class DataConfig(Parametrised):
+    """How the first night's files become a data set; later nights extend it."""
 
-    Attributes
-    ----------
-    split : str
-        What is held out, as `mfdask ingest --split`.
-    seed : int
-    blocks : int
-        Blocks a side; 0: as many as the ratings ask for.
-    start : str
-        Folder of a data set that is there already and that the first night extends; empty: none.
-    """
-
-    split: str = "random:0.1"
-    seed: int = 42
-    blocks: int = 0
-    start: str = ""
+    split: str = parameter("random:0.1", "What is held out, as `mfdask ingest --split`.")
+    seed: int = parameter(42, "Seed of the split.")
+    blocks: int = parameter(0, "Blocks a side; 0: as many as the ratings ask for.", at_least=0)
+    start: str = parameter("", "Data set that the first night extends; empty: none.")
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """What is learned, and from where.
+class TrainingConfig(Parametrised):
+    """What is learned, and from where; `parameters` are the estimator's, by their names there."""
 
-    Attributes
-    ----------
-    model : str
-        Kind of model, as `mfdask train --model`.
-    preset : str
-        As `mfdask train --preset`; empty: none.
-    item_features : str
-        File of item features, where the model needs one; empty: none.
-    warm : bool
-        Begin with the published model's rows, where they have as many factors.
-    always : bool
-        Train also where nothing new came in.
-    checkpoint_every : int
-        Sweeps between two checkpoints.
-    parameters : mapping
-        Of the estimator, by their names there.
-    """
-
-    model: str = "als"
-    preset: str = ""
-    item_features: str = ""
-    warm: bool = True
-    always: bool = False
-    checkpoint_every: int = 5
+    model: str = parameter("als", "Kind of model, as `mfdask train --model`.")
+    preset: str = parameter("", "As `mfdask train --preset`; empty: none.")
+    item_features: str = parameter("", "File of item features, if the model needs one.")
+    warm: bool = parameter(True, "Begin with the published model's rows, if they fit.")
+    always: bool = parameter(False, "Train also where nothing new came in.")
+    checkpoint_every: int = parameter(5, "Sweeps between two checkpoints.", at_least=0)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def estimator(self) -> Estimator:
@@ -108,35 +76,29 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class GateConfig:
-    """What a candidate must fulfil to be published.
+class GateConfig(Parametrised):
+    """What a candidate must fulfil to be published."""
 
-    Attributes
-    ----------
-    tolerance : float
-        In rating units: how much worse than the published model its RMSE may be on any slice.
-    surprise : float
-        How many times the published model's RMSE on the ratings held out before may the
-        candidate's RMSE on the night's new ones be: files of another nature are refused.
-    newest_days : float
-        Length of the newest slice of the held-out ratings.
-    min_ratings : int
-        Slices of fewer ratings are measured and do not decide.
-    coverage : float
-        Share of the published version's users, and of its items, that must be there.
-    size : float
-        Share of its ratings that must be there.
-    max_rmse : float
-        The RMSE on all held-out ratings must not exceed this; 0: anything goes.
-    """
-
-    tolerance: float = 0.005
-    surprise: float = 1.25
-    newest_days: float = 30.0
-    min_ratings: int = 100
-    coverage: float = 0.99
-    size: float = 0.95
-    max_rmse: float = 0.0
+    tolerance: float = parameter(
+        0.005,
+        "Rating units by which its RMSE may be above the published, on any slice.",
+        at_least=0,
+    )
+    surprise: float = parameter(
+        1.25,
+        "Its RMSE on the night's new held-out ratings over the published model's on those held out "
+        "before, at most: files of another nature are refused.",
+        at_least=1,
+    )
+    newest_days: float = parameter(30.0, "Length of the newest slice.", at_least=0)
+    min_ratings: int = parameter(100, "Slices of fewer ratings do not decide.")
+    coverage: float = parameter(
+        0.99, "Share of the published users, and items, that must be there.", at_least=0, at_most=1
+    )
+    size: float = parameter(
+        0.95, "Share of the published ratings that must be there.", at_least=0, at_most=1
+    )
+    max_rmse: float = parameter(0.0, "The RMSE must not exceed this; 0: anything goes.", at_least=0)
 
 
 @dataclass(frozen=True)
@@ -156,21 +118,23 @@ class DownstreamConfig:
 
 
 @dataclass(frozen=True)
-class RetentionConfig:
-    """What is kept: the newest of each, and what is younger than `days` (0: age keeps nothing)."""
+class RetentionConfig(Parametrised):
+    """What is kept: the newest of each, and what is younger."""
 
-    models: int = 7
-    candidates: int = 2
-    days: float = 0.0
+    models: int = parameter(7, "Newest releases that are kept.", at_least=1)
+    candidates: int = parameter(2, "Newest refused candidates that are kept.", at_least=0)
+    days: float = parameter(
+        0.0, "What is younger is kept; 0: age keeps nothing.", at_least=0, at_most=36_500
+    )
 
 
 @dataclass(frozen=True)
-class HooksConfig:
+class HooksConfig(Parametrised):
     """Commands that get a run's line of `runs.jsonl` on standard input; empty: none."""
 
-    success: str = ""
-    failure: str = ""
-    timeout_seconds: float = 60.0
+    success: str = parameter("", "Command after a night that ended well.")
+    failure: str = parameter("", "Command after any other.")
+    timeout_seconds: float = parameter(60.0, "Time that a command may take.", above=0)
 
 
 @dataclass(frozen=True)
@@ -295,26 +259,10 @@ def _check(config: NightlyConfig) -> None:
     split = Split.parse(config.data.split).kind
     # Else the files of the home's own would be met in the inbox, and taken in or set aside.
     apart = not config.home.resolve().is_relative_to((config.home / config.inbox.folder).resolve())
-    inbox, gate, retention = config.inbox, config.gate, config.retention
-    workers, threads = config.cluster.workers, config.cluster.threads
     for good, place, wanted in (
         (apart, "inbox.folder", "a folder that holds nothing else, and not the home"),
-        (inbox.settle_seconds >= 0, "inbox.settle_seconds", "0 or more"),
         (split != "none", "data.split", "something held out, for the gate"),
         (split != "sequence", "data.split", "another: one by file order cannot grow"),
-        (config.training.checkpoint_every >= 0, "training.checkpoint_every", "0 or more"),
-        (gate.tolerance >= 0, "gate.tolerance", "0 or more"),
-        (gate.surprise >= 1, "gate.surprise", "1 or more"),
-        (0 <= gate.coverage <= 1, "gate.coverage", "0 to 1"),
-        (0 <= gate.size <= 1, "gate.size", "0 to 1"),
-        (gate.newest_days >= 0, "gate.newest_days", "0 or more"),
-        (gate.max_rmse >= 0, "gate.max_rmse", "0 or more"),
-        (retention.models >= 1, "retention.models", "1 or more"),
-        (retention.candidates >= 0, "retention.candidates", "0 or more"),
-        (0 <= retention.days <= 36_500, "retention.days", "0 to 36,500"),
-        (config.hooks.timeout_seconds > 0, "hooks.timeout_seconds", "more than 0"),
-        (workers >= 1, "cluster.workers", "1 or more"),
-        (threads is None or threads >= 1, "cluster.threads", "1 or more"),
         (not config.at or is_time_of_day(config.at), "at", "a time of day, HH:MM"),
     ):
         if not good:

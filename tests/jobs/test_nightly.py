@@ -101,7 +101,7 @@ def test_downstream_failures_are_told(mfdask, home, ratings):
 def test_wrong_usage(mfdask, home):
     refused(mfdask("nightly", "--config", "none.toml"), "no such file", "mfdask nightly --init")
     refused(mfdask("nightly", "--set", "gate.tolerence=1"), "did you mean tolerance?")
-    refused(mfdask("nightly", "--factors", "many"), "n_factors", "a whole number")
+    refused(mfdask("nightly", "--factors", "many"), "training.factors", "a whole number")
     refused(mfdask("models", "show"), "nothing is published yet")
     refused(mfdask("models", "show", "000009"), "no release there")
     refused(mfdask("models", "promote", "000009"), "no release there")

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mfdask.models.base import Estimator, Model, Sweep
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,6 @@ class ItemMeans(Estimator):
     kind = "item-means"
 
     strength: float = parameter(5.0, "Ratings' worth of the common mean.", above=0)
-
-    def __post_init__(self):
-        check_parameters(self)
 
     def fit(self, data, **options):
         total = np.full(data.n_items, self.strength * data.mean)

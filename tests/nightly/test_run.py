@@ -75,7 +75,7 @@ def test_nights_equal_an_ingest_of_everything(begun, client, tmp_path):
     choices = IngestOptions(Split.parse("random:0.1"), blocks=2)
     ingest(open_source(str(tmp_path / "all.csv")), tmp_path / "all", client=client, choices=choices)
     assert all_ratings(begun.home.root / "data") == all_ratings(tmp_path / "all")
-    cold = begun.config().training.method().fit(Dataset.open(tmp_path / "all"))
+    cold = begun.config().training.estimator().fit(Dataset.open(tmp_path / "all"))
     assert line["sweeps"] < cold.history[-1].sweep
     warm = load_model((begun.home.root / "model").resolve())
     assert warm.history[-1].test_rmse == pytest.approx(cold.history[-1].test_rmse, abs=0.01)

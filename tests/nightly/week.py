@@ -69,7 +69,7 @@ def cold_start(config, ratings, folder, client):
         open_source(str(folder / "all.csv")), folder / "all",
         client=client, choices=choices, overwrite=True,
     )  # fmt: skip
-    data, method = Dataset.open(folder / "all"), config.training.method()
+    data, method = Dataset.open(folder / "all"), config.training.estimator()
     return data, [rmse_of(replace(method, seed=seed).fit(data), data) for seed in SEEDS]
 
 
@@ -82,7 +82,9 @@ def row(night, line, config, data, others):
     """Return a line of the table."""
     assert line["status"] == "published", line
     grown = Dataset.open(current(NightlyPaths(config.home)).data)
-    retrained = config.training.method().fit(grown)  # the night's data and seed, from random rows
+    retrained = config.training.estimator().fit(
+        grown
+    )  # the night's data and seed, from random rows
     warm, cold = line["scores"][0]["candidate"], rmse_of(retrained, grown)
     cells = [
         str(night), f"{line['new_ratings']:,}", f"{line['ratings']:,}", f"{line['users']:,}",
