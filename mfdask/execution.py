@@ -115,14 +115,28 @@ class Executor(ABC):
                 self._progress(stage, done, len(handles))
             return self._gather(list(handles))
 
+    def submit_each(
+        self,
+        stem: str,
+        task: Callable[..., Any],
+        arguments: Iterable[tuple[Any, ...]],
+        home: Callable[[int], str | None] | None = None,
+    ) -> list[Handle]:
+        """Submit a task once for each tuple of arguments, named by `stem` and its number.
+
+        `home` returns the worker of each number.
+        """
+        return [
+            self.submit(f"{stem}-{n}", task, *own, home=home(n) if home else None)
+            for n, own in enumerate(arguments)
+        ]
+
     def map(
         self, stage: str, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
     ) -> list[Any]:
         """Run a task once for each tuple of arguments; otherwise as `finish`."""
         self._n_maps += 1  # two of one stage are not to share their tasks' names
-        stem = f"{stage}-{self._n_maps}"
-        handles = [self.submit(f"{stem}-{n}", task, *own) for n, own in enumerate(arguments)]
-        return self.finish(stage, handles)
+        return self.finish(stage, self.submit_each(f"{stage}-{self._n_maps}", task, arguments))
 
     @contextmanager
     def cancelling(self, handles: Sequence[Handle] = ()) -> Iterator[None]:

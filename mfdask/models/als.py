@@ -113,11 +113,11 @@ class ALS(MatrixFactorization):
     )
     update: Literal["joint", "alternating"] = parameter(
         "joint",
-        "joint: solve bias and factors of a row together; alternating: bias first (Algorithm 1).",
+        "joint: bias and factors of a row together; alternating: bias first (Algorithm 1).",
     )
     reg_scaling: float = parameter(
         0.0,
-        "Tau and gamma grow with this power of a row's number of ratings: 0 is the paper, 1 ALS-WR.",
+        "Tau and gamma grow with this power of a row's number of ratings (1: ALS-WR).",
         at_least=0,
         at_most=1,
         tunable=True,

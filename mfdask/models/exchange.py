@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from operator import getitem
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -135,11 +136,9 @@ def _place_side(
     needs = _cut_needs(run, data, side, groups)
     if mode == "auto" and not pays(_count(run, side, needs)):
         return whole
-    pieces = [
-        [
-            run.submit(f"piece-{side}-{g}-{c}", getitem, cut, c)
-            for c in range(_n_other_blocks(data, side))
-        ]
+    others = range(_n_other_blocks(data, side))
+    pieces: list[list[Any]] = [
+        run.submit_each(f"piece-{side}-{g}", getitem, zip(repeat(cut), others))
         for g, cut in enumerate(needs)
     ]
     return replace(whole, pieces=pieces)
@@ -166,15 +165,12 @@ def _n_other_blocks(data: Dataset, side: str) -> int:
 def _cut_needs(run: Executor, data: Dataset, side: str, groups: list[range]) -> list[Any]:
     bounds, source = data.bounds(OTHER[side]).tolist(), DatasetRef.of(data)
     needed = [NeededRowsRef(source, side, group) for group in groups]
-    return [
-        run.submit(f"needs-{side}-{g}", cut_needs, rows, bounds, home=home)
-        for g, (rows, home) in enumerate(zip(needed, run.workers, strict=False))
-    ]
+    each = [(rows, bounds) for rows in needed]
+    return run.submit_each(f"needs-{side}", cut_needs, each, run.workers.__getitem__)
 
 
 def _count(run: Executor, side: str, needs: list[Any]) -> list[int]:
-    counts = [run.submit(f"used-{side}-{g}", count_needs, cut) for g, cut in enumerate(needs)]
-    return run.results(counts)
+    return run.results(run.submit_each(f"used-{side}", count_needs, zip(needs)))
 
 
 def group_blocks(n_blocks: int, n_workers: int) -> list[range]:

@@ -6,12 +6,12 @@ cluster, rows go from worker to worker and never through the client.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -186,39 +186,36 @@ class _Plan:
         features: dict[str, list[Any]] = {side: [None] * data.n_blocks(side) for side in SIDES}
         if item_features:
             source = dataset_ref(run, data)
-            features["items"] = [
-                run.submit(f"features-{b}", encode_items, item_features, source, *rows)
-                for b, rows in enumerate(itertools.pairwise(data.bounds("items").tolist()))
+            own = [
+                (item_features, source, *rows) for rows in pairwise(data.bounds("items").tolist())
             ]
+            features["items"] = run.submit_each("features", encode_items, own)
         config = estimator.update_config(data.mean)
         plan = cls(estimator, data, run, config, features, {}, placement)
-        plan.grams.update({side: plan._grams(side) for side in SIDES if estimator.learns(side)})
+        for side in filter(estimator.learns, SIDES):
+            each = zip(plan.shards(side), features[side], repeat(estimator.reg_scaling))
+            plan.grams[side] = run.submit_each(f"gram-{side}", tasks.block_gram, each)
         return plan
-
-    def _grams(self, side: str) -> list[Any]:
-        scaling = self.estimator.reg_scaling
-        return [
-            self.run.submit(f"gram-{side}-{b}", tasks.block_gram, self.shard(side, b), own, scaling)
-            for b, own in enumerate(self.features[side])
-        ]
 
     @property
     def scale(self) -> tuple[float, float]:
         return self.data.rating_min, self.data.rating_max
 
-    def shard(self, side: str, block: int, part: str = "train") -> Any:
-        group = self.placement[side].packed(block)
-        return shard_ref(self.run, self.data, side, block, part, group)
+    def shards(self, side: str, part: str = "train") -> list[Any]:
+        """Return what tasks are given to have the shards of a side."""
+        return [
+            shard_ref(self.run, self.data, side, b, part, self.placement[side].packed(b))
+            for b in range(self.data.n_blocks(side))
+        ]
 
     def cut(self, side: str, whole: Any) -> list[Any]:
         """Return the blocks of a whole side, each at its home."""
+        each = [(whole, *rows) for rows in pairwise(self.data.bounds(side).tolist())]
         home = self.placement[side].home
-        return [
-            self.run.submit(f"cut-{side}-{b}", tasks.cut_block, whole, *rows, home=home(b))
-            for b, rows in enumerate(itertools.pairwise(self.data.bounds(side).tolist()))
-        ]
+        return self.run.submit_each(f"cut-{side}", tasks.cut_block, each, home)
 
     def join(self, sweep: int, side: str, blocks: list[Any]) -> Any:
+        """Return the blocks of a side as one."""
         return self.run.submit(f"join-{side}-{sweep}", tasks.join_blocks, blocks)
 
     def hand_over(self, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
@@ -232,11 +229,8 @@ class _Plan:
             return [whole] * self.data.n_blocks(OTHER[side])
         given = []
         for g, (group, pieces) in enumerate(zip(other.groups, other.pieces, strict=True)):
-            names = [f"parcel-{side}-{sweep}-{c}-{g}" for c in range(len(blocks))]
-            parcels = [
-                self.run.submit(name, tasks.take_rows, block, rows, home=own.home(c))
-                for c, (name, block, rows) in enumerate(zip(names, blocks, pieces, strict=True))
-            ]
+            stem, each = f"parcel-{side}-{sweep}-{g}", zip(blocks, pieces, strict=True)
+            parcels = self.run.submit_each(stem, tasks.take_rows, each, own.home)
             given += [parcels] * len(group)
         return given
 
@@ -244,29 +238,23 @@ class _Plan:
         """Return the blocks with their sums, or the sums alone where blocks do not travel."""
         if not self.placement[OTHER[side]].pieces:
             return blocks
-        home = self.placement[side].home
-        return [
-            self.run.submit(f"totals-{side}-{sweep}-{b}", tasks.totals_of, block, home=home(b))
-            for b, block in enumerate(blocks)
-        ]
+        stem, home = f"totals-{side}-{sweep}", self.placement[side].home
+        return self.run.submit_each(stem, tasks.totals_of, zip(blocks), home)
 
     def learned(self, sweep: int, side: str, blocks: list[Any], totals: Any) -> Any:
         """Return the prior of a side for the sweep after this one, learned from its rows."""
         estimator, data = self.estimator, self.data
-        d, scaling = estimator.n_factors + 1, estimator.reg_scaling
-        sums = [
-            self.run.submit(
-                f"feature_sums-{side}-{sweep}-{b}",
-                tasks.block_sums,
-                self.shard(side, b),
-                self.features[side][b],
-                self.grams[side][b],
-                block,
-                d,
-                scaling,
-            )
-            for b, block in enumerate(blocks)
-        ]
+        d, scaling = repeat(estimator.n_factors + 1), repeat(estimator.reg_scaling)
+        each = zip(
+            self.shards(side),
+            self.features[side],
+            self.grams[side],
+            blocks,
+            d,
+            scaling,
+            strict=False,
+        )
+        sums = self.run.submit_each(f"feature_sums-{side}-{sweep}", tasks.block_sums, each)
         name, step = f"prior-{side}-{sweep}", (estimator, side, sweep + 1)
         return self.run.submit(name, _learn_prior, *step, sums, totals, data.n_train)
 
@@ -395,13 +383,8 @@ def _begin(plan: _Plan, start: Path | None) -> _State:
     given = plan.hand_over(0, "items", blocks["items"])
     totals = None
     if start is not None:
-        mean, users = plan.config.mean_rating, enumerate(blocks["users"])
-        errors = [
-            run.submit(
-                f"start_error-{b}", tasks.block_error, plan.shard("users", b), block, given[b], mean
-            )
-            for b, block in users
-        ]
+        each = zip(plan.shards("users"), blocks["users"], given, repeat(plan.config.mean_rating))
+        errors = run.submit_each("start_error", tasks.block_error, each)
         totals = run.submit("start_account", Totals.of_errors, errors)
     return _State.make(plan, 0, blocks, given, [None] * data.n_blocks("users"), totals)
 
@@ -441,9 +424,9 @@ def _resume(plan: _Plan, resumed: Checkpoint) -> _State:
     given = plan.hand_over(sweep, "items", blocks["items"])
     scores: list[Any] = [None] * data.n_blocks("users")
     if data.n_test and plan.estimator.averages(sweep):
-        scores = [
-            run.submit(f"load-tested-{b}", _load_score, folder, b) for b in range(len(scores))
-        ]
+        scores = run.submit_each(
+            "load-tested", _load_score, zip(repeat(folder), range(len(scores)))
+        )
     totals = run.submit("load-account", Totals.of_errors, [resumed.squared_error])
     return _State.make(plan, sweep, blocks, given, scores, totals)
 
@@ -460,22 +443,12 @@ def _submit_sweep(plan: _Plan, before: _State) -> _State:
     blocks, given = dict(before.blocks), before.given
     priors = {side: before.next_prior(plan, side) for side in SIDES}
     for side in SIDES:
-        home, key = plan.placement[side].home, estimator.key(side, sweep)
-        blocks[side] = [
-            run.submit(
-                f"half_step-{side}-{sweep}-{b}",
-                tasks.update_block,
-                plan.shard(side, b),
-                given[b],
-                block,
-                plan.config,
-                priors[side],
-                plan.features[side][b],
-                key,
-                home=home(b),
-            )
-            for b, block in enumerate(blocks[side])
-        ]
+        each = zip(
+            plan.shards(side), given, blocks[side], repeat(plan.config), repeat(priors[side]),
+            plan.features[side], repeat(estimator.key(side, sweep)),
+        )  # fmt: skip
+        stem, home = f"half_step-{side}-{sweep}", plan.placement[side].home
+        blocks[side] = run.submit_each(stem, tasks.update_block, each, home)
         given = plan.hand_over(sweep, side, blocks[side])
     scores = _score(plan, before, sweep, blocks["users"], given)
     sums = [plan.sums(sweep, side, blocks[side]) for side in SIDES]
@@ -490,21 +463,11 @@ def _score(
     if not plan.data.n_test:
         return [None] * len(users)
     averaged = plan.scale if plan.estimator.averages(sweep) else None
-    mean, home = plan.config.mean_rating, plan.placement["users"].home
-    return [
-        plan.run.submit(
-            f"test-{sweep}-{b}",
-            tasks.score_block,
-            plan.shard("users", b, "test"),
-            block,
-            given[b],
-            mean,
-            averaged,
-            before.scores[b] if averaged else None,
-            home=home(b),
-        )
-        for b, block in enumerate(users)
-    ]
+    earlier = before.scores if averaged else repeat(None)
+    mean, shards = repeat(plan.config.mean_rating), plan.shards("users", "test")
+    each = zip(shards, users, given, mean, repeat(averaged), earlier)
+    home = plan.placement["users"].home
+    return plan.run.submit_each(f"test-{sweep}", tasks.score_block, each, home)
 
 
 def _account(plan: _Plan, state: _State) -> dict[str, Any]:
