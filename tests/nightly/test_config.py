@@ -66,7 +66,7 @@ def test_overrides_win(tmp_path):
         ("[training]\npreset = 'huge'", "small or large"),
         ("[data]\nsplit = 'none'", "data.split"),
         ("[data]\nsplit = 'sequence:0.2'", "by file order cannot grow"),
-        ("[data]\nsplit = 'half'", "--split half"),
+        ("[data]\nsplit = 'half'", "split half"),
         ("[gate]\nsurprise = 0.5", "gate.surprise: give 1 or more"),
         ("[retention]\nmodels = 0", "retention.models: give 1 or more"),
         ("[retention]\ndays = nan", "retention.days: give 0 to 36,500"),
@@ -95,7 +95,7 @@ def test_mistakes(text, words, tmp_path):
 
 @pytest.mark.parametrize("override", ["factors", "=3", "home.x=3"])
 def test_overrides_that_are_none(override, tmp_path):
-    with pytest.raises(InputError, match="--set"):
+    with pytest.raises(InputError, match="overrides"):
         read(tmp_path, "home = 'h'", override)
 
 
