@@ -6,6 +6,7 @@ Parquet tables, each line of which gives its reason.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mfdask.models import load_model
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, shown, table
-from .options import DATA, MODEL, PATH, cluster_options
+from .options import DATA, MODEL, PATH, cluster_options, options_of
 
 #: Attacked items that are shown.
 _SHOWN = 10
@@ -36,29 +37,14 @@ _SHOWN = 10
 )
 @click.option(
     "--only",
+    "parts",
     default=",".join(PARTS),
     show_default=True,
     metavar="PARTS",
     help="What to look for, joined by commas; sharing and drift need --folds refits of the model.",
 )
-@click.option(
-    "--folds",
-    default=Options.folds,
-    show_default=True,
-    help="Parts of the ratings; each is judged by a model learned from the others.",
-)
-@click.option(
-    "--false-per-1000",
-    default=AttackLimits.false_per_1000,
-    show_default=True,
-    help="Honest items of 1,000 that may be suspected of a push; the same again for talking down.",
-)
-@click.option(
-    "--fdr",
-    default=AttackLimits.fdr,
-    show_default=True,
-    help="False-discovery rate: share of honest bursts among the suspected ones, in (0, 1).",
-)
+@options_of(Options, "options")
+@options_of(AttackLimits, "limits")
 @click.option(
     "--clean-out",
     type=PATH,
@@ -70,22 +56,17 @@ def main(
     model: Path,
     data: str,
     out: Path | None,
-    only: str,
-    folds: int,
-    false_per_1000: float,
-    fdr: float,
+    parts: str,
+    options: Options,
+    limits: AttackLimits,
     clean_out: Path | None,
     cluster: ClusterConfig,
 ) -> Outcome:
     """See the module."""
     learned, dataset = load_model(model), Dataset.open(data)
     out = out or Path("output/anomalies") / dataset.name
-    options = Options(
-        tuple(filter(None, (part.strip() for part in only.split(",")))),
-        folds,
-        AttackLimits(fdr=fdr, false_per_1000=false_per_1000),
-        clean_out,
-    )
+    wanted = tuple(filter(None, map(str.strip, parts.split(","))))
+    options = replace(options, parts=wanted, rule=limits, clean_out=clean_out)
     with running(cluster) as run:
         summary = write_anomalies(
             learned, dataset, out, options, client=run.client, progress=run.progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from rich.table import Table
 
 from mfdask.cluster import ClusterConfig
 from mfdask.downstream.customers import (
-    AS_OF,
-    LATEST,
     Spend,
     Study,
     StudyOptions,
@@ -28,70 +25,20 @@ from mfdask.results import records
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, table
-from .options import DATA, MODEL, PATH, cluster_options
+from .options import DATA, MODEL, PATH, cluster_options, options_of
 
 _HEADS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "top_decile_lift": "lift", "brier": "Brier"}
 
 
 def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what churn and ltv are told alike; the job gets it as `choices`."""
-
-    @click.argument("model", type=MODEL)
-    @click.argument("data", type=DATA)
-    @click.option(
-        "--cutoff",
-        default=LATEST,
-        show_default=True,
-        metavar="DATE",
-        help="YYYY-MM-DD: scores use only what happened before its UTC midnight; latest: the "
-        "day of the last rating.",
-    )
-    @click.option(
-        "--horizon",
-        default=StudyOptions.horizon_days,
-        show_default=True,
-        help="Days after the cut-off that the score is about.",
-    )
-    @click.option(
+    """Add what churn and ltv are told alike; the job gets `choices` among it."""
+    out = click.option(
         "--out",
         type=PATH,
         help="Parquet file for the table.  [default: output/churn or output/ltv, DATA.parquet]",
     )
-    @click.option(
-        "--factors-as-of",
-        default=AS_OF[0],
-        show_default=True,
-        type=click.Choice(AS_OF),
-        help="refit: learn factors anew at each cut-off; fold-in: take the model's items, which "
-        "must not have seen beyond the first cut-off.",
-    )
-    @click.option(
-        "--origins",
-        default=StudyOptions.origins,
-        show_default=True,
-        help="Most earlier cut-offs to learn from and test on; 0 writes features without scores.",
-    )
-    @click.option("--step", type=int, help="Days between two cut-offs.  [default: the horizon]")
-    @click.option(
-        "--min-cohort",
-        default=StudyOptions.min_cohort,
-        show_default=True,
-        help="Refuse to score, or to learn from, fewer users than this.",
-    )
-    @functools.wraps(run)
-    def with_choices(
-        cutoff: str,
-        horizon: int,
-        factors_as_of: str,
-        origins: int,
-        step: int | None,
-        min_cohort: int,
-        **options: Any,
-    ) -> Any:
-        choices = StudyOptions(cutoff, horizon, origins, step, factors_as_of, min_cohort)
-        return run(choices=choices, **options)
-
-    return with_choices
+    own = options_of(StudyOptions, "choices")(out(run))
+    return click.argument("model", type=MODEL)(click.argument("data", type=DATA)(own))
 
 
 @click.command("churn", help=__doc__)

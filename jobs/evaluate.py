@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,43 +26,10 @@ from mfdask.models import Ability, Model, load_model
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, progress_bars, table
-from .options import DATA, MODEL
+from .options import DATA, MODEL, options_of
 
-
-def ranking_options(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a `RankingPlan`; the job gets it as `plan`."""
-
-    @click.option(
-        "--at",
-        "k",
-        default=RankingPlan.k,
-        show_default=True,
-        metavar="K",
-        help="Length of the ranked lists.",
-    )
-    @click.option(
-        "--threshold",
-        default=RankingPlan.threshold,
-        show_default=True,
-        help="An item rated this high in the test part is relevant.",
-    )
-    @click.option(
-        "--users",
-        "n_users",
-        type=int,
-        help="Rank for a random sample of this many users.  [default: all]",
-    )
-    @click.option(
-        "--seed",
-        default=RankingPlan.seed,
-        show_default=True,
-        help="Seed of all that is drawn at random.",
-    )
-    @functools.wraps(run)
-    def with_plan(k: int, threshold: float, n_users: int | None, seed: int, **options: Any) -> Any:
-        return run(plan=RankingPlan(k, threshold, n_users, seed), **options)
-
-    return with_plan
+#: The options of a `RankingPlan`.
+ranking_options = options_of(RankingPlan, "plan")
 
 
 @click.command("evaluate", help=__doc__)

@@ -7,6 +7,7 @@ threads of this process, unless an option asks for a cluster; more of them on a 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
 
 from .common import Outcome, Running, facts_table, job, running
-from .options import DATA_FOLDER, PATH, cluster_options
+from .options import DATA_FOLDER, PATH, cluster_options, options_of
 
 
 @click.command("ingest", help=__doc__)
@@ -46,9 +47,7 @@ from .options import DATA_FOLDER, PATH, cluster_options
     metavar="KIND:SHARE",
     help=f"What is held out: {FORMS}.  [default: random:0.1]",
 )
-@click.option(
-    "--seed", default=42, show_default=True, help="Seed of the split, and of synthetic ratings."
-)
+@options_of(IngestOptions, "choices")
 @click.option(
     "--columns",
     metavar="ROLE=NAME,…",
@@ -63,12 +62,8 @@ from .options import DATA_FOLDER, PATH, cluster_options
     help="What user and item ids are.",
 )
 @click.option(
-    "--blocks",
-    type=click.IntRange(1, 10_000),
-    help="Blocks that users, and items, are cut into.  [default: one for each 8 million ratings]",
-)
-@click.option(
     "--on-bad-rows",
+    "fail_on_bad_rows",
     default="reject",
     show_default=True,
     type=click.Choice(["reject", "fail"]),
@@ -83,22 +78,22 @@ def main(
     into: Path | None,
     withdraw: bool,
     split: str | None,
-    seed: int,
+    choices: IngestOptions,
     columns: str | None,
     ids: Literal["auto", "int", "string"],
-    blocks: int | None,
-    on_bad_rows: str,
+    fail_on_bad_rows: str,
     overwrite: bool,
     cluster: ClusterConfig,
 ) -> Outcome:
     """Read the source, write the data set."""
     if withdraw and into is None:
         raise InputError("--withdraw takes ratings out of a data set: name it with --into DATA")
-    if into and (out or split or blocks or overwrite):
+    if into and (out or split or choices.blocks or overwrite):
         raise InputError(
             "--into keeps a data set as it is cut: leave out --out, --split, --blocks, --overwrite"
         )
-    choices = IngestOptions(Split.parse(split or "random:0.1"), seed, blocks, on_bad_rows == "fail")
+    rule, fails = Split.parse(split or "random:0.1"), fail_on_bad_rows == "fail"
+    choices = replace(choices, split=rule, fail_on_bad_rows=fails)
     with running() as run:
         before = Manifest.read(into) if into else None
         roles = _columns(columns)
@@ -106,7 +101,7 @@ def main(
             source,
             columns={**(roles or {}), "rating": ""} if withdraw else roles,
             ids=ids_of(before, ids) if before else ids,
-            seed=seed,
+            seed=choices.seed,
             progress=run.progress,
         )
         out = into or out or Path("data") / opened.name

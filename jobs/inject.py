@@ -7,15 +7,16 @@ with the truth in Parquet files beside the ratings.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import click
 import pandas as pd
 
 from mfdask.downstream.events import all_events, require_timestamps
 from mfdask.downstream.inject import (
-    KINDS,
     AttackPlan,
     DriftPlan,
     InjectionPlan,
@@ -25,11 +26,33 @@ from mfdask.downstream.inject import (
     write_injected,
 )
 from mfdask.downstream.inject.write import MARK
+from mfdask.errors import InputError
 from mfdask.files import check_place
+from mfdask.parameters import Parameter, known_parameters, parameters_of
 from mfdask.shards import Dataset
 
 from .common import Outcome, Running, facts_table, job, running
-from .options import DATA, PATH
+from .options import DATA, PATH, Decorated, option_of
+
+Plan = TypeVar("Plan", AttackPlan, DriftPlan, MixPlan, SharingPlan)
+
+
+def _options(owner: type, *omit: str) -> Callable[[Decorated], Decorated]:
+    """Return the decorator that adds the options of a plan; the first of them asks for it."""
+    own = [each for name, each in parameters_of(owner).items() if name not in omit]
+    first, *others = (replace(each, name=_key(each)) for each in own)
+
+    def decorate(run: Decorated) -> Decorated:
+        for each in reversed(others):
+            run = option_of(each)(run)
+        return option_of(first, shown="", unset=True)(run)
+
+    return decorate
+
+
+def _key(own: Parameter) -> str:
+    """Return the option's own name: two plans have parameters of one name."""
+    return own.option.replace("-", "_")
 
 
 @click.command("inject", help=__doc__)
@@ -39,27 +62,7 @@ from .options import DATA, PATH
     type=PATH,
     help="Folder for the ratings.  [default: output/injected/DATA]",
 )
-@click.option("--attack", metavar="KIND", help=f"Add attackers: {', '.join(KINDS)}.")
-@click.option(
-    "--direction",
-    default=AttackPlan.direction,
-    show_default=True,
-    type=click.Choice(["push", "nuke"]),
-    help="push: attackers give their targets the highest rating; nuke: the lowest.",
-)
-@click.option(
-    "--size",
-    default=AttackPlan.size,
-    show_default=True,
-    help="Attackers, as a share of the genuine users; up to 0.5.",
-)
-@click.option(
-    "--window-days",
-    default=AttackPlan.window_days,
-    show_default=True,
-    help="Days within which all attackers rate.",
-)
-@click.option("--targets", default=AttackPlan.n_targets, show_default=True, help="Attacked items.")
+@_options(AttackPlan)
 @click.option(
     "--target-ratings",
     default=AttackPlan.target_ratings,
@@ -69,48 +72,9 @@ from .options import DATA, PATH
     metavar="FROM TO",
     help="Fewest and most genuine ratings of an attacked item.",
 )
-@click.option(
-    "--fillers",
-    default=AttackPlan.fillers,
-    show_default=True,
-    type=click.Choice(["popular", "uniform"]),
-    help="Other items that attackers rate: as popular as in an average profile, or all alike.",
-)
-@click.option("--sharing", type=int, metavar="N", help="Merge pairs of users into N accounts.")
-@click.option(
-    "--sharing-style",
-    default=SharingPlan.style,
-    show_default=True,
-    type=click.Choice(["mixed", "handover"]),
-    help="mixed: two people share the account all along; handover: the second takes over one day.",
-)
-@click.option(
-    "--partners",
-    default=SharingPlan.partners,
-    show_default=True,
-    type=click.Choice(["random", "alike"]),
-    help="Who is merged: any two users, or two who were active at about the same time.",
-)
-@click.option("--drift", type=int, metavar="N", help="Move the ratings of N items up or down.")
-@click.option(
-    "--drift-size",
-    default=DriftPlan.size,
-    show_default=True,
-    help="Stars by which --drift moves ratings.",
-)
-@click.option(
-    "--drift-shape",
-    default=DriftPlan.shape,
-    show_default=True,
-    type=click.Choice(["step", "ramp"]),
-    help="Whether --drift moves ratings all at once, or little by little.",
-)
-@click.option(
-    "--mix",
-    type=int,
-    metavar="N",
-    help="A trap: let harsher or kinder people rate N items from some day on; no opinion changes.",
-)
+@_options(SharingPlan, "min_days", "min_share")
+@_options(DriftPlan, "direction", "min_ratings")
+@_options(MixPlan, "direction", "min_ratings")
 @click.option(
     "--min-ratings",
     type=int,
@@ -119,40 +83,13 @@ from .options import DATA, PATH
 )
 @click.option("--seed", default=42, show_default=True, help="Seed of all that is drawn at random.")
 @job
-def main(
-    data: str,
-    out: Path | None,
-    attack: str | None,
-    direction: Literal["push", "nuke"],
-    size: float,
-    window_days: float,
-    targets: int,
-    target_ratings: tuple[int, int],
-    fillers: Literal["popular", "uniform"],
-    sharing: int | None,
-    sharing_style: Literal["mixed", "handover"],
-    partners: Literal["random", "alike"],
-    drift: int | None,
-    drift_size: float,
-    drift_shape: Literal["step", "ramp"],
-    mix: int | None,
-    min_ratings: int | None,
-    seed: int,
-) -> Outcome:
+def main(data: str, out: Path | None, seed: int, **options: Any) -> Outcome:
     """Inject what is asked for, write ratings and truth."""
     plan = InjectionPlan(
-        sharing=None if sharing is None else SharingPlan(sharing, sharing_style, partners),
-        mix=None
-        if mix is None
-        else MixPlan(mix, min_ratings=_or(min_ratings, MixPlan.min_ratings)),
-        drift=None
-        if drift is None
-        else DriftPlan(
-            drift, drift_size, drift_shape, min_ratings=_or(min_ratings, DriftPlan.min_ratings)
-        ),
-        attack=None
-        if attack is None
-        else AttackPlan(attack, direction, size, window_days, targets, target_ratings, fillers),
+        sharing=_plan(SharingPlan, options),
+        mix=_plan(MixPlan, options),
+        drift=_plan(DriftPlan, options),
+        attack=_plan(AttackPlan, options),
     )
     with running() as run:
         opened = Dataset.open(data)
@@ -171,8 +108,18 @@ def main(
     return Outcome(values, [facts_table("injected", _facts(values, truth, run))])
 
 
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
+def _plan(owner: type[Plan], options: Mapping[str, Any]) -> Plan | None:
+    """Return the plan that its options ask for, if they do; errors name the options."""
+    own = parameters_of(owner).values()
+    if options[_key(next(iter(own)))] is None:
+        return None
+    keys = {"target_ratings": "target_ratings"} | {each.name: _key(each) for each in own}
+    given = {name: options[key] for name, key in keys.items() if options.get(key) is not None}
+    try:
+        return owner(**known_parameters(owner, given))
+    except InputError as error:
+        names = {name: f"--{key.replace('_', '-')}" for name, key in keys.items()}
+        raise InputError(error.with_names(names)) from None
 
 
 def _ingest_command(data: Dataset, out: Path) -> str:

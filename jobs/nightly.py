@@ -63,7 +63,7 @@ def _with_overrides(callback: Any) -> Any:
 @click.command("nightly", help=__doc__)
 @click.option(
     "--set",
-    "assignments",
+    "overrides",
     multiple=True,
     metavar="TABLE.KEY=VALUE",
     help="Use this value in place of the configuration's; may be repeated.",
@@ -87,7 +87,7 @@ def _with_overrides(callback: Any) -> Any:
 @config_option
 def main(
     config: Path,
-    assignments: tuple[str, ...],
+    overrides: tuple[str, ...],
     init: Path | None,
     dry_run: bool,
     wait: float,
@@ -97,7 +97,7 @@ def main(
     if init is not None:
         return _begin(init)
     given = [f"{key.replace('__', '.')}={value}" for key, value in options.items() if value]
-    told = NightlyConfig.read(config, [*assignments, *given])
+    told = NightlyConfig.read(config, [*overrides, *given])
     if dry_run:
         return _show(look_ahead(told))
     with progress_bars() as progress:

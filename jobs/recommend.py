@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from mfdask.recommend.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, shown, table
-from .options import DATA, MODEL, PATH, cluster_options
+from .options import DATA, MODEL, PATH, cluster_options, options_of
 
 #: Reasons shown for each recommendation.
 _REASONS = 3
@@ -62,19 +63,7 @@ _REASONS = 3
     type=PATH,
     help="Folder of Parquet files for the lists.  [default: output/recommendations/MODEL]",
 )
-@click.option("--top", default=Ranking.top, show_default=True, help="Length of a list.")
-@click.option(
-    "--bias-weight",
-    default=Ranking.bias_weight,
-    show_default=True,
-    help="Weight of an item's bias in the score: 1 ranks by predicted stars, less by taste.",
-)
-@click.option(
-    "--min-ratings",
-    default=Ranking.min_ratings,
-    show_default=True,
-    help="Leave out items with fewer training ratings.",
-)
+@options_of(Ranking, "ranking")
 @click.option("--allow", type=PATH, help="Offer these items only: a file, one id a line.")
 @click.option("--deny", type=PATH, help="Never offer these items: a file, one id a line.")
 @job
@@ -88,9 +77,7 @@ def main(
     rated: tuple[str, ...],
     reasons: bool,
     out: Path | None,
-    top: int,
-    bias_weight: float,
-    min_ratings: int,
+    ranking: Ranking,
     allow: Path | None,
     deny: Path | None,
     cluster: ClusterConfig,
@@ -98,12 +85,10 @@ def main(
     """See the module."""
     learned = load_model(model)
     item_ids = learned.items["item_id"]
-    ranking = Ranking(
-        top,
-        bias_weight,
-        min_ratings,
-        None if allow is None else read_ids(allow, item_ids),
-        () if deny is None else read_ids(deny, item_ids),
+    ranking = replace(
+        ranking,
+        allow=None if allow is None else read_ids(allow, item_ids),
+        deny=() if deny is None else read_ids(deny, item_ids),
     )
     if rated:
         if users or users_file or out or data or include_rated:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ from rich.text import Text
 
 from mfdask.cluster import ClusterConfig
 from mfdask.models import ALS, kind_of
+from mfdask.parameters import parameters_of
 from mfdask.results import write_table
 from mfdask.shards import Dataset
 from mfdask.tuning import PRESETS, Search, Settings, Tuned, tune
-from mfdask.tuning.search import SAMPLERS
 from mfdask.tuning.space import TUNABLE, train_options
 
 from .common import Outcome, facts_table, job, running, table
-from .options import DATA, PATH, cluster_options
+from .options import DATA, PATH, cluster_options, option_of, options_of
 
+_OWN = parameters_of(Settings)
 #: Lines of the table that a person sees.
 _SHOWN = 10
 
@@ -41,16 +43,8 @@ _SHOWN = 10
     type=click.Choice(list(PRESETS)),
     help="paper-grid: lambda, gamma and tau, coarse and then fine; k-sweep: 0 to 80 factors.",
 )
-@click.option(
-    "--sampler",
-    type=click.Choice(SAMPLERS),
-    help="How points are chosen.  [default: grid for a preset, else tpe]",
-)
-@click.option(
-    "--trials",
-    type=int,
-    help="Trials in all, with those of earlier runs.  [default: the whole grid, or 30]",
-)
+@option_of(_OWN["sampler"], shown="grid for a preset, else tpe", unset=True)
+@options_of(Settings, "settings", omit=("sampler",))
 @click.option(
     "--model",
     default="als",
@@ -68,30 +62,6 @@ _SHOWN = 10
     type=PATH,
     help="Parquet file for the table of trials.  [default: beside the study]",
 )
-@click.option(
-    "--validation",
-    default=Settings.validation,
-    show_default=True,
-    help="Share of the training ratings that trials are scored on.",
-)
-@click.option(
-    "--prune/--no-prune",
-    default=True,
-    show_default=True,
-    help="Give up a trial that does worse than the median of the others.",
-)
-@click.option(
-    "--jobs",
-    default=1,
-    show_default=True,
-    help="Trials at a time: on small data, as many as --workers.",
-)
-@click.option(
-    "--seed",
-    default=42,
-    show_default=True,
-    help="Seed of the validation part, the search and the first factors.",
-)
 @job
 @cluster_options
 def main(
@@ -99,24 +69,18 @@ def main(
     specs: tuple[str, ...],
     preset: str | None,
     sampler: str | None,
-    trials: int | None,
+    settings: Settings,
     model: str,
     study: Path | None,
     out: Path | None,
-    validation: float,
-    prune: bool,
-    jobs: int,
-    seed: int,
     cluster: ClusterConfig,
 ) -> Outcome:
     """Search, write the table of trials, and show the best."""
     search = Search.parse(specs, preset)
-    settings = Settings(
-        sampler or ("grid" if preset else "tpe"), trials, validation, seed, prune, jobs
-    )
+    settings = replace(settings, sampler=sampler or ("grid" if preset else "tpe"))
     if settings.sampler == "grid":
         search.points()  # a range is refused before a cluster is started
-    base = kind_of(model).configure({"seed": seed})
+    base = kind_of(model).configure({"seed": settings.seed})
     assert isinstance(base, ALS)
     search.check(base)
     dataset = Dataset.open(data)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
 from mfdask.models import FactorModel, Model
 from mfdask.models.design import Array
 from mfdask.models.factor_model import require_factors
@@ -50,19 +50,17 @@ def embed(
     """
     model = require_factors(model, "a picture of the items")
     needed = "two factors" if method == "direct" else "two factors or more"
-    if method not in METHODS:
-        raise InputError(f"--method {method}: give one of {', '.join(METHODS)}")
+    require(method in METHODS, "method", method, " or ".join(METHODS))
+    require(min_ratings >= 0, "min_ratings", min_ratings, "0 or more")
     if model.n_factors < 2 or (method == "direct" and model.n_factors > 2):
         raise InputError(
-            f"--method {method}: needs a model with {needed}, this one has {model.n_factors}; "
-            f"train one with --factors 2{'' if method == 'direct' else '0'}"
+            f"`method` {method}: needs a model with {needed}, this one has {model.n_factors}; "
+            f"train one with {2 if method == 'direct' else 20}"
         )
-    if min_ratings < 0:
-        raise InputError(f"--min-ratings {min_ratings}: give 0 or more")
     kept = (model.items["n_train"] >= min_ratings).to_numpy()
     if kept.sum() < 4:
         raise InputError(
-            f"--min-ratings {min_ratings}: leaves {kept.sum()} of {len(kept):,} items, too few for "
+            f"`min_ratings` {min_ratings}: leaves {kept.sum()} of {len(kept):,} items, too few for "
             "a picture; give a smaller number"
         )
     items = model.items[kept].reset_index(drop=True)

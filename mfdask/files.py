@@ -44,7 +44,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
         If `target` is a folder.
     """
     if target.is_dir():
-        raise InputError(f"{target}: is a folder; give a file to --out")
+        raise InputError(f"{target}: is a folder; give the name of a file")
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.partial")
     try:
@@ -101,7 +101,7 @@ def file_lock(target: Path, doing: str) -> Iterator[None]:
             held = False
         if not held:
             raise RefusedError(
-                f"{target}: another process is {doing} it; wait for it, or give another --out"
+                f"{target}: another process is {doing} it; wait for it, or write elsewhere"
             )
         try:
             yield
@@ -138,19 +138,21 @@ def require_space(target: Path, needed: int, what: str) -> None:
     if free < needed:
         raise RefusedError(
             f"{target}: {what} needs {needed / 2**20:,.0f} MiB of disk and {free / 2**20:,.0f} MiB "
-            "are free; free some, or write elsewhere with --out"
+            "are free; free some, or write elsewhere"
         )
 
 
-def check_place(out: Path, mark: str, holds: str, option: str = "--out") -> None:
+def check_place(out: Path, mark: str, holds: str, name: str = "out") -> None:
     """Refuse a place that holds anything but what a folder with the file `mark` does.
+
+    The message calls the place by the `name` of its parameter.
 
     Raises
     ------
     InputError
     """
     if out.exists() and not (out / mark).exists():
-        raise InputError(f"{out}: is there already and holds no {holds}; give another {option}")
+        raise InputError(f"{out}: is there already and holds no {holds}; give another `{name}`")
 
 
 def resolve_link(path: Path) -> Path:

@@ -72,6 +72,6 @@ def require_memory(needed: int, what: str) -> None:
     if free < needed:
         raise RefusedError(
             f"{what} needs at least {needed / 2**20:,.0f} MiB of memory and "
-            f"{free / 2**20:,.0f} MiB are free; end something else, give fewer --factors, or use "
-            "--scheduler"
+            f"{free / 2**20:,.0f} MiB are free; end something else, give fewer `n_factors`, or "
+            "the `scheduler` of a cluster"
         )

@@ -111,8 +111,8 @@ def test_a_model_whose_items_have_no_genres():
 @pytest.mark.parametrize(
     ("n_factors", "options", "words"),
     [
-        (3, {"method": "direct"}, "--factors 2"), (1, {"method": "pca"}, "two factors or more"),
-        (0, {"method": "tsne"}, "has factors"), (3, {"method": "umap"}, "direct, pca, tsne"),
+        (3, {"method": "direct"}, "with 2"), (1, {"method": "pca"}, "two factors or more"),
+        (0, {"method": "tsne"}, "has factors"), (3, {"method": "umap"}, "direct or pca or tsne"),
         (3, {"min_ratings": 8}, "leaves 2 of 8"), (3, {"min_ratings": -1}, "0 or more"),
     ],
 )  # fmt: skip

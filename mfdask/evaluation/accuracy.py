@@ -140,6 +140,6 @@ def measure_accuracy(model: Model, data: Dataset, part: str = "test") -> Accurac
         codes = model.sources(aligned.users[users], aligned.items[shard.indices])
         sources += np.bincount(codes, minlength=len(SOURCES))
     if found.n == 0:
-        raise InputError(f"{data.name}: no {part} ratings; ingest it with --split random:0.1")
+        raise InputError(f"{data.name}: no {part} ratings; ingest it with split random:0.1")
     found.by_source = dict(zip(SOURCES, sources.tolist(), strict=True))
     return found

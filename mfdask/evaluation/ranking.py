@@ -23,8 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
 from mfdask.models.design import Array
+from mfdask.parameters import check_parameters, parameter
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset, Shard
 
@@ -54,10 +55,21 @@ class RankingPlan:
         Of the sample.
     """
 
-    k: int = 10
-    threshold: float = 4.0
-    n_users: int | None = None
-    seed: int = 42
+    k: int = parameter(10, "Length of the ranked lists.", "at", at_least=1, metavar="K")
+    threshold: float = parameter(
+        4.0, "An item rated this high in the test part is relevant.", above=0
+    )
+    n_users: int | None = parameter(
+        None,
+        "Rank for a random sample of this many users.  [default: all]",
+        "users",
+        at_least=1,
+    )
+    seed: int = parameter(42, "Seed of all that is drawn at random.", at_least=0)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        check_parameters(self)
 
     def check(self, data: Dataset) -> None:
         """Refuse what cannot be measured on `data`.
@@ -66,17 +78,10 @@ class RankingPlan:
         ------
         InputError
         """
-        if not 1 <= self.k <= data.n_items:
-            raise InputError(f"K = {self.k}: give 1 to {data.n_items:,}, the items of {data.name}")
-        if not 0 < self.threshold <= data.rating_max:
-            raise InputError(
-                f"threshold {self.threshold:g}: nothing is relevant; give one above 0 and up to "
-                f"{data.rating_max:g}, the largest rating of {data.name}"
-            )
-        if self.n_users is not None and self.n_users < 1:
-            raise InputError(f"{self.n_users} users: give at least 1, or leave it out for all")
-        if self.seed < 0:
-            raise InputError(f"seed {self.seed}: give 0 or more")
+        most = f"{data.n_items:,} or less, the items of {data.name}"
+        require(self.k <= data.n_items, "k", self.k, most)
+        highest = f"{data.rating_max:g} or less, the largest rating of {data.name}"
+        require(self.threshold <= data.rating_max, "threshold", self.threshold, highest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +155,7 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int6
     """
     plan.check(data)
     if data.n_test == 0:
-        raise InputError(f"{data.name}: no test ratings; ingest it with --split random:0.1")
+        raise InputError(f"{data.name}: no test ratings; ingest it with split random:0.1")
     relevant = np.zeros(data.n_users, bool)
     tested = np.zeros(data.n_users, bool)
     for block in range(data.n_blocks("users")):
@@ -161,7 +166,7 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int6
     found = np.flatnonzero(relevant).astype(np.int64)
     if len(found) == 0:
         raise InputError(
-            f"{data.name}: no test rating reaches the threshold {plan.threshold:g}; lower it"
+            f"{data.name}: no test rating reaches the `threshold` {plan.threshold:g}; lower it"
         )
     n_without = int((tested & ~relevant).sum())
     if plan.n_users is not None and plan.n_users < len(found):

@@ -24,6 +24,7 @@ from mfdask.ingest.reading import Reading, read_source
 from mfdask.ingest.rejected import first_bad_row, refuse_bad_rows, write_rejected
 from mfdask.ingest.summary import count, describe
 from mfdask.ingest.tables import count_catalogue, write_catalogue, write_table
+from mfdask.parameters import check_parameters, parameter
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
@@ -57,9 +58,18 @@ class IngestOptions:
     """
 
     split: Split = field(default_factory=lambda: Split("random", 0.1))
-    seed: int = 42
-    blocks: int | None = None
+    seed: int = parameter(42, "Seed of the split, and of synthetic ratings.")
+    blocks: int | None = parameter(
+        None,
+        "Blocks that users, and items, are cut into.  [default: one for each 8 million ratings]",
+        at_least=1,
+        at_most=10_000,
+    )
     fail_on_bad_rows: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        check_parameters(self)
 
 
 def ingest(
@@ -101,7 +111,7 @@ def ingest(
     choices = choices or IngestOptions()
     if choices.split.needs_timestamps and not source.has_timestamps:
         raise InputError(
-            f"--split {choices.split}: {source.name} has no timestamps; choose random or sequence"
+            f"`split` {choices.split}: {source.name} has no timestamps; choose random or sequence"
         )
     if not source.has_ratings:
         raise InputError(f"{source.origin}: has no ratings to ingest, only users and items")
@@ -129,22 +139,20 @@ def check_target(out: Path, overwrite: bool) -> None:
     if not out.exists():
         return
     if not (out / FILE_NAME).exists():
-        raise InputError(f"{out}: is there already and is no data set; choose another --out")
+        raise InputError(f"{out}: is there already and is no data set; choose another `out`")
     if not overwrite:
         raise InputError(
-            f"{out}: holds a data set already; replace it with --overwrite, or choose another --out"
+            f"{out}: holds a data set already; replace it with `overwrite`, or choose another `out`"
         )
 
 
 def _explained(error: OSError, out: Path) -> MfdaskError | None:
     """Return what a user makes of an error in writing to `out`; None if it was something else."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RefusedError(
-            f"{out}: no space left on the disk; free some, or write elsewhere with --out"
-        )
+        return RefusedError(f"{out}: no space left on the disk; free some, or write elsewhere")
     place = Path(str(error.filename))
     if place.is_relative_to(out.parent) or out.is_relative_to(place):
-        return InputError(f"{out}: cannot write there ({error}); choose another --out")
+        return InputError(f"{out}: cannot write there ({error}); write elsewhere")
     return None
 
 
@@ -181,7 +189,7 @@ def refuse_useless(reading: Reading, source: Source, fail_on_bad_rows: bool) -> 
     if reading.n_read == reading.n_rejected:
         raise InputError(
             f"{source.origin}: none of its {reading.n_read:,} rows is a rating; the first is "
-            f"{first_bad_row(reading, source.parts)}; check the file and --columns"
+            f"{first_bad_row(reading, source.parts)}; check the file and `columns`"
         )
 
 
@@ -235,7 +243,7 @@ def _build_users(
 ) -> list[UserBlock]:
     largest = int(np.sum([np.diff(of_part) for of_part in starts], axis=0).max())
     if largest > LARGEST_BLOCK:
-        raise InputError(f"a block of {largest:,} ratings is too large; raise --blocks")
+        raise InputError(f"a block of {largest:,} ratings is too large; give more `blocks`")
     n_blocks = len(plan.user_bounds) - 1
     if plan.split.kind == "time":
         run.map("sort", write_kept, [(plan, block, starts) for block in range(n_blocks)])

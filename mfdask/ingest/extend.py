@@ -155,7 +155,7 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
     """Raise `InputError` for what does not fit the data set."""
     if Split.parse(old.split).kind == "sequence":
         raise InputError(
-            f"{old.name}: --split {old.split} draws for all rows in file order and cannot be "
+            f"{old.name}: its split {old.split} draws for all rows in file order and cannot be "
             "extended; ingest everything again, with random or time if more is to come"
         )
     for source in [*sources, *withdrawn]:
@@ -164,7 +164,7 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
             if kind != known:
                 raise InputError(
                     f"{source.origin}: its {side} ids are of kind {kind}, those of the data set "
-                    f"of kind {known}; read it with --ids auto, or ingest everything again"
+                    f"of kind {known}; read it with `ids` auto, or ingest everything again"
                 )
     for source in sources:
         if not source.has_ratings:
@@ -173,7 +173,7 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
             one, other = ("has", "has none") if source.has_timestamps else ("has no", "has")
             raise InputError(
                 f"{source.origin}: {one} timestamps, the data set {other}; "
-                "--columns timestamp=NAME says which column they are, timestamp= leaves them out"
+                "`columns` timestamp=NAME says which column they are, timestamp= leaves them out"
             )
 
 

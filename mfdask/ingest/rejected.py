@@ -34,8 +34,8 @@ def refuse_bad_rows(reading: Reading, parts: Sequence[Part]) -> None:
     """Raise `InputError` if any row is bad, and name the first."""
     if reading.n_rejected:
         raise InputError(
-            f"{first_bad_row(reading, parts)}; mend it, or leave such rows out with "
-            "--on-bad-rows reject"
+            f"{first_bad_row(reading, parts)}; mend it, or leave such rows out by another "
+            "`fail_on_bad_rows`"
         )
 
 

@@ -31,7 +31,7 @@ def count(
     train, test = sum(b.n_train for b in users), sum(b.n_test for b in users)
     if train == 0:
         raise InputError(
-            f"--split {plan.split} leaves none of the {test:,} ratings for training; hold out less"
+            f"`split` {plan.split} leaves none of the {test:,} ratings for training; hold out less"
         )
     return Counts(
         read=n_read,

@@ -93,14 +93,14 @@ class ALS(MatrixFactorization):
     )
     item_factor_reg: float | None = parameter(
         None,
-        "Regularisation of item factors.  [default: --tau]",
+        "Regularisation of item factors.  [default: tau]",
         "item-tau",
         at_least=0,
         tunable=True,
     )
     item_bias_reg: float | None = parameter(
         None,
-        "Regularisation of item biases.  [default: --gamma]",
+        "Regularisation of item biases.  [default: gamma]",
         "item-gamma",
         at_least=0,
         tunable=True,

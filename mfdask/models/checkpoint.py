@@ -94,11 +94,11 @@ class CheckpointManager:
         except (OSError, ValueError, KeyError):
             sound = False
         if not sound:
-            raise InputError(f"{self._folder}: damaged checkpoint; start again without --resume")
+            raise InputError(f"{self._folder}: damaged checkpoint; start again without `resume`")
         if state["identity"] != self._identity:
             raise InputError(
                 f"{self._folder}: this checkpoint is of other data or parameters; give the same "
-                "ones, or start again without --resume"
+                "ones, or start again without `resume`"
             )
         history = [Sweep(**line) for line in state["history"]]
         return Checkpoint(str(self._folder.absolute()), history, state["squared_error"])

@@ -145,7 +145,7 @@ def _refuse(shard: Shard, row: int) -> None:
     n = int(shard.indptr[row + 1] - shard.indptr[row])
     raise InputError(
         f"{shard.side} row {shard.start + row} ({n} ratings) has no finite solution: its equations "
-        "are not positive definite; raise --tau and --gamma above zero, or check its ratings"
+        "are not positive definite; raise `factor_reg` and `bias_reg` above 0, or check its ratings"
     )
 
 

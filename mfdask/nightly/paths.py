@@ -117,7 +117,7 @@ class NightlyPaths:
                 except RefusedError:
                     if time.monotonic() >= end:
                         raise RefusedError(
-                            f"{self.root}: another night is running; let it end, or --wait for it"
+                            f"{self.root}: another night is running; wait until it has ended"
                         ) from None
                     time.sleep(0.2)
             yield

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
-from mfdask.errors import InputError, RefusedError
+from mfdask.errors import RefusedError, require
 from mfdask.job_registry import job_command
 from mfdask.nightly.config import is_time_of_day
 
@@ -37,8 +37,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Refuse what is no time."""
-        if not is_time_of_day(self.at):
-            raise InputError(f"--at {self.at}: give a time of day, HH:MM")
+        require(is_time_of_day(self.at), "at", self.at, "a time of day, HH:MM")
 
     @property
     def command(self) -> list[str]:

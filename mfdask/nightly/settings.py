@@ -57,13 +57,13 @@ def override(table: Table, assignment: str) -> None:
     place, sign, text = assignment.partition("=")
     *tables, key = place.strip().split(".")
     if not sign or not key:
-        raise InputError(f"--set {assignment}: write it as TABLE.KEY=VALUE")
+        raise InputError(f"`overrides` {assignment}: write it as TABLE.KEY=VALUE")
     for name in tables:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
             raise InputError(
-                f"--set {assignment}: {name} is a key, and no table that holds others; leave out "
-                "what follows it"
+                f"`overrides` {assignment}: {name} is a key, and no table that holds others; leave "
+                "out what follows it"
             )
     table[key] = _value(text.strip())
 

@@ -16,7 +16,7 @@ _GUESSES = {
 #: Roles that an empty name leaves out; a withdrawal has no rating.
 _OPTIONAL = ("rating", "timestamp")
 _SHOWN = 300  # characters of a header in a message
-_EXAMPLE = "--columns user=…,item=…,rating=…,timestamp=…"
+_EXAMPLE = "`columns` user=…,item=…,rating=…,timestamp=…"
 
 
 def are_positions(columns: Mapping[str, str] | None) -> bool:
@@ -75,13 +75,13 @@ def by_position(n_fields: int, columns: Mapping[str, str], file: str) -> dict[st
     if missing:
         raise InputError(
             f"{file}: positions are given, but none for {' and '.join(missing)}; "
-            "write --columns user=0,item=1,rating=2 with the positions from 0"
+            "write `columns` user=0,item=1,rating=2 with the positions from 0"
         )
     places = {role: int(given[role]) for role in ROLES if role in given}
     beyond = [f"{role}={place}" for role, place in places.items() if place >= n_fields]
     if beyond:
         raise InputError(
-            f"{file}: --columns {','.join(beyond)} is beyond the last column; the file's first "
+            f"{file}: `columns` {','.join(beyond)} is beyond the last column; the file's first "
             f"line has {n_fields} columns, counted from 0"
         )
     return _distinct(places, file)
@@ -91,7 +91,7 @@ def _checked_roles(columns: Mapping[str, str] | None) -> Mapping[str, str]:
     unknown = [role for role in columns or {} if role not in ROLES]
     if unknown:
         raise InputError(
-            f"--columns: {unknown[0]!r} is not one of {', '.join(ROLES)}; write {_EXAMPLE}"
+            f"`columns`: {unknown[0]!r} is not one of {', '.join(ROLES)}; write {_EXAMPLE}"
         )
     return columns or {}
 
@@ -121,7 +121,7 @@ def _not_found(header: Sequence[str], role: str, file: str) -> str:
     if any(_is_number(name) for name in header):
         return (
             f"{file}: no header, the first line is {_listed(header)}; say which column is "
-            "which by position from 0: --columns user=0,item=1,rating=2,timestamp=3"
+            "which by position from 0: `columns` user=0,item=1,rating=2,timestamp=3"
         )
     return (
         f"{file}: no column looks like the {role} in the header {_listed(header)}; "

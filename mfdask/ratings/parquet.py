@@ -105,7 +105,7 @@ def check_type(value_type: pa.DataType, name: str, role: str, label: str) -> Non
     if not usable:
         raise InputError(
             f"{label}: column {name!r} has type {value_type} and cannot be the {role}; choose "
-            f"another with --columns {role}=NAME"
+            f"another with `columns` {role}=NAME"
         )
 
 

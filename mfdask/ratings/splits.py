@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
 
 FORMS = (
     "random:0.1, time:0.1, user-time:0.1, sequence:0.1, cold-items:0.1 (any share between 0 and 1) "
@@ -62,7 +62,7 @@ class Split:
         except ValueError:
             parsed = cls("")
         if parsed.kind not in _KINDS or not 0 < parsed.share < 1:
-            raise InputError(f"--split {text}: write {FORMS}")
+            raise InputError(f"`split` {text}: write {FORMS}")
         return parsed
 
     def __str__(self) -> str:
@@ -92,8 +92,7 @@ class Split:
 
 def sequence_draws(n_rows: int, share: float, seed: int) -> npt.NDArray[np.bool_]:
     """Return for each row read, in file order, whether the split `sequence` holds it out."""
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed {seed}: --split sequence takes a seed from 0 to 4294967295")
+    require(0 <= seed < 2**32, "seed", seed, "from 0 to 4294967295 for the split sequence")
     return np.random.RandomState(seed).random_sample(n_rows) < share
 
 

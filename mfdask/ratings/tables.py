@@ -84,7 +84,7 @@ def open_tables(
         without = next(file for file in files if "timestamp" not in file.types)
         raise InputError(
             f"{with_time[0].label} has timestamps, {without.label} has none; "
-            "leave them out with --columns timestamp="
+            "leave them out with `columns` timestamp="
         )
     named = {role for file in files for role in ("user", "item") if file.types[role] == STRING}
     parts = [

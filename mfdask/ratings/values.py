@@ -84,7 +84,7 @@ def check_times(texts: Iterable[str], label: str) -> None:
         raise InputError(
             f"{label}: its timestamps begin at {min(times):.0f}, beyond the year 9999; seconds "
             "since 1970 are wanted: divide milliseconds by 1000, or leave them out with "
-            "--columns timestamp="
+            "`columns` timestamp="
         )
 
 
@@ -149,7 +149,7 @@ def _int_id(text: str, role: str) -> int:
     if _INTEGER.fullmatch(text):
         value = int(text)
         if not _INT64_MIN <= value <= _INT64_MAX:
-            raise BadValueError(f"{role} id does not fit into 64 bits (--ids string keeps it)")
+            raise BadValueError(f"{role} id does not fit into 64 bits (ids = string keeps it)")
         return value
     try:
         number = _number(text, role)
@@ -159,7 +159,7 @@ def _int_id(text: str, role: str) -> int:
         return int(number)
     if number != number:  # how pandas writes a missing number
         raise BadValueError(f"missing {role} id")
-    raise BadValueError(f"{role} id is not an integer (--ids string keeps it)")
+    raise BadValueError(f"{role} id is not an integer (ids = string keeps it)")
 
 
 def _number(text: str, what: str) -> float:

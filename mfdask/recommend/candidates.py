@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.models import Model
+from mfdask.parameters import check_parameters, parameter
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,18 @@ class Ranking:
         If a number is out of its range.
     """
 
-    top: int = 10
-    bias_weight: float = 0.05
-    min_ratings: int = 100
+    top: int = parameter(10, "Length of a list.", at_least=1)
+    bias_weight: float = parameter(
+        0.05,
+        "Weight of an item's bias in the score: 1 ranks by predicted stars, less by taste.",
+    )
+    min_ratings: int = parameter(100, "Leave out items with fewer training ratings.", at_least=0)
     allow: tuple[Any, ...] | None = None
     deny: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        if self.top < 1:
-            raise InputError(f"--top {self.top}: give 1 or more")
-        if not math.isfinite(self.bias_weight):
-            raise InputError(f"--bias-weight {self.bias_weight}: give a number, such as 0.05 or 1")
-        if self.min_ratings < 0:
-            raise InputError(f"--min-ratings {self.min_ratings}: give 0 or more")
+        check_parameters(self)
 
     def candidates(self, model: Model) -> npt.NDArray[np.int32]:
         """Return the rows of the items that may be offered, ascending int32.
@@ -74,7 +72,7 @@ class Ranking:
         if not good.any():
             raise InputError(
                 f"no item to offer: none with {self.min_ratings} training ratings is left; lower "
-                "--min-ratings, or see to the lists of items"
+                "`min_ratings`, or see to the lists of items"
             )
         return np.flatnonzero(good).astype(np.int32)
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
 from mfdask.models import FactorModel, Model
 from mfdask.models.factor_model import require_factors
 from mfdask.recommend.candidates import known_rows
@@ -35,6 +35,7 @@ def similar(
     InputError
         If the item is unknown or without factors.
     """
+    require(top >= 1, "top", top, "1 or more")
     model = require_factors(model, "a list of similar items")
     (row,) = known_rows(model, "items", [item_id]).tolist()
     norm = _norms(model)
@@ -47,7 +48,7 @@ def similar(
     others = np.flatnonzero(good)
     products = model.item_factors[others].astype(np.float64) @ model.item_factors[row]
     cosine = products / (norm[others] * norm[row])
-    order = np.argsort(-cosine, kind="stable")[: _length(top)]
+    order = np.argsort(-cosine, kind="stable")[:top]
     return model.items.iloc[others[order]].assign(cosine=cosine[order])
 
 
@@ -69,6 +70,7 @@ def polarity(
     InputError
         If the model has no factors, or no item has so many ratings.
     """
+    require(top >= 1, "top", top, "1 or more")
     model = require_factors(model, "polarity")
     norm = _norms(model)
     rows = np.flatnonzero(_rated_enough(model, min_ratings))
@@ -76,13 +78,7 @@ def polarity(
     table = model.items.iloc[order].assign(polarity=norm[order])
     half = (len(table) + 1) // 2
     most, least = table.iloc[:half], table.iloc[half:].iloc[::-1]
-    return most.head(_length(top)), least.head(top)
-
-
-def _length(top: int) -> int:
-    if top < 1:
-        raise InputError(f"--top {top}: give 1 or more")
-    return top
+    return most.head(top), least.head(top)
 
 
 def _norms(model: FactorModel) -> npt.NDArray[np.float64]:
@@ -91,10 +87,7 @@ def _norms(model: FactorModel) -> npt.NDArray[np.float64]:
 
 
 def _rated_enough(model: Model, min_ratings: int) -> npt.NDArray[np.bool_]:
-    enough = model.items["n_train"].to_numpy() >= min_ratings
-    if not enough.any():
-        raise InputError(
-            f"--min-ratings {min_ratings}: no item has so many training ratings; give at "
-            f"most {model.items['n_train'].max()}"
-        )
-    return np.asarray(enough)
+    n_train = model.items["n_train"].to_numpy()
+    wanted = f"{n_train.max()} or less, the most training ratings of an item"
+    require(min_ratings <= n_train.max(), "min_ratings", min_ratings, wanted)
+    return np.asarray(n_train >= min_ratings)

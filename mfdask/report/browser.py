@@ -39,8 +39,8 @@ def find_browser() -> str:
     found = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if found is None:
         raise InputError(
-            "--format pdf, png and svg need Chromium or Chrome on the PATH, and neither is there; "
-            "install one (Debian: apt-get install chromium), or write --format html"
+            "pdf, png and svg need Chromium or Chrome on the PATH, and neither is there; install "
+            "one (Debian: apt-get install chromium), or write html"
         )
     return found
 
@@ -72,7 +72,7 @@ def write_picture(part: Figure, file: Path) -> None:
         else:
             _print(svg, made, browser, place)
         if not made.exists() or not made.stat().st_size:
-            raise RefusedError(f"{file}: {browser} drew nothing; try another --format")
+            raise RefusedError(f"{file}: {browser} drew nothing; try another format")
         with atomic_file(file) as fresh:
             shutil.copyfile(made, fresh)
 
@@ -87,7 +87,7 @@ def _svg(part: Figure, browser: str, place: Path) -> str:
     said = _run(browser, place, "--dump-dom", page)
     found = re.search(r'<pre id="svg">(.*?)</pre>', said, re.DOTALL)
     if found is None:
-        raise RefusedError(f"{part.name}: {browser} did not draw the figure; try --format html")
+        raise RefusedError(f"{part.name}: {browser} did not draw the figure; try html")
     return unescape(found[1])
 
 

@@ -93,13 +93,13 @@ def chosen(sections: Iterable[Section], names: Collection[str]) -> list[Section]
         parts = [part for part in section.parts if part.name in names]
         for part in parts:
             if isinstance(part, Missing):
-                raise InputError(f"--figures {part.name}: cannot be drawn here. {part.why}")
+                raise InputError(f"`names` {part.name}: cannot be drawn here. {part.why}")
         if parts:
             kept.append(replace(section, parts=parts))
         if set(names) <= set(there):
             return kept
     unknown = next(name for name in names if name not in there)
-    raise InputError(f"--figures {unknown}: there is none; give some of {', '.join(there)}")
+    raise InputError(f"`names` {unknown}: there is none; give some of {', '.join(there)}")
 
 
 def figures_of(sections: Sequence[Section]) -> list[Figure]:

@@ -20,6 +20,7 @@ from mfdask.errors import InputError
 from mfdask.files import file_lock
 from mfdask.models import ALS, FactorModel
 from mfdask.models.base import Sweep
+from mfdask.parameters import check_parameters, parameter
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.tuning.holdout import hold_out
@@ -51,21 +52,27 @@ class Settings:
         so does which trials are given up.
     """
 
-    sampler: str = "tpe"
-    n_trials: int | None = None
-    validation: float = 0.1
-    seed: int = 42
-    prune: bool = True
-    jobs: int = 1
+    sampler: str = parameter("tpe", "How points are chosen.", choices=SAMPLERS)
+    n_trials: int | None = parameter(
+        None,
+        "Trials in all, with those of earlier runs.  [default: the whole grid, or 30]",
+        "trials",
+        at_least=1,
+    )
+    validation: float = parameter(
+        0.1, "Share of the training ratings that trials are scored on.", above=0, below=1
+    )
+    seed: int = parameter(
+        42, "Seed of the validation part, the search and the first factors.", at_least=0
+    )
+    prune: bool = parameter(True, "Give up a trial that does worse than the median of the others.")
+    jobs: int = parameter(
+        1, "Trials at a time: on small data, as many as there are workers.", at_least=1
+    )
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant."""
-        if self.sampler not in SAMPLERS:
-            raise InputError(f"--sampler {self.sampler}: give one of {', '.join(SAMPLERS)}")
-        if self.n_trials is not None and self.n_trials < 1:
-            raise InputError(f"--trials {self.n_trials}: give 1 or more")
-        if self.jobs < 1:
-            raise InputError(f"--jobs {self.jobs}: give 1 or more")
+        check_parameters(self)
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,7 @@ class Search:
         grids = PRESETS[preset] if preset else [""]
         search = cls(tuple(_axes(grid.split()) | own for grid in grids))
         if not search.grids[0]:
-            raise InputError(
-                "nothing to search: give a --preset, or --search such as tau=0.01..0.2"
-            )
+            raise InputError("nothing to search: give a `preset`, or `specs` such as tau=0.01..0.2")
         return search
 
     def points(self) -> list[Point]:
@@ -102,8 +100,8 @@ class Search:
             for name, axis in grid.items():
                 if isinstance(axis, Range):
                     raise InputError(
-                        f"--search {name}={axis.low:g}..{axis.high:g}: a grid needs values, such "
-                        f"as {name}={axis.low:g},{axis.high:g}; or choose --sampler random or tpe"
+                        f"`specs` {name}={axis.low:g}..{axis.high:g}: a grid needs values, such "
+                        f"as {name}={axis.low:g},{axis.high:g}; or another `sampler`"
                     )
             columns = [axis.values for axis in grid.values() if isinstance(axis, Values)]
             for values in itertools.product(*columns):
@@ -156,11 +154,9 @@ def _axes(specs: Sequence[str]) -> dict[str, Axis]:
     for spec in specs:
         name, _, text = spec.partition("=")
         if name not in TUNABLE:
-            raise InputError(
-                f"--search {spec}: write NAME=VALUES, NAME one of {', '.join(TUNABLE)}"
-            )
+            raise InputError(f"`specs` {spec}: write NAME=VALUES, NAME one of {', '.join(TUNABLE)}")
         if name in axes:
-            raise InputError(f"--search {spec}: {name} is given twice; list all its values once")
+            raise InputError(f"`specs` {spec}: {name} is given twice; list all its values once")
         axes[name] = _axis(spec, text, TUNABLE[name].kind is int)
     return axes
 
@@ -171,7 +167,7 @@ def _axis(spec: str, text: str, whole: bool) -> Axis:
         return Values(tuple(dict.fromkeys(_number(spec, part, whole) for part in text.split(","))))
     found = Range(_number(spec, low, whole), _number(spec, high, whole), whole)
     if found.low >= found.high:
-        raise InputError(f"--search {spec}: a range goes from the smaller to the larger number")
+        raise InputError(f"`specs` {spec}: a range goes from the smaller to the larger number")
     return found
 
 
@@ -183,6 +179,6 @@ def _number(spec: str, text: str, whole: bool) -> float:
     if not math.isfinite(value):
         kind = "whole numbers" if whole else "numbers"
         raise InputError(
-            f"--search {spec}: '{text}' is not right; give {kind} such as 5,10 or 5..10"
+            f"`specs` {spec}: '{text}' is not right; give {kind} such as 5,10 or 5..10"
         )
     return value

@@ -180,7 +180,7 @@ def open_study(file: Path, name: str, prune: bool) -> Iterator[optuna.Study]:
         storage = optuna.storages.RDBStorage(f"sqlite:///{file.absolute()}")
     except (SQLAlchemyError, RuntimeError) as error:
         line = str(error).splitlines()[0]
-        raise InputError(f"{file}: is no study of Optuna ({line}); give another --study") from error
+        raise InputError(f"{file}: is no study of Optuna ({line}); give another `study`") from error
     try:
         yield optuna.create_study(
             storage=storage, study_name=name, pruner=pruner, load_if_exists=True

@@ -205,7 +205,7 @@ def test_selections_keep_their_order_and_each_id_once(folder, model, tmp_path):
         ({"user_ids": [-5]}, "user -5: not among"),
         ({"item_ids": [-5, -6]}, "item -5 and 1 more: not among"),
         ({"user_ids": []}, "list of users is empty"),
-        ({"dtype": "int8"}, "--dtype int8: give one of float32"),
+        ({"dtype": "int8"}, "dtype must be float32 or .*, not 'int8'"),
     ],
 )
 def test_what_cannot_be_meant(folder, options, words, tmp_path):
@@ -319,7 +319,7 @@ def test_other_predictions_are_kept(folder, other, tmp_path):
     densify(folder, tmp_path / "p")
     before = tree(tmp_path / "p")
     for model, options in ((other, {}), (folder, {"dtype": "uint8"})):
-        with pytest.raises(RefusedError, match=r"another model, selection or --dtype.*--force"):
+        with pytest.raises(RefusedError, match=r"another model, selection or dtype.*with force"):
             densify(model, tmp_path / "p", **options)
     assert tree(tmp_path / "p") == before
     densify(other, tmp_path / "p", force=True)
@@ -338,7 +338,7 @@ def test_what_is_no_matrix_is_never_replaced(folder, tmp_path):
 @pytest.mark.usefixtures("small_chunks")
 def test_a_small_disk(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 10 * SMALL_CHUNK - 1)
-    with pytest.raises(RefusedError, match=r"300 x 200 float32 values needs 0 MiB.*--force"):
+    with pytest.raises(RefusedError, match=r"300 x 200 float32 values needs 0 MiB.*with force"):
         densify(folder, tmp_path / "p")
     assert names(tmp_path) == []
     with monkeypatch.context() as patch:

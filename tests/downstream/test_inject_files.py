@@ -43,7 +43,7 @@ def test_no_item_for_two_things(events):
 def test_nothing_to_inject(events):
     with pytest.raises(InputError, match="nothing to inject"):
         inject(events, N_ITEMS, InjectionPlan(), 1)
-    with pytest.raises(InputError, match="seed -1"):
+    with pytest.raises(InputError, match="seed must be 0 or more, not -1"):
         inject(events, N_ITEMS, ALL, -1)
 
 

@@ -187,7 +187,7 @@ def test_long_fits_are_not_repeated_in_full(model):
 
 
 def test_bad_input_is_refused(model, data):
-    with pytest.raises(InputError, match="--folds 1: give 2 or more"):
+    with pytest.raises(InputError, match="folds must be 2 or more, not 1"):
         cross_fitted_residuals(model, data, 1)
     matrix = Dataset.from_csr(_matrix(np.random.default_rng(3)))
     with pytest.raises(InputError, match="no timestamps"):

@@ -203,7 +203,7 @@ def test_a_handful_of_ratings_is_no_harm():
 
 
 def test_a_rate_that_is_none_is_refused(honest):
-    with pytest.raises(InputError, match="--false-alarms 0: give a share between 0 and 1"):
+    with pytest.raises(InputError, match="false_alarms must be a share between 0 and 1, not 0"):
         suspected_sharing(*honest, false_alarms=0)
 
 

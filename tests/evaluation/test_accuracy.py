@@ -83,5 +83,5 @@ def test_unknown_ids_are_counted(fitted):
 
 
 def test_nothing_held_out_is_said(fitted):
-    with pytest.raises(InputError, match=r"no test ratings; ingest it with --split"):
+    with pytest.raises(InputError, match=r"no test ratings; ingest it with split"):
         measure_accuracy(*fitted)

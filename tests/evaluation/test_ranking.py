@@ -191,23 +191,23 @@ def test_metrics_stay_within_bounds_and_item_numbers_do_not_matter(random, k):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (RankingPlan(k=0), "K = 0: give 1 to 25"),
-        (RankingPlan(k=26), "K = 26: give 1 to 25, the items of tiny"),
-        (RankingPlan(threshold=5.5), r"threshold 5\.5: nothing is relevant.*up to 5"),
-        (RankingPlan(threshold=0), "threshold 0: nothing"),
-        (RankingPlan(threshold=math.nan), "threshold nan: nothing"),
-        (RankingPlan(n_users=0), "0 users: give at least 1"),
-        (RankingPlan(seed=-1), "seed -1"),
+        ({"k": 0}, "k must be a whole number from 1 up, not 0"),
+        ({"k": 26}, "k must be 25 or less, the items of tiny, not 26"),
+        ({"threshold": 5.5}, r"threshold must be 5 or less, the largest rating of tiny, not 5\.5"),
+        ({"threshold": 0}, "threshold must be a number above 0, not 0"),
+        ({"threshold": math.nan}, "threshold must be a number above 0, not nan"),
+        ({"n_users": 0}, "n_users must be a whole number from 1 up, not 0"),
+        ({"seed": -1}, "seed must be a whole number from 0 up, not -1"),
     ],
 )
 def test_bad_plans_are_refused(data, plan, message):
     with pytest.raises(InputError, match=message):
-        measure_ranking(popularity_scorer(data), data, plan)
+        measure_ranking(popularity_scorer(data), data, RankingPlan(**plan))
 
 
 def test_nothing_held_out_is_said():
     plain = Dataset.from_csr(scipy.sparse.eye_array(20) * 5.0)
-    with pytest.raises(InputError, match="no test ratings; ingest it with --split"):
+    with pytest.raises(InputError, match="no test ratings; ingest it with split"):
         measure_ranking(popularity_scorer(plain), plain, RankingPlan())
 
 

@@ -61,8 +61,8 @@ def test_features_alone(result_of, lively, tmp_path):
     [
         (("--cutoff", "tomorrow"), "--cutoff tomorrow: write the date as YYYY-MM-DD"),
         (("--cutoff", "1990-01-01"), "outside the data"),
-        (("--horizon", "0"), "--horizon 0"),
-        (("--min-cohort", "1"), "--min-cohort 1"),
+        (("--horizon", "0"), "--horizon must be a whole number from 1 up, not 0"),
+        (("--min-cohort", "1"), "--min-cohort must be a whole number from 2 up, not 1"),
         (("--factors-as-of", "fold-in"), "seen the future"),
         (("--out", "."), "is a folder"),
     ],

@@ -82,7 +82,7 @@ def test_lists_of_the_best_by_predicted_stars(
         (("--data", "d"), ["--data is of --top"]),
         (("--top", "3", "--dtype", "uint8"), ["leave them out with --top"]),
         (("--top", "3", "--force"), ["leave them out with --top"]),
-        (("--top", "0"), ["--top 0"]),
+        (("--top", "0"), ["--top must be a whole number from 1 up, not 0"]),
     ],
 )
 def test_bad_input(options, words, mfdask, model_folder, tmp_path):

@@ -48,15 +48,17 @@ def test_everything_at_once(result_of, mfdask, small_data, tmp_path):
     [
         ((), ["nothing to inject", "attack, sharing, drift or mix"]),
         (("--attack", "bribe"), ["'bribe'", "bandwagon"]),
-        (("--attack", "copy", "--size", "0"), ["attack size 0"]),
-        (("--attack", "copy", "--size", "0.6"), ["up to 0.5"]),
+        (("--attack", "copy", "--size", "0"), ["--size must be a number above 0 to 0.5, not 0"]),
+        (("--attack", "copy", "--size", "0.6"), ["to 0.5, not 0.6"]),
         (("--attack", "copy", "--window-days", "99999"), ["the ratings span", "--window-days"]),
         (("--attack", "copy", "--targets", "201"), ["201 targets", "--target-ratings"]),
-        (("--sharing", "0"), ["0 shared accounts"]),
+        (("--sharing", "0"), ["--sharing must be a whole number from 1 up, not 0"]),
         (("--sharing", "151"), ["151 shared accounts", "ask for fewer"]),
+        (("--drift", "3", "--drift-size", "0"), ["--drift-size must be"]),
+        (("--drift", "3", "--min-ratings", "1"), ["--min-ratings must be"]),
         (("--drift", "3", "--drift-size", "9"), ["drift of 9 stars"]),
         (("--mix", "300"), ["300 items"]),
-        (("--mix", "3", "--seed", "-1"), ["seed -1"]),
+        (("--mix", "3", "--seed", "-1"), ["--seed must be 0 or more, not -1"]),
     ],
 )
 def test_bad_input(options, words, mfdask, small_data, tmp_path):

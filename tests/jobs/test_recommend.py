@@ -75,7 +75,7 @@ def test_a_new_person(mfdask, result_of, model_folder, model):
         (("--include-rated", "--user", "99999999"), ["user 99999999"]),
         (("--include-rated", "--user", "1", "--out", "x"), ["--user shows lists"]),
         (("--include-rated", "--users", "none.txt"), ["none.txt: no such file"]),
-        (("--include-rated", "--top", "0"), ["--top 0"]),
+        (("--include-rated", "--top", "0"), ["--top must be a whole number from 1 up, not 0"]),
         (("--include-rated", "--data", "d", "--min-ratings", "100000"), ["no item to offer"]),
     ],
 )
@@ -113,7 +113,7 @@ def test_polarity(mfdask, result_of, model_folder):
     assert values == sorted(values, reverse=True)
     assert len(values) == 4
     assert "tastes differ most" in mfdask("polarity", model_folder, *ALL).stdout
-    refused(mfdask("polarity", model_folder), "--min-ratings 1000")
+    refused(mfdask("polarity", model_folder), "--min-ratings must be")
 
 
 @pytest.mark.movielens

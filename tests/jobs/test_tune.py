@@ -52,9 +52,9 @@ def test_a_table_is_shown(mfdask, data, tmp_path):
         ((), "nothing to search"), (("--search", "tua=1"), "NAME one of"),
         (("--search", "factors=300"), "0 to 256"),
         (("--search", "tau=1..2", "--sampler", "grid"), "a grid needs values"),
-        (("--search", "tau=1,2", "--validation", 2), "--validation"),
-        (("--search", "tau=1,2", "--trials", 0), "--trials 0"),
-        (("--search", "tau=1,2", "--jobs", 0), "--jobs 0"),
+        (("--search", "tau=1,2", "--validation", 2), "--validation must be"),
+        (("--search", "tau=1,2", "--trials", 0), "--trials must be"),
+        (("--search", "tau=1,2", "--jobs", 0), "--jobs must be"),
     ],
 )  # fmt: skip
 def test_bad_options(mfdask, data, options, words):

@@ -139,7 +139,7 @@ def test_equal_ratings_are_predicted():
 
 def test_equations_without_a_solution_name_the_row(ratings):
     config = ALS(n_factors=2, n_sweeps=1, factor_reg=0.0, bias_reg=0.0)
-    with pytest.raises(InputError, match=r"users row 7 \(0 ratings\).*raise --tau"):
+    with pytest.raises(InputError, match=r"users row 7 \(0 ratings\).*raise factor_reg"):
         config.fit(ratings)
 
 

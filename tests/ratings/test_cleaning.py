@@ -52,9 +52,9 @@ BAD_LINES = {
     "1,2,,5": "missing rating",
     "1,2,3,": "missing timestamp",
     "nan,2,3,5": "missing user id",
-    "x,2,3,5": "user id is not an integer (--ids string keeps it)",
-    "1,2.5,3,5": "item id is not an integer (--ids string keeps it)",
-    "99999999999999999999,2,3,5": "user id does not fit into 64 bits (--ids string keeps it)",
+    "x,2,3,5": "user id is not an integer (ids = string keeps it)",
+    "1,2.5,3,5": "item id is not an integer (ids = string keeps it)",
+    "99999999999999999999,2,3,5": "user id does not fit into 64 bits (ids = string keeps it)",
     "1,2,good,5": "rating is not a number",
     "1,2,1_0,5": "rating is not a number",
     "1,2,nan,5": "rating is not finite",
@@ -95,7 +95,7 @@ def test_odd_but_good_lines_are_kept(tmp_path: Path) -> None:
         [15, 2, 0.5, 9],
         [-1, -2, -3, -5],
     ]
-    assert bad["reason"].tolist() == ["user id is not an integer (--ids string keeps it)"]
+    assert bad["reason"].tolist() == ["user id is not an integer (ids = string keeps it)"]
 
 
 def test_blank_lines_bom_and_crlf_are_counted_right(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_parquet_of_unusual_types(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "r.parquet")
     good, bad = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
     assert good.to_numpy().tolist() == [["b", 1, 1.5, 0], ["b", 3, 3.0, 172800]]
-    assert bad["reason"].tolist() == ["item id does not fit into 64 bits (--ids string keeps it)"]
+    assert bad["reason"].tolist() == ["item id does not fit into 64 bits (ids = string keeps it)"]
 
 
 def test_numbers_as_names_look_alike_from_integers_and_floats(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_decimals_are_ids_to_the_last_digit(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "r.parquet")
     good, bad = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
     assert good["user_id"].tolist() == ids[:2]
-    assert bad["reason"].tolist() == ["user id does not fit into 64 bits (--ids string keeps it)"]
+    assert bad["reason"].tolist() == ["user id does not fit into 64 bits (ids = string keeps it)"]
     good, _ = read(open_source(str(tmp_path / "r.parquet"), ids="string", cache_dir=tmp_path))
     assert good["item_id"].tolist() == [str(one) for one in ids]
 
@@ -291,7 +291,7 @@ def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
         (b"u\0s\0", "not a UTF-8 text file"),
         (b"user,item,rating\r1,2,3\r", "r.csv: its lines end in CR alone; save it with"),
         (b"user,item,rating\r" + b"1,2,3\r" * 60_000, "its lines end in CR alone"),
-        (b"x," * 9999 + b"y\n1\n", "the user in the header x, .{280,297}…; write --columns user"),
+        (b"x," * 9999 + b"y\n1\n", "the user in the header x, .{280,297}…; write columns user"),
         (b"x" * (2**18 + 1), "longer than 256 KiB"),
     ],
 )

@@ -41,9 +41,9 @@ def test_bad_input(model, data):
     item = model.items["item_id"][0]
     with pytest.raises(InputError, match="item -1"):
         similar(model, -1)
-    with pytest.raises(InputError, match="--top 0"):
+    with pytest.raises(InputError, match="top must be 1 or more, not 0"):
         similar(model, item, top=0, min_ratings=0)
-    with pytest.raises(InputError, match="--min-ratings 100000"):
+    with pytest.raises(InputError, match=r"min_ratings must be .* or less, .* not 100000"):
         polarity(model, min_ratings=100_000)
     bias = ALS(n_factors=0, n_sweeps=2).fit(data)
     with pytest.raises(InputError, match="biases alone"):

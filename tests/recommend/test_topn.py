@@ -174,9 +174,9 @@ def test_other_data_are_refused_by_fingerprint(model, data):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"top": 0}, "--top 0"),
-        ({"bias_weight": float("nan")}, "--bias-weight nan"),
-        ({"min_ratings": -1}, "--min-ratings -1"),
+        ({"top": 0}, "top must be a whole number from 1 up, not 0"),
+        ({"bias_weight": float("nan")}, "bias_weight must be a number, not nan"),
+        ({"min_ratings": -1}, "min_ratings must be a whole number from 0 up, not -1"),
         ({"min_ratings": 10**6}, "no item to offer"),
         ({"allow": ()}, "no item to offer"),
         ({"allow": (10**7,)}, "item 10000000: not among the items"),

@@ -153,9 +153,9 @@ def test_missing_parts_say_why(tmp_path):
     section = Section("s", "S", "Intro.", parts)
     assert "There are <none>." in Parsed(page("t", [], [section])).texts
     assert [part.name for part in chosen([section], ["odd"])[0].parts] == ["odd"]
-    with pytest.raises(InputError, match=r"--figures even: cannot be drawn here. There are <none>"):
+    with pytest.raises(InputError, match=r"names even: cannot be drawn here. There are <none>"):
         chosen([section], ["even"])
-    with pytest.raises(InputError, match="--figures two: there is none; give some of odd, even"):
+    with pytest.raises(InputError, match="names two: there is none; give some of odd, even"):
         chosen([section], ["odd", "two"])
 
 

@@ -147,7 +147,7 @@ def test_rejected_rows_are_numbered_within_their_file(client, tmp_path):
     assert bad["row"].tolist() == [6, 26]  # as an editor numbers them
     assert bad["text"].tolist() == ["4,1,high", "24,1,"]
     assert made.counts.rejected == 2
-    with pytest.raises(InputError, match=r"r\.csv, row 6: .*4,1,high.*--on-bad-rows reject"):
+    with pytest.raises(InputError, match=r"r\.csv, row 6: .*4,1,high.*fail_on_bad_rows"):
         ingest(source, tmp_path / "e", client=client, choices=IngestOptions(fail_on_bad_rows=True))
     assert not (tmp_path / "e").exists()
 

@@ -87,7 +87,7 @@ def test_bad_rows_are_kept_with_the_earlier_ones(data):
     assert bad["row"][len(before) :].tolist()[:4] == [3, 13, 23, 33]
     assert made.counts.rejected == len(bad)
     assert Dataset.open(data, verify=True).manifest == made
-    with pytest.raises(InputError, match=r"rows, row 3: missing .*--on-bad-rows reject"):
+    with pytest.raises(InputError, match=r"rows, row 3: missing .*fail_on_bad_rows"):
         extend.extend(data, [memory_source(frame[:7])], fail_on_bad_rows=True)
     with pytest.raises(InputError, match="none of its 2 rows is a rating"):
         extend.extend(data, [memory_source(frame[3:4]), memory_source(frame[13:14])])
@@ -103,8 +103,8 @@ def wrong(change):
     ("source", "message"),
     [
         (wrong({"item_id": 3}), "its item ids are of kind int, those of the data set of kind str"),
-        (wrong({"user_id": "ann"}), "user ids are of kind string, .* --ids auto"),
-        (wrong({"timestamp": None}), "has no timestamps, the data set has; --columns"),
+        (wrong({"user_id": "ann"}), "user ids are of kind string, .* ids auto"),
+        (wrong({"timestamp": None}), "has no timestamps, the data set has; columns"),
         (memory_source(NEW[:0].astype({"item_id": "str"})), "holds no ratings"),
     ],
 )

@@ -35,7 +35,7 @@ def small():
 def test_a_data_set_is_only_replaced_on_request(client, small, tmp_path):
     out = tmp_path / "d"
     first = ingest(small, out, client=client, choices=IngestOptions(seed=1))
-    with pytest.raises(InputError, match="replace it with --overwrite"):
+    with pytest.raises(InputError, match="replace it with overwrite"):
         ingest(small, out, client=client)
     assert Dataset.open(out, verify=True).fingerprint == first.fingerprint
     second = ingest(small, out, client=client, choices=IngestOptions(seed=2), overwrite=True)
@@ -67,7 +67,7 @@ def test_a_second_ingest_into_one_folder_is_refused(client, small, tmp_path):
 def test_a_small_disk_is_refused_before_anything_is_written(client, small, tmp_path, monkeypatch):
     monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 900 * 45 - 1)
     with pytest.raises(
-        RefusedError, match=r"a data set of 900 ratings needs 0 MiB of disk .* --out"
+        RefusedError, match=r"a data set of 900 ratings needs 0 MiB of disk .* write elsewhere"
     ):
         ingest(small, tmp_path / "d", client=client)
     assert list(tmp_path.iterdir()) == []
@@ -100,7 +100,7 @@ def test_a_failed_replacement_leaves_the_old_data_set(small, tmp_path, monkeypat
 
 
 def test_a_place_that_cannot_be_written(client, small):
-    with pytest.raises(InputError, match=r"/proc/no/data: cannot write there .*--out"):
+    with pytest.raises(InputError, match=r"/proc/no/data: cannot write there .*write elsewhere"):
         ingest(small, Path("/proc/no/data"), client=client)
 
 

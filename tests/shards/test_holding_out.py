@@ -142,7 +142,7 @@ def test_none_holds_out_nothing(held_out, frame):
 @pytest.mark.parametrize("split", ["time:0.1", "user-time:0.1"])
 def test_no_times_no_split_by_time(client, tmp_path, frame, split):
     source = memory_source(frame.drop(columns="timestamp"))
-    with pytest.raises(InputError, match=f"--split {split}: memory has no timestamps"):
+    with pytest.raises(InputError, match=f"split {split}: memory has no timestamps"):
         ingest(source, tmp_path / "d", client=client, choices=IngestOptions(Split.parse(split)))
 
 

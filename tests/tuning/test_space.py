@@ -78,7 +78,7 @@ def test_twice_or_nothing():
 
 
 def test_a_grid_takes_no_range():
-    with pytest.raises(InputError, match=r"--search tau=0\.1\.\.0\.2: a grid needs values"):
+    with pytest.raises(InputError, match=r"specs tau=0\.1\.\.0\.2: a grid needs values"):
         Search.parse(["tau=0.1..0.2"]).points()
 
 

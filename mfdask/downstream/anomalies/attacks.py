@@ -22,6 +22,7 @@ from mfdask.downstream.anomalies.members import suspects_of
 from mfdask.downstream.events import Events
 from mfdask.errors import InputError
 from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s, Int64s
+from mfdask.parameters import check_parameters, parameter
 
 #: A rating is extreme within this share of the scale from its end: 5 and 4.5 of half to five stars.
 EXTREME = 1 / 9
@@ -49,17 +50,23 @@ class AttackLimits:
         Of the draw of the control ratings.
     """
 
-    fdr: float = 0.05
-    false_per_1000: float = 1.0
+    fdr: float = parameter(
+        0.05,
+        "False-discovery rate: share of honest bursts among the suspected ones, in (0, 1).",
+        above=0,
+        below=1,
+    )
+    false_per_1000: float = parameter(
+        1.0,
+        "Honest items of 1,000 that may be suspected of a push; the same again for talking down.",
+        at_least=0,
+    )
     false_users_per_1000: float = 5.0
     honest_share: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.fdr < 1:
-            raise InputError(f"--fdr {self.fdr:g}: give a share above 0 and below 1, such as 0.05")
-        if not self.false_per_1000 >= 0:
-            raise InputError(f"--false-per-1000 {self.false_per_1000:g}: give 0 or more")
+        check_parameters(self)
 
 
 class Attacks(NamedTuple):

@@ -20,10 +20,11 @@ from mfdask.downstream.anomalies.residuals import cross_fitted_residuals
 from mfdask.downstream.anomalies.sharing import suspected_sharing
 from mfdask.downstream.anomalies.tables import attack_table
 from mfdask.downstream.events import Events, all_events, require_timestamps
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
 from mfdask.files import atomic_directory, file_lock
 from mfdask.kernels.types import Int32s
 from mfdask.models import Model
+from mfdask.parameters import check_parameters, parameter
 from mfdask.progress import Progress, silent
 from mfdask.recommend.topn import check_same_data
 from mfdask.shards import Dataset
@@ -57,9 +58,19 @@ class Options:
     """
 
     parts: tuple[str, ...] = PARTS
-    folds: int = 5
+    folds: int = parameter(
+        5, "Parts of the ratings; each is judged by a model learned from the others.", at_least=2
+    )
     rule: AttackLimits = field(default_factory=AttackLimits)
     clean_out: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        good = bool(self.parts) and set(self.parts) <= set(PARTS)
+        require(good, "parts", ",".join(self.parts), f"some of {','.join(PARTS)}")
+        if self.clean_out is not None and "attacks" not in self.parts:
+            raise InputError("`clean_out` leaves suspected attackers out: add attacks to `parts`")
+        check_parameters(self)
 
 
 def write_anomalies(
@@ -138,20 +149,11 @@ def _parts(
 
 
 def _check(model: Model, data: Dataset, out: Path, options: Options) -> None:
-    unknown = set(options.parts) - set(PARTS)
-    if unknown or not options.parts:
-        raise InputError(
-            f"--only {','.join(options.parts) or '(nothing)'}: give some of {','.join(PARTS)}"
-        )
-    if options.clean_out is not None and "attacks" not in options.parts:
-        raise InputError("--clean-out leaves suspected attackers out: add attacks to --only")
-    if options.folds < 2:
-        raise InputError(f"--folds {options.folds}: give 2 or more")
     require_timestamps(data, "anomalies")
     check_same_data(model, data)
     check_anomalies_place(out)
     if options.clean_out is not None:
-        files.check_place(options.clean_out, cleaning.MARK, "cleaned ratings", "--clean-out")
+        files.check_place(options.clean_out, cleaning.MARK, "cleaned ratings", "clean_out")
 
 
 def check_anomalies_place(out: Path) -> None:
@@ -168,9 +170,7 @@ def check_anomalies_place(out: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:
-        raise InputError(
-            f"{out}: is there already and holds no anomalies; write elsewhere with --out"
-        )
+        raise InputError(f"{out}: is there already and holds no anomalies; give another `out`")
 
 
 def _attacks(

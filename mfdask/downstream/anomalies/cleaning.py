@@ -51,7 +51,7 @@ def write_cleaned(data: Dataset, events: Events, suspects: Int32s, out: Path) ->
     RefusedError
         If the disk is too small, or another process is writing there.
     """
-    check_place(out, MARK, "cleaned ratings", "--clean-out")
+    check_place(out, MARK, "cleaned ratings", "clean_out")
     kept = events.only(~np.isin(events.users, suspects))
     removed = len(events.ratings) - len(kept.ratings)
     said = {

@@ -11,7 +11,7 @@ from distributed import Client
 
 from mfdask.downstream.anomalies.folds import Fold, without_fold
 from mfdask.downstream.events import Events, all_events, require_timestamps
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
 from mfdask.models import Ability, Model
 from mfdask.models.design import Array
 from mfdask.progress import Progress, silent
@@ -83,8 +83,7 @@ def cross_fitted_residuals(
     InputError
         If there are fewer than 2 folds or no timestamps, or `model` is of other data.
     """
-    if folds < 2:
-        raise InputError(f"--folds {folds}: give 2 or more")
+    require(folds >= 2, "folds", folds, "2 or more")
     require_timestamps(data, "anomalies")
     if model.data.fingerprint != data.fingerprint:
         raise InputError(

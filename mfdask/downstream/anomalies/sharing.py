@@ -12,7 +12,7 @@ from mfdask.downstream.anomalies.people import People, compare_people
 from mfdask.downstream.anomalies.residuals import Residuals
 from mfdask.downstream.anomalies.sessions import Sessions, find_sessions
 from mfdask.downstream.events import Events, active_days
-from mfdask.errors import InputError
+from mfdask.errors import require
 from mfdask.kernels import people as kernel
 
 Float64s = npt.NDArray[np.float64]
@@ -70,8 +70,7 @@ def suspected_sharing(
     InputError
         If `false_alarms` is no such share.
     """
-    if not 0 < false_alarms < 1:
-        raise InputError(f"--false-alarms {false_alarms:g}: give a share between 0 and 1")
+    require(0 < false_alarms < 1, "false_alarms", false_alarms, "a share between 0 and 1")
     sessions = find_sessions(events, n_items)
     people = compare_people(sessions)
     found = np.empty((len(events.indptr) - 1, 3))

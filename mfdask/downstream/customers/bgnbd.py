@@ -60,7 +60,7 @@ class BGNBD(NamedTuple):
             If nobody ever came back.
         """
         if not np.any(rhythm.frequency > 0):
-            raise InputError("BG/NBD: nobody has come back yet; choose a later --cutoff")
+            raise InputError("BG/NBD: nobody has come back yet; choose a later `cutoff`")
 
         def loss(logs: npt.NDArray[np.float64]) -> float:
             return -float(np.mean(cls(*np.exp(logs)).log_likelihood(rhythm)))

@@ -67,20 +67,15 @@ class Origins:
         Raises
         ------
         InputError
-            If the date cannot be read or is outside the data, or a number is out of its range.
+            If the date cannot be read or is outside the data.
         """
-        for option, days in (("--horizon", horizon_days), ("--step", step_days)):
-            if days < 1:
-                raise InputError(f"{option} {days}: give at least 1 day")
-        if n_earlier < 0:
-            raise InputError(f"--origins {n_earlier}: give 0 or more")
         # The day of the last rating is not over, as far as anybody knows.
         last_day = span.last // DAY * DAY
-        chosen = last_day if cutoff == LATEST else parse_date(cutoff, "--cutoff")
+        chosen = last_day if cutoff == LATEST else parse_date(cutoff)
         if not span.first < chosen <= last_day + DAY:
             raise InputError(
-                f"--cutoff {cutoff}: outside the data, which go from {day_of(span.first)} to "
-                f"{day_of(span.last)}; give a date between, or `{LATEST}`"
+                f"`cutoff` {cutoff}: outside the data, which go from {day_of(span.first)} to "
+                f"{day_of(span.last)}; give a date between, or {LATEST}"
             )
         steps = (chosen - k * step_days * DAY for k in range(n_earlier, 0, -1))
         earlier = tuple(step for step in steps if step > span.first)
@@ -100,7 +95,7 @@ class Origins:
         return [origin for origin in self.earlier if self.passed(origin, cutoff)]
 
 
-def parse_date(text: str, option: str) -> int:
+def parse_date(text: str) -> int:
     """Return the UTC midnight that begins a day, in seconds since 1970.
 
     Raises
@@ -111,7 +106,7 @@ def parse_date(text: str, option: str) -> int:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise InputError(f"{option} {text}: write the date as YYYY-MM-DD") from None
+        raise InputError(f"`cutoff` {text}: write the date as YYYY-MM-DD") from None
     return (day - date(1970, 1, 1)).days * DAY
 
 

@@ -19,7 +19,7 @@ from mfdask.models.factor_model import require_factors
 from mfdask.recommend.topn import check_same_data
 from mfdask.shards import Dataset
 
-#: `--factors-as-of`: learn anew at each cut-off, or take the model's items as they are.
+#: `StudyOptions.as_of`: learn anew at each cut-off, or take the model's items as they are.
 AS_OF = ("refit", "fold-in")
 
 
@@ -60,9 +60,9 @@ def check_model(model: Model, data: Dataset, origins: Origins, as_of: str) -> No
     first, seen = origins.all[0], Span.of(data, ("train",)).last
     if as_of == "fold-in" and seen >= first:
         raise InputError(
-            f"--factors-as-of fold-in: the model was trained on ratings up to {day_of(seen)}, and "
+            f"`as_of` fold-in: the model was trained on ratings up to {day_of(seen)}, and "
             f"the first cut-off is {day_of(first)}: it has seen the future; use refit, fewer "
-            "--origins, or a model of a data set ingested with --split time:SHARE"
+            "`origins`, or a model of a data set with a split such as time:0.1"
         )
 
 

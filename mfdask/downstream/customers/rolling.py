@@ -182,7 +182,8 @@ def evaluate(
     if not tested:
         raise InputError(
             "no cut-off has both a label and earlier ones to learn from; choose an earlier "
-            "--cutoff, more --origins or a shorter --horizon, or --origins 0 for the features alone"
+            "`cutoff`, more `origins` or shorter `horizon_days`, or 0 `origins` for the features "
+            "alone"
         )
     names = [each.name for each in candidates]
     measures = [
@@ -254,5 +255,5 @@ def require_both(tables: dict[int, pd.DataFrame], origins: Origins) -> None:
         raise InputError(
             f"all {len(labels):,} labels of the cut-offs from {day_of(origins.all[0])} to "
             f"{day_of(origins.cutoff)} are {labels.iloc[0]:g}: there is nothing to tell apart; "
-            f"choose another --horizon than {days} days, or another --cutoff"
+            f"choose other `horizon_days` than {days}, or another `cutoff`"
         )

@@ -44,7 +44,7 @@ class Spend:
         """
         name, _, column = option.rpartition(":")
         if not name or not column:
-            raise InputError(f"--spend {option}: write it as FILE:COLUMN")
+            raise InputError(f"`spend` {option}: write it as FILE:COLUMN")
         table = _read(Path(name))
         for wanted in ("user_id", "timestamp", column):
             if wanted not in table:
@@ -74,7 +74,7 @@ class Spend:
         own = self._table["user_id"]
         if not own.isin(users).any():
             raise InputError(
-                f"--spend: none of its users, such as {own.iloc[0]!r}, has ratings; their ids are "
+                f"`spend`: none of its users, such as {own.iloc[0]!r}, has ratings; their ids are "
                 f"written as {users.iloc[0]!r}"
             )
 

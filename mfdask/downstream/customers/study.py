@@ -27,6 +27,7 @@ from mfdask.downstream.customers.tables import FeatureTable, require_cohort
 from mfdask.downstream.events import require_timestamps
 from mfdask.errors import InputError
 from mfdask.models import Model
+from mfdask.parameters import check_parameters, parameter
 from mfdask.progress import Progress, silent
 from mfdask.results import write_table
 from mfdask.shards import Dataset
@@ -55,19 +56,37 @@ class StudyOptions:
         Fewer users than this are refused.
     """
 
-    cutoff: str = LATEST
-    horizon_days: int = 90
-    origins: int = 6
-    step_days: int | None = None
-    as_of: str = AS_OF[0]
-    min_cohort: int = 20
+    cutoff: str = parameter(
+        LATEST,
+        "YYYY-MM-DD: scores use only what happened before its UTC midnight; latest: the day of "
+        "the last rating.",
+        metavar="DATE",
+    )
+    horizon_days: int = parameter(
+        90, "Days after the cut-off that the score is about.", "horizon", at_least=1
+    )
+    origins: int = parameter(
+        6,
+        "Most earlier cut-offs to learn from and test on; 0 writes features without scores.",
+        at_least=0,
+    )
+    step_days: int | None = parameter(
+        None, "Days between two cut-offs.  [default: the horizon]", "step", at_least=1
+    )
+    as_of: str = parameter(
+        AS_OF[0],
+        "refit: learn factors anew at each cut-off; fold-in: take the model's items, which must "
+        "not have seen beyond the first cut-off.",
+        "factors-as-of",
+        choices=AS_OF,
+    )
+    min_cohort: int = parameter(
+        20, "Refuse to score, or to learn from, fewer users than this.", at_least=2
+    )
 
     def __post_init__(self) -> None:
         """Refuse choices that cannot be meant."""
-        if self.as_of not in AS_OF:
-            raise InputError(f"--factors-as-of {self.as_of}: give {' or '.join(AS_OF)}")
-        if self.min_cohort < 2:
-            raise InputError(f"--min-cohort {self.min_cohort}: give at least 2")
+        check_parameters(self)
 
     def cutoffs(self, span: Span) -> Origins:
         """Return the cut-offs in data of that span."""
@@ -184,7 +203,7 @@ def check_out(out: Path) -> None:
     InputError
     """
     if out.is_dir():
-        raise InputError(f"{out}: is a folder; give a file to --out")
+        raise InputError(f"`out` {out}: is a folder; give a file")
     out.parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -232,7 +251,7 @@ def conclude(
         raise InputError(
             "the cohorts of the earlier cut-offs whose horizon ended before "
             f"{day_of(origins.cutoff)} hold {n_known:,} users, fewer than {least}; give more "
-            "--origins, a shorter --horizon, or --origins 0 for the features alone"
+            "`origins`, shorter `horizon_days`, or 0 `origins` for the features alone"
         )
     require_both(labelled, origins)
     found = forecasts(labelled, origins, candidates, least, progress)

@@ -187,6 +187,6 @@ def require_cohort(table: FeatureTable, least: int) -> None:
         raise InputError(
             f"the cohort at {day_of(table.cutoff)} has {len(table.cohort):,} of "
             f"{len(table.everyone):,} users ({MIN_ACTIVE_DAYS} or more active days, the last one "
-            f"within {ACTIVE_WITHIN} days), fewer than {least}; choose another --cutoff, or lower "
-            "--min-cohort"
+            f"within {ACTIVE_WITHIN} days), fewer than {least}; choose another `cutoff`, or lower "
+            "`min_cohort`"
         )

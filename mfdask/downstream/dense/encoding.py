@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
 from mfdask.models import FactorModel
 from mfdask.models.design import Array, swap_bias_columns
 
@@ -41,11 +41,10 @@ class Encoding:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be stored."""
-        if self.dtype not in DTYPES:
-            raise InputError(f"--dtype {self.dtype}: give one of {', '.join(DTYPES)}")
+        require(self.dtype in DTYPES, "dtype", self.dtype, " or ".join(DTYPES))
         if self.dtype == "float16" and max(-self.low, self.high) > _HALF_MAX:
             raise InputError(
-                f"--dtype float16: ratings here go from {self.low:g} to {self.high:g}, and it ends "
+                f"`dtype` float16: ratings here go from {self.low:g} to {self.high:g}, and it ends "
                 f"at {_HALF_MAX:,.0f}; give float32 or uint8"
             )
 

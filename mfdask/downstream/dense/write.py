@@ -193,13 +193,11 @@ def _is_there(out: Path, identity: str, force: bool) -> bool:
         return False
     found = read_identity(out)
     if found is None:
-        raise InputError(
-            f"{out}: is there already and holds no predictions; write elsewhere with --out"
-        )
+        raise InputError(f"{out}: is there already and holds no predictions; give another `out`")
     if found != identity and not force:
         raise RefusedError(
-            f"{out}: holds predictions of another model, selection or --dtype; write elsewhere "
-            "with --out, or replace them with --force"
+            f"{out}: holds predictions of another model, selection or `dtype`; give another "
+            "`out`, or replace them with `force`"
         )
     return found == identity
 
@@ -212,8 +210,7 @@ def _check_space(out: Path, layout: ChunkLayout, missing: int, dtype: str) -> No
         )
     except RefusedError as error:
         raise RefusedError(
-            f"{error}, take --dtype uint8, fewer --users or --items, or begin all the same with "
-            "--force"
+            f"{error}, take `dtype` uint8, fewer users or items, or begin all the same with `force`"
         ) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -12,16 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import DAY, Events
-from mfdask.downstream.inject.injected import Injected, Scale, allowed, check_choice, places_of
+from mfdask.downstream.inject.injected import Injected, Scale, allowed, places_of
 from mfdask.downstream.inject.recipes import RECIPES, World
 from mfdask.downstream.inject.sessions import moved_into
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
+from mfdask.parameters import check_parameters, parameter
 
 Direction = Literal["push", "nuke"]
 
 KINDS = tuple(RECIPES)
-
-_LARGEST_SIZE = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,36 +44,28 @@ class AttackPlan:
         average, or drawn all alike: then popularity alone gives an attacker away.
     """
 
-    kind: str = "average"
-    direction: Direction = "push"
-    size: float = 0.05
-    window_days: float = 7.0
-    n_targets: int = 1
+    kind: str = parameter(
+        "average", f"Add attackers: {', '.join(KINDS)}.", "attack", choices=KINDS, metavar="KIND"
+    )
+    direction: Direction = parameter(
+        "push", "push: attackers give their targets the highest rating; nuke: the lowest."
+    )
+    size: float = parameter(
+        0.05, "Attackers, as a share of the genuine users; up to 0.5.", above=0, at_most=0.5
+    )
+    window_days: float = parameter(7.0, "Days within which all attackers rate.", above=0)
+    n_targets: int = parameter(1, "Attacked items.", "targets", at_least=1)
     target_ratings: tuple[int, int] = (5, 50)
-    fillers: Literal["popular", "uniform"] = "popular"
+    fillers: Literal["popular", "uniform"] = parameter(
+        "popular",
+        "Other items that attackers rate: as popular as in an average profile, or all alike.",
+    )
 
-    def check(self) -> None:
-        """Refuse what makes no sense for any data.
-
-        Raises
-        ------
-        InputError
-        """
-        check_choice("attack", self.kind, KINDS)
-        check_choice("direction", self.direction, ("push", "nuke"))
-        check_choice("fillers", self.fillers, ("popular", "uniform"))
-        if not 0 < self.size <= _LARGEST_SIZE:
-            raise InputError(
-                f"attack size {self.size:g}: give a share of the users above 0 and up to "
-                f"{_LARGEST_SIZE:g}, such as 0.05"
-            )
-        if not 0 < self.window_days < math.inf:
-            raise InputError(f"window of {self.window_days:g} days: give more than 0, such as 7")
-        if self.n_targets < 1:
-            raise InputError(f"{self.n_targets} targets: give at least 1")
-        if not 1 <= self.target_ratings[0] <= self.target_ratings[1]:
-            low, high = self.target_ratings
-            raise InputError(f"targets with {low} to {high} ratings: give 1 or more, in order")
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense for any data."""
+        check_parameters(self)
+        low, high = self.target_ratings
+        require(1 <= low <= high, "target_ratings", (low, high), "1 or more, in order")
 
 
 def inject_attack(
@@ -105,9 +95,8 @@ def inject_attack(
     Raises
     ------
     InputError
-        If the plan makes no sense or the data cannot carry it.
+        If the data cannot carry the plan.
     """
-    plan.check()
     random = np.random.default_rng([seed, 1])
     targets = _targets(events, n_items, plan, exclude, random)
     window = _window(events, targets, plan, random)
@@ -150,8 +139,8 @@ def _targets(
     if len(possible) < plan.n_targets:
         raise InputError(
             f"{plan.n_targets} targets: only {len(possible)} items have {low} to {high} ratings "
-            f"and a mean {'below' if sign > 0 else 'above'} that of all; give fewer --targets or "
-            "a wider --target-ratings"
+            f"and a mean {'below' if sign > 0 else 'above'} that of all; give fewer targets "
+            "or wider `target_ratings`"
         )
     return np.sort(random.choice(possible, plan.n_targets, replace=False)).astype(np.int32)
 
@@ -171,7 +160,7 @@ def _window(
     if length > last - first:
         raise InputError(
             f"window of {plan.window_days:g} days: the ratings span "
-            f"{(last - first) / DAY:.1f} days; give a shorter --window-days"
+            f"{(last - first) / DAY:.1f} days; give fewer `window_days`"
         )
     known = max(int(times[places].min()) for places in places_of(events, targets))
     later = times[times >= known]
@@ -187,9 +176,7 @@ def _templates(
     n_attackers = max(1, round(plan.size * np.count_nonzero(lengths)))
     long_enough = np.flatnonzero(lengths > plan.n_targets)
     if len(long_enough) == 0:
-        raise InputError(
-            f"{plan.n_targets} targets: no user has rated more items; give fewer --targets"
-        )
+        raise InputError(f"{plan.n_targets} targets: no user has rated more items; give fewer")
     return np.resize(random.permutation(long_enough), n_attackers)
 
 

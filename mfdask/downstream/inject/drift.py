@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import Injected, Scale, check_choice, choose_items
+from mfdask.downstream.inject.injected import Injected, Scale, choose_items
 from mfdask.errors import InputError
+from mfdask.parameters import check_parameters, parameter
 
 #: Between these shares of an item's ratings a step lies, and a ramp begins and ends.
 _STEP = (0.3, 0.7)
@@ -36,27 +37,23 @@ class DriftPlan:
         That an item must have to be chosen.
     """
 
-    n_items: int = 10
-    size: float = 0.5
-    shape: Literal["step", "ramp"] = "step"
-    direction: Literal["both", "up", "down"] = "both"
-    min_ratings: int = 30
+    n_items: int = parameter(
+        10, "Move the ratings of N items up or down.", "drift", at_least=1, metavar="N"
+    )
+    size: float = parameter(0.5, "Stars by which a drift moves ratings.", "drift-size", above=0)
+    shape: Literal["step", "ramp"] = parameter(
+        "step",
+        "Whether a drift moves ratings all at once, or little by little.",
+        "drift-shape",
+    )
+    direction: Literal["both", "up", "down"] = parameter(
+        "both", "Which way the ratings of an item move.", "drift-direction"
+    )
+    min_ratings: int = parameter(30, "Fewest ratings of a drifting item.", at_least=2)
 
-    def check(self) -> None:
-        """Refuse what makes no sense for any data.
-
-        Raises
-        ------
-        InputError
-        """
-        if self.n_items < 1:
-            raise InputError(f"{self.n_items} drifting items: give at least 1")
-        if not self.size > 0 or not np.isfinite(self.size):
-            raise InputError(f"drift of {self.size:g} stars: give more than 0, such as 0.5")
-        check_choice("drift", self.shape, ("step", "ramp"))
-        check_choice("drift direction", self.direction, ("both", "up", "down"))
-        if self.min_ratings < 2:
-            raise InputError(f"drifting items of {self.min_ratings} ratings: give at least 2")
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense for any data."""
+        check_parameters(self)
 
 
 def inject_drift(
@@ -85,9 +82,8 @@ def inject_drift(
     Raises
     ------
     InputError
-        If the plan makes no sense or too few items have the ratings.
+        If too few items have the ratings.
     """
-    plan.check()
     random = np.random.default_rng([seed, 4])
     scale = Scale.of(events.ratings)
     if plan.size > scale.high - scale.low:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,17 +108,6 @@ def allowed(n: int, exclude: Collection[int]) -> npt.NDArray[np.bool_]:
     found = np.ones(n, bool)
     found[list(exclude)] = False
     return found
-
-
-def check_choice(what: str, given: str, known: Sequence[str]) -> None:
-    """Refuse a word that is none of those known.
-
-    Raises
-    ------
-    InputError
-    """
-    if given not in known:
-        raise InputError(f"{what} {given!r}: give {', '.join(known[:-1])} or {known[-1]}")
 
 
 def choose_items(

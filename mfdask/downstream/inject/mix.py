@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
-from mfdask.downstream.inject.injected import Injected, check_choice, choose_items
-from mfdask.errors import InputError
+from mfdask.downstream.inject.injected import Injected, choose_items
+from mfdask.parameters import check_parameters, parameter
 
 
 @dataclass(frozen=True)
@@ -28,24 +28,21 @@ class MixPlan:
         That an item must have to be chosen; half of them are taken away.
     """
 
-    n_items: int = 10
-    direction: Literal["both", "harsher", "kinder"] = "both"
-    min_ratings: int = 60
+    n_items: int = parameter(
+        10,
+        "A trap: let harsher or kinder people rate N items from some day on; no opinion changes.",
+        "mix",
+        at_least=1,
+        metavar="N",
+    )
+    direction: Literal["both", "harsher", "kinder"] = parameter(
+        "both", "What the later raters of an item are.", "mix-direction"
+    )
+    min_ratings: int = parameter(60, "Fewest ratings of an item of mixed audience.", at_least=4)
 
-    def check(self) -> None:
-        """Refuse what makes no sense for any data.
-
-        Raises
-        ------
-        InputError
-        """
-        if self.n_items < 1:
-            raise InputError(f"{self.n_items} items of mixed audience: give at least 1")
-        check_choice("mix direction", self.direction, ("both", "harsher", "kinder"))
-        if self.min_ratings < 4:
-            raise InputError(
-                f"items of mixed audience, {self.min_ratings} ratings: give at least 4"
-            )
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense for any data."""
+        check_parameters(self)
 
 
 def inject_mix(
@@ -76,9 +73,8 @@ def inject_mix(
     Raises
     ------
     InputError
-        If the plan makes no sense or too few items have the ratings.
+        If too few items have the ratings.
     """
-    plan.check()
     random = np.random.default_rng([seed, 3])
     chosen = choose_items(events, n_items, plan.n_items, plan.min_ratings, exclude, random)
     kindness = _kindness(events, n_items)

@@ -12,7 +12,7 @@ from mfdask.downstream.inject.drift import DriftPlan, inject_drift
 from mfdask.downstream.inject.injected import Injected
 from mfdask.downstream.inject.mix import MixPlan, inject_mix
 from mfdask.downstream.inject.sharing import SharingPlan, inject_sharing
-from mfdask.errors import InputError
+from mfdask.errors import InputError, require
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ def inject(events: Events, n_items: int, plan: InjectionPlan, seed: int) -> Inje
     """
     if plan == InjectionPlan():
         raise InputError("nothing to inject; give at least one of an attack, sharing, drift or mix")
-    if seed < 0:
-        raise InputError(f"seed {seed}: give 0 or more")
+    require(seed >= 0, "seed", seed, "0 or more")
     truth: dict[str, pd.DataFrame] = {}
     if plan.sharing is not None:
         made = inject_sharing(events, n_items, plan.sharing, seed)

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events, active_days
-from mfdask.downstream.inject.injected import Injected, check_choice
+from mfdask.downstream.inject.injected import Injected
 from mfdask.downstream.inject.sessions import cut_at_pauses
 from mfdask.errors import InputError
+from mfdask.parameters import check_parameters, parameter
 
 _Places = npt.NDArray[np.int64]
 
@@ -35,27 +36,26 @@ class SharingPlan:
         Of the account's ratings that each of the two has, at least.
     """
 
-    n_accounts: int = 10
-    style: Literal["mixed", "handover"] = "mixed"
-    partners: Literal["random", "alike"] = "random"
-    min_days: int = 3
-    min_share: float = 0.2
+    n_accounts: int = parameter(
+        10, "Merge pairs of users into N accounts.", "sharing", at_least=1, metavar="N"
+    )
+    style: Literal["mixed", "handover"] = parameter(
+        "mixed",
+        "mixed: two people share the account all along; handover: the second takes over one day.",
+        "sharing-style",
+    )
+    partners: Literal["random", "alike"] = parameter(
+        "random",
+        "Who is merged: any two users, or two who were active at about the same time.",
+    )
+    min_days: int = parameter(3, "Fewest active days of both users.", at_least=1)
+    min_share: float = parameter(
+        0.2, "Smallest share of either in the account's ratings.", above=0, at_most=0.5
+    )
 
-    def check(self) -> None:
-        """Refuse what makes no sense for any data.
-
-        Raises
-        ------
-        InputError
-        """
-        if self.n_accounts < 1:
-            raise InputError(f"{self.n_accounts} shared accounts: give at least 1")
-        check_choice("sharing style", self.style, ("mixed", "handover"))
-        check_choice("partners", self.partners, ("random", "alike"))
-        if self.min_days < 1:
-            raise InputError(f"{self.min_days} active days: give at least 1")
-        if not 0 < self.min_share <= 0.5:
-            raise InputError(f"share of each person {self.min_share:g}: give above 0, up to 0.5")
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense for any data."""
+        check_parameters(self)
 
 
 def inject_sharing(events: Events, n_items: int, plan: SharingPlan, seed: int) -> Injected:
@@ -85,7 +85,6 @@ def inject_sharing(events: Events, n_items: int, plan: SharingPlan, seed: int) -
     InputError
         If the plan makes no sense, or too few users were active long enough.
     """
-    plan.check()
     random = np.random.default_rng([seed, 2])
     accounts: list[_Account] = []
     for user, partner in _pairs(events, plan, random).tolist():

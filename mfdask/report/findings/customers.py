@@ -73,7 +73,7 @@ def _by_decile(table: pd.DataFrame) -> pd.DataFrame:
     if known.empty:
         raise Absent(
             "What came is not known yet: the horizon of this table has not passed. Give one of an "
-            "earlier --cutoff."
+            "earlier cut-off."
         )
     ordered = known.sort_values("score", ascending=False, kind="stable")
     tenth = np.arange(len(ordered)) * 10 // len(ordered)

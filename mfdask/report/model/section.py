@@ -12,7 +12,7 @@ from mfdask.report.parts import slug
 from mfdask.shards import Dataset
 
 Parts = Iterator[Figure | Missing]
-_BIASES_ALONE = "This model has biases alone; train one with --factors above 0."
+_BIASES_ALONE = "This model has biases alone; train one with factors."
 
 
 def model_section(model: Model, data: Dataset, name: str, *, alone: bool = True) -> Section:
@@ -110,7 +110,7 @@ def _examples(model: FactorModel) -> Parts:
 
 def _genres(model: FactorModel) -> Parts:
     if model.feature_weights is None:
-        why = "This model has learned nothing of genres; train one with --model genre."
+        why = "This model has learned nothing of genres; train one of kind genre."
         yield Missing(genres.GenreWorth.name, genres.GenreWorth.title, why)
         return
     yield genres.GenreWorth(genres.worth_table(model))

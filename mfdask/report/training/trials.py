@@ -42,8 +42,8 @@ def read_trials(file: Path) -> pd.DataFrame:
     missing = [name for name in _NEEDED if name not in table]
     if missing:
         raise InputError(
-            f"{file}: no table of trials, it has no {', '.join(missing)}; give the --out of "
-            "`mfdask tune`"
+            f"{file}: no table of trials, it has no {', '.join(missing)}; give one that "
+            "`mfdask tune` wrote"
         )
     return table.sort_values("trial", ignore_index=True)
 

@@ -211,4 +211,4 @@ def test_neighbours_who_are_no_different():
 
 
 def test_dates():
-    assert parse_date("1970-01-02", "--cutoff") == DAY
+    assert parse_date("1970-01-02") == DAY

@@ -37,7 +37,7 @@ def test_columns_and_label(study, ratings):
     table = study.table
     assert table.columns[:3].tolist() == ["user_id", "event_timestamp", "created_timestamp"]
     assert table.columns[-4:].tolist() == ["score", "scored_by", "model_version", "label"]
-    cutoff = parse_date(CUTOFF, "")
+    cutoff = parse_date(CUTOFF)
     assert (table["event_timestamp"] == timestamp(cutoff)).all()
     assert (table["created_timestamp"] == timestamp(ratings["timestamp"].max())).all()
     inside = ratings["timestamp"].between(cutoff, cutoff + 60 * DAY, inclusive="left")
@@ -60,7 +60,7 @@ def test_active_days_to_come(data, ratings):
 
 def test_later_ratings_change_nothing(study, data, ratings, model, client, tmp_path):
     """Half of the future is cut off, so that users, items, counts and the order of rows differ."""
-    cutoff = parse_date(CUTOFF, "")
+    cutoff = parse_date(CUTOFF)
     early = ratings[ratings["timestamp"] < cutoff + 30 * DAY]
     fewer = Dataset.open(taken_in(early, tmp_path / "r", client, blocks=3))
     assert fewer.users()["user_id"].tolist() != data.users()["user_id"].tolist()
@@ -157,14 +157,14 @@ def test_features_alone(data, model, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"cutoff": "2019-12-31"}, "--cutoff 2019-12-31: outside the data, which go from 2020-"),
+        ({"cutoff": "2019-12-31"}, "cutoff 2019-12-31: outside the data, which go from 2020-"),
         ({"cutoff": "2031-01-01"}, "outside the data"),
         ({"cutoff": "1st of May"}, "YYYY-MM-DD"),
-        ({"horizon_days": 0}, "--horizon 0"),
-        ({"origins": -1}, "--origins -1"),
-        ({"step_days": 0}, "--step 0"),
+        ({"horizon_days": 0}, "horizon_days must be a whole number from 1 up, not 0"),
+        ({"origins": -1}, "origins must be a whole number from 0 up, not -1"),
+        ({"step_days": 0}, "step_days must be a whole number from 1 up, not 0"),
         ({"min_cohort": 5000}, "of 1.. users .* fewer than 5000"),
-        ({"cutoff": "2020-02-01", "origins": 1}, "fewer than 20; choose another --cutoff"),
+        ({"cutoff": "2020-02-01", "origins": 1}, "fewer than 20; choose another cutoff"),
         ({"horizon_days": 400, "origins": 1}, "hold 4 users, fewer than 20"),
         ({"cutoff": "latest", "origins": 1}, "no cut-off has both"),
         ({"as_of": "fold-in"}, "it has seen the future"),
@@ -182,11 +182,11 @@ def test_bad_choices(changes):
 
 
 def test_everybody_has_left(ratings, client, tmp_path):
-    early = ratings[ratings["timestamp"] < parse_date("2021-01-01", "")]
-    last = pd.DataFrame([(999, 1, 3.0, parse_date("2021-12-01", ""))], columns=early.columns)
+    early = ratings[ratings["timestamp"] < parse_date("2021-01-01")]
+    last = pd.DataFrame([(999, 1, 3.0, parse_date("2021-12-01"))], columns=early.columns)
     data = Dataset.open(taken_in(pd.concat([early, last]), tmp_path / "r", client))
     model = ALS(n_factors=2, n_sweeps=1).fit(data)
-    with pytest.raises(InputError, match=r"all .* labels .* are 1: .* another --horizon than 30"):
+    with pytest.raises(InputError, match=r"all .* labels .* are 1: .* other horizon_days than 30"):
         study_churn(data, model, StudyOptions("2021-02-01", 30, 1), tmp_path)
 
 

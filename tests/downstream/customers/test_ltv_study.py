@@ -35,7 +35,7 @@ def spends(ratings):
 
 
 def test_the_label_is_active_days(study, ratings):
-    cutoff = parse_date(CUTOFF, "")
+    cutoff = parse_date(CUTOFF)
     inside = ratings[ratings["timestamp"].between(cutoff, cutoff + 60 * DAY, inclusive="left")]
     days = (inside["timestamp"] // DAY).groupby(inside["user_id"]).nunique()
     assert study.table["label"].tolist() == [days.get(u, 0) for u in study.table["user_id"]]
@@ -44,7 +44,7 @@ def test_the_label_is_active_days(study, ratings):
 
 
 def test_the_baseline_is_bgnbd_on_everybody(study, ratings):
-    cutoff = parse_date(CUTOFF, "")
+    cutoff = parse_date(CUTOFF)
     known = ratings[ratings["timestamp"] < cutoff].groupby("user_id")["timestamp"]
     returns = known.apply(lambda times: (times // DAY).nunique() - 1).to_numpy(float)
     first, last = known.min().to_numpy(), known.max().to_numpy()
@@ -70,7 +70,7 @@ def test_spend_in_place_of_days(data, model, spends, tmp_path):
     spends.to_parquet(tmp_path / "spend.parquet", index=False)
     spend = Spend.read(f"{tmp_path / 'spend.parquet'}:amount")
     found = study_ltv(data, model, CHOICES, tmp_path, spend=spend).table.set_index("user_id")
-    cutoff = parse_date(CUTOFF, "")
+    cutoff = parse_date(CUTOFF)
 
     def sums(start, stop):
         inside = spends[spends["timestamp"].between(start, stop, inclusive="left")]
@@ -84,7 +84,7 @@ def test_spend_in_place_of_days(data, model, spends, tmp_path):
 
 
 def test_a_horizon_that_spend_does_not_reach(data, model, spends, tmp_path):
-    early = spends[spends["timestamp"] < parse_date("2021-04-01", "")]
+    early = spends[spends["timestamp"] < parse_date("2021-04-01")]
     found = study_ltv(data, model, CHOICES, tmp_path, spend=Spend(early))
     assert found.table["label"].isna().all()
     assert [line["label"] is None for line in found.cohorts] == [False, False, False, True]
@@ -102,7 +102,7 @@ def test_reading_amounts(ending, tmp_path):
     path = tmp_path / f"t.{ending}"
     table.to_csv(path, index=False) if ending == "csv" else table.to_parquet(path)
     spend = Spend.read(f"{path}:price")
-    first, last = parse_date("2021-03-01", ""), parse_date("2021-03-03", "") - 7200
+    first, last = parse_date("2021-03-01"), parse_date("2021-03-03") - 7200
     assert spend.span == (first, last)
     assert spend.between(first, last, [1, 2, 3]).tolist() == [1.5, 0, 0]
     assert spend.between(first, last + 1, [3, 1]).tolist() == [0, 3.5]

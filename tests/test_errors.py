@@ -1,0 +1,52 @@
+"""Tests for the words of errors."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import mfdask
+from mfdask.errors import InputError, require
+
+ROOT = Path(mfdask.__file__).parent
+#: These hold command lines of other programs, or of `mfdask` itself.
+COMMAND_LINES = {"nightly/schedule.py", "report/browser.py", "tuning/space.py"}
+#: Advice such as `mfdask bench tiers --json`, and what style sheets call a colour.
+ALLOWED = re.compile(r"`(mfdask|dask) [^`]*`|var\(--[a-z]+|{--[a-z]+:")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def texts(tree):
+    """Yield the texts of a module but its docstrings; what an f-string fills in is a dot."""
+    skipped = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, DOCUMENTED) and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "." for part in node.values]
+            yield "".join(parts)
+            skipped |= {id(part) for part in node.values}
+        elif isinstance(node, ast.Constant) and id(node) not in skipped:
+            yield str(node.value)
+
+
+def test_the_library_names_no_options():
+    found = [
+        f"{file.relative_to(ROOT)}: {text}"
+        for file in sorted(ROOT.rglob("*.py"))
+        for text in texts(ast.parse(file.read_text()))
+        if re.search(r"(?<![\w-])--[a-z]", ALLOWED.sub("", text))
+        and str(file.relative_to(ROOT)) not in COMMAND_LINES
+        and file.relative_to(ROOT).parts[0] not in ("bench", "jobs")
+    ]
+    assert found == []
+
+
+def test_a_parameter_is_named_as_in_python():
+    require(True, "top", 1, "1 or more")
+    with pytest.raises(InputError, match=r"^top must be 1 or more, not 0$") as caught:
+        require(False, "top", 0, "1 or more")
+    assert caught.value.with_names({"top": "--top"}) == "--top must be 1 or more, not 0"
