@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mfdask.cores import n_cores
 from mfdask.errors import InputError, require
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -34,7 +34,7 @@ LEAST_MEMORY = 700_000_000
 
 
 @dataclass(frozen=True)
-class ClusterConfig:
+class ClusterConfig(Parametrised):
     """Where the work runs."""
 
     workers: int = parameter(1, "Worker processes to start on this machine.", at_least=1)
@@ -57,7 +57,7 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, or no worker could live with."""
-        check_parameters(self)
+        super().__post_init__()
         if self.memory_limit != "auto":
             _check_memory(self.memory_limit)
 

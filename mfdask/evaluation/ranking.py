@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError, require
 from mfdask.models.design import Array
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset, Shard
 
@@ -40,20 +40,8 @@ _CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
-class RankingPlan:
-    """What `measure_ranking` is to do.
-
-    Attributes
-    ----------
-    k : int
-        Length of a list.
-    threshold : float
-        Test ratings from here on are relevant.
-    n_users : int or None
-        Size of the sample of users, drawn without replacement; all of them by default.
-    seed : int
-        Of the sample.
-    """
+class RankingPlan(Parametrised):
+    """What `measure_ranking` is to do."""
 
     k: int = parameter(10, "Length of the ranked lists.", "at", at_least=1, metavar="K")
     threshold: float = parameter(
@@ -66,10 +54,6 @@ class RankingPlan:
         at_least=1,
     )
     seed: int = parameter(42, "Seed of all that is drawn at random.", at_least=0)
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        check_parameters(self)
 
     def check(self, data: Dataset) -> None:
         """Refuse what cannot be measured on `data`.

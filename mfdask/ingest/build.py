@@ -24,7 +24,7 @@ from mfdask.ingest.reading import Reading, read_source
 from mfdask.ingest.rejected import first_bad_row, refuse_bad_rows, write_rejected
 from mfdask.ingest.summary import count, describe
 from mfdask.ingest.tables import count_catalogue, write_catalogue, write_table
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Source
@@ -42,22 +42,10 @@ _BYTES_PER_RATING = 21 + 16 + 8
 
 
 @dataclass(frozen=True)
-class IngestOptions:
-    """How a source is turned into a data set.
+class IngestOptions(Parametrised):
+    """How a source is turned into a data set."""
 
-    Attributes
-    ----------
-    split : Split
-        What is held out.
-    seed : int
-        Of the split.
-    blocks : int or None
-        Blocks that each side is cut into; by default as many as `default_blocks` says.
-    fail_on_bad_rows : bool
-        Raise at a bad row in place of leaving it out.
-    """
-
-    split: Split = field(default_factory=lambda: Split("random", 0.1))
+    split: Split = field(default_factory=lambda: Split("random", 0.1))  # what is held out
     seed: int = parameter(42, "Seed of the split, and of synthetic ratings.")
     blocks: int | None = parameter(
         None,
@@ -65,11 +53,7 @@ class IngestOptions:
         at_least=1,
         at_most=10_000,
     )
-    fail_on_bad_rows: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        check_parameters(self)
+    fail_on_bad_rows: bool = parameter(False, "Raise at a bad row in place of leaving it out.")
 
 
 def ingest(

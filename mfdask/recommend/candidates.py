@@ -12,34 +12,17 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.models import Model
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 
 
 @dataclass(frozen=True)
-class Ranking:
+class Ranking(Parametrised):
     """How items are ranked: by ``mean + b_u + bias_weight * b_i + p_u . q_i``, best first.
 
     With a bias weight of 1 a score is the predicted rating in stars, unclipped. With the default,
     the paper's .05, it is stars less most of what everybody thinks of the item: it ranks by what
     this user likes more than others do, and is no prediction. Equal scores go by row: the item
     that was rated more often goes first.
-
-    Attributes
-    ----------
-    top : int
-        Length of each list; it is shorter where there are fewer items.
-    bias_weight : float
-    min_ratings : int
-        Training ratings that an item must have.
-    allow : tuple of item ids, or None
-        Offer no others.
-    deny : tuple of item ids
-        Never offer these.
-
-    Raises
-    ------
-    InputError
-        If a number is out of its range.
     """
 
     top: int = parameter(10, "Length of a list.", at_least=1)
@@ -48,12 +31,8 @@ class Ranking:
         "Weight of an item's bias in the score: 1 ranks by predicted stars, less by taste.",
     )
     min_ratings: int = parameter(100, "Leave out items with fewer training ratings.", at_least=0)
-    allow: tuple[Any, ...] | None = None
-    deny: tuple[Any, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        check_parameters(self)
+    allow: tuple[Any, ...] | None = None  # ids of items: offer no others
+    deny: tuple[Any, ...] = ()  # ids of items: never offer these
 
     def candidates(self, model: Model) -> npt.NDArray[np.int32]:
         """Return the rows of the items that may be offered, ascending int32.

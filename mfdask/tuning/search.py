@@ -20,7 +20,7 @@ from mfdask.errors import InputError
 from mfdask.files import file_lock
 from mfdask.models import ALS, FactorModel
 from mfdask.models.base import Sweep
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.tuning.holdout import hold_out
@@ -33,24 +33,8 @@ SAMPLERS = ("grid", "random", "tpe")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a search goes about it.
-
-    Attributes
-    ----------
-    sampler : {"grid", "random", "tpe"}
-    n_trials : int or None
-        Trials in all, those of earlier runs too; None goes through a whole grid, or draws 30.
-    validation : float
-        Share of the training ratings that trials are scored on.
-    seed : int
-        Of the validation part and the draws.
-    prune : bool
-        Give up a trial that does worse than the median of the others after as many sweeps.
-    jobs : int
-        Trials at a time. With more than one, what `tpe` draws depends on which ends first, and
-        so does which trials are given up.
-    """
+class Settings(Parametrised):
+    """How a search goes about it."""
 
     sampler: str = parameter("tpe", "How points are chosen.", choices=SAMPLERS)
     n_trials: int | None = parameter(
@@ -69,10 +53,6 @@ class Settings:
     jobs: int = parameter(
         1, "Trials at a time: on small data, as many as there are workers.", at_least=1
     )
-
-    def __post_init__(self) -> None:
-        """Refuse settings that cannot be meant."""
-        check_parameters(self)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from mfdask.downstream.anomalies.members import suspects_of
 from mfdask.downstream.events import Events
 from mfdask.errors import InputError
 from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s, Int64s
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 
 #: A rating is extreme within this share of the scale from its end: 5 and 4.5 of half to five stars.
 EXTREME = 1 / 9
@@ -31,24 +31,8 @@ SIGNS = {"push": 1, "nuke": -1}
 
 
 @dataclass(frozen=True)
-class AttackLimits:
-    """When an item or a user is suspected.
-
-    Attributes
-    ----------
-    fdr : float
-        Largest q-value: the expected share of honest windows among those suspected.
-    false_per_1000 : float
-        Most honest items of 1,000 that would score as high, for either direction, going by the
-        control ratings.
-    false_users_per_1000 : float
-        Most honest users of 1,000 that would. A burst has three members or more, so false alarms
-        come in groups.
-    honest_share : float
-        Members of a burst are suspected where at most this share of them is to be expected.
-    seed : int
-        Of the draw of the control ratings.
-    """
+class AttackLimits(Parametrised):
+    """When an item or a user is suspected."""
 
     fdr: float = parameter(
         0.05,
@@ -61,12 +45,11 @@ class AttackLimits:
         "Honest items of 1,000 that may be suspected of a push; the same again for talking down.",
         at_least=0,
     )
+    # A burst has three members or more, so false alarms among users come in groups.
     false_users_per_1000: float = 5.0
+    # Members of a burst are suspected where at most this share of them is to be expected.
     honest_share: float = 0.2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_parameters(self)
+    seed: int = 0  # of the draw of the control ratings
 
 
 class Attacks(NamedTuple):

@@ -24,7 +24,7 @@ from mfdask.errors import InputError, require
 from mfdask.files import atomic_directory, file_lock
 from mfdask.kernels.types import Int32s
 from mfdask.models import Model
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.recommend.topn import check_same_data
 from mfdask.shards import Dataset
@@ -42,27 +42,15 @@ _JOB = "mfdask anomalies"
 
 
 @dataclass(frozen=True)
-class Options:
-    """What is looked for, and how.
+class Options(Parametrised):
+    """What is looked for, and how."""
 
-    Attributes
-    ----------
-    parts : tuple of str
-        Some of `PARTS`.
-    folds : int
-        Of the cross-fitted residuals, which `sharing` and `drift` rest on.
-    rule : AttackLimits
-        When an attack is suspected.
-    clean_out : Path or None
-        Folder for the ratings without suspected attackers.
-    """
-
-    parts: tuple[str, ...] = PARTS
+    parts: tuple[str, ...] = PARTS  # what to look for
     folds: int = parameter(
         5, "Parts of the ratings; each is judged by a model learned from the others.", at_least=2
     )
-    rule: AttackLimits = field(default_factory=AttackLimits)
-    clean_out: Path | None = None
+    rule: AttackLimits = field(default_factory=AttackLimits)  # when an attack is suspected
+    clean_out: Path | None = None  # folder for the ratings without suspected attackers
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -70,7 +58,7 @@ class Options:
         require(good, "parts", ",".join(self.parts), f"some of {','.join(PARTS)}")
         if self.clean_out is not None and "attacks" not in self.parts:
             raise InputError("`clean_out` leaves suspected attackers out: add attacks to `parts`")
-        check_parameters(self)
+        super().__post_init__()
 
 
 def write_anomalies(

@@ -27,7 +27,7 @@ from mfdask.downstream.customers.tables import FeatureTable, require_cohort
 from mfdask.downstream.events import require_timestamps
 from mfdask.errors import InputError
 from mfdask.models import Model
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.results import write_table
 from mfdask.shards import Dataset
@@ -36,25 +36,8 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class StudyOptions:
-    """What a study is told.
-
-    Parameters
-    ----------
-    cutoff : str
-        The day, YYYY-MM-DD, at whose UTC midnight the table stands; ``"latest"`` is that of the
-        last rating.
-    horizon_days : int
-        Days after a cut-off that its label looks at.
-    origins : int
-        Earlier cut-offs to learn from and to test on, at most; 0 makes the features alone.
-    step_days : int or None
-        Days between two of them; by default the horizon.
-    as_of : {"refit", "fold-in"}
-        Where each cut-off's item factors come from.
-    min_cohort : int
-        Fewer users than this are refused.
-    """
+class StudyOptions(Parametrised):
+    """What a study is told."""
 
     cutoff: str = parameter(
         LATEST,
@@ -83,10 +66,6 @@ class StudyOptions:
     min_cohort: int = parameter(
         20, "Refuse to score, or to learn from, fewer users than this.", at_least=2
     )
-
-    def __post_init__(self) -> None:
-        """Refuse choices that cannot be meant."""
-        check_parameters(self)
 
     def cutoffs(self, span: Span) -> Origins:
         """Return the cut-offs in data of that span."""

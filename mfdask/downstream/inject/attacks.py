@@ -15,7 +15,7 @@ from mfdask.downstream.inject.injected import Injected, Scale, allowed, places_o
 from mfdask.downstream.inject.recipes import RECIPES, World
 from mfdask.downstream.inject.sessions import moved_into
 from mfdask.errors import InputError, require
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 
 Direction = Literal["push", "nuke"]
 
@@ -23,26 +23,8 @@ KINDS = tuple(RECIPES)
 
 
 @dataclass(frozen=True)
-class AttackPlan:
-    """One attack: some users, who all rate the same targets within one window of time.
-
-    Attributes
-    ----------
-    kind : str
-        One of `KINDS`, see `recipes`.
-    direction : {"push", "nuke"}
-        Targets get the highest rating, or the lowest.
-    size : float
-        Attackers for each genuine user, above 0 and at most 0.5.
-    window_days : float
-    n_targets : int
-    target_ratings : (int, int)
-        How many ratings an item must have to become a target, from and to. For a push its mean
-        is below that of all ratings, for a nuke above.
-    fillers : {"popular", "uniform"}
-        Whether the other items of a profile are as popular as those of a genuine user are on
-        average, or drawn all alike: then popularity alone gives an attacker away.
-    """
+class AttackPlan(Parametrised):
+    """One attack: some users, who all rate the same targets within one window of time."""
 
     kind: str = parameter(
         "average", f"Add attackers: {', '.join(KINDS)}.", "attack", choices=KINDS, metavar="KIND"
@@ -55,7 +37,7 @@ class AttackPlan:
     )
     window_days: float = parameter(7.0, "Days within which all attackers rate.", above=0)
     n_targets: int = parameter(1, "Attacked items.", "targets", at_least=1)
-    target_ratings: tuple[int, int] = (5, 50)
+    target_ratings: tuple[int, int] = (5, 50)  # of an item that may be one, from and to
     fillers: Literal["popular", "uniform"] = parameter(
         "popular",
         "Other items that attackers rate: as popular as in an average profile, or all alike.",
@@ -63,7 +45,7 @@ class AttackPlan:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense for any data."""
-        check_parameters(self)
+        super().__post_init__()
         low, high = self.target_ratings
         require(1 <= low <= high, "target_ratings", (low, high), "1 or more, in order")
 

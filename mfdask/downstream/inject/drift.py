@@ -13,7 +13,7 @@ import pandas as pd
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject.injected import Injected, Scale, choose_items
 from mfdask.errors import InputError
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 
 #: Between these shares of an item's ratings a step lies, and a ramp begins and ends.
 _STEP = (0.3, 0.7)
@@ -21,21 +21,8 @@ _RAMP = ((0.1, 0.4), (0.6, 0.9))
 
 
 @dataclass(frozen=True)
-class DriftPlan:
-    """Items whose ratings move.
-
-    Attributes
-    ----------
-    n_items : int
-    size : float
-        Stars, above 0.
-    shape : {"step", "ramp"}
-        All at once, or in proportion to the time between two dates.
-    direction : {"both", "up", "down"}
-        Of each item; drawn for "both".
-    min_ratings : int
-        That an item must have to be chosen.
-    """
+class DriftPlan(Parametrised):
+    """Items whose ratings move."""
 
     n_items: int = parameter(
         10, "Move the ratings of N items up or down.", "drift", at_least=1, metavar="N"
@@ -50,10 +37,6 @@ class DriftPlan:
         "both", "Which way the ratings of an item move.", "drift-direction"
     )
     min_ratings: int = parameter(30, "Fewest ratings of a drifting item.", at_least=2)
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense for any data."""
-        check_parameters(self)
 
 
 def inject_drift(

@@ -12,21 +12,12 @@ import pandas as pd
 
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject.injected import Injected, choose_items
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 
 
 @dataclass(frozen=True)
-class MixPlan:
-    """Items whose audience changes.
-
-    Attributes
-    ----------
-    n_items : int
-    direction : {"both", "harsher", "kinder"}
-        What the later raters of each item are; drawn for "both".
-    min_ratings : int
-        That an item must have to be chosen; half of them are taken away.
-    """
+class MixPlan(Parametrised):
+    """Items whose audience changes."""
 
     n_items: int = parameter(
         10,
@@ -39,10 +30,6 @@ class MixPlan:
         "both", "What the later raters of an item are.", "mix-direction"
     )
     min_ratings: int = parameter(60, "Fewest ratings of an item of mixed audience.", at_least=4)
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense for any data."""
-        check_parameters(self)
 
 
 def inject_mix(

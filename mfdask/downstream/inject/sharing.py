@@ -13,28 +13,14 @@ from mfdask.downstream.events import Events, active_days
 from mfdask.downstream.inject.injected import Injected
 from mfdask.downstream.inject.sessions import cut_at_pauses
 from mfdask.errors import InputError
-from mfdask.parameters import check_parameters, parameter
+from mfdask.parameters import Parametrised, parameter
 
 _Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class SharingPlan:
-    """Pairs of users whose accounts become one.
-
-    Attributes
-    ----------
-    n_accounts : int
-    style : {"mixed", "handover"}
-        The partner takes sessions all along, or from one day on.
-    partners : {"random", "alike"}
-        Who is paired: anybody, or users who were active at about the same time. Far apart, the
-        partner's films may not be of the account's years, which gives the account away.
-    min_days : int
-        Active days that both users have at least.
-    min_share : float
-        Of the account's ratings that each of the two has, at least.
-    """
+class SharingPlan(Parametrised):
+    """Pairs of users whose accounts become one."""
 
     n_accounts: int = parameter(
         10, "Merge pairs of users into N accounts.", "sharing", at_least=1, metavar="N"
@@ -52,10 +38,6 @@ class SharingPlan:
     min_share: float = parameter(
         0.2, "Smallest share of either in the account's ratings.", above=0, at_most=0.5
     )
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense for any data."""
-        check_parameters(self)
 
 
 def inject_sharing(events: Events, n_items: int, plan: SharingPlan, seed: int) -> Injected:
