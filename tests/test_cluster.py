@@ -10,8 +10,9 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from mfdask.cluster import LEAST_MEMORY, SOLVER, ClusterConfig, open_cluster, solve
+from mfdask.cluster import LEAST_MEMORY, SOLVER, ClusterConfig, open_cluster
 from mfdask.errors import InputError
+from mfdask.execution import ClusterExecutor
 
 
 def listening():
@@ -42,7 +43,7 @@ def test_a_local_cluster_is_private_and_leaves_nothing():
         (worker,) = client.scheduler_info(n_workers=-1)["workers"].values()
         assert worker["resources"] == {SOLVER: 1}
         assert worker["nthreads"] == 1
-        assert client.submit(solve, settings).result() == (1, "1")
+        assert ClusterExecutor(client).submit("settings", settings).result() == (1, "1")
     deadline = time.monotonic() + 10
     while workers() - before:
         assert time.monotonic() < deadline, "processes are left behind"

@@ -11,12 +11,12 @@ from scipy import sparse
 from sklearn.metrics import roc_auc_score
 
 from mfdask.downstream.anomalies.attacks import suspected_attacks
-from mfdask.downstream.anomalies.profiles import SUSPICIOUS, profile_features
-from mfdask.downstream.anomalies.trials import BASELINES, attack_trials, ranking_of, summarise
 from mfdask.downstream.events import all_events
 from mfdask.downstream.inject import AttackPlan, inject_attack
 from mfdask.models import ALS
 from mfdask.shards import Dataset
+from tests.trials.attacks import BASELINES, attack_trials, ranking_of, summarise
+from tests.trials.profiles import SUSPICIOUS, profile_features
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from mfdask.kernels.similarity import Compressed, correlate
+from tests.trials.similarity import Compressed, correlate
 
 _Float = npt.NDArray[np.float64]
 _Int = npt.NDArray[np.integer]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from mfdask.kernels.similarity import Compressed, correlate
+from tests.trials.similarity import Compressed, correlate
 
 
 def compressed(matrix):

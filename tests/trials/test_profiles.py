@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from mfdask.downstream.anomalies import profiles
-from mfdask.downstream.anomalies.profiles import (
+from mfdask.downstream.events import all_events
+from mfdask.downstream.inject import AttackPlan, inject_attack
+from mfdask.shards import Dataset
+from tests.trials import profiles
+from tests.trials.profiles import (
     NEIGHBOURS,
     SUSPICIOUS,
     nearest_similarities,
     profile_features,
     varselect,
 )
-from mfdask.downstream.events import all_events
-from mfdask.downstream.inject import AttackPlan, inject_attack
-from mfdask.shards import Dataset
 
 N_USERS, N_ITEMS = 40, 30
 

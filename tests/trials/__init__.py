@@ -1,0 +1,1 @@
+"""Trials of the attack detector against baselines of the literature: what the docs report."""
