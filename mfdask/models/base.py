@@ -241,8 +241,8 @@ class Model(Summarised):
         """
         if not self.can(ability):
             raise InputError(
-                f"{what} needs a model that {ability}; one of kind {self.kind} with these "
-                "parameters does not, see the table of models in the documentation"
+                f"{what} needs a model that {ability}, which one of kind {self.kind} with these "
+                "parameters does not; train another, see `mfdask train --help`"
             )
 
     # ---- ids and predictions

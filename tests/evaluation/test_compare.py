@@ -159,5 +159,5 @@ def test_bad_input_is_refused(data, models, measured):
         compare([])
     with pytest.raises(InputError, match="0 resamples"):
         compare(measured, resamples=0)
-    with pytest.raises(InputError, match="K = 0"):
+    with pytest.raises(InputError, match="k must be"):
         measure_model("m", models[0], data, RankingPlan(k=0))

@@ -46,5 +46,5 @@ def test_bad_input(model, data):
     with pytest.raises(InputError, match=r"min_ratings must be .* or less, .* not 100000"):
         polarity(model, min_ratings=100_000)
     bias = ALS(n_factors=0, n_sweeps=2).fit(data)
-    with pytest.raises(InputError, match="biases alone"):
+    with pytest.raises(InputError, match="needs a model that has factors"):
         similar(bias, item)

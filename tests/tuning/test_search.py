@@ -175,7 +175,8 @@ def test_nothing_is_left_beside_the_study(small, tmp_path):
 
 def test_bad_settings():
     for settings in ({"sampler": "best"}, {"n_trials": 0}, {"jobs": 0}):
-        with pytest.raises(InputError, match="give"):
+        (name,) = settings
+        with pytest.raises(InputError, match=f"{name} must be"):
             Settings(**settings)
 
 

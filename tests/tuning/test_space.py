@@ -84,7 +84,7 @@ def test_a_grid_takes_no_range():
 
 @pytest.mark.parametrize("spec", ["factors=5,300", "lambda=0..1", "damping=0.5..1.5"])
 def test_values_outside_what_a_model_takes(spec):
-    with pytest.raises(InputError, match="give"):
+    with pytest.raises(InputError, match="must be a"):
         Search.parse([spec]).check(ALS())
 
 
