@@ -6,8 +6,8 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from mfdask.jobs.cli import main
 
+from mfdask.jobs.cli import main
 from mfdask.models import ALS, load_model, save_model
 from mfdask.shards import Dataset
 from tests.downstream.customers.lively import everybody

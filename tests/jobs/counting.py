@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+
 from mfdask.jobs.common import Outcome, job
 from mfdask.jobs.options import MODEL, PATH
-
 from mfdask.models import load_model
 
 

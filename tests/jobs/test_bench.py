@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import mfdask.jobs.bench
 import pytest
 from click.testing import CliRunner, Result
 from distributed import Client
-from mfdask.jobs.cli import main
 
+import mfdask.jobs.bench
 from mfdask.bench import ingest as bench_ingest
 from mfdask.bench import sweep as bench_sweep
 from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.jobs.cli import main
 from mfdask.models import ALS, save_model
 from mfdask.ratings.synthetic import open_synthetic
 from mfdask.shards import Dataset

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from mfdask.jobs.cli import main
 
+from mfdask.jobs.cli import main
 from mfdask.shards import Dataset
 
 NO_DASHBOARD = ["--dashboard-address", "127.0.0.1:0"]

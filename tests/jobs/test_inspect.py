@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from mfdask.jobs.cli import main
 
 from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.jobs.cli import main
 from mfdask.ratings.synthetic import open_synthetic
 
 

@@ -10,9 +10,9 @@ from datetime import datetime
 
 import pandas as pd
 import pytest
-from mfdask.jobs.status import next_start_after
 
 from mfdask.job_registry import job_command
+from mfdask.jobs.status import next_start_after
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mfdask.jobs
 import pytest
 
+import mfdask.jobs
 from mfdask.errors import InputError
 from mfdask.job_registry import GROUP, job_command, registered_jobs
 from mfdask.nightly.config import DownstreamConfig

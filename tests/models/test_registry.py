@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from mfdask.jobs.cli import main
 
 from mfdask.errors import InputError
+from mfdask.jobs.cli import main
 from mfdask.models import Ability, FactorModel, kind_of, kinds, load_model
 from mfdask.shards import Dataset
 from tests.models.item_means import ItemMeans, ItemMeansModel

@@ -261,7 +261,7 @@ def test_releases_of_which_none_is_published(begun):
     version = current(begun.home).version
     (begun.home.models / "current").unlink()
     for night in (begun.run, lambda: look_ahead(begun.config())):
-        with pytest.raises(InputError, match=r"`current` is gone.*promote"):
+        with pytest.raises(InputError, match=r"current is gone.*promote"):
             night()
     promote(begun.home, version)
     assert begun.run()["new_ratings"] == 1000
