@@ -239,10 +239,8 @@ class NightlyConfig:
         _refuse_urls({"home": top.home, "inbox.folder": inbox.folder, "data.start": data.start})
         if data.start:
             data = replace(data, start=str(folder / data.start))
-        config = cls(
-            folder / Path(top.home).expanduser(), top.at, top.metrics,
-            inbox, data, training, gate, downstream, retention, hooks, cluster,
-        )  # fmt: skip
+        tables = inbox, data, training, gate, downstream, retention, hooks, cluster
+        config = cls(folder / Path(top.home).expanduser(), top.at, top.metrics, *tables)
         _check(config)
         return config
 

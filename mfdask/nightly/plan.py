@@ -66,13 +66,12 @@ class NightPlan:
         RefusedError
             If memory or disk would not do, as far as one can tell.
         """
-        for needed, free, what, mend in (
-            (
-                self.memory_bytes, psutil.virtual_memory().available,
-                "memory", "end something else, or begin later",
-            ),
-            (self.disk_bytes, free_bytes(home.root), "disk", "free some, or keep fewer models"),
-        ):  # fmt: skip
+        memory = self.memory_bytes, psutil.virtual_memory().available
+        disk = self.disk_bytes, free_bytes(home.root)
+        for (needed, free), what, mend in (
+            (memory, "memory", "end something else, or begin later"),
+            (disk, "disk", "free some, or keep fewer models"),
+        ):
             if needed > free:
                 raise RefusedError(
                     f"{home.root}: a night needs {needed / 2**20:,.1f} MiB of {what} "

@@ -157,11 +157,9 @@ def _sides(events: Events, n_items: int, rule: AttackLimits) -> list[_Side]:
         agreement = sign * surprise.agreement(chosen, tested)
         strong = (agreement > 0) & (tested.score >= LEAST_SCORE)
         bursts = tested.take(strong)
+        found = len(tested.score), bursts, agreement[strong], scores_of(bursts, chosen, line)
         honest = false_alarms(line, plain, len(chosen.places), random)
-        sides.append(_Side(
-            direction, line.users[chosen.places], len(tested.score), bursts, agreement[strong],
-            scores_of(bursts, chosen, line), *honest,
-        ))  # fmt: skip
+        sides.append(_Side(direction, line.users[chosen.places], *found, *honest))
     return sides
 
 

@@ -71,10 +71,8 @@ def attack_trials(
     for done, (seed, kind, direction, size, window) in enumerate(plans, 1):
         plan = AttackPlan(kind, direction, size, window)  # type: ignore[arg-type]
         injected = inject_attack(events, n_items, plan, seed)
-        named = {
-            "kind": kind, "direction": direction, "size": size, "window_days": window, "seed": seed
-        }  # fmt: skip
-        lines.append(named | _trial(injected, clean))
+        named = {"kind": kind, "direction": direction, "size": size, "window_days": window}
+        lines.append(named | {"seed": seed} | _trial(injected, clean))
         progress("trials", done, len(plans), f"{kind} {direction} {size:g}")
     return pd.DataFrame(lines)
 
@@ -104,10 +102,11 @@ def _trial(injected: Injected, clean: _Clean) -> dict[str, Any]:
     attacker = np.zeros(injected.n_users, bool)
     attacker[attackers["user"]] = True
     found = suspected_attacks(injected.events, injected.n_items)
+    events = injected.users, injected.items, injected.ratings
+    direction = attackers["direction"].iloc[0]
     features = profile_features(
-        injected.users, injected.items, injected.ratings, injected.n_users, injected.n_items,
-        attackers["direction"].iloc[0], clean.nearest,
-    )  # fmt: skip
+        *events, injected.n_users, injected.n_items, direction, clean.nearest
+    )
     line: dict[str, Any] = {"n_attackers": len(attackers)}
     for name, scores in {
         "bursts": found.scores.users,
