@@ -1,4 +1,4 @@
-"""The one place that starts or joins a Dask cluster.
+"""Start a local Dask cluster, or join a running one, and run solver tasks on it.
 
 Dask is loaded where it is asked for: a little data is taken in before it would be there.
 """
@@ -35,7 +35,7 @@ LEAST_MEMORY = 700_000_000
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """Where the work runs."""
+    """The cluster that tasks run on: local workers, or a running scheduler."""
 
     workers: int = parameter(1, "Worker processes to start on this machine.", at_least=1)
     threads: int | None = parameter(

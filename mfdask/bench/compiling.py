@@ -1,4 +1,4 @@
-"""How long it takes to compile what training runs: `python -m mfdask.bench.compiling` in a process.
+"""Compile times of the kernels, in a fresh process: `python -m mfdask.bench.compiling`.
 
 Both half-steps and the scoring are run on four ratings. What the first run takes beyond the second
 is compiling, or loading what an earlier process compiled.

@@ -1,4 +1,4 @@
-"""Ingest against the plain way: two processes on one file, in turn, their time and memory."""
+"""Benchmark of ingest against a plain pandas process on the same file: seconds and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel without anything around it: whole sweeps on mapped shards, in place."""
+"""Benchmark of the row-solving kernel alone: whole sweeps on memory-mapped shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OTHER = {"users": "items", "items": "users"}
 
 
 class BareKernel:
-    """Both sides of a data set, ready for sweeps.
+    """Shards, factors and priors of both sides, for sweeps of the kernel alone.
 
     Parameters
     ----------

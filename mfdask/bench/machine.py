@@ -1,4 +1,4 @@
-"""The machine that figures come from, and whole processes measured on it."""
+"""Facts about this machine, and the time and memory of processes run on it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def gemm_gflops(seconds: float, side: int = GEMM_SIDE) -> float:
 
 @dataclass(frozen=True)
 class Run:
-    """A process that has ended well.
+    """Time, memory and output of a process that succeeded.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Other libraries on the same ratings: `python -m mfdask.bench.peers NAME DATA …` in a process.
+"""Benchmark of other libraries on the same ratings: `python -m mfdask.bench.peers NAME DATA …`.
 
 Each peer is timed in a process of its own, where its threads and matrix library are set up as it
 wants them, and nothing that it imports touches the rest. An epoch is the seconds of a longer fit
@@ -35,7 +35,7 @@ Fit = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Peer:
-    """A library that is compared.
+    """Another library for matrix factorisation.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a sweep costs: the bare kernel, the same through Dask, the machine's peak, and peers."""
+"""Benchmark of a training sweep: bare kernel, through Dask, the machine's peak, other libraries."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Timed = dict[str, Callable[[], float]]
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What `measure_sweep` is to do.
+    """Options of `measure_sweep`.
 
     Attributes
     ----------

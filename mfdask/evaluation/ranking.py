@@ -1,4 +1,4 @@
-"""How good the top of a ranked catalogue is: precision, recall, NDCG, MAP, coverage, novelty.
+"""Ranking metrics of top-K lists: precision, recall, NDCG, MAP, coverage, novelty.
 
 The candidates of a user are all items of the data set but those of their training ratings. A test
 item is relevant if it is rated at or above the threshold. For a list of length K with hits at some
@@ -41,7 +41,7 @@ _CELLS = 1 << 22
 
 @dataclass(frozen=True)
 class RankingPlan:
-    """What `measure_ranking` is to do.
+    """Options of `measure_ranking`.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class RankingPlan:
 
 @dataclass(frozen=True, eq=False)
 class RankingResult:
-    """What `measure_ranking` finds.
+    """The result of `measure_ranking`.
 
     Attributes
     ----------

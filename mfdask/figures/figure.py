@@ -1,4 +1,4 @@
-"""What a figure is: numbers, a Bokeh source and a Bokeh root, usable alone or on a page."""
+"""Base classes of figures: a table of numbers, its Bokeh source and its Bokeh root."""
 
 from __future__ import annotations
 

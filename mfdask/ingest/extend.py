@@ -1,4 +1,4 @@
-"""Take more ratings into a data set: appended, corrected, withdrawn.
+"""Extend a data set by new ratings, corrections and withdrawals.
 
 What comes out holds the same ratings, on the same sides of the split, as an ingest of everything
 at once. Only its row numbers differ: those that there were stay, new users and items come behind

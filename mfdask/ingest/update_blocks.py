@@ -1,4 +1,4 @@
-"""Bring new ratings into the blocks of a data set, which are sorted and stay so."""
+"""Merge new ratings into the sorted blocks of a data set."""
 
 from __future__ import annotations
 

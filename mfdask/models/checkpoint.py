@@ -1,4 +1,4 @@
-"""The state of an unfinished fit on disk: both sides' rows and the history so far."""
+"""Checkpoints of an unfinished fit: both sides' rows and the history so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fit loop: sweeps of half-steps, their history, checkpoints, and the rows at the end.
+"""The fit loop of matrix factorisation: sweeps of half-steps, history and checkpoints.
 
 Everything between two waits is submitted as tasks, and the tasks' handles are the state: on a
 cluster, rows go from worker to worker and never through the client.
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 class FitResult(NamedTuple):
-    """What a fit ends with.
+    """Rows of both sides, prior of the items and history at the end of a fit.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ class MatrixFactorization(AlternatingUpdates):
 
 @dataclass(frozen=True)
 class _Plan:
-    """What all sweeps of a fit have in common."""
+    """Parameters that all sweeps of a fit share."""
 
     estimator: AlternatingUpdates
     data: Dataset

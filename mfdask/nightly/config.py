@@ -1,4 +1,4 @@
-"""What a night can be told: the tables of `nightly.toml`."""
+"""The configuration of the nights: the tables of `nightly.toml` as dataclasses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfdask.shards.remote import is_url
 
 @dataclass(frozen=True)
 class InboxConfig:
-    """Where new files come from.
+    """The inbox of new files.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class InboxConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """How the first night's files become a data set; later nights extend it.
+    """Options of the ingest on the first night; later nights extend that data set.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What is learned, and from where.
+    """Kind and parameters of the model that is learned.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class GateConfig:
-    """What a candidate must fulfil to be published.
+    """Conditions under which a candidate is published.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a night would do, and what time, memory and disk it would take."""
+"""The plan of a night: its files, and estimates of time, memory and disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DISK_BYTES = 61
 
 @dataclass(frozen=True)
 class NightPlan:
-    """A night that has not begun.
+    """Files and estimated cost of the next night.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which ratings are held out for testing."""
+"""Splits: rules that hold out ratings for testing."""
 
 from __future__ import annotations
 

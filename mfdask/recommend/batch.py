@@ -1,4 +1,4 @@
-"""Lists for all users, a block of them at a time, over a cluster and into a folder of Parquet."""
+"""Write the top-N lists of all users as Parquet files, block by block, on a cluster."""
 
 from __future__ import annotations
 

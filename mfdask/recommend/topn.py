@@ -1,4 +1,4 @@
-"""The best items of users that the model knows."""
+"""Top-N lists of users that the model knows."""
 
 from __future__ import annotations
 

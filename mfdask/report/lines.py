@@ -1,4 +1,4 @@
-"""Curves: a line for each of several series, and its points to hover on."""
+"""Line figures: a line for each of several series, with points to hover over."""
 
 from __future__ import annotations
 

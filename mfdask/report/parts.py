@@ -1,4 +1,4 @@
-"""Small things that several figures are put together from."""
+"""Helpers for figures: colours, labels, rules and lists to choose from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of the page, each over a table of `tables`."""
+"""The figures of the progress page."""
 
 from __future__ import annotations
 

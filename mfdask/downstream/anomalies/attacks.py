@@ -1,4 +1,4 @@
-"""Suspected shilling: items that were pushed or talked down, and the users who did it."""
+"""Detection of shilling attacks: items that were pushed or nuked, and the users who did it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SIGNS = {"push": 1, "nuke": -1}
 
 @dataclass(frozen=True)
 class AttackLimits:
-    """When an item or a user is suspected.
+    """Thresholds from which an item or a user is suspected.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class AttackLimits:
 
 
 class Attacks(NamedTuple):
-    """What `suspected_attacks` finds.
+    """Suspected items and users: the result of `suspected_attacks`.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Attacks(NamedTuple):
 
 
 class _Side(NamedTuple):
-    """One direction: its bursts, and what they are held against."""
+    """Bursts of one direction (push or nuke), and their false-alarm rates."""
 
     direction: str
     users: Int32s  # of the extreme ratings, in the order of `Chosen`

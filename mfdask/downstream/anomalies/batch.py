@@ -1,4 +1,4 @@
-"""All anomalies of a data set, as a folder of tables."""
+"""All kinds of anomalies of a data set, written as a folder of tables."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _JOB = "mfdask anomalies"
 
 @dataclass(frozen=True)
 class Options:
-    """What is looked for, and how.
+    """Options of `write_anomalies`.
 
     Attributes
     ----------

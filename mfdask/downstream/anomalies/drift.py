@@ -1,4 +1,4 @@
-"""Items that are rated otherwise than before, and not because other people rate them now."""
+"""Detection of items whose ratings change over time, other than by a change of raters."""
 
 from __future__ import annotations
 

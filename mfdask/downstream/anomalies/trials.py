@@ -1,4 +1,4 @@
-"""How well attacks are found: many of them injected into ratings, and held against what is known.
+"""Detection rates of the attack detector on injected attacks.
 
 The detector of this project stands beside three of the literature: RDMA, DegSim and VarSelect.
 """

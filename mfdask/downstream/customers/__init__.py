@@ -1,4 +1,4 @@
-"""Tables about users as customers: churn and lifetime value, from what was known at a date."""
+"""Churn and customer lifetime value of users, from what was known at a date."""
 
 from mfdask.downstream.customers.churn import study_churn
 from mfdask.downstream.customers.ltv import study_ltv

@@ -1,4 +1,4 @@
-"""Churn: who of the active users will not be seen in the days to come."""
+"""The churn study: which active users will not return within the horizon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lifetime value: how much of each active user there is to come in the days ahead.
+"""The lifetime-value study: activity or spending of each active user within the horizon.
 
 What is foretold is active days, or a column of amounts that the user of this module names. Ratings
 are not money, and nothing here makes them so.

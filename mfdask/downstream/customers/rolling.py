@@ -1,4 +1,4 @@
-"""Rolling origins: learn from cut-offs whose labels were complete, and test on the next one."""
+"""Rolling-origin evaluation: learn at earlier cut-offs, and test on the next one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Candidate(NamedTuple):
-    """A way to predict.
+    """A predictor that is compared: an estimator and its features.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What all candidates say of a cohort.
+    """Predictions of all candidates for a cohort.
 
     Attributes
     ----------

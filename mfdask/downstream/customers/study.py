@@ -1,4 +1,4 @@
-"""What churn and lifetime value have in common: cohorts with labels, forecasts, and two tables."""
+"""The common steps of the churn and lifetime-value studies, and the tables that they write."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What a study is told.
+    """Options of a study.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class StudyOptions:
 
 @dataclass(frozen=True)
 class Kind:
-    """What sets one study apart from another.
+    """Metrics, loss and label type of a kind of study.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study ends with.
+    """Tables and predictions that a study results in.
 
     Attributes
     ----------

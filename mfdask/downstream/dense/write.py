@@ -1,4 +1,4 @@
-"""Write the completed matrix, some chunks at a time, over a cluster and into one folder."""
+"""Compute and write dense predictions, chunk by chunk, on a cluster."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TASK_CHUNKS = 32
 
 
 class Densified(NamedTuple):
-    """What `densify` has made.
+    """The result of `densify`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Several injections into the same ratings."""
+"""Inject several things into the same ratings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inject shared accounts: the ratings of two users in one, at the moments of the first."""
+"""Inject shared accounts: the ratings of two users in one account."""
 
 from __future__ import annotations
 

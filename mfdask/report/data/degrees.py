@@ -1,4 +1,4 @@
-"""How unevenly ratings are spread over users and items."""
+"""Figures of the distribution of ratings over users and items."""
 
 from __future__ import annotations
 

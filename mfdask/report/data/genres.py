@@ -1,4 +1,4 @@
-"""What kinds of items there are, and how each kind is rated."""
+"""Figures of genres: their frequencies, co-occurrence and ratings."""
 
 from __future__ import annotations
 

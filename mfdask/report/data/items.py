@@ -1,4 +1,4 @@
-"""Items by how often and how well they are rated, and where ratings lie densest."""
+"""Figures of items by popularity and mean rating, and of the densest part of the matrix."""
 
 from __future__ import annotations
 

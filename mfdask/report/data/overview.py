@@ -1,4 +1,4 @@
-"""How many ratings there are, of which values, by whom, and how they are split."""
+"""Statistics of a data set: ratings by value, the most active users, the split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When ratings were given; all times are UTC."""
+"""Figures of ratings over time (UTC)."""
 
 from __future__ import annotations
 

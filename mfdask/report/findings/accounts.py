@@ -1,4 +1,4 @@
-"""Accounts that more than one person seems to use: what is rated before and after the hand-over."""
+"""Figures of suspected shared accounts: genres before and after the hand-over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well churn and lifetime value were foretold at dates whose future is known by now."""
+"""Figures of the accuracy of churn and lifetime-value predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section on what other jobs have found, as far as their tables are there."""
+"""The section on anomalies, churn and lifetime value, as far as their tables are there."""
 
 from __future__ import annotations
 

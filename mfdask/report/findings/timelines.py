@@ -1,4 +1,4 @@
-"""Ratings of a few items over time, one small plot each."""
+"""Figures of the ratings of a few items over time, one small plot each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People that the model has never seen, what it offers them, and why."""
+"""Figures of recommendations to made-up new users, with explanations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a genre model says of items that nobody has rated."""
+"""Figures of a genre model: what genres are worth, and predictions of items never rated."""
 
 from __future__ import annotations
 

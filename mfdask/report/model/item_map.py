@@ -1,4 +1,4 @@
-"""Maps: items, and genres, as points of a plane."""
+"""Figures of two-dimensional embeddings of items and genres."""
 
 from __future__ import annotations
 

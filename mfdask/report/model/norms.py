@@ -1,4 +1,4 @@
-"""How far taste moves the ratings of items: the lengths of their factors."""
+"""Figures of the lengths of item factors (polarity), and of lengths against popularity."""
 
 from __future__ import annotations
 

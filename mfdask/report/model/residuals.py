@@ -1,4 +1,4 @@
-"""Held-out errors of a model: their distribution, and where they are large."""
+"""Figures of held-out residuals: their distribution, and RMSE by activity and popularity."""
 
 from __future__ import annotations
 

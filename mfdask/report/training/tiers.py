@@ -1,4 +1,4 @@
-"""The tiers of speed, as `mfdask bench tiers --json` has measured them."""
+"""Figure of the tiers of speed that `mfdask bench tiers --json` measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search for parameters has tried, from the tables of `mfdask tune`."""
+"""Figures of a search for parameters, from the tables of `mfdask tune`."""
 
 from __future__ import annotations
 
