@@ -42,8 +42,7 @@ class ClusterConfig:
         None, "Threads of each worker.  [default: the cores, shared out evenly]", at_least=1
     )
     memory_limit: str = parameter(
-        "auto",
-        "Memory a worker may hold, such as 4GB; auto shares it out evenly, 0 sets no limit.",
+        "auto", "Memory a worker may hold, such as 4GB; auto shares it out evenly, 0 sets no limit."
     )
     scheduler: str | None = parameter(
         None,

@@ -56,10 +56,7 @@ def write_csv(file: Path, ratings: int, seed: int = 0, progress: Progress = sile
 
 
 def measure_ingest(
-    source: Path | int,
-    rounds: int,
-    arguments: Sequence[object] = (),
-    progress: Progress = silent,
+    source: Path | int, rounds: int, arguments: Sequence[object] = (), progress: Progress = silent
 ) -> dict[str, Any]:
     """Ingest a file as a user would, and in turn read it the plain way (`mfdask.bench.baseline`).
 

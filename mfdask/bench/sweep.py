@@ -14,12 +14,7 @@ from typing import Any
 from distributed import Client
 
 from mfdask.bench.kernel import BareKernel, sweep_bytes, sweep_flops
-from mfdask.bench.machine import (
-    FailedRunError,
-    gemm_gflops,
-    gemm_seconds,
-    measure_module,
-)
+from mfdask.bench.machine import FailedRunError, gemm_gflops, gemm_seconds, measure_module
 from mfdask.bench.peers import PEERS, measure_peer, missing_peer
 from mfdask.bench.rounds import Rounds, take_in_turn
 from mfdask.cores import n_cores
@@ -102,10 +97,7 @@ def measure_sweep(
 
 
 def _products(plan: SweepPlan) -> Timed:
-    return {
-        "gemm_one_thread": lambda: gemm_seconds(1),
-        "gemm": lambda: gemm_seconds(plan.threads),
-    }
+    return {"gemm_one_thread": lambda: gemm_seconds(1), "gemm": lambda: gemm_seconds(plan.threads)}
 
 
 def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:

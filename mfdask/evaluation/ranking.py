@@ -60,10 +60,7 @@ class RankingPlan:
         4.0, "An item rated this high in the test part is relevant.", above=0
     )
     n_users: int | None = parameter(
-        None,
-        "Rank for a random sample of this many users.  [default: all]",
-        "users",
-        at_least=1,
+        None, "Rank for a random sample of this many users.  [default: all]", "users", at_least=1
     )
     seed: int = parameter(42, "Seed of all that is drawn at random.", at_least=0)
 

@@ -32,12 +32,7 @@ from mfdask.models.checkpoint import (
     load_array,
     load_rows,
 )
-from mfdask.models.design import (
-    FeatureSums,
-    RowPrior,
-    initial_rows,
-    training_bytes,
-)
+from mfdask.models.design import FeatureSums, RowPrior, initial_rows, training_bytes
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.half_step import Totals, UpdateConfig
@@ -323,10 +318,7 @@ class _Loop:
     collector: Collector | None
 
     def run(
-        self,
-        start: Path | None,
-        progress: Progress,
-        each_sweep: Callable[[Sweep], None] | None,
+        self, start: Path | None, progress: Progress, each_sweep: Callable[[Sweep], None] | None
     ) -> FitResult:
         """Sweep until the estimator has enough."""
         plan, estimator, run = self.plan, self.plan.estimator, self.plan.run

@@ -81,10 +81,7 @@ class Page:
 
 
 def show_document(
-    newest: Callable[[], Fit | None],
-    scheduler: Scheduler,
-    tabs: Sequence[str],
-    document: Document,
+    newest: Callable[[], Fit | None], scheduler: Scheduler, tabs: Sequence[str], document: Document
 ) -> None:
     """Fill a document that Bokeh's server has begun for a reader.
 

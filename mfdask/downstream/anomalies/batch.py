@@ -30,11 +30,7 @@ from mfdask.recommend.topn import check_same_data
 from mfdask.shards import Dataset
 
 #: The table of each part, in the order in which they are made.
-TABLES = {
-    "attacks": "suspected_attacks",
-    "sharing": "suspected_sharing",
-    "drift": "drifting_items",
-}
+TABLES = {"attacks": "suspected_attacks", "sharing": "suspected_sharing", "drift": "drifting_items"}
 PARTS = tuple(TABLES)
 #: Tells a folder of anomalies from others.
 MARK = "summary.json"
@@ -197,11 +193,7 @@ def _attacks(
 
 
 def _predictions(
-    model: Model,
-    data: Dataset,
-    found: Attacks,
-    suspects: Int32s,
-    client: Client | None,
+    model: Model, data: Dataset, found: Attacks, suspects: Int32s, client: Client | None
 ) -> pd.DataFrame:
     """Return what suspected items are predicted with and without the suspects, if there are any."""
     items = np.unique(found.items["item"].to_numpy(np.int32))

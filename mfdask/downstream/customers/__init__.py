@@ -5,12 +5,4 @@ from mfdask.downstream.customers.ltv import study_ltv
 from mfdask.downstream.customers.spend import Spend
 from mfdask.downstream.customers.study import Study, StudyOptions, check_out, check_study
 
-__all__ = [
-    "Spend",
-    "Study",
-    "StudyOptions",
-    "check_out",
-    "check_study",
-    "study_churn",
-    "study_ltv",
-]
+__all__ = ["Spend", "Study", "StudyOptions", "check_out", "check_study", "study_churn", "study_ltv"]

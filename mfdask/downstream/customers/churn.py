@@ -15,13 +15,7 @@ from mfdask.downstream.customers.learners import boosted_chance, logistic
 from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
-from mfdask.downstream.customers.study import (
-    Kind,
-    Study,
-    StudyOptions,
-    check_study,
-    conclude,
-)
+from mfdask.downstream.customers.study import Kind, Study, StudyOptions, check_study, conclude
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.models import Model
 from mfdask.progress import Progress, silent

@@ -21,13 +21,7 @@ from mfdask.downstream.customers.origins import Origins
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
 from mfdask.downstream.customers.spend import SPEND, Spend
-from mfdask.downstream.customers.study import (
-    Kind,
-    Study,
-    StudyOptions,
-    check_study,
-    conclude,
-)
+from mfdask.downstream.customers.study import Kind, Study, StudyOptions, check_study, conclude
 from mfdask.downstream.customers.tables import RHYTHM, FeatureTable, feature_tables
 from mfdask.downstream.events import DAY
 from mfdask.models import Model

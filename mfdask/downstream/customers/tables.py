@@ -117,12 +117,7 @@ def feature_tables(
 
 
 def _lenses(
-    data: Dataset,
-    model: FactorModel,
-    origins: Origins,
-    as_of: str,
-    folder: Path,
-    run: Executor,
+    data: Dataset, model: FactorModel, origins: Origins, as_of: str, folder: Path, run: Executor
 ) -> Iterator[tuple[HistoryAsOf, Dataset, FrozenItems]]:
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
     frame = None

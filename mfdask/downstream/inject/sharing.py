@@ -45,8 +45,7 @@ class SharingPlan:
         "sharing-style",
     )
     partners: Literal["random", "alike"] = parameter(
-        "random",
-        "Who is merged: any two users, or two who were active at about the same time.",
+        "random", "Who is merged: any two users, or two who were active at about the same time."
     )
     min_days: int = parameter(3, "Fewest active days of both users.", at_least=1)
     min_share: float = parameter(
@@ -160,9 +159,7 @@ def _assembled(events: Events, accounts: list[_Account]) -> Events:
         order = np.lexsort((events.items[source[own]], events.timestamps[own]))
         source[own] = source[own][order]  # ratings of the same second go by item
     changed = events._replace(
-        items=events.items[source],
-        ratings=events.ratings[source],
-        held_out=events.held_out[source],
+        items=events.items[source], ratings=events.ratings[source], held_out=events.held_out[source]
     )
     return changed.only(~np.isin(events.users, [account.partner for account in accounts]))
 
