@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from distributed import Client
 
@@ -20,8 +19,6 @@ from mfdask.downstream.customers.tables import feature_tables
 from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
-
-Floats = npt.NDArray[np.float64]
 
 
 def study_churn(
@@ -81,11 +78,7 @@ def _churned(days: pd.DataFrame, cutoff: int, users: pd.Series) -> Any:
     return (days[cutoff].reindex(users).to_numpy() == 0).astype(np.float64)
 
 
-def _brier(label: Floats, score: Floats) -> float:
-    return float(np.mean((label - score) ** 2))
-
-
-KIND = Kind(churn_measure, CHURN_METRICS, _brier, "Int8", binary=True)
+KIND = Kind(churn_measure, CHURN_METRICS, "Int8", binary=True)
 
 
 def churn_candidates(latent_columns: list[str]) -> list[Candidate]:

@@ -96,7 +96,7 @@ class StudyOptions:
 
 @dataclass(frozen=True)
 class Kind:
-    """Metrics, loss and label type of a kind of study.
+    """Metrics and label type of a kind of study.
 
     Attributes
     ----------
@@ -104,8 +104,6 @@ class Kind:
         Prepares the metrics of labels and predictions.
     metrics : tuple of str
         Their names.
-    loss : callable
-        What the candidate that scores the table has had least of.
     label_type : {"Int8", "Int32", "Float64"}
         Of pandas; takes missing ones.
     binary : bool
@@ -114,7 +112,6 @@ class Kind:
 
     measure: Callable[[Floats, Floats], Measure]
     metrics: tuple[str, ...]
-    loss: Callable[[Floats, Floats], float]
     label_type: Literal["Int8", "Int32", "Float64"]
     binary: bool = False
 
@@ -256,7 +253,7 @@ def conclude(
     require_both(labelled, origins)
     found = forecasts(labelled, origins, candidates, least, progress)
     evaluation = evaluate(found, candidates, kind.measure, kind.metrics)
-    chosen = best_before(found, origins, candidates, kind.loss)
+    chosen = best_before(found, origins, candidates)
     score = found[-1].scores[chosen.name]
     table = _table(own, score, chosen.name, features[-1].version, origins, kind)
     slopes = _slopes(found, candidates) if kind.binary else {}
