@@ -30,11 +30,7 @@ _SHOWN = 10
 @click.command("anomalies", help=__doc__)
 @click.argument("model", type=MODEL)
 @click.argument("data", type=DATA)
-@click.option(
-    "--out",
-    type=PATH,
-    help="Folder for the tables.  [default: output/anomalies/DATA]",
-)
+@click.option("--out", type=PATH, help="Folder for the tables.  [default: output/anomalies/DATA]")
 @click.option(
     "--only",
     "parts",

@@ -286,10 +286,7 @@ def _as_arguments(cluster: ClusterConfig) -> list[object]:
 def _where() -> dict[str, Any]:
     """Return what every result carries: the machine and the command."""
     arguments = sys.argv[2:] if sys.argv[1:2] == ["bench"] else sys.argv[1:]
-    return {
-        "command": shlex.join(["mfdask", "bench", *arguments]),
-        "machine": describe_machine(),
-    }
+    return {"command": shlex.join(["mfdask", "bench", *arguments]), "machine": describe_machine()}
 
 
 def _where_view(values: dict[str, Any]) -> str:

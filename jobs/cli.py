@@ -1,4 +1,4 @@
-"""The group behind the console command `mfdask`."""
+"""The command group of the console command `mfdask`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all jobs share: how they run and end, their clock, cluster and progress, their tables."""
+"""Shared code of the jobs: running and ending, cluster, progress bars, cost, output tables."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SECONDS_TO_STOP = 8.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job ends with.
+    """The result of a job: values, tables and options used.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ def _log_to_stderr(debug: bool) -> None:
 
 
 class Running:
-    """What a job works with, and what it has taken once its block has ended.
+    """Cluster and progress of a running job, and its cost at the end.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How a job ends that has failed: its line on standard error, and its exit code."""
+"""Error lines and exit codes of jobs that fail."""
 
 from __future__ import annotations
 

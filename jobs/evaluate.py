@@ -79,10 +79,7 @@ def main(model: Path, data: str, ranking: bool, plan: RankingPlan) -> Outcome:
 
 def _rank(learned: Model, data: Dataset, plan: RankingPlan) -> dict[str, Any]:
     """Rank with the model and with the popularity baseline."""
-    scorers = {
-        "model": learned.align(data).scores,
-        "popularity": popularity_scorer(data),
-    }
+    scorers = {"model": learned.align(data).scores, "popularity": popularity_scorer(data)}
     found: dict[str, Any] = {"k": plan.k, "threshold": plan.threshold}
     with progress_bars() as progress:
         for name, scorer in scorers.items():

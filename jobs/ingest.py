@@ -43,9 +43,7 @@ from .options import DATA_FOLDER, PATH, cluster_options, options_of
     "only if they are not later.",
 )
 @click.option(
-    "--split",
-    metavar="KIND:SHARE",
-    help=f"What is held out: {FORMS}.  [default: random:0.1]",
+    "--split", metavar="KIND:SHARE", help=f"What is held out: {FORMS}.  [default: random:0.1]"
 )
 @options_of(IngestOptions, "choices")
 @click.option(

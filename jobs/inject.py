@@ -57,11 +57,7 @@ def _key(own: Parameter) -> str:
 
 @click.command("inject", help=__doc__)
 @click.argument("data", type=DATA)
-@click.option(
-    "--out",
-    type=PATH,
-    help="Folder for the ratings.  [default: output/injected/DATA]",
-)
+@click.option("--out", type=PATH, help="Folder for the ratings.  [default: output/injected/DATA]")
 @_options(AttackPlan)
 @click.option(
     "--target-ratings",

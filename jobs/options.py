@@ -1,4 +1,4 @@
-"""Arguments and options: MODEL and DATA, parameters of dataclasses, and files of options."""
+"""Command-line arguments and options, made of dataclass parameters; `--config` files."""
 
 from __future__ import annotations
 

@@ -33,11 +33,7 @@ from .options import DATA, MODEL, PATH, cluster_options, options_of_kinds
 
 @click.command("train", help=__doc__)
 @click.argument("data", type=DATA)
-@click.option(
-    "--out",
-    type=PATH,
-    help="Folder for the model.  [default: output/models/DATA-MODEL]",
-)
+@click.option("--out", type=PATH, help="Folder for the model.  [default: output/models/DATA-MODEL]")
 @click.option(
     "--model",
     default="als",
@@ -57,9 +53,7 @@ from .options import DATA, MODEL, PATH, cluster_options, options_of_kinds
     help="CSV or Parquet file: item id, then columns of numbers, or of values joined by |.",
 )
 @click.option(
-    "--start",
-    type=MODEL,
-    help="Begin with the rows of this model, which has as many factors.",
+    "--start", type=MODEL, help="Begin with the rows of this model, which has as many factors."
 )
 @click.option(
     "--checkpoint-every",

@@ -58,9 +58,7 @@ _SHOWN = 10
     help="SQLite file of the trials; the next search goes on.  [default: output/tuning/DATA.db]",
 )
 @click.option(
-    "--out",
-    type=PATH,
-    help="Parquet file for the table of trials.  [default: beside the study]",
+    "--out", type=PATH, help="Parquet file for the table of trials.  [default: beside the study]"
 )
 @job
 @cluster_options

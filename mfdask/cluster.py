@@ -1,4 +1,4 @@
-"""The one place that starts or joins a Dask cluster.
+"""Start a local Dask cluster, or join a running one, and run solver tasks on it.
 
 Dask is loaded where it is asked for: a little data is taken in before it would be there.
 """
@@ -35,15 +35,14 @@ LEAST_MEMORY = 700_000_000
 
 @dataclass(frozen=True)
 class ClusterConfig(Parametrised):
-    """Where the work runs."""
+    """The cluster that tasks run on: local workers, or a running scheduler."""
 
     workers: int = parameter(1, "Worker processes to start on this machine.", at_least=1)
     threads: int | None = parameter(
         None, "Threads of each worker.  [default: the cores, shared out evenly]", at_least=1
     )
     memory_limit: str = parameter(
-        "auto",
-        "Memory a worker may hold, such as 4GB; auto shares it out evenly, 0 sets no limit.",
+        "auto", "Memory a worker may hold, such as 4GB; auto shares it out evenly, 0 sets no limit."
     )
     scheduler: str | None = parameter(
         None,

@@ -1,4 +1,4 @@
-"""What this process may use of the machine's processors."""
+"""The number of processor cores that this process may use."""
 
 from __future__ import annotations
 

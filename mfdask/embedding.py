@@ -1,4 +1,4 @@
-"""Items and genres as points of a plane."""
+"""Two-dimensional embeddings of items and genres, by their factors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors a user can cause, each with the exit code that a job ends with."""
+"""Exceptions for errors that a user can cause, with their exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tasks run: in this process, in threads of it, or on a Dask cluster.
+"""Executors of tasks: in this process, in threads of it, or on a Dask cluster.
 
 A task is a plain function. What it returns stays where it ran, and a handle stands for it: as an
 argument of later tasks, or to be waited for. Dask is loaded only where there is a cluster.

@@ -1,4 +1,4 @@
-"""Files that no reader meets half-written, and locks that die with their holder."""
+"""Atomic files and folders, file locks, checksums and disk space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs by their names: ours, and those that other packages register."""
+"""The registry of jobs by name: ours, and those of installed packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory the process and its children hold together."""
+"""Resident memory of the process and its children, and a check of what is free."""
 
 from __future__ import annotations
 

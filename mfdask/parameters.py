@@ -1,4 +1,4 @@
-"""Parameters as fields of frozen dataclasses: each field says its range, its help and its option.
+"""Parameters as dataclass fields with their ranges, help texts and option names.
 
 Whatever has parameters (an estimator, a ranking, a study, a part of `nightly.toml`) is such a
 dataclass. Its checks, the options of the command line, the keys of configuration files and the axes
@@ -23,7 +23,7 @@ _KEY = "parameter"
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a field says of itself.
+    """Name, type, range and help of a parameter.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How long work tells how far it is, without knowing who listens."""
+"""The callback by which long work reports its progress."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Tables that a job ends with: as Parquet files, and as JSON."""
+"""Write result tables as Parquet files, and turn them into JSON records."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Measured speed: sweeps, tiers, ingest."""
+"""Benchmarks: training sweeps, tiers of speed, ingest, top-N lists, dense predictions."""

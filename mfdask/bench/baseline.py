@@ -1,4 +1,4 @@
-"""What ingest is measured against: `python -m mfdask.bench.baseline FILE`, one plain process.
+"""A plain pandas ingest to compare with: `python -m mfdask.bench.baseline FILE`.
 
 It reads a CSV with pandas, numbers the ids, and builds both sparse matrices: the shortest way to
 what a solver needs, without cleaning, duplicates, splits, checksums or anything on disk.

@@ -1,4 +1,4 @@
-"""How long it takes to compile what training runs: `python -m mfdask.bench.compiling` in a process.
+"""Compile times of the kernels, in a fresh process: `python -m mfdask.bench.compiling`.
 
 Both half-steps and the scoring are run on four ratings. What the first run takes beyond the second
 is compiling, or loading what an earlier process compiled.
@@ -42,10 +42,8 @@ def compile_here(n_factors: int) -> dict[str, Any]:
     from mfdask.shards import Shard
 
     imported = time.perf_counter()
-    shard = Shard(
-        "users", 0, 0,
-        np.array([0, 2, 4]), np.array([0, 1, 0, 1], np.int32), np.ones(4, np.float32),
-    )  # fmt: skip
+    indptr, indices = np.array([0, 2, 4]), np.array([0, 1, 0, 1], np.int32)
+    shard = Shard("users", 0, 0, indptr, indices, np.ones(4, np.float32))
     config = ALS(n_factors=n_factors)
     rule, prior = config.update_config(1.0), config.prior("users")
     rows = initial_rows(2, n_factors, 0.1, 1, "users")

@@ -1,4 +1,4 @@
-"""The completed matrix against what bounds it: the bare product, and writing as many bytes."""
+"""Benchmark of dense predictions, against the bare matrix product and writing as many bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FILE = 8 * 2**20
 
 @dataclass(frozen=True)
 class DensePlan:
-    """What `measure_dense` is to do.
+    """Options of `measure_dense`.
 
     Attributes
     ----------

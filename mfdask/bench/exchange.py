@@ -1,4 +1,4 @@
-"""What workers send each other in a sweep, in either way, beside what is expected."""
+"""Benchmark of the bytes that workers exchange in a sweep, measured and expected."""
 
 from __future__ import annotations
 

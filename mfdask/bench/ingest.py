@@ -1,4 +1,4 @@
-"""Ingest against the plain way: two processes on one file, in turn, their time and memory."""
+"""Benchmark of ingest against a plain pandas process on the same file: seconds and memory."""
 
 from __future__ import annotations
 
@@ -56,10 +56,7 @@ def write_csv(file: Path, ratings: int, seed: int = 0, progress: Progress = sile
 
 
 def measure_ingest(
-    source: Path | int,
-    rounds: int,
-    arguments: Sequence[object] = (),
-    progress: Progress = silent,
+    source: Path | int, rounds: int, arguments: Sequence[object] = (), progress: Progress = silent
 ) -> dict[str, Any]:
     """Ingest a file as a user would, and in turn read it the plain way (`mfdask.bench.baseline`).
 

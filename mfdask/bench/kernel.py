@@ -1,4 +1,4 @@
-"""The kernel without anything around it: whole sweeps on mapped shards, in place."""
+"""Benchmark of the row-solving kernel alone: whole sweeps on memory-mapped shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OTHER = {"users": "items", "items": "users"}
 
 
 class BareKernel:
-    """Both sides of a data set, ready for sweeps.
+    """Shards, factors and priors of both sides, for sweeps of the kernel alone.
 
     Parameters
     ----------
@@ -53,10 +53,9 @@ class BareKernel:
             starts = self._starts[side]
             for b, block in enumerate(self._blocks[side]):
                 out = self._rows[side][starts[b] : starts[b + 1]]
-                solve_rows(
-                    block, self._chunks[side][b], fixed, self._prior, self._step, read_only(out),
-                    out, stats, bad,
-                )  # fmt: skip
+                chunks, current = self._chunks[side][b], read_only(out)
+                rule = self._prior, self._step
+                solve_rows(block, chunks, fixed, *rule, current, out, stats, bad)
 
     def rows(self, side: str) -> Array:
         """Return a side's design rows as they are now, float32 (rows, width)."""

@@ -1,4 +1,4 @@
-"""All tiers of speed on a data set: the slow ones, the project's kernel, and the same on Dask."""
+"""Benchmark of a sweep in all tiers: plain Python, NumPy, Numba, the kernel, and Dask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine that figures come from, and whole processes measured on it."""
+"""Facts about this machine, and the time and memory of processes run on it."""
 
 from __future__ import annotations
 
@@ -75,10 +75,8 @@ def gemm_seconds(threads: int, side: int = GEMM_SIDE) -> float:
 
     It runs in a process of its own, so that the number of threads can be chosen.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _GEMM, str(side)],
-        env=blas_environ(threads), capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    command, environ = [sys.executable, "-c", _GEMM, str(side)], blas_environ(threads)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
@@ -89,7 +87,7 @@ def gemm_gflops(seconds: float, side: int = GEMM_SIDE) -> float:
 
 @dataclass(frozen=True)
 class Run:
-    """A process that has ended well.
+    """Time, memory and output of a process that succeeded.
 
     Attributes
     ----------
@@ -139,10 +137,8 @@ def measure_module(
     """
     words = ["-m", module, *map(str, arguments)]
     began = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, *words],
-        env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    full, pipe = [sys.executable, *words], subprocess.PIPE
+    with subprocess.Popen(full, env=environ, stdout=pipe, stderr=pipe, text=True) as process:
         peak, output, errors = 0, "", ""
         while process.returncode is None:
             peak = max(peak, resident_bytes(process.pid))

@@ -1,4 +1,4 @@
-"""Other libraries on the same ratings: `python -m mfdask.bench.peers NAME DATA …` in a process.
+"""Benchmark of other libraries on the same ratings: `python -m mfdask.bench.peers NAME DATA …`.
 
 Each peer is timed in a process of its own, where its threads and matrix library are set up as it
 wants them, and nothing that it imports touches the rest. An epoch is the seconds of a longer fit
@@ -35,7 +35,7 @@ Fit = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Peer:
-    """A library that is compared.
+    """Another library for matrix factorisation.
 
     Attributes
     ----------
@@ -64,11 +64,10 @@ def _prepare_cmfrec(users: Block, n_items: int, n_factors: int, threads: int) ->
     ratings = scipy.sparse.coo_matrix((users.ratings, (_rows(users), users.indices)), shape)
 
     def fit(epochs: int) -> None:
-        CMF(
-            k=n_factors, lambda_=_regularisation(), niter=epochs, use_cg=False,
-            user_bias=True, item_bias=True, use_float=True, nthreads=threads, verbose=False,
-            precompute_for_predictions=False,
-        ).fit(ratings)  # fmt: skip
+        size = {"k": n_factors, "niter": epochs, "nthreads": threads}
+        biases = {"user_bias": True, "item_bias": True, "lambda_": _regularisation()}
+        plain = {"use_cg": False, "verbose": False, "precompute_for_predictions": False}
+        CMF(**size, **biases, **plain, use_float=True).fit(ratings)
 
     return fit
 

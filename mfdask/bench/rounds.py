@@ -1,4 +1,4 @@
-"""Timings taken in turn, so that what slows the machine for a while slows them all."""
+"""Timings of several candidates in alternating rounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfdask.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Rounds:
-    """What each round found.
+    """Seconds of each candidate in each round.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a sweep costs: the bare kernel, the same through Dask, the machine's peak, and peers."""
+"""Benchmark of a training sweep: bare kernel, through Dask, the machine's peak, other libraries."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ from typing import Any
 from distributed import Client
 
 from mfdask.bench.kernel import BareKernel, sweep_bytes, sweep_flops
-from mfdask.bench.machine import (
-    FailedRunError,
-    gemm_gflops,
-    gemm_seconds,
-    measure_module,
-)
+from mfdask.bench.machine import FailedRunError, gemm_gflops, gemm_seconds, measure_module
 from mfdask.bench.peers import PEERS, measure_peer, missing_peer
 from mfdask.bench.rounds import Rounds, take_in_turn
 from mfdask.cores import n_cores
@@ -36,7 +31,7 @@ Timed = dict[str, Callable[[], float]]
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What `measure_sweep` is to do.
+    """Options of `measure_sweep`.
 
     Attributes
     ----------
@@ -102,10 +97,7 @@ def measure_sweep(
 
 
 def _products(plan: SweepPlan) -> Timed:
-    return {
-        "gemm_one_thread": lambda: gemm_seconds(1),
-        "gemm": lambda: gemm_seconds(plan.threads),
-    }
+    return {"gemm_one_thread": lambda: gemm_seconds(1), "gemm": lambda: gemm_seconds(plan.threads)}
 
 
 def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:

@@ -1,4 +1,4 @@
-"""The paper's Algorithm 1 in plain ways: the foils that the project's kernel is measured against.
+"""The paper's Algorithm 1 in plain Python, NumPy and Numba, to compare the kernel with.
 
 A row's update: its bias by Eq. 8, gather the other side's vectors, ``A = lambda Q'Q + tau I``,
 solve. `update_row` is written once and runs twice: interpreted, on lists, and compiled, on arrays.

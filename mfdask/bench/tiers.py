@@ -1,4 +1,4 @@
-"""The paper's tiers of speed, measured: one sweep of the same equations, ever better executed.
+"""Times of one sweep of the same equations in several implementations (tiers).
 
 The slow tiers would take hours for a sweep. Each stops at its budget, having visited rows spread
 evenly over both sides, and says on how many ratings it was measured. What a whole sweep would take

@@ -1,4 +1,4 @@
-"""Top-N lists against implicit's of the same vectors: `python -m mfdask.bench.topn FOLDER …`.
+"""Benchmark of top-N lists against the library implicit: `python -m mfdask.bench.topn FOLDER …`.
 
 implicit is timed in a process of its own, as `mfdask.bench.peers` does. It multiplies all users
 with all items and selects; here tiles of items that cannot reach a list are passed over. How many
@@ -43,7 +43,7 @@ _WARM_UP = 64
 
 @dataclass(frozen=True)
 class TopPlan:
-    """What `measure_topn` is to do.
+    """Options of `measure_topn`.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class TopPlan:
 
 
 class DifferentListsError(MfdaskError):
-    """Two ways to the same lists that do not lead to the same lists."""
+    """Two libraries return different top-N lists for the same vectors."""
 
 
 def measure_topn(

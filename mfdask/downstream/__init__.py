@@ -1,1 +1,1 @@
-"""Tables that other people work from: dense predictions, anomalies, churn and lifetime value."""
+"""Tables made from a model: dense predictions, anomalies, churn and lifetime value."""

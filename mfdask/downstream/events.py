@@ -1,4 +1,4 @@
-"""What users did, in the order in which they did it: training and held-out ratings together."""
+"""The ratings of each user in the order of time, training and held-out ones together."""
 
 from __future__ import annotations
 

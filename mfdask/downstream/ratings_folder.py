@@ -1,4 +1,4 @@
-"""Ratings of a data set, changed, as a folder that `mfdask ingest` reads."""
+"""Write changed ratings of a data set as a folder that `mfdask ingest` reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions held against ratings that the model has not seen."""
+"""Evaluation of models on held-out ratings."""
 
 from mfdask.evaluation.accuracy import Accuracy, ErrorSums, bin_labels, measure_accuracy
 from mfdask.evaluation.calibration import INTERVALS, measure_calibration

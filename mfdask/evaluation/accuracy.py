@@ -1,4 +1,4 @@
-"""How far a model's predictions are from ratings that it has not seen."""
+"""RMSE, MAE and log-likelihood of a model on held-out or training ratings."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _nan(like: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 @dataclass
 class Accuracy:
-    """What `measure_accuracy` finds.
+    """The result of `measure_accuracy`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How sure a figure is: the users are drawn again and again, the same ones for every model."""
+"""Bootstrap intervals over users, with the same draws for every model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a Bayesian model's intervals hold as many ratings as they say."""
+"""Coverage of a Bayesian model's intervals on held-out ratings."""
 
 from __future__ import annotations
 

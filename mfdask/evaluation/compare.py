@@ -1,4 +1,4 @@
-"""Models side by side on the same held-out ratings, each figure with its interval."""
+"""Comparison of models on the same held-out ratings, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ROOT = np.array([metric == "rmse" for metric, _ in COLUMNS])
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What one model does for each user of a data set.
+    """Errors and ranking metrics of one model for each user of a data set.
 
     Attributes
     ----------

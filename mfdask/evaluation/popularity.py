@@ -1,4 +1,4 @@
-"""What a list of the most rated items is worth: the least that a model must beat."""
+"""The popularity baseline: rank items by their number of ratings."""
 
 from __future__ import annotations
 

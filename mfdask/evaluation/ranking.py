@@ -1,4 +1,4 @@
-"""How good the top of a ranked catalogue is: precision, recall, NDCG, MAP, coverage, novelty.
+"""Ranking metrics of top-K lists: precision, recall, NDCG, MAP, coverage, novelty.
 
 The candidates of a user are all items of the data set but those of their training ratings. A test
 item is relevant if it is rated at or above the threshold. For a list of length K with hits at some
@@ -41,17 +41,14 @@ _CELLS = 1 << 22
 
 @dataclass(frozen=True)
 class RankingPlan(Parametrised):
-    """What `measure_ranking` is to do."""
+    """Options of `measure_ranking`."""
 
     k: int = parameter(10, "Length of the ranked lists.", "at", at_least=1, metavar="K")
     threshold: float = parameter(
         4.0, "An item rated this high in the test part is relevant.", above=0
     )
     n_users: int | None = parameter(
-        None,
-        "Rank for a random sample of this many users.  [default: all]",
-        "users",
-        at_least=1,
+        None, "Rank for a random sample of this many users.  [default: all]", "users", at_least=1
     )
     seed: int = parameter(42, "Seed of all that is drawn at random.", at_least=0)
 
@@ -70,7 +67,7 @@ class RankingPlan(Parametrised):
 
 @dataclass(frozen=True, eq=False)
 class RankingResult:
-    """What `measure_ranking` finds.
+    """The result of `measure_ranking`.
 
     Attributes
     ----------

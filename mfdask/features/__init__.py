@@ -1,1 +1,1 @@
-"""Numbers that describe items, from their genres or from a file."""
+"""Features of items, from their genres or from a file."""

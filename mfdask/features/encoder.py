@@ -1,4 +1,4 @@
-"""Numbers that describe items: shares of genres, or of anything else that a table says of them."""
+"""Encoding of genres and other columns of a table as numeric item features."""
 
 from __future__ import annotations
 

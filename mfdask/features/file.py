@@ -1,4 +1,4 @@
-"""Item features from a file, and where a fit finds those that its items' prior follows."""
+"""Item features from a file, matched to the items of a data set."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class FeatureFile(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ItemFeatures:
-    """What the prior of the items follows: their genres, unless `file` or `known` says otherwise.
+    """Features that the items' prior depends on: genres, unless `file` or `known` are given.
 
     Attributes
     ----------

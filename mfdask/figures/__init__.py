@@ -1,1 +1,1 @@
-"""What a figure is and how it looks, alone, in a report or on a live page."""
+"""Bokeh figures and their style, for reports and live pages."""

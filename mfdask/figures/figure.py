@@ -1,4 +1,4 @@
-"""What a figure is: numbers, a Bokeh source and a Bokeh root, usable alone or on a page."""
+"""Base classes of figures: a table of numbers, its Bokeh source and its Bokeh root."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from bokeh.core.properties import value
 from bokeh.models import ColumnDataSource, HoverTool, InlineStyleSheet, NumeralTickFormatter
 from bokeh.models.annotations import ColorBar, Title
 from bokeh.models.mappers import ColorMapper
@@ -71,6 +72,19 @@ class Figure(ABC):
 
     def follow(self) -> None:  # noqa: B027
         """Set what does not follow the source by itself: categories, and the ends of a scale."""
+
+    def filled(self, colour: Any, **options: Any) -> dict[str, Any]:
+        """Return the options of glyphs of the source that are filled, without lines around them."""
+        return {"source": self.source, "fill_color": colour, "line_color": None, **options}
+
+    def write(self, plot: figure, x: str, y: str, text: str, ink: str = "", **options: Any) -> None:
+        """Write texts of the source into a plot, in a colour that follows the ground, or another.
+
+        `ink` is one of `theme.LIGHT`; if it is left out, the options say ``text_color``.
+        """
+        font = {"text_font": value(theme.FONT), "text_font_size": "12px"}
+        written = plot.text(x, y, text, **{"source": self.source, **font, **options})
+        written.glyph.tags = [{"text_color": ink}] if ink else []
 
 
 class TableFigure(Figure):

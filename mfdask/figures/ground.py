@@ -1,4 +1,4 @@
-"""What a page needs around its figures: their cards, and the change between light and dark."""
+"""CSS and JavaScript of pages with figures: cards, and the change between light and dark."""
 
 from __future__ import annotations
 

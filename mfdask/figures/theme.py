@@ -1,4 +1,4 @@
-"""How every figure looks: colours, and the parts of a plot that follow light and dark."""
+"""Colours and style of all figures."""
 
 from __future__ import annotations
 

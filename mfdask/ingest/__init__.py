@@ -1,1 +1,1 @@
-"""What makes a data set: raw ratings in, user and item shards on disk out."""
+"""Ingest: raw ratings in, a data set of user and item shards out."""

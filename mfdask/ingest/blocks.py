@@ -1,4 +1,4 @@
-"""Build the user shards, from buckets."""
+"""Build the user shards from the buckets that ratings were sorted into."""
 
 from __future__ import annotations
 

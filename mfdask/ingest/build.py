@@ -1,4 +1,4 @@
-"""Ingest: from a source of raw ratings to a data set on disk."""
+"""Ingest a source of raw ratings into a new data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the moment from which on all ratings are held out, without sorting them all."""
+"""The moment from which on a share of all ratings lies, found without sorting them."""
 
 from __future__ import annotations
 

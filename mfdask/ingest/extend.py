@@ -1,4 +1,4 @@
-"""Take more ratings into a data set: appended, corrected, withdrawn.
+"""Extend a data set by new ratings, corrections and withdrawals.
 
 What comes out holds the same ratings, on the same sides of the split, as an ingest of everything
 at once. Only its row numbers differ: those that there were stay, new users and items come behind
@@ -21,13 +21,7 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.execution import Executor, Handle, executor
 from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
-from mfdask.ingest.build import (
-    explained,
-    partition,
-    refuse_useless,
-    split_keys,
-    write_rest,
-)
+from mfdask.ingest.build import explained, partition, refuse_useless, split_keys, write_rest
 from mfdask.ingest.cutoff import time_cutoff
 from mfdask.ingest.partition import load_kernels
 from mfdask.ingest.plan import BuildPlan, UpdatePlan, UserBlock, grown_bounds
@@ -305,10 +299,7 @@ def _last_ratings(old: Dataset, side: str) -> int:
 
 
 def _extend_users(
-    growth: UpdatePlan,
-    starts: list[npt.NDArray[np.int64]],
-    ids: dict[str, Handle],
-    run: Executor,
+    growth: UpdatePlan, starts: list[npt.NDArray[np.int64]], ids: dict[str, Handle], run: Executor
 ) -> list[UserBlock]:
     plan = growth.plan
     n_blocks = len(plan.user_bounds) - 1

@@ -1,4 +1,4 @@
-"""Sort the ratings of each part into the user blocks, on disk."""
+"""Sort the ratings of each part into a bucket on disk for each user block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read one part of a source. No Dask here: a worker begins to read that much sooner."""
+"""Read one part of a source, as a task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfdask.ratings.source import Parsed, Part
 
 
 class PartFacts(NamedTuple):
-    """What is known of a part once it is read."""
+    """Counts and checksum of a part that was read."""
 
     n_read: int
     n_rejected: int

@@ -1,4 +1,4 @@
-"""What is decided before shards are built: blocks, and how ratings are held out."""
+"""Plans of a build or an update: bounds of blocks, split and seed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def grown_bounds(bounds: list[int], n_last: int, new_counts: npt.NDArray[np.int6
 
 
 class BuildPlan(NamedTuple):
-    """What all blocks have in common.
+    """Parameters of a build that all blocks share.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class BuildPlan(NamedTuple):
 
 
 class UserBlock(NamedTuple):
-    """What is known of a user block once its shards are written.
+    """Counts and files of a user block that was written.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class UserBlock(NamedTuple):
 
 
 class UpdatePlan(NamedTuple):
-    """What all blocks of a data set that takes in more have in common.
+    """Parameters of an update that all blocks share.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The files behind a data set, by their contents: nothing is taken in twice."""
+"""The files that a data set was made from, by their checksums."""
 
 from __future__ import annotations
 

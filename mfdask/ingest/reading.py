@@ -1,4 +1,4 @@
-"""Read a source part by part on the workers, and account for every row."""
+"""Read all parts of a source on the workers, and count good and bad rows."""
 
 from __future__ import annotations
 

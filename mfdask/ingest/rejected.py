@@ -1,4 +1,4 @@
-"""The bad rows of a source: kept in a table, or refused."""
+"""The table of the bad rows of a source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sorted rows in memory that take in a few new entries, or lose some, without being sorted."""
+"""Sorted rows in memory, with insertion and removal of entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sum up what was built: the counts and the manifest of a data set."""
+"""Counts and manifest of a data set that was built."""
 
 from __future__ import annotations
 

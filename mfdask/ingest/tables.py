@@ -1,4 +1,4 @@
-"""The tables of users and items, in row order."""
+"""Write the tables of users and items, in row order."""
 
 from __future__ import annotations
 

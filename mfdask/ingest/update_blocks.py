@@ -1,4 +1,4 @@
-"""Bring new ratings into the blocks of a data set, which are sorted and stay so."""
+"""Merge new ratings into the sorted blocks of a data set."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ import numpy.typing as npt
 
 from mfdask import kernels
 from mfdask.errors import InputError
-from mfdask.ingest.blocks import (
-    Columns,
-    bucket_columns,
-    describe_block,
-    held_out_mask,
-    sorted_once,
-)
+from mfdask.ingest.blocks import Columns, bucket_columns, describe_block, held_out_mask, sorted_once
 from mfdask.ingest.cutoff import kept_folder
 from mfdask.ingest.plan import LARGEST_BLOCK, UpdatePlan, UserBlock
 from mfdask.ingest.rows import Bools, Entries, SortedRows

@@ -1,4 +1,4 @@
-"""Ratings that somebody took back."""
+"""Withdrawals: ratings that are taken back, written for the user blocks to read."""
 
 from __future__ import annotations
 

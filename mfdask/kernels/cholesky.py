@@ -1,4 +1,4 @@
-"""Eight symmetric systems solved side by side: lane `l` of every vector belongs to system `l`.
+"""Cholesky solver for eight symmetric systems at once: lane `l` of every vector is system `l`.
 
 One small Cholesky factorisation is a chain of short loops that no compiler vectorises; eight of the
 same size are one such chain of whole vectors. A system of order `order` is stored with its right-

@@ -1,4 +1,4 @@
-"""Eight lanes on their way to storage: `clip` them, and `keep` them as float32 or as bytes."""
+"""Clip eight lanes to the rating scale, and store them as float32 or as bytes."""
 
 from __future__ import annotations
 

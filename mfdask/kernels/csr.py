@@ -1,4 +1,4 @@
-"""Sort ratings into compressed rows, drop the duplicates among them, transpose them.
+"""Sort ratings into compressed sparse rows, without duplicates, and transpose them.
 
 Large arrays are made by the callers: NumPy asks for huge pages, and Numba does not.
 """

@@ -1,4 +1,4 @@
-"""All predictions of a block of users, as they are stored: product, clip and cast in one pass.
+"""Predictions of a block of users for all items: product, clip and cast in one pass.
 
 Four users are held against 24 items in registers, as in `kernels.topn`; what comes of it is clipped
 and stored while it is in the cache. Each sum runs through its terms in order, so a prediction is

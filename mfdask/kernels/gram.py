@@ -1,4 +1,4 @@
-"""Gather rows into a tile, and add the tile's Gram matrix: where a sweep spends its time."""
+"""Gram matrices of gathered rows, the inner loop of a sweep."""
 
 from __future__ import annotations
 

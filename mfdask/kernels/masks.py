@@ -1,4 +1,4 @@
-"""Compare eight lanes at once: `reaching` says which of them are at or above a limit."""
+"""Comparison of eight lanes with a limit, as a bit mask."""
 
 from __future__ import annotations
 

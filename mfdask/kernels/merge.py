@@ -1,4 +1,4 @@
-"""Find pairs in sorted rows, put new ones between them, and tell what differs."""
+"""Look-up, insertion and comparison of pairs in sorted rows."""
 
 from __future__ import annotations
 

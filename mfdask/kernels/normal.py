@@ -1,4 +1,4 @@
-"""Gram matrices of whole rows: how much a row's ratings say of each direction of its vector."""
+"""Gram matrices of whole rows of ratings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One person or two: the sessions of each account, weighed as draws around one centre or two.
+"""Evidence for a second person in each account, from its sessions.
 
 In every direction a session's mean is its person's centre plus noise of known precision, and
 centres are normal around zero. The evidence of sessions for a common centre has a closed form

@@ -65,6 +65,4 @@ def predict_pairs(
     n = len(users)
     for piece in prange((n + PIECE - 1) // PIECE):
         first = piece * PIECE
-        _predict_piece(
-            users, items, first, min(first + PIECE, n), user_rows, item_rows, mean, out
-        )  # fmt: skip
+        _predict_piece(users, items, first, min(first + PIECE, n), user_rows, item_rows, mean, out)

@@ -1,4 +1,4 @@
-"""Random numbers by counter: each is a hash of a key and the number of its draw.
+"""Counter-based random numbers: each is a hash of a key and the number of its draw.
 
 So what is drawn depends on what it is drawn for, and not on the thread or the order.
 """

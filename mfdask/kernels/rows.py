@@ -39,7 +39,7 @@ class Block(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """What a row is drawn to when its ratings say little."""
+    """Gaussian prior of the rows."""
 
     fidelity: Any  # float32, the paper's lambda
     precision: Any  # float32 (D, width), symmetric and padded with zeros
@@ -49,7 +49,7 @@ class Prior(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How a row moves to its solution."""
+    """Parameters of a row's update."""
 
     mean_rating: Any  # float32
     alternating: Any  # bool: bias first, given the old factors; then the factors, given the bias
@@ -85,7 +85,7 @@ def chunk_bounds(indptr: Int64s, chunks: int, d: int) -> Int64s:
 
 
 class _Work(NamedTuple):
-    """What one thread works in; eight rows share it, one a lane."""
+    """Work arrays of one thread; eight rows share them, one a lane."""
 
     tile: Any  # float32, gathered design rows
     grams: Any  # float32 (8 * width * width,), each row's Gram matrix

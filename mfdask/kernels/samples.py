@@ -1,4 +1,4 @@
-"""How far the draws of a Bayesian model lie apart on given pairs of rows."""
+"""Standard deviations of a Bayesian model's draws, for given pairs of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decide for sorted ratings which are held out."""
+"""Hold out ratings by a hash, or the last ones of each user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make up the ratings of a range of users: which items, how many stars, and when.
+"""Draw synthetic ratings of a range of users: items, stars and times.
 
 Every random number is a hash of (seed, user, purpose, draw), so a user's ratings are the same
 whichever part, thread or process makes them.
@@ -45,7 +45,7 @@ PAUSE = 25.0
 
 
 class Items(NamedTuple):
-    """What there is to rate, the most popular item first."""
+    """Synthetic items, the most popular first."""
 
     vectors: Any  # float32 (n_items, n_tastes): what there is to like
     bias: Any  # float32 (n_items,): stars above the mean

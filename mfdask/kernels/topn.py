@@ -1,4 +1,4 @@
-"""The best items of each user by inner product, exactly, without looking at most of them.
+"""Exact maximum inner product search: the best items of each user, with pruning.
 
 Items lie in tiles of 24, transposed, in order of decreasing length. Four users at a time are held
 against a tile in registers. A user's worst kept score is the limit that a tile must be able to

@@ -1,4 +1,4 @@
-"""Steps and trends in many short series: each item's residuals, one after another in time."""
+"""Steps and trends in many short time series of residuals."""
 
 from __future__ import annotations
 

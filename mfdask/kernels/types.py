@@ -1,4 +1,4 @@
-"""Short names for the arrays that kernels take."""
+"""Type aliases of the arrays that kernels take."""
 
 import numpy as np
 import numpy.typing as npt

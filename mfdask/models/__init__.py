@@ -1,4 +1,4 @@
-"""What is learned: estimators and their kinds, models, and the model directory."""
+"""Estimators, models, their kinds, and the model directory."""
 
 from mfdask.models.als import ALS
 from mfdask.models.base import Ability, Estimator, Model

@@ -1,4 +1,4 @@
-"""Alternating least squares: plain, with biases alone, or with items drawn to their features."""
+"""The ALS estimator: alternating least squares with biases, and with priors from item features."""
 
 from __future__ import annotations
 

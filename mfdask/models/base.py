@@ -1,4 +1,4 @@
-"""What every kind of model is: an estimator that learns it, a model that predicts, its abilities.
+"""Base classes `Estimator` and `Model`, and the abilities that a model may have.
 
 A kind of its own subclasses `Estimator` and `Model`, and is registered by the entry-point group
 ``mfdask.models``; everything else (jobs, nights, reports) then works with it, as far as its
@@ -33,7 +33,7 @@ SOURCES = ("mean", "item", "user", "model", "genre")
 
 
 class Ability(StrEnum):
-    """What a model may be able to do beyond predicting ratings."""
+    """Abilities that a model may have beyond predicting ratings."""
 
     BIASES = "adds biases and products of factors up"
     FACTORS = "has factors of users and items"
@@ -84,7 +84,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a model remembers of the data that it was learned from."""
+    """Facts about the data that a model was learned from."""
 
     name: str
     fingerprint: str

@@ -1,4 +1,4 @@
-"""The state of an unfinished fit on disk: both sides' rows and the history so far."""
+"""Checkpoints of an unfinished fit: both sides' rows and the history so far."""
 
 from __future__ import annotations
 
@@ -43,11 +43,7 @@ class CheckpointManager:
     """
 
     def __init__(
-        self,
-        folder: Path | None,
-        every: int,
-        resume: bool,
-        identity: dict[str, Any],
+        self, folder: Path | None, every: int, resume: bool, identity: dict[str, Any]
     ) -> None:
         if every < 0:
             raise InputError(f"`checkpoint_every` must be 0 (none) or more, not {every}")

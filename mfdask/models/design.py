@@ -1,4 +1,4 @@
-"""Design rows, the one form of a side's biases and factors, and the Gaussian prior of the rows."""
+"""Design rows (biases and factors of a side in one array) and their Gaussian prior."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def ridge(n_factors: int, bias_reg: float, factor_reg: float) -> Float64s:
 
 
 class FeatureSums(NamedTuple):
-    """What the rows of a block say of the prior that they share; blocks add up.
+    """Sums over the rows of a block that the shared prior is fitted from; blocks add up.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which rows of a side travel to the blocks of the other: all, or those that are used there.
+"""Exchange of factors between blocks: the whole side, or only the rows that a block uses.
 
 A half-step on a block reads the other side's rows wherever its ratings point. *Whole*: every worker
 gets every block of the other side, once. *Needed*: the blocks to solve are divided into as many
@@ -34,7 +34,7 @@ BYTES_PER_SECOND = 1e9
 
 
 class ExchangeCost(NamedTuple):
-    """What it costs to hand a side over once, in either way.
+    """Bytes that one exchange of a side takes, in either way.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ def exchange_cost(
 
 @dataclass(frozen=True)
 class BlockPlacement:
-    """Where the blocks of a side are solved, and what they are given of the other side.
+    """Workers of the blocks of a side, and the rows of the other side that each block gets.
 
     Attributes
     ----------

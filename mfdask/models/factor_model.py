@@ -1,4 +1,4 @@
-"""A model of biases and factors: what alternating least squares learns."""
+"""The model that ALS learns: biases and factors of users and items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fit loop: sweeps of half-steps, their history, checkpoints, and the rows at the end.
+"""The fit loop of matrix factorisation: sweeps of half-steps, history and checkpoints.
 
 Everything between two waits is submitted as tasks, and the tasks' handles are the state: on a
 cluster, rows go from worker to worker and never through the client.
@@ -32,12 +32,7 @@ from mfdask.models.checkpoint import (
     load_array,
     load_rows,
 )
-from mfdask.models.design import (
-    FeatureSums,
-    RowPrior,
-    initial_rows,
-    training_bytes,
-)
+from mfdask.models.design import FeatureSums, RowPrior, initial_rows, training_bytes
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.half_step import Totals, UpdateConfig
@@ -53,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class FitResult(NamedTuple):
-    """What a fit ends with.
+    """Rows of both sides, prior of the items and history at the end of a fit.
 
     Attributes
     ----------
@@ -163,7 +158,7 @@ class MatrixFactorization(AlternatingUpdates):
 
 @dataclass(frozen=True)
 class _Plan:
-    """What all sweeps of a fit have in common."""
+    """Parameters that all sweeps of a fit share."""
 
     estimator: AlternatingUpdates
     data: Dataset
@@ -311,10 +306,7 @@ class _Loop:
     collector: Collector | None
 
     def run(
-        self,
-        start: Path | None,
-        progress: Progress,
-        each_sweep: Callable[[Sweep], None] | None,
+        self, start: Path | None, progress: Progress, each_sweep: Callable[[Sweep], None] | None
     ) -> FitResult:
         """Sweep until the estimator has enough."""
         plan, estimator, run = self.plan, self.plan.estimator, self.plan.run

@@ -1,4 +1,4 @@
-"""The tasks that training consists of: a half-step on one block, its score, and sums of blocks."""
+"""Training tasks: a half-step on one block, its score, and sums over blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model of many draws: what a Gibbs sampler learns."""
+"""The model that a Gibbs sampler learns: thinned draws of biases and factors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of model by name: our own, and those of installed packages.
+"""The registry of kinds of models by name: ours, and those of installed packages.
 
 Each is an entry point of the group ``mfdask.models``: its name is the kind's, its value the
 `Estimator`, or a `Kind` where the name settles some of its parameters.

@@ -1,4 +1,4 @@
-"""A model as a directory of open formats: `model.json`, a few Parquet tables, nothing else.
+"""The model directory: `model.json` and a few Parquet tables.
 
 ======================  ==========================================================================
 `model.json`            schema version, kind, parameters, data facts, metrics, package versions

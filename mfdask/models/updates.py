@@ -1,4 +1,4 @@
-"""What the sweeps of a fit ask of an estimator: its half-steps, priors and random numbers."""
+"""`AlternatingUpdates`: what the fit loop asks of an estimator, its half-steps, priors and keys."""
 
 from __future__ import annotations
 

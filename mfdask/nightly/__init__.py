@@ -1,1 +1,1 @@
-"""Unattended retraining: what a night does, in which order, and what it leaves behind."""
+"""Unattended retraining each night: inbox, training, quality gate, publishing."""

@@ -1,4 +1,4 @@
-"""What a night can be told: the tables of `nightly.toml`."""
+"""The configuration of the nights: the tables of `nightly.toml` as dataclasses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfdask.shards.remote import is_url
 
 @dataclass(frozen=True)
 class InboxConfig(Parametrised):
-    """Where new files come from."""
+    """The inbox of new files."""
 
     folder: str = parameter(
         "inbox", "Folder of new files, within the home or absolute, on the same file system."
@@ -34,7 +34,7 @@ class InboxConfig(Parametrised):
 
 @dataclass(frozen=True)
 class DataConfig(Parametrised):
-    """How the first night's files become a data set; later nights extend it."""
+    """Options of the ingest on the first night; later nights extend that data set."""
 
     split: str = parameter("random:0.1", "What is held out, as `mfdask ingest --split`.")
     seed: int = parameter(42, "Seed of the split.")
@@ -44,7 +44,7 @@ class DataConfig(Parametrised):
 
 @dataclass(frozen=True)
 class TrainingConfig(Parametrised):
-    """What is learned, and from where; `parameters` are the estimator's, by their names there."""
+    """Kind and parameters of the model that is learned."""
 
     model: str = parameter("als", "Kind of model, as `mfdask train --model`.")
     preset: str = parameter("", "As `mfdask train --preset`; empty: none.")
@@ -77,7 +77,7 @@ class TrainingConfig(Parametrised):
 
 @dataclass(frozen=True)
 class GateConfig(Parametrised):
-    """What a candidate must fulfil to be published."""
+    """Conditions under which a candidate is published."""
 
     tolerance: float = parameter(
         0.005,
@@ -203,10 +203,8 @@ class NightlyConfig:
         _refuse_urls({"home": top.home, "inbox.folder": inbox.folder, "data.start": data.start})
         if data.start:
             data = replace(data, start=str(folder / data.start))
-        config = cls(
-            folder / Path(top.home).expanduser(), top.at, top.metrics,
-            inbox, data, training, gate, downstream, retention, hooks, cluster,
-        )  # fmt: skip
+        tables = inbox, data, training, gate, downstream, retention, hooks, cluster
+        config = cls(folder / Path(top.home).expanduser(), top.at, top.metrics, *tables)
         _check(config)
         return config
 

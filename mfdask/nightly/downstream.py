@@ -1,4 +1,4 @@
-"""The jobs that follow a published model, each in a process of its own."""
+"""Run the downstream jobs of a published model, each in a process of its own."""
 
 from __future__ import annotations
 

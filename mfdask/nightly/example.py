@@ -1,4 +1,4 @@
-"""The first configuration of somebody's nights: a commented file with all defaults."""
+"""Write a first `nightly.toml`, commented and with all defaults."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found.
+    """The gate's decision and its reasons.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Commands of the team's own, run when a night has ended."""
+"""Run the user's own commands when a night has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New files: which there are, and where they go once it is known what became of them."""
+"""The inbox: new files of ratings, and where they are moved once handled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`runs.jsonl`: what each run was, one JSON object a line."""
+"""The journal `runs.jsonl`: one JSON object a run."""
 
 from __future__ import annotations
 

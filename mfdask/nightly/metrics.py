@@ -1,4 +1,4 @@
-"""The state of the nights as a text file for Prometheus' node_exporter."""
+"""Metrics of the nights as a text file for Prometheus' node_exporter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder that holds everything of a nightly system, and files that outlive a power cut.
+"""Folders and files of a nightly home, its lock, and durable writes.
 
 =====================  ===========================================================================
 `inbox/`               new files of ratings; the team puts them here
@@ -29,7 +29,7 @@ from mfdask.files import atomic_file, file_lock
 
 @dataclass(frozen=True)
 class NightlyPaths:
-    """Where things are."""
+    """Paths of a nightly home."""
 
     root: Path
 

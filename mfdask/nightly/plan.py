@@ -1,4 +1,4 @@
-"""What a night would do, and what time, memory and disk it would take."""
+"""The plan of a night: its files, and estimates of time, memory and disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DISK_BYTES = 61
 
 @dataclass(frozen=True)
 class NightPlan:
-    """A night that has not begun.
+    """Files and estimated cost of the next night.
 
     Attributes
     ----------
@@ -66,13 +66,12 @@ class NightPlan:
         RefusedError
             If memory or disk would not do, as far as one can tell.
         """
-        for needed, free, what, mend in (
-            (
-                self.memory_bytes, psutil.virtual_memory().available,
-                "memory", "end something else, or begin later",
-            ),
-            (self.disk_bytes, free_bytes(home.root), "disk", "free some, or keep fewer models"),
-        ):  # fmt: skip
+        memory = self.memory_bytes, psutil.virtual_memory().available
+        disk = self.disk_bytes, free_bytes(home.root)
+        for (needed, free), what, mend in (
+            (memory, "memory", "end something else, or begin later"),
+            (disk, "disk", "free some, or keep fewer models"),
+        ):
             if needed > free:
                 raise RefusedError(
                     f"{home.root}: a night needs {needed / 2**20:,.1f} MiB of {what} "

@@ -1,4 +1,4 @@
-"""Releases: a model with the data set it was learned from, and which of them is published.
+"""Releases: a model with its data set; which there are, and which is published.
 
 A release is a folder that never changes. Publishing one is one rename of the link `current`, so a
 reader sees the old release or the new one, whole; those who opened the old one keep it.

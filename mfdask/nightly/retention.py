@@ -1,4 +1,4 @@
-"""What is removed once a night is over."""
+"""Removal of old releases and candidates."""
 
 from __future__ import annotations
 

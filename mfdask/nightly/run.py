@@ -1,4 +1,4 @@
-"""A night from its lock to its line in `runs.jsonl`."""
+"""Run a night, from taking the lock to its line in `runs.jsonl`."""
 
 from __future__ import annotations
 

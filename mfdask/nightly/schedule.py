@@ -1,4 +1,4 @@
-"""Nights that start by themselves: a systemd timer, or a line for cron."""
+"""Schedules of the nights: a systemd timer, or a line for cron."""
 
 from __future__ import annotations
 

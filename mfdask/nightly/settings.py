@@ -1,4 +1,4 @@
-"""Tables of a TOML file as dataclasses, and which key is wrong and how to mend it."""
+"""Read TOML tables into dataclasses, with an error for each wrong key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a night begins: at the published release, or where the last one was broken off."""
+"""The start of a night: from the published release, or from an interrupted run."""
 
 from __future__ import annotations
 

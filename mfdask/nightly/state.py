@@ -1,4 +1,4 @@
-"""How far the unfinished run is: what a start after a kill goes on from."""
+"""The saved state of an unfinished run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfdask.nightly.paths import write_durably
 
 @dataclass
 class State:
-    """One run, as far as it has come.
+    """The progress of a run.
 
     Attributes
     ----------

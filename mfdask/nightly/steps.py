@@ -1,4 +1,4 @@
-"""The steps of a night. Each may be broken off anywhere and run again, with the same result."""
+"""The steps of a night. Each can be repeated after an interruption, with the same result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mfdask.shards import Dataset
 
 @dataclass
 class Night:
-    """One run: what it was told, how far it is, and the cluster it works on."""
+    """One run: its configuration, state and cluster."""
 
     config: NightlyConfig
     home: NightlyPaths

@@ -1,4 +1,4 @@
-"""The night's data set: the published one, extended by the new files."""
+"""Extend the published data set by the new files."""
 
 from __future__ import annotations
 

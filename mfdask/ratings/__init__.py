@@ -1,1 +1,1 @@
-"""Raw ratings: files, catalogue, synthetic data."""
+"""Sources of raw ratings: files, downloads, frames and synthetic ratings."""

@@ -1,4 +1,4 @@
-"""Unpacking, once and safely: nothing may leave the folder, fill the disk or be half there.
+"""Safe unpacking of archives, once.
 
 What is unpacked lies in a folder (or file) whose name carries a checksum of the content, so that
 it can be taken again without a look inside, and never for another archive of the same name.

@@ -1,4 +1,4 @@
-"""Data sets that can be had by name: downloaded from GroupLens, resumed, checked."""
+"""Downloads of public data sets by name, from GroupLens, resumed and checked."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _T = TypeVar("_T")
 
 
 class _DownloadError(Exception):
-    """The server does not give what it should."""
+    """A download failed."""
 
 
 class _TryAgainError(_DownloadError):
-    """A failure that may pass."""
+    """A download failed, and may succeed when tried again."""
 
 
 def fetch(

@@ -1,4 +1,4 @@
-"""Separate the good rows of a part from the bad ones, fast where all are good.
+"""Separate the good rows of a part from the bad ones.
 
 A part is first read as a whole, with typed columns. Where that fails, because some row is bad, it
 is cut into smaller pieces that are tried in turn. In a small piece that still fails, the rows that

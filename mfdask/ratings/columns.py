@@ -1,4 +1,4 @@
-"""Which column of a table is the user, the item, the rating and the timestamp."""
+"""Find the columns of user, item, rating and timestamp in a table."""
 
 from __future__ import annotations
 

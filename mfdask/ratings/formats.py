@@ -1,4 +1,4 @@
-"""From what a user names as the source of ratings to a `Source`: the way in."""
+"""Open whatever a user names as a source of ratings, by its name, suffix or content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From raw ids to rows: most-rated first, ties by id."""
+"""Rank raw ids to row numbers: most-rated first, ties by id."""
 
 from __future__ import annotations
 

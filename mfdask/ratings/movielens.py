@@ -1,4 +1,4 @@
-"""MovieLens in all forms it was published in, titles, years and genres included."""
+"""Read MovieLens in all its published forms, with titles, years and genres."""
 
 from __future__ import annotations
 

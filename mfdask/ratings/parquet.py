@@ -1,4 +1,4 @@
-"""Ratings in Parquet files, a part for each row group."""
+"""Read ratings from Parquet files, a part for each row group."""
 
 from __future__ import annotations
 

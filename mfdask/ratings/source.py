@@ -1,4 +1,4 @@
-"""What every reader of raw ratings hands on: a list of parts that tasks can read on their own."""
+"""The class `Source`, which every reader of raw ratings returns: parts that tasks read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which ratings are held out for testing."""
+"""Splits: rules that hold out ratings for testing."""
 
 from __future__ import annotations
 
@@ -72,11 +72,7 @@ class Split:
     @property
     def hashed_sides(self) -> tuple[str, ...]:
         """The sides whose ids decide, by their hash."""
-        sides = {
-            "random": ("users", "items"),
-            "cold-items": ("items",),
-            "user-time": ("items",),
-        }
+        sides = {"random": ("users", "items"), "cold-items": ("items",), "user-time": ("items",)}
         return sides.get(self.kind, ())
 
     @property

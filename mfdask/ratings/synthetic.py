@@ -1,4 +1,4 @@
-"""Synthetic ratings in MovieLens's shape, made on the spot from a spec and a seed."""
+"""Synthetic ratings in the shape of MovieLens, made from a spec and a seed."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def read_users(spec: Spec, seed: int, first: int, last: int) -> Parsed:
 
 @dataclass(frozen=True, eq=False)
 class _World:
-    """Who rates how much, and what there is to rate, the most popular item first."""
+    """Synthetic users' numbers of ratings, and synthetic items."""
 
     offsets: NDArray[np.int64]  # (users + 1,): ratings before each user
     user_ids: NDArray[np.int64]  # (users,), ascending

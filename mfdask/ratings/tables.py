@@ -1,4 +1,4 @@
-"""Ratings in plain tables: CSV, TSV or Parquet, one file or several."""
+"""Read ratings from CSV, TSV or Parquet tables, one file or several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings in text files: comma, tab, semicolon or bar between the fields, or MovieLens's ``::``.
+"""Read ratings from text files, with fields between commas, tabs, semicolons, bars or ``::``.
 
 Fields may be quoted, but a quoted field may not hold a line break: a row is a line, so that a file
 can be cut at any line end and a bad row be named by its line.

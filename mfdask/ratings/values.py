@@ -1,4 +1,4 @@
-"""What the text of one value means, and of which type the values of a column are.
+"""Parse the texts of values, and guess the types of columns.
 
 A ratings table has up to four columns, its *roles*. `Types` says for each role how its texts are
 read; the order of its keys is the order of the columns everywhere.

@@ -1,4 +1,4 @@
-"""What to offer whom, from a learned model: lists, new users, look-alikes, and the reasons."""
+"""Recommendations: top-N lists, new users, similar items, and explanations."""
 
 from mfdask.recommend.batch import write_recommendations
 from mfdask.recommend.candidates import Ranking

@@ -1,4 +1,4 @@
-"""Lists for all users, a block of them at a time, over a cluster and into a folder of Parquet."""
+"""Write the top-N lists of all users as Parquet files, block by block, on a cluster."""
 
 from __future__ import annotations
 
@@ -136,12 +136,7 @@ def _write_blocks(
 
 
 def _write_part(
-    model: Model,
-    search: Search,
-    history: Dataset | None,
-    ranking: Ranking,
-    rows: Rows,
-    file: Path,
+    model: Model, search: Search, history: Dataset | None, ranking: Ranking, rows: Rows, file: Path
 ) -> int:
     """Rank for a block of users; a task may run twice, so what it writes takes its place whole."""
     table = rank_rows(model, rows, history, ranking, search)

@@ -27,8 +27,7 @@ class Ranking(Parametrised):
 
     top: int = parameter(10, "Length of a list.", at_least=1)
     bias_weight: float = parameter(
-        0.05,
-        "Weight of an item's bias in the score: 1 ranks by predicted stars, less by taste.",
+        0.05, "Weight of an item's bias in the score: 1 ranks by predicted stars, less by taste."
     )
     min_ratings: int = parameter(100, "Leave out items with fewer training ratings.", at_least=0)
     allow: tuple[Any, ...] | None = None  # ids of items: offer no others

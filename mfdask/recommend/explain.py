@@ -1,4 +1,4 @@
-"""What a recommendation rests on: the parts that add up to its score."""
+"""Explanations of recommendations: the parts that add up to a score."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfdask.recommend.topn import Rows
 
 
 class Reasons(NamedTuple):
-    """Why some items are scored as they are for one user, all in the units of the score.
+    """Parts of the scores of some items for one user, in the units of the score.
 
     For each item, ``score = mean + user_bias + item + sum of its `rated` parts``. For an item that
     nobody has rated, ``mean + user_bias + sum of its `genres` parts`` is the same score, seen from

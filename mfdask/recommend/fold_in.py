@@ -1,4 +1,4 @@
-"""A user whom the model has not seen: one row solve from their whole history."""
+"""Fold-in: the vector of a user whom the model has not seen, solved from their ratings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items against items: which point the same way, and which point anywhere at all."""
+"""Similar items by cosine, and the items with the longest and shortest factors."""
 
 from __future__ import annotations
 

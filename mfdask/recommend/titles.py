@@ -1,4 +1,4 @@
-"""From what a person writes to the one item that they mean."""
+"""Find the one item that a title written by a person means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The best items of users that the model knows."""
+"""Top-N lists of users that the model knows."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ _CELLS = 1 << 22
 
 
 def recommend(
-    model: Model,
-    user_ids: Any,
-    data: Dataset | None,
-    ranking: Ranking | None = None,
+    model: Model, user_ids: Any, data: Dataset | None, ranking: Ranking | None = None
 ) -> pd.DataFrame:
     """Return the best items of each of some users.
 

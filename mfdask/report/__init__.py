@@ -1,1 +1,1 @@
-"""Pictures of data and models, and the page that holds them."""
+"""Reports: an HTML page of figures of data and models."""

@@ -26,6 +26,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 _WIDTH, _WIDE = 640, 1080
 _PNG_SCALE = 3
 _SECONDS = 120
+_QUIET = ("--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run")
 
 
 def find_browser() -> str:
@@ -136,11 +137,8 @@ def _run(browser: str, place: Path, *arguments: str | Path) -> str:
     # A sandbox cannot be made by root, as in a container.
     root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     *options, page = map(str, arguments)
-    command = [
-        browser, "--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
-        f"--user-data-dir={place / 'profile'}", "--virtual-time-budget=20000", *root, *options,
-        Path(page).as_uri(),
-    ]  # fmt: skip
+    own = [f"--user-data-dir={place / 'profile'}", "--virtual-time-budget=20000"]
+    command = [browser, *_QUIET, *own, *root, *options, Path(page).as_uri()]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=True)
     except subprocess.TimeoutExpired as error:

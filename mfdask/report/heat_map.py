@@ -1,4 +1,4 @@
-"""A table of three columns as coloured cells."""
+"""Heat maps of a value over two categories."""
 
 from __future__ import annotations
 

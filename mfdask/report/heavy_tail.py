@@ -1,4 +1,4 @@
-"""Power law or log-normal: both fitted to counts, and held against each other.
+"""Power-law and log-normal fits to counts, and a test between them.
 
 After Clauset, Shalizi & Newman (2009), "Power-law distributions in empirical data", SIAM Review
 51(4), doi:10.1137/070710111; the section numbers below are theirs.

@@ -1,4 +1,4 @@
-"""Curves: a line for each of several series, and its points to hover on."""
+"""Line figures: a line for each of several series, with points to hover over."""
 
 from __future__ import annotations
 
@@ -79,14 +79,10 @@ class LineFigure(Figure):
             rule(plot, self.level, upright=False)
         several = len(self._lines.data["label"]) > 1
         label: dict[str, Any] = {"legend_field": "label"} if several else {}
-        plot.multi_line(
-            "xs", "ys", source=self._lines, line_color="colour", line_dash="dash", line_width=2,
-            **label,
-        )  # fmt: skip
-        points = plot.scatter(
-            self.x, self.y, source=self.source, marker="_marker", size="_size",
-            fill_color="_colour", line_color="_colour",
-        )  # fmt: skip
+        look: dict[str, Any] = {"line_color": "colour", "line_dash": "dash", "line_width": 2}
+        plot.multi_line("xs", "ys", source=self._lines, **look, **label)
+        look = self.filled("_colour", line_color="_colour", marker="_marker", size="_size")
+        points = plot.scatter(self.x, self.y, **look)
         add_hover(plot, points, self.tooltips)
         if several:
             lift_legend(plot)

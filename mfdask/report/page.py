@@ -1,4 +1,4 @@
-"""The page: one HTML file that shows figures, holds their numbers, and asks no network."""
+"""The report page: one self-contained HTML file of figures and their numbers."""
 
 from __future__ import annotations
 

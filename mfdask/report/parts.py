@@ -1,4 +1,4 @@
-"""Small things that several figures are put together from."""
+"""Helpers for figures: colours, labels, rules and lists to choose from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import BasicTicker, DatetimeTicker, InlineStyleSheet
+from bokeh.models import InlineStyleSheet
 from bokeh.models.annotations import Span
-from bokeh.models.layouts import Row
-from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Select
 from bokeh.plotting import figure
 
@@ -20,8 +18,6 @@ from mfdask.figures.theme import COLOURS, LIGHT
 
 #: Longer titles are cut on an axis; the tooltip has them whole.
 _LABEL = 38
-#: Narrower plots go below each other.
-_NARROW = 280
 
 
 def colours_of(names: Iterable[object]) -> dict[str, str]:
@@ -41,22 +37,6 @@ def rule(plot: figure, at: float, *, upright: bool, dash: str = "dotted") -> Non
             tags=[{"line_color": "soft"}],
         )
     )
-
-
-def narrow(plot: figure) -> figure:
-    """Make a plot fit for `side_by_side`."""
-    plot.min_width = _NARROW
-    plot.styles = {"flex": f"1 1 {_NARROW}px"}
-    for axis in plot.xaxis:
-        if isinstance(axis.ticker, BasicTicker | DatetimeTicker):
-            axis.ticker.desired_num_ticks = 4
-    return plot
-
-
-def side_by_side(plots: Sequence[figure]) -> Row:
-    """Return plots in a row that goes on below where the page is narrow."""
-    children: list[UIElement] = [narrow(plot) for plot in plots]
-    return Row(children=children, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
 
 
 def shortened(title: str) -> str:

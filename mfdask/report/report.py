@@ -1,4 +1,4 @@
-"""A report: which sections it has, and which of their figures are wanted."""
+"""The sections of a report, and the choice of figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mfdask.report.training.section import training_section
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a report is drawn from, beside the data set.
+    """Inputs of a report beside the data set.
 
     Attributes
     ----------

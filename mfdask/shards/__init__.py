@@ -1,4 +1,4 @@
-"""User and item blocks of ratings in CSR form, on disk."""
+"""Data sets: user and item shards of ratings in CSR form."""
 
 from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Counts, Manifest

@@ -1,4 +1,4 @@
-"""Cut the rows of a side into blocks."""
+"""Bounds of blocks: ranges of rows with about equal numbers of ratings."""
 
 from __future__ import annotations
 

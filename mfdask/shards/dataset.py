@@ -1,4 +1,4 @@
-"""A data set as everything after ingest sees it: shards, ids, counts."""
+"""The class `Dataset`: shards, ids and tables of an ingested data set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfdask.summaries import Summarised
 
 
 class Store(Protocol):
-    """Where a data set's arrays and tables come from."""
+    """Protocol of stores: arrays and tables of a data set."""
 
     def array(self, part: str, side: str, block: int, name: str) -> npt.NDArray[Any]:
         """Return one array of a shard, read-only."""

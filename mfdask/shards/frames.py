@@ -1,4 +1,4 @@
-"""The ratings of a data set as a Dask DataFrame, for whatever mfdask does not do itself."""
+"""The ratings of a data set as a Dask DataFrame."""
 
 from __future__ import annotations
 

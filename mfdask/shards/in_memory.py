@@ -1,4 +1,4 @@
-"""Ratings in memory that look like a data set: one block a side, no files."""
+"""Data sets in memory, of one block a side."""
 
 from __future__ import annotations
 

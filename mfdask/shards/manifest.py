@@ -1,4 +1,4 @@
-"""The manifest of a data set: what it holds, where it came from, how its files must look."""
+"""The manifest of a data set: counts, sources, split, and checksums of its files."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TakenFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a data set says of itself.
+    """Description of a data set, kept in `manifest.json`.
 
     Attributes
     ----------

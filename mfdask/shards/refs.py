@@ -1,4 +1,4 @@
-"""Data sets and shards by their addresses, as tasks carry them to other processes."""
+"""References to data sets and shards, which tasks carry to other processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data set at a URL, such as ``s3://bucket/data/ml-32m``: whatever fsspec opens.
+"""Data sets at a URL, such as ``s3://bucket/data/ml-32m``: whatever fsspec opens.
 
 Shards are mapped into memory, which only files of the machine itself can be. So each machine keeps
 a mirror: a folder below `cache_folder`, into which a file is fetched when a process first uses it.

@@ -1,4 +1,4 @@
-"""A shard: a block of rows in CSR form, as it lies in memory and on disk."""
+"""Shards (blocks of rows in CSR form) and the files that they lie in."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def starts_of_kept(indptr: npt.NDArray[np.int64], mask: Mask) -> npt.NDArray[np.
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a file must look like: its size, and the CRC-32 of its bytes."""
+    """Size and CRC-32 of a file."""
 
     bytes: int
     crc32: int

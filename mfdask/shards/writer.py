@@ -1,4 +1,4 @@
-"""Write a data set: user shards, the item shards that follow from them, tables and manifest."""
+"""The writer of data sets: user shards, the item shards made of them, tables and manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find good parameters on a validation part of the training ratings."""
+"""Searches for parameters, on a validation part of the training ratings."""
 
 from mfdask.tuning.search import Settings, Tuned, tune
 from mfdask.tuning.space import PRESETS, Search

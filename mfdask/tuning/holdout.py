@@ -1,4 +1,4 @@
-"""The data set of a search: some of the training ratings are its test part."""
+"""The validation data set of a search, held out of the training ratings."""
 
 from __future__ import annotations
 

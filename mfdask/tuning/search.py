@@ -1,4 +1,4 @@
-"""The search itself: trials, one or several at a time, and the retraining of the best."""
+"""Run a search: trials, one or several at a time, and a fit with the best parameters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SAMPLERS = ("grid", "random", "tpe")
 
 @dataclass(frozen=True)
 class Settings(Parametrised):
-    """How a search goes about it."""
+    """Options of a search."""
 
     sampler: str = parameter("tpe", "How points are chosen.", choices=SAMPLERS)
     n_trials: int | None = parameter(
@@ -57,7 +57,7 @@ class Settings(Parametrised):
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search ends with.
+    """The result of a search.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a search goes through: values or ranges of parameters, under their names in `train`."""
+"""Search spaces: values or ranges of parameters, by their option names."""
 
 from __future__ import annotations
 

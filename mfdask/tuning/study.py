@@ -1,4 +1,4 @@
-"""The record of a search: an Optuna study in a SQLite file, which survives a kill.
+"""The record of a search: an Optuna study in a SQLite file.
 
 Each trial has a position: its place in the search. A position that a kill cut short is given to a
 fresh trial, whose draws depend on the seed, the position, and what is finished.

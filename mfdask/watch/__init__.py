@@ -1,4 +1,4 @@
-"""A page of the Dask dashboard that shows how far a fit is.
+"""A page of the Dask dashboard with the progress of fits.
 
 ``dask scheduler --preload mfdask.watch`` has it from the start; else the first job brings it.
 """

@@ -1,4 +1,4 @@
-"""The figures of the page, each over a table of `tables`."""
+"""The figures of the progress page."""
 
 from __future__ import annotations
 
@@ -106,10 +106,8 @@ class Traffic(Figure):
         plot = _by_sweep("bytes", y_range=DataRange1d(start=0, min_interval=1))
         plot.yaxis.formatter = NumeralTickFormatter(format="0.[0] b")
         plot.yaxis.ticker = AdaptiveTicker(base=1024, mantissas=[2**k for k in range(10)])
-        plot.vbar(
-            "sweep", width=0.8, bottom="_bottom", top="_top", source=self.source,
-            fill_color="_colour", line_color=None, legend_field="worker",
-        )  # fmt: skip
+        look = self.filled("_colour", legend_field="worker")
+        plot.vbar("sweep", width=0.8, bottom="_bottom", top="_top", **look)
         words = [("sweep", "@sweep"), ("worker", "@worker"), ("sent", "@bytes{0.0 b}")]
         plot.add_tools(HoverTool(tooltips=words))
         lift_legend(plot)
@@ -140,10 +138,9 @@ class Shards(Figure):
         self._plot.toolbar_location = None
         self._plot.xaxis.ticker = _whole_numbers()
         for side, shift, colour in (("users", 0.19, MAIN), ("items", -0.19, OTHER)):
-            self._plot.hbar(
-                dodge("worker", shift, self._workers), right=side, height=0.34, source=self.source,
-                fill_color=colour, line_color=None, legend_label=side,
-            )  # fmt: skip
+            place = dodge("worker", shift, self._workers)
+            look = self.filled(colour, legend_label=side)
+            self._plot.hbar(place, right=side, height=0.34, **look)
         words = [("worker", "@worker"), ("blocks of users", "@users"), ("of items", "@items")]
         self._plot.add_tools(HoverTool(tooltips=words))
         self._plot.ygrid.visible = False

@@ -1,4 +1,4 @@
-"""What a fit tells of its sweeps to whoever watches its scheduler."""
+"""Events that a fit publishes to the scheduler after each sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is remembered of a fit."""
+"""The state of a fit, as its events tell it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SWEEPS = 1000
 
 @dataclass
 class Fit:
-    """A fit as far as it has come.
+    """Progress of a fit.
 
     Attributes
     ----------

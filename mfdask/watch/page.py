@@ -1,4 +1,4 @@
-"""The page: its figures and words, read anew each second for as long as somebody looks."""
+"""The progress page: figures and texts, updated each second."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MILLISECONDS = 1000
 
 
 class Page:
-    """What is shown of a scheduler.
+    """The progress page of a scheduler.
 
     Attributes
     ----------
@@ -81,10 +81,7 @@ class Page:
 
 
 def show_document(
-    newest: Callable[[], Fit | None],
-    scheduler: Scheduler,
-    tabs: Sequence[str],
-    document: Document,
+    newest: Callable[[], Fit | None], scheduler: Scheduler, tabs: Sequence[str], document: Document
 ) -> None:
     """Fill a document that Bokeh's server has begun for a reader.
 

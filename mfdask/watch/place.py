@@ -1,4 +1,4 @@
-"""Where the page is: beside the other pages of a scheduler's dashboard."""
+"""Add the progress page to a scheduler's dashboard."""
 
 from __future__ import annotations
 

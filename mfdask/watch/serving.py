@@ -1,4 +1,4 @@
-"""The page on a scheduler's own server."""
+"""Serve the progress page on a scheduler's web server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers behind the page, as tables."""
+"""The tables behind the figures of the progress page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scheduler remembers of the newest fits."""
+"""A scheduler plugin that remembers the newest fits from their events."""
 
 from __future__ import annotations
 

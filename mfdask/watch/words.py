@@ -1,4 +1,4 @@
-"""The page's first lines: what is fitted, how far it is, and as of when."""
+"""The texts of the progress page: what is fitted, how far it is, and as of when."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PATIENCE, _GRACE = 10, 10.0
 
 
 class Words(NamedTuple):
-    """What the page says in words.
+    """Texts of the progress page.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How well attacks are found: many of them injected into ratings, and held against what is known.
+"""Detection rates of the attack detector on injected attacks.
 
 The detector of this project stands beside three of the literature: RDMA, DegSim and VarSelect.
 """
@@ -16,6 +16,10 @@ from scipy import sparse
 from scipy.stats import rankdata
 
 from mfdask.downstream.anomalies.attacks import Attacks, suspected_attacks
+<<<<<<< HEAD:tests/trials/attacks.py
+=======
+from mfdask.downstream.anomalies.profiles import SUSPICIOUS, nearest_similarities, profile_features
+>>>>>>> h4:mfdask/downstream/anomalies/trials.py
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject import KINDS, AttackPlan, Injected, inject_attack
 from mfdask.kernels.types import Bools, Float64s
@@ -71,10 +75,8 @@ def attack_trials(
     for done, (seed, kind, direction, size, window) in enumerate(plans, 1):
         plan = AttackPlan(kind, direction, size, window)  # type: ignore[arg-type]
         injected = inject_attack(events, n_items, plan, seed)
-        named = {
-            "kind": kind, "direction": direction, "size": size, "window_days": window, "seed": seed
-        }  # fmt: skip
-        lines.append(named | _trial(injected, clean))
+        named = {"kind": kind, "direction": direction, "size": size, "window_days": window}
+        lines.append(named | {"seed": seed} | _trial(injected, clean))
         progress("trials", done, len(plans), f"{kind} {direction} {size:g}")
     return pd.DataFrame(lines)
 
@@ -104,10 +106,11 @@ def _trial(injected: Injected, clean: _Clean) -> dict[str, Any]:
     attacker = np.zeros(injected.n_users, bool)
     attacker[attackers["user"]] = True
     found = suspected_attacks(injected.events, injected.n_items)
+    events = injected.users, injected.items, injected.ratings
+    direction = attackers["direction"].iloc[0]
     features = profile_features(
-        injected.users, injected.items, injected.ratings, injected.n_users, injected.n_items,
-        attackers["direction"].iloc[0], clean.nearest,
-    )  # fmt: skip
+        *events, injected.n_users, injected.n_items, direction, clean.nearest
+    )
     line: dict[str, Any] = {"n_attackers": len(attackers)}
     for name, scores in {
         "bursts": found.scores.users,

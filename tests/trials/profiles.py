@@ -1,4 +1,4 @@
-"""Profile features of shilling research: what the detector of this project is held against.
+"""Profile features of shilling research (RDMA, DegSim, VarSelect), as baselines.
 
 Notation: ``r`` a rating, ``m_i`` the mean of its item and ``n_i`` the item's number of ratings,
 ``m_u`` the mean of its user and ``n_u`` the user's number, ``m`` the mean of all ratings; sums run

@@ -1,4 +1,4 @@
-"""How alike the rows of a sparse matrix are: Pearson's correlation over what two rows share."""
+"""Pearson correlations of the rows of a sparse matrix, over the columns that two rows share."""
 
 from __future__ import annotations
 

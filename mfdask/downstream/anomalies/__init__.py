@@ -1,1 +1,1 @@
-"""Ratings that do not look like an honest person's, and items that change."""
+"""Anomaly detection: shilling attacks, shared accounts, and items whose ratings drift."""

@@ -1,4 +1,4 @@
-"""Suspected shilling: items that were pushed or talked down, and the users who did it."""
+"""Detection of shilling attacks: items that were pushed or nuked, and the users who did it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SIGNS = {"push": 1, "nuke": -1}
 
 @dataclass(frozen=True)
 class AttackLimits(Parametrised):
-    """When an item or a user is suspected."""
+    """Thresholds from which an item or a user is suspected."""
 
     fdr: float = parameter(
         0.05,
@@ -53,7 +53,7 @@ class AttackLimits(Parametrised):
 
 
 class Attacks(NamedTuple):
-    """What `suspected_attacks` finds.
+    """Suspected items and users: the result of `suspected_attacks`.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Attacks(NamedTuple):
 
 
 class _Side(NamedTuple):
-    """One direction: its bursts, and what they are held against."""
+    """Bursts of one direction (push or nuke), and their false-alarm rates."""
 
     direction: str
     users: Int32s  # of the extreme ratings, in the order of `Chosen`
@@ -140,11 +140,9 @@ def _sides(events: Events, n_items: int, rule: AttackLimits) -> list[_Side]:
         agreement = sign * surprise.agreement(chosen, tested)
         strong = (agreement > 0) & (tested.score >= LEAST_SCORE)
         bursts = tested.take(strong)
+        found = len(tested.score), bursts, agreement[strong], scores_of(bursts, chosen, line)
         honest = false_alarms(line, plain, len(chosen.places), random)
-        sides.append(_Side(
-            direction, line.users[chosen.places], len(tested.score), bursts, agreement[strong],
-            scores_of(bursts, chosen, line), *honest,
-        ))  # fmt: skip
+        sides.append(_Side(direction, line.users[chosen.places], *found, *honest))
     return sides
 
 

@@ -1,4 +1,4 @@
-"""All anomalies of a data set, as a folder of tables."""
+"""All kinds of anomalies of a data set, written as a folder of tables."""
 
 from __future__ import annotations
 
@@ -30,11 +30,7 @@ from mfdask.recommend.topn import check_same_data
 from mfdask.shards import Dataset
 
 #: The table of each part, in the order in which they are made.
-TABLES = {
-    "attacks": "suspected_attacks",
-    "sharing": "suspected_sharing",
-    "drift": "drifting_items",
-}
+TABLES = {"attacks": "suspected_attacks", "sharing": "suspected_sharing", "drift": "drifting_items"}
 PARTS = tuple(TABLES)
 #: Tells a folder of anomalies from others.
 MARK = "summary.json"
@@ -43,7 +39,7 @@ _JOB = "mfdask anomalies"
 
 @dataclass(frozen=True)
 class Options(Parametrised):
-    """What is looked for, and how."""
+    """Options of `write_anomalies`."""
 
     parts: tuple[str, ...] = PARTS  # what to look for
     folds: int = parameter(
@@ -185,11 +181,7 @@ def _attacks(
 
 
 def _predictions(
-    model: Model,
-    data: Dataset,
-    found: Attacks,
-    suspects: Int32s,
-    client: Client | None,
+    model: Model, data: Dataset, found: Attacks, suspects: Int32s, client: Client | None
 ) -> pd.DataFrame:
     """Return what suspected items are predicted with and without the suspects, if there are any."""
     items = np.unique(found.items["item"].to_numpy(np.int32))

@@ -1,4 +1,4 @@
-"""Bursts: more of certain ratings of one item in a short time than its history makes likely."""
+"""Burst detection: windows with more ratings of an item than its history makes likely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When ratings are to be expected: the platform's calendar, and how interest in an item fades."""
+"""Expected ratings over time: the platform's calendar, and how interest in an item fades."""
 
 from __future__ import annotations
 

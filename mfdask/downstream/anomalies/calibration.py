@@ -1,4 +1,4 @@
-"""What a score is worth: how often chance does as well."""
+"""P-values of scores against a null sample, and false-discovery rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings without suspected attackers, and what an attacked item is predicted without them."""
+"""Ratings without those of suspected attackers, and predictions of attacked items without them."""
 
 from __future__ import annotations
 

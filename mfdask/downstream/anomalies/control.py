@@ -1,4 +1,4 @@
-"""How high honest items and users score: bursts among ratings that no attacker has a use for."""
+"""Burst scores of items and users, and how high honest ones score (from ratings not extreme)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that are rated otherwise than before, and not because other people rate them now."""
+"""Detection of items whose ratings change over time, other than by a change of raters."""
 
 from __future__ import annotations
 
@@ -133,11 +133,10 @@ def _chance(series: _Series, evidence: Float64s, background: float, seed: int) -
         return evidence
     rounds = min(_SHUFFLED // n, _SHUFFLED_RATINGS // len(series.values))
     shuffled = np.empty((int(np.clip(rounds, *_ROUNDS)), n, 4))
+    rows = series.indptr, series.values, series.weights
     for found in shuffled:
-        kernel.find_steps_shuffled(
-            series.indptr, series.values, series.weights,
-            random.random(len(series.values), np.float32), SPREAD, background, TRIM, found,
-        )  # fmt: skip
+        draws = random.random(len(series.values), np.float32)
+        kernel.find_steps_shuffled(*rows, draws, SPREAD, background, TRIM, found)
     length = np.diff(series.indptr)
     group = np.searchsorted(np.quantile(length, np.arange(1, _GROUPS) / _GROUPS), length)
     share = np.ones(n)

@@ -1,4 +1,4 @@
-"""What speaks for a suspicion beside the burst: ratings against the item's level, and profiles."""
+"""Evidence for attacks beside the bursts: surprising ratings, and similar profiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data set without a part of its training ratings, held in memory."""
+"""Cross-validation folds: a data set without a part of its training ratings, in memory."""
 
 from __future__ import annotations
 

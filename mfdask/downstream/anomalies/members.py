@@ -1,4 +1,4 @@
-"""Who made the bursts."""
+"""The users who took part in bursts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sessions of one person differ, and how people do: learned from all accounts."""
+"""Within-person and between-person differences of sessions, learned from all accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far each rating is from what a model says that has not seen it."""
+"""Cross-fitted residuals: each rating less the prediction of a model that has not seen it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people choose and how they rate, session by session."""
+"""Sessions of users, with features of what was chosen and how it was rated."""
 
 from __future__ import annotations
 

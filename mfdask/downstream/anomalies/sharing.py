@@ -1,4 +1,4 @@
-"""Accounts that more than one person seems to use."""
+"""Detection of accounts that more than one person seems to use."""
 
 from __future__ import annotations
 

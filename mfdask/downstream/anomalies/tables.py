@@ -1,4 +1,4 @@
-"""Suspected attacks as people read them: raw ids, titles, dates, and why each line is there."""
+"""The table of suspected attacks: raw ids, titles, dates, and a reason for each line."""
 
 from __future__ import annotations
 

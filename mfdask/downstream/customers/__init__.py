@@ -1,16 +1,8 @@
-"""Tables about users as customers: churn and lifetime value, from what was known at a date."""
+"""Churn and customer lifetime value of users, from what was known at a date."""
 
 from mfdask.downstream.customers.churn import study_churn
 from mfdask.downstream.customers.ltv import study_ltv
 from mfdask.downstream.customers.spend import Spend
 from mfdask.downstream.customers.study import Study, StudyOptions, check_out, check_study
 
-__all__ = [
-    "Spend",
-    "Study",
-    "StudyOptions",
-    "check_out",
-    "check_study",
-    "study_churn",
-    "study_ltv",
-]
+__all__ = ["Spend", "Study", "StudyOptions", "check_out", "check_study", "study_churn", "study_ltv"]

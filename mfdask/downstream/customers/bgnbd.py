@@ -1,4 +1,4 @@
-"""BG/NBD: how often somebody comes back, from how often and how recently they came.
+"""The BG/NBD model of repeat activity, from how often and how recently users came.
 
 The beta-geometric/negative-binomial model of Fader, Hardie and Lee (2005), "Counting Your
 Customers" the Easy Way: An Alternative to the Pareto/NBD Model, Marketing Science 24(2). While
@@ -25,7 +25,7 @@ _START, _FARTHEST = np.zeros(4), 12.0
 
 
 class Rhythm(NamedTuple):
-    """What the model knows of customers.
+    """Recency and frequency of customers, the input of BG/NBD.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Churn: who of the active users will not be seen in the days to come."""
+"""The churn study: which active users will not return within the horizon."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from distributed import Client
 
@@ -15,19 +14,11 @@ from mfdask.downstream.customers.learners import boosted_chance, logistic
 from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
-from mfdask.downstream.customers.study import (
-    Kind,
-    Study,
-    StudyOptions,
-    check_study,
-    conclude,
-)
+from mfdask.downstream.customers.study import Kind, Study, StudyOptions, check_study, conclude
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
-
-Floats = npt.NDArray[np.float64]
 
 
 def study_churn(
@@ -87,11 +78,7 @@ def _churned(days: pd.DataFrame, cutoff: int, users: pd.Series) -> Any:
     return (days[cutoff].reindex(users).to_numpy() == 0).astype(np.float64)
 
 
-def _brier(label: Floats, score: Floats) -> float:
-    return float(np.mean((label - score) ** 2))
-
-
-KIND = Kind(churn_measure, CHURN_METRICS, _brier, "Int8", binary=True)
+KIND = Kind(churn_measure, CHURN_METRICS, "Int8", binary=True)
 
 
 def churn_candidates(latent_columns: list[str]) -> list[Candidate]:

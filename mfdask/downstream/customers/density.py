@@ -1,4 +1,4 @@
-"""How alone a user is among tastes: the distance to the neighbours, in whitened space."""
+"""Distance of each user to the nearest neighbours in the whitened space of factors."""
 
 from __future__ import annotations
 

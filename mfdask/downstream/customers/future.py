@@ -1,4 +1,4 @@
-"""What happened after a cut-off: labels, and the one place that reads beyond it."""
+"""Labels: what happened after a cut-off. Nothing else reads beyond one."""
 
 from __future__ import annotations
 

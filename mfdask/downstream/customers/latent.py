@@ -1,4 +1,4 @@
-"""What a user's vector says: where it stands, where it has moved, and how it likes what all like.
+"""Features of a user's factors: position, change over time, and affinity to popular items.
 
 Every vector here is folded in: solved from ratings before the cut-off against an item side that has
 seen no more (`mfdask.downstream.customers.refit`).

@@ -1,4 +1,4 @@
-"""What predictions are learned with: plain estimators, kept to one thread."""
+"""The scikit-learn estimators that churn and lifetime value are predicted with."""
 
 from __future__ import annotations
 

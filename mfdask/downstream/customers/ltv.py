@@ -1,4 +1,4 @@
-"""Lifetime value: how much of each active user there is to come in the days ahead.
+"""The lifetime-value study: activity or spending of each active user within the horizon.
 
 What is foretold is active days, or a column of amounts that the user of this module names. Ratings
 are not money, and nothing here makes them so.
@@ -21,13 +21,7 @@ from mfdask.downstream.customers.origins import Origins
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
 from mfdask.downstream.customers.spend import SPEND, Spend
-from mfdask.downstream.customers.study import (
-    Kind,
-    Study,
-    StudyOptions,
-    check_study,
-    conclude,
-)
+from mfdask.downstream.customers.study import Kind, Study, StudyOptions, check_study, conclude
 from mfdask.downstream.customers.tables import RHYTHM, FeatureTable, feature_tables
 from mfdask.downstream.events import DAY
 from mfdask.models import Model
@@ -90,7 +84,7 @@ def study_ltv(
     days = future_days(data, origins, client) if spend is None else None
     labelled = {each.cutoff: _labelled(each, origins, days, spend) for each in features}
     candidates = value_candidates(features[-1].latent_columns, list(SPEND) if spend else [])
-    kind = Kind(value_measure, VALUE_METRICS, _squared, "Float64" if spend else "Int32")
+    kind = Kind(value_measure, VALUE_METRICS, "Float64" if spend else "Int32")
     return conclude(features, labelled, origins, candidates, kind, choices.min_cohort, progress)
 
 
@@ -130,10 +124,6 @@ def rhythm(users: pd.DataFrame) -> Rhythm:
     age, returns = weeks["tenure_days"], users["active_days"].to_numpy(np.float64) - 1
     recency = np.maximum(age - weeks["recency_days"], 0.0)
     return Rhythm(returns, np.where(returns > 0, recency, 0.0), age)
-
-
-def _squared(label: Floats, score: Floats) -> float:
-    return float(np.mean((label - score) ** 2))
 
 
 def value_candidates(latent_columns: list[str], more: list[str]) -> list[Candidate]:

@@ -1,4 +1,4 @@
-"""How good predictions are, for users that may be drawn several times (a weighted bootstrap).
+"""Metrics of predictions for weighted users, as a bootstrap needs them.
 
 Each function prepares one cut-off's predictions and returns one that takes weights: sorting is done
 once, and a resample costs a few sums.

@@ -1,4 +1,4 @@
-"""Cut-off dates: the one that is asked for, and the earlier ones that a model learns from."""
+"""Cut-off dates of a study: the one asked for, and earlier ones to learn from and test on."""
 
 from __future__ import annotations
 

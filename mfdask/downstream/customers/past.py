@@ -1,4 +1,4 @@
-"""What was known at a cut-off, as a data set of its own: whatever reads it cannot see the future.
+"""Data sets of the ratings before a cut-off.
 
 Rows are ranked anew, by what users and items had gathered before the cut-off, so that not even the
 order of rows, nor the blocks that they are cut into, tells of what came later.
@@ -31,7 +31,7 @@ _PARTS = ("train",)
 
 
 class HistoryAsOf(NamedTuple):
-    """Who and what had ratings before a cut-off.
+    """Users and items with ratings before a cut-off.
 
     Attributes
     ----------

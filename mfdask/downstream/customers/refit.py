@@ -1,4 +1,4 @@
-"""The item side as of a cut-off: what users' histories are read against."""
+"""Item factors as of a cut-off: refitted, or taken from the model."""
 
 from __future__ import annotations
 

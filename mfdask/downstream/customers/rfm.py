@@ -1,4 +1,4 @@
-"""Recency, frequency and rhythm: what a user's dates alone say."""
+"""Recency, frequency and rhythm features of a user's dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rolling origins: learn from cut-offs whose labels were complete, and test on the next one."""
+"""Rolling-origin evaluation: learn at earlier cut-offs, and test on the next one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Candidate(NamedTuple):
-    """A way to predict.
+    """A predictor that is compared: an estimator and its features.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What all candidates say of a cohort.
+    """Predictions of all candidates for a cohort.
 
     Attributes
     ----------
@@ -127,26 +127,17 @@ def _forecast(
 
 
 def best_before(
-    found: Sequence[Forecast],
-    origins: Origins,
-    candidates: Sequence[Candidate],
-    loss: Callable[[Floats, Floats], float],
+    found: Sequence[Forecast], origins: Origins, candidates: Sequence[Candidate]
 ) -> Candidate:
-    """Return the candidate with the least loss at cut-offs whose labels the last one could know.
+    """Return the candidate with the least squared error at cut-offs that the last one could know.
 
     The first candidate where there was no such cut-off.
     """
-    tested = [
-        each
-        for each in found
-        if each.label is not None and origins.passed(each.cutoff, origins.cutoff)
-    ]
-    if not tested:
-        return candidates[0]
+    tested = [each for each in found if origins.passed(each.cutoff, origins.cutoff)]
 
     def total(candidate: Candidate) -> float:
         return sum(
-            loss(each.label, each.scores[candidate.name]) * len(each.users)
+            float(np.mean((each.label - each.scores[candidate.name]) ** 2)) * len(each.users)
             for each in tested
             if each.label is not None
         )

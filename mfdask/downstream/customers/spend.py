@@ -1,4 +1,4 @@
-"""What users spent: a table of one's own, of user, time and amount."""
+"""The amounts that users spent, from a table of user, time and amount."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What churn and lifetime value have in common: cohorts with labels, forecasts, and two tables."""
+"""The common steps of the churn and lifetime-value studies, and the tables that they write."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class StudyOptions(Parametrised):
-    """What a study is told."""
+    """Options of a study."""
 
     cutoff: str = parameter(
         LATEST,
@@ -75,7 +75,7 @@ class StudyOptions(Parametrised):
 
 @dataclass(frozen=True)
 class Kind:
-    """What sets one study apart from another.
+    """Metrics and label type of a kind of study.
 
     Attributes
     ----------
@@ -83,8 +83,6 @@ class Kind:
         Prepares the metrics of labels and predictions.
     metrics : tuple of str
         Their names.
-    loss : callable
-        What the candidate that scores the table has had least of.
     label_type : {"Int8", "Int32", "Float64"}
         Of pandas; takes missing ones.
     binary : bool
@@ -93,14 +91,13 @@ class Kind:
 
     measure: Callable[[Floats, Floats], Measure]
     metrics: tuple[str, ...]
-    loss: Callable[[Floats, Floats], float]
     label_type: Literal["Int8", "Int32", "Float64"]
     binary: bool = False
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study ends with.
+    """Tables and predictions that a study results in.
 
     Attributes
     ----------
@@ -235,7 +232,7 @@ def conclude(
     require_both(labelled, origins)
     found = forecasts(labelled, origins, candidates, least, progress)
     evaluation = evaluate(found, candidates, kind.measure, kind.metrics)
-    chosen = best_before(found, origins, candidates, kind.loss)
+    chosen = best_before(found, origins, candidates)
     score = found[-1].scores[chosen.name]
     table = _table(own, score, chosen.name, features[-1].version, origins, kind)
     slopes = _slopes(found, candidates) if kind.binary else {}

@@ -1,4 +1,4 @@
-"""Feature tables: for each cut-off, what was known then of everybody in the cohort."""
+"""Feature tables of the users of a cohort, for each cut-off."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RHYTHM = ("active_days", "recency_days", "tenure_days")
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """What was known at a cut-off.
+    """Features of the users at a cut-off.
 
     Attributes
     ----------
@@ -117,12 +117,7 @@ def feature_tables(
 
 
 def _lenses(
-    data: Dataset,
-    model: FactorModel,
-    origins: Origins,
-    as_of: str,
-    folder: Path,
-    run: Executor,
+    data: Dataset, model: FactorModel, origins: Origins, as_of: str, folder: Path, run: Executor
 ) -> Iterator[tuple[HistoryAsOf, Dataset, FrozenItems]]:
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
     frame = None

@@ -1,4 +1,4 @@
-"""The completed matrix: a prediction for every user and item, in a Zarr folder."""
+"""Dense predictions: a rating for every user and item, in a Zarr folder."""
 
 from mfdask.downstream.dense.encoding import DTYPES, Encoding
 from mfdask.downstream.dense.write import Densified, densify

@@ -1,4 +1,4 @@
-"""How a predicted rating is stored, and by how much what is read back may differ."""
+"""Encodings of predicted ratings as float32, float16 or uint8, and their largest errors."""
 
 from __future__ import annotations
 

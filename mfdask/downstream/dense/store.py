@@ -1,4 +1,4 @@
-"""The folder that the matrix lies in: Zarr format 3, one file a chunk of whole users.
+"""The Zarr (format 3) folder of dense predictions, one file a chunk of whole users.
 
 ======================  ==========================================================================
 `zarr.json`             what the matrix is: model, data, rating scale, largest error

@@ -1,4 +1,4 @@
-"""Write the completed matrix, some chunks at a time, over a cluster and into one folder."""
+"""Compute and write dense predictions, chunk by chunk, on a cluster."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TASK_CHUNKS = 32
 
 
 class Densified(NamedTuple):
-    """What `densify` has made.
+    """The result of `densify`.
 
     Attributes
     ----------
@@ -114,9 +114,8 @@ def densify(
     ref = ModelRef.of(model)
     learned = _factors(ref)
     encoding = Encoding(dtype, learned.data.rating_min, learned.data.rating_max)
-    rows = {
-        "users": _chosen(learned, "users", user_ids), "items": _chosen(learned, "items", item_ids)
-    }  # fmt: skip
+    wanted = {"users": user_ids, "items": item_ids}
+    rows = {side: _chosen(learned, side, ids) for side, ids in wanted.items()}
     layout = ChunkLayout.of((len(rows["users"]), len(rows["items"])), np.dtype(dtype).itemsize)
     said = _description(learned, ref, encoding)
     said[IDENTITY] = _identity(said, layout, rows)

@@ -1,4 +1,4 @@
-"""Ratings with known attacks, shared accounts and drifts in them, to test what finds these."""
+"""Injection of known attacks, shared accounts and drifts into ratings, to test detectors."""
 
 from mfdask.downstream.inject.attacks import KINDS, AttackPlan, inject_attack
 from mfdask.downstream.inject.drift import DriftPlan, inject_drift

@@ -128,10 +128,7 @@ def _targets(
 
 
 def _window(
-    events: Events,
-    targets: npt.NDArray[np.int32],
-    plan: AttackPlan,
-    random: np.random.Generator,
+    events: Events, targets: npt.NDArray[np.int32], plan: AttackPlan, random: np.random.Generator
 ) -> tuple[int, int]:
     """Place the window where people are active: it begins with a genuine rating, drawn at random.
 

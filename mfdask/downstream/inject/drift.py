@@ -29,9 +29,7 @@ class DriftPlan(Parametrised):
     )
     size: float = parameter(0.5, "Stars by which a drift moves ratings.", "drift-size", above=0)
     shape: Literal["step", "ramp"] = parameter(
-        "step",
-        "Whether a drift moves ratings all at once, or little by little.",
-        "drift-shape",
+        "step", "Whether a drift moves ratings all at once, or little by little.", "drift-shape"
     )
     direction: Literal["both", "up", "down"] = parameter(
         "both", "Which way the ratings of an item move.", "drift-direction"

@@ -1,4 +1,4 @@
-"""What every injection gives back, and what it must know of the ratings that were there."""
+"""Ratings with something injected, and the rating scale and items that injections draw from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_VALUES = 256
 
 @dataclass(frozen=True, eq=False)
 class Injected:
-    """Ratings with something in them that is known to be there.
+    """Ratings with injected anomalies, and the truth about these.
 
     Rows of users and items are those of the events that went in; injected users have the rows
     behind them. A user whose ratings went into another's account keeps an empty row.
@@ -65,7 +65,7 @@ class Injected:
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """The ratings that can be given.
+    """The rating scale.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Inject a trap: items whose later raters are harsher people, though nobody's opinion changed."""
+"""Inject changes of audience: items whose later raters are harsher, or kinder, people."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Several injections into the same ratings."""
+"""Inject several things into the same ratings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -65,18 +66,12 @@ def inject(events: Events, n_items: int, plan: InjectionPlan, seed: int) -> Inje
         made = inject_sharing(events, n_items, plan.sharing, seed)
         events = made.events
         truth.update(made.truth)
-    if plan.mix is not None:
-        made = inject_mix(events, n_items, plan.mix, seed)
-        events = made.events
-        truth.update(made.truth)
-    if plan.drift is not None:
-        made = inject_drift(events, n_items, plan.drift, seed, exclude=_chosen(truth))
-        events = made.events
-        truth.update(made.truth)
-    if plan.attack is not None:
-        made = inject_attack(events, n_items, plan.attack, seed, exclude=_chosen(truth))
-        events = made.events
-        truth.update(made.truth)
+    steps: tuple[Callable[..., Injected], ...] = inject_mix, inject_drift, inject_attack
+    for own, step in zip((plan.mix, plan.drift, plan.attack), steps, strict=True):
+        if own is not None:
+            made = step(events, n_items, own, seed, exclude=_chosen(truth))
+            events = made.events
+            truth.update(made.truth)
     return Injected(events, n_items, truth)
 
 

@@ -1,4 +1,4 @@
-"""What an attacker rates besides the targets: one recipe for each kind of attack.
+"""Filler items and ratings of attackers, by kind of attack.
 
 Kinds and names are those of Mobasher, Burke, Bhaumik and Williams, "Toward trustworthy recommender
 systems" (ACM Transactions on Internet Technology 7, 2007); average-over-popular is from Hurley,
@@ -29,7 +29,7 @@ POPULAR_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What an attacker knows: the ratings' public statistics.
+    """Public statistics of the ratings, which attackers make profiles from.
 
     Attributes
     ----------

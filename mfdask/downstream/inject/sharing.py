@@ -1,4 +1,4 @@
-"""Inject shared accounts: the ratings of two users in one, at the moments of the first."""
+"""Inject shared accounts: the ratings of two users in one account."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ class SharingPlan(Parametrised):
         "sharing-style",
     )
     partners: Literal["random", "alike"] = parameter(
-        "random",
-        "Who is merged: any two users, or two who were active at about the same time.",
+        "random", "Who is merged: any two users, or two who were active at about the same time."
     )
     min_days: int = parameter(3, "Fewest active days of both users.", at_least=1)
     min_share: float = parameter(
@@ -142,9 +141,7 @@ def _assembled(events: Events, accounts: list[_Account]) -> Events:
         order = np.lexsort((events.items[source[own]], events.timestamps[own]))
         source[own] = source[own][order]  # ratings of the same second go by item
     changed = events._replace(
-        items=events.items[source],
-        ratings=events.ratings[source],
-        held_out=events.held_out[source],
+        items=events.items[source], ratings=events.ratings[source], held_out=events.held_out[source]
     )
     return changed.only(~np.isin(events.users, [account.partner for account in accounts]))
 

@@ -1,4 +1,4 @@
-"""Injected ratings as files that `mfdask ingest` reads, with the truth beside them."""
+"""Write injected ratings as files for `mfdask ingest`, with tables of what was injected."""
 
 from __future__ import annotations
 

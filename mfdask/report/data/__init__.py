@@ -1,1 +1,1 @@
-"""Pictures of a data set."""
+"""Figures of a data set."""

@@ -1,8 +1,8 @@
-"""How unevenly ratings are spread over users and items."""
+"""Figures of the distribution of ratings over users and items."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -43,22 +43,16 @@ class Degrees(Figure):
             ("power law", "@power_law{0.[0000]%}"),
             ("log-normal", "@log_normal{0.[0000]%}"),
         ]
-        plot = new_plot(
-            f"ratings of the {_ONE[self.side]}", f"share of {self.side} with at least so many",
-            x_axis_type="log", y_axis_type="log",
-        )  # fmt: skip
-        points = plot.scatter(
-            "ratings", "share", size=5, source=self.source, color=theme.MAIN, line_color=None,
-            legend_label=self.side,
-        )  # fmt: skip
-        add_hover(plot, points, tooltips)
-        for law, colour, dash in (
-            ("power_law", theme.OTHER, "solid"), ("log_normal", theme.THIRD, "dashed")
-        ):  # fmt: skip
-            plot.line(
-                "ratings", law, source=self.source, color=colour, line_dash=dash, line_width=2.5,
-                legend_label=law.replace("_", "-" if law == "log_normal" else " "),
-            )  # fmt: skip
+        x_label = f"ratings of the {_ONE[self.side]}"
+        y_label = f"share of {self.side} with at least so many"
+        plot = new_plot(x_label, y_label, x_axis_type="log", y_axis_type="log")
+        look = self.filled(theme.MAIN, size=5, legend_label=self.side)
+        add_hover(plot, plot.scatter("ratings", "share", **look), tooltips)
+        laws = ("power_law", "power law", theme.OTHER), ("log_normal", "log-normal", theme.THIRD)
+        for law, label, colour in laws:
+            dash = "solid" if law == "power_law" else "dashed"
+            line: dict[str, Any] = {"line_color": colour, "line_dash": dash, "line_width": 2.5}
+            plot.line("ratings", law, source=self.source, legend_label=label, **line)
         lift_legend(plot)
         plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
         plot.yaxis.formatter = NumeralTickFormatter(format="0.[0000]%")

@@ -1,4 +1,4 @@
-"""What the pictures of a data set are made from, gathered in one pass over the ratings."""
+"""Sums over a data set that its figures are made from, gathered in one pass."""
 
 from __future__ import annotations
 

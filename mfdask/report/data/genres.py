@@ -1,4 +1,4 @@
-"""What kinds of items there are, and how each kind is rated."""
+"""Figures of genres: their frequencies, co-occurrence and ratings."""
 
 from __future__ import annotations
 
@@ -73,13 +73,9 @@ class GenreFrequencies(Figure):
             "item_share", "genre", "rating_share", "genre", source=self.source, line_width=3
         )
         between.glyph.tags = [{"line_color": "line"}]
-        for share, label, colour in (
-            ("item_share", "of items", theme.MAIN), ("rating_share", "of ratings", theme.OTHER)
-        ):  # fmt: skip
-            plot.scatter(
-                share, "genre", size=11, source=self.source, color=colour, line_color=None,
-                legend_label=label,
-            )  # fmt: skip
+        for part, colour in (("item", theme.MAIN), ("rating", theme.OTHER)):
+            look = self.filled(colour, size=11, legend_label=f"of {part}s")
+            plot.scatter(f"{part}_share", "genre", **look)
         plot.ygrid.visible = False
         lift_legend(plot)
         plot.xaxis.formatter = NumeralTickFormatter(format="0%")
@@ -176,10 +172,7 @@ class GenreRatings(Figure):
         ]
         self._genres = FactorRange()
         plot = new_plot("rating (stars)", "", height=620, tooltips=tooltips, y_range=self._genres)
-        plot.vbar(
-            "rating", 0.9 * step, "top", "bottom", source=self.source, color=theme.MAIN,
-            line_color=None,
-        )  # fmt: skip
+        plot.vbar("rating", 0.9 * step, "top", "bottom", **self.filled(theme.MAIN))
         plot.xgrid.visible = False
         return plot
 

@@ -1,4 +1,4 @@
-"""Items by how often and how well they are rated, and where ratings lie densest."""
+"""Figures of items by popularity and mean rating, and of the densest part of the matrix."""
 
 from __future__ import annotations
 
@@ -61,15 +61,11 @@ class PopularityMean(Figure):
             ("mean", "@mean_from{0.00} to @mean_to{0.00}"),
             ("items", "@items{0,0}"),
         ]
-        plot = new_plot(
-            "ratings of the item", "mean rating (stars)", height=420, tooltips=tooltips,
-            x_axis_type="log",
-        )  # fmt: skip
+        options: dict[str, Any] = {"height": 420, "tooltips": tooltips, "x_axis_type": "log"}
+        plot = new_plot("ratings of the item", "mean rating (stars)", **options)
         self._mapper = LogColorMapper(palette=theme.SCALE)
-        plot.quad(
-            "ratings_from", "ratings_to", "mean_to", "mean_from", source=self.source,
-            line_color=None, fill_color={"field": "items", "transform": self._mapper},
-        )  # fmt: skip
+        look = self.filled({"field": "items", "transform": self._mapper})
+        plot.quad("ratings_from", "ratings_to", "mean_to", "mean_from", **look)
         plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
         add_scale(plot, self._mapper, "items in a cell")
         return plot
@@ -116,22 +112,18 @@ class DensestCorner(Figure):
 
     def draw(self) -> figure:
         """Return the cells."""
-        tooltips = [
-            ("user", "@user_id"), ("item", "@title (@item_id)"), ("rating", "@rating{0.[00]}")
-        ]  # fmt: skip
+        users, items = ("user", "@user_id"), ("item", "@title (@item_id)")
         plot = new_plot(
             "item, by rank",
             "user, by rank",
             height=480,
-            tooltips=tooltips,
+            tooltips=[users, items, ("rating", "@rating{0.[00]}")],
             x_range=DataRange1d(range_padding=0),
             y_range=DataRange1d(flipped=True, range_padding=0),
         )
         self._mapper = LinearColorMapper(palette=theme.SCALE)
-        plot.rect(
-            "item_rank", "user_rank", width=1, height=1, source=self.source, line_color=None,
-            fill_color={"field": "rating", "transform": self._mapper},
-        )  # fmt: skip
+        look = self.filled({"field": "rating", "transform": self._mapper})
+        plot.rect("item_rank", "user_rank", width=1, height=1, **look)
         plot.grid.visible = False
         add_scale(plot, self._mapper, "rating (stars)")
         return plot

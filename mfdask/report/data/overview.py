@@ -1,4 +1,4 @@
-"""How many ratings there are, of which values, by whom, and how they are split."""
+"""Statistics of a data set: ratings by value, the most active users, the split."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from bokeh.core.properties import value
 from bokeh.models import DataRange1d, FactorRange, NumeralTickFormatter
 from bokeh.plotting import figure
 from bokeh.transform import dodge
@@ -84,12 +83,9 @@ class RatingHistogram(Figure):
         room = DataRange1d(start=0, range_padding=0.2)  # for the number above the highest bar
         plot = new_plot("rating (stars)", "ratings", height=440, tooltips=tooltips, y_range=room)
         bar_width = 0.86 * (values.diff().min() if len(values) > 1 else 1.0)
-        plot.vbar("rating", bar_width, "n", source=self.source, color=theme.MAIN, line_color=None)
-        written = plot.text(
-            "rating", "n", "text", y_offset=-4, text_align="center", text_font_size="11px",
-            text_font=value(theme.FONT), source=self.source,
-        )  # fmt: skip
-        written.glyph.tags = [{"text_color": "soft"}]
+        plot.vbar("rating", bar_width, "n", **self.filled(theme.MAIN))
+        above = {"y_offset": -4, "text_align": "center", "text_font_size": "11px"}
+        self.write(plot, "rating", "n", "text", "soft", **above)
         plot.xgrid.visible = False
         plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
         if len(values) <= _LABELLED:
@@ -137,7 +133,7 @@ class ActiveUsers(Figure):
             x_range=DataRange1d(start=0),
             y_range=self._users,
         )
-        plot.hbar("label", 0.8, "n", source=self.source, color=theme.MAIN, line_color=None)
+        plot.hbar("label", 0.8, "n", **self.filled(theme.MAIN))
         plot.ygrid.visible = False
         plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
         return plot
@@ -201,14 +197,10 @@ class SplitRatings(Figure):
             tooltips=tooltips,
             y_range=DataRange1d(start=0),
         )
-        looks = zip(
-            PARTS, ("training", "held-out"), (theme.MAIN, theme.OTHER), (-1, 1), strict=True
-        )
-        for part, label, colour, side in looks:
-            plot.vbar(
-                dodge("rating", side * 0.21 * step), 0.4 * step, part, source=self.source,
-                color=colour, line_color=None, legend_label=label,
-            )  # fmt: skip
+        sides = {"training": (theme.MAIN, -0.21 * step), "held-out": (theme.OTHER, 0.21 * step)}
+        for part, (label, (colour, shift)) in zip(PARTS, sides.items(), strict=True):
+            look = self.filled(colour, legend_label=label)
+            plot.vbar(dodge("rating", shift), 0.4 * step, part, **look)
         plot.xgrid.visible = False
         lift_legend(plot)
         plot.yaxis.formatter = NumeralTickFormatter(format="0%")

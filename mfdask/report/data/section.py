@@ -1,4 +1,4 @@
-"""The figures of a data set, in the order of a page."""
+"""The section on a data set: its figures, in order."""
 
 from __future__ import annotations
 

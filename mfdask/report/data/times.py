@@ -1,4 +1,4 @@
-"""When ratings were given; all times are UTC."""
+"""Figures of ratings over time (UTC)."""
 
 from __future__ import annotations
 
@@ -55,13 +55,9 @@ class RatingsPerMonth(Figure):
             x_axis_type="datetime",
             y_range=DataRange1d(start=0),
         )
-        for label, bottom, top, colour in (
-            ("training", 0, "train", theme.MAIN), ("held-out", "train", "top", theme.OTHER)
-        ):  # fmt: skip
-            plot.quad(
-                "left", "right", top, bottom, source=self.source, color=colour, line_color=None,
-                legend_label=label,
-            )  # fmt: skip
+        train, test = self.filled(theme.MAIN), self.filled(theme.OTHER)
+        plot.quad("left", "right", "train", 0, legend_label="training", **train)
+        plot.quad("left", "right", "top", "train", legend_label="held-out", **test)
         plot.xgrid.visible = False
         lift_legend(plot)
         plot.yaxis.formatter = NumeralTickFormatter(format="0,0")

@@ -1,4 +1,4 @@
-"""What other jobs have found: anomalies, and customers who leave or stay."""
+"""Figures of anomalies, churn and lifetime value."""
 
 from mfdask.report.findings.section import findings_section
 

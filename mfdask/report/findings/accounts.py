@@ -1,19 +1,19 @@
-"""Accounts that more than one person seems to use: what is rated before and after the hand-over."""
+"""Figures of suspected shared accounts: genres before and after the hand-over."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import CDSView, FactorRange, GroupFilter, NumeralTickFormatter
-from bokeh.models.layouts import Row
+from bokeh.models import FactorRange, NumeralTickFormatter
 from bokeh.plotting import figure
 
 from mfdask.figures import theme
-from mfdask.figures.figure import Figure, add_hover, new_plot, plain
+from mfdask.figures.figure import add_hover, new_plot, plain
 from mfdask.report.findings.ratings import ratings_among
-from mfdask.report.parts import narrow, side_by_side
+from mfdask.report.plot_row import PlotRow
 from mfdask.shards import Dataset
 
 #: Genres that are shown of each account, those whose shares differ most.
@@ -57,7 +57,7 @@ def handover_table(data: Dataset, flagged: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept, ignore_index=True)[columns] if kept else pd.DataFrame(columns=columns)
 
 
-class Handovers(Figure):
+class Handovers(PlotRow):
     """The table of `handover_table`, a plot for each account."""
 
     name = "shared-accounts"
@@ -67,7 +67,6 @@ class Handovers(Figure):
         "which it likeliest went from one person to another. One person's tastes change too: this "
         "is a reason to look, and no proof."
     )
-    wide = True
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
         """Return the table, with ids and genres as text."""
@@ -77,38 +76,21 @@ class Handovers(Figure):
             "_genre": [plain(name) for name in numbers["genre"]],
         }
 
-    def draw(self) -> Row:
-        """Return an empty row: the accounts are not known before `follow`."""
-        return side_by_side([])
-
-    def follow(self) -> None:
+    def plots(self) -> Iterable[figure]:
         """Draw a plot for each account."""
-        assert isinstance(self.root, Row)
-        self.root.children = [
-            self._plot(user, [plain(name) for name in own["genre"]])
-            for user, own in self._numbers.groupby("user_id", sort=False)
-        ]
-        theme.dress(self.root)
+        for user, own in self._numbers.groupby("user_id", sort=False):
+            yield self._plot(str(user), [plain(name) for name in own["genre"]])
 
-    def _plot(self, user: object, genres: list[str]) -> figure:
-        plot = narrow(
-            new_plot(
-                "share of the ratings", "", height=100 + 24 * len(genres),
-                title=plain(f"user {user}"), y_range=FactorRange(factors=genres[::-1]),
-            )
-        )  # fmt: skip
-        own = CDSView(filter=GroupFilter(column_name="_user", group=str(user)))
-        bars = plot.segment(
-            "before", "_genre", "after", "_genre", source=self.source, view=own, line_width=3,
-            line_alpha=0.4, line_color=theme.MAIN,
-        )  # fmt: skip
+    def _plot(self, user: str, genres: list[str]) -> figure:
+        lines, height = FactorRange(factors=genres[::-1]), 100 + 24 * len(genres)
+        title = plain(f"user {user}")
+        plot = new_plot("share of the ratings", "", height=height, title=title, y_range=lines)
+        own: dict[str, Any] = {"source": self.source, "view": self.view("_user", user)}
+        look: dict[str, Any] = {"line_width": 3, "line_alpha": 0.4, "line_color": theme.MAIN}
+        bars = plot.segment("before", "_genre", "after", "_genre", **own, **look)
         for when, colour in (("before", theme.OTHER), ("after", theme.MAIN)):
-            plot.scatter(
-                when, "_genre", source=self.source, view=own, size=10, fill_color=colour,
-                line_color=None,
-            )  # fmt: skip
+            plot.scatter(when, "_genre", size=10, **self.filled(colour, **own))
         plot.xaxis.formatter = NumeralTickFormatter(format="0%")
-        add_hover(plot, bars, [
-            ("genre", "@genre"), ("before", "@before{0%}"), ("after", "@after{0%}"),
-        ])  # fmt: skip
+        words = [("genre", "@genre"), ("before", "@before{0%}"), ("after", "@after{0%}")]
+        add_hover(plot, bars, words)
         return plot

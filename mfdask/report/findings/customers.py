@@ -1,4 +1,4 @@
-"""How well churn and lifetime value were foretold at dates whose future is known by now."""
+"""Figures of the accuracy of churn and lifetime-value predictions."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import CDSView, DataRange1d, FactorRange, GroupFilter
+from bokeh.models import DataRange1d, FactorRange
 from bokeh.models.annotations import Slope
-from bokeh.models.layouts import Row
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
-from mfdask.figures import theme
 from mfdask.figures.figure import Figure, add_hover, new_plot, plain
 from mfdask.figures.theme import MAIN
 from mfdask.report.findings.tables import Absent, read_table
-from mfdask.report.parts import narrow, rule, side_by_side
+from mfdask.report.parts import rule
+from mfdask.report.plot_row import PlotRow
 
 _EVALUATION = ("model", "features", "metric", "value", "low", "high")
 _TENTHS = ("users", "predicted", "actual")
@@ -87,10 +86,8 @@ def _by_decile(table: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-class Metrics(Figure):
+class Metrics(PlotRow):
     """Metrics with their intervals, a plot for each: the lines of `evaluation_of` without gains."""
-
-    wide = True
 
     def __init__(self, numbers: pd.DataFrame, job: str, gains: bool) -> None:
         self.name = f"{job}-{'gains' if gains else 'metrics'}"
@@ -103,39 +100,21 @@ class Metrics(Figure):
         """Return the table, with a name for each line."""
         return {**super().columns(numbers), "_name": _names(numbers, self._gains)}
 
-    def draw(self) -> Row:
-        """Return an empty row: the metrics are not known before `follow`."""
-        return side_by_side([])
-
-    def follow(self) -> None:
+    def plots(self) -> list[figure]:
         """Draw a plot for each metric."""
-        assert isinstance(self.root, Row)
         names = list(dict.fromkeys(self.source.data["_name"]))
-        metrics = self._numbers["metric"].drop_duplicates()
-        self.root.children = [self._plot(str(metric), names) for metric in metrics]
-        theme.dress(self.root)
+        return [self._plot(str(metric), names) for metric in self._numbers["metric"].unique()]
 
     def _plot(self, metric: str, names: list[str]) -> figure:
-        plot = narrow(
-            new_plot(
-                plain(metric.replace("_", " ")), "", height=110 + 26 * len(names),
-                y_range=FactorRange(factors=names[::-1]),
-            )
-        )  # fmt: skip
-        own = CDSView(filter=GroupFilter(column_name="metric", group=metric))
-        plot.hbar(
-            "_name", 0.2, left="low", right="high", source=self.source, view=own,
-            fill_color=MAIN, fill_alpha=0.5, line_color=None,
-        )  # fmt: skip
-        dots = plot.scatter(
-            "value", "_name", source=self.source, view=own, size=9, fill_color=MAIN, line_color=None
-        )
+        lines, height = FactorRange(factors=names[::-1]), 110 + 26 * len(names)
+        plot = new_plot(plain(metric.replace("_", " ")), "", height=height, y_range=lines)
+        look = self.filled(MAIN, view=self.view("metric", metric))
+        plot.hbar("_name", 0.2, left="low", right="high", fill_alpha=0.5, **look)
+        dots = plot.scatter("value", "_name", size=9, **look)
         if self._gains:
             rule(plot, 0, upright=True)
-        add_hover(plot, dots, [
-            ("", "@_name"), ("@metric", "@value{0.0000}"),
-            ("95 %", "@low{0.0000} to @high{0.0000}"),
-        ])  # fmt: skip
+        interval = ("95 %", "@low{0.0000} to @high{0.0000}")
+        add_hover(plot, dots, [("", "@_name"), ("@metric", "@value{0.0000}"), interval])
         return plot
 
 
@@ -170,14 +149,14 @@ class Lift(Figure):
 
     def draw(self) -> UIElement:
         """Return a bar for each tenth."""
-        plot = new_plot(
-            "tenth of the users, highest predictions first", "times the mean of all",
-            x_range=self.source.data["_tenth"], y_range=DataRange1d(start=0),
-        )  # fmt: skip
-        plot.xgrid.visible = False
-        bars = plot.vbar(
-            "_tenth", 0.8, "lift", source=self.source, fill_color=MAIN, line_color=None
+        tenths, x_label = (
+            self.source.data["_tenth"],
+            "tenth of the users, highest predictions first",
         )
+        plot = new_plot(x_label, "times the mean of all", x_range=tenths)
+        plot.y_range = DataRange1d(start=0)
+        plot.xgrid.visible = False
+        bars = plot.vbar("_tenth", 0.8, "lift", **self.filled(MAIN))
         rule(plot, 1, upright=False)
         add_hover(plot, bars, _TENTH_TOOLTIPS)
         return plot
@@ -200,9 +179,7 @@ class Foretold(Figure):
         line = Slope(gradient=1, y_intercept=0, line_dash="dotted", tags=[{"line_color": "soft"}])
         plot.add_layout(line)
         plot.line("predicted", "actual", source=self.source, line_color=MAIN, line_width=2)
-        dots = plot.scatter(
-            "predicted", "actual", source=self.source, size=9, fill_color=MAIN, line_color=None
-        )
+        dots = plot.scatter("predicted", "actual", size=9, **self.filled(MAIN))
         add_hover(plot, dots, _TENTH_TOOLTIPS)
         return plot
 

@@ -1,4 +1,4 @@
-"""All ratings of a few items, or by a few users, in both parts of a data set."""
+"""All ratings of some items, or by some users, of both parts of a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section on what other jobs have found, as far as their tables are there."""
+"""The section on anomalies, churn and lifetime value, as far as their tables are there."""
 
 from __future__ import annotations
 
@@ -94,11 +94,9 @@ def _attacks(data: Dataset, folder: Path) -> list[Figure]:
         f"{_surest(items, 'item')}, and why. A score is -log10 of the chance of such a "
         "burst among honest ratings."
     )
-    return [
-        Attacked(_timelines(data, shown, "MS"), marks),
-        _listed(items, "item_id title direction score prediction prediction_cleaned reason",
-                "suspected-attacks", "Suspected attacks", caption),
-    ]  # fmt: skip
+    columns = "item_id title direction score prediction prediction_cleaned reason"
+    listed = _listed(items, columns, "suspected-attacks", "Suspected attacks", caption)
+    return [Attacked(_timelines(data, shown, "MS"), marks), listed]
 
 
 def _sharing(data: Dataset, folder: Path) -> list[Figure]:
@@ -107,11 +105,8 @@ def _sharing(data: Dataset, folder: Path) -> list[Figure]:
     shares = handover_table(data, table.drop_duplicates("user_id").head(_PLOTS))
     caption = f"{_surest(table, 'account')}, and why."
     pictures: list[Figure] = [Handovers(shares)] if len(shares) else []
-    return [
-        *pictures,
-        _listed(table, "user_id score handover n_sessions active_days reason",
-                "suspected-sharing", "Suspected sharing", caption),
-    ]  # fmt: skip
+    columns = "user_id score handover n_sessions active_days reason"
+    return [*pictures, _listed(table, columns, "suspected-sharing", "Suspected sharing", caption)]
 
 
 def _drift(data: Dataset, folder: Path) -> list[Figure]:
@@ -120,11 +115,9 @@ def _drift(data: Dataset, folder: Path) -> list[Figure]:
     shown = items.head(_PLOTS)
     marks = shown[["item_id"]].assign(start=shown["date"], end=shown["date"])
     caption = f"{_surest(items, 'item')}, and what was found."
-    return [
-        Drifting(_timelines(data, shown, "QS"), marks),
-        _listed(items, "item_id title change date n_before n_after q reason",
-                "drift-table", "Drifting items", caption),
-    ]  # fmt: skip
+    columns = "item_id title change date n_before n_after q reason"
+    listed = _listed(items, columns, "drift-table", "Drifting items", caption)
+    return [Drifting(_timelines(data, shown, "QS"), marks), listed]
 
 
 def _metrics(job: str, table: Path) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""The tables that other jobs leave behind, as far as they are there."""
+"""Read the tables that other jobs wrote, or say that one is missing."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
-"""Ratings of a few items over time, one small plot each."""
+"""Figures of the ratings of a few items over time, one small plot each."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pandas as pd
-from bokeh.models import CDSView, DataRange1d, GroupFilter, HoverTool
+from bokeh.models import DataRange1d, HoverTool
 from bokeh.models.annotations import BoxAnnotation, Title
-from bokeh.models.layouts import Row
 from bokeh.plotting import figure
 
 from mfdask.figures import theme
-from mfdask.figures.figure import Figure, new_plot, plain
+from mfdask.figures.figure import new_plot, plain
 from mfdask.report.findings.ratings import ratings_among
-from mfdask.report.parts import named, narrow, rule, shortened, side_by_side
+from mfdask.report.parts import named, rule, shortened
+from mfdask.report.plot_row import PlotRow
 from mfdask.shards import Dataset
 
 _DAY_MS = 86_400_000.0
@@ -52,7 +52,7 @@ def timeline_table(data: Dataset, flagged: pd.DataFrame, every: str) -> pd.DataF
     return table[["item_id", "title", "period", "ratings", "mean"]]
 
 
-class Timelines(Figure):
+class Timelines(PlotRow):
     """The table of `timeline_table`, a plot for each item.
 
     Parameters
@@ -62,7 +62,6 @@ class Timelines(Figure):
         `item_id, start, end` of what is to be seen; `end` may equal `start`.
     """
 
-    wide = True
     y_label: str
 
     def __init__(self, numbers: pd.DataFrame, marks: pd.DataFrame) -> None:
@@ -78,40 +77,24 @@ class Timelines(Figure):
             "_size": size.to_numpy(),
         }
 
-    def draw(self) -> Row:
-        """Return an empty row: the items are not known before `follow`."""
-        return side_by_side([])
-
-    def follow(self) -> None:
+    def plots(self) -> list[figure]:
         """Draw a plot for each item."""
-        assert isinstance(self.root, Row)
         items = self._numbers.drop_duplicates("item_id")
-        self.root.children = [
-            self._plot(item, title)
-            for item, title in zip(items["item_id"], items["title"], strict=True)
-        ]
-        theme.dress(self.root)
+        return list(map(self._plot, items["item_id"], items["title"]))
 
-    def glyphs(self, plot: figure, view: CDSView) -> None:
-        """Draw one item."""
+    def glyphs(self, plot: figure, look: dict[str, Any]) -> None:
+        """Draw one item; `look` are options of its glyphs."""
         raise NotImplementedError
 
     def _plot(self, item: object, title: str) -> figure:
-        plot = narrow(
-            new_plot(
-                "", self.y_label, height=230, x_axis_type="datetime",
-                title=Title(text=plain(shortened(title)), text_font_size="13px"),
-            )
-        )  # fmt: skip
-        view = CDSView(filter=GroupFilter(column_name="_item", group=str(item)))
+        head = Title(text=plain(shortened(title)), text_font_size="13px")
+        plot = new_plot("", self.y_label, height=230, x_axis_type="datetime", title=head)
         own = self._marks[self._marks["item_id"] == item].dropna()
         for mark in own.to_dict("records"):
             mark_time(plot, mark["start"], mark["end"])
-        self.glyphs(plot, view)
-        tooltips = [
-            ("", "@title"), ("from", "@period{%F}"), ("ratings", "@ratings{0,0}"),
-            ("mean", "@mean{0.00} stars"),
-        ]  # fmt: skip
+        self.glyphs(plot, self.filled(theme.MAIN, view=self.view("_item", str(item))))
+        tooltips = [("", "@title"), ("from", "@period{%F}"), ("ratings", "@ratings{0,0}")]
+        tooltips.append(("mean", "@mean{0.00} stars"))
         plot.add_tools(HoverTool(tooltips=tooltips, formatters={"@period": "datetime"}))
         return plot
 
@@ -138,13 +121,10 @@ class Attacked(Timelines):
     )
     y_label = "ratings a month"
 
-    def glyphs(self, plot: figure, view: CDSView) -> None:
+    def glyphs(self, plot: figure, look: dict[str, Any]) -> None:
         """Draw bars."""
         plot.y_range = DataRange1d(start=0)
-        plot.vbar(
-            "period", _BAR, "ratings", source=self.source, view=view, fill_color=theme.MAIN,
-            line_color=None,
-        )  # fmt: skip
+        plot.vbar("period", _BAR, "ratings", **look)
 
 
 class Drifting(Timelines):
@@ -158,9 +138,6 @@ class Drifting(Timelines):
     )
     y_label = "mean rating (stars)"
 
-    def glyphs(self, plot: figure, view: CDSView) -> None:
+    def glyphs(self, plot: figure, look: dict[str, Any]) -> None:
         """Draw dots."""
-        plot.scatter(
-            "period", "mean", source=self.source, view=view, size="_size", fill_color=theme.MAIN,
-            fill_alpha=0.7, line_color=None,
-        )  # fmt: skip
+        plot.scatter("period", "mean", size="_size", fill_alpha=0.7, **look)

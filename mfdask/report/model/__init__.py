@@ -1,4 +1,4 @@
-"""What a model has learned."""
+"""Figures of a model."""
 
 from mfdask.report.model.section import model_section
 

@@ -1,4 +1,4 @@
-"""People that the model has never seen, what it offers them, and why."""
+"""Figures of recommendations to made-up new users, with explanations."""
 
 from __future__ import annotations
 
@@ -124,24 +124,19 @@ class Example(Figure):
     def draw(self) -> UIElement:
         """Return the parts of each offer, side by side."""
         self._offers = FactorRange()
-        plot = new_plot(
-            "part of the score (stars)", "", height=150 + 34 * self._numbers["rank"].nunique(),
-            y_range=self._offers,
-        )  # fmt: skip
+        height = 150 + 34 * self._numbers["rank"].nunique()
+        plot = new_plot("part of the score (stars)", "", height=height, y_range=self._offers)
         plot.ygrid.grid_line_color = None
-        bars = plot.hbar(
-            "_label", 0.6, left="left", right="right", source=self.source, fill_color="_colour",
-            line_color=None, legend_field="_because",
-        )  # fmt: skip
+        look = self.filled("_colour", legend_field="_because")
+        bars = plot.hbar("_label", 0.6, left="left", right="right", **look)
         sums = plot.scatter("_sum", "_label", source=self.source, size=7, line_color=None)
         sums.glyph.tags = [{"fill_color": "ink"}]
         rule(plot, 0, upright=True, dash="solid")
         plot.legend[0].location = "left"
         plot.add_layout(plot.legend[0], "below")
-        add_hover(plot, bars, [
-            ("offer", "@rank. @title"), ("because of", "@because"),
-            ("part", "@part{+0.0000} stars"), ("score", "@score{0.000}"),
-        ])  # fmt: skip
+        offer, reason = ("offer", "@rank. @title"), ("because of", "@because")
+        part, score = ("part", "@part{+0.0000} stars"), ("score", "@score{0.000}")
+        add_hover(plot, bars, [offer, reason, part, score])
         return plot
 
     def follow(self) -> None:

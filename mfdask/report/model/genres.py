@@ -1,4 +1,4 @@
-"""What a genre model says of items that nobody has rated."""
+"""Figures of a genre model: what genres are worth, and predictions of items never rated."""
 
 from __future__ import annotations
 
@@ -52,12 +52,10 @@ def cold_table(model: FactorModel, top: int = 12) -> pd.DataFrame:
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(top, len(order))).astype(int))]
     table = cold.iloc[chosen][["item_id", "title", "genres"]].reset_index(drop=True)
     table["item_id"] = table["item_id"].astype(str)  # an id is no number to be set in thousands
-    reasons = [
-        " ".join([f"mean {model.mean:.2f}", *(
-            f"{parts[k, g]:+.2f} {model.feature_names[g]}" for g in np.flatnonzero(shares[k])
-        )])
-        for k in chosen
-    ]  # fmt: skip
+    names, reasons = model.feature_names, []
+    for k in chosen:
+        own = [f"{parts[k, g]:+.2f} {names[g]}" for g in np.flatnonzero(shares[k])]
+        reasons.append(" ".join([f"mean {model.mean:.2f}", *own]))
     return table.assign(prediction=prediction[chosen], because=reasons)
 
 
@@ -80,22 +78,13 @@ class GenreWorth(Figure):
     def draw(self) -> UIElement:
         """Return a dot with a bar for each genre."""
         self._genres = FactorRange()
-        plot = new_plot(
-            "stars above or below the mean rating", "", height=80 + 20 * len(self._numbers),
-            y_range=self._genres,
-        )  # fmt: skip
+        x_label, height = "stars above or below the mean rating", 80 + 20 * len(self._numbers)
+        plot = new_plot(x_label, "", height=height, y_range=self._genres)
         rule(plot, 0, upright=True)
-        plot.hbar(
-            "_genre", 0.22, left="low", right="high", source=self.source, fill_color=MAIN,
-            fill_alpha=0.5, line_color=None,
-        )  # fmt: skip
-        dots = plot.scatter(
-            "bias", "_genre", source=self.source, size=9, fill_color=MAIN, line_color=MAIN
-        )
-        add_hover(plot, dots, [
-            ("genre", "@genre"), ("for everybody", "@bias{+0.000} stars"),
-            ("taste, standard deviation", "@taste{0.000} stars"),
-        ])  # fmt: skip
+        plot.hbar("_genre", 0.22, left="low", right="high", **self.filled(MAIN, fill_alpha=0.5))
+        dots = plot.scatter("bias", "_genre", **self.filled(MAIN, line_color=MAIN, size=9))
+        bias, taste = "@bias{+0.000} stars", ("taste, standard deviation", "@taste{0.000} stars")
+        add_hover(plot, dots, [("genre", "@genre"), ("for everybody", bias), taste])
         return plot
 
     def follow(self) -> None:

@@ -1,4 +1,4 @@
-"""Maps: items, and genres, as points of a plane."""
+"""Figures of two-dimensional embeddings of items and genres."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from mfdask.embedding import embed
 from mfdask.figures.figure import Figure, add_hover, new_plot, plain
-from mfdask.figures.theme import COLOURS, FONT
+from mfdask.figures.theme import COLOURS, MAIN
 from mfdask.models import FactorModel
 from mfdask.report.parts import chooser, named
 
@@ -30,6 +30,7 @@ _COLOURED = len(COLOURS)
 _REST = "others"
 _REST_COLOUR = "#8c959f"
 _ALL = "all genres"
+_RATINGS = ("training ratings", "@n_train{0,0}")
 
 TITLES = {
     "direct": "Map of items: the two factors",
@@ -112,14 +113,9 @@ class ItemMap(Figure):
         plot = new_plot("", "", height=560, match_aspect=True)
         plot.axis.visible = False
         plot.grid.visible = False
-        points = plot.scatter(
-            "x", "y", source=self.source, size="_size", fill_color="_colour", fill_alpha="_alpha",
-            line_color=None,
-        )  # fmt: skip
-        add_hover(plot, points, [
-            ("", "@title"), ("genres", "@genres"), ("training ratings", "@n_train{0,0}"),
-            ("id", "@item_id"),
-        ])  # fmt: skip
+        look = self.filled("_colour", fill_alpha="_alpha", size="_size")
+        words = [("", "@title"), ("genres", "@genres"), _RATINGS, ("id", "@item_id")]
+        add_hover(plot, plot.scatter("x", "y", **look), words)
         genres = sorted(set(self._numbers["genres"].str.cat(sep="|").split("|")) - {""})
         if not genres:
             return plot
@@ -176,18 +172,10 @@ class GenreMap(Figure):
 
     def draw(self) -> UIElement:
         """Return the map."""
-        plot = new_plot(
-            "first axis of the map", "second axis of the map", height=420,
-            x_range=DataRange1d(range_padding=0.15), y_range=DataRange1d(range_padding=0.15),
-        )  # fmt: skip
-        points = plot.scatter(
-            "x", "y", source=self.source, size="_size", fill_color=COLOURS[0], fill_alpha=0.5,
-            line_color=COLOURS[0],
-        )  # fmt: skip
-        written = plot.text(
-            "x", "y", "_label", source=self.source, text_font={"value": FONT},
-            text_font_size="12px", y_offset=-8, text_align="center",
-        )  # fmt: skip
-        written.glyph.tags = [{"text_color": "ink"}]
-        add_hover(plot, points, [("genre", "@title"), ("training ratings", "@n_train{0,0}")])
+        plot = new_plot("first axis of the map", "second axis of the map", height=420)
+        plot.x_range, plot.y_range = (DataRange1d(range_padding=0.15) for _ in range(2))
+        look = self.filled(MAIN, fill_alpha=0.5, line_color=MAIN, size="_size")
+        points = plot.scatter("x", "y", **look)
+        self.write(plot, "x", "y", "_label", "ink", y_offset=-8, text_align="center")
+        add_hover(plot, points, [("genre", "@title"), _RATINGS])
         return plot

@@ -1,4 +1,4 @@
-"""How far taste moves the ratings of items: the lengths of their factors."""
+"""Figures of the lengths of item factors (polarity), and of lengths against popularity."""
 
 from __future__ import annotations
 
@@ -84,20 +84,15 @@ class Polarity(Figure):
     def draw(self) -> UIElement:
         """Return a bar for each item."""
         self._lines = FactorRange()
-        plot = new_plot(
-            "polarity (stars)", "", height=90 + 22 * len(self._numbers),
-            x_range=DataRange1d(start=0), y_range=self._lines,
-        )  # fmt: skip
+        height = 90 + 22 * len(self._numbers)
+        plot = new_plot("polarity (stars)", "", height=height, y_range=self._lines)
+        plot.x_range = DataRange1d(start=0)
         plot.ygrid.grid_line_color = None
-        bars = plot.hbar(
-            "_label", 0.6, "polarity", source=self.source, fill_color="_colour", line_color=None,
-            legend_field="tastes",
-        )  # fmt: skip
+        look = self.filled("_colour", legend_field="tastes")
+        bars = plot.hbar("_label", 0.6, "polarity", **look)
         lift_legend(plot)
-        add_hover(plot, bars, [
-            ("", "@_title"), ("polarity", "@polarity{0.000} stars"), ("genres", "@genres"),
-            ("training ratings", "@ratings{0,0}"),
-        ])  # fmt: skip
+        words = [("", "@_title"), ("polarity", "@polarity{0.000} stars"), ("genres", "@genres")]
+        add_hover(plot, bars, [*words, ("training ratings", "@ratings{0,0}")])
         return plot
 
     def follow(self) -> None:
@@ -150,22 +145,20 @@ class Norms(Figure):
 
     def draw(self) -> UIElement:
         """Return the cells and the median."""
-        plot = new_plot(
-            "training ratings of the item (log scale)", "length of factors (stars)",
-            x_axis_type="log", height=480,
-        )  # fmt: skip
+        x_label, y_label = "training ratings of the item (log scale)", "length of factors (stars)"
+        plot = new_plot(x_label, y_label, x_axis_type="log", height=480)
         self._mapper = LogColorMapper(palette=SCALE, low=1)
-        cells = plot.quad(
-            "ratings_from", "ratings_to", "norm_to", "norm_from", source=self.source,
-            fill_color={"field": "items", "transform": self._mapper}, line_color=None,
-        )  # fmt: skip
+        look = self.filled({"field": "items", "transform": self._mapper})
+        cells = plot.quad("ratings_from", "ratings_to", "norm_to", "norm_from", **look)
         self._medians = ColumnDataSource({"x": [], "y": []})
         plot.line("x", "y", source=self._medians, line_color=OTHER, line_width=3)
-        add_hover(plot, cells, [
-            ("items", "@items{0,0}"), ("ratings", "@ratings_from{0,0} to @ratings_to{0,0}"),
+        words = [
+            ("items", "@items{0,0}"),
+            ("ratings", "@ratings_from{0,0} to @ratings_to{0,0}"),
             ("length", "@norm_from{0.000} to @norm_to{0.000} stars"),
             ("median length", "@median_norm{0.000} stars"),
-        ])  # fmt: skip
+        ]
+        add_hover(plot, cells, words)
         add_scale(plot, self._mapper, "items")
         return plot
 

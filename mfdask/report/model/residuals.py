@@ -1,4 +1,4 @@
-"""Held-out errors of a model: their distribution, and where they are large."""
+"""Figures of held-out residuals: their distribution, and RMSE by activity and popularity."""
 
 from __future__ import annotations
 
@@ -114,18 +114,15 @@ class Distribution(Figure):
 
     def draw(self) -> UIElement:
         """Return the histogram and the curve."""
-        plot = new_plot(
-            "residual (stars)", "share of held-out ratings", height=360,
-            y_range=DataRange1d(start=0),
-            tooltips=[
-                ("residual", "@residual_from{+0.0} to @residual_to{+0.0} stars"),
-                ("ratings", "@n{0,0} (@share{0.00%})"), ("normal", "@normal{0.00%}"),
-            ],
-        )  # fmt: skip
-        plot.quad(
-            "residual_from", "residual_to", "share", 0, source=self.source, fill_color=MAIN,
-            fill_alpha=0.7, line_color=None,
-        )  # fmt: skip
+        words = [
+            ("residual", "@residual_from{+0.0} to @residual_to{+0.0} stars"),
+            ("ratings", "@n{0,0} (@share{0.00%})"),
+            ("normal", "@normal{0.00%}"),
+        ]
+        plot = new_plot("residual (stars)", "share of held-out ratings", height=360, tooltips=words)
+        plot.y_range = DataRange1d(start=0)
+        look = self.filled(MAIN, fill_alpha=0.7)
+        plot.quad("residual_from", "residual_to", "share", 0, **look)
         plot.line("_middle", "normal", source=self.source, line_color=OTHER, line_width=2.5)
         plot.yaxis.formatter = NumeralTickFormatter(format="0%")
         return plot

@@ -1,4 +1,4 @@
-"""The section on one model: which figures there are for what it has learned."""
+"""The section on one model: its figures, or why one is missing."""
 
 from __future__ import annotations
 

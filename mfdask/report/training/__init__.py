@@ -1,4 +1,4 @@
-"""How models were learned, and what was tried."""
+"""Figures of training: sweeps, tiers of speed, searches for parameters."""
 
 from mfdask.report.training.section import training_section
 

@@ -1,4 +1,4 @@
-"""The section on training: which figures there are for what is given."""
+"""The section on training: its figures, or why one is missing."""
 
 from __future__ import annotations
 

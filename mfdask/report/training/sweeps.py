@@ -1,4 +1,4 @@
-"""Fits sweep by sweep: objective, errors, time, and what a sampler settles on."""
+"""Figures of fits by sweep: objective, errors, seconds, noise, calibration."""
 
 from __future__ import annotations
 

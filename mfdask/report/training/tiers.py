@@ -1,4 +1,4 @@
-"""The tiers of speed, as `mfdask bench tiers --json` has measured them."""
+"""Figure of the tiers of speed that `mfdask bench tiers --json` measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bokeh.models.ui import UIElement
 
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, add_hover, new_plot, plain
-from mfdask.figures.theme import FONT, MAIN
+from mfdask.figures.theme import MAIN
 
 _COLUMNS = ["name", "what", "seconds_scaled", "speedup", "ratings_measured", "ratings_total"]
 
@@ -80,16 +80,10 @@ class Tiers(Figure):
             x_range=(seconds.min() / 2, seconds.max() * 9),
             y_range=list(reversed(self.source.data["_tier"])),
         )
-        dots = plot.scatter(
-            "seconds", "_tier", source=self.source, size=12, fill_color=MAIN, line_color=MAIN
-        )
-        written = plot.text(
-            "seconds", "_tier", "_label", source=self.source, x_offset=12, text_baseline="middle",
-            text_font={"value": FONT}, text_font_size="12px",
-        )  # fmt: skip
-        written.glyph.tags = [{"text_color": "ink"}]
-        add_hover(plot, dots, [
-            ("tier", "@tier"), ("what", "@what"), ("seconds a sweep", "@seconds{0,0.0000}"),
-            ("times as fast", "@times_as_fast{0,0.0}"), ("timed", "@measured{0.0%}"),
-        ])  # fmt: skip
+        dots = plot.scatter("seconds", "_tier", **self.filled(MAIN, line_color=MAIN, size=12))
+        beside = {"x_offset": 12, "text_baseline": "middle"}
+        self.write(plot, "seconds", "_tier", "_label", "ink", **beside)
+        words = [("tier", "@tier"), ("what", "@what"), ("seconds a sweep", "@seconds{0,0.0000}")]
+        times, share = ("times as fast", "@times_as_fast{0,0.0}"), ("timed", "@measured{0.0%}")
+        add_hover(plot, dots, [*words, times, share])
         return plot

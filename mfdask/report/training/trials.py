@@ -1,23 +1,24 @@
-"""What a search for parameters has tried, from the tables of `mfdask tune`."""
+"""Figures of a search for parameters, from the tables of `mfdask tune`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from bokeh.layouts import column
-from bokeh.models import CDSView, GroupFilter, LinearColorMapper, NumeralTickFormatter
-from bokeh.models.layouts import Row
+from bokeh.models import LinearColorMapper, NumeralTickFormatter
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, add_hover, new_plot
-from mfdask.figures.theme import FONT, MAIN, OTHER, SCALE, dress
-from mfdask.report.parts import ink_on, narrow, rule, side_by_side
+from mfdask.figures.theme import MAIN, OTHER, SCALE
+from mfdask.report.parts import ink_on, rule
+from mfdask.report.plot_row import PlotRow
 from mfdask.tuning.space import TUNABLE
 
 _NEEDED = ("trial", "state", "validation_rmse")
@@ -129,15 +130,11 @@ class TrialHistory(Figure):
         plot.step(
             "trial", "best_so_far", source=self.source, mode="after", line_color=MAIN, line_width=2
         )
-        points = plot.scatter(
-            "trial", "validation_rmse", source=self.source, marker="_marker", size="_size",
-            line_color="_colour", fill_color="_colour", fill_alpha=0.6,
-        )  # fmt: skip
-        names = searched(self._numbers)
-        add_hover(plot, points, [
-            ("trial", "@trial, @state"), ("validation RMSE", "@validation_rmse{0.0000}"),
-            *((name, f"@{{{name}}}") for name in names),
-        ])  # fmt: skip
+        look = self.filled("_colour", fill_alpha=0.6, line_color="_colour")
+        points = plot.scatter("trial", "validation_rmse", marker="_marker", size="_size", **look)
+        words = [("trial", "@trial, @state"), ("validation RMSE", "@validation_rmse{0.0000}")]
+        searches = [(name, f"@{{{name}}}") for name in searched(self._numbers)]
+        add_hover(plot, points, words + searches)
         return plot
 
 
@@ -166,14 +163,10 @@ class FactorSweep(Figure):
         places = self.source.data["_factors"]
         errors = new_plot("", "validation RMSE (stars)", height=220, x_range=places)
         errors.line("_factors", "validation_rmse", source=self.source, line_color=MAIN)
-        points = errors.scatter(
-            "_factors", "validation_rmse", source=self.source, size=8,
-            fill_color=MAIN, line_color=MAIN,
-        )  # fmt: skip
+        look = self.filled(MAIN, line_color=MAIN, size=8)
+        points = errors.scatter("_factors", "validation_rmse", **look)
         steps = new_plot("factors", "difference (stars)", height=180, x_range=errors.x_range)
-        bars = steps.vbar(
-            "_factors", 0.6, "difference", source=self.source, fill_color=OTHER, line_color=None
-        )
+        bars = steps.vbar("_factors", 0.6, "difference", **self.filled(OTHER))
         steps.yaxis.formatter = NumeralTickFormatter(format="0.0000")
         rule(steps, 0, upright=False, dash="solid")
         for plot, glyph in ((errors, points), (steps, bars)):
@@ -182,7 +175,7 @@ class FactorSweep(Figure):
         return column(errors, steps, sizing_mode="stretch_width")
 
 
-class Facets(Figure):
+class Facets(PlotRow):
     """Validation error over tau and gamma, one plot a lambda: the table of `facets_table`."""
 
     name = "tuning-facets"
@@ -191,7 +184,6 @@ class Facets(Figure):
         "Each cell is one trial; darker is better, and one scale serves all plots. Hatched trials "
         "were given up early, at the error of their last sweep."
     )
-    wide = True
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
         """Return the table, with categories, labels and inks for the cells."""
@@ -207,44 +199,26 @@ class Facets(Figure):
             "_hatch": np.where(given_up, "/", " ").tolist(),
         }
 
-    def draw(self) -> Row:
-        """Return an empty row: the values of lambda are not known before `follow`."""
-        return side_by_side([])
-
-    def follow(self) -> None:
+    def plots(self) -> Iterable[figure]:
         """Draw a plot for each lambda."""
-        assert isinstance(self.root, Row)
         rmse = self._numbers["validation_rmse"]
         mapper = LinearColorMapper(palette=SCALE, low=rmse.min(), high=rmse.max())
-        self.root.children = [
-            self._plot(float(value), self._numbers[self._numbers["lambda"] == value], mapper)
-            for value in sorted(self._numbers["lambda"].unique())
-        ]
-        dress(self.root)
+        for value, cells in self._numbers.groupby("lambda"):
+            yield self._plot(f"{value:g}", cells, mapper)
 
-    def _plot(self, value: float, cells: pd.DataFrame, mapper: LinearColorMapper) -> figure:
-        plot = narrow(
-            new_plot(
-                "tau (τ)", _GAMMA, height=240, title=f"λ = {value:g}",
-                x_range=_places(cells["tau"]), y_range=_places(cells["gamma"]),
-            )
-        )  # fmt: skip
+    def _plot(self, value: str, cells: pd.DataFrame, mapper: LinearColorMapper) -> figure:
+        taus, gammas = _places(cells["tau"]), _places(cells["gamma"])
+        ranges: dict[str, Any] = {"x_range": taus, "y_range": gammas}
+        plot = new_plot("tau (τ)", _GAMMA, height=240, title=f"λ = {value}", **ranges)
         plot.grid.visible = False
-        own = CDSView(filter=GroupFilter(column_name="_lambda", group=f"{value:g}"))
-        drawn = plot.rect(
-            "_tau", "_gamma", 1, 1, source=self.source, view=own, line_color=None,
-            fill_color={"field": "validation_rmse", "transform": mapper},
-            hatch_pattern="_hatch", hatch_color="_ink", hatch_alpha=0.25,
-        )  # fmt: skip
-        plot.text(
-            "_tau", "_gamma", "_label", source=self.source, view=own, text_color="_ink",
-            text_font={"value": FONT}, text_font_size="11px",
-            text_align="center", text_baseline="middle",
-        )  # fmt: skip
-        add_hover(plot, drawn, [
-            ("lambda, tau, gamma", "@lambda, @tau, @gamma"),
-            ("validation RMSE", "@_label"), ("", "@state"),
-        ])  # fmt: skip
+        own = self.view("_lambda", value)
+        hatch = {"hatch_pattern": "_hatch", "hatch_color": "_ink", "hatch_alpha": 0.25}
+        colour = {"field": "validation_rmse", "transform": mapper}
+        drawn = plot.rect("_tau", "_gamma", 1, 1, **self.filled(colour, view=own, **hatch))
+        centred = {"text_align": "center", "text_baseline": "middle", "text_font_size": "11px"}
+        self.write(plot, "_tau", "_gamma", "_label", view=own, text_color="_ink", **centred)
+        point = ("lambda, tau, gamma", "@lambda, @tau, @gamma")
+        add_hover(plot, drawn, [point, ("validation RMSE", "@_label"), ("", "@state")])
         return plot
 
 

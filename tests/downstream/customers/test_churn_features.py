@@ -11,7 +11,7 @@ from mfdask.downstream.customers.density import log_neighbour_distance
 from mfdask.downstream.customers.latent import CHANGE_DAYS, RECENT_DAYS
 from mfdask.downstream.customers.origins import Origins, Span, parse_date
 from mfdask.downstream.customers.past import histories_as_of, write_past
-from mfdask.downstream.customers.refit import Frame, refit
+from mfdask.downstream.customers.refit import Frame
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.execution import LocalExecutor, executor
 from mfdask.models import ALS
@@ -128,7 +128,7 @@ def solved(lines, fitted):
 
 
 def test_latent_features(tables, past, model, ratings, origins):
-    fitted = refit(past, model, None)
+    fitted = model.refit(past)
     noise = fitted.history[-1].train_rmse ** 2
     known = before(ratings, origins.cutoff)
     age = (origins.cutoff - known["timestamp"]) / DAY
