@@ -16,10 +16,6 @@ from scipy import sparse
 from scipy.stats import rankdata
 
 from mfdask.downstream.anomalies.attacks import Attacks, suspected_attacks
-<<<<<<< HEAD:tests/trials/attacks.py
-=======
-from mfdask.downstream.anomalies.profiles import SUSPICIOUS, nearest_similarities, profile_features
->>>>>>> h4:mfdask/downstream/anomalies/trials.py
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject import KINDS, AttackPlan, Injected, inject_attack
 from mfdask.kernels.types import Bools, Float64s
