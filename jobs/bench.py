@@ -132,7 +132,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
 @_ROUNDS
 @job
 @cluster_options
-def ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig) -> Outcome:
+def compare_ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig) -> Outcome:
     """Time the ingest of a CSV against pandas and SciPy in one process, time and memory."""
     with progress_bars() as progress:
         found = measure_ingest(file or ratings, rounds, _as_arguments(cluster), progress)

@@ -10,8 +10,8 @@ import click
 from rich.table import Table
 
 from mfdask.cluster import ClusterConfig
-from mfdask.evaluation import measure_accuracy
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.evaluation import evaluate
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import ALS, Model, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
@@ -82,7 +82,7 @@ def main(
     errors = {}
     began = time.perf_counter()
     for kind, model in found.items():
-        test = measure_accuracy(model, dataset)
+        test = evaluate(model, dataset)
         errors[kind] = {
             "test_rmse": float(test.raw.rmse()[0]),
             "test_mae": float(test.raw.mae()[0]),

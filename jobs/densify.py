@@ -15,8 +15,8 @@ from mfdask.downstream.dense import DTYPES, densify
 from mfdask.errors import InputError
 from mfdask.models import Ability, Model, load_model
 from mfdask.models.factor_model import require_factors
-from mfdask.recommend import Ranking, write_recommendations
-from mfdask.recommend.candidates import parse_id, read_ids
+from mfdask.recommendation import Ranking, write_recommendations
+from mfdask.recommendation.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, mebibytes, running

@@ -17,7 +17,7 @@ from mfdask.evaluation import (
     ErrorSums,
     RankingPlan,
     bin_labels,
-    measure_accuracy,
+    evaluate,
     measure_calibration,
     measure_ranking,
     popularity_scorer,
@@ -48,9 +48,9 @@ def main(model: Path, data: str, ranking: bool, plan: RankingPlan) -> Outcome:
     if ranking:
         plan.check(dataset)
     began = time.perf_counter()
-    test = measure_accuracy(learned, dataset)
+    test = evaluate(learned, dataset)
     seconds = time.perf_counter() - began
-    train = measure_accuracy(learned, dataset, "train")
+    train = evaluate(learned, dataset, "train")
     same = learned.data.fingerprint == dataset.fingerprint
     values: dict[str, Any] = {
         "n": test.n,

@@ -15,9 +15,9 @@ import click
 
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
-from mfdask.ingest.build import IngestOptions, check_target, ingest
-from mfdask.ingest.extend import extend, ids_of
-from mfdask.ingest.reading import are_few
+from mfdask.ingestion.build import IngestOptions, check_target, ingest
+from mfdask.ingestion.extend import extend, ids_of
+from mfdask.ingestion.reading import are_few
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.table import Table
 
 from mfdask.models import load_model
-from mfdask.recommend import polarity
+from mfdask.recommendation import polarity
 
 from .common import Outcome, job, shown, table
 from .options import MODEL

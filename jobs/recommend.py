@@ -14,7 +14,7 @@ from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.models import Ability, Model, load_model
 from mfdask.models.factor_model import require_factors
-from mfdask.recommend import (
+from mfdask.recommendation import (
     History,
     Ranking,
     Reasons,
@@ -24,7 +24,7 @@ from mfdask.recommend import (
     recommend_new,
     write_recommendations,
 )
-from mfdask.recommend.candidates import parse_id, read_ids
+from mfdask.recommendation.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, shown, table

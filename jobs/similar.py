@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mfdask.models import load_model
-from mfdask.recommend import Titles, similar
+from mfdask.recommendation import Titles, similar
 
 from .common import Outcome, job, shown, table
 from .options import MODEL

@@ -17,7 +17,7 @@ from mfdask.models import ALS, kind_of
 from mfdask.parameters import parameters_of
 from mfdask.results import write_table
 from mfdask.shards import Dataset
-from mfdask.tuning import PRESETS, Search, Settings, Tuned, tune
+from mfdask.tuning import PRESETS, SearchSpace, Settings, Tuned, tune
 from mfdask.tuning.space import TUNABLE, train_options
 
 from .common import Outcome, facts_table, job, running, table
@@ -74,7 +74,7 @@ def main(
     cluster: ClusterConfig,
 ) -> Outcome:
     """Search, write the table of trials, and show the best."""
-    search = Search.parse(specs, preset)
+    search = SearchSpace.parse(specs, preset)
     settings = replace(settings, sampler=sampler or ("grid" if preset else "tpe"))
     if settings.sampler == "grid":
         search.points()  # a range is refused before a cluster is started

@@ -11,7 +11,7 @@ import pytest
 from distributed import Client
 
 from mfdask.cluster import ClusterConfig, open_cluster
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset

@@ -126,7 +126,7 @@ def test_the_least_memory_is_enough_to_begin_with():
 def loaded_bytes():
     """Import what tasks need, and return what the process then holds."""
     import mfdask.models
-    import mfdask.recommend  # noqa: F401
+    import mfdask.recommendation  # noqa: F401
 
     return psutil.Process().memory_info().rss
 

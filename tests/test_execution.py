@@ -208,7 +208,7 @@ def test_workers_that_keep_dying_are_not_a_riddle(wait):
 
 LOADED = """
 import sys
-import mfdask.execution, mfdask.ingest.build, mfdask.ingest.extend, mfdask.shards.refs
+import mfdask.execution, mfdask.ingestion.build, mfdask.ingestion.extend, mfdask.shards.refs
 with mfdask.execution.executor(None, parallel=False) as run:
     assert run.map("int", int, [("1",), ("2",)]) == [1, 2]
 print(*[name for name in ("numba", "dask", "distributed") if name in sys.modules])

@@ -18,7 +18,7 @@ from mfdask.bench.machine import FailedRunError, gemm_gflops, gemm_seconds, meas
 from mfdask.bench.peers import PEERS, measure_peer, missing_peer
 from mfdask.bench.rounds import Rounds, take_in_turn
 from mfdask.cores import n_cores
-from mfdask.evaluation import measure_accuracy
+from mfdask.evaluation import evaluate
 from mfdask.models import ALS, Bayes, FactorModel
 from mfdask.models.half_step import predict_shard
 from mfdask.progress import Progress, silent
@@ -117,7 +117,7 @@ def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:
             "dask_with_test": lambda: sweep_seconds(config.fit(data, client=client)),
             "bayes": lambda: sweep_seconds(bayes.fit(data, client=client)),
             "predict_test": lambda: _seconds(lambda: time_prediction(model, data)),
-            "evaluate_test": lambda: _seconds(lambda: measure_accuracy(model, data)),
+            "evaluate_test": lambda: _seconds(lambda: evaluate(model, data)),
         }
     return timed
 

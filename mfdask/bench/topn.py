@@ -31,8 +31,8 @@ from mfdask.models import FactorModel, Model
 from mfdask.models.design import Array, initial_rows
 from mfdask.models.factor_model import require_factors
 from mfdask.progress import Progress, silent
-from mfdask.recommend import Ranking
-from mfdask.recommend.topn import Rows, best_of_rows, check_same_data, rated_by, tiles_of
+from mfdask.recommendation import Ranking
+from mfdask.recommendation.topn import Rows, best_of_rows, check_same_data, rated_by, tiles_of
 from mfdask.shards import Dataset
 
 #: Places of lists that are compared at a time.

@@ -1,6 +1,6 @@
 """Evaluation of models on held-out ratings."""
 
-from mfdask.evaluation.accuracy import Accuracy, ErrorSums, bin_labels, measure_accuracy
+from mfdask.evaluation.accuracy import Accuracy, ErrorSums, bin_labels, evaluate
 from mfdask.evaluation.calibration import INTERVALS, measure_calibration
 from mfdask.evaluation.compare import compare, measure_model, measure_popularity
 from mfdask.evaluation.popularity import popularity_scorer
@@ -14,7 +14,7 @@ __all__ = [
     "RankingResult",
     "bin_labels",
     "compare",
-    "measure_accuracy",
+    "evaluate",
     "measure_calibration",
     "measure_model",
     "measure_popularity",

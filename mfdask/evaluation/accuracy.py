@@ -75,7 +75,7 @@ def _nan(like: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 @dataclass
 class Accuracy:
-    """The result of `measure_accuracy`.
+    """The result of `evaluate`.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Accuracy:
         return {"unit_variance": (variance + constant) / 2, "fitted_variance": fitted}
 
 
-def measure_accuracy(model: Model, data: Dataset, part: str = "test") -> Accuracy:
+def evaluate(model: Model, data: Dataset, part: str = "test") -> Accuracy:
     """Hold a model against the test ratings of a data set, or against its training ratings.
 
     Ids are matched by their raw values: the model may be of another data set. Of unknown ones only

@@ -12,9 +12,9 @@ from typing import Any
 from distributed import Client
 
 from mfdask.errors import InputError
-from mfdask.ingest.build import IngestOptions, ingest
-from mfdask.ingest.extend import extend
-from mfdask.ingest.reading import are_few
+from mfdask.ingestion.build import IngestOptions, ingest
+from mfdask.ingestion.extend import extend
+from mfdask.ingestion.reading import are_few
 from mfdask.nightly.config import DataConfig
 from mfdask.nightly.inbox import WITHDRAWN
 from mfdask.progress import Progress

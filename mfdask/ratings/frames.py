@@ -51,7 +51,7 @@ def open_frame(
     Returns
     -------
     Source
-        For `mfdask.ingest.build.ingest`. Nothing but the first rows is computed yet.
+        For `mfdask.ingestion.build.ingest`. Nothing but the first rows is computed yet.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from pathlib import Path
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import Model
-from mfdask.recommend.topn import check_same_data
+from mfdask.recommendation.topn import check_same_data
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
 from mfdask.report.findings.section import findings_section

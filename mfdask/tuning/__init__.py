@@ -1,6 +1,6 @@
 """Searches for parameters, on a validation part of the training ratings."""
 
 from mfdask.tuning.search import Settings, Tuned, tune
-from mfdask.tuning.space import PRESETS, Search
+from mfdask.tuning.space import PRESETS, SearchSpace
 
-__all__ = ["PRESETS", "Search", "Settings", "Tuned", "tune"]
+__all__ = ["PRESETS", "SearchSpace", "Settings", "Tuned", "tune"]

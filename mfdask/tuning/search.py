@@ -24,7 +24,7 @@ from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.tuning.holdout import hold_out
-from mfdask.tuning.space import Point, Search, configured
+from mfdask.tuning.space import Point, SearchSpace, configured
 
 if TYPE_CHECKING:
     from mfdask.tuning.study import Attempt, Record
@@ -85,7 +85,7 @@ class Tuned:
 
 def tune(
     data: Dataset,
-    search: Search,
+    search: SearchSpace,
     study: Path,
     *,
     base: ALS | None = None,
@@ -102,7 +102,7 @@ def tune(
     ----------
     data : Dataset
         On disk.
-    search : Search
+    search : SearchSpace
     study : Path
         SQLite file; a search that is there already, over the same data, carries on.
     base : ALS, optional
@@ -143,7 +143,7 @@ def tune(
 
 @contextmanager
 def _record(
-    data: Dataset, search: Search, base: ALS, settings: Settings, file: Path
+    data: Dataset, search: SearchSpace, base: ALS, settings: Settings, file: Path
 ) -> Iterator[Record]:
     """Open the record of this search, and of no other."""
     try:

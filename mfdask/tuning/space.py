@@ -53,7 +53,7 @@ Axis = Values | Range
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchSpace:
     """Grids of parameters; a grid gives each of its parameters an axis.
 
     Attributes
@@ -65,7 +65,7 @@ class Search:
     grids: tuple[dict[str, Axis], ...]
 
     @classmethod
-    def parse(cls, specs: Iterable[str] = (), preset: str | None = None) -> Search:
+    def parse(cls, specs: Iterable[str] = (), preset: str | None = None) -> SearchSpace:
         """Read ``tau=0.01..0.2`` (a range) and ``factors=5,10,20`` (values).
 
         Parameters

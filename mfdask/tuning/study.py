@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mfdask.errors import InputError
 from mfdask.models.base import Sweep
-from mfdask.tuning.space import Axis, Point, Range, Search
+from mfdask.tuning.space import Axis, Point, Range, SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -76,7 +76,7 @@ class Attempt:
 class Record:
     """The trials of one search."""
 
-    def __init__(self, study: optuna.Study, search: Search, sampler: str, seed: int) -> None:
+    def __init__(self, study: optuna.Study, search: SearchSpace, sampler: str, seed: int) -> None:
         self.study = study
         self._axes = {name: _distribution(axis) for name, axis in search.axes().items()}
         self._points = search.points() if sampler == "grid" else None

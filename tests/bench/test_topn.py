@@ -14,7 +14,7 @@ from mfdask.bench import topn
 from mfdask.bench.machine import FailedRunError, Run
 from mfdask.bench.topn import DifferentListsError, TopPlan, measure_topn, rank_here, same_places
 from mfdask.errors import InputError
-from mfdask.ingest.build import ingest
+from mfdask.ingestion.build import ingest
 from mfdask.models import ALS, FactorModel
 from mfdask.ratings.synthetic import open_synthetic
 from mfdask.shards import Dataset

@@ -19,7 +19,7 @@ from mfdask.downstream.anomalies.members import suspects_of
 from mfdask.downstream.events import Events, all_events
 from mfdask.downstream.inject import AttackPlan, inject_attack
 from mfdask.errors import InputError
-from mfdask.ingest.build import ingest
+from mfdask.ingestion.build import ingest
 from mfdask.models import ALS
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset

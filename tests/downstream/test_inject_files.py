@@ -18,7 +18,7 @@ from mfdask.downstream.inject import (
 )
 from mfdask.downstream.inject.write import new_ids
 from mfdask.errors import InputError
-from mfdask.ingest.build import ingest
+from mfdask.ingestion.build import ingest
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
 from tests.downstream.tables import N_ITEMS, table_of

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.evaluation import bin_labels, measure_accuracy
+from mfdask.evaluation import bin_labels, evaluate
 from mfdask.models import ALS
 from mfdask.shards import Dataset
 from tests.models.conftest import random_ratings
@@ -30,7 +30,7 @@ def frame(model, data):
 
 def test_errors_are_those_of_the_predictions(fitted):
     model, data = fitted
-    found, wanted = measure_accuracy(model, data, "train"), frame(model, data)
+    found, wanted = evaluate(model, data, "train"), frame(model, data)
     assert found.n == len(wanted) == data.n_train
     assert found.raw.rmse()[0] == pytest.approx(np.sqrt((wanted["error"] ** 2).mean()))
     assert found.raw.mae()[0] == pytest.approx(wanted["error"].abs().mean())
@@ -42,7 +42,7 @@ def test_errors_are_those_of_the_predictions(fitted):
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_slices_are_by_training_ratings(fitted, side):
     model, data = fitted
-    found, wanted = measure_accuracy(model, data, "train"), frame(model, data)
+    found, wanted = evaluate(model, data, "train"), frame(model, data)
     n_train = wanted.groupby(side)[side].transform("size")
     label = pd.cut(n_train, [-1, 0, 5, 20, 100, 500, 10**9], labels=bin_labels())
     slices = wanted["error"].pow(2).groupby(label, observed=False)
@@ -53,7 +53,7 @@ def test_slices_are_by_training_ratings(fitted, side):
 
 def test_gaussian_nll(fitted):
     model, data = fitted
-    found, error = measure_accuracy(model, data, "train"), frame(model, data)["error"]
+    found, error = evaluate(model, data, "train"), frame(model, data)["error"]
     n, sse = len(error), (error.astype(float) ** 2).sum()
     nll = found.gaussian_nll()
     assert nll["unit_variance"] == pytest.approx((sse / 2 + n / 2 * math.log(2 * math.pi)) / n)
@@ -62,14 +62,14 @@ def test_gaussian_nll(fitted):
 
 def test_objective_is_that_of_the_fit(fitted):
     model, data = fitted
-    sse = float(measure_accuracy(model, data, "train").raw.squared[0])
+    sse = float(evaluate(model, data, "train").raw.squared[0])
     assert model.objective(sse) == pytest.approx(model.history[-1].objective, rel=1e-4)
 
 
 def test_unknown_ids_are_counted(fitted):
     model, _ = fitted
     larger = Dataset.from_csr(random_ratings(80, 50, 0.2, 4))
-    found = measure_accuracy(model, larger, "train")
+    found = evaluate(model, larger, "train")
     shard = larger.shard("users", 0)
     known_user = np.repeat(np.arange(80) < 60, np.diff(shard.indptr))
     known_item = shard.indices < 40
@@ -84,4 +84,4 @@ def test_unknown_ids_are_counted(fitted):
 
 def test_nothing_held_out_is_said(fitted):
     with pytest.raises(InputError, match=r"no test ratings; ingest it with split"):
-        measure_accuracy(*fitted)
+        evaluate(*fitted)

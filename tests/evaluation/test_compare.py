@@ -11,7 +11,7 @@ from mfdask.evaluation import (
     bin_labels,
     bootstrap,
     compare,
-    measure_accuracy,
+    evaluate,
     measure_model,
     measure_popularity,
     measure_ranking,
@@ -47,7 +47,7 @@ def table(measured):
 
 def test_values_are_those_of_the_single_measures(table, data, models):
     for k, model in models.items():
-        accuracy = measure_accuracy(model, data)
+        accuracy = evaluate(model, data)
         assert table.loc[(f"k{k}", "rmse", "all"), "value"] == pytest.approx(accuracy.raw.rmse()[0])
         assert table.loc[(f"k{k}", "mae", "all"), "value"] == pytest.approx(accuracy.raw.mae()[0])
         assert table.loc[(f"k{k}", "rmse", "all"), "n"] == data.n_test

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from mfdask.ingest.build import ingest
+from mfdask.ingestion.build import ingest
 from mfdask.models import ALS, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset

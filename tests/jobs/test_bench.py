@@ -13,7 +13,7 @@ from distributed import Client
 import mfdask.jobs.bench
 from mfdask.bench import ingest as bench_ingest
 from mfdask.bench import sweep as bench_sweep
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.jobs.cli import main
 from mfdask.models import ALS, save_model
 from mfdask.ratings.synthetic import open_synthetic

@@ -13,7 +13,7 @@ import xarray as xr
 from mfdask.files import crc32
 from mfdask.job_registry import job_command
 from mfdask.models import save_model
-from mfdask.recommend import Ranking, recommend
+from mfdask.recommendation import Ranking, recommend
 from mfdask.shards import Dataset
 from tests.downstream.random_model import random_model
 from tests.jobs.helpers import QUIET, refused

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.jobs.cli import main
 from mfdask.ratings.synthetic import open_synthetic
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mfdask.recommend import Ranking, recommend
+from mfdask.recommendation import Ranking, recommend
 from mfdask.shards import Dataset
 from tests.jobs.helpers import QUIET, refused
 

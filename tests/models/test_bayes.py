@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 from mfdask.errors import InputError
-from mfdask.evaluation import measure_accuracy, measure_calibration
+from mfdask.evaluation import evaluate, measure_calibration
 from mfdask.models import ALS, Ability, Bayes, load_model, save_model
 from mfdask.models.bayes import draw_noise_precision, draw_row_prior
 from mfdask.models.design import RowPrior, feature_gram, feature_sums, pack, unknowns
@@ -370,6 +370,6 @@ def test_a_plain_model_knows_no_deviations(ratings):
 def test_published_figures(item_prior, movielens_small):
     model = Bayes(n_factors=10, item_prior=item_prior).fit(movielens_small)
     assert model.history[-1].test_rmse < 0.832
-    assert measure_accuracy(model, movielens_small).clipped.rmse()[0] < 0.832
+    assert evaluate(model, movielens_small).clipped.rmse()[0] < 0.832
     covered = measure_calibration(model, movielens_small).set_index(["users", "interval"])
     assert 0.93 < covered["covered"]["all", 0.95] < 0.97

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError
 from mfdask.execution import ClusterExecutor, LocalExecutor
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import ALS, Bayes, save_model
 from mfdask.models.exchange import (
     ExchangeCost,

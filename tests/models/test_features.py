@@ -10,12 +10,12 @@ import pytest
 import scipy.sparse
 
 from mfdask.errors import InputError
-from mfdask.evaluation import measure_accuracy
+from mfdask.evaluation import evaluate
 from mfdask.features.encoder import EVERY_ITEM, MAX_FEATURES, FeatureEncoder
 from mfdask.features.file import FeatureFile, read_features
 from mfdask.models import ALS, Bayes, load_model, save_model
-from mfdask.recommend.explain import explain
-from mfdask.recommend.fold_in import History
+from mfdask.recommendation.explain import explain
+from mfdask.recommendation.fold_in import History
 from mfdask.shards import Dataset
 
 CONFIG = ALS(n_factors=2, n_sweeps=8, item_prior="features", fidelity=0.1, weight_reg=0.01)
@@ -175,7 +175,7 @@ def test_a_model_that_does_not_say_its_coding_has_genres(small_data, tmp_path):
 def test_the_objective_is_that_of_the_model(world, file):
     model = CONFIG.fit(world[0], item_features=file)
     data = Dataset.from_csr(world[0])
-    sse = float(measure_accuracy(model, data, "train").raw.squared[0])
+    sse = float(evaluate(model, data, "train").raw.squared[0])
     assert model.objective(sse) == pytest.approx(model.history[-1].objective, rel=0.02)
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.evaluation import measure_accuracy
+from mfdask.evaluation import evaluate
 from mfdask.features.encoder import FeatureEncoder
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import ALS, load_model, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
@@ -115,7 +115,7 @@ def test_the_objective_only_falls_and_is_that_of_the_model(data):
     model = dataclasses.replace(CONFIG, n_sweeps=12).fit(data)
     values = np.array([sweep.objective for sweep in model.history])
     assert (np.diff(values[1:]) <= 1e-5 * values[0]).all()
-    sse = float(measure_accuracy(model, data, "train").raw.squared[0])
+    sse = float(evaluate(model, data, "train").raw.squared[0])
     assert model.objective(sse) == pytest.approx(values[-1], rel=0.02)
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from mfdask.cluster import ClusterConfig, open_cluster
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import ALS
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import load_model
 from mfdask.nightly import journal, steps
 from mfdask.nightly.registry import current, promote, releases, roll_back

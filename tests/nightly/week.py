@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from mfdask.cluster import ClusterConfig, open_cluster
-from mfdask.evaluation import measure_accuracy
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.evaluation import evaluate
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import current
@@ -75,7 +75,7 @@ def cold_start(config, ratings, folder, client):
 
 def rmse_of(model, data):
     """Return the RMSE of the ratings held out."""
-    return measure_accuracy(model, data).clipped.rmse()[0]
+    return evaluate(model, data).clipped.rmse()[0]
 
 
 def row(night, line, config, data, others):

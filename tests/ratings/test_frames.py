@@ -11,8 +11,8 @@ import pytest
 from distributed import Client
 
 from mfdask.errors import InputError
-from mfdask.ingest.build import IngestOptions, ingest
-from mfdask.ingest.extend import extend
+from mfdask.ingestion.build import IngestOptions, ingest
+from mfdask.ingestion.extend import extend
 from mfdask.ratings.frames import open_frame
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset

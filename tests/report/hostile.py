@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from tests.shards.oracle import memory_source

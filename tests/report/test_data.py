@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mfdask.figures.figure import Figure, Missing
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.report.data import degrees, genres, items, overview, times
 from mfdask.report.data.facts import Facts

@@ -12,7 +12,7 @@ from bokeh.models.widgets import Select
 from mfdask.features.encoder import FeatureEncoder
 from mfdask.figures.figure import Figure, Missing
 from mfdask.models import ALS
-from mfdask.recommend import History, Ranking, explain, polarity, recommend_new
+from mfdask.recommendation import History, Ranking, explain, polarity, recommend_new
 from mfdask.report.model import examples, genres, item_map, model_section, norms, residuals
 from mfdask.report.page import page
 from mfdask.report.parts import labels_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from tests.shards.growth import random_frame
 from tests.shards.oracle import memory_source

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfdask.errors import InputError
-from mfdask.ingest.build import IngestOptions, ingest
-from mfdask.ingest.summary import rating_step
+from mfdask.ingestion.build import IngestOptions, ingest
+from mfdask.ingestion.summary import rating_step
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.ratings.synthetic import open_synthetic

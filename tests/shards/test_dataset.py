@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from mfdask.shards.store import map_array

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mfdask.errors import InputError
-from mfdask.ingest import extend, plan
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion import extend, plan
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset, bounds

@@ -16,8 +16,8 @@ import pytest
 
 from mfdask.errors import InputError, RefusedError
 from mfdask.files import file_lock
-from mfdask.ingest import extend
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion import extend
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from tests.shards.growth import (

@@ -16,8 +16,8 @@ import pytest
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.errors import InputError, RefusedError
 from mfdask.files import file_lock
-from mfdask.ingest import build
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion import build
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.source import Part, Source
 from mfdask.ratings.splits import Split
 from mfdask.ratings.synthetic import open_synthetic

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.kernels.splits import _mix
 from mfdask.ratings.splits import Split, id_keys
 from mfdask.shards import Dataset

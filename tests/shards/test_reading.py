@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mfdask.ingest.reading import FEW_ROWS, are_few
+from mfdask.ingestion.reading import FEW_ROWS, are_few
 from mfdask.ratings.formats import open_source
 from tests.shards.growth import random_frame
 

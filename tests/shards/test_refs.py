@@ -11,7 +11,7 @@ import scipy.sparse
 
 from mfdask.errors import InputError
 from mfdask.execution import ClusterExecutor, LocalExecutor
-from mfdask.ingest.build import ingest
+from mfdask.ingestion.build import ingest
 from mfdask.shards import Dataset
 from mfdask.shards.refs import DatasetRef, ShardRef, dataset_ref, executor_for, shard_ref
 from tests.shards.growth import random_frame

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from mfdask.shards.refs import DatasetRef, ShardRef

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfdask.ingest.rows import Entries, SortedRows
+from mfdask.ingestion.rows import Entries, SortedRows
 
 N_ROWS = 4
 PAIRS = st.tuples(st.integers(0, N_ROWS - 1), st.integers(0, 6))

@@ -12,14 +12,14 @@ from mfdask.errors import InputError, RefusedError
 from mfdask.files import file_lock
 from mfdask.models import ALS
 from mfdask.shards import Dataset
-from mfdask.tuning import Search, Settings, tune
+from mfdask.tuning import SearchSpace, Settings, tune
 from mfdask.tuning.holdout import hold_out
 from mfdask.tuning.search import _record
 from mfdask.tuning.space import configured
 
 BASE = ALS(n_factors=2, n_sweeps=3)
-GRID = Search.parse(["factors=0,2", "tau=0.02,0.2"])
-FREE = Search.parse(["factors=1..6", "tau=0.01..0.5"])
+GRID = SearchSpace.parse(["factors=0,2", "tau=0.02,0.2"])
+FREE = SearchSpace.parse(["factors=1..6", "tau=0.01..0.5"])
 
 
 def run(data, folder, search=GRID, name="s.db", base=BASE, client=None, **settings):
@@ -117,7 +117,7 @@ def test_the_test_part_is_not_read_in_the_search(small, tmp_path):
 
 def test_bad_trials_are_pruned(small, tmp_path):
     good = ",".join(str(0.05 + n / 1000) for n in range(6))
-    search = Search.parse([f"tau={good},1000000", "lambda=0.01", "factors=3", "sweeps=12"])
+    search = SearchSpace.parse([f"tau={good},1000000", "lambda=0.01", "factors=3", "sweeps=12"])
     found = run(small, tmp_path, search)
     last = found.trials.iloc[-1]
     assert last["state"] == "pruned"
@@ -129,13 +129,13 @@ def test_bad_trials_are_pruned(small, tmp_path):
 
 
 def test_a_trial_that_cannot_be_solved_is_told_of(small, tmp_path):
-    search = Search.parse(["tau=0,0.1", "gamma=0"])
+    search = SearchSpace.parse(["tau=0,0.1", "gamma=0"])
     found = run(small, tmp_path, search, base=ALS(n_factors=60, n_sweeps=1))
     assert found.trials["state"].tolist() == ["fail", "complete"]
     assert "no finite solution" in found.trials["error"][0]
     assert run(small, tmp_path, search, base=ALS(n_factors=60, n_sweeps=1)).fresh == 0
     with pytest.raises(InputError, match=r"no trial came to its end: .* no finite solution"):
-        run(small, tmp_path, Search.parse(["tau=0"]), base=ALS(n_factors=60, bias_reg=0))
+        run(small, tmp_path, SearchSpace.parse(["tau=0"]), base=ALS(n_factors=60, bias_reg=0))
 
 
 def test_trials_side_by_side_on_a_cluster(small, tmp_path, client):
@@ -164,7 +164,7 @@ def test_an_interrupted_search_goes_on(small, tmp_path, client):
 
 def test_genre_models(small, tmp_path):
     base = ALS(n_factors=2, n_sweeps=2, item_prior="genre")
-    found = run(small, tmp_path, Search.parse(["weight-reg=0.1,1"]), base=base)
+    found = run(small, tmp_path, SearchSpace.parse(["weight-reg=0.1,1"]), base=base)
     assert found.model.kind == "genre"
 
 

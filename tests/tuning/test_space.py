@@ -6,11 +6,13 @@ import pytest
 
 from mfdask.errors import InputError
 from mfdask.models import ALS
-from mfdask.tuning.space import Range, Search, Values, configured, train_options
+from mfdask.tuning.space import Range, SearchSpace, Values, configured, train_options
 
 
 def test_ranges_and_values():
-    axes = Search.parse(["tau=0.01..0.2", "factors=5,10,20,5", "sweeps=3..9", "reg-scaling=0..1"])
+    axes = SearchSpace.parse(
+        ["tau=0.01..0.2", "factors=5,10,20,5", "sweeps=3..9", "reg-scaling=0..1"]
+    )
     assert axes.axes() == {
         "tau": Range(0.01, 0.2, whole=False),
         "factors": Values((5, 10, 20)),
@@ -22,38 +24,40 @@ def test_ranges_and_values():
 
 
 def test_a_grid_covers_all_points_once():
-    points = Search.parse(["tau=0.1,0.2", "factors=0,2,5"]).points()
+    points = SearchSpace.parse(["tau=0.1,0.2", "factors=0,2,5"]).points()
     found = {(p["tau"], p["factors"]) for p in points}
     assert found == set(itertools.product((0.1, 0.2), (0, 2, 5)))
     assert len(points) == 6
 
 
 def test_the_papers_grid():
-    points = Search.parse(preset="paper-grid").points()
+    points = SearchSpace.parse(preset="paper-grid").points()
     assert len(points) == 54
     assert {"lambda": 0.01, "gamma": 0.01, "tau": 0.1} in points[:27]
     assert {"lambda": 0.002, "gamma": 0.015, "tau": 0.05} in points[27:]
-    second = [Search.parse(preset="paper-grid").grids[1][n] for n in ("lambda", "gamma", "tau")]
+    second = [
+        SearchSpace.parse(preset="paper-grid").grids[1][n] for n in ("lambda", "gamma", "tau")
+    ]
     assert [(a.values[0], a.values[-1]) for a in second] == [
         (0.002, 0.004), (0.0125, 0.0175), (0.025, 0.075),
     ]  # fmt: skip
 
 
 def test_the_sweep_of_k():
-    assert [p["factors"] for p in Search.parse(preset="k-sweep").points()] == [
+    assert [p["factors"] for p in SearchSpace.parse(preset="k-sweep").points()] == [
         0, 2, 5, 10, 20, 40, 80,
     ]  # fmt: skip
 
 
 def test_own_values_take_the_place_of_a_presets():
-    search = Search.parse(["factors=3", "sweeps=2"], "k-sweep")
+    search = SearchSpace.parse(["factors=3", "sweeps=2"], "k-sweep")
     assert search.points() == [{"factors": 3, "sweeps": 2}]
     # Both grids have their other parameters fixed, so the same point is in them twice.
-    assert len(Search.parse(["lambda=1", "gamma=1", "tau=1"], "paper-grid").points()) == 1
+    assert len(SearchSpace.parse(["lambda=1", "gamma=1", "tau=1"], "paper-grid").points()) == 1
 
 
 def test_stages_together_are_all_their_values():
-    axes = Search.parse(preset="paper-grid").axes()
+    axes = SearchSpace.parse(preset="paper-grid").axes()
     assert axes["lambda"].values == (0.002, 0.003, 0.004, 0.005, 0.01, 0.02)
 
 
@@ -67,25 +71,25 @@ def test_stages_together_are_all_their_values():
 )  # fmt: skip
 def test_bad_specs(spec, word):
     with pytest.raises(InputError, match=word):
-        Search.parse([spec])
+        SearchSpace.parse([spec])
 
 
 def test_twice_or_nothing():
     with pytest.raises(InputError, match="twice"):
-        Search.parse(["tau=1", "tau=2"])
+        SearchSpace.parse(["tau=1", "tau=2"])
     with pytest.raises(InputError, match="nothing to search"):
-        Search.parse()
+        SearchSpace.parse()
 
 
 def test_a_grid_takes_no_range():
     with pytest.raises(InputError, match=r"specs tau=0\.1\.\.0\.2: a grid needs values"):
-        Search.parse(["tau=0.1..0.2"]).points()
+        SearchSpace.parse(["tau=0.1..0.2"]).points()
 
 
 @pytest.mark.parametrize("spec", ["factors=5,300", "lambda=0..1", "damping=0.5..1.5"])
 def test_values_outside_what_a_model_takes(spec):
     with pytest.raises(InputError, match="must be a"):
-        Search.parse([spec]).check(ALS())
+        SearchSpace.parse([spec]).check(ALS())
 
 
 def test_a_point_becomes_a_command():

@@ -26,7 +26,7 @@ from mfdask.kernels.types import Int32s
 from mfdask.models import Model
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
-from mfdask.recommend.topn import check_same_data
+from mfdask.recommendation.topn import check_same_data
 from mfdask.shards import Dataset
 
 #: The table of each part, in the order in which they are made.

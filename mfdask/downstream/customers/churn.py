@@ -14,7 +14,7 @@ from mfdask.downstream.customers.learners import boosted_chance, logistic
 from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
-from mfdask.downstream.customers.study import Kind, Study, StudyOptions, check_study, conclude
+from mfdask.downstream.customers.study import Study, StudyKind, StudyOptions, check_study, conclude
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.models import Model
 from mfdask.progress import Progress, silent
@@ -78,7 +78,7 @@ def _churned(days: pd.DataFrame, cutoff: int, users: pd.Series) -> Any:
     return (days[cutoff].reindex(users).to_numpy() == 0).astype(np.float64)
 
 
-KIND = Kind(churn_measure, CHURN_METRICS, "Int8", binary=True)
+KIND = StudyKind(churn_measure, CHURN_METRICS, "Int8", binary=True)
 
 
 def churn_candidates(latent_columns: list[str]) -> list[Candidate]:

@@ -21,7 +21,7 @@ from mfdask.downstream.customers.origins import Origins
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
 from mfdask.downstream.customers.spend import SPEND, Spend
-from mfdask.downstream.customers.study import Kind, Study, StudyOptions, check_study, conclude
+from mfdask.downstream.customers.study import Study, StudyKind, StudyOptions, check_study, conclude
 from mfdask.downstream.customers.tables import RHYTHM, FeatureTable, feature_tables
 from mfdask.downstream.events import DAY
 from mfdask.models import Model
@@ -84,7 +84,7 @@ def study_ltv(
     days = future_days(data, origins, client) if spend is None else None
     labelled = {each.cutoff: _labelled(each, origins, days, spend) for each in features}
     candidates = value_candidates(features[-1].latent_columns, list(SPEND) if spend else [])
-    kind = Kind(value_measure, VALUE_METRICS, "Float64" if spend else "Int32")
+    kind = StudyKind(value_measure, VALUE_METRICS, "Float64" if spend else "Int32")
     return conclude(features, labelled, origins, candidates, kind, choices.min_cohort, progress)
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from mfdask.downstream.events import parts_of
 from mfdask.execution import Executor
-from mfdask.ingest.blocks import shard_arrays
+from mfdask.ingestion.blocks import shard_arrays
 from mfdask.kernels.csr import sort_pairs
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.bounds import block_bounds, default_blocks

@@ -16,7 +16,7 @@ from mfdask.errors import InputError
 from mfdask.models import ALS, Ability, FactorModel, Model
 from mfdask.models.design import Array
 from mfdask.models.factor_model import require_factors
-from mfdask.recommend.topn import check_same_data
+from mfdask.recommendation.topn import check_same_data
 from mfdask.shards import Dataset
 
 #: `StudyOptions.as_of`: learn anew at each cut-off, or take the model's items as they are.

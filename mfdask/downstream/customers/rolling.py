@@ -145,7 +145,7 @@ def best_before(
     return min(candidates, key=total)
 
 
-def evaluate(
+def evaluate_candidates(
     found: Sequence[Forecast],
     candidates: Sequence[Candidate],
     measure: Callable[[Floats, Floats], Measure],

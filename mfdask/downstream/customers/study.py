@@ -18,7 +18,7 @@ from mfdask.downstream.customers.rolling import (
     Candidate,
     Forecast,
     best_before,
-    evaluate,
+    evaluate_candidates,
     forecasts,
     require_both,
 )
@@ -74,7 +74,7 @@ class StudyOptions(Parametrised):
 
 
 @dataclass(frozen=True)
-class Kind:
+class StudyKind:
     """Metrics and label type of a kind of study.
 
     Attributes
@@ -105,7 +105,7 @@ class Study:
         `user_id, event_timestamp, created_timestamp`, the features, `score`, `scored_by`,
         `model_version`, `label`; one line a user of the cohort, ascending by id.
     evaluation : DataFrame or None
-        See `rolling.evaluate`; None where nothing was learned.
+        See `rolling.evaluate_candidates`; None where nothing was learned.
     cohorts : list of dict
         `cutoff`, `users`, and the mean `label` (None where it is not known) of each cut-off.
     forecasts : list of Forecast
@@ -188,7 +188,7 @@ def conclude(
     labelled: dict[int, pd.DataFrame],
     origins: Origins,
     candidates: Sequence[Candidate],
-    kind: Kind,
+    kind: StudyKind,
     least: int,
     progress: Progress = silent,
 ) -> Study:
@@ -202,7 +202,7 @@ def conclude(
     origins : Origins
     candidates : sequence of Candidate
         The first is the one to fall back on.
-    kind : Kind
+    kind : StudyKind
     least : int
         Users to score, and to learn from, at least.
     progress : Progress, optional
@@ -231,7 +231,7 @@ def conclude(
         )
     require_both(labelled, origins)
     found = forecasts(labelled, origins, candidates, least, progress)
-    evaluation = evaluate(found, candidates, kind.measure, kind.metrics)
+    evaluation = evaluate_candidates(found, candidates, kind.measure, kind.metrics)
     chosen = best_before(found, origins, candidates)
     score = found[-1].scores[chosen.name]
     table = _table(own, score, chosen.name, features[-1].version, origins, kind)
@@ -249,7 +249,7 @@ def _table(
     scored_by: str,
     version: str,
     origins: Origins,
-    kind: Kind,
+    kind: StudyKind,
 ) -> pd.DataFrame:
     """Put the columns in the order in which feature stores expect them."""
     made = own.drop(columns="label")

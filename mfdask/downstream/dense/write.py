@@ -8,6 +8,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
-from mfdask import __version__
 from mfdask.downstream.dense.encoding import Encoding, item_vectors
 from mfdask.downstream.dense.store import (
     IDENTITY,
@@ -37,8 +37,8 @@ from mfdask.models.factor_model import require_factors
 from mfdask.models.half_step import read_only
 from mfdask.models.store import ModelRef
 from mfdask.progress import Progress, silent
-from mfdask.recommend.candidates import known_rows
-from mfdask.recommend.topn import Rows
+from mfdask.recommendation.candidates import known_rows
+from mfdask.recommendation.topn import Rows
 
 #: Chunks that a task writes: some tenths of a second's work.
 TASK_CHUNKS = 32
@@ -157,7 +157,7 @@ def _chosen(model: FactorModel, side: str, ids: Any) -> Rows:
 def _description(model: FactorModel, ref: ModelRef, encoding: Encoding) -> dict[str, Any]:
     """Return what the folder says of itself; nothing of this run, so that runs can be compared."""
     return {
-        "written_by": f"mfdask {__version__}",
+        "written_by": f"mfdask {version('mfdask')}",
         "formula": "mean + b_u + b_i + p_u . q_i, kept on the rating scale",
         "model_kind": model.kind,
         "model_crc32": f"{ref.crc32:08x}",

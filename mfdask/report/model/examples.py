@@ -12,7 +12,7 @@ from bokeh.models.ui import UIElement
 
 from mfdask.figures.figure import Figure, add_hover, new_plot, plain
 from mfdask.models import FactorModel
-from mfdask.recommend import History, Ranking, explain, recommend_new
+from mfdask.recommendation import History, Ranking, explain, recommend_new
 from mfdask.report.parts import colours_of, labels_of, named, rule
 
 #: How many people there are, how many items each of them loves, and how many they are offered.

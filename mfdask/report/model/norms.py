@@ -12,7 +12,7 @@ from bokeh.models.ui import UIElement
 from mfdask.figures.figure import Figure, TableFigure, add_hover, add_scale, lift_legend, new_plot
 from mfdask.figures.theme import MAIN, OTHER, SCALE
 from mfdask.models import FactorModel
-from mfdask.recommend import polarity
+from mfdask.recommendation import polarity
 from mfdask.report.parts import labels_of, named
 
 _PER_DECADE, _HEIGHTS = 16, 40
@@ -35,7 +35,7 @@ def polarity_table(model: FactorModel, min_ratings: int, top: int = 10) -> pd.Da
     """Return `tastes` ("differ" or "agree"), `item_id` (text), `title, genres, ratings, polarity`.
 
     The `top` items that divide people most, then those that divide them least, see
-    `mfdask.recommend.polarity`.
+    `mfdask.recommendation.polarity`.
     """
     most, least = polarity(model, top=top, min_ratings=min_ratings)
     both = pd.concat([most.assign(tastes="differ"), least.assign(tastes="agree")])

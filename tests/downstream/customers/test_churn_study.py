@@ -14,10 +14,10 @@ from mfdask.downstream.customers import StudyOptions, study_churn
 from mfdask.downstream.customers.churn import KIND, churn_candidates
 from mfdask.downstream.customers.future import future_days
 from mfdask.downstream.customers.origins import Origins, Span, parse_date, timestamp
-from mfdask.downstream.customers.rolling import evaluate, forecasts
+from mfdask.downstream.customers.rolling import evaluate_candidates, forecasts
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.errors import InputError
-from mfdask.ingest.build import ingest
+from mfdask.ingestion.build import ingest
 from mfdask.models import ALS
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
@@ -94,7 +94,7 @@ def test_shuffled_labels_are_not_foretold(data, model, tmp_path):
         for each in tables
     }
     found = forecasts(labelled, origins, candidates, 20)
-    metrics = evaluate(found, candidates, KIND.measure, KIND.metrics).set_index(
+    metrics = evaluate_candidates(found, candidates, KIND.measure, KIND.metrics).set_index(
         ["model", "features", "metric"]
     )
     for candidate in candidates:

@@ -9,9 +9,9 @@ import pandas as pd
 
 from mfdask.models import FactorModel
 from mfdask.models.design import Array, Float64s, RowPrior, unknowns
-from mfdask.recommend.candidates import Ranking, known_rows
-from mfdask.recommend.fold_in import History
-from mfdask.recommend.topn import Rows
+from mfdask.recommendation.candidates import Ranking, known_rows
+from mfdask.recommendation.fold_in import History
+from mfdask.recommendation.topn import Rows
 
 
 class Reasons(NamedTuple):

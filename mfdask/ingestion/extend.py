@@ -21,18 +21,18 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.execution import Executor, Handle, executor
 from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
-from mfdask.ingest.build import explained, partition, refuse_useless, split_keys, write_rest
-from mfdask.ingest.cutoff import time_cutoff
-from mfdask.ingest.partition import load_kernels
-from mfdask.ingest.plan import BuildPlan, UpdatePlan, UserBlock, grown_bounds
-from mfdask.ingest.provenance import taken_files
-from mfdask.ingest.reading import Reading, read_source
-from mfdask.ingest.rejected import FILE_NAME as REJECTED
-from mfdask.ingest.rejected import first_bad_row, write_rejected
-from mfdask.ingest.summary import count, describe
-from mfdask.ingest.tables import count_catalogue, write_catalogue
-from mfdask.ingest.update_blocks import extend_item_block, extend_user_block, write_kept_times
-from mfdask.ingest.withdrawals import write_withdrawn
+from mfdask.ingestion.build import explained, partition, refuse_useless, split_keys, write_rest
+from mfdask.ingestion.cutoff import time_cutoff
+from mfdask.ingestion.partition import load_kernels
+from mfdask.ingestion.plan import BuildPlan, UpdatePlan, UserBlock, grown_bounds
+from mfdask.ingestion.provenance import taken_files
+from mfdask.ingestion.reading import Reading, read_source
+from mfdask.ingestion.rejected import FILE_NAME as REJECTED
+from mfdask.ingestion.rejected import first_bad_row, write_rejected
+from mfdask.ingestion.summary import count, describe
+from mfdask.ingestion.tables import count_catalogue, write_catalogue
+from mfdask.ingestion.update_blocks import extend_item_block, extend_user_block, write_kept_times
+from mfdask.ingestion.withdrawals import write_withdrawn
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, append_ids
 from mfdask.ratings.source import Part, Source

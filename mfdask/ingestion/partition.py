@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask import kernels
-from mfdask.ingest.plan import BuildPlan
+from mfdask.ingestion.plan import BuildPlan
 from mfdask.ratings.ids import Ranked
 from mfdask.shards.store import SCRATCH, map_array, write_arrays
 

@@ -5,7 +5,7 @@ import pytest
 
 from mfdask.errors import InputError
 from mfdask.models import ALS
-from mfdask.recommend import polarity, similar
+from mfdask.recommendation import polarity, similar
 
 
 def test_similar_items(model):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mfdask.ingest.plan import BuildPlan
+from mfdask.ingestion.plan import BuildPlan
 from mfdask.ratings.ids import Ranked
 from mfdask.ratings.source import Source
 from mfdask.shards.store import SCRATCH
@@ -16,7 +16,7 @@ _CATALOGUE = f"{SCRATCH}/catalogue.parquet"
 _DESCRIPTION = {"title": "str", "year": "Int16", "genres": "str"}
 
 
-def write_table(plan: BuildPlan, side: str, rows: Ranked) -> Files:
+def write_side_table(plan: BuildPlan, side: str, rows: Ranked) -> Files:
     """Write the table of a side, once the catalogue and all shards are written."""
     if side == "users":
         table = pd.DataFrame({"user_id": rows.ids})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mfdask.execution import Executor, Handle
-from mfdask.ingest.parts import PartFacts, read_part
+from mfdask.ingestion.parts import PartFacts, read_part
 from mfdask.ratings.source import Source
 
 #: Rows that threads of one process take in before the workers of a cluster are there.

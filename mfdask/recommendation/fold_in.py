@@ -15,8 +15,8 @@ from mfdask.kernels.topn import Rated
 from mfdask.models import FactorModel
 from mfdask.models.design import Array, empty_rows, pack, unknowns
 from mfdask.models.half_step import UpdateConfig, half_step, read_only
-from mfdask.recommend.candidates import Ranking, known_rows
-from mfdask.recommend.topn import best_of_rows, tiles_of
+from mfdask.recommendation.candidates import Ranking, known_rows
+from mfdask.recommendation.topn import best_of_rows, tiles_of
 from mfdask.shards import Shard
 
 

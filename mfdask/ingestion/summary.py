@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.ingest.plan import BuildPlan, UserBlock
+from mfdask.ingestion.plan import BuildPlan, UserBlock
 from mfdask.ratings.source import Source
 from mfdask.shards.manifest import Counts, Manifest, TakenFile
 from mfdask.shards.store import FileFacts

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
-from mfdask.ingest.parts import PartFacts
+from mfdask.ingestion.parts import PartFacts
 from mfdask.ratings.source import Part
 from mfdask.shards.manifest import TakenFile
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from mfdask.ingest.build import IngestOptions, ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import ALS, load_model, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split

@@ -12,11 +12,17 @@ import numpy.typing as npt
 
 from mfdask import kernels
 from mfdask.errors import InputError
-from mfdask.ingest.blocks import Columns, bucket_columns, describe_block, held_out_mask, sorted_once
-from mfdask.ingest.cutoff import kept_folder
-from mfdask.ingest.plan import LARGEST_BLOCK, UpdatePlan, UserBlock
-from mfdask.ingest.rows import Bools, Entries, SortedRows
-from mfdask.ingest.withdrawals import read_withdrawn
+from mfdask.ingestion.blocks import (
+    Columns,
+    bucket_columns,
+    describe_block,
+    held_out_mask,
+    sorted_once,
+)
+from mfdask.ingestion.cutoff import kept_folder
+from mfdask.ingestion.plan import LARGEST_BLOCK, UpdatePlan, UserBlock
+from mfdask.ingestion.rows import Bools, Entries, SortedRows
+from mfdask.ingestion.withdrawals import read_withdrawn
 from mfdask.shards.store import (
     ARRAYS,
     PARTS,

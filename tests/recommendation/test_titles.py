@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.recommend import Titles
+from mfdask.recommendation import Titles
 
 ITEMS = pd.DataFrame(
     {

@@ -15,15 +15,15 @@ import numpy.typing as npt
 from mfdask.errors import InputError, MfdaskError, RefusedError
 from mfdask.execution import Executor, Handle, executor
 from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
-from mfdask.ingest.blocks import build_user_block, write_kept
-from mfdask.ingest.cutoff import time_cutoff
-from mfdask.ingest.partition import fill_buckets, load_kernels
-from mfdask.ingest.plan import LARGEST_BLOCK, BuildPlan, UserBlock
-from mfdask.ingest.provenance import taken_files
-from mfdask.ingest.reading import Reading, read_source
-from mfdask.ingest.rejected import first_bad_row, refuse_bad_rows, write_rejected
-from mfdask.ingest.summary import count, describe
-from mfdask.ingest.tables import count_catalogue, write_catalogue, write_table
+from mfdask.ingestion.blocks import build_user_block, write_kept
+from mfdask.ingestion.cutoff import time_cutoff
+from mfdask.ingestion.partition import fill_buckets, load_kernels
+from mfdask.ingestion.plan import LARGEST_BLOCK, BuildPlan, UserBlock
+from mfdask.ingestion.provenance import taken_files
+from mfdask.ingestion.reading import Reading, read_source
+from mfdask.ingestion.rejected import first_bad_row, refuse_bad_rows, write_rejected
+from mfdask.ingestion.summary import count, describe
+from mfdask.ingestion.tables import count_catalogue, write_catalogue, write_side_table
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
@@ -251,5 +251,7 @@ def write_rest(
     """Write the item shards, each by the task of its number, and the tables of both sides."""
     blocks = [(block,) for block in range(len(plan.item_bounds) - 1)]
     files = merged(run.map("item shards", write_items, blocks))
-    tables = [run.submit(f"write-{side}", write_table, plan, side, ids[side]) for side in SIDES]
+    tables = [
+        run.submit(f"write-{side}", write_side_table, plan, side, ids[side]) for side in SIDES
+    ]
     return files | merged(run.results(tables))

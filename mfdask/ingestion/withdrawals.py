@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.ingest.plan import BuildPlan
+from mfdask.ingestion.plan import BuildPlan
 from mfdask.ratings.ids import Ranked
 from mfdask.shards.store import SCRATCH, FileFacts, facts_of, map_array, write_arrays
 

@@ -18,8 +18,8 @@ from mfdask.files import atomic_directory, check_place, file_lock, require_space
 from mfdask.models import FactorModel, Model
 from mfdask.models.store import ModelRef
 from mfdask.progress import Progress, silent
-from mfdask.recommend.candidates import Ranking, known_rows
-from mfdask.recommend.topn import Rows, Search, check_same_data, rank_rows, search_of
+from mfdask.recommendation.candidates import Ranking, known_rows
+from mfdask.recommendation.topn import Rows, Search, check_same_data, rank_rows, search_of
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
 

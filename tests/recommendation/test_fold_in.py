@@ -8,7 +8,7 @@ import pytest
 from mfdask.errors import InputError
 from mfdask.models import ALS
 from mfdask.models.half_step import half_step
-from mfdask.recommend import History, Ranking, explain, fold_in, recommend_new
+from mfdask.recommendation import History, Ranking, explain, fold_in, recommend_new
 
 LOOSE = Ranking(top=6, min_ratings=0, bias_weight=0.3)
 

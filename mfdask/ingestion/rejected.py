@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
 from mfdask.execution import Executor
-from mfdask.ingest.reading import Reading
+from mfdask.ingestion.reading import Reading
 from mfdask.ratings.source import Part
 from mfdask.shards.store import FileFacts, facts_of
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask import kernels
-from mfdask.ingest.cutoff import kept_folder
-from mfdask.ingest.partition import read_bucket, take_values
-from mfdask.ingest.plan import BuildPlan, UserBlock
+from mfdask.ingestion.cutoff import kept_folder
+from mfdask.ingestion.partition import read_bucket, take_values
+from mfdask.ingestion.plan import BuildPlan, UserBlock
 from mfdask.shards.store import PARTS, TIMESTAMPS, FileFacts, map_array, write_arrays
 
 #: A scale with more different ratings than this has no step worth naming.

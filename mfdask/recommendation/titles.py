@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.recommend.candidates import parse_id
+from mfdask.recommendation.candidates import parse_id
 
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
 _ALSO = re.compile(r"\(([^()]*)\)")

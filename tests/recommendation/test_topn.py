@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.recommend import Ranking, recommend, write_recommendations
-from mfdask.recommend import batch as batch_module
+from mfdask.recommendation import Ranking, recommend, write_recommendations
+from mfdask.recommendation import batch as batch_module
 from mfdask.shards import Dataset
 
 LOOSE = Ranking(top=7, min_ratings=0)

@@ -15,7 +15,7 @@ from mfdask.models import FactorModel, Model
 from mfdask.models.base import SOURCES
 from mfdask.models.design import Array
 from mfdask.models.half_step import read_only
-from mfdask.recommend.candidates import Ranking, known_rows
+from mfdask.recommendation.candidates import Ranking, known_rows
 from mfdask.shards import Dataset
 from mfdask.shards.refs import DatasetRef, ShardRef
 

@@ -9,7 +9,7 @@ import pandas as pd
 from mfdask.errors import InputError, require
 from mfdask.models import FactorModel, Model
 from mfdask.models.factor_model import require_factors
-from mfdask.recommend.candidates import known_rows
+from mfdask.recommendation.candidates import known_rows
 
 
 def similar(

@@ -1,0 +1,35 @@
+from mfdask.cluster import ClusterConfig as ClusterConfig
+from mfdask.cluster import open_cluster as open_cluster
+from mfdask.errors import InputError as InputError
+from mfdask.errors import MfdaskError as MfdaskError
+from mfdask.errors import RefusedError as RefusedError
+from mfdask.evaluation import RankingPlan as RankingPlan
+from mfdask.evaluation import compare as compare
+from mfdask.evaluation import evaluate as evaluate
+from mfdask.evaluation import measure_calibration as measure_calibration
+from mfdask.evaluation import measure_model as measure_model
+from mfdask.evaluation import measure_ranking as measure_ranking
+from mfdask.ingestion.build import ingest as ingest
+from mfdask.ingestion.extend import extend as extend
+from mfdask.models import ALS as ALS
+from mfdask.models import Ability as Ability
+from mfdask.models import Bayes as Bayes
+from mfdask.models import BayesianModel as BayesianModel
+from mfdask.models import Estimator as Estimator
+from mfdask.models import FactorModel as FactorModel
+from mfdask.models import Model as Model
+from mfdask.models import load_model as load_model
+from mfdask.models import save_model as save_model
+from mfdask.parameters import parameter as parameter
+from mfdask.ratings.formats import open_source as open_source
+from mfdask.ratings.frames import open_frame as open_frame
+from mfdask.recommendation import Ranking as Ranking
+from mfdask.recommendation import explain as explain
+from mfdask.recommendation import recommend as recommend
+from mfdask.recommendation import recommend_new as recommend_new
+from mfdask.recommendation import similar as similar
+from mfdask.recommendation import write_recommendations as write_recommendations
+from mfdask.shards import Dataset as Dataset
+from mfdask.shards.frames import ratings_frame as ratings_frame
+
+__version__: str
