@@ -50,7 +50,9 @@ def imports(path: Path) -> set[str]:
             every = [f"{node.module}.{alias.name}" for alias in node.names]
             named += [name if name in MODULES else node.module for name in every]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
-            named.append(node.value.partition(":")[0])
+            text = node.value.partition(":")[0]
+            own = text.startswith(".".join(path.relative_to(ROOT).parts[:2]))
+            named += [] if own else [text]  # such as of the package's own style sheets
     return {"mfdask.__init__" if name == "mfdask" else name for name in named} & set(MODULES)
 
 
