@@ -11,7 +11,7 @@ import pandas as pd
 from rich.table import Table
 
 from mfdask.errors import InputError
-from mfdask.evaluation import RankingPlan, compare, measure_model, measure_popularity
+from mfdask.evaluation import RankingPlan, check_leaks, compare, measure_model, measure_popularity
 from mfdask.evaluation.compare import Measured
 from mfdask.evaluation.popularity import NAME
 from mfdask.models import load_model
@@ -19,7 +19,7 @@ from mfdask.results import records, write_table
 from mfdask.shards import Dataset
 
 from .common import Outcome, job, progress_bars, table
-from .evaluate import ranking_options
+from .evaluate import leak_option, ranking_options
 from .options import DATA, MODEL
 
 
@@ -38,15 +38,25 @@ from .options import DATA, MODEL
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the table to this Parquet file.",
 )
+@leak_option
 @ranking_options
 @job
 def main(
-    models: tuple[Path, ...], data: str, resamples: int, out: Path | None, plan: RankingPlan
+    models: tuple[Path, ...],
+    data: str,
+    resamples: int,
+    out: Path | None,
+    allow_leaks: bool,
+    plan: RankingPlan,
 ) -> Outcome:
     """See the module."""
     names = _names(models)
     learned = [load_model(path) for path in models]
     dataset = Dataset.open(data, verify=True)
+    leaked = {
+        name: check_leaks(model, dataset, allow_leaks)
+        for name, model in zip(names, learned, strict=True)
+    }
     measured = []
     with progress_bars() as progress:
         for name, model in zip(names, learned, strict=True):
@@ -59,10 +69,10 @@ def main(
         "k": plan.k,
         "threshold": plan.threshold,
         "resamples": resamples,
-        "models": [_facts(one) for one in measured],
+        "models": [_facts(one) | {"leaked": leaked.get(one.name, 0)} for one in measured],
         "figures": records(found),
     }
-    notes = [_note(one, dataset) for one in measured]
+    notes = [_note(one, dataset, leaked.get(one.name, 0)) for one in measured]
     views = [_values(found, plan), _differences(found, plan)]
     return Outcome(values, [*views, *(note for note in notes if note)])
 
@@ -86,11 +96,12 @@ def _facts(one: Measured) -> dict[str, Any]:
     }
 
 
-def _note(one: Measured, data: Dataset) -> str | None:
+def _note(one: Measured, data: Dataset, leaked: int | None) -> str | None:
     if one.same_data:
         return None
+    seen = "may have seen these ratings" if leaked is None else f"has seen {leaked:,} test ratings"
     return (
-        f"{one.name} was trained on other data than {data.name}: it may have seen these ratings, "
+        f"{one.name} was trained on other data than {data.name}: it {seen}, "
         f"and does not know {one.unknown_users:,} users and {one.unknown_items:,} items"
     )
 

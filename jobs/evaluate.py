@@ -17,6 +17,7 @@ from mfdask.evaluation import (
     ErrorSums,
     RankingPlan,
     bin_labels,
+    check_leaks,
     evaluate,
     measure_calibration,
     measure_ranking,
@@ -31,6 +32,12 @@ from .options import DATA, MODEL, options_of
 #: The options of a `RankingPlan`.
 ranking_options = options_of(RankingPlan, "plan")
 
+leak_option = click.option(
+    "--allow-leaks",
+    is_flag=True,
+    help="Also test on ratings that the model was trained on, or may have been.",
+)
+
 
 @click.command("evaluate", help=__doc__)
 @click.argument("model", type=MODEL)
@@ -40,11 +47,13 @@ ranking_options = options_of(RankingPlan, "plan")
     is_flag=True,
     help="Also rank the whole catalogue for each user, and score the lists.",
 )
+@leak_option
 @ranking_options
 @job
-def main(model: Path, data: str, ranking: bool, plan: RankingPlan) -> Outcome:
+def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: RankingPlan) -> Outcome:
     """See the module."""
     learned, dataset = load_model(model), Dataset.open(data, verify=True)
+    leaked = check_leaks(learned, dataset, allow_leaks)
     if ranking:
         plan.check(dataset)
     began = time.perf_counter()
@@ -64,6 +73,7 @@ def main(model: Path, data: str, ranking: bool, plan: RankingPlan) -> Outcome:
         "by_user_ratings": _bins(test.by_user),
         "by_item_ratings": _bins(test.by_item),
         "same_data": same,
+        "leaked": leaked,
         "scoring_seconds": seconds,
     }
     views: list[RenderableType] = [_summary(values, learned), _slices(test)]
@@ -89,6 +99,13 @@ def _rank(learned: Model, data: Dataset, plan: RankingPlan) -> dict[str, Any]:
     return found
 
 
+def leak_row(leaked: int | None) -> dict[str, str]:
+    """Return the row of a table that tells of test ratings among the training ratings, if any."""
+    if leaked == 0:
+        return {}
+    return {"of them in its training": "not known" if leaked is None else f"{leaked:,}"}
+
+
 def _bins(errors: ErrorSums) -> list[dict[str, Any]]:
     rows = zip(bin_labels(), errors.n.tolist(), errors.rmse(), errors.mae(), strict=True)
     return [
@@ -101,6 +118,7 @@ def _bins(errors: ErrorSums) -> list[dict[str, Any]]:
 def _summary(values: dict[str, Any], model: Model) -> Table:
     facts = {
         "test ratings": f"{values['n']:,}",
+        **leak_row(values["leaked"]),
         "RMSE": f"{values['test_rmse']:.4f}",
         "RMSE, clipped to the scale": f"{values['test_rmse_clipped']:.4f}",
         "MAE": f"{values['test_mae']:.4f}",

@@ -34,6 +34,7 @@ from .options import DATA, MODEL, PATH, cluster_options, options_of_kinds
 @click.command("train", help=__doc__)
 @click.argument("data", type=DATA)
 @click.option("--out", type=PATH, help="Folder for the model.  [default: output/models/DATA-MODEL]")
+@click.option("--overwrite", is_flag=True, help="Replace a model of other data, too.")
 @click.option(
     "--model",
     default="als",
@@ -84,6 +85,7 @@ from .options import DATA, MODEL, PATH, cluster_options, options_of_kinds
 def main(
     data: str,
     out: Path | None,
+    overwrite: bool,
     model: str,
     preset: str | None,
     item_features: Path | None,
@@ -102,8 +104,9 @@ def main(
     if item_features is not None:
         found = FeatureFile.at(item_features).match(dataset)
         say(f"{found.n_missing:,} items lack features; {found.n_unknown:,} lines are of no item")
-    out = out or Path("output/models") / f"{dataset.name}-{model}"
-    check_model_place(out)
+    folder = Path(data).name or Path(data).resolve().name  # of a URL, too
+    out = out or Path("output/models") / f"{folder}-{model}"
+    check_model_place(out, None if overwrite else dataset)
     rows = dataset.n_users + dataset.n_items
     require_space(out, estimator.model_bytes(rows), "the model")
     if cluster.scheduler is None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mfdask.errors import InputError, RefusedError
 
@@ -116,6 +118,27 @@ def crc32(path: Path) -> int:
         while piece := file.read(1 << 20):
             total = zlib.crc32(piece, total)
     return total
+
+
+def with_checksum(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what is to be written as JSON with a checksum of itself, `crc32`."""
+    return document | {"crc32": _json_crc32(json.loads(json.dumps(document)))}
+
+
+def check_checksum(document: dict[str, Any]) -> None:
+    """Take the checksum out of what was read from JSON; that of an older version has none.
+
+    Raises
+    ------
+    ValueError
+        If the rest does not match it.
+    """
+    if document.pop("crc32", None) not in (None, _json_crc32(document)):
+        raise ValueError("it does not match its checksum")
+
+
+def _json_crc32(document: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(document, sort_keys=True).encode())
 
 
 def free_bytes(path: Path) -> int:

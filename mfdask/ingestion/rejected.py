@@ -14,7 +14,7 @@ from mfdask.errors import InputError
 from mfdask.execution import Executor
 from mfdask.ingestion.reading import Reading
 from mfdask.ratings.source import Part
-from mfdask.shards.store import FileFacts, facts_of
+from mfdask.shards.store import FileFacts
 
 FILE_NAME = "rejected.parquet"
 _SCHEMA = pa.schema(
@@ -73,4 +73,4 @@ def _write(
         for frame, first in zip(frames, before, strict=True):
             numbered = frame.assign(row=frame["row"] + first)
             writer.write_table(pa.Table.from_pandas(numbered, _SCHEMA, preserve_index=False))
-    return facts_of(root / FILE_NAME)
+    return FileFacts.of(root / FILE_NAME)

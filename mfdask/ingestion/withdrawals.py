@@ -10,7 +10,7 @@ import pandas as pd
 
 from mfdask.ingestion.plan import BuildPlan
 from mfdask.ratings.ids import Ranked
-from mfdask.shards.store import SCRATCH, FileFacts, facts_of, map_array, write_arrays
+from mfdask.shards.store import SCRATCH, FileFacts, map_array, write_arrays
 
 FILE_NAME = "withdrawn.parquet"
 _FOLDER = f"{SCRATCH}/withdrawn"
@@ -84,4 +84,4 @@ def _write_dated(root: Path, every: pd.DataFrame) -> dict[str, FileFacts]:
         return {}
     latest = dated.groupby(["user_id", "item_id"])["timestamp"].max().reset_index()
     latest.to_parquet(root / FILE_NAME, index=False)
-    return {FILE_NAME: facts_of(root / FILE_NAME)}
+    return {FILE_NAME: FileFacts.of(root / FILE_NAME)}

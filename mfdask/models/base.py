@@ -24,7 +24,8 @@ import pyarrow as pa
 from mfdask.errors import InputError
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.parameters import Parametrised, known_parameters
-from mfdask.shards import Dataset, Shard
+from mfdask.shards import SIDES, Dataset, Shard
+from mfdask.shards.dataset import rows_of_ids
 from mfdask.summaries import Summarised
 
 #: What a prediction rests on: the ratings of the user (2) and of the item (1); or what its genres
@@ -84,7 +85,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Facts about the data that a model was learned from."""
+    """Facts about the data that a model was learned from.
+
+    `address` is the folder of the data set, None where it was in memory or at a URL.
+    """
 
     name: str
     fingerprint: str
@@ -92,12 +96,19 @@ class DataFacts:
     n_test: int
     rating_min: float
     rating_max: float
+    address: str | None = None
 
     @classmethod
     def of(cls, data: Dataset) -> DataFacts:
         """Return the facts of a data set."""
         return cls(
-            data.name, data.fingerprint, data.n_train, data.n_test, data.rating_min, data.rating_max
+            data.name,
+            data.fingerprint,
+            data.n_train,
+            data.n_test,
+            data.rating_min,
+            data.rating_max,
+            None if data.path is None else data.address,  # a URL may hold a secret
         )
 
 
@@ -248,21 +259,33 @@ class Model(Summarised):
     # ---- ids and predictions
 
     def rows_of(self, side: str, ids: Any) -> Int32s:
-        """Return the row of each raw id, int32, -1 for ids that the model has not learned."""
+        """Return the row of each raw id, int32, -1 for ids that the model has not learned.
+
+        Raises
+        ------
+        InputError
+            If the ids are text and the model's are numbers, or the other way round.
+        """
         if side not in self._indexes:
             table = self.users["user_id"] if side == "users" else self.items["item_id"]
             self._indexes[side] = pd.Index(table)
-        return self._indexes[side].get_indexer(pd.Index(ids)).astype(np.int32)
+        return rows_of_ids(self._indexes[side], ids, side).astype(np.int32)
 
     def predict(self, user_ids: Any, item_ids: Any, *, clip: bool = True) -> Float32s:
         """Return the predicted ratings of pairs of raw ids, float32 (pairs,).
 
-        An unknown user or item adds nothing: what is known of the other remains. `predict_table`
-        tells which predictions those are. With `clip` (the default) predictions are kept on the
-        rating scale of the training data.
+        A single user, or a single item, is paired with all ids of the other side. An unknown user
+        or item adds nothing: what is known of the other remains. `predict_table` tells which
+        predictions those are. With `clip` (the default) predictions are kept on the rating scale of
+        the training data.
+
+        Raises
+        ------
+        InputError
+            If there are as many users as items on neither side of a pair, or ids are text where
+            the model's are numbers.
         """
-        users, items = self.rows_of("users", user_ids), self.rows_of("items", item_ids)
-        return self.predict_rows(users, items, clip=clip)
+        return self.predict_rows(*self._rows_of_pairs(user_ids, item_ids), clip=clip)
 
     def predict_table(self, user_ids: Any, item_ids: Any, *, clip: bool = True) -> pd.DataFrame:
         """Return `predict` as a table: `user_id`, `item_id`, `prediction` and its `source`.
@@ -271,15 +294,36 @@ class Model(Summarised):
         only that one has, ``"mean"`` where neither; ``"genre"`` where an item without any is placed
         by its genres.
         """
-        users, items = self.rows_of("users", user_ids), self.rows_of("items", item_ids)
+        users, items = self._rows_of_pairs(user_ids, item_ids)
+        given = [np.atleast_1d(np.asarray(ids)) for ids in (user_ids, item_ids)]
         return pd.DataFrame(
             {
-                "user_id": user_ids,
-                "item_id": item_ids,
+                "user_id": np.broadcast_to(given[0], users.shape),
+                "item_id": np.broadcast_to(given[1], users.shape),
                 "prediction": self.predict_rows(users, items, clip=clip),
                 "source": np.array(SOURCES)[self.sources(users, items)],
             }
         )
+
+    def _rows_of_pairs(self, user_ids: Any, item_ids: Any) -> tuple[Int32s, Int32s]:
+        return self.checked_pairs(self.rows_of("users", user_ids), self.rows_of("items", item_ids))
+
+    def checked_pairs(self, users: Any, items: Any) -> tuple[Int32s, Int32s]:
+        """Return pairs of row numbers that a kernel may see, int32 (pairs,) each.
+
+        Raises
+        ------
+        InputError
+            If they are no whole numbers from -1 to the last row, or there are more users than one
+            and another number of items than one.
+        """
+        sides = zip(SIDES, (users, items), (self.users, self.items), strict=True)
+        rows = [checked_rows(side, given, len(table)) for side, given, table in sides]
+        if rows[0].shape != rows[1].shape and 1 not in (len(rows[0]), len(rows[1])):
+            lengths = f"{len(rows[0]):,} users beside {len(rows[1]):,} items"
+            raise InputError(f"{lengths}; give pairs, or one of either")
+        users, items = map(np.ascontiguousarray, np.broadcast_arrays(*rows))
+        return users, items
 
     @abstractmethod
     def predict_rows(self, users: Int32s, items: Int32s, *, clip: bool = True) -> Float32s:
@@ -390,6 +434,25 @@ class Model(Summarised):
         OSError, KeyError, TypeError, ValueError, pyarrow.ArrowException
             If something is missing or does not fit.
         """
+
+
+def checked_rows(side: str, rows: Any, n: int) -> Int32s:
+    """Return row numbers of a side of `n` rows, -1 for unknown ones, int32 (rows,).
+
+    Raises
+    ------
+    InputError
+        If they are anything else.
+    """
+    found = np.atleast_1d(np.asarray(rows))
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        raise InputError(f"rows of {side} must be whole numbers in one dimension")
+    if found.size and not -1 <= found.min() <= found.max() < n:
+        raise InputError(
+            f"rows of {side} must be from -1 (unknown) to {n - 1:,}; "
+            f"{found.min():,} to {found.max():,} were given"
+        )
+    return found.astype(np.int32, copy=False)
 
 
 class Aligned:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from mfdask.features.encoder import FeatureEncoder
 from mfdask.features.file import ItemFeatures
 from mfdask.kernels.types import Float32s, Int32s
-from mfdask.models.base import SOURCES, Ability, Aligned, Model
+from mfdask.models.base import SOURCES, Ability, Aligned, Model, checked_rows
 from mfdask.models.design import RowPrior, empty_rows, pack, swap_bias_columns
 from mfdask.models.half_step import pair_predictions, predict_shard
 from mfdask.shards import SIDES, Dataset, Shard
@@ -124,6 +124,7 @@ class FactorModel(Model):
 
     def predict_rows(self, users: Int32s, items: Int32s, *, clip: bool = True) -> Float32s:
         """Return the predictions for pairs of the model's row numbers, -1 for an unknown one."""
+        users, items = self.checked_pairs(users, items)
         users, user_rows = self._with_cold_start("users", users)
         items, item_rows = self._with_cold_start("items", items)
         found = pair_predictions(users, items, user_rows, item_rows, self.mean)
@@ -132,6 +133,7 @@ class FactorModel(Model):
     def _with_cold_start(self, side: str, places: Int32s) -> tuple[Int32s, Float32s]:
         """Return places and rows, with one row more, and a copy of all, only if it is needed."""
         rows = self.rows(side)
+        places = checked_rows(side, places, len(rows))
         if (places >= 0).all():
             return places, rows
         known = np.where(places < 0, len(rows), places).astype(np.int32)
@@ -158,8 +160,10 @@ class FactorModel(Model):
 
     def mean_predictions(self, users: Int32s, items: Int32s) -> npt.NDArray[np.float64]:
         """Return the mean unclipped prediction of each item over some users, float64 (items,)."""
-        user = swap_bias_columns(self.user_rows[users]).mean(axis=0, dtype=np.float64)
-        predicted: npt.NDArray[np.float64] = self.mean + self.item_rows[items] @ user
+        users, user_rows = self._with_cold_start("users", users)
+        items, item_rows = self._with_cold_start("items", items)
+        user = swap_bias_columns(user_rows[users]).mean(axis=0, dtype=np.float64)
+        predicted: npt.NDArray[np.float64] = self.mean + item_rows[items] @ user
         return predicted
 
     def draws(self, items: Int32s) -> Iterator[tuple[Float32s, RowPrior]]:

@@ -167,6 +167,7 @@ class BayesianModel(FactorModel):
         spread of the draws' predictions, that of the prior where a row has no ratings, and the
         noise of the ratings.
         """
+        users, items = self.checked_pairs(users, items)
         out = np.empty(len(users), np.float32)
         spread_pairs(
             read_only(_placed(users, len(self.user_rows))),

@@ -1,7 +1,8 @@
 """The model directory: `model.json` and a few Parquet tables.
 
 ======================  ==========================================================================
-`model.json`            schema version, kind, parameters, data facts, metrics, package versions
+`model.json`            schema version, kind, parameters, data facts, metrics, package versions,
+                        checksums of the other files and of itself
 `users.parquet`         `user_id, bias, f00…, n_train`
 `items.parquet`         `item_id, title, year, genres, bias, f00…, n_train`
 `history.parquet`       one line a sweep
@@ -20,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,16 +33,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfdask.errors import InputError
+from mfdask.errors import InputError, RefusedError
 from mfdask.execution import Reference
-from mfdask.files import atomic_directory, crc32, resolve_link
+from mfdask.files import atomic_directory, check_checksum, crc32, resolve_link, with_checksum
 from mfdask.kernels.types import Float32s
 from mfdask.models.base import DataFacts, Model, Sweep
 from mfdask.models.factor_model import FactorModel, split_table
 from mfdask.models.registry import Kind, kind_of
-from mfdask.shards import SIDES
+from mfdask.shards import SIDES, Dataset
+from mfdask.shards.store import FileFacts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PACKAGES = ("mfdask", "numpy", "numba", "dask", "distributed", "pandas", "pyarrow")
 
 
@@ -61,11 +63,15 @@ def save_model(model: Model, path: Path | str) -> None:
         history = pd.DataFrame([asdict(sweep) for sweep in model.history])
         history.astype({"test_rmse": "float64"}).to_parquet(fresh / "history.parquet", index=False)
         model.write(fresh)
-        (fresh / "model.json").write_text(json.dumps(_description(model), indent=2) + "\n")
+        files = {file.name: asdict(FileFacts.of(file)) for file in sorted(fresh.iterdir())}
+        said = with_checksum(_description(model) | {"files": files})
+        (fresh / "model.json").write_text(json.dumps(said, indent=2) + "\n")
 
 
-def check_model_place(path: Path) -> None:
-    """Refuse a place that holds anything but a model.
+def check_model_place(path: Path, data: Dataset | None = None) -> None:
+    """Refuse a place that holds anything but a model; with data, also one of other data.
+
+    A data set that has taken more in since is the same one; what is damaged may be replaced.
 
     Raises
     ------
@@ -73,6 +79,15 @@ def check_model_place(path: Path) -> None:
     """
     if path.exists() and not (path / "model.json").exists():
         raise InputError(f"{path}: is there already and is not a model; choose another `out`")
+    if data is None or not path.exists():
+        return
+    with suppress(InputError, KeyError, TypeError):
+        old, new = DataFacts(**_read_description(path)["data"]), DataFacts.of(data)
+        if old.fingerprint != new.fingerprint and (old.address or path) != new.address:
+            raise RefusedError(
+                f"{path}: holds a model of other data ({old.name}, {old.n_train:,} ratings); "
+                "choose another `out`, or give `overwrite`"
+            )
 
 
 def _description(model: Model) -> dict[str, Any]:
@@ -109,6 +124,7 @@ def load_model(path: Path | str) -> Model:
         whose package is not installed.
     """
     with _opened(path) as (folder, said, kind):
+        _check_files(folder, said)
         estimator = kind.estimator
         return estimator.model_type.read(
             folder,
@@ -153,7 +169,8 @@ def load_side(path: Path | str, side: str) -> tuple[pd.Index, Float32s]:
         As `load_model`.
     """
     n_factors = count_factors(path)
-    with _opened(path) as (folder, *_):
+    with _opened(path) as (folder, said, _):
+        _check_files(folder, said, [f"{side}.parquet"])
         frame = pq.read_table(folder / f"{side}.parquet").to_pandas()
         table, rows = split_table(frame, n_factors or 0)
         return pd.Index(table.iloc[:, 0]), rows
@@ -206,18 +223,28 @@ def _opened(path: Path | str) -> Iterator[tuple[Path, dict[str, Any], Kind]]:
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         said = json.loads((path / "model.json").read_text())
+        if (schema := said.get("schema_version", 0)) > SCHEMA_VERSION:
+            raise InputError(
+                f"{path}: written by a newer mfdask (schema {schema}, this one reads up to "
+                f"{SCHEMA_VERSION}); upgrade mfdask"
+            )
+        check_checksum(said)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{path}: no model there (no model.json); make one with `mfdask train`"
         ) from None
-    except ValueError as error:
+    except (ValueError, AttributeError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}/model.json: damaged ({error}); train it again") from None
-    if said.get("schema_version", 0) > SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: written by a newer mfdask (schema {said['schema_version']}, this one reads "
-            f"up to {SCHEMA_VERSION}); upgrade mfdask"
-        )
     return dict(said)
+
+
+def _check_files(folder: Path, said: dict[str, Any], names: list[str] | None = None) -> None:
+    """Compare files of a model, by default all, with their checksums; older models have none."""
+    for name, facts in said.get("files", {}).items():
+        if names is None or name in names:
+            FileFacts(**facts).check(folder / name, "train it again")
 
 
 def _read_history(file: Path) -> list[dict[str, Any]]:

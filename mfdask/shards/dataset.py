@@ -9,12 +9,36 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.errors import InputError
 from mfdask.files import resolve_link
 from mfdask.shards import in_memory as matrix
 from mfdask.shards.manifest import Manifest
 from mfdask.shards.remote import RemoteStore, is_url
 from mfdask.shards.store import ARRAYS, SIDES, TIMESTAMPS, FolderStore, Shard, shard_folder
 from mfdask.summaries import Summarised
+
+#: Files that this process has found to be as their manifest says: name, checksum, time of writing.
+_VERIFIED: set[tuple[str, int, int]] = set()
+#: A process that lives through many nights forgets those of the nights before.
+_MOST_VERIFIED = 100_000
+
+
+def rows_of_ids(known: pd.Index, ids: Any, side: str) -> npt.NDArray[np.intp]:
+    """Return the place of each of some ids, or of a single one, in those known; -1 where it is not.
+
+    Raises
+    ------
+    InputError
+        If the ids are text and those known are numbers, or the other way round.
+    """
+    given = pd.Index([ids] if np.isscalar(ids) else ids)
+    are_text = [index.inferred_type in ("string", "mixed-integer") for index in (known, given)]
+    if len(known) and len(given) and are_text[0] != are_text[1]:
+        kind, other = ("text", "numbers") if are_text[0] else ("numbers", "text")
+        raise InputError(
+            f"ids of {side} are {kind} here; {given.tolist()[0]!r} and others given are {other}"
+        )
+    return known.get_indexer(given)
 
 
 class Store(Protocol):
@@ -171,7 +195,7 @@ class Dataset(Summarised):
         return len(self.manifest.blocks[side]) - 1
 
     def shard(self, side: str, block: int, part: str = "train") -> Shard:
-        """Return a shard, mapped from its files.
+        """Return a shard, mapped from its files, which are verified once in each process.
 
         Parameters
         ----------
@@ -179,12 +203,22 @@ class Dataset(Summarised):
         block : int
         part : {"train", "test"}
             The test part is cut by users only.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or damaged.
         """
         first, stop = self.manifest.blocks[side][block : block + 2]
         if part == "test" and not self.n_test:  # some data sets have no such files
             return Shard.empty(side, block, first, stop - first)
+        folder = shard_folder(part, side, block)
+        fresh = [self._verify_once(f"{folder}/{name}.npy") for name in ARRAYS]
         arrays = (self._store.array(part, side, block, name) for name in ARRAYS)
-        return Shard(side, block, first, *arrays)
+        shard = Shard(side, block, first, *arrays)
+        if any(fresh):
+            self._check_rows(shard)
+        return shard
 
     def timestamps(self, block: int, part: str = "train") -> npt.NDArray[np.int64] | None:
         """Return the time of each rating of a user shard, int64 seconds since 1970.
@@ -195,6 +229,7 @@ class Dataset(Summarised):
             return None
         if part == "test" and not self.n_test:
             return np.empty(0, np.int64)
+        self._verify_once(f"{shard_folder(part, 'users', block)}/{TIMESTAMPS}.npy")
         return self._store.array(part, "users", block, TIMESTAMPS)
 
     def users(self) -> pd.DataFrame:
@@ -209,10 +244,11 @@ class Dataset(Summarised):
         """Return the row of each id, int64 (ids,), -1 for an id that is not in the data set."""
         if side not in self._indexes:
             self._indexes[side] = pd.Index(self._table(side).iloc[:, 0])
-        return self._indexes[side].get_indexer(pd.Index(ids)).astype(np.int64)
+        return rows_of_ids(self._indexes[side], ids, side).astype(np.int64)
 
     def _table(self, side: str) -> pd.DataFrame:
         if side not in self._tables:
+            self._verify_once(f"{side}.parquet")
             self._tables[side] = self._store.table(side)
         return self._tables[side]
 
@@ -235,3 +271,35 @@ class Dataset(Summarised):
     def _check(self, name: str) -> None:
         if isinstance(self._store, FolderStore):  # nothing can happen to what is in memory
             self._store.check(name, self.manifest.files[name])
+
+    def _verify_once(self, name: str) -> bool:
+        """Check a file that this process has not checked since it was written; tell whether."""
+        if not isinstance(self._store, FolderStore):
+            return False
+        file = self._store.file(name)
+        written = file.stat().st_mtime_ns if file.exists() else 0
+        key = (str(file), self.manifest.files[name].crc32, written)
+        if key in _VERIFIED:
+            return False
+        self._check(name)
+        if len(_VERIFIED) >= _MOST_VERIFIED:
+            _VERIFIED.clear()
+        _VERIFIED.add(key)
+        return True
+
+    def _check_rows(self, shard: Shard) -> None:
+        """Refuse a shard that no kernel may see, whatever its checksums say."""
+        n_others = self.n_items if shard.side == "users" else self.n_users
+        first, stop = self.manifest.blocks[shard.side][shard.block : shard.block + 2]
+        sound = (
+            shard.n_rows == stop - first
+            and shard.indptr[0] == 0
+            and shard.indptr[-1] == len(shard.indices) == len(shard.ratings)
+            and (np.diff(shard.indptr) >= 0).all()
+            and (not shard.n_ratings or 0 <= shard.indices.min() <= shard.indices.max() < n_others)
+        )
+        if not sound:
+            raise InputError(
+                f"{self.address}: {shard.side} block {shard.block} names rows that are not there; "
+                "ingest again"
+            )

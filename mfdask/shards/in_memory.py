@@ -61,9 +61,10 @@ def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
             f"cannot learn from a {type(ratings).__name__}: give a Dataset, or a "
             "scipy.sparse matrix of users x items"
         )
-    by_user = ratings.tocsr(copy=True)
-    by_user.sum_duplicates()  # sorts the columns, and keeps stored zeros: they are ratings
-    _check(by_user)
+    entries = ratings.tocoo(copy=True)  # keeps stored zeros: they are ratings
+    by_user = entries.tocsr()  # adds up what is there twice
+    by_user.sum_duplicates()  # sorts the columns
+    _check(entries, by_user)
     sides = {"users": by_user, "items": by_user.tocsc()}
     store = MemoryStore()
     for side, compressed in sides.items():
@@ -76,11 +77,16 @@ def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
     return _manifest(by_user, store), store
 
 
-def _check(by_user: Any) -> None:
+def _check(entries: Any, by_user: Any) -> None:
     if by_user.nnz == 0:
         raise InputError(f"the matrix of {by_user.shape[0]} x {by_user.shape[1]} holds no rating")
     if max(by_user.shape) > _LARGEST:
         raise InputError(f"the matrix has more than {_LARGEST:,} rows or columns")
+    if by_user.nnz < entries.nnz:
+        raise InputError(
+            f"{entries.nnz - by_user.nnz:,} entries of the matrix repeat the row and column of "
+            "another; keep one rating for each"
+        )
     if by_user.dtype.kind not in "fiub":
         raise InputError(f"ratings must be numbers, not {by_user.dtype}")
     with np.errstate(over="ignore"):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mfdask.errors import InputError
+from mfdask.files import check_checksum, with_checksum
 from mfdask.ratings.source import IdKind
 from mfdask.shards.store import FileFacts
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE_NAME = "manifest.json"
 
 
@@ -128,7 +129,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write the manifest into the folder of its data set."""
-        (folder / FILE_NAME).write_text(json.dumps(asdict(self), indent=1) + "\n")
+        (folder / FILE_NAME).write_text(json.dumps(with_checksum(asdict(self)), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -160,6 +161,7 @@ class Manifest:
                     f"{place}: written by a newer mfdask (schema {version}, this one reads up to "
                     f"{SCHEMA_VERSION}); upgrade mfdask"
                 )
+            check_checksum(said)
             said["counts"] = Counts(**said["counts"])
             said["files"] = {path: FileFacts(**facts) for path, facts in said["files"].items()}
             said["sources"] = [TakenFile(**taken) for taken in said.get("sources", [])]

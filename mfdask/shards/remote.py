@@ -31,7 +31,7 @@ from fsspec.core import url_to_fs
 from mfdask.errors import InputError, RefusedError
 from mfdask.files import crc32
 from mfdask.shards.manifest import FILE_NAME, Manifest
-from mfdask.shards.store import FileFacts, FolderStore, facts_of
+from mfdask.shards.store import FileFacts, FolderStore
 
 #: Names another place for the mirrors.
 CACHE_VARIABLE = "MFDASK_CACHE"
@@ -119,7 +119,7 @@ class RemoteStore(FolderStore):
             try:
                 with _reading(place):
                     self._system.get_file(f"{self._root}/{name}", str(fresh))
-                _compare(facts_of(fresh), self.manifest.files[name], place)
+                _compare(FileFacts.of(fresh), self.manifest.files[name], place)
                 fresh.replace(target)
             finally:
                 fresh.unlink(missing_ok=True)

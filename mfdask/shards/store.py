@@ -120,6 +120,32 @@ class FileFacts:
     bytes: int
     crc32: int
 
+    @classmethod
+    def of(cls, path: Path) -> FileFacts:
+        """Measure a file."""
+        return cls(path.stat().st_size, crc32(path))
+
+    def check_size(self, file: Path, remedy: str) -> None:
+        """Compare the size of a file with this one.
+
+        Raises
+        ------
+        InputError
+            Also if it is missing; the message ends with the remedy.
+        """
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:
+            raise InputError(f"{file}: the file is missing; {remedy}") from None
+        if size != self.bytes:
+            raise InputError(f"{file}: {size:,} bytes in place of {self.bytes:,}; {remedy}")
+
+    def check(self, file: Path, remedy: str) -> None:
+        """Compare size and checksum of a file with these; raises as `check_size`."""
+        self.check_size(file, remedy)
+        if crc32(file) != self.crc32:
+            raise InputError(f"{file}: the file does not match its checksum; {remedy}")
+
 
 def shard_folder(part: str, side: str, block: int) -> str:
     """Return the folder of a shard, relative to its data set: ``train/users-0000``."""
@@ -166,11 +192,6 @@ def _write(path: Path, values: npt.NDArray[Any]) -> FileFacts:
     return FileFacts(
         bytes=len(head.getvalue()) + len(body), crc32=zlib.crc32(body, zlib.crc32(head.getvalue()))
     )
-
-
-def facts_of(path: Path) -> FileFacts:
-    """Measure a file."""
-    return FileFacts(path.stat().st_size, crc32(path))
 
 
 def map_array(path: Path) -> npt.NDArray[Any]:
@@ -234,32 +255,12 @@ class FolderStore:
         """Write a table."""
         file = self.file(f"{side}.parquet")
         table.to_parquet(file, index=False)
-        return {file.name: facts_of(file)}
+        return {file.name: FileFacts.of(file)}
 
     def check_size(self, name: str, facts: FileFacts) -> None:
-        """Compare the size of a file with what it must be.
-
-        Raises
-        ------
-        InputError
-            Also if it is missing.
-        """
-        file = self.path / name
-        try:
-            size = file.stat().st_size
-        except FileNotFoundError:
-            raise InputError(f"{file}: the file is missing; ingest again") from None
-        if size != facts.bytes:
-            raise InputError(f"{file}: {size:,} bytes in place of {facts.bytes:,}; ingest again")
+        """Compare the size of a file with what it must be; see `FileFacts.check_size`."""
+        facts.check_size(self.path / name, "ingest again")
 
     def check(self, name: str, facts: FileFacts) -> None:
-        """Compare the size and the checksum of a file with what they must be.
-
-        Raises
-        ------
-        InputError
-        """
-        self.check_size(name, facts)
-        if crc32(self.path / name) != facts.crc32:
-            file = self.path / name
-            raise InputError(f"{file}: the file does not match its checksum; ingest again")
+        """Compare the size and the checksum of a file with what they must be."""
+        facts.check(self.path / name, "ingest again")

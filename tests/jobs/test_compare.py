@@ -10,7 +10,7 @@ import scipy.sparse
 
 from mfdask.models import ALS, save_model
 from mfdask.shards import Dataset
-from tests.jobs.helpers import refused
+from tests.jobs.helpers import QUIET, refused
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,11 @@ def test_compare(result_of, models, small_data):
 
 
 def test_tables_are_shown(mfdask, models, small_data):
-    done = mfdask("compare", models / "k4", models / "other", small_data, "--resamples", 20)
+    arguments = ("compare", models / "k4", models / "other", small_data, "--resamples", 20)
+    refused(
+        mfdask(*arguments), "trained on other data", "may hold the test ratings", "--allow-leaks"
+    )
+    done = mfdask(*arguments, "--allow-leaks")
     assert done.exit_code == 0, done.output
     for words in ("difference to k4", "NDCG at 10", "popularity", "RMSE, users 6-20"):
         assert words in done.stdout
@@ -58,6 +62,22 @@ def test_tables_are_shown(mfdask, models, small_data):
     shown = mfdask("evaluate", models / "k4", small_data, "--ranking", "--users", 20)
     assert "first 10 of the catalogue, 4 or more is relevant" in " ".join(shown.stdout.split())
     assert re.search(r"users +│ +20 │ +20 │", shown.stdout)
+
+
+def test_errors_on_training_ratings_are_not_shown_as_held_out(mfdask, result_of):
+    source = "synthetic:users=60,items=40,ratings=900"
+    for seed in (1, 2):
+        options = ("--split", "random:0.2", "--seed", seed, "--out", f"d{seed}")
+        assert mfdask("ingest", source, *options).exit_code == 0
+    assert mfdask("train", "d1", "--sweeps", 1, "--out", "m", *QUIET).exit_code == 0
+    refused(mfdask("evaluate", "m", "d2"), "test ratings are among those it was trained on")
+    found = result_of("evaluate", "m", "d2", "--allow-leaks")
+    assert 0 < found["leaked"] < found["n"]
+    shown = mfdask("evaluate", "m", "d2", "--allow-leaks").stdout
+    assert re.search(rf"of them in its training +│ +{found['leaked']} ", shown)
+    assert result_of("evaluate", "m", "d1")["leaked"] == 0
+    (one, _) = result_of("compare", "m", "d2", "--resamples", 9, "--allow-leaks")["models"]
+    assert one["leaked"] == found["leaked"]
 
 
 def test_ranking_is_asked_for(result_of, models, small_data):

@@ -44,9 +44,30 @@ def test_train_and_evaluate(result_of, data, tmp_path):
 
 
 def test_the_default_place_names_data_and_model(mfdask, data, tmp_path):
-    name = json.loads((data / "manifest.json").read_text())["name"]
     assert mfdask("train", data, "--model", "bias", "--sweeps", 2, *QUIET).exit_code == 0
-    assert load_model(tmp_path / "output" / "models" / f"{name}-bias").n_factors == 0
+    assert load_model(tmp_path / "output" / "models" / f"{data.name}-bias").n_factors == 0
+
+
+def test_a_model_of_other_data_is_not_replaced(mfdask, data, tmp_path):
+    other = tmp_path / "one" / data.name
+    ratings = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "rating": [3.0, 4.0, 5.0]})
+    ratings.to_csv(tmp_path / "ratings.csv", index=False)
+    assert mfdask("ingest", "ratings.csv", "--out", other, "--split", "none").exit_code == 0
+    train = ("train", "--model", "bias", "--sweeps", 1, *QUIET)
+    assert mfdask(*train, other).exit_code == 0
+    place = tmp_path / "output" / "models" / f"{data.name}-bias"
+    kept = load_model(place)
+    refused(mfdask(*train, data), "holds a model of other data", "--overwrite", code=3)
+    assert load_model(place).data == kept.data
+    more = ratings.assign(user=[3, 3, 3], item=[1, 2, 3])
+    more.to_csv(tmp_path / "more.csv", index=False)
+    assert mfdask("ingest", "more.csv", "--into", other).exit_code == 0
+    done = mfdask(*train, other)  # the same data set, grown
+    assert done.exit_code == 0, done.output
+    assert load_model(place).data.n_train == 6
+    assert mfdask(*train, data, "--overwrite").exit_code == 0
+    (place / "model.json").write_text("{")
+    assert mfdask(*train, data).exit_code == 0  # what is damaged is trained again
 
 
 def test_a_table_is_shown(mfdask, data):

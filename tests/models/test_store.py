@@ -1,6 +1,7 @@
 """The model directory: what goes in comes out, and nothing broken is taken for a model."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from mfdask.errors import InputError
 from mfdask.models import ALS, Bayes, load_model, save_model
 from mfdask.models.store import ModelRef, count_factors, load_side
+from mfdask.shards import Dataset
 
 
 @pytest.fixture(params=[ALS(n_factors=3, n_sweeps=2), ALS(n_factors=0, n_sweeps=2)])
@@ -44,7 +46,7 @@ def test_a_part_of_a_model_is_as_in_the_whole(method, ratings, tmp_path):
         assert ids.tolist() == table.iloc[:, 0].tolist()
         np.testing.assert_array_equal(found, rows)
     (tmp_path / "m" / "users.parquet").write_bytes(b"PAR1 cut")
-    with pytest.raises(InputError, match="damaged model"):
+    with pytest.raises(InputError, match="8 bytes in place of"):
         load_side(tmp_path / "m", "users")
 
 
@@ -90,6 +92,7 @@ def test_a_failed_write_leaves_the_old_model(model, tmp_path, monkeypatch):
 
 def _set(path, **changes):
     said = json.loads(path.read_text())
+    del said["crc32"]
     path.write_text(json.dumps({**said, **changes}))
 
 
@@ -99,8 +102,8 @@ def _set(path, **changes):
         (lambda m: (m / "model.json").unlink(), "no model there"),
         (lambda m: (m / "model.json").write_text("{"), "damaged"),
         (lambda m: _set(m / "model.json", schema_version=99), "newer mfdask.*upgrade"),
-        (lambda m: (m / "users.parquet").unlink(), "damaged model"),
-        (lambda m: (m / "items.parquet").write_bytes(b"PAR1 cut"), "damaged model"),
+        (lambda m: (m / "users.parquet").unlink(), "the file is missing; train it again"),
+        (lambda m: (m / "items.parquet").write_bytes(b"PAR1 cut"), "8 bytes in place of"),
         (lambda m: _set(m / "model.json", parameters={"n_factors": 50}), "damaged model"),
     ],
 )
@@ -128,3 +131,31 @@ def test_a_model_by_its_address(model, ratings, tmp_path):
     assert ModelRef.of(tmp_path / "m").open().n_factors == 1
     with pytest.raises(InputError, match="no model there"):
         ModelRef.of(tmp_path / "none")
+
+
+@pytest.mark.parametrize("kind", ["genre", "bayes"])
+def test_no_flipped_bit_changes_a_model(kind, small_data, tmp_path):
+    method = (
+        Bayes(n_factors=2, n_sweeps=5, burn_in=1) if kind == "bayes" else ALS(item_prior="genre")
+    )
+    model, folder = method.fit(Dataset.open(small_data)), tmp_path / "m"
+    save_model(model, folder)
+    random = np.random.default_rng(1)
+    for file in sorted(folder.iterdir()):
+        sound = file.read_bytes()
+        for place in random.integers(8 * len(sound), size=20).tolist():
+            spoilt = bytearray(sound)
+            spoilt[place // 8] ^= 1 << place % 8
+            file.write_bytes(spoilt)
+            with suppress(InputError):  # 1E-05 is the number that 1e-05 is
+                assert load_model(folder).parameters == model.parameters
+                assert file.name == "model.json"
+        for rest in (b"", sound[: len(sound) // 2]):
+            file.write_bytes(rest)
+            with pytest.raises(InputError):
+                load_model(folder)
+        file.unlink()
+        with pytest.raises(InputError):
+            load_model(folder)
+        file.write_bytes(sound)
+    load_model(folder)

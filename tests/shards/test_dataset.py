@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from mfdask.errors import InputError
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
-from mfdask.shards.store import map_array
+from mfdask.shards.store import FileFacts, FolderStore, map_array
 from tests.shards.oracle import memory_source
 
 
@@ -46,7 +47,8 @@ def test_what_it_says(made):
     assert data.users()["user_id"].tolist() == ["cy", "ann", "bob"]
     assert data.rows_of("users", ["bob", "nobody", "cy"]).tolist() == [2, -1, 0]
     assert data.rows_of("items", np.array([30, 7])).tolist() == [2, -1]
-    assert data.rows_of("items", ["30"]).tolist() == [-1]
+    with pytest.raises(InputError, match="ids of items are numbers here; '30' and others given"):
+        data.rows_of("items", ["30"])
     shard = data.shard("users", 0)
     assert isinstance(shard.ratings, np.memmap)
     assert not shard.ratings.flags.writeable
@@ -104,10 +106,9 @@ def test_a_pickle_is_not_loaded(folder):
     path = folder / "train/users-0000/ratings.npy"
     evil = folder / "evil.npy"
     np.save(evil, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    data = Dataset.open(folder)
     shutil.move(evil, path)
     with pytest.raises(InputError, match="the file is damaged"):
-        data.shard("users", 0)
+        map_array(path)
 
 
 def test_heads_of_files_are_read_one_at_a_time(tmp_path, monkeypatch):
@@ -137,9 +138,9 @@ def test_no_folder_and_no_manifest(tmp_path):
 
 def test_a_newer_schema(folder):
     said = json.loads((folder / "manifest.json").read_text())
-    said |= {"schema_version": 3, "something": "new"}
+    said |= {"schema_version": 4, "something": "new"}
     (folder / "manifest.json").write_text(json.dumps(said))
-    with pytest.raises(InputError, match=r"newer mfdask .schema 3, .*upgrade"):
+    with pytest.raises(InputError, match=r"newer mfdask .schema 4, .*upgrade"):
         Dataset.open(folder)
 
 
@@ -148,3 +149,48 @@ def test_a_damaged_manifest(folder, text):
     (folder / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=r"manifest\.json: damaged"):
         Dataset.open(folder)
+
+
+@pytest.mark.parametrize("name", ["indptr", "indices", "ratings", "timestamps"])
+def test_a_damaged_shard_is_not_read(folder, name):
+    flip(folder / f"train/users-0000/{name}.npy", 130)
+    data = Dataset.open(folder)
+    with pytest.raises(InputError, match=f"{name}.npy: the file does not match its checksum"):
+        data.timestamps(0) if name == "timestamps" else data.shard("users", 0)
+
+
+@pytest.mark.parametrize("side", ["users", "items"])
+def test_a_damaged_table_is_not_read(folder, side):
+    flip(folder / f"{side}.parquet", 20)
+    with pytest.raises(InputError, match=f"{side}.parquet: the file does not match its checksum"):
+        getattr(Dataset.open(folder), side)()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("indices", np.array([0, 99], np.int32)),
+        ("indices", np.array([-1, 0], np.int32)),
+        ("indptr", np.array([0, 99], np.int64)),
+        ("indptr", np.array([1, 2], np.int64)),
+    ],
+)
+def test_rows_that_are_not_there_reach_no_kernel(folder, name, values):
+    file = f"train/users-0000/{name}.npy"
+    sound = np.load(folder / file)
+    spoilt = sound.copy()
+    spoilt[: len(values)] = values
+    np.save(folder / file, spoilt)
+    data = Dataset.open(folder)
+    facts = data.manifest.files | {file: FileFacts.of(folder / file)}
+    crafted = Dataset(folder, replace(data.manifest, files=facts), FolderStore(folder))
+    with pytest.raises(InputError, match="rows that are not there; ingest again"):
+        crafted.shard("users", 0)
+
+
+def test_a_file_that_is_written_again_is_verified_again(folder):
+    data = Dataset.open(folder)
+    data.shard("users", 0)
+    flip(folder / "train/users-0000/ratings.npy", 130)
+    with pytest.raises(InputError, match="does not match its checksum"):
+        data.shard("users", 0)

@@ -69,3 +69,14 @@ def test_fingerprints_tell_ratings_apart():
 def test_what_cannot_be_learned_from(matrix, message):
     with pytest.raises(InputError, match=message):
         Dataset.from_csr(matrix)
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc"])
+def test_ratings_that_are_there_twice_are_refused(layout):
+    if layout == "coo":
+        matrix = sp.coo_array(([4.0, 3.0, 5.0], ([0, 0, 1], [2, 2, 1])))
+    else:
+        kind = sp.csr_array if layout == "csr" else sp.csc_array
+        matrix = kind((np.array([4.0, 3.0, 5.0]), np.array([1, 1, 0]), np.array([0, 2, 3])))
+    with pytest.raises(InputError, match="1 entries of the matrix repeat the row and column"):
+        Dataset.from_csr(matrix)
