@@ -23,12 +23,12 @@ from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
 
 from .common import Outcome, Running, facts_table, job, running
-from .options import DATA_FOLDER, PATH, cluster_options, options_of
+from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 
 
 @click.command("ingest", help=__doc__)
 @click.argument("source")
-@click.option("--out", type=PATH, help="Folder of the data set.  [default: data/NAME]")
+@click.option("--out", type=OUT_FOLDER, help="Folder of the data set.  [default: data/NAME]")
 @click.option(
     "--into",
     metavar="DATA",

@@ -28,7 +28,7 @@ from mfdask.recommendation.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, shown, table
-from .options import DATA, MODEL, PATH, cluster_options, options_of
+from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of
 
 #: Reasons shown for each recommendation.
 _REASONS = 3
@@ -60,7 +60,7 @@ _REASONS = 3
 )
 @click.option(
     "--out",
-    type=PATH,
+    type=OUT_FOLDER,
     help="Folder of Parquet files for the lists.  [default: output/recommendations/MODEL]",
 )
 @options_of(Ranking, "ranking")
