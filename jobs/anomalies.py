@@ -41,14 +41,14 @@ _SHOWN = 10
     metavar="PARTS",
     help="What to look for, joined by commas; sharing and drift need --folds refits of the model.",
 )
-@options_of(Options, "options")
-@options_of(AttackLimits, "limits")
 @click.option(
     "--clean-out",
     type=OUT_FOLDER,
     help="Also write all ratings but those of suspected attackers, for `mfdask ingest`: a folder.",
 )
 @job
+@options_of(Options, "options")
+@options_of(AttackLimits, "limits")
 @cluster_options
 def main(
     model: Path,

@@ -45,7 +45,6 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 @click.option(
     "--split", metavar="KIND:SHARE", help=f"What is held out: {FORMS}.  [default: random:0.1]"
 )
-@options_of(IngestOptions, "choices")
 @click.option(
     "--columns",
     metavar="ROLE=NAME,…",
@@ -69,6 +68,7 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 )
 @click.option("--overwrite", is_flag=True, help="Replace a data set that is there already.")
 @job
+@options_of(IngestOptions, "choices", omit=("fail_on_bad_rows",))
 @cluster_options
 def main(
     source: str,

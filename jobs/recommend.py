@@ -63,10 +63,10 @@ _REASONS = 3
     type=OUT_FOLDER,
     help="Folder of Parquet files for the lists.  [default: output/recommendations/MODEL]",
 )
-@options_of(Ranking, "ranking")
 @click.option("--allow", type=PATH, help="Offer these items only: a file, one id a line.")
 @click.option("--deny", type=PATH, help="Never offer these items: a file, one id a line.")
 @job
+@options_of(Ranking, "ranking")
 @cluster_options
 def main(
     model: Path,

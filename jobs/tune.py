@@ -44,7 +44,6 @@ _SHOWN = 10
     help="paper-grid: lambda, gamma and tau, coarse and then fine; k-sweep: 0 to 80 factors.",
 )
 @option_of(_OWN["sampler"], shown="grid for a preset, else tpe", unset=True)
-@options_of(Settings, "settings", omit=("sampler",))
 @click.option(
     "--model",
     default="als",
@@ -63,6 +62,7 @@ _SHOWN = 10
     help="Parquet file for the table of trials.  [default: beside the study]",
 )
 @job
+@options_of(Settings, "settings", omit=("sampler",))
 @cluster_options
 def main(
     data: str,
