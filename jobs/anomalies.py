@@ -21,7 +21,7 @@ from mfdask.models import load_model
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, shown, table
-from .options import DATA, MODEL, PATH, cluster_options, options_of
+from .options import DATA, MODEL, OUT_FOLDER, cluster_options, options_of
 
 #: Attacked items that are shown.
 _SHOWN = 10
@@ -30,7 +30,9 @@ _SHOWN = 10
 @click.command("anomalies", help=__doc__)
 @click.argument("model", type=MODEL)
 @click.argument("data", type=DATA)
-@click.option("--out", type=PATH, help="Folder for the tables.  [default: output/anomalies/DATA]")
+@click.option(
+    "--out", type=OUT_FOLDER, help="Folder for the tables.  [default: output/anomalies/DATA]"
+)
 @click.option(
     "--only",
     "parts",
@@ -39,14 +41,14 @@ _SHOWN = 10
     metavar="PARTS",
     help="What to look for, joined by commas; sharing and drift need --folds refits of the model.",
 )
-@options_of(Options, "options")
-@options_of(AttackLimits, "limits")
 @click.option(
     "--clean-out",
-    type=PATH,
+    type=OUT_FOLDER,
     help="Also write all ratings but those of suspected attackers, for `mfdask ingest`: a folder.",
 )
 @job
+@options_of(Options, "options")
+@options_of(AttackLimits, "limits")
 @cluster_options
 def main(
     model: Path,

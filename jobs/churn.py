@@ -25,7 +25,7 @@ from mfdask.results import records
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, table
-from .options import DATA, MODEL, PATH, cluster_options, options_of
+from .options import DATA, MODEL, OUT_FILE, cluster_options, options_of
 
 _HEADS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "top_decile_lift": "lift", "brier": "Brier"}
 
@@ -34,7 +34,7 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
     """Add what churn and ltv are told alike; the job gets `choices` among it."""
     out = click.option(
         "--out",
-        type=PATH,
+        type=OUT_FILE,
         help="Parquet file for the table.  [default: output/churn or output/ltv, DATA.parquet]",
     )
     own = options_of(StudyOptions, "choices")(out(run))

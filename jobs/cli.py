@@ -12,6 +12,7 @@ import mfdask
 from mfdask.job_registry import registered_jobs
 
 from .errors import EndedError
+from .pipes import outlive_readers
 
 
 class JobGroup(click.Group):
@@ -55,4 +56,5 @@ def run() -> None:
     # quarter of a second of its end, among what goes with the process anyway.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+    outlive_readers()
     main(prog_name="mfdask")

@@ -20,7 +20,7 @@ from mfdask.shards import Dataset
 
 from .common import Outcome, job, progress_bars, table
 from .evaluate import leak_option, ranking_options
-from .options import DATA, MODEL
+from .options import DATA, MODEL, OUT_FILE
 
 
 @click.command("compare", help=__doc__)
@@ -35,7 +35,7 @@ from .options import DATA, MODEL
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUT_FILE,
     help="Also write the table to this Parquet file.",
 )
 @leak_option

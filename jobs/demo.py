@@ -21,7 +21,7 @@ from mfdask.report.report import Inputs, all_sections, notes
 from mfdask.shards import Dataset
 
 from .common import Outcome, job, progress_bars, running, table
-from .options import PATH, cluster_options
+from .options import OUT_FILE, OUT_FOLDER, cluster_options
 
 
 @click.command("demo", help=__doc__)
@@ -32,18 +32,22 @@ from .options import PATH, cluster_options
     help="What to ingest: any SOURCE of `mfdask ingest`.",
 )
 @click.option(
-    "--data", type=PATH, default="data/demo", show_default=True, help="Folder of the data set."
+    "--data",
+    type=OUT_FOLDER,
+    default="data/demo",
+    show_default=True,
+    help="Folder of the data set.",
 )
 @click.option(
     "--models",
-    type=PATH,
+    type=OUT_FOLDER,
     default="output/models",
     show_default=True,
     help="Folder for both models.",
 )
 @click.option(
     "--report",
-    type=PATH,
+    type=OUT_FILE,
     default="output/reports/demo.html",
     show_default=True,
     help="HTML file for the report.",

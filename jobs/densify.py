@@ -20,13 +20,15 @@ from mfdask.recommendation.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, mebibytes, running
-from .options import DATA, MODEL, PATH, cluster_options
+from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options
 
 
 @click.command("densify", help=__doc__)
 @click.argument("model", type=MODEL)
 @click.option(
-    "--out", type=PATH, help="Folder for the predictions.  [default: output/predictions/MODEL]"
+    "--out",
+    type=OUT_FOLDER,
+    help="Folder for the predictions.  [default: output/predictions/MODEL]",
 )
 @click.option(
     "--dtype",

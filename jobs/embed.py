@@ -11,7 +11,7 @@ from mfdask.models import load_model
 from mfdask.results import write_table
 
 from .common import Outcome, job, table
-from .options import MODEL, PATH
+from .options import MODEL, OUT_FILE
 
 
 @click.command("embed", help=__doc__)
@@ -26,7 +26,7 @@ from .options import MODEL, PATH
 )
 @click.option(
     "--out",
-    type=PATH,
+    type=OUT_FILE,
     help="Parquet file for the table.  [default: output/embeddings/MODEL-METHOD.parquet]",
 )
 @click.option(

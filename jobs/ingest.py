@@ -23,12 +23,12 @@ from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
 
 from .common import Outcome, Running, facts_table, job, running
-from .options import DATA_FOLDER, PATH, cluster_options, options_of
+from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 
 
 @click.command("ingest", help=__doc__)
 @click.argument("source")
-@click.option("--out", type=PATH, help="Folder of the data set.  [default: data/NAME]")
+@click.option("--out", type=OUT_FOLDER, help="Folder of the data set.  [default: data/NAME]")
 @click.option(
     "--into",
     metavar="DATA",
@@ -45,7 +45,6 @@ from .options import DATA_FOLDER, PATH, cluster_options, options_of
 @click.option(
     "--split", metavar="KIND:SHARE", help=f"What is held out: {FORMS}.  [default: random:0.1]"
 )
-@options_of(IngestOptions, "choices")
 @click.option(
     "--columns",
     metavar="ROLE=NAME,…",
@@ -69,6 +68,7 @@ from .options import DATA_FOLDER, PATH, cluster_options, options_of
 )
 @click.option("--overwrite", is_flag=True, help="Replace a data set that is there already.")
 @job
+@options_of(IngestOptions, "choices", omit=("fail_on_bad_rows",))
 @cluster_options
 def main(
     source: str,

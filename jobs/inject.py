@@ -32,7 +32,7 @@ from mfdask.parameters import Parameter, known_parameters, parameters_of
 from mfdask.shards import Dataset
 
 from .common import Outcome, Running, facts_table, job, running
-from .options import DATA, PATH, Decorated, option_of
+from .options import DATA, OUT_FOLDER, Decorated, option_of
 
 Plan = TypeVar("Plan", AttackPlan, DriftPlan, MixPlan, SharingPlan)
 
@@ -57,7 +57,9 @@ def _key(own: Parameter) -> str:
 
 @click.command("inject", help=__doc__)
 @click.argument("data", type=DATA)
-@click.option("--out", type=PATH, help="Folder for the ratings.  [default: output/injected/DATA]")
+@click.option(
+    "--out", type=OUT_FOLDER, help="Folder for the ratings.  [default: output/injected/DATA]"
+)
 @_options(AttackPlan)
 @click.option(
     "--target-ratings",

@@ -21,7 +21,7 @@ from mfdask.nightly.run import run_night
 from mfdask.nightly.start import look_ahead
 
 from .common import Outcome, facts_table, job, mebibytes, progress_bars, say
-from .options import PATH
+from .options import OUT_FOLDER, PATH
 
 #: Options for keys of the configuration that one changes by hand now and then.
 _OPTIONS: list[tuple[str, str, str]] = [
@@ -71,7 +71,7 @@ def _with_overrides(callback: Any) -> Any:
 @click.option(
     "--init",
     metavar="DIR",
-    type=PATH,
+    type=OUT_FOLDER,
     help="Write a configuration with all defaults into this folder, make its inbox, and end.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what a night would do, and change nothing.")

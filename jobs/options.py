@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar
 import click
 
 from mfdask.cluster import ClusterConfig
+from mfdask.errors import InputError
+from mfdask.files import file_place, folder_place
 from mfdask.parameters import Parameter, parameters_of
 
 from .errors import EndedError, ending, option_name
@@ -180,6 +182,31 @@ DATA_FOLDER = FolderType("data set", Path)
 
 #: Any other file or folder.
 PATH = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True)
+class OutputType(click.ParamType):
+    """A path to write to; what must not be replaced there is refused before the work starts."""
+
+    place_of: Callable[[Path], Path]
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path as it was given."""
+        try:
+            self.place_of(Path(value))
+        except InputError as error:
+            raise EndedError(error.exit_code, str(error)) from None
+        except OSError:
+            pass  # such as a folder that may not be entered: for the job to tell
+        return Path(value)
+
+
+#: A file that a job writes.
+OUT_FILE = OutputType(file_place)
+
+#: A folder that a job writes.
+OUT_FOLDER = OutputType(folder_place)
 
 
 def config_file_option(run: Decorated) -> Decorated:

@@ -28,7 +28,7 @@ from mfdask.recommendation.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, shown, table
-from .options import DATA, MODEL, PATH, cluster_options, options_of
+from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of
 
 #: Reasons shown for each recommendation.
 _REASONS = 3
@@ -60,13 +60,13 @@ _REASONS = 3
 )
 @click.option(
     "--out",
-    type=PATH,
+    type=OUT_FOLDER,
     help="Folder of Parquet files for the lists.  [default: output/recommendations/MODEL]",
 )
-@options_of(Ranking, "ranking")
 @click.option("--allow", type=PATH, help="Offer these items only: a file, one id a line.")
 @click.option("--deny", type=PATH, help="Never offer these items: a file, one id a line.")
 @job
+@options_of(Ranking, "ranking")
 @cluster_options
 def main(
     model: Path,

@@ -10,6 +10,7 @@ import click
 
 from mfdask.errors import InputError
 from mfdask.figures.figure import Section
+from mfdask.files import file_place, folder_place
 from mfdask.models import Model, load_model
 from mfdask.progress import Progress
 from mfdask.report.browser import FORMATS, find_browser, is_picture, write_picture
@@ -74,6 +75,8 @@ def main(
     """See the module."""
     if kind != "html":
         find_browser()  # now, and not after minutes of work
+    if out is not None:
+        (file_place if kind == "html" else folder_place)(out)
     dataset = Dataset.open(data)
     given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
     place = Path("output/reports") / Path(data).resolve().name
@@ -121,8 +124,6 @@ def _write_pictures(
     parts = [part for part in figures_of(sections) if is_picture(part)]
     if not parts:
         raise InputError(f"--format {kind}: tables are no pictures; --format html has them")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; give a folder to --out")
     sizes = []
     for done, part in enumerate(parts, 1):
         file = folder / f"{part.name}.{kind}"

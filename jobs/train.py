@@ -28,12 +28,14 @@ from mfdask.models.exchange import ExchangeMode
 from mfdask.shards import Dataset
 
 from .common import Outcome, Running, facts_table, job, running, say
-from .options import DATA, MODEL, PATH, cluster_options, options_of_kinds
+from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of_kinds
 
 
 @click.command("train", help=__doc__)
 @click.argument("data", type=DATA)
-@click.option("--out", type=PATH, help="Folder for the model.  [default: output/models/DATA-MODEL]")
+@click.option(
+    "--out", type=OUT_FOLDER, help="Folder for the model.  [default: output/models/DATA-MODEL]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace a model of other data, too.")
 @click.option(
     "--model",

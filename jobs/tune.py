@@ -21,7 +21,7 @@ from mfdask.tuning import PRESETS, SearchSpace, Settings, Tuned, tune
 from mfdask.tuning.space import TUNABLE, train_options
 
 from .common import Outcome, facts_table, job, running, table
-from .options import DATA, PATH, cluster_options, option_of, options_of
+from .options import DATA, OUT_FILE, cluster_options, option_of, options_of
 
 _OWN = parameters_of(Settings)
 #: Lines of the table that a person sees.
@@ -44,7 +44,6 @@ _SHOWN = 10
     help="paper-grid: lambda, gamma and tau, coarse and then fine; k-sweep: 0 to 80 factors.",
 )
 @option_of(_OWN["sampler"], shown="grid for a preset, else tpe", unset=True)
-@options_of(Settings, "settings", omit=("sampler",))
 @click.option(
     "--model",
     default="als",
@@ -54,13 +53,16 @@ _SHOWN = 10
 )
 @click.option(
     "--study",
-    type=PATH,
+    type=OUT_FILE,
     help="SQLite file of the trials; the next search goes on.  [default: output/tuning/DATA.db]",
 )
 @click.option(
-    "--out", type=PATH, help="Parquet file for the table of trials.  [default: beside the study]"
+    "--out",
+    type=OUT_FILE,
+    help="Parquet file for the table of trials.  [default: beside the study]",
 )
 @job
+@options_of(Settings, "settings", omit=("sampler",))
 @cluster_options
 def main(
     data: str,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
 import shutil
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +17,66 @@ from typing import Any
 
 from mfdask.errors import InputError, RefusedError
 
+#: What may stand in the place of an output, by the kind that `stat` tells.
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFREG: "a file",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def file_place(target: Path) -> Path:
+    """Return where a file is to be written: what `target` names in the end, if it is a link.
+
+    Raises
+    ------
+    InputError
+        If something is there that is no regular file, such as a device: it must not be replaced.
+    """
+    return _place(target, stat.S_IFREG, "give the name of a file")
+
+
+def folder_place(target: Path) -> Path:
+    """Return where a folder is to be written: what `target` names in the end, if it is a link.
+
+    Raises
+    ------
+    InputError
+        If something is there that is no folder.
+    """
+    return _place(target, stat.S_IFDIR, "give the name of a folder")
+
+
+def _place(target: Path, wanted: int, mend: str) -> Path:
+    try:
+        kind = stat.S_IFMT(target.stat().st_mode)
+    except FileNotFoundError:
+        kind = wanted  # nothing is there, or a link that names nothing yet
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InputError(f"{target}: is a link to itself; {mend}") from error
+    if kind != wanted:
+        raise InputError(f"{target}: is {_KINDS.get(kind, 'something else')}; {mend}")
+    return target.resolve() if target.is_symlink() else target
+
 
 @contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
     """Yield a fresh folder beside `target`, and put it in its place once the block has ended well.
 
-    A folder already at `target` is replaced; on any error it stays, and the fresh one goes.
+    A folder already at `target` is replaced; on any error it stays, and the fresh one goes. A link
+    stays, and what it names is replaced.
+
+    Raises
+    ------
+    InputError
+        If something else than a folder is there.
     """
+    target = folder_place(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.partial")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -38,15 +93,15 @@ def atomic_directory(target: Path) -> Iterator[Path]:
 def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a fresh name beside `target`, and rename what is there once the block has ended well.
 
-    A file already at `target` is replaced; on any error it stays, and the fresh one goes.
+    A file already at `target` is replaced; on any error it stays, and the fresh one goes. A link
+    stays, and what it names is replaced.
 
     Raises
     ------
     InputError
-        If `target` is a folder.
+        If something else than a regular file is there.
     """
-    if target.is_dir():
-        raise InputError(f"{target}: is a folder; give the name of a file")
+    target = file_place(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.partial")
     try:
@@ -60,8 +115,14 @@ def replace_folder(fresh: Path, target: Path) -> None:
     """Put `fresh` in the place of `target`; what was there before goes.
 
     Where the system can exchange two names at once (Linux can), there is no instant without a
-    folder at `target`.
+    folder at `target`. A link there stays, and what it names is replaced.
+
+    Raises
+    ------
+    InputError
+        If something else than a folder is there.
     """
+    target = folder_place(target)
     if not target.exists():
         fresh.rename(target)
         return

@@ -26,6 +26,7 @@ from mfdask.downstream.customers.spend import Spend
 from mfdask.downstream.customers.tables import FeatureTable, require_cohort
 from mfdask.downstream.events import require_timestamps
 from mfdask.errors import InputError
+from mfdask.files import file_place
 from mfdask.models import Model
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
@@ -172,14 +173,13 @@ def check_study(
 
 
 def check_out(out: Path) -> None:
-    """Refuse a place that is a folder, before the work rather than after it, and make its parent.
+    """Refuse what is there and no file, before the work rather than after it, and make its parent.
 
     Raises
     ------
     InputError
     """
-    if out.is_dir():
-        raise InputError(f"`out` {out}: is a folder; give a file")
+    file_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
 
 
