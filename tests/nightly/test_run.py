@@ -506,3 +506,20 @@ def test_nights_can_begin_with_a_data_set(nights, small_data):
     line = nights.run(data={"start": str(small_data)}, gate={"min_ratings": 10**9})
     assert line["status"] == "published"
     assert line["ratings"] == Dataset.open(small_data).manifest.counts.kept
+
+
+@pytest.mark.parametrize("training", [{}, {"always": True}])
+def test_a_damaged_release_is_not_published_again(training, begun):
+    """Its files are linked or merged into the next one: no night begins with a wrong one."""
+    if not training:
+        begun.arrive("new.csv", FIRST, 13_000)
+    file = current(begun.home).data / "train" / "items-0001" / "ratings.npy"
+    damaged = bytearray(file.read_bytes())
+    damaged[-1] ^= 1
+    file.unlink()  # another release of other tests may have a link to it
+    file.write_bytes(damaged)
+    waiting = names(begun.inbox)
+    with pytest.raises(InputError, match=r"items-0001/ratings.npy: the file does not match"):
+        begun.run(training=training)
+    assert names(begun.inbox) == waiting
+    assert len(releases(begun.home.models)) == 1
