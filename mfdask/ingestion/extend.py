@@ -75,6 +75,7 @@ def extend(
     client: Client | None = None,
     withdrawn: Sequence[Source] = (),
     fail_on_bad_rows: bool = False,
+    verify: bool = True,
     progress: Progress = silent,
 ) -> Manifest:
     """Take new files of ratings into a data set.
@@ -100,6 +101,9 @@ def extend(
         Ratings to take out, by user and item and, where there is one, timestamp.
     fail_on_bad_rows : bool
         Raise at a bad row of ratings in place of leaving it out. A withdrawal must be good always.
+    verify : bool
+        Compare every file of the data set with its checksum first: what is damaged would be
+        written anew with right checksums. Leave it out only where that has just been done.
     progress : Progress, optional
 
     Returns
@@ -110,7 +114,8 @@ def extend(
     Raises
     ------
     InputError
-        If there is no data set, its split cannot be extended, or a source does not fit it.
+        If there is no data set, its split cannot be extended, one of its files is damaged, or a
+        source does not fit it.
     RefusedError
         If another process is writing the data set, or disk or memory would not do.
     """
@@ -125,11 +130,26 @@ def extend(
             if not ratings.files and not gone.files:
                 return old.manifest
             _check_read(ratings, gone, fail_on_bad_rows)
+            if verify:
+                verify_files(old, run)
             n_ratings = old.manifest.counts.kept + ratings.reading.n_read
             require_space(data.parent, n_ratings * _BYTES_PER_RATING, f"{n_ratings:,} ratings")
             # What still runs at an error writes into the fresh folder: it ends before that goes.
             with atomic_directory(data) as fresh, run.cancelling():
                 return _grow(old, fresh, ratings, gone, run)
+
+
+def verify_files(data: Dataset, run: Executor) -> None:
+    """Compare each file of a data set on disk with its checksum, several at once.
+
+    Raises
+    ------
+    InputError
+        Names a file that differs.
+    """
+    assert data.path is not None
+    store = FolderStore(data.path)
+    run.map("verify", store.check, list(data.manifest.files.items()))
 
 
 def ids_of(data: Manifest, wanted: Ids = "auto") -> Ids:

@@ -16,8 +16,7 @@ from mfdask.nightly.downstream import check_jobs
 from mfdask.nightly.hooks import run_hook
 from mfdask.nightly.metrics import metrics_text
 from mfdask.nightly.paths import NightlyPaths, write_durably
-from mfdask.nightly.registry import Release
-from mfdask.nightly.start import begin, next_run
+from mfdask.nightly.start import base_of, begin, next_run
 from mfdask.nightly.state import State
 from mfdask.nightly.steps import STEPS, Night
 from mfdask.progress import Progress, silent
@@ -64,8 +63,7 @@ def run_night(
             try:
                 home.prepare(night.inbox)
                 night.state = begin(config, home)
-                if night.state.before:
-                    night.base = Release.open(home.models / night.state.before)
+                night.base = base_of(night.state, home)
                 for name, step in STEPS.items():
                     _run_step(night, name, step)
             except BaseException as error:

@@ -124,11 +124,26 @@ def begin(config: NightlyConfig, home: NightlyPaths) -> State:
 
 
 def _is_there(old: State, home: NightlyPaths) -> bool:
-    """Whether what a run has made is there: to get space somebody may have cleared the folder."""
-    places, version = [home.work], old.facts.get("version")
-    if version:
-        places += [home.models / version, home.candidates / version]
-    return "publish" in old.done or any(place.exists() for place in places)
+    """Whether what a run goes on with is there: to get space somebody may have cleared a folder."""
+    base_is_there = old.before is None or (home.models / old.before).exists()
+    return is_admitted(old, home) or (base_is_there and home.work.exists())
+
+
+def is_admitted(state: State, home: NightlyPaths) -> bool:
+    """Whether a run's release lies in its place: from then on it needs nothing that came before.
+
+    A refused candidate may have been promoted since.
+    """
+    version = state.facts.get("version")
+    folders = (home.models, home.candidates) if version else ()
+    return "publish" in state.done or any((folder / version).exists() for folder in folders)
+
+
+def base_of(state: State, home: NightlyPaths) -> Release | None:
+    """Return the release that a run begins at; None without one, or once nothing needs it."""
+    if state.before is None or is_admitted(state, home):
+        return None
+    return Release.open(home.models / state.before)
 
 
 def _still_holds(

@@ -23,7 +23,7 @@ from mfdask.nightly.journal import now
 from mfdask.nightly.paths import NightlyPaths, write_durably
 from mfdask.nightly.registry import FACTS, Release, admit, publish, version_name
 from mfdask.nightly.retention import prune
-from mfdask.nightly.start import SOURCES, data_to_extend, plan_night, taken_contents
+from mfdask.nightly.start import SOURCES, data_to_extend, is_admitted, plan_night, taken_contents
 from mfdask.nightly.state import State
 from mfdask.nightly.update import DataUpdate, data_as_of
 from mfdask.progress import Progress
@@ -176,7 +176,7 @@ def _settle(night: Night) -> None:
         return
     refused = facts["outcome"] == "refused"
     folder, version = home.candidates if refused else home.models, facts["version"]
-    if not (folder / version).exists():
+    if not is_admitted(night.state, home):
         _describe(night)
         admit(home.work, folder, version)
     if not refused:

@@ -12,8 +12,9 @@ from typing import Any
 from distributed import Client
 
 from mfdask.errors import InputError
+from mfdask.execution import executor
 from mfdask.ingestion.build import IngestOptions, ingest
-from mfdask.ingestion.extend import extend
+from mfdask.ingestion.extend import extend, verify_files
 from mfdask.ingestion.reading import are_few
 from mfdask.nightly.config import DataConfig
 from mfdask.nightly.inbox import WITHDRAWN
@@ -56,7 +57,7 @@ class DataUpdate:
         withdrawals last: they take out ratings of the same night, too.
         """
         if self.begin is not None:
-            _check_split(self.begin)  # what is wrong with it is no file's fault
+            self._check(self.begin)  # what is wrong with it is no file's fault
         files = [file for file in self.files if self._good(file, self._open)]
         try:
             self._restart()
@@ -66,6 +67,13 @@ class DataUpdate:
             files.sort(key=lambda file: WITHDRAWN in file.name)
             files = [file for file in files if self._good(file, lambda one: self._take([one]))]
         return bool(files)
+
+    def _check(self, begin: Path) -> None:
+        """Refuse to begin with a data set that is damaged, or cannot grow."""
+        data = Dataset.open(begin)
+        _check_split(data)
+        with executor(None, self.progress, parallel=False) as run:
+            verify_files(data, run)
 
     def _restart(self) -> None:
         shutil.rmtree(self.target, ignore_errors=True)
@@ -97,7 +105,8 @@ class DataUpdate:
         if more:
             ratings = [self._open(file) for file in more if WITHDRAWN not in file.name]
             gone = [self._open(file) for file in more if WITHDRAWN in file.name]
-            extend(self.target, ratings, withdrawn=gone, **self._run([*ratings, *gone]))
+            run = self._run([*ratings, *gone])
+            extend(self.target, ratings, withdrawn=gone, verify=False, **run)
 
     def _run(self, sources: Sequence[Source]) -> dict[str, Any]:
         """Return where sources are taken in: on the cluster only if they are worth its start."""
@@ -110,12 +119,12 @@ class DataUpdate:
         return open_source(str(file), columns=columns, cache_dir=cache)
 
 
-def _check_split(begin: Path) -> None:
-    """Refuse to begin with a data set that no gate could judge, or that cannot grow."""
-    split = Dataset.open(begin).manifest.split
+def _check_split(begin: Dataset) -> None:
+    """Refuse a split that no gate could judge, or that cannot grow."""
+    split = begin.manifest.split
     if Split.parse(split).kind in ("none", "sequence"):
         raise InputError(
-            f"{begin}: with its split, {split}, nothing is held out for the gate, or nothing can "
+            f"{begin.path}: with its split, {split}, nothing is held out for the gate, or nothing can "
             "be taken in; ingest it again with random or time"
         )
 

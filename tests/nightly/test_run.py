@@ -11,7 +11,9 @@ from mfdask.errors import InputError, RefusedError
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import load_model
 from mfdask.nightly import journal, steps
+from mfdask.nightly.config import RetentionConfig
 from mfdask.nightly.registry import current, promote, releases, roll_back
+from mfdask.nightly.retention import prune
 from mfdask.nightly.start import look_ahead
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
@@ -296,6 +298,80 @@ def test_a_night_broken_off_at_any_step(step, behind, begun, second_night, monke
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("step", ["publish", "put away", "downstream", "tidy"])
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_night_needs_nothing_that_a_tidy_up_removes(step, by_hand, begun, monkeypatch):
+    """Killed once the release is published, with the one that it began at pruned since."""
+    whole = steps.STEPS[step]
+
+    def broken(night):
+        whole(night)
+        raise KeyboardInterrupt
+
+    begun.arrive("new.csv", FIRST, 13_000)
+    one = {"retention": {"models": 1}}
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, step, broken)
+        with pytest.raises(KeyboardInterrupt):
+            begun.run(**one)
+    if by_hand:
+        prune(begun.home, RetentionConfig(models=1))
+    line = begun.run(**one)
+    assert (line["run"], line["status"], line["files"]) == (2, "published", ["new.csv"])
+    assert [release.version for release in releases(begun.home.models)] == [line["version"]]
+    assert begun.run(**one)["status"] == "nothing"
+
+
+def test_pruning_keeps_what_an_unfinished_run_begins_at(begun, monkeypatch):
+    """Also where another release was published meanwhile, and its own is settled."""
+    begun.arrive("new.csv", FIRST, 13_000)
+    begun.run()
+    begun.arrive("newer.csv", 13_000, 14_000)
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, "publish", lambda night: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            begun.run()
+    began_at = current(begun.home).version
+    roll_back(begun.home)
+    assert prune(begun.home, RetentionConfig(models=1)) == []
+    line = begun.run()
+    assert (line["status"], line["before"]) == ("published", began_at)
+
+
+def test_a_base_that_somebody_has_removed(begun, monkeypatch):
+    """The run begins anew, at what is published now."""
+    begun.arrive("new.csv", FIRST, 13_000)
+    begun.run()
+    begun.arrive("newer.csv", 13_000, 14_000)
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, "publish", lambda night: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            begun.run()
+    began_at = current(begun.home)
+    roll_back(begun.home)
+    shutil.rmtree(began_at.folder)
+    line = begun.run()
+    assert (line["status"], line["ratings"]) == ("published", FIRST + 1000)
+
+
+def test_a_candidate_that_was_promoted_before_its_run_went_on(begun, monkeypatch):
+    whole = steps.STEPS["publish"]
+
+    def broken(night):
+        whole(night)
+        raise KeyboardInterrupt
+
+    begun.arrive("new.csv", FIRST, 13_000)
+    strict = {"gate": {"max_rmse": 0.01}}
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, "publish", broken)
+        with pytest.raises(KeyboardInterrupt):
+            begun.run(**strict)
+    promote(begun.home, names(begun.home.candidates)[0])
+    assert begun.run(**strict)["status"] == "refused"
+    assert begun.run(**strict)["status"] == "nothing"
+
+
 @pytest.fixture(scope="session")
 def second_night(first_night, tmp_path_factory, ratings, client):
     """Return the home of a second night that nothing has disturbed."""
@@ -430,3 +506,20 @@ def test_nights_can_begin_with_a_data_set(nights, small_data):
     line = nights.run(data={"start": str(small_data)}, gate={"min_ratings": 10**9})
     assert line["status"] == "published"
     assert line["ratings"] == Dataset.open(small_data).manifest.counts.kept
+
+
+@pytest.mark.parametrize("training", [{}, {"always": True}])
+def test_a_damaged_release_is_not_published_again(training, begun):
+    """Its files are linked or merged into the next one: no night begins with a wrong one."""
+    if not training:
+        begun.arrive("new.csv", FIRST, 13_000)
+    file = current(begun.home).data / "train" / "items-0001" / "ratings.npy"
+    damaged = bytearray(file.read_bytes())
+    damaged[-1] ^= 1
+    file.unlink()  # another release of other tests may have a link to it
+    file.write_bytes(damaged)
+    waiting = names(begun.inbox)
+    with pytest.raises(InputError, match=r"items-0001/ratings.npy: the file does not match"):
+        begun.run(training=training)
+    assert names(begun.inbox) == waiting
+    assert len(releases(begun.home.models)) == 1

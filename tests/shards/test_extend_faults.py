@@ -217,3 +217,28 @@ def test_killed_before_the_end_and_started_again(data, tmp_path):
     both = pd.concat([ratings_of(found, part) for part in ("train", "test")], ignore_index=True)
     same_ratings(both, latest(every))
     assert names_in(tmp_path) == ["began", "d"]
+
+
+def flip_a_bit(file: Path) -> None:
+    """Flip one bit in the middle of a file; links to it keep what they had."""
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 4
+    file.unlink()
+    file.write_bytes(damaged)
+
+
+def test_what_is_damaged_is_not_written_anew(data):
+    """Whatever file it is: it would come out with the right checksum of wrong contents."""
+    extend.extend(data, [memory_source(NEW)], withdrawn=[withdrawal([(1, "i2", 5)])])
+    files = Dataset.open(data).manifest.files
+    assert {"users.parquet", "rejected.parquet", "withdrawn.parquet"} <= files.keys()
+    more = random_frame(7, 20, (0, 45), (0, 50))
+    for name in files:
+        whole = (data / name).read_bytes()
+        flip_a_bit(data / name)
+        before = contents(data)
+        with pytest.raises(InputError, match=f"{name}: the file does not match its checksum"):
+            extend.extend(data, [memory_source(more)])
+        assert contents(data) == before
+        (data / name).write_bytes(whole)
+    assert extend.extend(data, [memory_source(more)]).counts.read > 0
