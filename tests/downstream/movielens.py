@@ -50,7 +50,7 @@ def residuals_of(events, n_items, config=CONFIG):
     matrix = scipy.sparse.csr_array((events.ratings, (events.users, events.items)), shape=shape)
     predicted = np.empty(len(events.items), np.float32)
     in_matrix_order = np.lexsort((events.items, events.users))
-    predicted[in_matrix_order] = cross_fitted_predictions(Dataset.from_csr(matrix), config, 5)
+    predicted[in_matrix_order] = cross_fitted_predictions(Dataset.from_csr(matrix), config.fit, 5)
     error = events.ratings - predicted
     size = usual_size(events.users, events.items, error)
     z = (error / size).astype(np.float32)

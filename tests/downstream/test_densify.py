@@ -94,7 +94,7 @@ def failing(monkeypatch, after):
     monkeypatch.setattr(dense_write, "put", put)
 
 
-@pytest.mark.parametrize("n_factors", [0, 20, 300])
+@pytest.mark.parametrize("n_factors", [0, 20, 256])
 @pytest.mark.parametrize("scale", [(0.5, 5.0), (-10.0, 10.0), (1.0, 100.0)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_is_read_back_is_within_the_stated_error(dtype, scale, n_factors, tmp_path):

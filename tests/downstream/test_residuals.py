@@ -127,7 +127,8 @@ def test_no_rating_has_a_say_in_its_own_prediction():
     other = one.copy()
     other.data[37] = 6 - other.data[37]
     before, after = (
-        cross_fitted_predictions(Dataset.from_csr(matrix), CONFIG, FOLDS) for matrix in (one, other)
+        cross_fitted_predictions(Dataset.from_csr(matrix), CONFIG.fit, FOLDS)
+        for matrix in (one, other)
     )
     assert before[37] == after[37]
     users = np.repeat(np.arange(one.shape[0]), np.diff(one.indptr))

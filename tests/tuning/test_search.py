@@ -196,13 +196,13 @@ import os, signal, sys
 from pathlib import Path
 from mfdask.models import ALS
 from mfdask.shards import Dataset
-from mfdask.tuning import Search, Settings, tune
+from mfdask.tuning import SearchSpace, Settings, tune
 
 def progress(stage, done, total, note=""):
     if stage == "trials" and done == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-tune(Dataset.open(sys.argv[1]), Search.parse(["factors=1..6", "tau=0.01..0.5"]),
+tune(Dataset.open(sys.argv[1]), SearchSpace.parse(["factors=1..6", "tau=0.01..0.5"]),
      Path(sys.argv[2]), base=ALS(n_factors=2, n_sweeps=3), progress=progress,
      settings=Settings(sampler="tpe", n_trials=4))
 """
