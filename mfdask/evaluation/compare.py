@@ -73,7 +73,7 @@ def measure_model(
     """Measure a model on the test ratings of a data set.
 
     Errors are those of raw predictions, not clipped to the rating scale. Ids are matched by their
-    raw values, as in `measure_accuracy`; slices are by the training ratings of `data`, whatever the
+    raw values, as in `evaluate`; slices are by the training ratings of `data`, whatever the
     model was learned from.
 
     Raises
