@@ -39,8 +39,8 @@ from .options import DATA, MODEL, OUT_FILE
     help="Also write the table to this Parquet file.",
 )
 @leak_option
-@ranking_options
 @job
+@ranking_options
 def main(
     models: tuple[Path, ...],
     data: str,

@@ -48,8 +48,8 @@ leak_option = click.option(
     help="Also rank the whole catalogue for each user, and score the lists.",
 )
 @leak_option
-@ranking_options
 @job
+@ranking_options
 def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: RankingPlan) -> Outcome:
     """See the module."""
     learned, dataset = load_model(model), Dataset.open(data, verify=True)

@@ -134,7 +134,7 @@ def is_admitted(state: State, home: NightlyPaths) -> bool:
 
     A refused candidate may have been promoted since.
     """
-    version = state.facts.get("version")
+    version: str = state.facts.get("version") or ""
     folders = (home.models, home.candidates) if version else ()
     return "publish" in state.done or any((folder / version).exists() for folder in folders)
 

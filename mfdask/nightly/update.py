@@ -124,8 +124,8 @@ def _check_split(begin: Dataset) -> None:
     split = begin.manifest.split
     if Split.parse(split).kind in ("none", "sequence"):
         raise InputError(
-            f"{begin.path}: with its split, {split}, nothing is held out for the gate, or nothing can "
-            "be taken in; ingest it again with random or time"
+            f"{begin.path}: with its split, {split}, nothing is held out for the gate, or nothing "
+            "can be taken in; ingest it again with random or time"
         )
 
 

@@ -101,9 +101,9 @@ def test_bad_input(mfdask, models, small_data, command):
     def run(*options):
         return mfdask(*command, models / "k4", small_data, *options)
 
-    refused(run("--at", 0), "K = 0: give 1 to")
-    refused(run("--threshold", 11), "threshold 11: nothing is relevant")
-    refused(run("--users", 0), "0 users")
+    refused(run("--at", 0), "--at must be a whole number from 1 up, not 0")
+    refused(run("--threshold", 11), "--threshold must be 5 or less, the largest rating")
+    refused(run("--users", 0), "--users must be a whole number from 1 up, not 0")
     refused(mfdask("compare", "nothing", small_data), "no model there", "mfdask train")
 
 

@@ -237,7 +237,7 @@ def test_a_place_that_is_taken(mfdask, data, tmp_path):
 
 def test_a_disk_that_is_too_small(mfdask, data, tmp_path, monkeypatch):
     monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 1000)
-    refused(mfdask("train", data, "--out", "m"), "free", "--out", code=3)
+    refused(mfdask("train", data, "--out", "m"), "free some, or write elsewhere", code=3)
     assert names(tmp_path) == ["d"]
 
 

@@ -71,7 +71,7 @@ def test_overrides_win(tmp_path):
         ("[training]\npreset = 'huge'", "it has small, large"),
         ("[data]\nsplit = 'none'", "data.split"),
         ("[data]\nsplit = 'sequence:0.2'", "by file order cannot grow"),
-        ("[data]\nsplit = 'half'", "--split half"),
+        ("[data]\nsplit = 'half'", "split half: write random:0.1"),
         ("[gate]\nsurprise = 0.5", "gate.surprise must be a number from 1 up, not 0.5"),
         ("[retention]\nmodels = 0", "retention.models must be a whole number from 1 up"),
         ("[retention]\ndays = nan", "retention.days must be a number from 0 to 36,500"),
@@ -100,7 +100,7 @@ def test_mistakes(text, words, tmp_path):
 
 @pytest.mark.parametrize("override", ["factors", "=3", "home.x=3"])
 def test_overrides_that_are_none(override, tmp_path):
-    with pytest.raises(InputError, match="--set"):
+    with pytest.raises(InputError, match="overrides "):
         read(tmp_path, "home = 'h'", override)
 
 
