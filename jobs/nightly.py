@@ -12,6 +12,7 @@ import click
 from rich.text import Text
 
 from mfdask.errors import MfdaskError, RefusedError
+from mfdask.models import kinds
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.example import write_example
 from mfdask.nightly.inbox import InboxFile
@@ -27,7 +28,7 @@ from .options import OUT_FOLDER, PATH
 _OPTIONS: list[tuple[str, str, str]] = [
     ("--home", "home", "Folder that holds inbox, releases and tables."),
     ("--inbox", "inbox.folder", "Folder with the new files."),
-    ("--model", "training.model", "What is learned: als, bias, genre or bayes."),
+    ("--model", "training.model", f"What is learned: {', '.join(kinds())}."),
     ("--factors", "training.factors", "Length of a factor vector."),
     ("--sweeps", "training.sweeps", "Most sweeps of a fit."),
     (

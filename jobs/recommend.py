@@ -90,6 +90,8 @@ def main(
         allow=None if allow is None else read_ids(allow, item_ids),
         deny=() if deny is None else read_ids(deny, item_ids),
     )
+    if not learned.can(Ability.BIASES):
+        ranking = replace(ranking, bias_weight=1.0)  # there is nothing to weigh
     if rated:
         if users or users_file or out or data or include_rated:
             raise InputError("--rated is of one new person: leave out users, --data and --out")

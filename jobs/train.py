@@ -137,11 +137,14 @@ def _configure(
     """Return the estimator that the options ask for."""
     if model == "bias" and given.get("n_factors") == 0:
         del given["n_factors"]  # that is what it has
+    kind = kind_of(model)
     if regularization is not None:
+        if "fidelity" not in kind.open_parameters:
+            raise InputError(f"--model {model} learns how much to regularise: leave it out")
         if {"fidelity", "factor_reg", "bias_reg"} & set(given):
             raise InputError("--regularization stands for --lambda, --tau and --gamma: give either")
         given |= {"fidelity": 1.0, "factor_reg": regularization, "bias_reg": regularization}
-    return kind_of(model).configure(given, preset)
+    return kind.configure(given, preset)
 
 
 def _outcome(model: Model, out: Path, run: Running) -> Outcome:
@@ -151,7 +154,7 @@ def _outcome(model: Model, out: Path, run: Running) -> Outcome:
     values = {
         "model": str(out),
         "sweeps": last.sweep,
-        "objective": last.objective,
+        "objective": last.objective if last.objective == last.objective else None,
         "train_rmse": last.train_rmse,
         "test_rmse": last.test_rmse,
         "seconds_per_sweep": each,

@@ -58,7 +58,7 @@ class IngestOptions(Parametrised):
 
 def ingest(
     source: Source,
-    out: Path,
+    out: Path | str,
     *,
     client: Client | None = None,
     choices: IngestOptions | None = None,
@@ -99,7 +99,7 @@ def ingest(
         )
     if not source.has_ratings:
         raise InputError(f"{source.origin}: has no ratings to ingest, only users and items")
-    out = resolve_link(out.absolute())
+    out = resolve_link(Path(out).absolute())
     with explained(out), file_lock(out, "ingesting into"):
         check_target(out, overwrite)
         with atomic_directory(out) as fresh, executor(client, progress, parallel=False) as run:

@@ -69,7 +69,7 @@ class _Taken(NamedTuple):
 
 
 def extend(
-    data: Path,
+    data: Path | str,
     sources: Sequence[Source],
     *,
     client: Client | None = None,
@@ -119,7 +119,7 @@ def extend(
     RefusedError
         If another process is writing the data set, or disk or memory would not do.
     """
-    data = resolve_link(data.absolute())
+    data = resolve_link(Path(data).absolute())
     with explained(data), file_lock(data, "taking ratings into"):
         old = Dataset.open(data)
         _check(old.manifest, sources, withdrawn)

@@ -19,7 +19,6 @@ Kinds of other packages have columns and files of their own in place of those of
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -92,8 +91,7 @@ def check_model_place(path: Path, data: Dataset | None = None) -> None:
 
 def _description(model: Model) -> dict[str, Any]:
     last = asdict(model.history[-1])
-    if math.isnan(last["fidelity"]):
-        del last["fidelity"]  # of a model from before it was noted; JSON has no such number
+    last = {name: value for name, value in last.items() if value == value}  # JSON has no NaN
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": model.kind,

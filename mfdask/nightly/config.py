@@ -223,7 +223,8 @@ def _training(said: Table, folder: Path) -> TrainingConfig:
     own["item-features"] = own.pop("item_features")
     kind = kind_of(str(said.get("model", TrainingConfig.model)))
     options = {parameter.option: name for name, parameter in kind.open_parameters.items()}
-    check_keys(said, [*own.values(), *own, *options], "training.")
+    # The names of files and those of Python are both taken.
+    check_keys(said, dict.fromkeys([*own.values(), *own, *options]), "training.")
     plain = {own[key]: value for key, value in said.items() if key in own}
     given = {options[key]: value for key, value in said.items() if key not in own}
     made = build(TrainingConfig, {**plain, "parameters": given}, "training.")

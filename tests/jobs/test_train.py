@@ -267,3 +267,8 @@ def test_resume_goes_on(result_of, data, tmp_path):
         assert resumed["objective"] == whole["objective"]
         np.testing.assert_array_equal(load_model("m").user_rows, load_model("whole").user_rows)
     assert not state.parent.exists()
+
+
+def test_a_sampler_learns_its_regularisation(mfdask, data):
+    done = mfdask("train", data, "--model", "bayes", "--regularization", 1, *QUIET)
+    refused(done, "--model bayes learns how much to regularise")
