@@ -263,11 +263,6 @@ class Dataset(Summarised):
         for name in self.manifest.files:
             self._check(name)
 
-    def verify_shard(self, side: str, block: int, part: str = "train") -> None:
-        """Check the files of one shard as `verify` does; its timestamps are left out."""
-        for name in ARRAYS:
-            self._check(f"{shard_folder(part, side, block)}/{name}.npy")
-
     def _check(self, name: str) -> None:
         if isinstance(self._store, FolderStore):  # nothing can happen to what is in memory
             self._store.check(name, self.manifest.files[name])

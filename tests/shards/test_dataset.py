@@ -80,13 +80,13 @@ def test_a_flipped_bit_is_found_and_its_file_named(folder, name):
         data.verify()
 
 
-def test_verify_shard_looks_at_one_shard(folder):
+def test_one_shard_is_looked_at_alone(folder):
     flip(folder / "train/users-0001/ratings.npy", -1)
     data = Dataset.open(folder)
-    data.verify_shard("users", 0)
-    data.verify_shard("items", 1)
+    data.shard("users", 0)
+    data.shard("items", 1)
     with pytest.raises(InputError, match=r"users-0001/ratings\.npy"):
-        data.verify_shard("users", 1)
+        data.shard("users", 1)
 
 
 def test_a_cut_off_file(folder):

@@ -115,7 +115,6 @@ READS = {
     "items-1": lambda data: data.shard("items", 1),
     "test": lambda data: data.shard("users", 1, "test"),
     "times": lambda data: data.timestamps(1),
-    "verified": lambda data: data.verify_shard("items", 1),
 }
 NEEDS = {
     "users": {"users.parquet"},
@@ -124,7 +123,6 @@ NEEDS = {
     "items-1": {f"train/items-0001/{name}.npy" for name in ARRAYS},
     "test": {f"test/users-0001/{name}.npy" for name in ARRAYS},
     "times": {"train/users-0001/timestamps.npy"},
-    "verified": {f"train/items-0001/{name}.npy" for name in ARRAYS},
 }
 
 
@@ -208,7 +206,6 @@ def test_a_copy_that_went_bad_is_fetched_again(made, cache, how):
     else:
         file.unlink()
     data = Dataset.open(url_of(made))
-    data.verify_shard("users", 0)
     assert_same(data.shard("users", 0), Dataset.open(made).shard("users", 0))
 
 
@@ -380,7 +377,6 @@ def test_a_pickle_is_not_loaded(folder):
     np.save(folder / name, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with_file(folder, name, FileFacts.of(folder / name))
     data = Dataset.open(url_of(folder))
-    data.verify_shard("users", 0)
     with pytest.raises(InputError, match="the file is damaged"):
         data.shard("users", 0)
 
