@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 #: How long a job that is told to stop may take to clear up; each can be killed at any instant.
 _SECONDS_TO_STOP = 8.0
 
+#: What logs for its own developers.
+_LIBRARIES = {"asyncio", "bokeh", "dask", "distributed", "fsspec", "numba", "optuna", "tornado"}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -131,6 +134,16 @@ def _log_to_stderr(debug: bool) -> None:
         handlers=[handler],
         force=True,
     )
+    if not debug:
+        handler.addFilter(_is_for_users)
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    """Whether a line in the log is not of a library: their errors reach the job as exceptions.
+
+    What Dask and Bokeh say else is of lost connections: of a closed browser tab, or at the end.
+    """
+    return record.name.partition(".")[0] not in _LIBRARIES
 
 
 class Running:

@@ -84,8 +84,11 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         return
     threads = config.threads or max(1, n_cores() // config.workers)
     settings = {
-        # A worker that is told to stop complains of the scheduler it lost; errors of tasks reach
-        # the client all the same.
+        # A worker that is told to stop complains of the scheduler it lost, and of each task that
+        # fails; errors of tasks reach the client all the same. It takes this from its environment
+        # alone, since logging begins when Dask is imported.
+        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
+        "distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "ignore",
         "logging": {"distributed": "critical"},
         # Blocks are of one size and have homes: for one that is taken elsewhere rows travel there,
         # and back for the next half-step.
