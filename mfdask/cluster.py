@@ -18,7 +18,7 @@ from mfdask.errors import InputError, require
 from mfdask.parameters import Parametrised, parameter
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 #: Tasks that run parallel kernels hold this resource, so that one runs at a time per worker: its
 #: Numba threads then fill the worker's cores, and no two of them enter the threading layer at once.
@@ -52,6 +52,12 @@ class ClusterConfig(Parametrised):
     dashboard_address: str = parameter(
         "127.0.0.1:8787",
         "Where the dashboard listens, host:port; any free port, if that one is in use.",
+    )
+    dashboard_allow: str = parameter(
+        "",
+        "Names of hosts by which browsers may ask for the dashboard, beside localhost, this "
+        "machine's name and addresses; joined by commas.",
+        metavar="HOST,…",
     )
 
     def __post_init__(self) -> None:
@@ -106,6 +112,7 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
             resources={SOLVER: 1},
             silence_logs=logging.ERROR,
         ) as cluster,
+        _guarded(cluster, config.dashboard_allow),
         Client(cluster) as client,
         _watched(client),
     ):
@@ -118,6 +125,17 @@ def dashboard_link(client: Client) -> str:
         return client.dashboard_link or ""
     except KeyError:  # of a scheduler that was started without one
         return ""
+
+
+@contextmanager
+def _guarded(cluster: LocalCluster, allow: str) -> Iterator[None]:
+    """Let the dashboard answer to no other site's pages."""
+    from mfdask.watch.guard import Guard
+
+    server = cluster.scheduler.http_server
+    names = [name.strip() for name in allow.split(",") if name.strip()]
+    server.request_callback = Guard(server.request_callback, names)
+    yield
 
 
 @contextmanager
