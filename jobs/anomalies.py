@@ -20,7 +20,7 @@ from mfdask.downstream.anomalies.batch import PARTS, Options, write_anomalies
 from mfdask.models import load_model
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, running, shown, table
+from .common import Outcome, facts_table, job, running, table
 from .options import DATA, MODEL, OUT_FOLDER, cluster_options, options_of
 
 #: Attacked items that are shown.
@@ -102,7 +102,7 @@ def _attacked(out: Path, summary: dict[str, Any]) -> list[Table]:
     )
     for line in lines[lines["entity"] == "item"].head(_SHOWN).to_dict("records"):
         view.add_row(
-            shown(line["title"]),
+            line["title"],
             line["direction"],
             f"{line['window_start']:%Y-%m-%d}",
             f"{line['n_extreme']:,}",

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from mfdask.bench.compiling import measure_compiling
@@ -147,7 +146,7 @@ def compare_ingest(file: Path | None, ratings: int, rounds: int, cluster: Cluste
     for name, what in (("ingest", "mfdask ingest"), ("baseline", "pandas and SciPy")):
         one = found[name]
         if "missing" in one:
-            view.add_row(f"{what}: {escape(one['missing'])}")
+            view.add_row(f"{what}: {one['missing']}")
             continue
         ratio = found.get("ingest_over_baseline") if name == "ingest" else None
         view.add_row(
@@ -391,7 +390,7 @@ def _words_on(found: dict[str, Any]) -> str:
     for name, peer in found["peers"].items():
         if "missing" in peer:
             lines.append(f"{name}: {peer['missing']}")
-    return escape("\n".join(lines)) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _topn_table(found: dict[str, Any]) -> Table:
@@ -418,7 +417,7 @@ def _topn_table(found: dict[str, Any]) -> Table:
 
 def _words_on_lists(found: dict[str, Any]) -> str:
     if "missing" in found["implicit"]:
-        return escape(f"implicit: {found['implicit']['missing']}")
+        return f"implicit: {found['implicit']['missing']}"
     same = ", ".join(f"{one['same_places']:.4%} of {n}" for n, one in found["models"].items())
     return (
         f"implicit {found['implicit']['version']} finds the same lists: the same item in {same} "

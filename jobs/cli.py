@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
+import warnings
 from importlib.metadata import EntryPoint
 
 import click
@@ -57,4 +59,6 @@ def run() -> None:
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     outlive_readers()
+    if not sys.warnoptions and "--debug" not in sys.argv:
+        warnings.simplefilter("ignore")  # libraries warn those who call them, which are we
     main(prog_name="mfdask")

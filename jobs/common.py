@@ -10,17 +10,17 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.logging import RichHandler
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -30,6 +30,7 @@ from mfdask.cluster import ClusterConfig, dashboard_link, open_cluster
 from mfdask.errors import InputError
 from mfdask.memory import PeakMemory
 from mfdask.progress import Progress
+from mfdask.summaries import plain
 
 from .errors import ending
 from .options import config_file_option, effective_options
@@ -39,6 +40,15 @@ if TYPE_CHECKING:
 
 #: How long a job that is told to stop may take to clear up; each can be killed at any instant.
 _SECONDS_TO_STOP = 8.0
+
+#: Signs that a column of several words has at least.
+_READABLE = 24
+
+#: Signs that a word may have to stay whole in a table.
+_WIDEST = 1000
+
+#: What logs for its own developers.
+_LIBRARIES = {"asyncio", "bokeh", "dask", "distributed", "fsspec", "numba", "optuna", "tornado"}
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,21 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
             used = {} if own_config else {"options": effective_options(ctx, outcome.options)}
             click.echo(json.dumps(outcome.values | used))
             return
-        console = Console()
         for part in outcome.view:
-            # A text is there to be copied elsewhere: its lines are neither cut nor broken.
-            console.print(part, soft_wrap=isinstance(part, Text))
+            _show(part)
 
     return callback if own_config else config_file_option(callback)
+
+
+def _show(part: RenderableType) -> None:
+    """Print a part of what a person sees; text from data is text, and no markup."""
+    console = Console(markup=False, emoji=False)
+    if isinstance(part, str):
+        part = plain(part, kept="\n")
+    if isinstance(part, PlainTable):
+        console.width = max(console.width, part.fit(console.width))
+    # A text is there to be copied elsewhere: its lines are neither cut nor broken.
+    console.print(part, soft_wrap=isinstance(part, Text))
 
 
 @contextmanager
@@ -125,12 +144,26 @@ def _refuse_urls(options: dict[str, Any]) -> None:
 
 def _log_to_stderr(debug: bool) -> None:
     handler = RichHandler(console=Console(stderr=True), show_path=debug, rich_tracebacks=debug)
-    logging.basicConfig(
-        level=logging.INFO if debug else logging.WARNING,
-        format="%(message)s",
-        handlers=[handler],
-        force=True,
-    )
+    handler.setFormatter(_PlainFormatter("%(message)s"))
+    level = logging.INFO if debug else logging.WARNING
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    if not debug:
+        handler.addFilter(_is_for_users)
+
+
+class _PlainFormatter(logging.Formatter):
+    """Takes out of a line what a terminal would obey: it may name a file."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return plain(super().formatMessage(record), "\n")
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    """Whether a line in the log is not of a library: their errors reach the job as exceptions.
+
+    What Dask and Bokeh say else is of lost connections: of a closed browser tab, or at the end.
+    """
+    return record.name.partition(".")[0] not in _LIBRARIES
 
 
 class Running:
@@ -192,44 +225,70 @@ def running(cluster: ClusterConfig | None = None) -> Iterator[Running]:
 def progress_bars() -> Iterator[Progress]:
     """Show a bar with the time left for each stage, on standard error."""
     bars = Bars(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=Console(stderr=True),
     )
     tasks: dict[str, TaskID] = {}
 
     def report(stage: str, done: int, total: int, note: str = "") -> None:
         if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total, note=note)
-        bars.update(tasks[stage], completed=done, total=total, note=note)
+            tasks[stage] = bars.add_task(plain(stage), total=total, note="")
+        bars.update(tasks[stage], completed=done, total=total, note=plain(note))
 
     with bars:
         yield report
 
 
+class PlainTable(Table):
+    """A table whose cells may hold any text from data."""
+
+    def add_row(self, *cells: RenderableType | None, **style: Any) -> None:
+        """Add a line; what a terminal would obey is taken out of its texts."""
+        plain_cells = (plain(cell, "\n") if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*plain_cells, **style)
+
+    def fit(self, width: int) -> int:
+        """Share `width` out among the columns, and return what they take.
+
+        A word is never cut, however narrow the terminal: it may be a name that is needed whole.
+        """
+        texts = [[str(text) for text in (own.header, *own.cells)] for own in self.columns]
+        words = [_longest(map(str.split, column)) for column in texts]
+        lines = [_longest(map(str.splitlines, column)) for column in texts]
+        words = [max(own, min(line, _READABLE)) for own, line in zip(words, lines, strict=True)]
+        left = width - 3 * len(texts) - 1 - sum(words)  # each has two spaces and a rule
+        for own, word, line in sorted(
+            zip(self.columns, words, lines, strict=True), key=lambda each: each[2] - each[1]
+        ):
+            own.width = word + max(0, min(line - word, left))
+            left -= own.width - word
+        return width - min(left, 0)
+
+
+def _longest(parts: Iterable[list[str]]) -> int:
+    return min(max((cell_len(part) for each in parts for part in each), default=0), _WIDEST)
+
+
 def table(title: str, *columns: str) -> Table:
     """Build a short table in the style of all jobs: first column left, the others right."""
-    made = Table(title=title, title_justify="left", header_style="bold")
+    made = PlainTable(title=plain(title, "\n"), title_justify="left", header_style="bold")
     for place, column in enumerate(columns):
-        made.add_column(column, justify="left" if place == 0 else "right")
+        justify: Literal["left", "right"] = "left" if place == 0 else "right"
+        made.add_column(plain(column), justify=justify, overflow="fold")
     return made
 
 
 def facts_table(title: str, facts: Mapping[str, str]) -> Table:
     """Build a table of names and values, as they are."""
-    made = table(shown(title), "", "")
+    made = table(title, "", "")
     made.show_header = False
     for name, value in facts.items():
-        made.add_row(shown(name), shown(value))
+        made.add_row(name, value)
     return made
-
-
-def shown(text: str) -> str:
-    """Return a text for a table, with the names of files: they may hold markup, and be no UTF-8."""
-    return escape(text.encode(errors="backslashreplace").decode())
 
 
 def mebibytes(n_bytes: float) -> str:
@@ -239,4 +298,4 @@ def mebibytes(n_bytes: float) -> str:
 
 def say(line: str) -> None:
     """Tell a person something while the job runs: on standard error."""
-    click.echo(line, err=True)
+    click.echo(plain(line), err=True)

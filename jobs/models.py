@@ -23,7 +23,7 @@ from mfdask.nightly.registry import (
 )
 from mfdask.nightly.retention import prune
 
-from .common import Outcome, facts_table, job, shown, table
+from .common import Outcome, facts_table, job, table
 from .nightly import config_option
 
 
@@ -52,7 +52,6 @@ def list_all(config: Path) -> Outcome:
     published = published_version(home)
     values = []
     view = table(str(home.models), "version", "state", "data as of", "ratings", "sweeps", "RMSE")
-    view.columns[0].no_wrap = True
     for folder, state in ((home.models, ""), (home.candidates, "refused")):
         for release in releases(folder):
             here = "published" if release.version == published else state
@@ -60,7 +59,7 @@ def list_all(config: Path) -> Outcome:
             view.add_row(release.version, here, *_cells(release))
         for version in damaged(folder):
             values.append({"version": version, "state": "damaged"})
-            view.add_row(shown(version), "damaged")
+            view.add_row(version, "damaged")
     return Outcome({"models": values}, [view])
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from mfdask.models import load_model
 from mfdask.recommendation import polarity
 
-from .common import Outcome, job, shown, table
+from .common import Outcome, job, table
 from .options import MODEL
 
 
@@ -42,5 +42,5 @@ def _view(title: str, found: pd.DataFrame) -> Table:
     view = table(title, "item", "polarity", "ratings", "id")
     for line in _lines(found):
         cells = (f"{line['polarity']:.3f}", f"{line['n_train']:,}", str(line["item_id"]))
-        view.add_row(shown(line["title"]), *cells)
+        view.add_row(line["title"], *cells)
     return view

@@ -27,7 +27,7 @@ from mfdask.recommendation import (
 from mfdask.recommendation.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, running, shown, table
+from .common import Outcome, facts_table, job, running, table
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of
 
 #: Reasons shown for each recommendation.
@@ -50,7 +50,8 @@ _REASONS = 3
     "--rated",
     multiple=True,
     metavar='"TITLE=STARS"',
-    help='What a new person has rated, such as "Toy Story (1995)=5" or id:1=5; may be repeated.',
+    help='What a new person has rated, such as "Toy Story (1995)=5", or by its id 1=5; may be '
+    "repeated. A title that could be an id is title:1917=5.",
 )
 @click.option(
     "--explain",
@@ -212,11 +213,11 @@ def _names(rated: list[dict[str, Any]]) -> str:
 def _list(title: str, lines: pd.DataFrame, ranking: Ranking) -> Table:
     """Build a readable list of items."""
     columns = ["score", "ratings", "id", *(["because of"] if "why" in lines else [])]
-    view = table(f"{shown(title)}; {_unit(ranking)}", "item", *columns)
+    view = table(f"{title}; {_unit(ranking)}", "item", *columns)
     for line in lines.to_dict("records"):
         cells = [f"{line['score']:.4f}", f"{line['n_train']:,}", str(line["item_id"])]
-        why = [shown(line["why"])] if "why" in lines else []
-        view.add_row(f"{line['rank']}. {shown(line['title'])}", *cells, *why)
+        why = [line["why"]] if "why" in lines else []
+        view.add_row(f"{line['rank']}. {line['title']}", *cells, *why)
     if "why" in lines:
         view.columns[-1].justify = "left"
     return view

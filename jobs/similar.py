@@ -9,7 +9,7 @@ import click
 from mfdask.models import load_model
 from mfdask.recommendation import Titles, similar
 
-from .common import Outcome, job, shown, table
+from .common import Outcome, job, table
 from .options import MODEL
 
 
@@ -25,13 +25,14 @@ from .options import MODEL
 )
 @job
 def main(model: Path, item: str, top: int, min_ratings: int) -> Outcome:
-    """Print a table; ITEM is a title or id:NUMBER."""
+    """Print a table; ITEM is an id or a title (``title:1917`` if it looks like an id)."""
     learned = load_model(model)
-    item_id = Titles(learned.items).find(item)
+    titles = Titles(learned.items)
+    item_id = titles.find(item)
     found = similar(learned, item_id, top=top, min_ratings=min_ratings)
     lines = found[["item_id", "title", "n_train", "cosine"]].to_dict("records")
-    view = table(f"like {shown(item)}", "item", "cosine", "ratings", "id")
+    view = table(f"like {titles.name_of(item_id)}", "item", "cosine", "ratings", "id")
     for line in lines:
         cells = (f"{line['cosine']:.3f}", f"{line['n_train']:,}", str(line["item_id"]))
-        view.add_row(shown(line["title"]), *cells)
+        view.add_row(line["title"], *cells)
     return Outcome({"item_id": item_id, "similar": lines}, [view])

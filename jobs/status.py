@@ -14,7 +14,7 @@ from mfdask.nightly.registry import current
 from mfdask.nightly.schedule import next_start
 from mfdask.nightly.state import State
 
-from .common import Outcome, facts_table, job, shown, table
+from .common import Outcome, facts_table, job, table
 from .nightly import config_option
 
 
@@ -54,7 +54,7 @@ def main(config: Path, runs: int) -> Outcome:
         took = sum(line["seconds"].values())
         cells = (line["ended"][:16], line["status"], line["version"] or "", f"{took:.1f}")
         reason = line["reason"] or "; ".join(line.get("failed_jobs", []))
-        history.add_row(str(line["run"]), *cells, shown(reason))
+        history.add_row(str(line["run"]), *cells, reason)
     return Outcome(values, [facts_table(str(home.root), facts), history])
 
 

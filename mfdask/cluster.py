@@ -18,7 +18,7 @@ from mfdask.errors import InputError, require
 from mfdask.parameters import Parametrised, parameter
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 #: Tasks that run parallel kernels hold this resource, so that one runs at a time per worker: its
 #: Numba threads then fill the worker's cores, and no two of them enter the threading layer at once.
@@ -53,6 +53,12 @@ class ClusterConfig(Parametrised):
         "127.0.0.1:8787",
         "Where the dashboard listens, host:port; any free port, if that one is in use.",
     )
+    dashboard_allow: str = parameter(
+        "",
+        "Names of hosts by which browsers may ask for the dashboard, beside localhost, this "
+        "machine's name and addresses; joined by commas.",
+        metavar="HOST,…",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, or no worker could live with."""
@@ -84,8 +90,11 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         return
     threads = config.threads or max(1, n_cores() // config.workers)
     settings = {
-        # A worker that is told to stop complains of the scheduler it lost; errors of tasks reach
-        # the client all the same.
+        # A worker that is told to stop complains of the scheduler it lost, and of each task that
+        # fails; errors of tasks reach the client all the same. It takes this from its environment
+        # alone, since logging begins when Dask is imported.
+        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
+        "distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "ignore",
         "logging": {"distributed": "critical"},
         # Blocks are of one size and have homes: for one that is taken elsewhere rows travel there,
         # and back for the next half-step.
@@ -103,6 +112,7 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
             resources={SOLVER: 1},
             silence_logs=logging.ERROR,
         ) as cluster,
+        _guarded(cluster, config.dashboard_allow),
         Client(cluster) as client,
         _watched(client),
     ):
@@ -115,6 +125,17 @@ def dashboard_link(client: Client) -> str:
         return client.dashboard_link or ""
     except KeyError:  # of a scheduler that was started without one
         return ""
+
+
+@contextmanager
+def _guarded(cluster: LocalCluster, allow: str) -> Iterator[None]:
+    """Let the dashboard answer to no other site's pages."""
+    from mfdask.watch.guard import Guard
+
+    server = cluster.scheduler.http_server
+    names = [name.strip() for name in allow.split(",") if name.strip()]
+    server.request_callback = Guard(server.request_callback, names)
+    yield
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pandas as pd
 
 from mfdask.errors import InputError
@@ -43,6 +44,7 @@ class Titles:
 
     def __init__(self, items: pd.DataFrame) -> None:
         self._items = items
+        self._ids = {str(item_id): item_id for item_id in items["item_id"].tolist()}
         titles = items["title"].tolist() if "title" in items else []
         self._names = [
             (name, year, row)
@@ -52,7 +54,9 @@ class Titles:
         ]
 
     def find(self, text: str) -> object:
-        """Return the raw id of the item that is meant, by title or as ``id:1``.
+        """Return the raw id of the item that is meant: by id (``1`` or ``id:1``) or by title.
+
+        What may be either is taken as an id, unless it begins with ``title:``.
 
         Raises
         ------
@@ -62,8 +66,11 @@ class Titles:
         text = text.strip()
         if text.startswith("id:"):
             return parse_id(text[3:], self._items["item_id"], text)
+        if text in self._ids:
+            return self._ids[text]
+        text = text.removeprefix("title:").strip()
         if not self._names:
-            raise InputError(f"{text!r}: this model knows no titles; give an id, such as id:1")
+            raise InputError(f"{text!r}: this model knows no titles; give an id, such as 1")
         name, year = _split(text)
         rows = self._fitting(_plain(name), year)
         if len(rows) == 1:
@@ -71,6 +78,12 @@ class Titles:
         if rows:
             raise InputError(f"{text!r} may be {self._list(rows)}; give its year, or id:… of it")
         raise InputError(f"{text!r}: no such title{self._nearest(_plain(name))}")
+
+    def name_of(self, item_id: object) -> str:
+        """Return an item's title with its id, or the id alone where it has no title."""
+        (row,) = np.flatnonzero(self._items["item_id"] == item_id)
+        title = self._items["title"].iloc[row] if "title" in self._items else None
+        return f"{title}, id {item_id}" if title else f"id {item_id}"
 
     def _fitting(self, name: str, year: str | None) -> list[int]:
         """Return the rows that fit best, most rated first (the order of rows)."""

@@ -11,6 +11,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 
 from mfdask.watch.events import TOPIC, SweepEvent
 from mfdask.watch.fits import Fit
+from mfdask.watch.groups import mend_groups_page
 from mfdask.watch.serving import add_page
 
 #: Fits that are remembered, since several may run at once.
@@ -40,8 +41,9 @@ class Watcher(SchedulerPlugin):
         return next(reversed([fit for fit in fits if fit.sweeps] or fits), None)
 
     async def start(self, scheduler: Scheduler) -> None:
-        """Put the page on the scheduler's dashboard."""
+        """Put the page on the scheduler's dashboard, and mend one of its own."""
         add_page(scheduler, lambda: self.newest)
+        mend_groups_page()
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
         """Note who has solved which block."""

@@ -45,6 +45,7 @@ ITEMS = pd.DataFrame(
         ("star wars (1977)", 260),
         ("termin", 1240),
         ("id:64997", 64997),
+        ("64997", 64997),
     ],
 )
 def test_kind_matches(text, item):

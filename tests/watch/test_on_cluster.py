@@ -101,6 +101,14 @@ def test_a_training_is_watched(client, small_data, browser):
     assert hosts(browser) == {client.dashboard_link.split("/")[2]}
 
 
+def test_the_page_of_task_groups_is_drawn_during_a_fit(client, small_data):
+    groups = client.dashboard_link.replace(PATH, "/groups")
+    with fit_held(client, small_data):
+        page = urllib.request.urlopen(groups)  # an error of the server is raised
+        assert page.status == 200
+        assert b"bokeh" in page.read()
+
+
 def test_bytes_are_stacked_and_texts_are_texts(client, browser):
     one, two = client.scheduler_info(n_workers=-1)["workers"]
     teller = ProgressPublisher(client)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mfdask.watch.groups import layout
 from mfdask.watch.tables import shards_table, sweeps_table, traffic_table
 from mfdask.watch.watcher import Watcher
 from mfdask.watch.words import words_of
@@ -32,6 +33,18 @@ def test_memory_is_bounded():
     for fit in range(50):
         tell(watcher, told(1, f"{fit:08x}"))
     assert list(watcher.fits) == [f"{fit:08x}" for fit in range(42, 50)]
+
+
+def test_groups_in_a_circle_have_places():
+    waits = {"start": set(), "users": {"start", "items"}, "items": {"users"}, "test": {"items"}}
+    places = layout(waits | {"alone": set()})
+    assert places == {
+        "start": (0, 0),
+        "users": (1, 0),
+        "items": (2, 0),
+        "test": (3, 0),
+        "alone": (0, 1),
+    }
 
 
 def test_other_tasks_and_topics_are_nobodys_fit():
