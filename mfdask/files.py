@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mfdask.errors import InputError, RefusedError
+from mfdask.errors import InputError, NoSpaceError, RefusedError
 
 
 @contextmanager
@@ -131,12 +131,12 @@ def require_space(target: Path, needed: int, what: str) -> None:
 
     Raises
     ------
-    RefusedError
+    NoSpaceError
         If fewer than `needed` bytes are free there.
     """
     free = free_bytes(target)
     if free < needed:
-        raise RefusedError(
+        raise NoSpaceError(
             f"{target}: {what} needs {needed / 2**20:,.0f} MiB of disk and {free / 2**20:,.0f} MiB "
             "are free; free some, or write elsewhere"
         )
