@@ -60,11 +60,10 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 )
 @click.option(
     "--on-bad-rows",
-    "fail_on_bad_rows",
     default="reject",
     show_default=True,
     type=click.Choice(["reject", "fail"]),
-    help="Leave bad rows out (they go to rejected.parquet), or stop at the first.",
+    help="Leave bad rows out (they go to rejected.parquet), or refuse a file with any.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a data set that is there already.")
 @job
@@ -79,7 +78,7 @@ def main(
     choices: IngestOptions,
     columns: str | None,
     ids: Literal["auto", "int", "string"],
-    fail_on_bad_rows: str,
+    on_bad_rows: str,
     overwrite: bool,
     cluster: ClusterConfig,
 ) -> Outcome:
@@ -90,8 +89,8 @@ def main(
         raise InputError(
             "--into keeps a data set as it is cut: leave out --out, --split, --blocks, --overwrite"
         )
-    rule, fails = Split.parse(split or "random:0.1"), fail_on_bad_rows == "fail"
-    choices = replace(choices, split=rule, fail_on_bad_rows=fails)
+    share = 0.0 if on_bad_rows == "fail" else choices.max_rejected
+    choices = replace(choices, split=Split.parse(split or "random:0.1"), max_rejected=share)
     with running() as run:
         before = Manifest.read(into) if into else None
         roles = _columns(columns)
@@ -113,7 +112,7 @@ def main(
         elif withdraw:
             made = extend(out, [], withdrawn=[opened], **where)
         else:
-            made = extend(out, [opened], fail_on_bad_rows=choices.fail_on_bad_rows, **where)
+            made = extend(out, [opened], max_rejected=choices.max_rejected, **where)
     taken = len(made.sources) - (len(before.sources) if before else 0)
     return _outcome(made, out, taken, run)
 

@@ -148,10 +148,31 @@ def _facts(line: Line) -> dict[str, str]:
         for score in line["scores"]:
             was = "" if score["published"] is None else f", published {score['published']:.4f}"
             facts[f"RMSE {score['slice']}"] = f"{score['candidate']:.4f}{was}"
-    facts["files"] = f"{len(line['files'])}"
+    facts |= _facts_of_files(line)
     facts["seconds"] = f"{sum(line['seconds'].values()):.1f}"
     facts["peak memory"] = mebibytes(max(line["memory_bytes"].values()))
     return facts
+
+
+def _facts_of_files(line: Line) -> dict[str, str]:
+    """Say what became of the files and of their rows."""
+    facts = {
+        "files taken in": f"{len(line['files'])}",
+        "  set aside": f"{len(line.get('bad', {}))}",
+        "  waiting": _waiting(line.get("waiting", {})),
+    }
+    if intake := line.get("intake"):
+        facts["rows read"] = f"{intake['read']:,}"
+        facts["  rejected"] = f"{sum(intake['rejected'].values()):,}"
+        facts |= {f"    {reason}": f"{n:,}" for reason, n in intake["rejected"].items()}
+        facts["  duplicates"] = f"{intake['duplicates']:,}"
+    return facts
+
+
+def _waiting(waiting: dict[str, str]) -> str:
+    """Say how many files wait for another night, and why the first does."""
+    said = [f"{name}: {reason}" for name, reason in list(waiting.items())[:1]]
+    return "; ".join([f"{len(waiting)}", *said])
 
 
 def _show(plan: NightPlan) -> Outcome:
@@ -159,6 +180,7 @@ def _show(plan: NightPlan) -> Outcome:
         "begins with": plan.base or "nothing: the first night",
         "files to take in": _names(plan.files),
         "taken in already": _names(plan.known),
+        "waiting": _waiting(plan.waiting),
         "ratings then, about": f"{plan.ratings:,}",
         **{f"seconds to {step}": f"{seconds:.1f}" for step, seconds in plan.seconds.items()},
         "memory, about": mebibytes(plan.memory_bytes),

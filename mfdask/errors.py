@@ -46,6 +46,10 @@ class RefusedError(MfdaskError):
     exit_code = 3
 
 
+class NoSpaceError(RefusedError):
+    """The disk is full, or would be (exit code 3)."""
+
+
 def require(good: bool, name: str, value: object, wanted: str) -> None:
     """Refuse the value of a parameter, and say what is wanted.
 

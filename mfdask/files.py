@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mfdask.errors import InputError, RefusedError
+from mfdask.errors import InputError, NoSpaceError, RefusedError
 
 #: What may stand in the place of an output, by the kind that `stat` tells.
 _KINDS = {
@@ -215,12 +215,12 @@ def require_space(target: Path, needed: int, what: str) -> None:
 
     Raises
     ------
-    RefusedError
+    NoSpaceError
         If fewer than `needed` bytes are free there.
     """
     free = free_bytes(target)
     if free < needed:
-        raise RefusedError(
+        raise NoSpaceError(
             f"{target}: {what} needs {needed / 2**20:,.0f} MiB of disk and {free / 2**20:,.0f} MiB "
             "are free; free some, or write elsewhere"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.errors import InputError, MfdaskError, RefusedError
+from mfdask.errors import InputError, MfdaskError, NoSpaceError
 from mfdask.execution import Executor, Handle, executor
 from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
 from mfdask.ingestion.blocks import build_user_block, write_kept
@@ -21,7 +21,7 @@ from mfdask.ingestion.partition import fill_buckets, load_kernels
 from mfdask.ingestion.plan import LARGEST_BLOCK, BuildPlan, UserBlock
 from mfdask.ingestion.provenance import taken_files
 from mfdask.ingestion.reading import Reading, read_source
-from mfdask.ingestion.rejected import first_bad_row, refuse_bad_rows, write_rejected
+from mfdask.ingestion.rejected import MAX_REJECTED, first_bad_row, refuse_bad_rows, write_rejected
 from mfdask.ingestion.summary import count, describe
 from mfdask.ingestion.tables import count_catalogue, write_catalogue, write_side_table
 from mfdask.parameters import Parametrised, parameter
@@ -53,7 +53,12 @@ class IngestOptions(Parametrised):
         at_least=1,
         at_most=10_000,
     )
-    fail_on_bad_rows: bool = parameter(False, "Raise at a bad row in place of leaving it out.")
+    max_rejected: float = parameter(
+        MAX_REJECTED,
+        "Share of bad rows, which are left out, up to which a file is taken in; 0: none.",
+        at_least=0,
+        at_most=1,
+    )
 
 
 def ingest(
@@ -88,7 +93,8 @@ def ingest(
     Raises
     ------
     InputError
-        If no rating is good, the split cannot be done, or `out` is taken.
+        If no rating is good, too many rows of a file are bad, the split cannot be done, or `out` is
+        taken.
     RefusedError
         If another process is ingesting into `out`, or disk or memory would not do.
     """
@@ -133,7 +139,7 @@ def check_target(out: Path, overwrite: bool) -> None:
 def _explained(error: OSError, out: Path) -> MfdaskError | None:
     """Return what a user makes of an error in writing to `out`; None if it was something else."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RefusedError(f"{out}: no space left on the disk; free some, or write elsewhere")
+        return NoSpaceError(f"{out}: no space left on the disk; free some, or write elsewhere")
     place = Path(str(error.filename))
     if place.is_relative_to(out.parent) or out.is_relative_to(place):
         return InputError(f"{out}: cannot write there ({error}); write elsewhere")
@@ -147,7 +153,7 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
         raise InputError(f"{source.origin}: holds no ratings")
     run.start("load-kernels", load_kernels)
     reading = read_source(source, run)
-    refuse_useless(reading, source, choices.fail_on_bad_rows)
+    refuse_useless(reading, source, choices.max_rejected)
     files = write_rejected(root, reading, source.parts, run)
     ids = _rank(root, reading, source, run)
     plan = _plan(root, reading, ids, choices, run)
@@ -164,17 +170,16 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
     return plan.writer.finish(manifest).manifest
 
 
-def refuse_useless(reading: Reading, source: Source, fail_on_bad_rows: bool) -> None:
-    """Raise `InputError` for bad rows where they are not wanted, or are all there is."""
+def refuse_useless(reading: Reading, source: Source, max_rejected: float) -> None:
+    """Raise `InputError` for a file of too many bad rows, or where they are all there is."""
     if reading.n_read == 0:
         raise InputError(f"{source.origin}: holds no ratings")
-    if fail_on_bad_rows:
-        refuse_bad_rows(reading, source.parts)
     if reading.n_read == reading.n_rejected:
         raise InputError(
             f"{source.origin}: none of its {reading.n_read:,} rows is a rating; the first is "
             f"{first_bad_row(reading, source.parts)}; check the file and `columns`"
         )
+    refuse_bad_rows(reading, source.parts, max_rejected)
 
 
 def _rank(root: Path, reading: Reading, source: Source, run: Executor) -> dict[str, Handle]:

@@ -28,7 +28,7 @@ from mfdask.ingestion.plan import BuildPlan, UpdatePlan, UserBlock, grown_bounds
 from mfdask.ingestion.provenance import taken_files
 from mfdask.ingestion.reading import Reading, read_source
 from mfdask.ingestion.rejected import FILE_NAME as REJECTED
-from mfdask.ingestion.rejected import first_bad_row, write_rejected
+from mfdask.ingestion.rejected import MAX_REJECTED, first_bad_row, write_rejected
 from mfdask.ingestion.summary import count, describe
 from mfdask.ingestion.tables import count_catalogue, write_catalogue
 from mfdask.ingestion.update_blocks import extend_item_block, extend_user_block, write_kept_times
@@ -74,7 +74,7 @@ def extend(
     *,
     client: Client | None = None,
     withdrawn: Sequence[Source] = (),
-    fail_on_bad_rows: bool = False,
+    max_rejected: float = MAX_REJECTED,
     verify: bool = True,
     progress: Progress = silent,
 ) -> Manifest:
@@ -99,8 +99,9 @@ def extend(
         of this process do: a little data is done before a cluster has started.
     withdrawn : sequence of Source
         Ratings to take out, by user and item and, where there is one, timestamp.
-    fail_on_bad_rows : bool
-        Raise at a bad row of ratings in place of leaving it out. A withdrawal must be good always.
+    max_rejected : float
+        Share of bad rows, which are left out, up to which a file of ratings is taken in; 0: none.
+        A withdrawal must be good always.
     verify : bool
         Compare every file of the data set with its checksum first: what is damaged would be
         written anew with right checksums. Leave it out only where that has just been done.
@@ -129,7 +130,7 @@ def extend(
             gone = _take(old.manifest, withdrawn, run, withdraws=True)
             if not ratings.files and not gone.files:
                 return old.manifest
-            _check_read(ratings, gone, fail_on_bad_rows)
+            _check_read(ratings, gone, max_rejected)
             if verify:
                 verify_files(old, run)
             n_ratings = old.manifest.counts.kept + ratings.reading.n_read
@@ -213,10 +214,10 @@ def _take(
     return _Taken(replace(source, parts=parts), reading.only(chosen), files)
 
 
-def _check_read(ratings: _Taken, gone: _Taken, fail_on_bad_rows: bool) -> None:
+def _check_read(ratings: _Taken, gone: _Taken, max_rejected: float) -> None:
     """Raise `InputError` for rows that cannot be taken in, or out."""
     if ratings.files:
-        refuse_useless(ratings.reading, ratings.source, fail_on_bad_rows)
+        refuse_useless(ratings.reading, ratings.source, max_rejected)
     if gone.reading.n_rejected:
         bad = first_bad_row(gone.reading, gone.source.parts)
         raise InputError(f"{bad}; every withdrawal must be readable, mend it")

@@ -17,6 +17,11 @@ from mfdask.ratings.source import Part
 from mfdask.shards.store import FileFacts
 
 FILE_NAME = "rejected.parquet"
+#: Share of bad rows up to which a file is taken in, unless somebody wants it otherwise: more are
+#: rarely the odd slip, and mostly a broken or misread file.
+MAX_REJECTED = 0.01
+#: Bad rows that a message names.
+_SHOWN = 3
 _SCHEMA = pa.schema(
     [("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
 )
@@ -30,13 +35,35 @@ def first_bad_row(reading: Reading, parts: Sequence[Part]) -> str:
     return f"{row['file']}, row {place}: {row['reason']} ({row['text']!r})"
 
 
-def refuse_bad_rows(reading: Reading, parts: Sequence[Part]) -> None:
-    """Raise `InputError` if any row is bad, and name the first."""
-    if reading.n_rejected:
-        raise InputError(
-            f"{first_bad_row(reading, parts)}; mend it, or leave such rows out by another "
-            "`fail_on_bad_rows`"
-        )
+def refuse_bad_rows(reading: Reading, parts: Sequence[Part], max_rejected: float) -> None:
+    """Raise `InputError` if a file has a larger share of bad rows, and name the first of them."""
+    numbered = enumerate(zip(parts, reading.facts, strict=True))
+    for file, of_file in groupby(numbered, key=lambda pair: pair[1][0].file):
+        own = [(number, facts) for number, (_, facts) in of_file]
+        read = sum(facts.n_read for _, facts in own)
+        bad = sum(facts.n_rejected for _, facts in own)
+        if bad > max_rejected * read:
+            first = "; ".join(_bad_rows(reading, parts, [number for number, _ in own]))
+            raise InputError(
+                f"{file}: {bad:,} of its {read:,} rows are bad, {_percent(bad / read)}, and "
+                f"{_percent(max_rejected)} may be: {first}; mend the file, or leave such rows out "
+                "with a larger `max_rejected`"
+            )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _bad_rows(reading: Reading, parts: Sequence[Part], numbers: Sequence[int]) -> list[str]:
+    """Describe the first bad rows of some parts."""
+    before, lines = _rows_before(reading, parts), list[str]()
+    for number in numbers:
+        if reading.facts[number].n_rejected and len(lines) < _SHOWN:
+            rows = reading.rejected[number].result().head(_SHOWN - len(lines))
+            texts = rows[["row", "reason", "text"]].itertuples(index=False)
+            lines += [f"row {row + before[number]}: {why} ({text!r})" for row, why, text in texts]
+    return lines
 
 
 def write_rejected(
@@ -49,6 +76,23 @@ def write_rejected(
     numbers = [before[n] for n in bad]
     written = run.submit("write-rejected", _write, root, frames, numbers, earlier)
     return {FILE_NAME: run.results([written])[0]}
+
+
+def read_rejected(data: Path) -> pd.DataFrame:
+    """Return the bad rows of a data set, in the order in which they came.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    try:
+        return pd.read_parquet(data / FILE_NAME)
+    except FileNotFoundError:  # of a data set that was made from another one
+        return _SCHEMA.empty_table().to_pandas()
+    except (OSError, ValueError) as error:  # Arrow's errors are among these
+        line = " ".join(str(error).split())
+        raise InputError(f"{data / FILE_NAME}: the file is damaged ({line})") from error
 
 
 def _rows_before(reading: Reading, parts: Sequence[Part]) -> list[int]:

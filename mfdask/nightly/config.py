@@ -34,12 +34,18 @@ class InboxConfig(Parametrised):
 
 @dataclass(frozen=True)
 class DataConfig(Parametrised):
-    """Options of the ingest on the first night; later nights extend that data set."""
+    """Options of the ingest; later nights extend the data set of the first."""
 
     split: str = parameter("random:0.1", "What is held out, as `mfdask ingest --split`.")
     seed: int = parameter(42, "Seed of the split.")
     blocks: int = parameter(0, "Blocks a side; 0: as many as the ratings ask for.", at_least=0)
     start: str = parameter("", "Data set that the first night extends; empty: none.")
+    max_rejected: float = parameter(
+        0.01,
+        "Share of bad rows, which are left out, up to which a file is taken in, on any night.",
+        at_least=0,
+        at_most=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class GateConfig(Parametrised):
         at_least=1,
     )
     newest_days: float = parameter(30.0, "Length of the newest slice.", at_least=0)
-    min_ratings: int = parameter(100, "Slices of fewer ratings do not decide.")
+    min_ratings: int = parameter(100, "Slices and nights of fewer ratings do not decide.")
     coverage: float = parameter(
         0.99, "Share of the published users, and items, that must be there.", at_least=0, at_most=1
     )
@@ -99,6 +105,25 @@ class GateConfig(Parametrised):
         0.95, "Share of the published ratings that must be there.", at_least=0, at_most=1
     )
     max_rmse: float = parameter(0.0, "The RMSE must not exceed this; 0: anything goes.", at_least=0)
+    min_rows: float = parameter(
+        0.0,
+        "A night's rows over the median of the last seven nights', at least; 0: off.",
+        at_least=0,
+    )
+    max_rows: float = parameter(0.0, "The same, at most; 0: off.", at_least=0)
+    max_shift: float = parameter(
+        0.5,
+        "By how much the share of a rating value may differ from the data set's before; 1: off.",
+        at_least=0,
+        at_most=1,
+    )
+    max_new_users: float = parameter(
+        1.0, "Share of a night's rows whose users are new, at most; 1: off.", at_least=0, at_most=1
+    )
+    max_new_items: float = parameter(1.0, "The same of items.", at_least=0, at_most=1)
+    max_age_days: float = parameter(
+        0.0, "Days since the newest rating, at most; 0: off.", at_least=0
+    )
 
 
 @dataclass(frozen=True)

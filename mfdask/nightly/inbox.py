@@ -39,24 +39,64 @@ class InboxFile:
         return same_size and sha256(place) == self.sha256
 
 
-def inbox_files(folder: Path, settle_seconds: float, now: float | None = None) -> list[InboxFile]:
-    """Return the files of an inbox by name.
+@dataclass(frozen=True)
+class Inbox:
+    """What lies in an inbox.
 
-    Hidden ones, folders, and those still being written are left for another night: names that end
-    in ``.partial``, ``.part`` or ``.tmp``, and files changed in the last `settle_seconds`, or
-    renamed while this looks. A change in the near future is of another clock; one that is further
-    off says that the clock was set back, and is long ago.
+    Attributes
+    ----------
+    ready : list of InboxFile
+        By name.
+    waiting : dict of str to str
+        Names of the files that another night takes in, each with the reason.
     """
-    now = time.time() if now is None else now
-    found = []
-    for place in sorted(folder.iterdir()):
-        if place.name.startswith(".") or not place.is_file() or place.suffix in _UNFINISHED:
+
+    ready: list[InboxFile]
+    waiting: dict[str, str]
+
+
+def look_into(folder: Path, settle_seconds: float, now: float | None = None) -> Inbox:
+    """Return the files of an inbox, hidden ones and folders left out.
+
+    Those still being written wait for another night: names that end in ``.partial``, ``.part`` or
+    ``.tmp``, and files changed in the last `settle_seconds`. A change in the near future is of
+    another clock; one that is further off says that the clock was set back, and is long ago. A
+    file that cannot be read waits as well, and one that is renamed while this looks is left out.
+    """
+    ready, waiting = [], unready(folder, settle_seconds, now)
+    for place in _files(folder):
+        if place.name in waiting:
             continue
+        try:
+            ready.append(InboxFile(place.name, place.stat().st_size, sha256(place)))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            waiting[place.name] = f"cannot be read ({error.strerror}); check its owner and mode"
+    return Inbox(ready, waiting)
+
+
+def unready(folder: Path, settle_seconds: float, now: float | None = None) -> dict[str, str]:
+    """Return the names of the files still being written, by `look_into`, each with the reason."""
+    now = time.time() if now is None else now
+    waiting = {}
+    for place in _files(folder):
         with suppress(FileNotFoundError):
-            facts = place.stat()
-            if abs(now - facts.st_mtime) >= settle_seconds:
-                found.append(InboxFile(place.name, facts.st_size, sha256(place)))
-    return found
+            if place.suffix in _UNFINISHED:
+                waiting[place.name] = f"by its name ({place.suffix}) it is still being written"
+            elif abs(now - place.stat().st_mtime) < settle_seconds:
+                waiting[place.name] = f"changed in the last {settle_seconds:g} seconds"
+    return waiting
+
+
+def n_files(folder: Path) -> int:
+    """Count the files in an inbox, ready or not; none where there is no folder."""
+    return len(_files(folder)) if folder.is_dir() else 0
+
+
+def _files(folder: Path) -> list[Path]:
+    every = sorted(folder.iterdir())
+    return [place for place in every if not place.name.startswith(".") and place.is_file()]
 
 
 def sha256(path: Path) -> str:

@@ -30,6 +30,7 @@ def metrics_text(lines: Sequence[Line]) -> str:
             [(f'step="{step}"', seconds) for step, seconds in last["seconds"].items()],
         ),
     ]
+    text += _of_files(last)
     if good:
         when = _seconds(good[-1]["ended"])
         text += _metric(
@@ -38,6 +39,32 @@ def metrics_text(lines: Sequence[Line]) -> str:
     if published:
         text += _of_release(published[-1])
     return "\n".join(text) + "\n"
+
+
+def _of_files(line: Line) -> list[str]:
+    """Return what became of the files of a run, and of their rows."""
+    files = [("taken", "files"), ("set_aside", "bad"), ("waiting", "waiting")]
+    text = _metric(
+        "files",
+        "Files of the last run: taken in, set aside, or waiting for another night.",
+        [(f'state="{state}"', len(line.get(key, ()))) for state, key in files],
+    )
+    intake = line.get("intake")
+    if intake:
+        rows = ("read", "duplicates", "withdrawn")
+        text += _metric(
+            "rows", "Rows of the last run.", [(f'what="{what}"', intake[what]) for what in rows]
+        )
+        text += _metric(
+            "rejected_rows",
+            "Bad rows of the last run, left out.",
+            [(f'reason="{_label(why)}"', n) for why, n in intake["rejected"].items()],
+        )
+    return text
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _of_release(line: Line) -> list[str]:

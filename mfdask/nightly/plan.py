@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -47,6 +47,8 @@ class NightPlan:
     memory_bytes, disk_bytes : int
     source : str
         What the estimate rests on.
+    waiting : dict of str to str
+        Files left for another night, each with the reason.
     """
 
     base: str | None
@@ -57,6 +59,7 @@ class NightPlan:
     memory_bytes: int
     disk_bytes: int
     source: str
+    waiting: dict[str, str] = field(default_factory=dict)
 
     def check(self, home: NightlyPaths) -> None:
         """Refuse to begin what the machine cannot hold.

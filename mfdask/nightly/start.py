@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mfdask.errors import InputError
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import check_jobs
-from mfdask.nightly.inbox import InboxFile, inbox_files
+from mfdask.nightly.inbox import Inbox, InboxFile, look_into
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.plan import NightPlan, make_plan
 from mfdask.nightly.registry import Release, current, releases
@@ -32,9 +32,10 @@ def look_ahead(config: NightlyConfig) -> NightPlan:
     check_jobs(config.downstream)
     home = NightlyPaths(config.home)
     inbox = home.root / config.inbox.folder
-    found = inbox_files(inbox, config.inbox.settle_seconds) if inbox.is_dir() else []
+    found = look_into(inbox, config.inbox.settle_seconds) if inbox.is_dir() else Inbox([], {})
     base = _base(home)
-    return plan_night(config, home, base, *_split_known(base, found))
+    files, known = _split_known(base, found.ready)
+    return replace(plan_night(config, home, base, files, known), waiting=found.waiting)
 
 
 def plan_night(
@@ -112,12 +113,13 @@ def begin(config: NightlyConfig, home: NightlyPaths) -> State:
     identity = _identity(config)
     if old and _is_there(old, home) and _still_holds(old, identity, before, config, home):
         return old
-    found = inbox_files(home.root / config.inbox.folder, config.inbox.settle_seconds)
-    files, known = _split_known(base, found)
+    found = look_into(home.root / config.inbox.folder, config.inbox.settle_seconds)
+    files, known = _split_known(base, found.ready)
     shutil.rmtree(home.work, ignore_errors=True)
     run = old.run if old else next_run(home)
     state = State(run, identity, before, [asdict(arrival) for arrival in files])
     state.facts["known"] = [asdict(arrival) for arrival in known]
+    state.facts["waiting"] = found.waiting
     state.facts["started"] = journal.now()
     state.save(home.state)
     return state

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from distributed import Client
 from mfdask.cluster import dashboard_link, open_cluster
 from mfdask.errors import InputError
 from mfdask.models import load_model, save_model
+from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import make_tables
 from mfdask.nightly.gate import ModelWithData, judge
 from mfdask.nightly.inbox import InboxFile, put_away
-from mfdask.nightly.journal import now
+from mfdask.nightly.intake import Intake, judge_intake, measure
 from mfdask.nightly.paths import NightlyPaths, write_durably
 from mfdask.nightly.registry import FACTS, Release, admit, publish, version_name
 from mfdask.nightly.retention import prune
@@ -109,8 +111,10 @@ def _grow(night: Night) -> None:
         facts |= {"outcome": "refused", "reasons": ["no file could be taken in", *said]}
         return
     data = Dataset.open(home.work / "data")
-    before = Dataset.open(begin).manifest.counts.kept if begin else 0
+    old = Dataset.open(begin) if begin else None
+    before = old.manifest.counts.kept if old else 0
     facts |= {
+        "intake": measure(data, old).facts(),
         "data_as_of": data_as_of(data),
         "ratings": data.manifest.counts.kept,
         "new_ratings": data.manifest.counts.kept - before,
@@ -164,9 +168,21 @@ def _judge(night: Night) -> None:
     candidate = ModelWithData(load_model(work / "model"), Dataset.open(work / "data"))
     published = ModelWithData(load_model(base.model), Dataset.open(base.data)) if base else None
     verdict = judge(candidate, published, night.config.gate)
+    verdict.reasons.extend(_judge_intake(night))
     state.facts |= verdict.facts()
     state.facts["version"] = version_name(state.run, state.facts["data_as_of"])
     state.facts["outcome"] = "refused" if verdict.reasons else "published"
+
+
+def _judge_intake(night: Night) -> list[str]:
+    """Hold what the night has taken in against the limits; nothing is, without files."""
+    facts, home = night.state.facts, night.home
+    if not night.taken:
+        return []
+    newest, started = facts["data_as_of"], datetime.fromisoformat(facts["started"])
+    age = None if newest is None else started.timestamp() - newest
+    lines = journal.read(home.journal)
+    return judge_intake(Intake(**facts["intake"]), age, lines, night.config.gate)
 
 
 def _settle(night: Night) -> None:
@@ -194,7 +210,7 @@ def _describe(night: Night) -> None:
     own = ("data_as_of", "ratings", "users", "items", "kind", "sweeps", "scores", "reasons")
     said = {
         "run": state.run,
-        "created": now(),
+        "created": journal.now(),
         "before": state.before,
         **{name: state.facts[name] for name in own},
         "files": list(taken.values()),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distributed import Client
 
-from mfdask.errors import InputError
+from mfdask.errors import InputError, MfdaskError, NoSpaceError
 from mfdask.execution import executor
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ingestion.extend import extend, verify_files
@@ -23,6 +26,9 @@ from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
+
+#: What the system says where no file is to blame.
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
 
 @dataclass
@@ -49,6 +55,8 @@ class DataUpdate:
     cluster: Callable[[], Client]
     progress: Progress
     bad: dict[str, str] = field(default_factory=dict)
+    _sources: dict[Path, Source] = field(default_factory=dict)
+    _client: Client | None = None
 
     def grow(self) -> bool:
         """Make the data set; False where no file could be taken in.
@@ -58,15 +66,22 @@ class DataUpdate:
         """
         if self.begin is not None:
             self._check(self.begin)  # what is wrong with it is no file's fault
-        files = [file for file in self.files if self._good(file, self._open)]
+        for file in self.files:
+            with self._blaming(file):
+                self._sources[file] = self._open(file)
+        if not are_few(list(self._sources.values())):  # else a cluster is not worth its start
+            self._client = self.cluster()  # that it does not start is no file's fault either
+        self._restart()
         try:
+            self._take(list(self._sources))
+        except Exception as error:
+            if self._is_no_files_fault(error):
+                raise
             self._restart()
-            self._take(files)
-        except InputError:
-            self._restart()
-            files.sort(key=lambda file: WITHDRAWN in file.name)
-            files = [file for file in files if self._good(file, lambda one: self._take([one]))]
-        return bool(files)
+            for file in sorted(self._sources, key=lambda file: WITHDRAWN in file.name):
+                with self._blaming(file):
+                    self._take([file])
+        return len(self.bad) < len(self.files)
 
     def _check(self, begin: Path) -> None:
         """Refuse to begin with a data set that is damaged, or cannot grow."""
@@ -80,14 +95,32 @@ class DataUpdate:
         if self.begin is not None:
             link_tree(self.begin, self.target)
 
-    def _good(self, file: Path, attempt: Callable[[Path], object]) -> bool:
-        """Try something with a file, and note why it could not be done."""
+    @contextmanager
+    def _blaming(self, file: Path) -> Iterator[None]:
+        """Note whatever goes wrong with a file as the reason why it is not taken in."""
         try:
-            attempt(file)
-        except InputError as error:
-            self.bad[file.name] = " ".join(str(error).split())
-            return False
-        return True
+            yield
+        except Exception as error:
+            if self._is_no_files_fault(error):
+                raise
+            kind = "" if isinstance(error, MfdaskError) else f"{type(error).__name__}: "
+            self.bad[file.name] = " ".join(f"{kind}{error}".split())
+
+    def _is_no_files_fault(self, error: BaseException | None) -> bool:
+        """Whether an error is of the machine, or of the cluster, and would hit any other file."""
+        if self._client is not None:
+            from distributed import CommClosedError
+
+            if isinstance(error, CommClosedError | CancelledError | TimeoutError):
+                return True
+            if self._client.status != "running":
+                return True
+        while error is not None:
+            full = isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
+            if full or isinstance(error, NoSpaceError):
+                return True
+            error = error.__cause__ or error.__context__
+        return False
 
     def _take(self, files: Sequence[Path]) -> None:
         """Extend the data set by `files`; the first of the first night is ingested."""
@@ -98,20 +131,22 @@ class DataUpdate:
                 raise InputError("withdraws ratings of a data set that is not there yet")
             more.remove(first)
             choices = IngestOptions(
-                Split.parse(self.config.split), self.config.seed, self.config.blocks or None
+                Split.parse(self.config.split),
+                self.config.seed,
+                self.config.blocks or None,
+                self.config.max_rejected,
             )
-            source = self._open(first)
-            ingest(source, self.target, choices=choices, **self._run([source]))
+            ingest(self._sources[first], self.target, choices=choices, **self._run)
         if more:
-            ratings = [self._open(file) for file in more if WITHDRAWN not in file.name]
-            gone = [self._open(file) for file in more if WITHDRAWN in file.name]
-            run = self._run([*ratings, *gone])
-            extend(self.target, ratings, withdrawn=gone, verify=False, **run)
+            ratings = [self._sources[file] for file in more if WITHDRAWN not in file.name]
+            gone = [self._sources[file] for file in more if WITHDRAWN in file.name]
+            options = {"max_rejected": self.config.max_rejected, "verify": False, **self._run}
+            extend(self.target, ratings, withdrawn=gone, **options)
 
-    def _run(self, sources: Sequence[Source]) -> dict[str, Any]:
-        """Return where sources are taken in: on the cluster only if they are worth its start."""
-        client = None if are_few(sources) else self.cluster()
-        return {"client": client, "progress": self.progress}
+    @property
+    def _run(self) -> dict[str, Any]:
+        """Where sources are taken in."""
+        return {"client": self._client, "progress": self.progress}
 
     def _open(self, file: Path) -> Source:
         columns = {"rating": ""} if WITHDRAWN in file.name else None

@@ -70,7 +70,7 @@ def test_options_reach_the_data_set():
     Path("r.csv").write_text("w,r,m\nann,4,x\nbob,2,x\nbob,high,y\nann,5,x\n")
     done = run(
         "ingest", "r.csv", "--columns", "user=w, item=m,rating=r", "--split", "none",
-        "--blocks", 2, "--ids", "string", "--out", "my/set",
+        "--blocks", 2, "--ids", "string", "--out", "my/set", "--max-rejected", 0.3,
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     data = Dataset.open("my/set", verify=True)
@@ -100,13 +100,16 @@ def test_cold_items_have_no_training_ratings():
         ([SMALL, "--out", "taken"], "taken: is there already and is no data set"),
         (["bad.csv", "--columns", "user"], "--columns user: write user=NAME"),
         (["bad.csv", "--columns", "user=a,user=b"], "each once"),
-        (["bad.csv", "--on-bad-rows", "fail"], "bad.csv, row 2: "),
+        (["half.csv", "--on-bad-rows", "fail"], "1 of its 2 rows are bad, 50 %, and 0 % may be"),
+        (["half.csv"], "1 % may be: row 3: "),
+        (["half.csv", "--max-rejected", "0.4"], "with a larger --max-rejected"),
         (["bad.csv"], "none of its 1 rows is a rating"),
     ],
 )
 def test_wrong_usage_ends_with_one_line_and_code_2(words, message):
     Path("taken").mkdir()
     Path("bad.csv").write_text("user,item,rating\n1,1,high\n")
+    Path("half.csv").write_text("user,item,rating\n1,1,3\n1,2,high\n")
     done = run("ingest", *words)
     assert done.exit_code == 2
     line = done.stderr.splitlines()[-1]
@@ -122,7 +125,7 @@ def test_into_a_data_set_and_out_of_it(caplog):
     Path("gone.csv").write_text("user,item,timestamp\n1,11,150\n2,10,50\n")
     done = run("ingest", "a.csv", "--out", "d", "--split", "none")
     assert done.exit_code == 0, done.stderr
-    done = run("ingest", "b.csv", "--into", "d", "--json")
+    done = run("ingest", "b.csv", "--into", "d", "--json", "--max-rejected", "0.4")
     assert done.exit_code == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["data"] == "d"
@@ -145,7 +148,8 @@ def test_files_of_one_name_in_several_folders_are_files_of_their_own():
     for day, rows in (("1", "1,1,5\n"), ("2", "2,1,high\n2,2,3\n")):
         Path("logs", day).mkdir(parents=True)
         Path("logs", day, "part-0.csv").write_text(f"user,item,rating\n{rows}")
-    done = run("ingest", "logs/*/part-0.csv", "--split", "none", "--out", "d", "--json")
+    split = ("--split", "none", "--max-rejected", "0.5")
+    done = run("ingest", "logs/*/part-0.csv", *split, "--out", "d", "--json")
     assert json.loads(done.stdout)["files_taken"] == 2
     bad = pd.read_parquet("d/rejected.parquet")
     assert bad[["file", "row"]].to_numpy().tolist() == [["2/part-0.csv", 2]]

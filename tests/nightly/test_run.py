@@ -3,6 +3,8 @@
 import errno
 import json
 import shutil
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from mfdask.errors import InputError, RefusedError
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import load_model
-from mfdask.nightly import journal, steps
+from mfdask.nightly import journal, steps, update
 from mfdask.nightly.config import RetentionConfig
 from mfdask.nightly.registry import current, promote, releases, roll_back
 from mfdask.nightly.retention import prune
@@ -523,3 +525,69 @@ def test_a_damaged_release_is_not_published_again(training, begun):
         begun.run(training=training)
     assert names(begun.inbox) == waiting
     assert len(releases(begun.home.models)) == 1
+
+
+def a_zip_that_claims_to_be_huge(place):
+    """Write a zip file whose table of contents says 160 GB."""
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ratings.csv", "user_id,item_id,rating\n1,2,3\n")
+    packed = bytearray(place.read_bytes())
+    at = packed.rindex(b"PK\x01\x02")
+    head = struct.pack("<II", 0xFFFFFFFF, 0xFFFFFFFF)
+    extra = struct.pack("<HHQQ", 1, 16, 160 * 10**9, 10**4)
+    size = len(b"ratings.csv")
+    fresh = bytes(packed[at : at + 20]) + head[4:] + head[4:] + packed[at + 28 : at + 30]
+    fresh += struct.pack("<H", len(extra)) + packed[at + 32 : at + 46 + size] + extra
+    end = packed[packed.rindex(b"PK\x05\x06") :]
+    end[12:16] = struct.pack("<I", len(fresh))
+    place.write_bytes(bytes(packed[:at]) + fresh + bytes(end))
+
+
+def test_a_file_that_asks_for_more_disk_than_there_is(begun):
+    a_zip_that_claims_to_be_huge(begun.inbox / "bomb.zip")
+    begun.arrive("new.csv", FIRST, 13_000)
+    line = begun.run()
+    assert (line["status"], line["files"]) == ("published", ["new.csv"])
+    assert "160.00 GB unpacked" in line["bad"]["bomb.zip"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(22, "Invalid argument"), RuntimeError("of a library"), KeyError("x")]
+)
+def test_whatever_one_file_raises(error, begun, monkeypatch):
+    """When it is opened, or as soon as it is taken in."""
+    opened, extended = update.open_source, update.extend
+
+    def opens(place, **options):
+        if place.endswith("opens.csv"):
+            raise error
+        return opened(place, **options)
+
+    def extends(target, sources, **options):
+        if any("extends" in source.name for source in sources):
+            raise error
+        return extended(target, sources, **options)
+
+    monkeypatch.setattr(update, "open_source", opens)
+    monkeypatch.setattr(update, "extend", extends)
+    for name, begin in (("opens.csv", 12_000), ("extends.csv", 12_100), ("good.csv", 12_200)):
+        begun.arrive(name, begin, begin + 100)
+    line = begun.run()
+    assert (line["status"], line["files"]) == ("published", ["good.csv"])
+    assert sorted(line["bad"]) == ["extends.csv", "opens.csv"]
+    assert all(type(error).__name__ in reason for reason in line["bad"].values())
+
+
+def test_a_full_disk_is_no_files_fault(begun, monkeypatch):
+    begun.arrive("new.csv", FIRST, 13_000)
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", str(begun.home.work))
+
+    for name in ("open_source", "extend"):
+        with monkeypatch.context() as patch:
+            patch.setattr(update, name, full)
+            with pytest.raises(OSError, match="No space"):
+                begun.run()
+    assert names(begun.inbox) == ["new.csv"]
+    assert begun.run()["new_ratings"] == 1000

@@ -12,7 +12,7 @@ from mfdask.nightly import inbox, journal
 from mfdask.nightly.config import DownstreamConfig, HooksConfig
 from mfdask.nightly.downstream import check_jobs, run_job
 from mfdask.nightly.hooks import run_hook
-from mfdask.nightly.inbox import inbox_files, put_away
+from mfdask.nightly.inbox import look_into, put_away
 from mfdask.nightly.metrics import metrics_text
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.schedule import Schedule, next_start
@@ -32,11 +32,33 @@ def test_what_is_still_written_waits(tmp_path):
     (tmp_path / "folder").mkdir()
     for name, changed in (("a.csv", 1000.0), ("b.csv", 1060.0), ("e.csv", 2000.0), ("f.csv", 1065)):
         os.utime(tmp_path / name, (changed, changed))
-    found = inbox_files(tmp_path, 30.0, now=1061.0)
+    there = look_into(tmp_path, 30.0, now=1061.0)
+    found, waiting = there.ready, there.waiting
     # e.csv is of the future: the clock was set back. f.csv is written by a clock that is ahead.
     assert [arrival.name for arrival in found] == ["a.csv", "e.csv"]
     assert found[0].bytes == 5
     assert len(found[0].sha256) == 64
+    assert list(waiting) == ["b.csv", "c.csv.partial", "d.tmp", "f.csv"]
+    assert "changed in the last 30 seconds" in waiting["b.csv"]
+
+
+def test_a_file_that_cannot_be_read_waits(tmp_path, monkeypatch):
+    """It stands in the way of no other."""
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(name)
+    read = inbox.sha256
+
+    def denied(place):
+        if place.name == "a.csv":
+            raise PermissionError(13, "Permission denied", str(place))
+        return read(place)
+
+    monkeypatch.setattr(inbox, "sha256", denied)
+    found = look_into(tmp_path, 0)
+    assert [arrival.name for arrival in found.ready] == ["b.csv"]
+    assert found.waiting == {
+        "a.csv": "cannot be read (Permission denied); check its owner and mode"
+    }
 
 
 def test_a_file_that_goes_while_the_inbox_is_looked_through(tmp_path, monkeypatch):
@@ -50,27 +72,27 @@ def test_a_file_that_goes_while_the_inbox_is_looked_through(tmp_path, monkeypatc
         return read(place)
 
     monkeypatch.setattr(inbox, "sha256", reads_and_renames)
-    assert [arrival.name for arrival in inbox_files(tmp_path, 0)] == ["a.csv", "c.csv"]
+    assert [arrival.name for arrival in look_into(tmp_path, 0).ready] == ["a.csv", "c.csv"]
 
 
 def test_putting_away_is_done_once(tmp_path):
     inbox, taken = tmp_path / "inbox", tmp_path / "taken"
     inbox.mkdir()
     (inbox / "a.csv").write_text("one")
-    (arrival,) = inbox_files(inbox, 0)
+    (arrival,) = look_into(inbox, 0).ready
     put_away(arrival, inbox, taken)
     put_away(arrival, inbox, taken)
     (inbox / "a.csv").write_text("two")  # a new file of the old name
     put_away(arrival, inbox, taken)
     assert (names(inbox), names(taken)) == (["a.csv"], ["a.csv"])
-    (other,) = inbox_files(inbox, 0)
+    (other,) = look_into(inbox, 0).ready
     put_away(other, inbox, taken, "why")
     assert (taken / "a.csv").read_text() == "one"
     assert (taken / "2-a.csv").read_text() == "two"
     assert (taken / "2-a.csv.reason").read_text() == "why\n"
     long = f"{'ä' * 125}.csv"  # as long as a name may be
     (inbox / long).write_text("three")
-    (third,) = inbox_files(inbox, 0)
+    (third,) = look_into(inbox, 0).ready
     put_away(third, inbox, taken, "why not")
     assert (taken / long).read_text() == "three"
     assert (taken / f"{third.sha256}.reason").read_text() == "why not\n"

@@ -59,7 +59,7 @@ def test_a_data_set_holds_the_latest_good_ratings(client: Client, data, frame, b
     frame.loc[0, "rating"] = 1.0  # one good row at least
     cuts = data.draw(st.lists(st.integers(0, len(frame)), max_size=3))
     with tempfile.TemporaryDirectory() as folder:
-        choices = IngestOptions(Split("none"), blocks=blocks)
+        choices = IngestOptions(Split("none"), blocks=blocks, max_rejected=1.0)
         source = memory_source(frame, cuts)
         made = ingest(source, Path(folder) / "d", client=client, choices=choices)
         found = Dataset.open(Path(folder) / "d", verify=True)
@@ -92,7 +92,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     "split", ["random:0.2", "time:0.2", "user-time:0.2", "sequence:0.2", "cold-items:0.2"]
 )
 def test_files_do_not_depend_on_parts_and_on_who_works(client, tmp_path, split):
-    choices = IngestOptions(Split.parse(split), blocks=3)
+    choices = IngestOptions(Split.parse(split), blocks=3, max_rejected=1.0)
     spec = "synthetic:users=80,items=60,ratings=2000"
     ingest(open_synthetic(spec, 1), tmp_path / "a", client=client, choices=choices)
     small_parts = open_synthetic(spec, 1, part_ratings=150)
@@ -104,7 +104,7 @@ def test_files_do_not_depend_on_parts_and_on_who_works(client, tmp_path, split):
 def test_published_split_of_movielens(client, movielens_zip, tmp_path):
     source = open_source(str(movielens_zip), cache_dir=tmp_path / "cache", part_bytes=400_000)
     assert len(source.parts) > 3
-    choices = IngestOptions(Split.parse("sequence:0.2"), seed=42, blocks=2)
+    choices = IngestOptions(Split.parse("sequence:0.2"), seed=42, blocks=2, max_rejected=1.0)
     made = ingest(source, tmp_path / "ml", client=client, choices=choices)
     assert (made.counts.train, made.counts.test) == (80_651, 20_185)
     assert (made.counts.users, made.counts.items) == (610, 9_742)
@@ -126,7 +126,7 @@ def test_unrated_and_unlisted_items(client, tmp_path):
             "genres": ["Crime", "", "War"],
         }
     )
-    choices = IngestOptions(Split("none"))
+    choices = IngestOptions(Split("none"), max_rejected=1.0)
     ingest(memory_source(frame, (), catalogue), tmp_path / "d", client=client, choices=choices)
     items = Dataset.open(tmp_path / "d").items()
     assert items["item_id"].tolist() == [7, 9, 5, 8]
@@ -142,19 +142,25 @@ def test_rejected_rows_are_numbered_within_their_file(client, tmp_path):
     (tmp_path / "r.csv").write_text("\n".join(lines))
     source = open_source(str(tmp_path / "r.csv"), part_bytes=40)
     assert len(source.parts) > 3
-    made = ingest(source, tmp_path / "d", client=client, choices=IngestOptions(Split("none")))
+    made = ingest(
+        source,
+        tmp_path / "d",
+        client=client,
+        choices=IngestOptions(Split("none"), max_rejected=1.0),
+    )
     bad = pd.read_parquet(tmp_path / "d" / "rejected.parquet")
     assert bad["row"].tolist() == [6, 26]  # as an editor numbers them
     assert bad["text"].tolist() == ["4,1,high", "24,1,"]
     assert made.counts.rejected == 2
-    with pytest.raises(InputError, match=r"r\.csv, row 6: .*4,1,high.*fail_on_bad_rows"):
-        ingest(source, tmp_path / "e", client=client, choices=IngestOptions(fail_on_bad_rows=True))
+    told = r"r\.csv: 2 of its 30 rows are bad, 6.67 %, and 0 % may be: row 6: .*4,1,high.*row 26: "
+    with pytest.raises(InputError, match=told + ".*max_rejected"):
+        ingest(source, tmp_path / "e", client=client, choices=IngestOptions(max_rejected=0))
     assert not (tmp_path / "e").exists()
 
 
 def test_one_rating(client, tmp_path):
     frame = pd.DataFrame({"user_id": [5], "item_id": [6], "rating": [2.0]})
-    choices = IngestOptions(Split("none"), blocks=4)
+    choices = IngestOptions(Split("none"), blocks=4, max_rejected=1.0)
     made = ingest(memory_source(frame), tmp_path / "d", client=client, choices=choices)
     assert made.counts.train == 1
     assert made.blocks == {"users": [0, 1], "items": [0, 1]}

@@ -49,12 +49,12 @@ def test_files_one_by_one_equal_all_at_once(tmp_path, split, blocks):
         random_frame(2, 60, (10, 60), (0, 40)),
         random_frame(3, 60, (20, 90), (30, 70)),
     ]
-    choices = IngestOptions(Split.parse(split), blocks=blocks)
+    choices = IngestOptions(Split.parse(split), blocks=blocks, max_rejected=1.0)
     ingest(memory_source(frames[0], [100]), tmp_path / "d", choices=choices)
     first = Dataset.open(tmp_path / "d")
     before = first.users()["user_id"], first.items()["item_id"], dict(first.manifest.blocks)
     for frame in frames[1:]:
-        made = extend.extend(tmp_path / "d", [memory_source(frame, [25])])
+        made = extend.extend(tmp_path / "d", [memory_source(frame, [25])], max_rejected=1.0)
     found = Dataset.open(tmp_path / "d", verify=True)
     every = memory_source(pd.concat(frames, ignore_index=True))
     ingest(every, tmp_path / "e", choices=choices)
@@ -124,7 +124,7 @@ def test_any_steps_leave_what_an_ingest_of_the_rest_makes(steps, split, blocks):
     has_times, made = steps
     parsed = Split.parse(split)
     assume(has_times or not parsed.needs_timestamps)
-    choices = IngestOptions(parsed, blocks=blocks)
+    choices = IngestOptions(parsed, blocks=blocks, max_rejected=1.0)
     left = survivors(has_times, made)
     with tempfile.TemporaryDirectory() as folder:
         data, other = Path(folder) / "d", Path(folder) / "e"
@@ -133,7 +133,7 @@ def test_any_steps_leave_what_an_ingest_of_the_rest_makes(steps, split, blocks):
             for withdraws, frame in made[1:]:
                 source = memory_source(frame.assign(rating=1.0) if withdraws else frame)
                 new, gone = ([], [source]) if withdraws else ([source], [])
-                manifest = extend.extend(data, new, withdrawn=gone)
+                manifest = extend.extend(data, new, withdrawn=gone, max_rejected=1.0)
             ingest(memory_source(left), other, choices=choices)
         except InputError:
             assume(False)  # all of it is held out or withdrawn
@@ -158,7 +158,7 @@ def test_only_shards_that_change_are_written(data, monkeypatch):
     frame = pd.DataFrame(
         {"user_id": [user], "item_id": [item], "rating": [1.5], "timestamp": [10**9]}
     )
-    extend.extend(data, [memory_source(frame)])
+    extend.extend(data, [memory_source(frame)], max_rejected=1.0)
     after = {place: inodes(data, *place) for place in places}
     changed = {
         (*place, block)
@@ -176,7 +176,7 @@ def test_only_shards_that_change_are_written(data, monkeypatch):
         raise OSError("no links here")
 
     monkeypatch.setattr(os, "link", no_link)
-    extend.extend(data, [memory_source(frame.assign(rating=2.0))])
+    extend.extend(data, [memory_source(frame.assign(rating=2.0))], max_rejected=1.0)
     again = Dataset.open(data, verify=True)
     kept = pd.concat([ratings_of(again, part) for part in ("train", "test")])
     assert kept.set_index(["user_id", "item_id"]).loc[(user, item), "rating"] == 2.0
@@ -186,7 +186,7 @@ def test_a_block_that_grows_too_large_gets_a_neighbour(data, monkeypatch):
     monkeypatch.setattr(bounds, "RATINGS_PER_BLOCK", 60)
     old = Dataset.open(data).manifest.blocks
     frame = random_frame(8, 200, (100, 140), (100, 103))
-    made = extend.extend(data, [memory_source(frame)])
+    made = extend.extend(data, [memory_source(frame)], max_rejected=1.0)
     assert made.blocks["users"][:3] == old["users"]
     assert len(made.blocks["users"]) == 3 + 3  # 190 ratings and 60 to a block
     found = Dataset.open(data, verify=True)
@@ -219,7 +219,7 @@ def test_withdrawals(data):
     dated = withdrawal(
         [(*pair[0], one["timestamp"]), (*pair[1], two["timestamp"] - 1), (9999, "i1", 5)]
     )
-    made = extend.extend(data, [], withdrawn=[dated, withdrawal([pair[2]])])
+    made = extend.extend(data, [], withdrawn=[dated, withdrawal([pair[2]])], max_rejected=1.0)
     assert made.counts.withdrawn == 2
     assert made.counts.read == found.manifest.counts.read
     assert [taken.withdraws for taken in made.sources] == [False, True, True]
@@ -232,16 +232,16 @@ def test_withdrawals(data):
     assert [has(p) for p in pair] == [False, True, False]
     # An old file that comes late: what was withdrawn with a time stays away.
     late = pd.concat([every[(every["user_id"] == p[0]) & (every["item_id"] == p[1])] for p in pair])
-    made = extend.extend(data, [memory_source(late)])
+    made = extend.extend(data, [memory_source(late)], max_rejected=1.0)
     assert [has(p) for p in pair] == [False, True, True]
     newer = late.assign(timestamp=late["timestamp"] + 1)
-    extend.extend(data, [memory_source(newer)])
+    extend.extend(data, [memory_source(newer)], max_rejected=1.0)
     assert [has(p) for p in pair] == [True, True, True]
     # Somebody who is withdrawn before they are known.
     unknown = pd.DataFrame(
         {"user_id": [9999, 9999], "item_id": ["i1", "i2"], "rating": 1.0, "timestamp": 5}
     )
-    extend.extend(data, [memory_source(unknown)])
+    extend.extend(data, [memory_source(unknown)], max_rejected=1.0)
     assert (has((9999, "i1")), has((9999, "i2"))) == (False, True)
 
 
@@ -250,7 +250,7 @@ def test_a_withdrawal_must_be_readable(data):
     bad = withdrawal([(1, "i1"), (2, "i2")])
     frame = pd.DataFrame({"user_id": [1], "item_id": ["i1"], "rating": [np.nan]})
     with pytest.raises(InputError, match=r"row 0: missing .*every withdrawal must be readable"):
-        extend.extend(data, [], withdrawn=[bad, memory_source(frame)])
+        extend.extend(data, [], withdrawn=[bad, memory_source(frame)], max_rejected=1.0)
     assert contents(data) == before
 
 
@@ -261,10 +261,10 @@ def test_catalogues(tmp_path):
     second = pd.DataFrame([(9, "Nine", 2009, "Musical"), (8, "8½", 1963, "Drama"),
                            (4, "Four", 2001, "")], columns=names)  # fmt: skip
     source = memory_source(frame, (), first.astype({"year": "Int16"}))
-    ingest(source, tmp_path / "d", choices=IngestOptions(Split("none")))
+    ingest(source, tmp_path / "d", choices=IngestOptions(Split("none"), max_rejected=1.0))
     more = pd.DataFrame({"user_id": [3], "item_id": [5], "rating": [1.0]})
     more_source = memory_source(more, (), second.astype({"year": "Int16"}))
-    extend.extend(tmp_path / "d", [more_source])
+    extend.extend(tmp_path / "d", [more_source], max_rejected=1.0)
     items = Dataset.open(tmp_path / "d", verify=True).items()
     assert items["item_id"].tolist() == [7, 9, 8, 5, 4]
     assert items["title"].tolist() == ["Seven", "Nine", "8½", "", "Four"]
@@ -282,10 +282,10 @@ def test_on_a_cluster_with_real_ratings(client, movielens_zip, tmp_path):
     new, old = rows[:cut], rows[cut:]
     for name, part in (("new", new), ("old", old), ("all", old + new)):
         (tmp_path / f"{name}.csv").write_text("\n".join([header, *part]) + "\n")
-    choices = IngestOptions(Split.parse("time:0.1"), blocks=2)
+    choices = IngestOptions(Split.parse("time:0.1"), blocks=2, max_rejected=1.0)
     old, new, every = (open_source(str(tmp_path / f"{n}.csv")) for n in ("old", "new", "all"))
     ingest(old, tmp_path / "d", client=client, choices=choices)
-    made = extend.extend(tmp_path / "d", [new], client=client)
+    made = extend.extend(tmp_path / "d", [new], client=client, max_rejected=1.0)
     full = ingest(every, tmp_path / "e", client=client, choices=choices)
     assert made.counts == full.counts
     found, expected = Dataset.open(tmp_path / "d", verify=True), Dataset.open(tmp_path / "e")
@@ -301,9 +301,9 @@ def test_short_files_are_read_as_the_data_set_is(tmp_path, users, items):
     (tmp_path / "a.csv").write_text(f"user,item,rating\n{users},{items},3\n")
     (tmp_path / "b.csv").write_text("user,item,rating\n2,10,4\nx y,?,5\n")
     source = open_source(str(tmp_path / "a.csv"))
-    made = ingest(source, tmp_path / "d", choices=IngestOptions(Split("none")))
+    made = ingest(source, tmp_path / "d", choices=IngestOptions(Split("none"), max_rejected=1.0))
     source = open_source(str(tmp_path / "b.csv"), ids=extend.ids_of(made))
-    made = extend.extend(tmp_path / "d", [source])
+    made = extend.extend(tmp_path / "d", [source], max_rejected=1.0)
     is_int = "int" in (made.user_kind, made.item_kind)
     assert (made.counts.kept, made.counts.rejected) == ((2, 1) if is_int else (3, 0))
     found = Dataset.open(tmp_path / "d")
@@ -313,14 +313,16 @@ def test_short_files_are_read_as_the_data_set_is(tmp_path, users, items):
 
 @pytest.mark.parametrize("split", ["random:0.2", "time:0.2", "user-time:0.2"])
 def test_taking_in_is_the_same_wherever_it_runs(client, tmp_path, split):
-    choices = IngestOptions(Split.parse(split), blocks=3)
+    choices = IngestOptions(Split.parse(split), blocks=3, max_rejected=1.0)
     old = memory_source(random_frame(5, 300, (0, 30), (0, 40)), [100, 200])
     gone = withdrawal([(3, "i4", 10**9), (7, "i1", 10**9), (8, "i2", 0)])
     made = []
     for name, where in (("threads", None), ("cluster", client)):
         ingest(old, tmp_path / name, client=where, choices=choices)
         new = [memory_source(NEW, [10, 30])]
-        made.append(extend.extend(tmp_path / name, new, withdrawn=[gone], client=where))
+        made.append(
+            extend.extend(tmp_path / name, new, withdrawn=[gone], client=where, max_rejected=1.0)
+        )
     assert made[0].fingerprint == made[1].fingerprint
     threads, cluster = (contents(tmp_path / name) for name in ("threads", "cluster"))
     del threads["manifest.json"], cluster["manifest.json"]  # they say when they were made

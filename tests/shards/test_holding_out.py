@@ -37,7 +37,7 @@ def frame():
 def held_out(client, tmp_path):
     def run(frame, split, seed=42, blocks=3):
         out = tmp_path / f"{len(list(tmp_path.iterdir()))}"
-        choices = IngestOptions(Split.parse(split), seed, blocks)
+        choices = IngestOptions(Split.parse(split), seed, blocks, max_rejected=1.0)
         source = memory_source(frame, [len(frame) // 3, len(frame) // 2])
         made = ingest(source, out, client=client, choices=choices)
         data = Dataset.open(out)
@@ -130,7 +130,7 @@ def test_cold_items_do_not_depend_on_blocks_or_on_what_is_added(held_out, frame,
 
 def test_no_item_left_is_refused(client, tmp_path):
     frame = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 1], "rating": [3.0, 4.0]})
-    choices = IngestOptions(Split.parse("cold-items:0.999999999"))
+    choices = IngestOptions(Split.parse("cold-items:0.999999999"), max_rejected=1.0)
     with pytest.raises(InputError, match="leaves none of the 2 ratings for training"):
         ingest(memory_source(frame), tmp_path / "d", client=client, choices=choices)
 
@@ -143,12 +143,17 @@ def test_none_holds_out_nothing(held_out, frame):
 def test_no_times_no_split_by_time(client, tmp_path, frame, split):
     source = memory_source(frame.drop(columns="timestamp"))
     with pytest.raises(InputError, match=f"split {split}: memory has no timestamps"):
-        ingest(source, tmp_path / "d", client=client, choices=IngestOptions(Split.parse(split)))
+        ingest(
+            source,
+            tmp_path / "d",
+            client=client,
+            choices=IngestOptions(Split.parse(split), max_rejected=1.0),
+        )
 
 
 def test_one_rating_that_is_held_out_is_refused(client, tmp_path):
     frame = pd.DataFrame({"user_id": [1], "item_id": [1], "rating": [3.0]})
-    choices = IngestOptions(Split.parse("random:0.999999999"))
+    choices = IngestOptions(Split.parse("random:0.999999999"), max_rejected=1.0)
     with pytest.raises(InputError, match="leaves none of the 1 ratings for training"):
         ingest(memory_source(frame), tmp_path / "d", client=client, choices=choices)
     assert list(tmp_path.iterdir()) == []

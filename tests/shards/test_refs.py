@@ -11,7 +11,7 @@ import scipy.sparse
 
 from mfdask.errors import InputError
 from mfdask.execution import ClusterExecutor, LocalExecutor
-from mfdask.ingestion.build import ingest
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.shards import Dataset
 from mfdask.shards.refs import DatasetRef, ShardRef, dataset_ref, executor_for, shard_ref
 from tests.shards.growth import random_frame
@@ -58,7 +58,8 @@ def test_another_data_set_in_its_place_is_refused(data):
     ref = DatasetRef(ratings.address, ratings.fingerprint)
     shard = ShardRef(ref, "users", 0)
     before = shard.open()
-    ingest(memory_source(random_frame(6, 300, (0, 30), (0, 40))), data, overwrite=True)
+    other = memory_source(random_frame(6, 300, (0, 30), (0, 40)))
+    ingest(other, data, choices=IngestOptions(max_rejected=1.0), overwrite=True)
     with pytest.raises(InputError, match="was replaced while it was being read; start again"):
         ref.open()
     with pytest.raises(InputError, match="was replaced while it was being read; start again"):
