@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mfdask.errors import NAMED, MfdaskError
-from mfdask.summaries import plain
+from mfdask.summaries import harmless
 
 #: Exit code and line for what the system says of a disk.
 _DISK = {
@@ -33,7 +33,7 @@ class EndedError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the line."""
-        click.echo(f"mfdask: {plain(self.message)}", err=True)
+        click.echo(f"mfdask: {harmless(self.message)}", err=True)
 
 
 @contextmanager
