@@ -18,7 +18,7 @@ import pandas as pd
 from mfdask.ingestion.rejected import read_rejected
 from mfdask.nightly.config import GateConfig
 from mfdask.nightly.journal import Line
-from mfdask.shards import Dataset
+from mfdask.shards import SIDES, Dataset
 
 #: How many of the last nights the rows of a night are held against, and how many there must be.
 _NIGHTS, _FEWEST_NIGHTS = 7, 3
@@ -97,7 +97,7 @@ def measure(data: Dataset, before: Dataset | None) -> Intake:
     read = now.read - (was.read if was else 0)
     rejected = now.rejected - (was.rejected if was else 0)
     good = max(read - rejected, 1)
-    new = {side: _rows_of_new(data, before, side) / good if before else 0.0 for side in _SIDES}
+    new = {side: _rows_of_new(data, before, side) / good if before else 0.0 for side in SIDES}
     return Intake(
         read=read,
         rejected=_by_reason(data, was.rejected if was else 0),
@@ -108,9 +108,6 @@ def measure(data: Dataset, before: Dataset | None) -> Intake:
         new_users=new["users"],
         new_items=new["items"],
     )
-
-
-_SIDES = ("users", "items")
 
 
 def _by_reason(data: Dataset, earlier: int) -> dict[str, int]:
