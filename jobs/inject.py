@@ -45,7 +45,7 @@ def _options(owner: type, *omit: str) -> Callable[[Decorated], Decorated]:
     def decorate(run: Decorated) -> Decorated:
         for each in reversed(others):
             run = option_of(each)(run)
-        return option_of(first, shown="", unset=True)(run)
+        return option_of(replace(first, choices=()), shown="", unset=True)(run)  # its plan checks
 
     return decorate
 

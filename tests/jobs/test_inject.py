@@ -47,7 +47,7 @@ def test_everything_at_once(result_of, mfdask, small_data, tmp_path):
     ("options", "words"),
     [
         ((), ["nothing to inject", "attack, sharing, drift or mix"]),
-        (("--attack", "bribe"), ["'bribe'", "bandwagon"]),
+        (("--attack", "bribe"), ["--attack must be random or", "bandwagon", "'bribe'"]),
         (("--attack", "copy", "--size", "0"), ["--size must be a number above 0 to 0.5, not 0"]),
         (("--attack", "copy", "--size", "0.6"), ["to 0.5, not 0.6"]),
         (("--attack", "copy", "--window-days", "99999"), ["the ratings span", "--window-days"]),
