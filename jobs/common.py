@@ -27,7 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mfdask.cluster import ClusterConfig, dashboard_link, open_cluster
-from mfdask.errors import InputError
+from mfdask.errors import InputError, without_secrets
 from mfdask.memory import PeakMemory
 from mfdask.progress import Progress
 from mfdask.summaries import harmless
@@ -92,7 +92,7 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
                 outcome = run(**options)
         if as_json:
             used = {} if own_config else {"options": effective_options(ctx, outcome.options)}
-            click.echo(json.dumps(outcome.values | used))
+            click.echo(_without_secrets_of(ctx.params, json.dumps(outcome.values | used)))
             return
         for part in outcome.view:
             _show(part)
@@ -109,6 +109,14 @@ def _show(part: RenderableType) -> None:
         console.width = max(console.width, part.fit(console.width))
     # A text is there to be copied elsewhere: its lines are neither cut nor broken.
     console.print(part, soft_wrap=isinstance(part, Text))
+
+
+def _without_secrets_of(options: Mapping[str, Any], text: str) -> str:
+    """Return JSON without the secrets of URLs that were given; all else is data and stays."""
+    for value in options.values():
+        if isinstance(value, str) and (hidden := without_secrets(value)) != value:
+            text = text.replace(json.dumps(value)[1:-1], json.dumps(hidden)[1:-1])
+    return text
 
 
 @contextmanager
@@ -152,10 +160,10 @@ def _log_to_stderr(debug: bool) -> None:
 
 
 class _PlainFormatter(logging.Formatter):
-    """Takes out of a line what a terminal would obey: it may name a file."""
+    """Takes out of a line what a terminal would obey, and secrets: it may name a file or a URL."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return harmless(super().formatMessage(record), "\n")
+        return harmless(without_secrets(super().formatMessage(record)), "\n")
 
 
 def _is_for_users(record: logging.LogRecord) -> bool:

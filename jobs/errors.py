@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mfdask.errors import NAMED, MfdaskError
+from mfdask.errors import NAMED, MfdaskError, without_secrets
 from mfdask.summaries import harmless
 
 #: Exit code and line for what the system says of a disk.
@@ -55,7 +55,7 @@ def _explain(error: BaseException, command: click.Command) -> tuple[int, str]:
         return error.exit_code, " ".join(_with_options(error.template, command).split())
     if isinstance(error, OSError) and error.errno in _DISK:
         return _DISK[error.errno][0], f"{error.filename or 'disk'}: {_DISK[error.errno][1]}"
-    line = " ".join(f"{type(error).__name__}: {error}".split())
+    line = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
     return 1, f"unexpected error, {line} (run again with --debug to see where)"
 
 

@@ -18,6 +18,7 @@ from mfdask.report.data.facts import Facts
 from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, chosen, figures_of, missing_of, notes
 from mfdask.shards import Dataset
+from mfdask.shards.remote import is_url, without_query
 
 from .common import Outcome, facts_table, job, running
 from .options import DATA, MODEL, PATH
@@ -79,7 +80,8 @@ def main(
         (file_place if kind == "html" else folder_place)(out)
     dataset = Dataset.open(data)
     given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
-    place = Path("output/reports") / Path(data).resolve().name
+    name = Path(without_query(data) if is_url(data) else data).resolve().name
+    place = Path("output/reports") / name
     with running() as run:
         facts = Facts.of(dataset, run.progress)
         wanted = [name for text in names for name in text.split(",")]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mfdask.kernels import CACHE
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.paths import NightlyPaths
@@ -41,6 +42,7 @@ def main(config: Path, runs: int) -> Outcome:
         "rmse": release.rmse if release else None,
         "unfinished_run": unfinished.run if unfinished else None,
         "next_start": start,
+        "compiled_code": str(CACHE),
         "runs": lines,
     }
     facts = {"published": release.version if release else "nothing yet"}
@@ -48,6 +50,7 @@ def main(config: Path, runs: int) -> Outcome:
         facts["data as of, UTC"] = release.data_day
         facts["RMSE held out"] = f"{release.rmse:.4f}" if release.rmse else ""
     facts["unfinished"] = f"run {unfinished.run}" if unfinished else "nothing"
+    facts["compiled code"] = str(CACHE)
     facts["next start"] = start or "not known: give `at` in the configuration"
     history = table("last runs", "run", "ended, UTC", "status", "version", "seconds", "reason")
     for line in lines:

@@ -83,6 +83,8 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
     import dask
     from distributed import Client, LocalCluster
 
+    import mfdask.kernels  # noqa: F401 - chooses the folder of compiled code for all workers
+
     config = config or ClusterConfig()
     if config.scheduler is not None:
         with closing(_join(config.scheduler)) as client, _watched(client):

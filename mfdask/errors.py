@@ -8,6 +8,27 @@ from collections.abc import Mapping
 #: A parameter in a message.
 NAMED = re.compile(r"`([a-z][a-z0-9_]*)`")
 
+#: A URL in a text: its scheme, who asks (a password may hold signs that should be escaped), host
+#: and path, query.
+_URL = re.compile(
+    r"([a-zA-Z][\w+.-]*://)"
+    r"([^\s/?#'\"]*@|[^\s/?#'\":]*:(?!\d+(?:[/?#'\"\s]|$))[^\s'\"]*@)?"
+    r"((?:[^\s?#'\",;)]|[,;)](?!\s|$))*)"
+    r"([?#](?:[^\s'\",;)]|[,;)](?!\s|$))*)?"
+)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text whose URLs have neither passwords nor queries, which may be signatures."""
+    if "://" not in text:
+        return text
+    return _URL.sub(
+        lambda found: (
+            found[1] + ("***@" if found[2] else "") + found[3] + ("?***" if found[4] else "")
+        ),
+        text,
+    )
+
 
 class MfdaskError(Exception):
     """One clear line: what is wrong, where, and how to mend it.
@@ -16,13 +37,13 @@ class MfdaskError(Exception):
     ----------
     template : str
         The line, with names of parameters in backticks: Python callers read the bare names, the
-        command line puts its options in their place.
+        command line puts its options in their place. Secrets in URLs are left out.
     """
 
     exit_code = 1
 
     def __init__(self, template: str) -> None:
-        self.template = template
+        self.template = template = without_secrets(template)
         super().__init__(NAMED.sub(r"\1", template))
 
     def with_names(self, names: Mapping[str, str]) -> str:

@@ -70,7 +70,10 @@ def _write_ratings(events: Events, users: pd.Series, items: pd.Series, path: Pat
 
 
 def _write_movies(items: pd.DataFrame, path: Path) -> None:
-    """Write titles and genres as MovieLens does, if there are any."""
+    """Write titles and genres as MovieLens does, if there are any.
+
+    It is read as data, so a title that a spreadsheet would take for a formula stays as it is.
+    """
     titled = items[items["title"] != ""]
     if len(titled):
         columns = {"item_id": "movieId", "title": "title", "genres": "genres"}

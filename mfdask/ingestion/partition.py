@@ -27,7 +27,9 @@ def load_kernels() -> None:
 def take_values(values: npt.NDArray[Any], places: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
     """Return ``values[places]``, without the 64-bit copy of `places` that NumPy makes."""
     out = np.empty(len(places), values.dtype)
-    kernels.csr.gather_into(values, places, out)
+    given = values.view()
+    given.flags.writeable = False  # as if all were read from disk: it is compiled for these alone
+    kernels.csr.gather_into(given, places, out)
     return out
 
 

@@ -7,6 +7,11 @@ Modules here load Numba, which takes half a second. Whoever may not need it, or 
 from importlib import import_module
 from typing import Any
 
+from mfdask.kernels.cache import use_cache
+
+#: Where compiled kernels are kept.
+CACHE = use_cache()
+
 
 def __getattr__(name: str) -> Any:
     """Load a module of kernels when it is first asked for."""

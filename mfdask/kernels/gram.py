@@ -203,7 +203,7 @@ def add_gram(tile: Float32s, n: int, width: int, order: int, gram: Float32s, bas
     add_8x8(tile, n, width, 0, 0, gram, base)
     for i in range(8, order, 4):
         columns = i + 4
-        j = 0
+        j = np.int64(0)  # as it is later on, or `add_4x24` would be compiled for a constant, too
         while columns - j > 16:
             add_4x24(tile, n, width, i, j, gram, base)
             j += 24

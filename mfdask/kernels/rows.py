@@ -202,7 +202,9 @@ def _settle(
     stats[SSE] += quadratic(work.grams, lane * width * width, width, v, d + 1, work.scratch)
     for k in range(d):
         v[k] = -v[k + 1] - m[k]
-    stats[PENALTY] += scale * quadratic(prior.precision.reshape(-1), 0, width, v, d, work.scratch)
+    begin = np.int64(0)  # a constant would have `quadratic` compiled for it, too
+    precision = prior.precision.reshape(-1)
+    stats[PENALTY] += scale * quadratic(precision, begin, width, v, d, work.scratch)
     stats[MOVED] += moved
     stats[NORM] += norm
     return finite

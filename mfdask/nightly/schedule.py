@@ -54,6 +54,7 @@ class Schedule:
             "Type=oneshot\n"
             f"WorkingDirectory={_escape(str(self.config.absolute().parent))}\n"
             f"ExecStart={words}\n"
+            "CacheDirectory=mfdask\n"
             "Nice=10\n"
             "TimeoutStopSec=20\n"
         )

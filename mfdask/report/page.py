@@ -127,8 +127,17 @@ def _figure(part: Figure) -> str:
 
 
 def to_csv(part: Figure) -> str:
-    """Return the numbers behind a figure as CSV, to nine digits."""
-    return part.table().to_csv(index=False, float_format="%.9g")
+    """Return the numbers behind a figure as CSV, to nine digits.
+
+    Texts that a spreadsheet would take for formulas begin with an apostrophe.
+    """
+    table = part.table().map(_no_formula).rename(columns=_no_formula)
+    return table.to_csv(index=False, float_format="%.9g")
+
+
+def _no_formula(cell: Any) -> Any:
+    begins = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    return f"'{cell}" if begins else cell
 
 
 def embedded(value: Any) -> str:

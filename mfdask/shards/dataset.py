@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mfdask.errors import InputError
+from mfdask.errors import InputError, without_secrets
 from mfdask.files import resolve_link
 from mfdask.shards import in_memory as matrix
 from mfdask.shards.manifest import Manifest
@@ -109,7 +109,7 @@ class Dataset(Summarised):
     @classmethod
     def _remote(cls, url: str) -> Dataset:
         store = RemoteStore(url)
-        return cls(None, store.manifest, store, store.url)
+        return cls(None, store.manifest, store, store.opened_by)
 
     @classmethod
     def from_csr(cls, ratings: Any) -> Dataset:
@@ -137,7 +137,7 @@ class Dataset(Summarised):
             "users, items": f"{self.n_users:,}, {self.n_items:,} in {blocks} blocks",
             "ratings": f"{self.rating_min:g} to {self.rating_max:g}, mean {self.mean:.4f}",
             "timestamps": "yes" if self.manifest.has_timestamps else "no",
-            "at": self.address or "in memory",
+            "at": without_secrets(self.address or "in memory"),
         }
         return f"Dataset {self.name}", facts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,7 +39,7 @@ def executor_for(
 class DatasetRef(Reference):
     """Names a data set on disk; the fingerprint tells it from another that took its place."""
 
-    address: str
+    address: str = field(repr=False)  # a URL may hold a secret, and the dashboard shows arguments
     fingerprint: str
 
     @classmethod

@@ -28,7 +28,7 @@ from typing import TypeGuard
 
 from fsspec.core import url_to_fs
 
-from mfdask.errors import InputError, RefusedError
+from mfdask.errors import InputError, RefusedError, without_secrets
 from mfdask.files import crc32
 from mfdask.shards.manifest import FILE_NAME, Manifest
 from mfdask.shards.store import FileFacts, FolderStore
@@ -54,6 +54,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mfdask"
 
 
+def without_query(url: str) -> str:
+    """Return a URL to print, and to name files by."""
+    return without_secrets(url).partition("?")[0].rstrip("/")
+
+
 class RemoteStore(FolderStore):
     """The files of a data set at a URL, as they come into the mirror.
 
@@ -66,6 +71,9 @@ class RemoteStore(FolderStore):
     path : Path
         The mirror.
     url : str
+        Without what is secret of it.
+    opened_by : str
+        The URL as it was given.
     manifest : Manifest
         As it is at the URL now.
 
@@ -78,12 +86,12 @@ class RemoteStore(FolderStore):
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = without_query(url)
+        self.opened_by = url
         with _reading(f"{self.url}/{FILE_NAME}"):
-            self._system, root = url_to_fs(self.url)
-            self._root = root.rstrip("/")
+            self._system, self._root = url_to_fs(url)
             self._system.invalidate_cache()  # drivers may remember what was there before
-            text = self._system.cat_file(f"{self._root}/{FILE_NAME}")
+            text = self._system.cat_file(self._place(FILE_NAME))
         self.manifest = Manifest.parse(text, self.url)
         with _writing(self.url):
             super().__init__(_mirror(self.manifest, self.url))
@@ -109,6 +117,12 @@ class RemoteStore(FolderStore):
         if crc32(self.file(name)) != facts.crc32:
             self._fetch(name)
 
+    def _place(self, name: str) -> str:
+        """Return where a file lies, as the file system is to be asked; a signature goes along."""
+        signed = "://" in self._root  # as roots are over HTTP
+        root, mark, query = self._root.partition("?") if signed else (self._root, "", "")
+        return f"{root.rstrip('/')}/{name}{mark}{query}"
+
     def _fetch(self, name: str) -> None:
         """Bring a file into the mirror, whole and checked; others may fetch the same one."""
         place, target = f"{self.url}/{name}", self.path / name
@@ -118,7 +132,7 @@ class RemoteStore(FolderStore):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with _reading(place):
-                    self._system.get_file(f"{self._root}/{name}", str(fresh))
+                    self._system.get_file(self._place(name), str(fresh))
                 _compare(FileFacts.of(fresh), self.manifest.files[name], place)
                 fresh.replace(target)
             finally:

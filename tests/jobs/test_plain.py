@@ -36,10 +36,10 @@ def test_text_from_data_is_no_markup_and_no_escape(hostile, mfdask, result_of):
         ("inspect", data): "from x]",
         ("similar", model, "1", "--min-ratings", 1): SEEN,
         ("polarity", model, "--min-ratings", 1): SEEN,
-        ("recommend", model, "--rated", "1=5", "--explain"): SEEN,
-        ("recommend", model, "--include-rated", "--user", 1): SEEN,
-        ("evaluate", model, data): "",
-        ("compare", model, data): "b]",
+        ("recommend", model, "--rated", "1=5", "--explain", "--min-ratings", 1): SEEN,
+        ("recommend", model, "--include-rated", "--user", 1, "--min-ratings", 1): SEEN,
+        ("evaluate", model, data, "--at", 3): "",
+        ("compare", model, data, "--at", 3): "b]",
         (
             "report",
             "--data",
@@ -80,7 +80,7 @@ def test_an_id_is_an_id_and_the_heading_says_what_it_is(hostile, mfdask, result_
     assert result_of("similar", model, "title:3", *own)["item_id"] == 7
     assert "like 3, id 7" in mfdask("similar", model, "title:3", *own).stdout
     assert f"{SEEN}3 (1999), id 3" in " ".join(mfdask("similar", model, "3", *own).stdout.split())
-    rated = result_of("recommend", model, "--rated", "3=5", "--rated", "title:3=1")["rated"]
+    rated = result_of("recommend", model, "--rated", "3=5", "--rated", "title:3=1", *own)["rated"]
     assert [line["item_id"] for line in rated] == [3, 7]
 
 

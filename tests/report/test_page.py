@@ -3,6 +3,7 @@
 import io
 import json
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing, Section, TableFigure, html_table, plain
 from mfdask.report.data.facts import Facts
-from mfdask.report.page import embedded, page, write_page
+from mfdask.report.page import embedded, page, to_csv, write_page
 from mfdask.report.report import Inputs, all_sections, chosen, figures_of, notes
 from mfdask.shards import Dataset
 from tests.report.hostile import SCRIPT, TEXTS, hostile_data
@@ -195,3 +196,14 @@ def test_a_figure_alone(facts):
     assert isinstance(figure, Figure)
     assert figure.source.data["n"].sum() == facts.data.n_train + facts.data.n_test
     assert figure.root.id in file_html(figure.root)
+
+
+def test_no_text_is_a_formula_in_a_spreadsheet():
+    texts = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "x=1", "1-2", "", "é"]
+    numbers = pd.DataFrame({"=title": texts, "n": range(-5, 5), "k": pd.Categorical(texts)})
+    part = SimpleNamespace(table=lambda: numbers)
+    read = pd.read_csv(io.StringIO(to_csv(part)), keep_default_na=False, lineterminator="\n")
+    wanted = [f"'{text}" for text in texts[:6]] + texts[6:]
+    assert list(read) == ["'=title", "n", "k"]
+    assert read["'=title"].tolist() == read["k"].tolist() == wanted
+    assert read["n"].tolist() == list(range(-5, 5))

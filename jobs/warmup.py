@@ -1,0 +1,137 @@
+"""Compile all kernels, once, so that no later job has to."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import click
+
+from mfdask.kernels import CACHE
+from mfdask.progress import Progress
+
+from .common import Outcome, facts_table, job, progress_bars
+
+#: Ratings of the data set that is tried: enough for every part of a report.
+_RATINGS = 3_000
+
+
+@click.command("warmup", help=__doc__)
+@job
+def main() -> Outcome:
+    """Compile, and say what it took."""
+    with progress_bars() as progress:
+        seconds = compile_all(progress)
+    values = {"seconds": seconds, "compiled_code": str(CACHE)}
+    facts = {part: f"{took:.1f}" for part, took in seconds.items()}
+    facts["seconds in all"] = f"{sum(seconds.values()):.1f}"
+    facts["compiled code"] = str(CACHE)
+    return Outcome(values, [facts_table("compiled, or compiled before", facts)])
+
+
+def compile_all(progress: Progress) -> dict[str, float]:
+    """Do a little of all that jobs do, in this process, and return the seconds of each part.
+
+    Parameters
+    ----------
+    progress : Progress
+        Told the part that is being compiled.
+    """
+    seconds = {}
+    with tempfile.TemporaryDirectory(prefix="mfdask-warmup-") as folder:
+        parts = _parts(Path(folder))
+        for done, (name, part) in enumerate(parts.items()):
+            progress("compiling, once", done, len(parts), name)
+            began = time.perf_counter()
+            part()
+            seconds[name] = time.perf_counter() - began
+        progress("compiling, once", len(parts), len(parts))
+    return seconds
+
+
+def _parts(folder: Path) -> dict[str, Callable[[], None]]:
+    """Return what compiles each part, in the order in which one needs the other."""
+    from mfdask.models import kinds
+
+    learn = {f"train {kind}": partial(_train, folder, kind) for kind in _kinds(list(kinds()))}
+    return {
+        "ingest": partial(_ingest, folder),
+        **learn,
+        "evaluate": partial(_evaluate, folder),
+        "recommend": partial(_recommend, folder),
+        "report": partial(_report, folder),
+    }
+
+
+def _kinds(known: list[str]) -> list[str]:
+    """Return our own kinds that need no file of features; the plain one first."""
+    return [kind for kind in ("als", "bias", "genre", "bayes") if kind in known]
+
+
+def _ingest(folder: Path) -> None:
+    from mfdask.ingestion.build import IngestOptions, ingest
+    from mfdask.ingestion.extend import extend
+    from mfdask.ratings.formats import open_source
+    from mfdask.ratings.splits import Split
+
+    lines = [
+        f"{n % 97 + 1},{n * n % 61 + 1},{1 + n % 9 / 2},{1_000_000_000 + n * 86_400}"
+        for n in range(_RATINGS)
+    ]
+    head = "userId,movieId,rating,timestamp\n"
+    for name, part in (("old", lines[:-100]), ("new", lines[-100:])):
+        (folder / name).mkdir()
+        (folder / name / "ratings.csv").write_text(head + "\n".join(part))
+        movies = "".join(f"{i},Film {i} ({1980 + i % 30}),Drama|Comedy\n" for i in range(1, 62))
+        (folder / name / "movies.csv").write_text(f"movieId,title,genres\n{movies}")
+    for split in ("time:0.1", "user-time:0.1", "cold-items:0.1", "random:0.1"):
+        choices = IngestOptions(split=Split.parse(split))
+        ingest(open_source(str(folder / "old")), folder / "data", choices=choices, overwrite=True)
+    extend(folder / "data", [open_source(str(folder / "new"))])
+
+
+def _train(folder: Path, kind: str) -> None:
+    from mfdask.models import kind_of, save_model
+    from mfdask.shards import Dataset
+
+    few = {"n_sweeps": 2, "burn_in": 1, "n_samples": 1}
+    given = {name: n for name, n in few.items() if name in kind_of(kind).open_parameters}
+    model = kind_of(kind).configure(given, None).fit(Dataset.open(folder / "data"))
+    save_model(model, folder / kind)
+
+
+def _evaluate(folder: Path) -> None:
+    from mfdask.evaluation import RankingPlan, evaluate, measure_ranking
+    from mfdask.models import load_model
+    from mfdask.shards import Dataset
+
+    data, model = Dataset.open(folder / "data"), load_model(folder / "als")
+    evaluate(model, data)
+    measure_ranking(model, data, RankingPlan())
+
+
+def _recommend(folder: Path) -> None:
+    from mfdask.models import load_model
+    from mfdask.recommendation import History, Ranking, recommend, recommend_new
+    from mfdask.shards import Dataset
+
+    data, model = Dataset.open(folder / "data"), load_model(folder / "als")
+    ranking = Ranking(min_ratings=0)
+    recommend(model, model.users["user_id"].head(9), data, ranking)
+    recommend_new(model, History.of(model, {model.items["item_id"].iloc[0]: 4.0}), ranking)
+
+
+def _report(folder: Path) -> None:
+    from mfdask.models import load_model
+    from mfdask.report.data.facts import Facts
+    from mfdask.report.page import write_page
+    from mfdask.report.report import Inputs, all_sections, notes
+    from mfdask.shards import Dataset
+
+    data = Dataset.open(folder / "data")
+    facts = Facts.of(data)
+    sections = list(all_sections(facts, Inputs({"als": load_model(folder / "als")})))
+    write_page(folder / "report.html", data.name, notes(facts), sections)
