@@ -32,6 +32,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfdask.decoding import check_keys_of
 from mfdask.errors import InputError
 from mfdask.execution import Reference
 from mfdask.files import atomic_directory, crc32, resolve_link
@@ -205,19 +206,19 @@ def _opened(path: Path | str) -> Iterator[tuple[Path, dict[str, Any], Kind]]:
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        said = json.loads((path / "model.json").read_text())
+        said = check_keys_of(json.loads((path / "model.json").read_text()), {"schema_version": int})
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{path}: no model there (no model.json); make one with `mfdask train`"
         ) from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}/model.json: damaged ({error}); train it again") from None
-    if said.get("schema_version", 0) > SCHEMA_VERSION:
+    if said["schema_version"] > SCHEMA_VERSION:
         raise InputError(
             f"{path}: written by a newer mfdask (schema {said['schema_version']}, this one reads "
             f"up to {SCHEMA_VERSION}); upgrade mfdask"
         )
-    return dict(said)
+    return said
 
 
 def _read_history(file: Path) -> list[dict[str, Any]]:

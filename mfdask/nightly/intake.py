@@ -132,7 +132,7 @@ def _edges(data: Dataset) -> npt.NDArray[np.float64]:
     low, high, step = data.rating_min, data.rating_max, data.manifest.rating_step
     n_values = round((high - low) / step) + 1 if step else 1
     if step and n_values <= 100:
-        return low + step * (np.arange(n_values + 1) - 0.5)
+        return np.asarray(low + step * (np.arange(n_values + 1) - 0.5), np.float64)
     return np.linspace(low, high, (_RANGES if high > low else 1) + 1)
 
 
