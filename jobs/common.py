@@ -63,11 +63,14 @@ class Outcome:
         The tables that a person sees.
     options : dict
         Values that the job has found for parameters of its command that were not given.
+    trouble : Exception, optional
+        What the job ends with, once the rest is shown.
     """
 
     values: dict[str, Any]
     view: Sequence[RenderableType] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    trouble: Exception | None = None
 
 
 def job(run: Callable[..., Outcome]) -> Callable[..., None]:
@@ -93,9 +96,12 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
         if as_json:
             used = {} if own_config else {"options": effective_options(ctx, outcome.options)}
             click.echo(_without_secrets_of(ctx.params, json.dumps(outcome.values | used)))
-            return
-        for part in outcome.view:
-            _show(part)
+        else:
+            for part in outcome.view:
+                _show(part)
+        if outcome.trouble is not None:
+            with ending(ctx.command, debug):
+                raise outcome.trouble
 
     return callback if own_config else config_file_option(callback)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from mfdask.errors import InputError
 from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.metrics import write_metrics
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import (
     Release,
@@ -23,7 +25,7 @@ from mfdask.nightly.registry import (
 )
 from mfdask.nightly.retention import prune
 
-from .common import Outcome, facts_table, job, table
+from .common import Outcome, facts_table, job, say, table
 from .nightly import config_option
 
 
@@ -88,9 +90,7 @@ def show(version: str | None, config: Path) -> Outcome:
 @config_option
 def promote_one(version: str, config: Path) -> Outcome:
     """Publish a version, or a candidate that the gate refused."""
-    home = _home(config)
-    with _alone(home):
-        return _published(promote(home, version))
+    return _published(config, lambda home: promote(home, version))
 
 
 @main.command("rollback")
@@ -98,9 +98,7 @@ def promote_one(version: str, config: Path) -> Outcome:
 @config_option
 def rollback(config: Path) -> Outcome:
     """Publish the version that the published one was learned from."""
-    home = _home(config)
-    with _alone(home):
-        return _published(roll_back(home))
+    return _published(config, roll_back)
 
 
 @main.command("prune")
@@ -132,7 +130,14 @@ def _find(home: NightlyPaths, version: str | None) -> Release:
     return Release.open(folder / version)
 
 
-def _published(release: Release) -> Outcome:
+def _published(config: Path, publish: Callable[[NightlyPaths], Release]) -> Outcome:
+    """Publish by hand, and bring the metrics up to it."""
+    told = NightlyConfig.read(config)
+    home = NightlyPaths(told.home)
+    with _alone(home):
+        release = publish(home)
+        if trouble := write_metrics(home, told.metrics):
+            say(trouble)
     line = (
         f"{release.version} is published; files that a later version took in stay in taken/: put "
         "them back into the inbox if their ratings are wanted"

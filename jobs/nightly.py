@@ -104,7 +104,8 @@ def main(
     with progress_bars() as progress:
         line = run_night(told, wait_seconds=wait, progress=progress)
     _complain(line, told.home)
-    return Outcome(line, [facts_table(f"run {line['run']}: {line['status']}", _facts(line))])
+    facts = _facts(line, told.home / told.inbox.folder)
+    return Outcome(line, [facts_table(f"run {line['run']}: {line['status']}", facts)])
 
 
 def _begin(folder: Path) -> Outcome:
@@ -139,7 +140,7 @@ def _complain(line: Line, home: Path) -> None:
         raise MfdaskError(f"run {line['run']}: {published} is published, but {failed}")
 
 
-def _facts(line: Line) -> dict[str, str]:
+def _facts(line: Line, inbox: Path) -> dict[str, str]:
     facts = {}
     if line["status"] == "published":
         facts["version"] = line["version"]
@@ -149,6 +150,8 @@ def _facts(line: Line) -> dict[str, str]:
             was = "" if score["published"] is None else f", published {score['published']:.4f}"
             facts[f"RMSE {score['slice']}"] = f"{score['candidate']:.4f}{was}"
     facts |= _facts_of_files(line)
+    if line["status"] == "nothing" and line["before"] is None:
+        facts["what next"] = f"put files of ratings into {inbox}"
     facts["seconds"] = f"{sum(line['seconds'].values()):.1f}"
     facts["peak memory"] = mebibytes(max(line["memory_bytes"].values()))
     return facts

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from mfdask.errors import InputError
 from mfdask.kernels import CACHE
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
+from mfdask.nightly.downstream import tables_of
+from mfdask.nightly.inbox import n_files
 from mfdask.nightly.paths import NightlyPaths
-from mfdask.nightly.registry import current
+from mfdask.nightly.registry import Release, current, published_version
 from mfdask.nightly.schedule import next_start
 from mfdask.nightly.state import State
 
@@ -33,32 +37,63 @@ def main(config: Path, runs: int) -> Outcome:
     """Read it from the home; nothing is changed."""
     told = NightlyConfig.read(config)
     home = NightlyPaths(told.home)
-    release, unfinished = current(home), State.load(home.state)
+    release, trouble = _published(home)
+    unfinished, start = State.load(home.state), next_start_after(told.at, datetime.now())
     lines = journal.read(home.journal)[-runs:]
-    start = next_start_after(told.at, datetime.now())
+    files, tables = n_files(home.root / told.inbox.folder), tables_of(home)
     values = {
-        "published": release.version if release else None,
+        "published": published_version(home),
         "data_as_of": release.data_day if release else None,
         "rmse": release.rmse if release else None,
         "unfinished_run": unfinished.run if unfinished else None,
+        "files_waiting": files,
+        "tables": tables[0] if tables else None,
+        "tables_made": tables[1].isoformat(timespec="seconds") if tables else None,
         "next_start": start,
         "compiled_code": str(CACHE),
         "runs": lines,
     }
-    facts = {"published": release.version if release else "nothing yet"}
+    facts = {"published": published_version(home) or "nothing yet"}
+    if trouble:
+        facts["  is damaged"] = str(trouble)
     if release:
-        facts["data as of, UTC"] = release.data_day
+        newest = release.facts["data_as_of"]
+        age = f", {_age(datetime.fromtimestamp(newest, UTC))} old" if newest is not None else ""
+        facts["data as of, UTC"] = f"{release.data_day}{age}"
         facts["RMSE held out"] = f"{release.rmse:.4f}" if release.rmse else ""
+    if tables:
+        facts["tables"] = f"of {tables[0]}, made {_age(tables[1])} ago"
+    facts["files in the inbox"] = f"{files:,}"
     facts["unfinished"] = f"run {unfinished.run}" if unfinished else "nothing"
     facts["compiled code"] = str(CACHE)
     facts["next start"] = start or "not known: give `at` in the configuration"
+    if not lines and published_version(home) is None:
+        facts["what next"] = (
+            f"put files of ratings into {home.root / told.inbox.folder}, then run mfdask nightly "
+            f"--config {shlex.quote(str(config))}"
+        )
     history = table("last runs", "run", "ended, UTC", "status", "version", "seconds", "reason")
     for line in lines:
         took = sum(line["seconds"].values())
         cells = (line["ended"][:16], line["status"], line["version"] or "", f"{took:.1f}")
         reason = line["reason"] or "; ".join(line.get("failed_jobs", []))
         history.add_row(str(line["run"]), *cells, reason)
-    return Outcome(values, [facts_table(str(home.root), facts), history])
+    view = [facts_table(str(home.root), facts), history]
+    return Outcome(values, view, trouble=trouble)
+
+
+def _published(home: NightlyPaths) -> tuple[Release | None, InputError | None]:
+    """Return the published release; what is wrong with it must not hide the rest."""
+    try:
+        return current(home), None
+    except InputError as error:
+        return None, error
+
+
+def _age(moment: datetime) -> str:
+    """Say how long ago a moment was."""
+    hours = max((datetime.now(UTC) - moment).total_seconds(), 0.0) / 3600
+    return f"{hours / 24:,.0f} days" if hours >= 48 else f"{hours:.1f} hours"
 
 
 def next_start_after(at: str, now: datetime) -> str | None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 #: Packages and modules of `mfdask`, each of which imports only what stands above it in this list.
 FLOORS = [
-    {"cores", "errors", "figures", "job_registry", "kernels", "progress", "summaries"},
+    {"cores", "decoding", "errors", "figures", "job_registry", "kernels", "progress", "summaries"},
     {"files", "memory", "parameters", "watch"},
     {"cluster", "ratings", "results"},
     {"execution"},

@@ -87,7 +87,7 @@ class CheckpointManager:
         try:
             state = json.loads((self._folder / "state.json").read_text())
             sound = all(crc32(self._folder / f"{s}.npy") == n for s, n in state["crc32"].items())
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             sound = False
         if not sound:
             raise InputError(f"{self._folder}: damaged checkpoint; start again without `resume`")

@@ -32,6 +32,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfdask.decoding import check_keys_of
 from mfdask.errors import InputError, RefusedError
 from mfdask.execution import Reference
 from mfdask.files import atomic_directory, check_checksum, crc32, resolve_link, with_checksum
@@ -220,8 +221,8 @@ def _opened(path: Path | str) -> Iterator[tuple[Path, dict[str, Any], Kind]]:
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        said = json.loads((path / "model.json").read_text())
-        if (schema := said.get("schema_version", 0)) > SCHEMA_VERSION:
+        said = check_keys_of(json.loads((path / "model.json").read_text()), {"schema_version": int})
+        if (schema := said["schema_version"]) > SCHEMA_VERSION:
             raise InputError(
                 f"{path}: written by a newer mfdask (schema {schema}, this one reads up to "
                 f"{SCHEMA_VERSION}); upgrade mfdask"
@@ -231,11 +232,11 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: no model there (no model.json); make one with `mfdask train`"
         ) from None
-    except (ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}/model.json: damaged ({error}); train it again") from None
-    return dict(said)
+    return said
 
 
 def _check_files(folder: Path, said: dict[str, Any], names: list[str] | None = None) -> None:

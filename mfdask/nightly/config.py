@@ -127,7 +127,7 @@ class GateConfig(Parametrised):
 
 
 @dataclass(frozen=True)
-class DownstreamConfig:
+class DownstreamConfig(Parametrised):
     """A job that follows each published model.
 
     Attributes
@@ -140,6 +140,9 @@ class DownstreamConfig:
 
     job: str
     arguments: tuple[str, ...] = ()
+    timeout_minutes: float = parameter(
+        120.0, "Time that the job may take; then it is ended, and has failed.", above=0
+    )
 
 
 @dataclass(frozen=True)
@@ -174,11 +177,14 @@ class NightlyConfig:
         When nights start, HH:MM, for `mfdask status`; empty: not known.
     metrics : str
         Prometheus text file, within the home or absolute; empty: none.
+    timeout_minutes : float
+        Time that a night may take; 0: any.
     """
 
     home: Path
     at: str = ""
     metrics: str = "metrics.prom"
+    timeout_minutes: float = 1440.0
     inbox: InboxConfig = InboxConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
@@ -229,18 +235,22 @@ class NightlyConfig:
         if data.start:
             data = replace(data, start=str(folder / data.start))
         tables = inbox, data, training, gate, downstream, retention, hooks, cluster
-        config = cls(folder / Path(top.home).expanduser(), top.at, top.metrics, *tables)
+        home = folder / Path(top.home).expanduser()
+        config = cls(home, top.at, top.metrics, top.timeout_minutes, *tables)
         _check(config)
         return config
 
 
 @dataclass(frozen=True)
-class _Top:
+class _Top(Parametrised):
     """The keys that are in no table."""
 
     home: str = "nightly"
     at: str = ""
     metrics: str = "metrics.prom"
+    timeout_minutes: float = parameter(
+        1440.0, "Time that a night may take; the next start goes on with it. 0: any.", at_least=0
+    )
 
 
 def _training(said: Table, folder: Path) -> TrainingConfig:

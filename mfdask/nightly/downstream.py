@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import signal
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from datetime import UTC, datetime
 
 from mfdask.errors import InputError
 from mfdask.job_registry import job_command, registered_jobs
 from mfdask.nightly.config import DownstreamConfig
 from mfdask.nightly.paths import NightlyPaths, write_durably
+from mfdask.nightly.processes import run_program
 from mfdask.nightly.registry import current
 
 
@@ -49,8 +47,9 @@ def make_tables(home: NightlyPaths, wanted: tuple[DownstreamConfig, ...]) -> lis
     release = current(home)
     if release is None or not wanted:
         return []
-    made = {"version": release.version, "jobs": json.loads(json.dumps(list(map(asdict, wanted))))}
-    with suppress(FileNotFoundError, ValueError):
+    jobs = [{"job": job.job, "arguments": list(job.arguments)} for job in wanted]
+    made = {"version": release.version, "jobs": jobs}
+    with suppress(OSError, ValueError):
         if json.loads(home.made_of.read_text()) == made:
             return []
     places = {
@@ -65,6 +64,16 @@ def make_tables(home: NightlyPaths, wanted: tuple[DownstreamConfig, ...]) -> lis
     return failed
 
 
+def tables_of(home: NightlyPaths) -> tuple[str, datetime] | None:
+    """Return which release the tables are of, and when they were made; None if nobody knows."""
+    try:
+        version = json.loads(home.made_of.read_text())["version"]
+        made = datetime.fromtimestamp(home.made_of.stat().st_mtime, UTC)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(version), made
+
+
 def run_job(wanted: DownstreamConfig, places: Mapping[str, str]) -> str | None:
     """Run a job, and return the last line of what it said if it failed.
 
@@ -77,24 +86,10 @@ def run_job(wanted: DownstreamConfig, places: Mapping[str, str]) -> str | None:
     arguments = list(wanted.arguments)
     for name, place in places.items():
         arguments = [argument.replace(f"{{{name}}}", place) for argument in arguments]
-    done = subprocess.run(
-        job_command(wanted.job, *arguments),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        check=False,
-        preexec_fn=_die_with_parent,
-    )
-    if done.returncode == 0:
-        return None
-    said = done.stderr.strip().splitlines() or ["no word"]
-    return f"{wanted.job}: exit code {done.returncode}, {said[-1]}"
-
-
-def _die_with_parent() -> None:
-    """Let no job outlive its night, and hold the lock of its tables when the night starts again."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux has it
-    if prctl is not None:
-        prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    command = job_command(wanted.job, *arguments)
+    try:
+        code, text = run_program(command, 60 * wanted.timeout_minutes)
+    except TimeoutError as error:
+        return f"{wanted.job}: {error} (timeout_minutes)"
+    said = text.strip().splitlines() or ["no word"]
+    return f"{wanted.job}: exit code {code}, {said[-1]}" if code else None

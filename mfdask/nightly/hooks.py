@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 
 from mfdask.nightly.config import HooksConfig
 from mfdask.nightly.journal import Line, is_good
+from mfdask.nightly.processes import run_program
 
 
 def run_hook(hooks: HooksConfig, line: Line) -> str | None:
@@ -19,15 +19,8 @@ def run_hook(hooks: HooksConfig, line: Line) -> str | None:
     if not command.strip():
         return None
     try:
-        done = subprocess.run(
-            shlex.split(command),
-            input=json.dumps(line) + "\n",
-            text=True,
-            errors="replace",
-            capture_output=True,
-            timeout=hooks.timeout_seconds,
-            check=False,
-        )
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        given = json.dumps(line) + "\n"
+        code, _ = run_program(shlex.split(command), hooks.timeout_seconds, given)
+    except (OSError, ValueError) as error:  # a timeout is among these
         return f"hook {command}: {error}"
-    return None if done.returncode == 0 else f"hook {command}: exit code {done.returncode}"
+    return f"hook {command}: exit code {code}" if code else None

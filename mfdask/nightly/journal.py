@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from mfdask.decoding import check_keys_of
 
 Line = dict[str, Any]
 
@@ -14,6 +18,18 @@ Line = dict[str, Any]
 STATUSES = ("published", "refused", "nothing", "failed", "interrupted")
 #: Those after which there is nothing to take up again.
 FINAL = STATUSES[:3]
+
+#: What every line says, and of which type it is, and what that of a published run says besides.
+_HINTS: dict[str, Any] = {
+    "run": int,
+    "status": Literal["published", "refused", "nothing", "failed", "interrupted"],
+    "reason": str,
+    "version": str | None,
+    "ended": str,
+    "seconds": Mapping[str, float],
+    "memory_bytes": Mapping[str, int],
+}
+_OF_PUBLISHED: dict[str, Any] = {"ratings": int}
 
 
 def is_good(line: Line) -> bool:
@@ -42,11 +58,11 @@ def read(path: Path) -> list[Line]:
         return []
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
+        with suppress(ValueError, RecursionError):  # torn, or of something else
             line = json.loads(text)
-        except ValueError:
-            continue  # torn
-        if isinstance(line, dict) and "run" in line:
+            published = isinstance(line, dict) and line.get("status") == "published"
+            line = check_keys_of(line, _HINTS | (_OF_PUBLISHED if published else {}))
+            datetime.fromisoformat(line["ended"])
             lines.append(line)
     return lines
 

@@ -3,16 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
+from mfdask.errors import InputError
+from mfdask.nightly import journal
 from mfdask.nightly.journal import STATUSES, Line, is_good
+from mfdask.nightly.paths import NightlyPaths, write_durably
+from mfdask.nightly.registry import Release, current
 
 
-def metrics_text(lines: Sequence[Line]) -> str:
-    """Return the exposition of the last runs; `lines` are those of `runs.jsonl`, oldest first."""
+def write_metrics(home: NightlyPaths, place: str) -> str | None:
+    """Write the text file, and return what went wrong with it, if anything: nothing fails by it.
+
+    Parameters
+    ----------
+    home : NightlyPaths
+    place : str
+        Where it goes, within the home or absolute; empty: nowhere.
+    """
+    if not place:
+        return None
+    release = None
+    with suppress(InputError):  # of a damaged release: the runs are told all the same
+        release = current(home)
+    try:
+        write_durably(home.root / place, metrics_text(journal.read(home.journal), release))
+    except (OSError, ValueError) as error:
+        return f"metrics: {error}"
+    return None
+
+
+def metrics_text(lines: Sequence[Line], release: Release | None) -> str:
+    """Return the exposition of the last runs, and of the published release.
+
+    Parameters
+    ----------
+    lines : sequence
+        Of `runs.jsonl`, oldest first.
+    release : Release or None
+        Before the first, and where it is damaged.
+    """
+    text = _of_runs(lines) if lines else []
+    if release:
+        text += _of_release(release)
+    return "\n".join(text) + "\n"
+
+
+def _of_runs(lines: Sequence[Line]) -> list[str]:
     last = lines[-1]
     good = [line for line in lines if is_good(line)]
-    published = [line for line in lines if line["status"] == "published"]
     text = [
         *_metric(
             "last_run_timestamp_seconds",
@@ -36,9 +76,7 @@ def metrics_text(lines: Sequence[Line]) -> str:
         text += _metric(
             "last_success_timestamp_seconds", "When a run last ended well.", [("", when)]
         )
-    if published:
-        text += _of_release(published[-1])
-    return "\n".join(text) + "\n"
+    return text
 
 
 def _of_files(line: Line) -> list[str]:
@@ -67,17 +105,22 @@ def _label(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _of_release(line: Line) -> list[str]:
-    version = f'version="{line["version"]}",kind="{line["kind"]}"'
-    return [
-        *_metric("model_info", "The model published last.", [(version, 1)]),
-        *_metric("ratings", "Ratings in its data set.", [("", line["ratings"])]),
+def _of_release(release: Release) -> list[str]:
+    facts = release.facts
+    version = f'version="{_label(release.version)}",kind="{_label(facts["kind"])}"'
+    text = [
+        *_metric("model_info", "The published model.", [(version, 1)]),
+        *_metric("ratings", "Ratings in its data set.", [("", facts["ratings"])]),
         *_metric(
             "rmse",
             "Its RMSE on held-out ratings.",
-            [(f'slice="{score["slice"]}"', score["candidate"]) for score in line["scores"]],
+            [(f'slice="{score["slice"]}"', score["candidate"]) for score in facts["scores"]],
         ),
     ]
+    if facts["data_as_of"] is not None:
+        newest = [("", facts["data_as_of"])]
+        text += _metric("data_timestamp_seconds", "Time of its newest rating.", newest)
+    return text
 
 
 def _metric(name: str, meaning: str, values: Iterable[tuple[str, float]]) -> list[str]:

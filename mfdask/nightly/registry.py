@@ -9,18 +9,35 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mfdask.decoding import check_keys_of
 from mfdask.errors import InputError, RefusedError
 from mfdask.nightly.paths import NightlyPaths, sync_folder, sync_tree
 
 FACTS = "release.json"
 _CURRENT = "current"
+_SCORE = Mapping[str, str | float | None]
+#: What `release.json` says, and of which type it is.
+_HINTS: dict[str, Any] = {
+    "run": int,
+    "created": str,
+    "before": str | None,
+    "data_as_of": int | None,
+    "ratings": int,
+    "users": int,
+    "items": int,
+    "kind": str,
+    "sweeps": int,
+    "scores": list[_SCORE],
+    "reasons": list[str],
+    "files": list[str],
+}
 
 
 @dataclass(frozen=True)
@@ -76,9 +93,17 @@ class Release:
             If there is none, or not all of it.
         """
         try:
-            release = cls(folder, json.loads((folder / FACTS).read_text()))
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+            said = json.loads((folder / FACTS).read_text())
+            release = cls(folder, check_keys_of(said, _HINTS, FACTS))
+            datetime.fromisoformat(said["created"])
+        except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{folder}: no release there; see `mfdask models list`") from None
+        except (OSError, ValueError, RecursionError) as error:
+            line = " ".join(str(error).split())
+            raise InputError(
+                f"{folder / FACTS}: damaged ({line}), so it is no release there; promote another "
+                "of `mfdask models list`"
+            ) from None
         for part in (release.model, release.data):
             if not part.is_dir():
                 raise InputError(f"{part}: is gone, and the release is of no use without it")

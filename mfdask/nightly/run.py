@@ -14,11 +14,12 @@ from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import check_jobs
 from mfdask.nightly.hooks import run_hook
-from mfdask.nightly.metrics import metrics_text
-from mfdask.nightly.paths import NightlyPaths, write_durably
+from mfdask.nightly.metrics import write_metrics
+from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.start import base_of, begin, next_run
 from mfdask.nightly.state import State
 from mfdask.nightly.steps import STEPS, Night
+from mfdask.nightly.watchdog import ended_after
 from mfdask.progress import Progress, silent
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def run_night(
     Raises
     ------
     RefusedError
-        If another night runs, or memory or disk would not do.
+        If another night runs, memory or disk would not do, or the night took too long.
     InputError
         If data or configuration are at fault.
     """
@@ -58,7 +59,8 @@ def run_night(
     home = NightlyPaths(config.home)
     with home.alone(wait_seconds):
         unbegun = State.load(home.state) or State(next_run(home), "", None)
-        with ExitStack() as stack:
+        limit = ended_after(60 * config.timeout_minutes, str(home.root))
+        with limit as over, ExitStack() as stack:
             night = Night(config, home, unbegun, None, progress, stack, client)
             try:
                 home.prepare(night.inbox)
@@ -68,7 +70,7 @@ def run_night(
                     _run_step(night, name, step)
             except BaseException as error:
                 with suppress(OSError):  # of a full disk, too: what ended the run is what counts
-                    _report(night, *_ending(error))
+                    _report(night, *_ending(error, over.is_set()))
                 raise
             return _report(night, night.state.facts["outcome"], night.reason)
 
@@ -87,7 +89,9 @@ def _run_step(night: Night, name: str, step: Callable[[Night], None]) -> None:
     state.save(night.home.state)
 
 
-def _ending(error: BaseException) -> tuple[str, str]:
+def _ending(error: BaseException, is_too_long: bool) -> tuple[str, str]:
+    if is_too_long:
+        return "failed", "it took longer than timeout_minutes"
     status = "failed" if isinstance(error, Exception) else "interrupted"
     return status, " ".join(f"{type(error).__name__}: {error}".split())
 
@@ -114,21 +118,9 @@ def _report(night: Night, status: str, reason: str) -> journal.Line:
         line = lines[-1]
     else:
         journal.append(home.journal, line)
-        lines.append(line)
-    for trouble in (_write_metrics(night, lines), run_hook(night.config.hooks, line)):
+    for trouble in (write_metrics(home, night.config.metrics), run_hook(night.config.hooks, line)):
         if trouble:
             _LOG.error(trouble)  # a cluster that is still open silences warnings
     if status in journal.FINAL:
         home.state.unlink(missing_ok=True)
     return line
-
-
-def _write_metrics(night: Night, lines: list[journal.Line]) -> str | None:
-    """Write the text file, and return what went wrong with it, if anything: no run fails by it."""
-    if not night.config.metrics:
-        return None
-    try:
-        write_durably(night.home.root / night.config.metrics, metrics_text(lines))
-    except (OSError, ValueError) as error:
-        return f"metrics: {error}"
-    return None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from mfdask.decoding import check_keys_of
 from mfdask.errors import InputError
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
@@ -20,6 +22,7 @@ from mfdask.nightly.state import State
 
 #: What a release's data set holds: the `InboxFile.contents` of each file, and its name.
 SOURCES = "sources.json"
+_TAKEN = {"taken": Mapping[str, str]}
 
 
 def look_ahead(config: NightlyConfig) -> NightPlan:
@@ -89,8 +92,27 @@ def _split_known(
 
 
 def taken_contents(base: Release | None) -> dict[str, str]:
-    """Return what a release's data set holds: the contents of each file, and its name."""
-    return dict(json.loads((base.folder / SOURCES).read_text())) if base else {}
+    """Return what a release's data set holds: the contents of each file, and its name.
+
+    Raises
+    ------
+    InputError
+        If the file that says so is damaged: all that was taken in would be taken for new.
+    """
+    if base is None:
+        return {}
+    file = base.folder / SOURCES
+    try:
+        taken = check_keys_of({"taken": json.loads(file.read_text())}, _TAKEN)["taken"]
+        missing = [name for name in base.facts["files"] if name not in taken.values()]
+        if missing:
+            raise ValueError(f"{missing[0]} is not in it")
+    except (OSError, ValueError, RecursionError) as error:
+        line = " ".join(str(error).split())
+        raise InputError(
+            f"{file}: damaged ({line}); put it back from a backup, or promote another release"
+        ) from None
+    return dict(taken)
 
 
 def begin(config: NightlyConfig, home: NightlyPaths) -> State:
@@ -136,9 +158,9 @@ def is_admitted(state: State, home: NightlyPaths) -> bool:
 
     A refused candidate may have been promoted since.
     """
-    version: str = state.facts.get("version") or ""
-    folders = (home.models, home.candidates) if version else ()
-    return "publish" in state.done or any((folder / version).exists() for folder in folders)
+    version = state.facts.get("version")
+    places = [folder / version for folder in (home.models, home.candidates)] if version else []
+    return "publish" in state.done or any(place.exists() for place in places)
 
 
 def base_of(state: State, home: NightlyPaths) -> Release | None:

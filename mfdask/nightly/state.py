@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mfdask.decoding import decode
+from mfdask.nightly.inbox import InboxFile
 from mfdask.nightly.paths import write_durably
 
 
@@ -49,6 +51,9 @@ class State:
     def load(cls, path: Path) -> State | None:
         """Read it; None where no run is unfinished, or what is there cannot be read."""
         try:
-            return cls(**json.loads(path.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+            state = decode(cls, json.loads(path.read_text()))
+            for said in [*state.files, *state.facts.get("known", [])]:
+                decode(InboxFile, said)
+            return state
+        except (FileNotFoundError, ValueError, TypeError, RecursionError):
             return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+from mfdask.decoding import check_keys_of, decode
 from mfdask.errors import InputError
 from mfdask.files import check_checksum, with_checksum
 from mfdask.ratings.source import IdKind
@@ -154,7 +155,7 @@ class Manifest:
     def parse(cls, text: bytes, place: str) -> Manifest:
         """Take apart the text of the manifest at `place`; raises as `read`."""
         try:
-            said: dict[str, Any] = json.loads(text)
+            said = check_keys_of(json.loads(text), {"schema_version": int})
             version = said["schema_version"]
             if version > SCHEMA_VERSION:
                 raise InputError(
@@ -162,13 +163,21 @@ class Manifest:
                     f"{SCHEMA_VERSION}); upgrade mfdask"
                 )
             check_checksum(said)
-            said["counts"] = Counts(**said["counts"])
-            said["files"] = {path: FileFacts(**facts) for path, facts in said["files"].items()}
-            said["sources"] = [TakenFile(**taken) for taken in said.get("sources", [])]
-            return cls(**said)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            made = decode(cls, said)
+            _check_blocks(made)
+            return made
+        except (ValueError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
                 f"{place}/{FILE_NAME}: damaged ({type(error).__name__}: {error}); ingest again"
             ) from error
+
+
+def _check_blocks(made: Manifest) -> None:
+    """Raise `ValueError` where the blocks are not those of as many users and items."""
+    for side, n_rows in (("users", made.counts.users), ("items", made.counts.items)):
+        bounds = made.blocks.get(side, [])
+        ascend = all(one <= other for one, other in pairwise(bounds))
+        if len(bounds) < 2 or bounds[0] != 0 or bounds[-1] != n_rows or not ascend:
+            raise ValueError(f"the blocks of {side} are not those of {n_rows:,} rows")

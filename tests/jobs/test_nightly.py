@@ -52,15 +52,17 @@ def arrive(home, lines, name="new.csv"):
 
 def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):
     assert result_of("status")["published"] is None
+    assert f"put files of ratings into {home.root / 'inbox'}, then" in whole(mfdask("status"))
+    assert f"put files of ratings into {home.root / 'inbox'}" in whole(mfdask("nightly"))
     arrive(home, ratings[:5000])
     plan = result_of("nightly", "--dry-run")
     assert (plan["base"], plan["source"]) == (None, "by rule of thumb")
     first = result_of("nightly")
-    assert (first["run"], first["status"]) == (1, "published")
+    assert (first["run"], first["status"]) == (2, "published")
     arrive(home, ratings[5000:])
     done = mfdask("nightly", "--set", "gate.max_rmse=0.01", "--factors", 2)
     refused(
-        done, "run 2", "at most 0.01", f"{first['version']} stays published", "candidates", code=3
+        done, "run 3", "at most 0.01", f"{first['version']} stays published", "candidates", code=3
     )
     shown = mfdask("status").stdout
     assert first["version"] in shown
@@ -70,16 +72,50 @@ def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):
     (candidate,) = (version for version, state in listed.items() if state == "refused")
     assert listed == {first["version"]: "published", candidate: "refused"}
     assert result_of("models", "show", candidate)["reasons"]
+    metrics = home.root / "metrics.prom"
+    assert f'version="{first["version"]}"' in metrics.read_text()
     assert result_of("models", "promote", candidate) == {"published": candidate}
+    assert f'version="{candidate}"' in metrics.read_text()
     assert candidate in mfdask("models", "list").stdout
     shown = mfdask("models", "show", first["version"]).stdout
     assert "5,0" in shown
     assert first["version"].split("-")[1][:4] + "-" in shown  # the year of the newest rating
     assert result_of("models", "rollback") == {"published": first["version"]}
+    assert f'version="{first["version"]}"' in metrics.read_text()
     refused(mfdask("models", "rollback"), "no release before", code=3)
     assert result_of("models", "prune", "--keep", 1) == {"removed": []}
     assert mfdask("nightly").exit_code == 0  # nothing new
     assert "nothing" in mfdask("status").stdout
+
+
+def whole(done):
+    """Return what a job has shown, with the cells of its tables in one line each."""
+    cells = [line.strip("│ ").split("│") for line in done.stdout.splitlines()]
+    return "".join(cell[-1].strip() + " " * cell[-1].endswith("  ") for cell in cells)
+
+
+def test_status_tells_what_waits_and_how_old_everything_is(mfdask, result_of, home, ratings):
+    """Also of a damaged release, at the moment when an operator needs the last runs."""
+    with (home.root.parent / "nightly.toml").open("a") as file:
+        file.write(
+            "[[downstream]]\njob = 'polarity'\n"
+            "arguments = ['{model}', '--out', '{tables}/polarity', '--min-ratings', '1']\n"
+        )
+    arrive(home, ratings)
+    arrive(home, ratings[:10], "late.csv.partial")
+    done = mfdask("nightly")
+    assert "late.csv.partial" in done.stdout
+    version = result_of("models", "list")["models"][0]["version"]
+    said = result_of("status")
+    assert (said["files_waiting"], said["tables"]) == (1, version)
+    shown = mfdask("status").stdout
+    assert "days old" in shown
+    assert f"of {version}, made 0.0 hours ago" in shown
+    (home.models / version / "release.json").write_text('{"run"')
+    done = mfdask("status")
+    refused(done, "the published release is gone, or damaged")
+    assert "is damaged" in done.stdout
+    assert "last runs" in done.stdout
 
 
 def test_only_bad_files(mfdask, home):

@@ -43,8 +43,11 @@ def make(folder, run, day=None):
     (made / "data").mkdir()
     (made / "model" / "run").write_text(str(run))
     before = version_name(run - 1, None) if run > 1 else None
-    created = f"2026-03-{day or run:02d}T02:30:00+00:00"
-    (made / FACTS).write_text(json.dumps({"run": run, "created": created, "before": before}))
+    created = f"2026-03-{min(day or run, 28):02d}T02:30:00+00:00"
+    counts = dict.fromkeys(("ratings", "users", "items", "sweeps"), 1)
+    lists = {"scores": [], "reasons": [], "files": []}
+    own = {"run": run, "created": created, "before": before, "kind": "als", "data_as_of": None}
+    (made / FACTS).write_text(json.dumps({**counts, **lists, **own}))
     return made
 
 

@@ -3,8 +3,11 @@
 import os
 import shlex
 import sys
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
+import psutil
 import pytest
 
 from mfdask.errors import InputError, RefusedError
@@ -15,8 +18,11 @@ from mfdask.nightly.hooks import run_hook
 from mfdask.nightly.inbox import look_into, put_away
 from mfdask.nightly.metrics import metrics_text
 from mfdask.nightly.paths import NightlyPaths
+from mfdask.nightly.processes import run_program
+from mfdask.nightly.registry import Release
 from mfdask.nightly.schedule import Schedule, next_start
 from mfdask.nightly.state import State
+from mfdask.nightly.watchdog import ended_after
 from tests.nightly.conftest import names
 
 LINE = {
@@ -24,6 +30,7 @@ LINE = {
     "kind": "als", "ratings": 12, "seconds": {"grow": 1.5, "train": 2.0},
     "scores": [{"slice": "held out", "candidate": 0.875}],
 }  # fmt: skip
+RELEASE = Release(Path("models/000003"), {**LINE, "data_as_of": 90})
 
 
 def test_what_is_still_written_waits(tmp_path):
@@ -101,12 +108,15 @@ def test_putting_away_is_done_once(tmp_path):
 def test_a_torn_line_spoils_no_other(tmp_path):
     path = tmp_path / "runs.jsonl"
     assert journal.read(path) == []
-    journal.append(path, {"run": 1})
+    whole = {**LINE, "reason": "", "memory_bytes": {}}
+    journal.append(path, {**whole, "run": 1})
     with path.open("a") as file:
         file.write('{"run": 2, "sta')
-    journal.append(path, {"run": 3})
+    journal.append(path, {**whole, "run": 3})
+    for wrong in ({"run": "9"}, {"ended": "soon"}, {"status": "lost"}, {"seconds": {"grow": "x"}}):
+        journal.append(path, {**whole, **wrong})
     with path.open("a") as file:
-        file.write('{"run": 4')
+        file.write('[]\nnull\n{"run": 4')
     assert [line["run"] for line in journal.read(path)] == [1, 3]
 
 
@@ -121,7 +131,7 @@ def test_a_torn_state_is_none(tmp_path):
 
 def test_metrics():
     failed = {**LINE, "run": 4, "status": "failed", "ended": "1970-01-01T00:03:20+00:00"}
-    lines = metrics_text([LINE, failed]).splitlines()
+    lines = metrics_text([LINE, failed], RELEASE).splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     values = {name.removeprefix("mfdask_nightly_"): float(value) for name, value in values.items()}
     assert values["last_success_timestamp_seconds"] == 100
@@ -132,8 +142,12 @@ def test_metrics():
     assert values['rmse{slice="held out"}'] == 0.875
     assert values['model_info{version="000003",kind="als"}'] == 1
     assert values["ratings"] == 12
-    assert "model_info" not in metrics_text([failed])
-    assert "last_success" not in metrics_text([{**LINE, "failed_jobs": ["polarity: exit code 2"]}])
+    assert values["data_timestamp_seconds"] == 90
+    assert metrics_text([], None) == "\n"
+    assert "model_info" not in metrics_text([failed], None)
+    assert "last_success" not in metrics_text(
+        [{**LINE, "failed_jobs": ["polarity: exit code 2"]}], None
+    )
 
 
 def test_hooks_get_the_line(tmp_path):
@@ -161,7 +175,42 @@ def test_hooks_that_fail_are_told():
     assert "exit code 7" in run_hook(HooksConfig(fail), LINE)
     assert "no-such-command" in run_hook(HooksConfig("no-such-command"), LINE)
     sleep = shlex.join([sys.executable, "-c", "import time; time.sleep(60)"])
-    assert "timed out" in run_hook(HooksConfig(sleep, timeout_seconds=0.2), LINE)
+    assert "not done after 0.2 seconds" in run_hook(HooksConfig(sleep, timeout_seconds=0.2), LINE)
+
+
+def test_a_program_that_takes_too_long_ends_with_its_children(tmp_path):
+    """One of them holds standard error open, and would be waited for."""
+    child = f"import os, time; open({str(tmp_path / 'child')!r}, 'w').write(str(os.getpid()))"
+    child += "; time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="not done after 3 seconds"):
+        run_program([sys.executable, "-c", parent], 3)
+    assert time.monotonic() - began < 20
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_job_that_takes_too_long(monkeypatch):
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr("mfdask.nightly.downstream.job_command", lambda *words: sleep)
+    said = run_job(DownstreamConfig("polarity", timeout_minutes=0.005), {})
+    assert said == "polarity: not done after 0.3 seconds, and ended (timeout_minutes)"
+
+
+def test_a_night_that_takes_too_long():
+    with (
+        pytest.raises(RefusedError, match=r"/home: .*longer than 0.001 minutes"),
+        ended_after(0.06, "/home"),
+    ):
+        time.sleep(20)
+    with ended_after(30, "/home"):
+        pass
+    with pytest.raises(KeyboardInterrupt), ended_after(30, "/home"):
+        raise KeyboardInterrupt
 
 
 def test_jobs_that_there_are_not():
