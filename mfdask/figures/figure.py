@@ -102,7 +102,7 @@ class TableFigure(Figure):
         self.root.text = html_table(self._numbers)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Missing:
     """Stands for a figure whose inputs are not there.
 

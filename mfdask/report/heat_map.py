@@ -56,22 +56,11 @@ class HeatMap(Figure):
         """Return the cells and their scale."""
         self._mapper = LinearColorMapper(palette=theme.SCALE, nan_color="#00000000")
         self._columns, self._lines = FactorRange(), FactorRange()
-        plot = new_plot(
-            self.x_label,
-            self.y_label,
-            height=self.height,
-            tooltips=self.tooltips,
-            x_range=self._columns,
-            y_range=self._lines,
-        )
-        cells = plot.rect(
-            self.x,
-            self.y,
-            width=1,
-            height=1,
-            source=self.source,
-            fill_color={"field": self.value, "transform": self._mapper},
-        )
+        look: dict[str, Any] = {"height": self.height, "tooltips": self.tooltips}
+        look |= {"x_range": self._columns, "y_range": self._lines}
+        plot = new_plot(self.x_label, self.y_label, **look)
+        colour: Any = {"field": self.value, "transform": self._mapper}
+        cells = plot.rect(self.x, self.y, 1, 1, source=self.source, fill_color=colour)
         cells.glyph.tags = [{"line_color": "ground"}]
         plot.grid.visible = False
         plot.xaxis.major_label_policy = AllLabels() if self.slanted else NoOverlap(min_distance=4)

@@ -43,11 +43,11 @@ class LineFigure(Figure):
         A value of y to draw a line at.
     """
 
-    x: str
+    x: str = "sweep"
     y: str
     series: str = "model"
     hue: str = ""
-    x_label: str
+    x_label: str = "sweep"
     y_label: str
     tooltips: ClassVar[list[tuple[str, str]]]
     options: ClassVar[dict[str, Any]] = {}

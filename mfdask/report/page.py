@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from bokeh.embed import json_item
 from bokeh.resources import Resources
 
@@ -112,7 +113,7 @@ def _figure(part: Figure) -> str:
     inside = {
         "item": json_item(part.root),
         "roles": ground.roles_by_id(part.root),
-        "csv": to_csv(part),
+        "csv": to_csv(table),
     }
     width = "wide" if part.wide else "narrow"
     lines = f"{len(table):,} line{'' if len(table) == 1 else 's'}"
@@ -126,13 +127,13 @@ def _figure(part: Figure) -> str:
 """
 
 
-def to_csv(part: Figure) -> str:
+def to_csv(table: pd.DataFrame) -> str:
     """Return the numbers behind a figure as CSV, to nine digits.
 
     Texts that a spreadsheet would take for formulas begin with an apostrophe.
     """
-    table = part.table().map(_no_formula).rename(columns=_no_formula)
-    return table.to_csv(index=False, float_format="%.9g")
+    safe = table.map(_no_formula).rename(columns=_no_formula)
+    return safe.to_csv(index=False, float_format="%.9g")
 
 
 def _no_formula(cell: Any) -> Any:

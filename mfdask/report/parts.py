@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from bokeh.models import InlineStyleSheet
 from bokeh.models.annotations import Span
@@ -66,6 +65,12 @@ def named(ids: Iterable[object], titles: Iterable[str]) -> list[str]:
     return [title or f"item {each}" for each, title in zip(ids, titles, strict=True)]
 
 
+def measures_table(name: str, columns: Mapping[str, Mapping[str, object]]) -> pd.DataFrame:
+    """Return a table of measures of several kinds, whose own names stand in a column `name`."""
+    measured = {column: pd.Series(values, dtype=object) for column, values in columns.items()}
+    return pd.DataFrame(measured).rename_axis(name).reset_index()
+
+
 def chooser(label: str, options: Sequence[str]) -> Select:
     """Return a list to choose from, in the colours of the page."""
     sheet = InlineStyleSheet(
@@ -77,8 +82,3 @@ def chooser(label: str, options: Sequence[str]) -> Select:
     )
     choices: list[str | tuple[Any, str]] = [*options]
     return Select(title=label, value=options[0], options=choices, width=260, stylesheets=[sheet])
-
-
-def ink_on(values: pd.Series, low: float, high: float) -> list[str]:
-    """Return black or white for text on the colour scale, whichever can be read."""
-    return np.where(values > low + 0.55 * (high - low), "#000000", "#ffffff").tolist()

@@ -4,7 +4,7 @@
 """
 
 from mfdask.watch.events import ProgressPublisher, SweepEvent
-from mfdask.watch.place import dask_setup, show_page
 from mfdask.watch.serving import PATH
+from mfdask.watch.watcher import dask_setup, show_page
 
 __all__ = ["PATH", "ProgressPublisher", "SweepEvent", "dask_setup", "show_page"]

@@ -1,18 +1,21 @@
-"""A scheduler plugin that remembers the newest fits from their events."""
+"""A scheduler plugin that remembers the newest fits, and shows the progress page of them."""
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from typing import Any
 
-from distributed import Scheduler
+from distributed import Client, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from mfdask.watch.events import TOPIC, SweepEvent
 from mfdask.watch.fits import Fit
 from mfdask.watch.groups import mend_groups_page
-from mfdask.watch.serving import add_page
+from mfdask.watch.serving import PATH, add_page
+
+logger = logging.getLogger(__name__)
 
 #: Fits that are remembered, since several may run at once.
 _FITS = 8
@@ -78,3 +81,26 @@ class Watcher(SchedulerPlugin):
             while len(self.fits) > _FITS:
                 del self.fits[next(iter(self.fits))]
         return self.fits[name]
+
+
+def show_page(client: Client) -> bool:
+    """Put the page on the dashboard of a client's scheduler, unless it is there already.
+
+    Returns
+    -------
+    bool
+        False where that cannot be, which a line in the log says: the scheduler may be another
+        machine's, without a dashboard, Bokeh or mfdask, and no job depends on a page.
+    """
+    try:
+        client.register_plugin(Watcher())
+    except Exception as error:
+        line = " ".join(f"{error}".split())
+        logger.warning("the dashboard does without the page %s: %s", PATH, line)
+        return False
+    return True
+
+
+async def dask_setup(scheduler: Scheduler) -> None:
+    """Show the page from the start, as ``dask scheduler --preload mfdask.watch`` does."""
+    await scheduler.register_scheduler_plugin(Watcher(), idempotent=True)

@@ -51,7 +51,7 @@ def words_of(fit: Fit | None, now: float) -> Words:
         return Words("A fit has begun", line, f"As of {_moment(now)}.")
     last = fit.sweeps[-1]
     as_of = f"As of {_moment(now)}; the last sweep was told {_span(now - fit.heard)} ago. "
-    as_of += f"The data set is of {_made(last.data_as_of)}."
+    as_of += f"The data set is of {datetime.fromisoformat(last.data_as_of):%Y-%m-%d %H:%M} UTC."
     return Words(f"{last.model} on {last.data}", _line(fit, now), as_of)
 
 
@@ -66,16 +66,14 @@ def _line(fit: Fit, now: float) -> str:
         ahead = f"nothing was told for {_span(now - fit.heard)}, though a sweep took {_span(each)}"
     else:
         ahead = f"at most {_span(each * (last.n_sweeps - last.sweep))} left"
-    speed = f"{_amount(last.speed)} ratings a second"
-    return f"Sweep {last.sweep} of at most {last.n_sweeps}: {errors}; {speed}; {ahead}."
+    millions = last.speed >= 1e6
+    speed = f"{last.speed / 1e6:.1f} million" if millions else f"{last.speed:,.0f}"
+    sweep = f"Sweep {last.sweep} of at most {last.n_sweeps}"
+    return f"{sweep}: {errors}; {speed} ratings a second; {ahead}."
 
 
 def _moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _made(moment: str) -> str:
-    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"
 
 
 def _span(seconds: float) -> str:
@@ -84,7 +82,3 @@ def _span(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def _amount(number: float) -> str:
-    return f"{number / 1e6:.1f} million" if number >= 1e6 else f"{number:,.0f}"

@@ -7,11 +7,11 @@ import scipy.sparse
 
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing
-from mfdask.report.findings import findings_section
 from mfdask.report.findings.customers import deciles_of
 from mfdask.report.findings.ratings import ratings_among
-from mfdask.report.findings.tables import Absent
+from mfdask.report.findings.section import findings_section
 from mfdask.report.page import page
+from mfdask.report.tables import Absent
 from mfdask.shards import Dataset
 
 

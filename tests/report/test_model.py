@@ -13,7 +13,8 @@ from mfdask.features.encoder import FeatureEncoder
 from mfdask.figures.figure import Figure, Missing
 from mfdask.models import ALS
 from mfdask.recommendation import History, Ranking, explain, polarity, recommend_new
-from mfdask.report.model import examples, genres, item_map, model_section, norms, residuals
+from mfdask.report.model import examples, genres, item_map, norms, residuals
+from mfdask.report.model.section import model_section
 from mfdask.report.page import page
 from mfdask.report.parts import labels_of
 from mfdask.shards import Dataset

@@ -7,9 +7,9 @@ import pytest
 from mfdask.errors import InputError
 from mfdask.models import ALS
 from mfdask.report.browser import find_browser
-from mfdask.report.model import model_section
+from mfdask.report.model.section import model_section
 from mfdask.report.page import write_page
-from mfdask.report.training import training_section
+from mfdask.report.training.section import training_section
 from tests.report.chromium import Chromium
 from tests.report.hostile import SCRIPT, hostile_data
 

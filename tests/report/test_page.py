@@ -202,7 +202,9 @@ def test_no_text_is_a_formula_in_a_spreadsheet():
     texts = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "x=1", "1-2", "", "é"]
     numbers = pd.DataFrame({"=title": texts, "n": range(-5, 5), "k": pd.Categorical(texts)})
     part = SimpleNamespace(table=lambda: numbers)
-    read = pd.read_csv(io.StringIO(to_csv(part)), keep_default_na=False, lineterminator="\n")
+    read = pd.read_csv(
+        io.StringIO(to_csv(part.table())), keep_default_na=False, lineterminator="\n"
+    )
     wanted = [f"'{text}" for text in texts[:6]] + texts[6:]
     assert list(read) == ["'=title", "n", "k"]
     assert read["'=title"].tolist() == read["k"].tolist() == wanted

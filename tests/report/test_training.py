@@ -10,7 +10,8 @@ from bokeh.models import GlyphRenderer, MultiLine
 from mfdask.errors import InputError
 from mfdask.evaluation.calibration import measure_calibration
 from mfdask.figures.figure import Missing
-from mfdask.report.training import sweeps, training_section, trials
+from mfdask.report.training import sweeps, trials
+from mfdask.report.training.section import training_section
 from mfdask.report.training.tiers import Tiers, read_tiers
 
 

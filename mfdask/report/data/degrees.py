@@ -11,8 +11,9 @@ from bokeh.plotting import figure
 
 from mfdask.figures import theme
 from mfdask.figures.figure import Figure, TableFigure, add_hover, lift_legend, new_plot
-from mfdask.report.data.facts import Facts, Floats, Ints
+from mfdask.report.data.facts import Facts, Ints
 from mfdask.report.heavy_tail import Comparison, Sample
+from mfdask.report.parts import measures_table
 
 #: Points of a curve, evenly spread over the logarithm.
 _POINTS = 300
@@ -75,8 +76,7 @@ class DegreeFits(TableFigure):
     def of(cls, facts: Facts) -> Self:
         """Make it for a data set."""
         sides = {side: _in_numbers(facts.tails[side]) for side in _ONE}
-        table = pd.DataFrame(sides, dtype=object)
-        return cls(table.rename_axis("measure").reset_index())
+        return cls(measures_table("measure", sides))
 
 
 class RankFrequency(Figure):
@@ -92,17 +92,12 @@ class RankFrequency(Figure):
     @classmethod
     def of(cls, facts: Facts) -> Self:
         """Make it for a data set."""
-        sides = {side: np.sort(facts.counts(side))[::-1] for side in _ONE}
-        ranks = _spread(max(map(len, sides.values())))
+        sides = {side: pd.Series(np.sort(facts.counts(side))[::-1]) for side in _ONE}
+        table = pd.DataFrame(sides, dtype=np.float64)
+        table.insert(0, "rank", np.arange(1, len(table) + 1))
         # The last of either side is no round number, and shows how far it reaches.
-        ranks = np.union1d(ranks, [len(counts) for counts in sides.values()])
-        table = {"rank": ranks}
-        for side, counts in sides.items():
-            found = np.full(len(ranks), np.nan)
-            there = ranks <= len(counts)
-            found[there] = counts[ranks[there] - 1]
-            table[side] = found
-        return cls(pd.DataFrame(table))
+        ranks = np.union1d(_spread(len(table)), [len(counts) for counts in sides.values()])
+        return cls(table.iloc[ranks - 1].reset_index(drop=True))
 
     def draw(self) -> figure:
         """Return one line a side."""
@@ -134,17 +129,13 @@ def degree_curve(counts: Ints, fit: Comparison | None) -> pd.DataFrame:
     table = pd.DataFrame({"ratings": sample.values, "n": sample.n, "share": shares}).astype(
         {"ratings": np.int64, "n": np.int64}
     )
-    for name in ("power_law", "log_normal"):
-        table[name] = _law(sample, shares, name, fit)
-    return table.iloc[kept].reset_index(drop=True)
-
-
-def _law(sample: Sample, shares: Floats, name: str, fit: Comparison | None) -> Floats:
-    found = np.full(len(shares), np.nan)
+    table[["power_law", "log_normal"]] = np.nan
     if fit is not None:
         tail = sample.values >= fit.power_law.start
-        found[tail] = getattr(fit, name).at_least(sample.values[tail]) * shares[tail][0]
-    return found
+        values, whole = sample.values[tail], shares[tail][0]
+        table.loc[tail, "power_law"] = fit.power_law.at_least(values) * whole
+        table.loc[tail, "log_normal"] = fit.log_normal.at_least(values) * whole
+    return table.iloc[kept].reset_index(drop=True)
 
 
 def _spread(n: int) -> Ints:

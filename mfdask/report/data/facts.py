@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.downstream.events import parts_of
 from mfdask.progress import Progress, silent
 from mfdask.report.heavy_tail import Comparison, compare_tails
 from mfdask.shards import Dataset
@@ -178,9 +180,7 @@ class Facts:
     def items(self) -> pd.DataFrame:
         """Return the items with `n`, and `mean` (missing where nobody has rated one)."""
         items = _counted(self.data.items())
-        n = items["n"].to_numpy()
-        means = np.full(len(n), np.nan)
-        return items.assign(mean=np.divide(self.all.item_sums, n, out=means, where=n > 0))
+        return items.assign(mean=means_of(self.all.item_sums, items["n"].to_numpy()))
 
     def counts(self, side: str) -> Ints:
         """Return the numbers of ratings of the users, or items, that have some, int64 (n,)."""
@@ -198,7 +198,7 @@ class Facts:
         block = int(np.searchsorted(bounds, user, side="right")) - 1
         place = user - int(bounds[block])
         found = []
-        for part in PARTS if self.data.n_test else PARTS[:1]:
+        for part in parts_of(self.data):
             shard = self.data.shard("users", block, part)
             own = slice(*shard.indptr[place : place + 2])
             found.append((shard.indices[own], shard.ratings[own]))
@@ -221,6 +221,11 @@ class Facts:
         )
 
 
+def means_of(sums: Floats, n: Ints) -> Floats:
+    """Return sums over numbers; missing where there is nothing."""
+    return np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0)
+
+
 def _counted(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(n=table["n_train"] + table["n_test"])
 
@@ -240,8 +245,7 @@ def _hours(data: Dataset) -> tuple[int | None, int, str]:
 
 
 def _shards(data: Dataset) -> Iterator[tuple[int, str]]:
-    parts = PARTS if data.n_test else PARTS[:1]
-    yield from ((block, part) for block in range(data.n_blocks("users")) for part in parts)
+    yield from product(range(data.n_blocks("users")), parts_of(data))
 
 
 def _chunks(

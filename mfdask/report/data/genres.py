@@ -12,7 +12,7 @@ from bokeh.plotting import figure
 
 from mfdask.figures import theme
 from mfdask.figures.figure import Figure, categories, lift_legend, new_plot, plain
-from mfdask.report.data.facts import Facts
+from mfdask.report.data.facts import Facts, means_of
 from mfdask.report.heat_map import HeatMap
 
 #: Genres that are shown: those of most items.
@@ -44,7 +44,7 @@ class GenreFrequencies(Figure):
             "item_share": items / len(member),
             "ratings": ratings,
             "rating_share": ratings / facts.items["n"].sum(),
-            "mean": _over(facts.all.item_sums @ member, ratings),
+            "mean": means_of(facts.all.item_sums @ member, ratings),
         }
         return cls(pd.DataFrame(table))
 
@@ -139,7 +139,8 @@ class GenreRatings(Figure):
         names, member = _members(facts)
         counts = member.T @ facts.all.item_levels
         n = counts.sum(axis=1)
-        shares, means = counts / np.maximum(n, 1)[:, None], _over(facts.all.item_sums @ member, n)
+        shares = counts / np.maximum(n, 1)[:, None]
+        means = means_of(facts.all.item_sums @ member, n)
         order = np.argsort(-means, kind="stable")[: (n > 0).sum()]  # missing means come last
         values = facts.levels.values
         table = {
@@ -230,16 +231,6 @@ class GenreYears(HeatMap):
         return cls(pd.DataFrame(table), years)
 
 
-def has_years(facts: Facts) -> bool:
-    """Tell whether any item has a year of release."""
-    return bool(facts.items["year"].notna().any())
-
-
-def has_genres(facts: Facts) -> bool:
-    """Tell whether any item has a genre."""
-    return bool((facts.items["genres"].str.strip("|") != "").any())
-
-
 def _members(facts: Facts) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Return the genres of most items, the first first, and which items carry them.
 
@@ -253,8 +244,3 @@ def _members(facts: Facts) -> tuple[list[str], npt.NDArray[np.int64]]:
     member = np.zeros((len(facts.items), len(names)), np.int64)
     member[lines["item"].to_numpy()[places >= 0], places[places >= 0]] = 1
     return names, member
-
-
-def _over(sums: npt.NDArray[Any], n: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return means; missing where there is nothing."""
-    return np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0)

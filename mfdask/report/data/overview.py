@@ -14,7 +14,7 @@ from bokeh.transform import dodge
 from mfdask.figures import theme
 from mfdask.figures.figure import Figure, TableFigure, lift_legend, new_plot
 from mfdask.report.data.facts import PARTS, Counted, Facts
-from mfdask.report.parts import labels_of
+from mfdask.report.parts import labels_of, measures_table
 
 #: Users who are shown by name, and bars that still have room for their numbers.
 _MOST_ACTIVE = 20
@@ -36,8 +36,7 @@ class Statistics(TableFigure):
         """Make it for a data set."""
         users, items = (side["n"][side["n"] > 0] for side in (facts.users, facts.items))
         n = int(users.sum())
-        mean, deviation = _moments(facts, facts.all)
-        lines: dict[str, Any] = {
+        lines = {
             "ratings": n,
             "users": len(users),
             "items with a rating": len(items),
@@ -47,13 +46,9 @@ class Statistics(TableFigure):
             "ratings an item, mean": n / len(items),
             "ratings an item, median": float(items.median()),
             "sparsity (%)": 100 * (1 - n / (len(users) * len(items))),
-            "mean rating": mean,
-            "standard deviation": deviation,
+            **_moments(facts, facts.all),
         }
-        if facts.first_hour is not None:
-            hours = facts.times(facts.all)["hour"]
-            lines |= {"first rating": _day(hours.min()), "last rating": _day(hours.max())}
-        return cls(_table(statistic=list(lines), value=list(lines.values())))
+        return cls(measures_table("statistic", {"value": lines}))
 
 
 class RatingHistogram(Figure):
@@ -156,10 +151,7 @@ class SplitTable(TableFigure):
     @classmethod
     def of(cls, facts: Facts) -> Self:
         """Make it for a data set."""
-        parts = {part: _part(facts, part) for part in PARTS}
-        return cls(
-            _table(what=list(parts["train"]), **{p: list(v.values()) for p, v in parts.items()})
-        )
+        return cls(measures_table("what", {part: _part(facts, part) for part in PARTS}))
 
 
 class SplitRatings(Figure):
@@ -220,8 +212,7 @@ def _part(facts: Facts, part: str) -> dict[str, Any]:
     counted = facts.parts[part]
     n = int(counted.item_levels.sum())
     users, items = facts.users, facts.items
-    mean, deviation = _moments(facts, counted)
-    lines: dict[str, Any] = {
+    return {
         "ratings": n,
         "share of all": n / int(facts.all.item_levels.sum()),
         "users": int((users[f"n_{part}"] > 0).sum()),
@@ -232,28 +223,24 @@ def _part(facts: Facts, part: str) -> dict[str, Any]:
         "items in no other part": int(
             ((items["n"] == items[f"n_{part}"]) & (items["n"] > 0)).sum()
         ),
-        "mean rating": mean,
-        "standard deviation": deviation,
+        **_moments(facts, counted),
     }
-    if facts.first_hour is not None:
-        hours = facts.times(counted)["hour"]
-        lines |= {"first rating": _day(hours.min()), "last rating": _day(hours.max())}
-    return lines
 
 
-def _moments(facts: Facts, counted: Counted) -> tuple[float, float]:
-    """Return mean and standard deviation of ratings."""
+def _moments(facts: Facts, counted: Counted) -> dict[str, Any]:
+    """Return mean and deviation of ratings, and where there are times the first and last day."""
     n = int(counted.item_levels.sum())
-    if n == 0:
-        return math.nan, math.nan
-    mean = float(counted.item_sums.sum()) / n
-    return mean, math.sqrt(max(0.0, float(counted.squares) / n - (mean - facts.data.mean) ** 2))
+    mean = deviation = math.nan
+    if n:
+        mean = float(counted.item_sums.sum()) / n
+        square = float(counted.squares) / n - (mean - facts.data.mean) ** 2
+        deviation = math.sqrt(max(0.0, square))
+    lines = {"mean rating": mean, "standard deviation": deviation}
+    if facts.first_hour is None:
+        return lines
+    hours = facts.times(counted)["hour"]
+    return lines | {"first rating": _day(hours.min()), "last rating": _day(hours.max())}
 
 
 def _day(moment: Any) -> str:
     return "" if pd.isna(moment) else f"{moment:%Y-%m-%d}"
-
-
-def _table(**columns: list[Any]) -> pd.DataFrame:
-    """Return a table whose columns may hold numbers of several kinds."""
-    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})

@@ -14,30 +14,42 @@ from bokeh.plotting import figure
 
 from mfdask.figures.figure import Figure, add_hover, new_plot, plain
 from mfdask.figures.theme import MAIN
-from mfdask.report.findings.tables import Absent, read_table
 from mfdask.report.parts import rule
 from mfdask.report.plot_row import PlotRow
+from mfdask.report.tables import Absent, read_table
 
-_EVALUATION = ("model", "features", "metric", "value", "low", "high")
-_TENTHS = ("users", "predicted", "actual")
-_GAIN = "gain"
-_TESTED = "Means over the tested cut-offs, each learned from earlier ones."
-_GAINS = (
-    "What all features do beyond dates alone. Where a bar holds zero, no difference can be told."
-)
 _BARS = (
     "Bars are 95 % intervals over users drawn anew; of Brier score, RMSE and MAE, less is better."
 )
 
 
-def evaluation_of(table: Path) -> pd.DataFrame:
-    """Return the evaluation beside a table: `model, features, metric, value, low, high`.
+def metrics_of(table: Path) -> list[Figure]:
+    """Return a figure of the metrics in the evaluation beside a table, and one of any gains.
 
     Raises
     ------
     Absent
+        If there is no evaluation.
     """
-    return read_table(table.with_name(f"{table.stem}.evaluation.parquet"), _EVALUATION)
+    columns = ("model", "features", "metric", "value", "low", "high")
+    found = read_table(table.with_name(f"{table.stem}.evaluation.parquet"), columns)
+    gain = found["features"].str.startswith("gain")
+    figures: list[Figure] = [Metrics(found[~gain].reset_index(drop=True))]
+    if gain.any():
+        figures.append(Gains(found[gain].reset_index(drop=True)))
+    return figures
+
+
+def deciles_figures(table: Path) -> list[Figure]:
+    """Return the figures of `deciles_of`.
+
+    Raises
+    ------
+    Absent
+        As there.
+    """
+    deciles = deciles_of(table)
+    return [Lift(deciles), Foretold(deciles)]
 
 
 def deciles_of(table: Path) -> pd.DataFrame:
@@ -59,7 +71,8 @@ def deciles_of(table: Path) -> pd.DataFrame:
     """
     beside = table.with_name(f"{table.stem}.deciles.parquet")
     if beside.exists():
-        found = read_table(beside, _TENTHS)[list(_TENTHS)]
+        columns = ["users", "predicted", "actual"]
+        found = read_table(beside, columns)[columns]
     else:
         found = _by_decile(read_table(table, ("score", "label")))
     overall = np.average(found["actual"], weights=found["users"])
@@ -87,18 +100,23 @@ def _by_decile(table: pd.DataFrame) -> pd.DataFrame:
 
 
 class Metrics(PlotRow):
-    """Metrics with their intervals, a plot for each: the lines of `evaluation_of` without gains."""
+    """Metrics with their intervals, a plot for each: `model, features, metric, value, low, high`.
 
-    def __init__(self, numbers: pd.DataFrame, job: str, gains: bool) -> None:
-        self.name = f"{job}-{'gains' if gains else 'metrics'}"
-        self.title = f"{job}: {'what the factors add' if gains else 'how well it is foretold'}"
-        self.caption = f"{_GAINS if gains else _TESTED} {_BARS}"
-        self._gains = gains
-        super().__init__(numbers)
+    Attributes
+    ----------
+    gains : bool
+        Whether the values are differences: then lines are named by the model, and zero is marked.
+    """
+
+    name = "metrics"
+    title = "how well it is foretold"
+    caption = f"Means over the tested cut-offs, each learned from earlier ones. {_BARS}"
+    gains = False
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
         """Return the table, with a name for each line."""
-        return {**super().columns(numbers), "_name": _names(numbers, self._gains)}
+        names = numbers["model"] if self.gains else numbers["model"] + ", " + numbers["features"]
+        return {**super().columns(numbers), "_name": [plain(name) for name in names]}
 
     def plots(self) -> list[figure]:
         """Draw a plot for each metric."""
@@ -111,37 +129,34 @@ class Metrics(PlotRow):
         look = self.filled(MAIN, view=self.view("metric", metric))
         plot.hbar("_name", 0.2, left="low", right="high", fill_alpha=0.5, **look)
         dots = plot.scatter("value", "_name", size=9, **look)
-        if self._gains:
+        if self.gains:
             rule(plot, 0, upright=True)
         interval = ("95 %", "@low{0.0000} to @high{0.0000}")
         add_hover(plot, dots, [("", "@_name"), ("@metric", "@value{0.0000}"), interval])
         return plot
 
 
-def _names(numbers: pd.DataFrame, gains: bool) -> list[str]:
-    names = numbers["model"] if gains else numbers["model"] + ", " + numbers["features"]
-    return [plain(name) for name in names]
+class Gains(Metrics):
+    """What more features gain, with its intervals."""
 
-
-def metrics_of(evaluation: pd.DataFrame, job: str) -> list[Figure]:
-    """Return a figure of all metrics, and one of the gains where there are any."""
-    gain = evaluation["features"].str.startswith(_GAIN)
-    figures: list[Figure] = [Metrics(evaluation[~gain].reset_index(drop=True), job, False)]
-    if gain.any():
-        figures.append(Metrics(evaluation[gain].reset_index(drop=True), job, True))
-    return figures
+    name = "gains"
+    title = "what the factors add"
+    caption = (
+        "What all features do beyond dates alone. Where a bar holds zero, no difference can be "
+        f"told. {_BARS}"
+    )
+    gains = True
 
 
 class Lift(Figure):
     """What came by deciles of the predictions: the table of `deciles_of`."""
 
-    def __init__(self, numbers: pd.DataFrame, job: str) -> None:
-        self.name, self.title = f"{job}-lift", f"{job}: lift by deciles"
-        self.caption = (
-            "Users by deciles of what was predicted for them, the highest first: what came, "
-            "against the mean of all (the dotted line)."
-        )
-        super().__init__(numbers)
+    name = "lift"
+    title = "lift by deciles"
+    caption = (
+        "Users by deciles of what was predicted for them, the highest first: what came, against "
+        "the mean of all (the dotted line)."
+    )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
         """Return the table, with the deciles as categories."""
@@ -149,9 +164,9 @@ class Lift(Figure):
 
     def draw(self) -> UIElement:
         """Return a bar for each tenth."""
-        tenths, x_label = (
-            self.source.data["_tenth"],
+        x_label, tenths = (
             "tenth of the users, highest predictions first",
+            self.source.data["_tenth"],
         )
         plot = new_plot(x_label, "times the mean of all", x_range=tenths)
         plot.y_range = DataRange1d(start=0)
@@ -165,13 +180,12 @@ class Lift(Figure):
 class Foretold(Figure):
     """Predicted against actual means: the table of `deciles_of`."""
 
-    def __init__(self, numbers: pd.DataFrame, job: str) -> None:
-        self.name, self.title = f"{job}-calibration", f"{job}: predicted and actual"
-        self.caption = (
-            "Each dot is a tenth of the users: the mean of what was predicted for them, and of "
-            "what came. On the dotted line both are the same."
-        )
-        super().__init__(numbers)
+    name = "calibration"
+    title = "predicted and actual"
+    caption = (
+        "Each dot is a tenth of the users: the mean of what was predicted for them, and of what "
+        "came. On the dotted line both are the same."
+    )
 
     def draw(self) -> UIElement:
         """Return the dots and the line on which they should lie."""

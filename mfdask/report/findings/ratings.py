@@ -29,7 +29,9 @@ def ratings_among(
     DataFrame
         `user, item` (row numbers), `rating` and `time` (UTC), of training and held-out ratings.
     """
-    by, of = _flags(data.n_users, users), _flags(data.n_items, items)
+    by, of = np.zeros(data.n_users, np.bool_), np.zeros(data.n_items, np.bool_)
+    by[slice(None) if users is None else users] = True
+    of[slice(None) if items is None else items] = True
     pieces = []
     for part in parts_of(data):
         for block in range(data.n_blocks("users")):
@@ -48,10 +50,3 @@ def ratings_among(
                 )
             )
     return pd.concat(pieces, ignore_index=True)
-
-
-def _flags(n: int, rows: Rows | None) -> npt.NDArray[np.bool_]:
-    flags = np.full(n, rows is None)
-    if rows is not None:
-        flags[rows] = True
-    return flags

@@ -12,8 +12,8 @@ from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing, Section, TableFigure
 from mfdask.report.findings import customers
 from mfdask.report.findings.accounts import Handovers, handover_table
-from mfdask.report.findings.tables import Absent, read_table
 from mfdask.report.findings.timelines import Attacked, Drifting, timeline_table
+from mfdask.report.tables import Absent, read_table
 from mfdask.shards import Dataset
 
 #: Lines of a table, and plots in a row.
@@ -57,11 +57,13 @@ def findings_section(
     for kind, make in ((Attacked, _attacks), (Handovers, _sharing), (Drifting, _drift)):
         parts += _or_missing(kind.name, kind.title, anomalies, "anomalies", partial(make, data))
     for job, table in (("churn", churn), ("ltv", ltv)):
-        for name, title, what in (
-            (f"{job}-metrics", f"{job}: how well it is foretold", _metrics),
-            (f"{job}-lift", f"{job}: lift and calibration", _deciles),
-        ):
-            parts += _or_missing(name, title, table, job, partial(what, job))
+        own = [
+            *_or_missing("metrics", customers.Metrics.title, table, job, customers.metrics_of),
+            *_or_missing("lift", "lift and calibration", table, job, customers.deciles_figures),
+        ]
+        for part in own:
+            part.name, part.title = f"{job}-{part.name}", f"{job}: {part.title}"
+        parts += own
     intro = "Ratings that do not look honest, items that changed, and users who leave or stay."
     return Section("findings", "Anomalies and churn", intro, parts)
 
@@ -118,15 +120,6 @@ def _drift(data: Dataset, folder: Path) -> list[Figure]:
     columns = "item_id title change date n_before n_after q reason"
     listed = _listed(items, columns, "drift-table", "Drifting items", caption)
     return [Drifting(_timelines(data, shown, "QS"), marks), listed]
-
-
-def _metrics(job: str, table: Path) -> list[Figure]:
-    return customers.metrics_of(customers.evaluation_of(table), job)
-
-
-def _deciles(job: str, table: Path) -> list[Figure]:
-    deciles = customers.deciles_of(table)
-    return [customers.Lift(deciles, job), customers.Foretold(deciles, job)]
 
 
 def _surest(table: pd.DataFrame, what: str) -> str:

@@ -16,9 +16,8 @@ from mfdask.report.parts import named, rule, shortened
 from mfdask.report.plot_row import PlotRow
 from mfdask.shards import Dataset
 
-_DAY_MS = 86_400_000.0
-#: Of a bar, so that months stand apart.
-_BAR = 26 * _DAY_MS
+#: Milliseconds across a bar: 26 days, so that months stand apart.
+_BAR = 26 * 86_400_000.0
 
 
 def timeline_table(data: Dataset, flagged: pd.DataFrame, every: str) -> pd.DataFrame:
@@ -43,12 +42,10 @@ def timeline_table(data: Dataset, flagged: pd.DataFrame, every: str) -> pd.DataF
     catalogue = data.items().iloc[rows]
     titles = named(catalogue["item_id"], catalogue["title"])
     found = ratings_among(data, items=rows)
-    period = found["time"].dt.to_period(every[0]).dt.start_time
-    sums = found.groupby(["item", period.rename("period")])["rating"].agg(["size", "mean"])
+    period = found["time"].dt.to_period(every[0]).dt.start_time.rename("period")
+    sums = found.groupby(["item", period])["rating"].agg(ratings="size", mean="mean")
     names = pd.DataFrame({"item": rows, "item_id": catalogue["item_id"].array, "title": titles})
-    table = names.merge(sums.reset_index(), on="item", sort=False).rename(
-        columns={"size": "ratings"}
-    )
+    table = names.merge(sums.reset_index(), on="item", sort=False)
     return table[["item_id", "title", "period", "ratings", "mean"]]
 
 
@@ -90,24 +87,17 @@ class Timelines(PlotRow):
         head = Title(text=plain(shortened(title)), text_font_size="13px")
         plot = new_plot("", self.y_label, height=230, x_axis_type="datetime", title=head)
         own = self._marks[self._marks["item_id"] == item].dropna()
-        for mark in own.to_dict("records"):
-            mark_time(plot, mark["start"], mark["end"])
+        for start, end in zip(own["start"], own["end"], strict=True):
+            left, right = start.timestamp() * 1000, end.timestamp() * 1000
+            rule(plot, left, upright=True)
+            if right > left:
+                look: dict[str, Any] = {"fill_color": theme.OTHER, "fill_alpha": 0.25}
+                plot.add_layout(BoxAnnotation(left=left, right=right, line_color=None, **look))
         self.glyphs(plot, self.filled(theme.MAIN, view=self.view("_item", str(item))))
         tooltips = [("", "@title"), ("from", "@period{%F}"), ("ratings", "@ratings{0,0}")]
         tooltips.append(("mean", "@mean{0.00} stars"))
         plot.add_tools(HoverTool(tooltips=tooltips, formatters={"@period": "datetime"}))
         return plot
-
-
-def mark_time(plot: figure, start: pd.Timestamp, end: pd.Timestamp) -> None:
-    """Draw a line at an instant, and shade what lies behind it up to another."""
-    left, right = start.timestamp() * 1000, end.timestamp() * 1000
-    rule(plot, left, upright=True)
-    if right > left:
-        shade = BoxAnnotation(
-            left=left, right=right, fill_color=theme.OTHER, fill_alpha=0.25, line_color=None
-        )
-        plot.add_layout(shade)
 
 
 class Attacked(Timelines):

@@ -40,12 +40,8 @@ def polarity_table(model: FactorModel, min_ratings: int, top: int = 10) -> pd.Da
     most, least = polarity(model, top=top, min_ratings=min_ratings)
     both = pd.concat([most.assign(tastes="differ"), least.assign(tastes="agree")])
     columns = ["tastes", "item_id", "title", "genres", "ratings", "polarity"]
-    texts = both["item_id"].astype(str)  # an id is no number to be set in thousands
-    return (
-        both.assign(item_id=texts)
-        .rename(columns={"n_train": "ratings"})[columns]
-        .reset_index(drop=True)
-    )
+    both["item_id"] = both["item_id"].astype(str)  # an id is no number to be set in thousands
+    return both.rename(columns={"n_train": "ratings"})[columns].reset_index(drop=True)
 
 
 class PolarityTable(TableFigure):
@@ -165,12 +161,6 @@ class Norms(Figure):
     def follow(self) -> None:
         """Take over the medians and the end of the scale."""
         self._mapper.high = int(self._numbers["items"].max())
-        self._medians.data = _medians(self._numbers)
-
-
-def _medians(numbers: pd.DataFrame) -> dict[str, Any]:
-    line = numbers.drop_duplicates("ratings_from").sort_values("ratings_from")
-    return {
-        "x": np.sqrt((line["ratings_from"] * line["ratings_to"]).to_numpy()),
-        "y": line["median_norm"].to_numpy(),
-    }
+        line = self._numbers.drop_duplicates("ratings_from").sort_values("ratings_from")
+        middle = np.sqrt((line["ratings_from"] * line["ratings_to"]).to_numpy())
+        self._medians.data = {"x": middle, "y": line["median_norm"].to_numpy()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,85 +18,80 @@ from mfdask.models import Model
 from mfdask.report.heat_map import HeatMap
 from mfdask.shards import SIDES, Dataset
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
 #: Bins across the rating scale's width; residuals reach that far either way.
 _BINS_OF_SCALE = 45
 #: Held-out ratings of a cell whose error can be told.
 _MANY = 30
 
 
-@dataclass(frozen=True)
-class ResidualFigure:
-    """Counts and sums of held-out residuals, rating less unclipped prediction.
+def residual_tables(model: Model, data: Dataset) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Hold a model against the held-out ratings of a data set, block by block.
 
-    Attributes
-    ----------
-    edges : float64 (bins + 1,)
-        In stars, from minus to plus the width of the scale; what lies beyond is in the end bins.
-    counts : int64 (bins,)
-    n, total, squared : (users' bins, items' bins)
-        Number, sum and sum of squares by the training ratings of user and item, in the bins of
-        `mfdask.evaluation.accuracy.bin_labels`.
+    Residuals are ratings less unclipped predictions, in stars.
+
+    Returns
+    -------
+    distribution : DataFrame
+        See `distribution_table`.
+    slices : DataFrame
+        See `slices_table`.
     """
+    width = max(data.rating_max - data.rating_min, 1e-9)
+    edges = np.linspace(-width, width, 2 * _BINS_OF_SCALE + 1)
+    bins, shape = len(edges) - 1, (len(BIN_STARTS), len(BIN_STARTS))
+    counts, n = np.zeros(bins, np.int64), np.zeros(shape, np.int64)
+    total, squared = np.zeros(shape), np.zeros(shape)
+    aligned = model.align(data)
+    user_bin, item_bin = (bin_of(aligned.n_train(side)) for side in SIDES)
+    for block in range(data.n_blocks("users")):
+        shard = data.shard("users", block, "test")
+        error = shard.ratings - aligned.predict(shard).astype(np.float64)
+        cell = user_bin[shard.rows] * len(BIN_STARTS) + item_bin[shard.indices]
+        place = np.clip(np.searchsorted(edges, error, side="right") - 1, 0, bins - 1)
+        counts += np.bincount(place, minlength=bins)
+        n += np.bincount(cell, minlength=n.size).reshape(shape)
+        total += np.bincount(cell, error, n.size).reshape(shape)
+        squared += np.bincount(cell, error**2, n.size).reshape(shape)
+    mean = total.sum() / n.sum()
+    deviation = np.sqrt(squared.sum() / n.sum() - mean**2)
+    return distribution_table(edges, counts, mean, deviation), slices_table(n, total, squared)
 
-    edges: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.int64]
-    n: npt.NDArray[np.int64]
-    total: npt.NDArray[np.float64]
-    squared: npt.NDArray[np.float64]
 
-    @classmethod
-    def of(cls, model: Model, data: Dataset, part: str = "test") -> ResidualFigure:
-        """Hold a model against one part of a data set, block by block."""
-        width = max(data.rating_max - data.rating_min, 1e-9)
-        edges = np.linspace(-width, width, 2 * _BINS_OF_SCALE + 1)
-        bins, cells = len(edges) - 1, len(BIN_STARTS) ** 2
-        counts, n = np.zeros(bins, np.int64), np.zeros(cells, np.int64)
-        total, squared = np.zeros(cells), np.zeros(cells)
-        aligned = model.align(data)
-        user_bin, item_bin = (bin_of(aligned.n_train(side)) for side in SIDES)
-        for block in range(data.n_blocks("users")):
-            shard = data.shard("users", block, part)
-            error = shard.ratings - aligned.predict(shard).astype(np.float64)
-            users = shard.rows
-            cell = user_bin[users] * len(BIN_STARTS) + item_bin[shard.indices]
-            place = np.clip(np.searchsorted(edges, error, side="right") - 1, 0, bins - 1)
-            counts += np.bincount(place, minlength=bins)
-            n += np.bincount(cell, minlength=cells)
-            total += np.bincount(cell, error, cells)
-            squared += np.bincount(cell, error**2, cells)
-        shape = (len(BIN_STARTS), len(BIN_STARTS))
-        return cls(edges, counts, n.reshape(shape), total.reshape(shape), squared.reshape(shape))
+def distribution_table(edges: Floats, counts: Ints, mean: float, deviation: float) -> pd.DataFrame:
+    """Return `residual_from, residual_to, n, share` and `normal`.
 
-    def distribution(self) -> pd.DataFrame:
-        """Return `residual_from, residual_to, n, share` and `normal`.
+    The bins reach from minus to plus the width of the scale; what lies beyond is in the end bins.
+    `normal` is the share that a normal distribution of this mean and deviation has there.
+    """
+    below = norm.cdf(edges, mean, deviation if deviation > 0 else 1e-9)
+    table = {"residual_from": edges[:-1], "residual_to": edges[1:], "n": counts}
+    share = counts / counts.sum()
+    return pd.DataFrame({**table, "share": share, "normal": np.diff(below)})
 
-        `normal` is the share that a normal distribution of the same mean and variance has there.
-        """
-        mean = self.total.sum() / self.n.sum()
-        deviation = np.sqrt(self.squared.sum() / self.n.sum() - mean**2)
-        below = norm.cdf(self.edges, mean, deviation if deviation > 0 else 1e-9)
-        table = {"residual_from": self.edges[:-1], "residual_to": self.edges[1:], "n": self.counts}
-        share = self.counts / self.counts.sum()
-        return pd.DataFrame({**table, "share": share, "normal": np.diff(below)})
 
-    def slices(self) -> pd.DataFrame:
-        """Return `item_ratings, user_ratings, n, rmse, mean_residual` of the slices with ratings.
+def slices_table(n: Ints, total: Floats, squared: Floats) -> pd.DataFrame:
+    """Return `item_ratings, user_ratings, n, rmse, mean_residual` of the slices with ratings.
 
-        Heavy users first, and items from the rarest.
-        """
-        labels = bin_labels()
-        lines = [
-            (labels[i], labels[u], n, np.sqrt(self.squared[u, i] / n), self.total[u, i] / n)
-            for u in reversed(range(len(labels)))
-            for i in range(len(labels))
-            if (n := int(self.n[u, i]))
-        ]
-        columns = ["item_ratings", "user_ratings", "n", "rmse", "mean_residual"]
-        return pd.DataFrame(lines, columns=columns)
+    Heavy users first, and items from the rarest; the arguments are number, sum and sum of squares
+    of the residuals, (users' bins, items' bins), the bins being those of
+    `mfdask.evaluation.accuracy.bin_labels`.
+    """
+    labels = bin_labels()
+    lines = [
+        (labels[i], labels[u], n[u, i], np.sqrt(squared[u, i] / n[u, i]), total[u, i] / n[u, i])
+        for u in reversed(range(len(labels)))
+        for i in range(len(labels))
+        if n[u, i]
+    ]
+    columns = ["item_ratings", "user_ratings", "n", "rmse", "mean_residual"]
+    return pd.DataFrame(lines, columns=columns)
 
 
 class Distribution(Figure):
-    """The table of `ResidualFigure.distribution`."""
+    """The table of `distribution_table`."""
 
     name = "residuals"
     title = "Held-out residuals"
@@ -129,7 +123,7 @@ class Distribution(Figure):
 
 
 class Slices(HeatMap):
-    """The table of `ResidualFigure.slices`."""
+    """The table of `slices_table`."""
 
     name = "residual-slices"
     title = "Error by user activity and item popularity"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import Ability, FactorModel, Model
@@ -33,35 +32,25 @@ def model_section(model: Model, data: Dataset, name: str, *, alone: bool = True)
         own = [*_maps(model), *_norms(model)]
         parts = [*own, *parts, *_examples(model), *_genres(model)]
     if not alone:
-        parts = [_renamed(part, slug(name)) for part in parts]
+        for part in parts:
+            part.name += f"-{slug(name)}"
+    n_factors = model.parameters.get("n_factors")
+    size = "" if n_factors is None else f" with {n_factors} factors"
     intro = (
-        f"A model of kind {model.kind}{_size(model)}, learned from "
+        f"A model of kind {model.kind}{size}, learned from "
         f"{model.data.n_train:,} ratings of {model.data.name}."
     )
     return Section(f"model-{slug(name)}", f"Model {name}", intro, parts)
 
 
-def _size(model: Model) -> str:
-    n_factors = model.parameters.get("n_factors")
-    return "" if n_factors is None else f" with {n_factors} factors"
-
-
-def _renamed(part: Figure | Missing, end: str) -> Figure | Missing:
-    if isinstance(part, Missing):
-        return replace(part, name=f"{part.name}-{end}")
-    part.name = f"{part.name}-{end}"
-    return part
-
-
 def _maps(model: FactorModel) -> Parts:
+    n_rated, why = int((model.items["n_train"] > 0).sum()), ""
     if model.n_factors < 2:
-        why = f"A map needs two factors or more; this model has {model.n_factors}."
-        yield Missing("item-map", "Map of items", why)
-        return
-    n_rated = int((model.items["n_train"] > 0).sum())
-    if n_rated < item_map.FEWEST_ITEMS:
-        why = f"A map needs {item_map.FEWEST_ITEMS} rated items or more; here are {n_rated}."
-        yield Missing("item-map", "Map of items", why)
+        why = f"two factors or more; this model has {model.n_factors}."
+    elif n_rated < item_map.FEWEST_ITEMS:
+        why = f"{item_map.FEWEST_ITEMS} rated items or more; here are {n_rated}."
+    if why:
+        yield Missing("item-map", "Map of items", f"A map needs {why}")
         return
     methods = ["direct"] if model.n_factors == 2 else ["pca", "tsne"]
     tables = [item_map.placed(model, method) for method in methods]
@@ -92,9 +81,9 @@ def _residuals(model: Model, data: Dataset) -> Parts:
         why = "Nothing is held out, and residuals of ratings learned from are too small."
         yield Missing("residuals", residuals.Distribution.title, why)
         return
-    found = residuals.ResidualFigure.of(model, data)
-    yield residuals.Distribution(found.distribution())
-    yield residuals.Slices(found.slices())
+    distribution, slices = residuals.residual_tables(model, data)
+    yield residuals.Distribution(distribution)
+    yield residuals.Slices(slices)
 
 
 def _examples(model: FactorModel) -> Parts:

@@ -75,8 +75,7 @@ class Objective(LineFigure):
         "sweeps bring nothing. Models with other parameters minimise other sums: compare the "
         "shapes of their curves, not the heights."
     )
-    x, y = "sweep", "objective"
-    x_label, y_label = "sweep", "objective (log scale)"
+    y, y_label = "objective", "objective (log scale)"
     tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("objective", "@objective{0,0.000}")]
     options: ClassVar = {"y_axis_type": "log"}
 
@@ -93,8 +92,8 @@ class TrainingErrors(LineFigure):
         "rises while its train curve falls, the model over-fits. After its burn-in, the test error "
         "of a Bayesian model is that of its mean prediction so far."
     )
-    x, y, series, hue = "sweep", "rmse", "curve", "model"
-    x_label, y_label = "sweep", "RMSE (stars)"
+    y, series, hue = "rmse", "curve", "model"
+    y_label = "RMSE (stars)"
     tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("ratings", "@ratings"), ("RMSE", "@rmse{0.0000}")]
 
     def dashed(self, points: pd.DataFrame) -> bool:
@@ -111,8 +110,7 @@ class Seconds(LineFigure):
         "Seconds from the end of one sweep to the end of the next, its scoring of the held-out "
         "ratings included. The first one also compiles and reads the shards."
     )
-    x, y = "sweep", "seconds"
-    x_label, y_label = "sweep", "seconds a sweep (log scale)"
+    y, y_label = "seconds", "seconds a sweep (log scale)"
     tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("seconds", "@seconds{0.000}")]
     options: ClassVar = {"y_axis_type": "log"}
 
@@ -126,8 +124,7 @@ class RunningError(LineFigure):
         "Held-out error of the mean of all predictions since the end of the burn-in. It falls as "
         "draws are added; once it is flat, more of them bring nothing."
     )
-    x, y = "sweep", "test_rmse"
-    x_label, y_label = "sweep", "test RMSE (stars)"
+    y, y_label = "test_rmse", "test RMSE (stars)"
     tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("RMSE so far", "@test_rmse{0.0000}")]
 
 
@@ -140,8 +137,7 @@ class Noise(LineFigure):
         "What the sampler drew for the precision of a rating around its prediction. A burn-in is "
         "long enough when it ends where the curve has become level."
     )
-    x, y = "sweep", "precision"
-    x_label, y_label = "sweep", "noise precision (1 / star²)"
+    y, y_label = "precision", "noise precision (1 / star²)"
     tooltips: ClassVar = [
         *_MODEL_AND_SWEEP,
         ("precision", "@precision{0.000}"),

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from bokeh.layouts import column
 from bokeh.models import LinearColorMapper, NumeralTickFormatter
 from bokeh.models.ui import UIElement
@@ -17,12 +16,11 @@ from bokeh.plotting import figure
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, add_hover, new_plot
 from mfdask.figures.theme import MAIN, OTHER, SCALE
-from mfdask.report.parts import ink_on, rule
+from mfdask.report.parts import rule
 from mfdask.report.plot_row import PlotRow
+from mfdask.report.tables import read_parquet
 from mfdask.tuning.space import TUNABLE
 
-_NEEDED = ("trial", "state", "validation_rmse")
-_GAMMA = "gamma (γ)"  # noqa: RUF001
 #: A grid with more values of one parameter than this is no grid but draws.
 _MOST_VALUES = 12
 
@@ -35,12 +33,8 @@ def read_trials(file: Path) -> pd.DataFrame:
     InputError
         If the file is not there or is no such table.
     """
-    try:
-        table = pd.read_parquet(file)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        line = " ".join(str(error).split())
-        raise InputError(f"{file}: no table of trials ({line})") from error
-    missing = [name for name in _NEEDED if name not in table]
+    table = read_parquet(file, "table of trials")
+    missing = [name for name in ("trial", "state", "validation_rmse") if name not in table]
     if missing:
         raise InputError(
             f"{file}: no table of trials, it has no {', '.join(missing)}; give one that "
@@ -188,15 +182,15 @@ class Facets(PlotRow):
     def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
         """Return the table, with categories, labels and inks for the cells."""
         rmse = numbers["validation_rmse"]
-        given_up = numbers["state"] != "complete"
+        light = rmse > rmse.min() + 0.55 * (rmse.max() - rmse.min())  # on the scale of colours
         return {
             **super().columns(numbers),
             "_lambda": [f"{value:g}" for value in numbers["lambda"]],
             "_tau": [f"{tau:g}" for tau in numbers["tau"]],
             "_gamma": [f"{gamma:g}" for gamma in numbers["gamma"]],
             "_label": [f"{value:.4f}" for value in rmse],
-            "_ink": ink_on(rmse, rmse.min(), rmse.max()),
-            "_hatch": np.where(given_up, "/", " ").tolist(),
+            "_ink": np.where(light, "#000000", "#ffffff").tolist(),
+            "_hatch": np.where(numbers["state"] == "complete", " ", "/").tolist(),
         }
 
     def plots(self) -> Iterable[figure]:
@@ -207,9 +201,12 @@ class Facets(PlotRow):
             yield self._plot(f"{value:g}", cells, mapper)
 
     def _plot(self, value: str, cells: pd.DataFrame, mapper: LinearColorMapper) -> figure:
-        taus, gammas = _places(cells["tau"]), _places(cells["gamma"])
-        ranges: dict[str, Any] = {"x_range": taus, "y_range": gammas}
-        plot = new_plot("tau (τ)", _GAMMA, height=240, title=f"λ = {value}", **ranges)
+        ranges: dict[str, Any] = {
+            "x_range": _places(cells["tau"]),
+            "y_range": _places(cells["gamma"]),
+        }
+        labels = "tau (τ)", "gamma (γ)"  # noqa: RUF001
+        plot = new_plot(*labels, height=240, title=f"λ = {value}", **ranges)
         plot.grid.visible = False
         own = self.view("_lambda", value)
         hatch = {"hatch_pattern": "_hatch", "hatch_color": "_ink", "hatch_alpha": 0.25}

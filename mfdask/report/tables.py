@@ -15,6 +15,21 @@ class Absent(Exception):
     """A table, or what a figure needs of it, is not there; says why in a sentence."""
 
 
+def read_parquet(file: Path, what: str) -> pd.DataFrame:
+    """Read a Parquet file.
+
+    Raises
+    ------
+    InputError
+        If it is not there, or is not `what` it should be.
+    """
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        line = " ".join(str(error).split())
+        raise InputError(f"{file}: no {what} ({line})") from error
+
+
 def read_table(file: Path, needed: Sequence[str]) -> pd.DataFrame:
     """Read a table that has the columns `needed`, and has lines.
 
@@ -27,11 +42,7 @@ def read_table(file: Path, needed: Sequence[str]) -> pd.DataFrame:
     """
     if not file.exists():
         raise Absent(f"There is no {file.name}.")
-    try:
-        table = pd.read_parquet(file)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        line = " ".join(str(error).split())
-        raise InputError(f"{file}: no Parquet table ({line})") from error
+    table = read_parquet(file, "Parquet table")
     missing = [name for name in needed if name not in table]
     if missing:
         raise Absent(f"{file.name} has no {', '.join(missing)}.")
