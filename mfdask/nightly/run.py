@@ -73,8 +73,9 @@ def run_night(
             except BaseException as error:
                 with suppress(OSError):  # of a full disk, too: what ended the run is what counts
                     _report(night, *_ending(error, over.is_set()))
-                if isinstance(error, OSError) or is_of_a_full_disk(error):
-                    raise _explained(error, night) from error
+                told = _explained(error, night)
+                if told is not error:
+                    raise told from error
                 raise
             return _report(night, night.state.facts["outcome"], night.reason)
 
@@ -101,14 +102,11 @@ def _ending(error: BaseException, is_too_long: bool) -> tuple[str, str]:
 
 
 def _explained(error: BaseException, night: Night) -> BaseException:
-    """Return what a user makes of an error of the disk: where it is, and what is published."""
-    told: BaseException = error
-    if is_of_a_full_disk(error):
-        told = NoSpaceError(
-            f"{getattr(error, 'filename', None) or night.home.root}: no space left on the disk; "
-            "free some, and the next start goes on"
-        )
-    state = night.state
+    """Return what a user makes of a full disk: where it is, and what is published."""
+    if not is_of_a_full_disk(error):
+        return error
+    place, state = getattr(error, "filename", None) or night.home.root, night.state
+    told = NoSpaceError(f"{place}: no space left on the disk; free some, the next start goes on")
     if "publish" in state.done and state.facts["outcome"] == "published":
         return MfdaskError(f"run {state.run}: {state.facts['version']} is published, but {told}")
     return told
