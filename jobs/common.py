@@ -29,6 +29,7 @@ from rich.text import Text
 from mfdask.cluster import ClusterConfig, dashboard_link, open_cluster
 from mfdask.errors import InputError, without_secrets
 from mfdask.memory import PeakMemory
+from mfdask.nightly.registry import holding
 from mfdask.progress import Progress
 from mfdask.summaries import harmless
 
@@ -91,7 +92,7 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
         _log_to_stderr(debug)
         with ending(ctx.command, debug):
             _refuse_urls(options)
-            with _stopping():
+            with _stopping(), holding(_places(options)):
                 outcome = run(**options)
         if as_json:
             used = {} if own_config else {"options": effective_options(ctx, outcome.options)}
@@ -143,6 +144,12 @@ def _stopping() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _places(options: dict[str, Any]) -> list[Path | str]:
+    """Return all values of options that may be paths."""
+    values = [value if isinstance(value, tuple) else (value,) for value in options.values()]
+    return [one for some in values for one in some if isinstance(one, Path | str)]
 
 
 def _refuse_urls(options: dict[str, Any]) -> None:

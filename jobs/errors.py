@@ -55,6 +55,8 @@ def _explain(error: BaseException, command: click.Command) -> tuple[int, str]:
         return error.exit_code, " ".join(_with_options(error.template, command).split())
     if isinstance(error, OSError) and error.errno in _DISK:
         return _DISK[error.errno][0], f"{error.filename or 'disk'}: {_DISK[error.errno][1]}"
+    if isinstance(error, MemoryError):
+        return 3, "not enough memory; end something else, raise its limit, or take fewer data"
     line = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
     return 1, f"unexpected error, {line} (run again with --debug to see where)"
 

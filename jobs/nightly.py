@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import RenderableType
 from rich.text import Text
 
 from mfdask.errors import MfdaskError, RefusedError
@@ -104,22 +105,31 @@ def main(
     with progress_bars() as progress:
         line = run_night(told, wait_seconds=wait, progress=progress)
     _complain(line, told.home)
-    facts = _facts(line, told.home / told.inbox.folder)
-    return Outcome(line, [facts_table(f"run {line['run']}: {line['status']}", facts)])
+    view: list[RenderableType]
+    view = [facts_table(f"run {line['run']}: {line['status']}", _facts(line))]
+    if line["status"] == "nothing" and line["before"] is None:
+        view.append(first_steps(told.home / told.inbox.folder, config))
+    return Outcome(line, view)
 
 
 def _begin(folder: Path) -> Outcome:
     """Write a configuration, and say what comes next."""
     config, inbox = write_example(folder)
+    line = f"Written: {config}. Every key in it shows its default; change what you want different."
+    view = [Text(line), first_steps(inbox, config)]
+    return Outcome({"config": str(config), "inbox": str(inbox)}, view)
+
+
+def first_steps(inbox: Path, config: Path) -> Text:
+    """Say what comes next where nothing is published yet."""
     told = shlex.quote(str(config))
     lines = [
-        f"Written: {config}. Every key in it shows its default; change what you want different.",
         f"Put files of ratings into {inbox}, then:",
         f"  mfdask nightly --config {told} --dry-run   (what a night would do)",
         f"  mfdask nightly --config {told}             (the first night)",
         f"  mfdask schedule --config {told} --at 02:30 (nights by themselves)",
     ]
-    return Outcome({"config": str(config), "inbox": str(inbox)}, [Text("\n".join(lines))])
+    return Text("\n".join(lines))
 
 
 def _complain(line: Line, home: Path) -> None:
@@ -140,7 +150,7 @@ def _complain(line: Line, home: Path) -> None:
         raise MfdaskError(f"run {line['run']}: {published} is published, but {failed}")
 
 
-def _facts(line: Line, inbox: Path) -> dict[str, str]:
+def _facts(line: Line) -> dict[str, str]:
     facts = {}
     if line["status"] == "published":
         facts["version"] = line["version"]
@@ -150,8 +160,6 @@ def _facts(line: Line, inbox: Path) -> dict[str, str]:
             was = "" if score["published"] is None else f", published {score['published']:.4f}"
             facts[f"RMSE {score['slice']}"] = f"{score['candidate']:.4f}{was}"
     facts |= _facts_of_files(line)
-    if line["status"] == "nothing" and line["before"] is None:
-        facts["what next"] = f"put files of ratings into {inbox}"
     facts["seconds"] = f"{sum(line['seconds'].values()):.1f}"
     facts["peak memory"] = mebibytes(max(line["memory_bytes"].values()))
     return facts

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from rich.console import RenderableType
 
 from mfdask.errors import InputError
 from mfdask.kernels import CACHE
@@ -20,7 +20,7 @@ from mfdask.nightly.schedule import next_start
 from mfdask.nightly.state import State
 
 from .common import Outcome, facts_table, job, table
-from .nightly import config_option
+from .nightly import config_option, first_steps
 
 
 @click.command("status", help=__doc__)
@@ -67,18 +67,15 @@ def main(config: Path, runs: int) -> Outcome:
     facts["unfinished"] = f"run {unfinished.run}" if unfinished else "nothing"
     facts["compiled code"] = str(CACHE)
     facts["next start"] = start or "not known: give `at` in the configuration"
-    if not lines and published_version(home) is None:
-        facts["what next"] = (
-            f"put files of ratings into {home.root / told.inbox.folder}, then run mfdask nightly "
-            f"--config {shlex.quote(str(config))}"
-        )
     history = table("last runs", "run", "ended, UTC", "status", "version", "seconds", "reason")
     for line in lines:
         took = sum(line["seconds"].values())
         cells = (line["ended"][:16], line["status"], line["version"] or "", f"{took:.1f}")
         reason = line["reason"] or "; ".join(line.get("failed_jobs", []))
         history.add_row(str(line["run"]), *cells, reason)
-    view = [facts_table(str(home.root), facts), history]
+    view: list[RenderableType] = [facts_table(str(home.root), facts), history]
+    if not lines and published_version(home) is None:
+        view.append(first_steps(home.root / told.inbox.folder, config))
     return Outcome(values, view, trouble=trouble)
 
 

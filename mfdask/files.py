@@ -210,6 +210,16 @@ def free_bytes(path: Path) -> int:
     return stat.f_bavail * stat.f_frsize
 
 
+def is_of_a_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that a disk is full."""
+    while error is not None:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or isinstance(error, NoSpaceError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def require_space(target: Path, needed: int, what: str) -> None:
     """Refuse to begin what the disk of `target` cannot hold.
 

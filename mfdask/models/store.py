@@ -214,7 +214,14 @@ def _opened(path: Path | str) -> Iterator[tuple[Path, dict[str, Any], Kind]]:
     kind = kind_of(str(said.get("kind")))
     try:
         yield path, said, kind
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+    except (
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        pa.ArrowException,
+    ) as error:
         line = " ".join(str(error).split())
         raise InputError(f"{path}: damaged model ({line}); train it again") from error
 

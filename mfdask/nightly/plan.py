@@ -108,10 +108,13 @@ def make_plan(
     measured = [line for line in lines if line["status"] == "published"]
     if measured:
         last = measured[-1]
-        scale = max(ratings / last["ratings"], 1.0)
+        scale = max(ratings / max(last["ratings"], 1), 1.0)
         seconds = {step: took * scale for step, took in last["seconds"].items()}
         more = max(ratings - last["ratings"], 0)
-        memory, source = max(last["memory_bytes"].values()), f"as run {last['run']}"
+        memory, source = (
+            max(last["memory_bytes"].values(), default=_MEMORY[0]),
+            f"as run {last['run']}",
+        )
         memory += _MEMORY[1] * more  # most of the peak is the processes', whatever the ratings
     else:
         millions = ratings / 1e6

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -181,6 +181,24 @@ def reading(home: NightlyPaths) -> Iterator[Release]:
     """
     with ExitStack() as held:
         yield _hold(home, held)
+
+
+@contextmanager
+def holding(places: Iterable[Path | str]) -> Iterator[None]:
+    """Keep releases from being removed while the block runs: those that models or data sets are of.
+
+    Parameters
+    ----------
+    places : iterable of Path or str
+        Paths or links to them; whatever else is left alone.
+    """
+    with ExitStack() as held:
+        for place in places:
+            with suppress(OSError, ValueError, RuntimeError):  # no path, or a circle of links
+                folder = Path(place).resolve(strict=True).parent
+                file = held.enter_context((folder / FACTS).open("rb"))
+                fcntl.flock(file, fcntl.LOCK_SH)
+        yield
 
 
 def _hold(home: NightlyPaths, held: ExitStack) -> Release:

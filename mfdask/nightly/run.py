@@ -9,6 +9,8 @@ from contextlib import ExitStack, suppress
 
 from distributed import Client
 
+from mfdask.errors import MfdaskError, NoSpaceError
+from mfdask.files import is_of_a_full_disk
 from mfdask.memory import PeakMemory
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
@@ -71,6 +73,9 @@ def run_night(
             except BaseException as error:
                 with suppress(OSError):  # of a full disk, too: what ended the run is what counts
                     _report(night, *_ending(error, over.is_set()))
+                told = _explained(error, night)
+                if told is not error:
+                    raise told from error
                 raise
             return _report(night, night.state.facts["outcome"], night.reason)
 
@@ -94,6 +99,17 @@ def _ending(error: BaseException, is_too_long: bool) -> tuple[str, str]:
         return "failed", "it took longer than timeout_minutes"
     status = "failed" if isinstance(error, Exception) else "interrupted"
     return status, " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _explained(error: BaseException, night: Night) -> BaseException:
+    """Return what a user makes of a full disk: where it is, and what is published."""
+    if not is_of_a_full_disk(error):
+        return error
+    place, state = getattr(error, "filename", None) or night.home.root, night.state
+    told = NoSpaceError(f"{place}: no space left on the disk; free some, the next start goes on")
+    if "publish" in state.done and state.facts["outcome"] == "published":
+        return MfdaskError(f"run {state.run}: {state.facts['version']} is published, but {told}")
+    return told
 
 
 def _report(night: Night, status: str, reason: str) -> journal.Line:

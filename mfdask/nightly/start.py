@@ -59,10 +59,18 @@ def _base(home: NightlyPaths) -> Release | None:
     Raises
     ------
     InputError
-        If there are releases and none is published: a night that began with nothing would publish
-        the newest files alone.
+        If there are releases and none is published, or there was one and none is left: a night
+        that began with nothing would publish the newest files alone.
     """
     base = current(home)
+    if base is None and not releases(home.models):
+        before = [line for line in journal.read(home.journal) if line["status"] == "published"]
+        if before:
+            raise InputError(
+                f"{home.models}: holds no release, but run {before[-1]['run']} has published "
+                f"{before[-1]['version']}; is a volume not mounted? Put the releases back, or move "
+                f"{home.journal} away to begin with nothing"
+            )
     if base is None and releases(home.models):
         raise InputError(
             f"{home.models}: none of its releases is published, the link `current` is gone; choose "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,9 @@ from typing import Any
 
 from distributed import Client
 
-from mfdask.errors import InputError, MfdaskError, NoSpaceError
+from mfdask.errors import InputError, MfdaskError
 from mfdask.execution import executor
+from mfdask.files import is_of_a_full_disk
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ingestion.extend import extend, verify_files
 from mfdask.ingestion.reading import are_few
@@ -28,7 +30,8 @@ from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 
 #: What the system says where no file is to blame.
-_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+_OF_THE_MACHINE = (errno.EROFS, errno.EMFILE, errno.ENFILE)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -87,6 +90,12 @@ class DataUpdate:
         """Refuse to begin with a data set that is damaged, or cannot grow."""
         data = Dataset.open(begin)
         _check_split(data)
+        if not self.config.start and self.config.split != data.manifest.split:
+            _LOG.warning(
+                "data.split: %s is left aside, the data set is cut by %s and stays so",
+                self.config.split,
+                data.manifest.split,
+            )
         with executor(None, self.progress, parallel=False) as run:
             verify_files(data, run)
 
@@ -115,12 +124,9 @@ class DataUpdate:
                 return True
             if self._client.status != "running":
                 return True
-        while error is not None:
-            full = isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
-            if full or isinstance(error, NoSpaceError):
-                return True
-            error = error.__cause__ or error.__context__
-        return False
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            return True
+        return is_of_a_full_disk(error)
 
     def _take(self, files: Sequence[Path]) -> None:
         """Extend the data set by `files`; the first of the first night is ingested."""

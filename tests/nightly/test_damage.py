@@ -39,7 +39,7 @@ def read_all(nights):
     release = current(nights.home)
     load_model(release.model)
     assert release.rmse > 0
-    assert release.data_day
+    assert isinstance(release.data_day, str)
     begin(nights.config(), nights.home)
 
 

@@ -14,6 +14,7 @@ from mfdask.nightly.registry import (
     FACTS,
     current,
     damaged,
+    holding,
     promote,
     publish,
     reading,
@@ -150,6 +151,15 @@ def test_pruning_spares_what_is_read(home):
         promote(home, version_name(5, None))
         assert "000001" not in prune(home, RetentionConfig(models=1), NOW)
         assert (release.model / "run").read_text() == "1"
+    assert prune(home, RetentionConfig(models=1), NOW) == ["000001"]
+
+
+def test_pruning_spares_what_a_job_is_given(home):
+    """By a path or a link into the release; other words of its command line mean nothing."""
+    promote(home, version_name(1, None))
+    with holding([home.root / "data", "als", "", "x" * 5000, "\0", "s3://bucket/data"]):
+        promote(home, version_name(5, None))
+        assert "000001" not in prune(home, RetentionConfig(models=1), NOW)
     assert prune(home, RetentionConfig(models=1), NOW) == ["000001"]
 
 

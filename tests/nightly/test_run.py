@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mfdask.errors import InputError, RefusedError
+from mfdask.errors import InputError, MfdaskError, NoSpaceError, RefusedError
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import load_model
 from mfdask.nightly import journal, steps, update
@@ -400,7 +400,7 @@ def test_a_run_is_begun_anew_where_it_would_end_elsewhere(begun, monkeypatch):
     begun.arrive("new.csv", FIRST, 13_000)
     with monkeypatch.context() as patch:
         patch.setitem(steps.STEPS, "gate", broken)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(NoSpaceError, match="no space"):
             begun.run()
     assert State.load(begun.home.state).done == ["check", "grow", "train"]
     line = begun.run(training={"factors": 3})
@@ -587,7 +587,43 @@ def test_a_full_disk_is_no_files_fault(begun, monkeypatch):
     for name in ("open_source", "extend"):
         with monkeypatch.context() as patch:
             patch.setattr(update, name, full)
-            with pytest.raises(OSError, match="No space"):
+            with pytest.raises(NoSpaceError, match="no space"):
                 begun.run()
     assert names(begun.inbox) == ["new.csv"]
     assert begun.run()["new_ratings"] == 1000
+
+
+def test_models_that_are_not_mounted(begun):
+    """Nobody begins with the new file alone where something has been published before."""
+    begun.arrive("new.csv", FIRST, 13_000)
+    begun.home.models.rename(begun.home.root / "elsewhere")
+    for night in (begun.run, lambda: look_ahead(begun.config())):
+        with pytest.raises(InputError, match=r"run 1 has published 000001.*not mounted"):
+            night()
+    shutil.rmtree(begun.home.models)
+    (begun.home.root / "elsewhere").rename(begun.home.models)
+    assert begun.run()["new_ratings"] == 1000
+
+
+@pytest.mark.parametrize("step", ["train", "put away"])
+def test_a_disk_that_fills_up(step, begun, monkeypatch):
+    """The line names a place; and behind publishing it says that the release is live."""
+
+    def full(night):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    begun.arrive("new.csv", FIRST, 13_000)
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, step, full)
+        with pytest.raises(MfdaskError, match=f"{begun.home.root}: no space left") as told:
+            begun.run()
+    assert (told.value.exit_code, "is published, but" in str(told.value)) == (
+        (3, False) if step == "train" else (1, True)
+    )
+    assert begun.run()["status"] == "published"
+
+
+def test_a_split_that_comes_too_late_is_told(begun, caplog):
+    begun.arrive("new.csv", FIRST, 13_000)
+    begun.run(data={"split": "time:0.2"})
+    assert "data.split: time:0.2 is left aside, the data set is cut by random:0.1" in caplog.text
