@@ -33,8 +33,9 @@ def use_cache() -> Path:
     for folder in [Path(given)] if given else [own, _of_user()]:
         if _is_usable(folder):
             return folder
-    folder = next((each for each in _others() if _is_usable(each) and _is_ours(each)), None)
-    if folder is None:
+    found = next((each for each in _others() if _is_usable(each) and _is_ours(each)), None)
+    folder = found or Path()
+    if found is None:
         folder = Path(tempfile.mkdtemp(prefix="mfdask-numba-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ[VARIABLE] = str(folder)
