@@ -67,7 +67,7 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 )
 @click.option("--overwrite", is_flag=True, help="Replace a data set that is there already.")
 @job
-@options_of(IngestOptions, "choices", omit=("fail_on_bad_rows",))
+@options_of(IngestOptions, "choices")
 @cluster_options
 def main(
     source: str,
