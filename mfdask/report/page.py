@@ -112,7 +112,7 @@ def _figure(part: Figure) -> str:
     inside = {
         "item": json_item(part.root),
         "roles": ground.roles_by_id(part.root),
-        "csv": table.to_csv(index=False, float_format="%.9g"),
+        "csv": to_csv(part),
     }
     width = "wide" if part.wide else "narrow"
     lines = f"{len(table):,} line{'' if len(table) == 1 else 's'}"
@@ -124,6 +124,11 @@ def _figure(part: Figure) -> str:
 <a class="numbers" href="#" download="{part.name}.csv">Numbers (CSV, {lines})</a></figcaption>
 </figure>
 """
+
+
+def to_csv(part: Figure) -> str:
+    """Return the numbers behind a figure as CSV, to nine digits."""
+    return part.table().to_csv(index=False, float_format="%.9g")
 
 
 def embedded(value: Any) -> str:
