@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from numbers import Number
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bokeh.core.properties import value
-from bokeh.models import ColumnDataSource, HoverTool, InlineStyleSheet, NumeralTickFormatter
+from bokeh.models import ColumnDataSource, FactorRange, HoverTool, InlineStyleSheet
 from bokeh.models.annotations import ColorBar, Title
+from bokeh.models.formatters import NumeralTickFormatter
 from bokeh.models.mappers import ColorMapper
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.ui import UIElement
@@ -100,6 +102,27 @@ class TableFigure(Figure):
     def follow(self) -> None:
         """Write the numbers."""
         self.root.text = html_table(self._numbers)
+
+
+class ListFigure(Figure):
+    """A picture with a line for each of several things, the first of the table on top.
+
+    Attributes
+    ----------
+    label : str
+        Column of `source` with what stands beside each line.
+    """
+
+    label: str
+
+    @cached_property
+    def lines(self) -> FactorRange:
+        """The lines, for the ``y_range`` of the plot."""
+        return FactorRange()
+
+    def follow(self) -> None:
+        """Take over the lines."""
+        self.lines.factors = list(dict.fromkeys(self.source.data[self.label]))[::-1]
 
 
 @dataclass

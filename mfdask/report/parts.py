@@ -68,7 +68,7 @@ def named(ids: Iterable[object], titles: Iterable[str]) -> list[str]:
 def measures_table(name: str, columns: Mapping[str, Mapping[str, object]]) -> pd.DataFrame:
     """Return a table of measures of several kinds, whose own names stand in a column `name`."""
     measured = {column: pd.Series(values, dtype=object) for column, values in columns.items()}
-    return pd.DataFrame(measured).rename_axis(name).reset_index()
+    return pd.concat(measured, axis=1, sort=False).rename_axis(name).reset_index()
 
 
 def chooser(label: str, options: Sequence[str]) -> Select:

@@ -32,19 +32,15 @@ class PlotRow(Figure):
 
     def follow(self) -> None:
         """Draw the plots anew."""
-        self.root.children = [_narrow(plot) for plot in self.plots()]
+        plots = list(self.plots())
+        for plot in plots:
+            plot.update(min_width=_NARROW, styles={"flex": f"1 1 {_NARROW}px"})
+            for axis in plot.xaxis:
+                if isinstance(axis.ticker, BasicTicker | DatetimeTicker):
+                    axis.ticker.desired_num_ticks = 4
+        self.root.children = [*plots]
         theme.dress(self.root)
 
     def view(self, column: str, text: str) -> CDSView:
         """Return the lines of the source with a text in a column."""
         return CDSView(filter=GroupFilter(column_name=column, group=text))
-
-
-def _narrow(plot: figure) -> figure:
-    """Make a plot fit for a row."""
-    plot.min_width = _NARROW
-    plot.styles = {"flex": f"1 1 {_NARROW}px"}
-    for axis in plot.xaxis:
-        if isinstance(axis.ticker, BasicTicker | DatetimeTicker):
-            axis.ticker.desired_num_ticks = 4
-    return plot

@@ -10,7 +10,6 @@ from bokeh.models import (
     BasicTicker,
     ColumnDataSource,
     DataRange1d,
-    FactorRange,
     HoverTool,
     NumeralTickFormatter,
 )
@@ -20,7 +19,7 @@ from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 from bokeh.transform import dodge
 
-from mfdask.figures.figure import Figure, TableFigure, categories, lift_legend, new_plot, plain
+from mfdask.figures.figure import Figure, ListFigure, TableFigure, lift_legend, new_plot, plain
 from mfdask.figures.theme import COLOURS, MAIN, OTHER
 
 _HEIGHT = 240
@@ -114,11 +113,12 @@ class Traffic(Figure):
         return plot
 
 
-class Shards(Figure):
+class Shards(ListFigure):
     """Who solves which blocks: see `shards_table`."""
 
     name = "shards"
     title = "Shards a worker"
+    label = "worker"
     caption = (
         "Blocks of users and of items that each worker has solved last. A block tends to stay "
         "where its rows are; when a worker dies, others take over its blocks."
@@ -131,14 +131,12 @@ class Shards(Figure):
 
     def draw(self) -> UIElement:
         """Return two bars for each worker."""
-        self._workers = FactorRange()
-        self._plot = new_plot(
-            "blocks", "worker", y_range=self._workers, x_range=DataRange1d(start=0)
-        )
+        ranges: dict[str, Any] = {"y_range": self.lines, "x_range": DataRange1d(start=0)}
+        self._plot = new_plot("blocks", "worker", **ranges)
         self._plot.toolbar_location = None
         self._plot.xaxis.ticker = _whole_numbers()
         for side, shift, colour in (("users", 0.19, MAIN), ("items", -0.19, OTHER)):
-            place = dodge("worker", shift, self._workers)
+            place = dodge("worker", shift, self.lines)
             look = self.filled(colour, legend_label=side)
             self._plot.hbar(place, right=side, height=0.34, **look)
         words = [("worker", "@worker"), ("blocks of users", "@users"), ("of items", "@items")]
@@ -149,9 +147,8 @@ class Shards(Figure):
 
     def follow(self) -> None:
         """Make room for the workers there are, the first one above."""
-        workers = categories(self._numbers["worker"])
-        self._workers.factors = workers[::-1]
-        self._plot.height = _AROUND + _ROW * max(1, len(workers))
+        super().follow()
+        self._plot.height = _AROUND + _ROW * max(1, len(self.lines.factors))
 
 
 class Tasks(TableFigure):

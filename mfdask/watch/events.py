@@ -1,11 +1,13 @@
-"""Events that a fit publishes to the scheduler after each sweep."""
+"""Events that a fit publishes to the scheduler after each sweep, and its state as they tell it."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from distributed import Client
@@ -14,6 +16,8 @@ from distributed import Client
 TOPIC = "mfdask"
 #: Seconds between two messages of a fit.
 _PAUSE = 0.5
+#: Sweeps that are remembered, the newest.
+_SWEEPS = 1000
 
 
 class SweepEvent(NamedTuple):
@@ -58,6 +62,29 @@ class SweepEvent(NamedTuple):
     def speed(self) -> float:
         """Ratings read a second: each twice, once for its user and once for its item."""
         return 2 * self.ratings / max(self.seconds, 1e-9)
+
+
+@dataclass
+class Fit:
+    """Progress of a fit.
+
+    Attributes
+    ----------
+    began, heard : float
+        Seconds since 1970, by the scheduler's clock: when it came, and when it last told a sweep.
+    sweeps : deque of SweepEvent
+        The newest, first to last.
+    solvers : dict
+        Side and block to the address of the worker that solved it last.
+    alive : set of str
+        Keys of half-steps that the scheduler holds; a fit that has ended has none.
+    """
+
+    began: float
+    heard: float
+    sweeps: deque[SweepEvent] = field(default_factory=lambda: deque(maxlen=_SWEEPS))
+    solvers: dict[tuple[str, int], str] = field(default_factory=dict)
+    alive: set[str] = field(default_factory=set)
 
 
 class ProgressPublisher:

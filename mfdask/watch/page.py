@@ -19,7 +19,7 @@ from mfdask.figures.figure import Figure
 from mfdask.figures.ground import asset
 from mfdask.watch import tables
 from mfdask.watch.curves import Shards, Speed, SweepErrors, Tasks, Traffic
-from mfdask.watch.fits import Fit
+from mfdask.watch.events import Fit
 from mfdask.watch.words import words_of
 
 _MILLISECONDS = 1000

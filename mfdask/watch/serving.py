@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import Scheduler
 from tornado.ioloop import IOLoop
 
-from mfdask.watch.fits import Fit
+from mfdask.watch.events import Fit
 
 if TYPE_CHECKING:
     from bokeh.document import Document

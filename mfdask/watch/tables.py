@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 from distributed import Scheduler
 
-from mfdask.watch.fits import Fit
+from mfdask.watch.events import Fit
 
 #: States of Dask's tasks, as a reader takes them.
 _STATES = {

@@ -10,8 +10,7 @@ from typing import Any
 from distributed import Client, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from mfdask.watch.events import TOPIC, SweepEvent
-from mfdask.watch.fits import Fit
+from mfdask.watch.events import TOPIC, Fit, SweepEvent
 from mfdask.watch.groups import mend_groups_page
 from mfdask.watch.serving import PATH, add_page
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import NamedTuple
 
-from mfdask.watch.fits import Fit
+from mfdask.watch.events import Fit
 
 #: Sweeps whose median time says how long the next ones take.
 _RECENT = 5

@@ -103,10 +103,9 @@ class RankFrequency(Figure):
         """Return one line a side."""
         plot = new_plot("rank", "ratings", height=460, x_axis_type="log", y_axis_type="log")
         for side, colour in zip(_ONE, (theme.MAIN, theme.OTHER), strict=True):
-            plot.line(
-                "rank", side, source=self.source, color=colour, line_width=2, legend_label=side
-            )
-            points = plot.scatter("rank", side, source=self.source, color=colour, size=3)
+            look: dict[str, Any] = {"source": self.source, "color": colour}
+            plot.line("rank", side, line_width=2, legend_label=side, **look)
+            points = plot.scatter("rank", side, size=3, **look)
             tooltips = [(_ONE[side], "rank @rank{0,0}"), ("ratings", f"@{side}{{0,0}}")]
             add_hover(plot, points, tooltips)
         lift_legend(plot)

@@ -7,11 +7,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from bokeh.models import DataRange1d, FactorRange, NumeralTickFormatter
+from bokeh.models import DataRange1d, NumeralTickFormatter
 from bokeh.plotting import figure
 
 from mfdask.figures import theme
-from mfdask.figures.figure import Figure, categories, lift_legend, new_plot, plain
+from mfdask.figures.figure import ListFigure, lift_legend, new_plot, plain
 from mfdask.report.data.facts import Facts, means_of
 from mfdask.report.heat_map import HeatMap
 
@@ -23,11 +23,12 @@ _MOST_PERIODS = 30
 _FEWEST = 10
 
 
-class GenreFrequencies(Figure):
+class GenreFrequencies(ListFigure):
     """How many items and ratings each genre has."""
 
     name = "genre-frequencies"
     title = "Genres"
+    label = "genre"
     caption = (
         "Share of the catalogue's items that carry each genre, and of the ratings that go to them. "
         "Items have several genres, so shares add up to more than one."
@@ -60,15 +61,8 @@ class GenreFrequencies(Figure):
             ("ratings", "@ratings{0,0} (@rating_share{0.0%})"),
             ("mean rating", "@mean{0.00}"),
         ]
-        self._genres = FactorRange()
-        plot = new_plot(
-            "share",
-            "",
-            height=620,
-            tooltips=tooltips,
-            x_range=DataRange1d(start=0),
-            y_range=self._genres,
-        )
+        ranges: dict[str, Any] = {"y_range": self.lines, "x_range": DataRange1d(start=0)}
+        plot = new_plot("share", "", height=620, tooltips=tooltips, **ranges)
         between = plot.segment(
             "item_share", "genre", "rating_share", "genre", source=self.source, line_width=3
         )
@@ -80,10 +74,6 @@ class GenreFrequencies(Figure):
         lift_legend(plot)
         plot.xaxis.formatter = NumeralTickFormatter(format="0%")
         return plot
-
-    def follow(self) -> None:
-        """Take over the genres."""
-        self._genres.factors = categories(self._numbers["genre"])[::-1]
 
 
 class GenreCooccurrence(HeatMap):
@@ -123,11 +113,12 @@ class GenreCooccurrence(HeatMap):
         return super().columns(numbers) | {"probability": others.to_numpy()}
 
 
-class GenreRatings(Figure):
+class GenreRatings(ListFigure):
     """How the ratings of each genre are spread."""
 
     name = "genre-ratings"
     title = "Ratings by genre"
+    label = "genre"
     caption = (
         "How the ratings of each genre are spread over the scale, from the genre with the highest "
         "mean to the one with the lowest; every line has the same scale."
@@ -171,15 +162,10 @@ class GenreRatings(Figure):
             ("rating", "@rating{0.[00]}"),
             ("ratings", "@n{0,0} (@share{0.0%})"),
         ]
-        self._genres = FactorRange()
-        plot = new_plot("rating (stars)", "", height=620, tooltips=tooltips, y_range=self._genres)
+        plot = new_plot("rating (stars)", "", height=620, tooltips=tooltips, y_range=self.lines)
         plot.vbar("rating", 0.9 * step, "top", "bottom", **self.filled(theme.MAIN))
         plot.xgrid.visible = False
         return plot
-
-    def follow(self) -> None:
-        """Take over the genres."""
-        self._genres.factors = categories(self._numbers["genre"])[::-1]
 
 
 class GenreYears(HeatMap):

@@ -35,21 +35,18 @@ class PopularityMean(Figure):
         """Make it for a data set."""
         rated = facts.items[facts.items["n"] > 0]
         logs, means = np.log10(rated["n"].to_numpy(np.float64)), rated["mean"].to_numpy()
-        decades = np.floor(logs.max() * _A_DECADE) + 1
         low, high = facts.data.rating_min, facts.data.rating_max
         # Edges lie between the rating values, so that none of these falls onto one.
         margin = (high - low or 1.0) / (2 * _MEANS)
-        edges = (
-            np.arange(decades + 1) / _A_DECADE,
-            np.linspace(low - margin, high + margin, _MEANS + 2),
-        )
-        counts, _, _ = np.histogram2d(logs, means, bins=edges)
+        across = np.arange(np.floor(logs.max() * _A_DECADE) + 2) / _A_DECADE
+        up = np.linspace(low - margin, high + margin, _MEANS + 2)
+        counts, _, _ = np.histogram2d(logs, means, bins=(across, up))
         x, y = np.nonzero(counts)
         table = {
-            "ratings_from": 10 ** edges[0][x],
-            "ratings_to": 10 ** edges[0][x + 1],
-            "mean_from": edges[1][y],
-            "mean_to": edges[1][y + 1],
+            "ratings_from": 10 ** across[x],
+            "ratings_to": 10 ** across[x + 1],
+            "mean_from": up[y],
+            "mean_to": up[y + 1],
             "items": counts[x, y].astype(np.int64),
         }
         return cls(pd.DataFrame(table))
@@ -113,14 +110,10 @@ class DensestCorner(Figure):
     def draw(self) -> figure:
         """Return the cells."""
         users, items = ("user", "@user_id"), ("item", "@title (@item_id)")
-        plot = new_plot(
-            "item, by rank",
-            "user, by rank",
-            height=480,
-            tooltips=[users, items, ("rating", "@rating{0.[00]}")],
-            x_range=DataRange1d(range_padding=0),
-            y_range=DataRange1d(flipped=True, range_padding=0),
-        )
+        tooltips = [users, items, ("rating", "@rating{0.[00]}")]
+        x, y = DataRange1d(range_padding=0), DataRange1d(flipped=True, range_padding=0)
+        options: dict[str, Any] = {"height": 480, "tooltips": tooltips, "x_range": x, "y_range": y}
+        plot = new_plot("item, by rank", "user, by rank", **options)
         self._mapper = LinearColorMapper(palette=theme.SCALE)
         look = self.filled({"field": "rating", "transform": self._mapper})
         plot.rect("item_rank", "user_rank", width=1, height=1, **look)

@@ -7,12 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from bokeh.models import DataRange1d, FactorRange, NumeralTickFormatter
+from bokeh.models import DataRange1d, NumeralTickFormatter
 from bokeh.plotting import figure
 from bokeh.transform import dodge
 
 from mfdask.figures import theme
-from mfdask.figures.figure import Figure, TableFigure, lift_legend, new_plot
+from mfdask.figures.figure import Figure, ListFigure, TableFigure, lift_legend, new_plot
 from mfdask.report.data.facts import PARTS, Counted, Facts
 from mfdask.report.parts import labels_of, measures_table
 
@@ -88,11 +88,12 @@ class RatingHistogram(Figure):
         return plot
 
 
-class ActiveUsers(Figure):
+class ActiveUsers(ListFigure):
     """The users with most ratings."""
 
     name = "active-users"
     title = "The 20 most active users"
+    label = "label"
     caption = (
         "Ratings of the users with most of them. Users far above the others are often programs, or "
         "several people."
@@ -119,23 +120,12 @@ class ActiveUsers(Figure):
             ("ratings", "@n{0,0} (@share{0.00%} of all)"),
             ("mean rating", "@mean{0.00}"),
         ]
-        self._users = FactorRange()
-        plot = new_plot(
-            "ratings",
-            "user id",
-            height=420,
-            tooltips=tooltips,
-            x_range=DataRange1d(start=0),
-            y_range=self._users,
-        )
+        ranges: dict[str, Any] = {"y_range": self.lines, "x_range": DataRange1d(start=0)}
+        plot = new_plot("ratings", "user id", height=420, tooltips=tooltips, **ranges)
         plot.hbar("label", 0.8, "n", **self.filled(theme.MAIN))
         plot.ygrid.visible = False
         plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
         return plot
-
-    def follow(self) -> None:
-        """Take over the users."""
-        self._users.factors = labels_of(map(str, self._numbers["user_id"]))[::-1]
 
 
 class SplitTable(TableFigure):
@@ -182,13 +172,8 @@ class SplitRatings(Figure):
             ("training", "@train{0.0%} (@n_train{0,0})"),
             ("held-out", "@test{0.0%} (@n_test{0,0})"),
         ]
-        plot = new_plot(
-            "rating (stars)",
-            "share of the part's ratings",
-            height=400,
-            tooltips=tooltips,
-            y_range=DataRange1d(start=0),
-        )
+        options: dict[str, Any] = {"tooltips": tooltips, "y_range": DataRange1d(start=0)}
+        plot = new_plot("rating (stars)", "share of the part's ratings", height=400, **options)
         sides = {"training": (theme.MAIN, -0.21 * step), "held-out": (theme.OTHER, 0.21 * step)}
         for part, (label, (colour, shift)) in zip(PARTS, sides.items(), strict=True):
             look = self.filled(colour, legend_label=label)
@@ -211,18 +196,14 @@ def short(n: int) -> str:
 def _part(facts: Facts, part: str) -> dict[str, Any]:
     counted = facts.parts[part]
     n = int(counted.item_levels.sum())
-    users, items = facts.users, facts.items
+    here = {"users": facts.users, "items": facts.items}
+    here = {side: table[table[f"n_{part}"] > 0] for side, table in here.items()}
+    alone = {side: table["n"] == table[f"n_{part}"] for side, table in here.items()}
     return {
         "ratings": n,
         "share of all": n / int(facts.all.item_levels.sum()),
-        "users": int((users[f"n_{part}"] > 0).sum()),
-        "items": int((items[f"n_{part}"] > 0).sum()),
-        "users in no other part": int(
-            ((users["n"] == users[f"n_{part}"]) & (users["n"] > 0)).sum()
-        ),
-        "items in no other part": int(
-            ((items["n"] == items[f"n_{part}"]) & (items["n"] > 0)).sum()
-        ),
+        **{side: len(table) for side, table in here.items()},
+        **{f"{side} in no other part": int(only.sum()) for side, only in alone.items()},
         **_moments(facts, counted),
     }
 

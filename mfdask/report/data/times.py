@@ -48,13 +48,8 @@ class RatingsPerMonth(Figure):
     def draw(self) -> figure:
         """Return a bar a month."""
         tooltips = [("month", "@month"), ("training", "@train{0,0}"), ("held-out", "@test{0,0}")]
-        plot = new_plot(
-            "month",
-            "ratings a month",
-            tooltips=tooltips,
-            x_axis_type="datetime",
-            y_range=DataRange1d(start=0),
-        )
+        axes: dict[str, Any] = {"x_axis_type": "datetime", "y_range": DataRange1d(start=0)}
+        plot = new_plot("month", "ratings a month", tooltips=tooltips, **axes)
         train, test = self.filled(theme.MAIN), self.filled(theme.OTHER)
         plot.quad("left", "right", "train", 0, legend_label="training", **train)
         plot.quad("left", "right", "top", "train", legend_label="held-out", **test)

@@ -90,13 +90,10 @@ def _by_decile(table: pd.DataFrame) -> pd.DataFrame:
     ordered = known.sort_values("score", ascending=False, kind="stable")
     tenth = np.arange(len(ordered)) * 10 // len(ordered)
     grouped = ordered.astype({"label": "float64"}).groupby(tenth)
-    return pd.DataFrame(
-        {
-            "users": grouped.size(),
-            "predicted": grouped["score"].mean(),
-            "actual": grouped["label"].mean(),
-        }
-    ).reset_index(drop=True)
+    found = grouped.agg(
+        users=("score", "size"), predicted=("score", "mean"), actual=("label", "mean")
+    )
+    return found.reset_index(drop=True)
 
 
 class Metrics(PlotRow):

@@ -39,14 +39,11 @@ def ratings_among(
             assert times is not None
             rows = shard.rows
             here = by[rows] & of[shard.indices]
-            pieces.append(
-                pd.DataFrame(
-                    {
-                        "user": rows[here],
-                        "item": shard.indices[here],
-                        "rating": shard.ratings[here],
-                        "time": pd.to_datetime(times[here], unit="s"),
-                    }
-                )
-            )
+            piece = {
+                "user": rows[here],
+                "item": shard.indices[here],
+                "rating": shard.ratings[here],
+                "time": pd.to_datetime(times[here], unit="s"),
+            }
+            pieces.append(pd.DataFrame(piece))
     return pd.concat(pieces, ignore_index=True)

@@ -20,16 +20,6 @@ from mfdask.shards import Dataset
 _LINES, _PLOTS = 10, 3
 
 
-class Findings(TableFigure):
-    """The first lines of a table of anomalies."""
-
-    wide = True
-
-    def __init__(self, numbers: pd.DataFrame, name: str, title: str, caption: str) -> None:
-        self.name, self.title, self.caption = name, title, caption
-        super().__init__(numbers)
-
-
 def findings_section(
     data: Dataset,
     *,
@@ -140,7 +130,7 @@ def _require_timestamps(data: Dataset) -> None:
         raise Absent("The ratings of this data set have no timestamps.")
 
 
-def _listed(table: pd.DataFrame, columns: str, name: str, title: str, caption: str) -> Findings:
+def _listed(table: pd.DataFrame, columns: str, name: str, title: str, caption: str) -> Figure:
     """Return the first lines of a table, in those of the columns that it has."""
     shown = table.head(_LINES)[[column for column in columns.split() if column in table]].copy()
     for column in shown:
@@ -148,4 +138,6 @@ def _listed(table: pd.DataFrame, columns: str, name: str, title: str, caption: s
             shown[column] = shown[column].astype(str)  # an id is no number to be set in thousands
         if pd.api.types.is_datetime64_any_dtype(shown[column].dtype):
             shown[column] = shown[column].dt.strftime("%Y-%m-%d")
-    return Findings(shown.reset_index(drop=True), name, title, caption)
+    listed = TableFigure(shown.reset_index(drop=True))
+    listed.name, listed.title, listed.caption, listed.wide = name, title, caption, True
+    return listed

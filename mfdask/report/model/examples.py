@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from bokeh.models import FactorRange
 from bokeh.models.ui import UIElement
 
-from mfdask.figures.figure import Figure, add_hover, new_plot, plain
+from mfdask.figures.figure import Figure, ListFigure, add_hover, new_plot, plain
 from mfdask.models import FactorModel
 from mfdask.recommendation import History, Ranking, explain, recommend_new
 from mfdask.report.parts import colours_of, labels_of, named, rule
@@ -78,22 +77,18 @@ def example_table(model: FactorModel, person: Person, ranking: Ranking) -> pd.Da
     parts = pd.concat([rated[["item_id", "because", "part"]], own.assign(because=_ESTEEM)])
     offers = offered[["rank", "item_id", "score"]].assign(title=offered["item_id"].map(names))
     table = offers.merge(parts, on="item_id", how="left", sort=False)
-    columns = ["rank", "item_id", "title", "score", "because", "part", "left", "right"]
-    return _stacked(table)[columns]
-
-
-def _stacked(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the ends of each part, those above and those below zero apart."""
-    upward = table["part"] >= 0
-    outer = table.groupby([table["rank"], upward])["part"].cumsum()
+    outer = table.groupby([table["rank"], table["part"] >= 0])["part"].cumsum()
     inner = outer - table["part"]
-    return table.assign(left=np.minimum(inner, outer), right=np.maximum(inner, outer))
+    table["left"], table["right"] = np.minimum(inner, outer), np.maximum(inner, outer)
+    columns = ["rank", "item_id", "title", "score", "because", "part", "left", "right"]
+    return table[columns]
 
 
-class Example(Figure):
+class Example(ListFigure):
     """What one person is offered: the table of `example_table`."""
 
     wide = True
+    label = "_label"
 
     def __init__(self, numbers: pd.DataFrame, person: Person, number: int) -> None:
         self.name = f"new-user-{number}"
@@ -123,9 +118,8 @@ class Example(Figure):
 
     def draw(self) -> UIElement:
         """Return the parts of each offer, side by side."""
-        self._offers = FactorRange()
         height = 150 + 34 * self._numbers["rank"].nunique()
-        plot = new_plot("part of the score (stars)", "", height=height, y_range=self._offers)
+        plot = new_plot("part of the score (stars)", "", height=height, y_range=self.lines)
         plot.ygrid.grid_line_color = None
         look = self.filled("_colour", legend_field="_because")
         bars = plot.hbar("_label", 0.6, left="left", right="right", **look)
@@ -138,10 +132,6 @@ class Example(Figure):
         part, score = ("part", "@part{+0.0000} stars"), ("score", "@score{0.000}")
         add_hover(plot, bars, [offer, reason, part, score])
         return plot
-
-    def follow(self) -> None:
-        """Take over the offers."""
-        self._offers.factors = list(dict.fromkeys(self.source.data["_label"]))[::-1]
 
 
 def _listed(names: list[str]) -> str:

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import FactorRange
 from bokeh.models.ui import UIElement
 
-from mfdask.figures.figure import Figure, TableFigure, add_hover, categories, new_plot, plain
+from mfdask.figures.figure import ListFigure, TableFigure, add_hover, categories, new_plot, plain
 from mfdask.figures.theme import MAIN
 from mfdask.models import FactorModel
 from mfdask.report.parts import rule
@@ -59,7 +58,7 @@ def cold_table(model: FactorModel, top: int = 12) -> pd.DataFrame:
     return table.assign(prediction=prediction[chosen], because=reasons)
 
 
-class GenreWorth(Figure):
+class GenreWorth(ListFigure):
     """The table of `worth_table`."""
 
     name = "genre-worth"
@@ -77,9 +76,8 @@ class GenreWorth(Figure):
 
     def draw(self) -> UIElement:
         """Return a dot with a bar for each genre."""
-        self._genres = FactorRange()
         x_label, height = "stars above or below the mean rating", 80 + 20 * len(self._numbers)
-        plot = new_plot(x_label, "", height=height, y_range=self._genres)
+        plot = new_plot(x_label, "", height=height, y_range=self.lines)
         rule(plot, 0, upright=True)
         plot.hbar("_genre", 0.22, left="low", right="high", **self.filled(MAIN, fill_alpha=0.5))
         dots = plot.scatter("bias", "_genre", **self.filled(MAIN, line_color=MAIN, size=9))
@@ -88,8 +86,8 @@ class GenreWorth(Figure):
         return plot
 
     def follow(self) -> None:
-        """Take over the genres."""
-        self._genres.factors = categories(self._numbers["genre"])
+        """Take over the genres, the best one on top."""
+        self.lines.factors = categories(self._numbers["genre"])
 
 
 class ColdItems(TableFigure):

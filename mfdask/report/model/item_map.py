@@ -25,27 +25,23 @@ from mfdask.report.parts import chooser, named
 MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_500}
 #: Fewer make no picture.
 FEWEST_ITEMS = 4
-#: Genres with a colour of their own; more could not be told apart.
-_COLOURED = len(COLOURS)
 _REST = "others"
 _REST_COLOUR = "#8c959f"
 _ALL = "all genres"
 _RATINGS = ("training ratings", "@n_train{0,0}")
 
-TITLES = {
-    "direct": "Map of items: the two factors",
-    "pca": "Map of items: the plane of most variance",
-    "tsne": "Map of items: neighbours together",
-}
-_HOW = {
-    "direct": "The axes are the model's two factors.",
+#: What the map of each method shows, and how to read it.
+_SHOWN = {
+    "direct": ("the two factors", "The axes are the model's two factors."),
     "pca": (
+        "the plane of most variance",
         "The axes are the two directions in which the items' factors vary most (principal "
-        "components)."
+        "components).",
     ),
     "tsne": (
+        "neighbours together",
         "Placed by t-SNE, so that items with like factors lie together; distances between groups, "
-        "and the axes, mean nothing."
+        "and the axes, mean nothing.",
     ),
 }
 
@@ -61,9 +57,9 @@ def placed(model: FactorModel, method: str) -> pd.DataFrame:
 
 
 def coloured_genres(genres: pd.Series) -> list[str]:
-    """Return the genres that get a colour: the most frequent ones, the most frequent first."""
+    """Return the most frequent genres, in that order: as many as colours can tell apart."""
     counts = Counter(name for own in genres for name in own.split("|") if name)
-    return sorted(counts, key=lambda name: (-counts[name], name))[:_COLOURED]
+    return sorted(counts, key=lambda name: (-counts[name], name))[: len(COLOURS)]
 
 
 def colour_groups(genres: pd.Series, coloured: list[str]) -> list[str]:
@@ -71,11 +67,8 @@ def colour_groups(genres: pd.Series, coloured: list[str]) -> list[str]:
 
     The least frequent says most: nearly every second film is a drama.
     """
-
-    def group(own: set[str]) -> str:
-        return next((name for name in reversed(coloured) if name in own), _REST)
-
-    return [group(set(own.split("|"))) for own in genres]
+    of_items = (set(own.split("|")) for own in genres)
+    return [next((name for name in reversed(coloured) if name in own), _REST) for own in of_items]
 
 
 class ItemMap(Figure):
@@ -85,9 +78,10 @@ class ItemMap(Figure):
 
     def __init__(self, numbers: pd.DataFrame, method: str) -> None:
         self.name = f"item-map-{method}"
-        self.title = TITLES[method]
+        what, how = _SHOWN[method]
+        self.title = f"Map of items: {what}"
         self.caption = (
-            f"{_HOW[method]} The {len(numbers):,} most rated items; choose a genre to see its "
+            f"{how} The {len(numbers):,} most rated items; choose a genre to see its "
             "items alone. A colour is that of the least frequent of an item's coloured genres."
         )
         self._palette = dict(zip(coloured_genres(numbers["genres"]), COLOURS, strict=False))

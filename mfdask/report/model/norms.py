@@ -6,10 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, LogColorMapper
+from bokeh.models import ColumnDataSource, DataRange1d, LogColorMapper
 from bokeh.models.ui import UIElement
 
-from mfdask.figures.figure import Figure, TableFigure, add_hover, add_scale, lift_legend, new_plot
+from mfdask.figures.figure import (
+    Figure,
+    ListFigure,
+    TableFigure,
+    add_hover,
+    add_scale,
+    lift_legend,
+    new_plot,
+)
 from mfdask.figures.theme import MAIN, OTHER, SCALE
 from mfdask.models import FactorModel
 from mfdask.recommendation import polarity
@@ -60,7 +68,7 @@ class PolarityTable(TableFigure):
         super().__init__(numbers)
 
 
-class Polarity(Figure):
+class Polarity(ListFigure):
     """The same table as a picture."""
 
     name = "polarity"
@@ -79,9 +87,8 @@ class Polarity(Figure):
 
     def draw(self) -> UIElement:
         """Return a bar for each item."""
-        self._lines = FactorRange()
         height = 90 + 22 * len(self._numbers)
-        plot = new_plot("polarity (stars)", "", height=height, y_range=self._lines)
+        plot = new_plot("polarity (stars)", "", height=height, y_range=self.lines)
         plot.x_range = DataRange1d(start=0)
         plot.ygrid.grid_line_color = None
         look = self.filled("_colour", legend_field="tastes")
@@ -94,7 +101,7 @@ class Polarity(Figure):
     def follow(self) -> None:
         """Take over the titles, the highest polarity on top."""
         order = self._numbers["polarity"].reset_index(drop=True).sort_values(kind="stable").index
-        self._lines.factors = [self.source.data["_label"][k] for k in order]
+        self.lines.factors = [self.source.data["_label"][k] for k in order]
 
 
 def norms_table(model: FactorModel) -> pd.DataFrame:

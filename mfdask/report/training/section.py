@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,7 @@ from mfdask.report.training import sweeps, trials
 from mfdask.report.training.tiers import Tiers, read_tiers
 from mfdask.shards import Dataset
 
-Parts = list[Figure | Missing]
+Parts = Iterator[Figure | Missing]
 
 
 def training_section(
@@ -51,30 +51,29 @@ def training_section(
 
 def _fits(models: Mapping[str, Model]) -> Parts:
     if not models:
-        return [Missing("sweeps", "Training by sweep", "No model is given.")]
+        yield Missing("sweeps", "Training by sweep", "No model is given.")
+        return
     history, names = sweeps.history_table(models), list(models)
     minimising = {name: model for name, model in models.items() if model.can(Ability.OBJECTIVE)}
-    parts: Parts = [sweeps.TrainingErrors(sweeps.errors_table(history), names)]
+    yield sweeps.TrainingErrors(sweeps.errors_table(history), names)
     if minimising:
         own = sweeps.history_table(minimising)
-        parts.append(sweeps.Objective(own[["model", "sweep", "objective"]], names))
-    return [*parts, sweeps.Seconds(history[["model", "sweep", "seconds"]], names)]
+        yield sweeps.Objective(own[["model", "sweep", "objective"]], names)
+    yield sweeps.Seconds(history[["model", "sweep", "seconds"]], names)
 
 
 def _samplers(models: Mapping[str, Model], data: Dataset | None) -> Parts:
-    """Return the figures of Bayesian models."""
     samplers = {name: model for name, model in models.items() if model.can(Ability.DEVIATIONS)}
     if not samplers:
-        return [Missing("sampler", "Running RMSE, noise, intervals", "No model is Bayesian.")]
+        yield Missing("sampler", "Running RMSE, noise, intervals", "No model is Bayesian.")
+        return
     history, names = sweeps.history_table(samplers), list(models)
     running = sweeps.running_table(samplers)
-    parts: Parts = []
     if len(running):
-        parts.append(sweeps.RunningError(running, names))
-    parts.append(sweeps.Noise(sweeps.noise_table(history), names))
+        yield sweeps.RunningError(running, names)
+    yield sweeps.Noise(sweeps.noise_table(history), names)
     for name, model in samplers.items():
-        parts.append(_calibration(name if len(samplers) > 1 else "", model, data))
-    return parts
+        yield _calibration(name if len(samplers) > 1 else "", model, data)
 
 
 def _calibration(label: str, model: Model, data: Dataset | None) -> Figure | Missing:
@@ -95,19 +94,17 @@ def _tiers(file: Path | None) -> Figure | Missing:
 
 
 def _searches(tables: Sequence[pd.DataFrame]) -> Parts:
-    """Return what fits each search: a sweep over factors, a grid, and always its history."""
+    """Yield what fits each search: a sweep over factors, a grid, and always its history."""
     if not tables:
         why = "No table of trials is given; `mfdask tune` writes one."
-        return [Missing("trials", "Searches for parameters", why)]
-    parts: Parts = []
+        yield Missing("trials", "Searches for parameters", why)
     for k, table in enumerate(tables, 1):
         own: list[Figure] = [trials.TrialHistory(trials.history_of(table))]
-        if trials.is_sweep(table):
+        if trials.searched(table) == ["factors"]:
             own.append(trials.FactorSweep(trials.factors_table(table)))
         if trials.is_grid(table):
             own.append(trials.Facets(trials.facets_table(table)))
         for figure in own:
             if k > 1:
                 figure.name += f"-{k}"
-        parts += own
-    return parts
+        yield from own

@@ -21,6 +21,8 @@ from mfdask.report.plot_row import PlotRow
 from mfdask.report.tables import read_parquet
 from mfdask.tuning.space import TUNABLE
 
+#: Parameters that a grid is over.
+_GRID = ["lambda", "tau", "gamma"]
 #: A grid with more values of one parameter than this is no grid but draws.
 _MOST_VALUES = 12
 
@@ -52,17 +54,10 @@ def searched(trials: pd.DataFrame) -> list[str]:
     return [name for name in names if trials[name].nunique() > 1]
 
 
-def is_sweep(trials: pd.DataFrame) -> bool:
-    """Whether the number of factors alone was varied."""
-    return searched(trials) == ["factors"]
-
-
 def is_grid(trials: pd.DataFrame) -> bool:
     """Whether lambda, tau and gamma were varied, over few values each."""
-    names = ["lambda", "tau", "gamma"]
-    return set(names) <= set(searched(trials)) and all(
-        trials[name].nunique() <= _MOST_VALUES for name in names
-    )
+    varied = set(_GRID) <= set(searched(trials))
+    return varied and bool(trials[_GRID].nunique().max() <= _MOST_VALUES)
 
 
 def history_of(trials: pd.DataFrame) -> pd.DataFrame:
@@ -87,10 +82,9 @@ def facets_table(trials: pd.DataFrame) -> pd.DataFrame:
 
     A line for each point: the best of the trials that share it.
     """
-    point = ["lambda", "tau", "gamma"]
     kept = trials[trials["validation_rmse"].notna()].sort_values("validation_rmse", kind="stable")
-    kept = kept.drop_duplicates(point).sort_values(point, ignore_index=True)
-    return kept[[*point, "state", "validation_rmse"]]
+    kept = kept.drop_duplicates(_GRID).sort_values(_GRID, ignore_index=True)
+    return kept[[*_GRID, "state", "validation_rmse"]]
 
 
 class TrialHistory(Figure):
@@ -182,12 +176,11 @@ class Facets(PlotRow):
     def columns(self, numbers: pd.DataFrame) -> dict[str, object]:
         """Return the table, with categories, labels and inks for the cells."""
         rmse = numbers["validation_rmse"]
-        light = rmse > rmse.min() + 0.55 * (rmse.max() - rmse.min())  # on the scale of colours
+        # Where the scale is light, black can be read, and white elsewhere.
+        light = rmse > rmse.min() + 0.55 * (rmse.max() - rmse.min())
         return {
             **super().columns(numbers),
-            "_lambda": [f"{value:g}" for value in numbers["lambda"]],
-            "_tau": [f"{tau:g}" for tau in numbers["tau"]],
-            "_gamma": [f"{gamma:g}" for gamma in numbers["gamma"]],
+            **{f"_{name}": [f"{value:g}" for value in numbers[name]] for name in _GRID},
             "_label": [f"{value:.4f}" for value in rmse],
             "_ink": np.where(light, "#000000", "#ffffff").tolist(),
             "_hatch": np.where(numbers["state"] == "complete", " ", "/").tolist(),
