@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mfdask.bench.kernel import whole_side
 from mfdask.bench.machine import blas_environ, measure_module
 from mfdask.kernels.rows import Block
+from mfdask.kernels.types import Int32s
 from mfdask.models import ALS
 from mfdask.shards import Dataset
 
@@ -88,7 +88,7 @@ def _prepare_lenskit(users: Block, n_items: int, n_factors: int, threads: int) -
     return fit
 
 
-def _rows(users: Block) -> npt.NDArray[np.int32]:
+def _rows(users: Block) -> Int32s:
     """Return the user of each rating."""
     return np.repeat(np.arange(len(users.indptr) - 1, dtype=np.int32), np.diff(users.indptr))
 

@@ -15,7 +15,6 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfdask.bench.textbook import (
     Interpreted,
@@ -26,6 +25,7 @@ from mfdask.bench.textbook import (
     update_rows_numpy,
 )
 from mfdask.kernels.rows import Block
+from mfdask.kernels.types import Int64s
 from mfdask.progress import Progress, silent
 
 #: Updates rows `first` to `last - 1` of one side.
@@ -188,9 +188,7 @@ def _time_sweep(run: Callable[[], object], n_ratings: int, budget_seconds: float
     return _Timing(median(seconds), n_ratings, median(seconds))
 
 
-def _time_plain(
-    tier: _Plain, indptrs: tuple[NDArray[np.int64], NDArray[np.int64]], budget_seconds: float
-) -> _Timing:
+def _time_plain(tier: _Plain, indptrs: tuple[Int64s, Int64s], budget_seconds: float) -> _Timing:
     """Time both half-steps, each within half of the budget."""
     users, items = (
         _time_half(update, indptr, tier.batch, budget_seconds / 2)
@@ -201,9 +199,7 @@ def _time_plain(
     )
 
 
-def _time_half(
-    update: Update, indptr: NDArray[np.int64], batch: int, budget_seconds: float
-) -> _Timing:
+def _time_half(update: Update, indptr: Int64s, batch: int, budget_seconds: float) -> _Timing:
     """Update batches of rows spread evenly over a side until all are done or time is up."""
     update(0, 0)  # compiles, where there is something to compile
     rows = len(indptr) - 1
@@ -222,7 +218,7 @@ def _time_half(
     return _Timing(spent, ratings, _scale(visits, rows, int(indptr[-1])))
 
 
-def _spread(n: int) -> NDArray[np.int64]:
+def _spread(n: int) -> Int64s:
     """Put 0 to ``n - 1`` into an order of which each beginning is spread evenly over them all.
 
     Multiples of the golden ratio, taken without their whole parts, fill the gaps they leave.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Float64s = npt.NDArray[np.float64]
+from mfdask.kernels.types import Float64s
 
 
 def tail_share(scores: Float64s, null: Float64s) -> Float64s:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 
 from mfdask.downstream.anomalies.sessions import Sessions
-
-Float64s = npt.NDArray[np.float64]
+from mfdask.kernels.types import Float64s, Int64s
 
 #: In estimating, a session's mood counts as much as the scatter of so many ratings.
 _MOOD = 10.0
@@ -68,9 +66,7 @@ def compare_people(sessions: Sessions) -> People:
     return _rotated(sessions, middle, between / trust.sum(), mood, scatter)
 
 
-def _sums(
-    users: npt.NDArray[np.int64], weight: Float64s, values: Float64s, n_users: int
-) -> Float64s:
+def _sums(users: Int64s, weight: Float64s, values: Float64s, n_users: int) -> Float64s:
     columns = [np.bincount(users, weight * column, n_users) for column in values.T]
     return np.stack(columns, axis=1)
 

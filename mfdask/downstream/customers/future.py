@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins
 from mfdask.downstream.events import distinct_days, parts_of
+from mfdask.kernels.types import Int64s
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
 
@@ -31,9 +31,7 @@ def future_days(data: Dataset, origins: Origins, client: Client | None = None) -
     return pd.DataFrame(days, index=pd.Index(data.users()["user_id"]), columns=cutoffs)
 
 
-def _block_days(
-    data: Dataset, block: int, cutoffs: list[int], horizon: int
-) -> npt.NDArray[np.int64]:
+def _block_days(data: Dataset, block: int, cutoffs: list[int], horizon: int) -> Int64s:
     """Return the active days of a block's users after each cut-off, int64 (users, cutoffs)."""
     first, stop = data.bounds("users")[block : block + 2].tolist()
     users, times = _events(data, block)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.customers.origins import Origins, Span, day_of
 from mfdask.errors import InputError
+from mfdask.kernels.types import Float64s, Int64s
 from mfdask.models import ALS, Ability, FactorModel, Model
 from mfdask.models.design import Array
 from mfdask.models.factor_model import require_factors
@@ -66,7 +66,7 @@ def check_model(model: Model, data: Dataset, origins: Origins, as_of: str) -> No
         )
 
 
-def restricted(model: FactorModel, items: npt.NDArray[np.int64]) -> Array:
+def restricted(model: FactorModel, items: Int64s) -> Array:
     """Return the design rows of some of a model's items."""
     return np.ascontiguousarray(model.item_rows[items])
 
@@ -94,7 +94,7 @@ class Frame(NamedTuple):
 
     items: pd.Index  # raw ids
     factors: Array
-    weights: npt.NDArray[np.float64]  # ratings of each item
+    weights: Float64s  # ratings of each item
 
     @classmethod
     def of(cls, model: FactorModel, rows: Array) -> Frame:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import DAY, Events
@@ -15,6 +14,7 @@ from mfdask.downstream.inject.injected import Injected, Scale, allowed, places_o
 from mfdask.downstream.inject.recipes import RECIPES, World
 from mfdask.downstream.inject.sessions import moved_into
 from mfdask.errors import InputError, require
+from mfdask.kernels.types import Float32s, Int32s, Int64s
 from mfdask.parameters import Parametrised, parameter
 
 Direction = Literal["push", "nuke"]
@@ -98,9 +98,9 @@ def inject_attack(
 class _Profile(NamedTuple):
     """What one attacker rates, in the order of time."""
 
-    items: npt.NDArray[np.int32]
-    ratings: npt.NDArray[np.float32]
-    timestamps: npt.NDArray[np.int64]
+    items: Int32s
+    ratings: Float32s
+    timestamps: Int64s
 
 
 def _targets(
@@ -109,7 +109,7 @@ def _targets(
     plan: AttackPlan,
     exclude: Collection[int],
     random: np.random.Generator,
-) -> npt.NDArray[np.int32]:
+) -> Int32s:
     """Draw the targets: little known items that have something to gain, or to lose."""
     counts = np.bincount(events.items, minlength=n_items)
     mean = np.bincount(events.items, events.ratings, n_items) / np.maximum(counts, 1)
@@ -128,7 +128,7 @@ def _targets(
 
 
 def _window(
-    events: Events, targets: npt.NDArray[np.int32], plan: AttackPlan, random: np.random.Generator
+    events: Events, targets: Int32s, plan: AttackPlan, random: np.random.Generator
 ) -> tuple[int, int]:
     """Place the window where people are active: it begins with a genuine rating, drawn at random.
 
@@ -147,9 +147,7 @@ def _window(
     return start, start + length
 
 
-def _templates(
-    events: Events, plan: AttackPlan, random: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def _templates(events: Events, plan: AttackPlan, random: np.random.Generator) -> Int64s:
     """Draw the genuine users that the attackers are modelled on, each once if there are enough."""
     lengths = np.diff(events.indptr)
     n_attackers = max(1, round(plan.size * np.count_nonzero(lengths)))
@@ -206,7 +204,7 @@ def _in_order(profile: _Profile) -> _Profile:
 
 
 def _truth(
-    world: World, plan: AttackPlan, window: tuple[int, int], templates: npt.NDArray[np.int64]
+    world: World, plan: AttackPlan, window: tuple[int, int], templates: Int64s
 ) -> dict[str, pd.DataFrame]:
     """Return who attacked what, when and how."""
     what = {"kind": plan.kind, "direction": plan.direction}

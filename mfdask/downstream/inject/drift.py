@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject.injected import Injected, Scale, choose_items
 from mfdask.errors import InputError
+from mfdask.kernels.types import Float32s, Float64s, Int64s
 from mfdask.parameters import Parametrised, parameter
 
 #: Between these shares of an item's ratings a step lies, and a ramp begins and ends.
@@ -94,16 +94,14 @@ def inject_drift(
     return Injected(events._replace(ratings=ratings), n_items, truth)
 
 
-def effect(times: npt.NDArray[np.int64], begin: int, end: int) -> npt.NDArray[np.float64]:
+def effect(times: Int64s, begin: int, end: int) -> Float64s:
     """Return how much of the drift is there at each time, 0 to 1."""
     if begin == end:
         return (times >= begin).astype(np.float64)
     return np.clip((times - begin) / (end - begin), 0.0, 1.0)
 
 
-def _dates(
-    times: npt.NDArray[np.int64], plan: DriftPlan, random: np.random.Generator
-) -> tuple[int, int]:
+def _dates(times: Int64s, plan: DriftPlan, random: np.random.Generator) -> tuple[int, int]:
     """Draw the beginning and the end: moments at which the item was rated."""
     ranges = (_STEP,) if plan.shape == "step" else _RAMP
     places = [int(random.uniform(*share) * len(times)) for share in ranges]
@@ -112,10 +110,7 @@ def _dates(
 
 
 def _shifted(
-    ratings: npt.NDArray[np.float32],
-    shift: npt.NDArray[np.float64],
-    scale: Scale,
-    random: np.random.Generator,
-) -> npt.NDArray[np.float32]:
+    ratings: Float32s, shift: Float64s, scale: Scale, random: np.random.Generator
+) -> Float32s:
     """Add the shift on the scale; where there is none, ratings stay as they are."""
     return np.where(shift == 0, ratings, scale.near(ratings + shift, random))
