@@ -119,20 +119,19 @@ def measure_tiers(
         Interpreted, dual CSR, compiled, and then `sweeps`.
     """
     n = len(users.ratings) + len(items.ratings)
-    timings: list[tuple[str, str, _Timing]] = []
+    timings: list[_Timing] = []
     tiers: list[_Plain | TierSweep] = [*_plain_tiers(users, items, n_factors, seed), *sweeps]
     for done, tier in enumerate(tiers):
         progress("tiers", done, len(tiers), tier.name)
         if isinstance(tier, TierSweep):
-            timing = _time_sweep(tier.run, n, budget_seconds)
+            timings.append(_time_sweep(tier.run, n, budget_seconds))
         else:
-            timing = _time_plain(tier, (users.indptr, items.indptr), budget_seconds)
-        timings.append((tier.name, tier.what, timing))
+            timings.append(_time_plain(tier, (users.indptr, items.indptr), budget_seconds))
     progress("tiers", len(tiers), len(tiers))
-    slowest = timings[0][2].scaled
+    slowest = timings[0].scaled
     return [
-        Tier(name, what, t.seconds, t.ratings, n, t.scaled, slowest / t.scaled)
-        for name, what, t in timings
+        Tier(tier.name, tier.what, t.seconds, t.ratings, n, t.scaled, slowest / t.scaled)
+        for tier, t in zip(tiers, timings, strict=True)
     ]
 
 
