@@ -163,7 +163,7 @@ def _table(series: _Series, found: Float64s, p: Float64s) -> pd.DataFrame:
             "trend": trend[:, kernel.SLOPE],
             "trend_z": trend[:, kernel.SCORE],
             "p": p,
-            "q": false_discovery(p),
+            "q": false_discovery(p, len(p)),
             "expected_false_per_1000": 1000 * p,
         }
     )

@@ -58,11 +58,8 @@ class HistoryAsOf(NamedTuple):
 def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> list[HistoryAsOf]:
     """Count the ratings before each cut-off; one pass over the data set for all of them."""
     source = dataset_ref(run, data)
-    handles = [
-        run.submit(f"count-{block}", _count_block, source, block, cutoffs)
-        for block in range(data.n_blocks("users"))
-    ]
-    counted = run.results(handles)
+    arguments = [(source, block, cutoffs) for block in range(data.n_blocks("users"))]
+    counted = run.results(run.submit_each("count", _count_block, arguments))
     counts = {
         "users": np.concatenate([users for users, _ in counted], axis=1),
         "items": np.sum([items for _, items in counted], axis=0),
@@ -124,12 +121,8 @@ def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -
     tables = {"users": data.users(), "items": data.items()}
     places = {side: known.places(side, len(table)) for side, table in tables.items()}
     name, source = f"past-{known.cutoff}", dataset_ref(run, data)
-    handles = [
-        run.submit(
-            f"{name}-users-{block}", _write_users, source, writer, places, known.cutoff, block
-        )
-        for block in range(len(bounds["users"]) - 1)
-    ]
+    given, blocks = (source, writer, places, known.cutoff), range(len(bounds["users"]) - 1)
+    handles = run.submit_each(f"{name}-users", _write_users, [(*given, b) for b in blocks])
     for side, rows in known.rows.items():
         tables[side] = tables[side].iloc[rows].assign(n_read=known.counts[side])
     counts = Counts(n, n, 0, 0, n, 0, *map(len, tables.values()))

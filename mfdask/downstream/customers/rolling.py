@@ -191,13 +191,10 @@ def evaluate_candidates(
 
     value = overall(np.ones(len(everybody)))
     random = np.random.default_rng(seed)
-    samples = np.array([overall(_draw(random, len(everybody))) for _ in range(RESAMPLES)])
+    n = len(everybody)
+    draws = (random.integers(n, size=n) for _ in range(RESAMPLES))
+    samples = np.array([overall(np.bincount(own, minlength=n).astype(float)) for own in draws])
     return _lines(candidates, metrics, value, samples)
-
-
-def _draw(random: np.random.Generator, n: int) -> Float64s:
-    """Return how often each user is drawn."""
-    return np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64)
 
 
 def _mean(values: Float64s) -> Float64s:

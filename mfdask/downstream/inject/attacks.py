@@ -179,12 +179,13 @@ def _profile(
     ratings = np.full(length, world.target_rating, np.float32)
     items[is_target] = random.permutation(world.targets)
     items[~is_target], ratings[~is_target] = (column[order] for column in fillers)
-    return _Profile(items, ratings, moved_into(events.timestamps[own], *window, random))
+    times = moved_into(events.timestamps[own], *window, random)
+    order = np.lexsort((items, times))  # equal times go by item, as in all events
+    return _Profile(items[order], ratings[order], times[order])
 
 
 def _behind(events: Events, profiles: list[_Profile]) -> Events:
     """Append the profiles as users of their own."""
-    profiles = [_in_order(profile) for profile in profiles]
     lengths = [len(profile.items) for profile in profiles]
     items, ratings, timestamps = (np.concatenate(column) for column in zip(*profiles, strict=True))
     return Events(
@@ -195,12 +196,6 @@ def _behind(events: Events, profiles: list[_Profile]) -> Events:
         np.append(events.timestamps, timestamps),
         np.append(events.held_out, np.zeros(len(items), bool)),
     )
-
-
-def _in_order(profile: _Profile) -> _Profile:
-    """Sort by time, and equal times by item, as all events are."""
-    order = np.lexsort((profile.items, profile.timestamps))
-    return _Profile(profile.items[order], profile.ratings[order], profile.timestamps[order])
 
 
 def _truth(

@@ -42,13 +42,8 @@ def inject_mix(
 
     Parameters
     ----------
-    events : Events
-        Of all users, from `all_events`.
-    n_items : int
-    plan : MixPlan
-    seed : int
-    exclude : collection of int
-        Item rows that may not be chosen.
+    events, n_items, plan, seed, exclude
+        As for `inject_attack`; items in `exclude` are not chosen.
 
     Returns
     -------
