@@ -36,6 +36,12 @@ _ROUNDS = click.option(
     type=click.IntRange(1),
     help="Rounds; in each, everything is timed once.",
 )
+_FACTORS = click.option(
+    "--factors", default=20, show_default=True, help="Length of a factor vector."
+)
+_SWEEPS = click.option(
+    "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
+)
 
 
 @click.group("bench", help=__doc__)
@@ -45,10 +51,8 @@ def main() -> None:
 
 @main.command("sweep")
 @click.argument("data", nargs=-1, required=True, type=DATA_FOLDER)
-@click.option("--factors", default=20, show_default=True, help="Length of a factor vector.")
-@click.option(
-    "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
-)
+@_FACTORS
+@_SWEEPS
 @_ROUNDS
 @click.option(
     "--peers/--no-peers", default=True, show_default=True, help="Time cmfrec and LensKit, too."
@@ -71,8 +75,8 @@ def sweep(
         found = [measure_sweep(data, run.client, plan, run.progress) for data in datasets]
     for path, result in zip(data, found, strict=True):
         result["train"] = measure_train(path, plan, _as_arguments(cluster))
-    values = {**_where(), "data_sets": found, "compile_seconds": measure_compiling(factors)}
-    return Outcome(values, _sweep_view(values))
+    values = {"data_sets": found, "compile_seconds": measure_compiling(factors)}
+    return _outcome(values, *_sweep_view(values))
 
 
 @main.command("tiers")
@@ -98,7 +102,6 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
     with running(cluster) as run:
         found = climb(dataset, run.client, factors, budget, run.progress)
     values = {
-        **_where(),
         "data": dataset.name,
         "ratings": dataset.n_train,
         "factors": factors,
@@ -116,7 +119,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
         view.add_row(
             tier.name, f"{tier.seconds_scaled:,.4g}", f"{tier.speedup:,.1f}", f"{share:.2%}"
         )
-    return Outcome(values, [_where_view(values), view])
+    return _outcome(values, view)
 
 
 @main.command("ingest")
@@ -135,7 +138,6 @@ def compare_ingest(file: Path | None, ratings: int, rounds: int, cluster: Cluste
     """Time the ingest of a CSV against pandas and SciPy in one process, time and memory."""
     with progress_bars() as progress:
         found = measure_ingest(file or ratings, rounds, _as_arguments(cluster), progress)
-    values = {**_where(), **found}
     view = table(
         f"{found['ingest']['ratings']:,} ratings, {found['file_bytes'] / 2**20:,.0f} MiB",
         "",
@@ -155,7 +157,7 @@ def compare_ingest(file: Path | None, ratings: int, rounds: int, cluster: Cluste
             f"{one['peak_memory_bytes'] / 2**20:,.0f}",
             "" if ratio is None else f"{ratio:.3f}",
         )
-    return Outcome(values, [_where_view(values), view])
+    return _outcome(found, view)
 
 
 @main.command("topn")
@@ -186,8 +188,7 @@ def topn(
     plan = TopPlan(top, users, rounds, peers, threads)
     with progress_bars() as progress:
         found = measure_topn(load_model(model), Dataset.open(data), plan, progress)
-    values = {**_where(), **found}
-    return Outcome(values, [_where_view(values), _topn_table(found), _words_on_lists(found)])
+    return _outcome(found, _topn_table(found), _words_on_lists(found))
 
 
 @main.command("dense")
@@ -224,7 +225,6 @@ def dense(
         found = measure_dense(
             model, folder, run.client, DensePlan(users, dtype, rounds), run.progress
         )
-    values = {**_where(), **found}
     view = table(
         f"{found['users']:,} users x {found['items']:,} items, {found['dtype']}",
         "",
@@ -237,15 +237,13 @@ def dense(
         rates = f"{cells / seconds / 1e9:.2f}", f"{found['bytes'] / seconds / 1e9:.2f}"
         view.add_row(name, f"{seconds:.2f}", *rates)
     view.caption = f"densify reaches {found['share_of_limit']:.2f} of what the slower one allows"
-    return Outcome(values, [_where_view(values), view])
+    return _outcome(found, view)
 
 
 @main.command("exchange")
 @click.argument("data", type=DATA_FOLDER)
-@click.option("--factors", default=20, show_default=True, help="Length of a factor vector.")
-@click.option(
-    "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
-)
+@_FACTORS
+@_SWEEPS
 @_ROUNDS
 @job
 @cluster_options
@@ -254,7 +252,6 @@ def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: Cluste
     dataset = Dataset.open(data)
     with running(cluster) as run:
         found = measure_exchange(dataset, run.client, factors, sweeps, rounds, run.progress)
-    values = {**_where(), **found}
     view = table(
         f"{found['data']}: {found['workers']} workers, {factors} factors",
         "a sweep",
@@ -271,7 +268,7 @@ def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: Cluste
         f"{handed['auto']}"
         for side, handed in found["sides"].items()
     )
-    return Outcome(values, [_where_view(values), view])
+    return _outcome(found, view)
 
 
 def _as_arguments(cluster: ClusterConfig) -> list[object]:
@@ -282,22 +279,15 @@ def _as_arguments(cluster: ClusterConfig) -> list[object]:
     return ["--workers", cluster.workers, *threads, "--memory-limit", cluster.memory_limit]
 
 
-def _where() -> dict[str, Any]:
-    """Return what every result carries: the machine and the command."""
+def _outcome(found: dict[str, Any], *views: RenderableType) -> Outcome:
+    """Return a result with what every one carries: the command and the machine."""
     arguments = sys.argv[2:] if sys.argv[1:2] == ["bench"] else sys.argv[1:]
-    return {"command": shlex.join(["mfdask", "bench", *arguments]), "machine": describe_machine()}
-
-
-def _where_view(values: dict[str, Any]) -> str:
-    machine = values["machine"]
+    command, machine = shlex.join(["mfdask", "bench", *arguments]), describe_machine()
     memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
     versions = [f"{name} {machine[name]}" for name in ("python", "numpy", "numba", "dask")]
-    return "\n".join(
-        [
-            values["command"],
-            f"{machine['cores']} cores, {machine['processor']}, {memory}; {', '.join(versions)}",
-        ]
-    )
+    facts = f"{machine['cores']} cores, {machine['processor']}, {memory}; {', '.join(versions)}"
+    values = {"command": command, "machine": machine, **found}
+    return Outcome(values, [f"{command}\n{facts}", *views])
 
 
 _SWEEP_ROWS = {
@@ -310,7 +300,7 @@ _SWEEP_ROWS = {
 
 
 def _sweep_view(values: dict[str, Any]) -> list[RenderableType]:
-    view: list[RenderableType] = [_where_view(values)]
+    view: list[RenderableType] = []
     for found in values["data_sets"]:
         view += [_seconds_table(found), _words_on(found)]
     if len(values["data_sets"]) > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from distributed import Client
 
-from mfdask.bench.rounds import take_in_turn
+from mfdask.bench.rounds import seconds_of, take_in_turn
 from mfdask.cores import n_cores
 from mfdask.downstream.dense import densify
 from mfdask.models import Ability, FactorModel, load_model
@@ -118,9 +117,7 @@ def write(folder: Path, n_bytes: int) -> None:
 
 def _seconds(run: Callable[[], None], made: Path | None = None) -> float:
     """Return how long it takes; what it has made is removed."""
-    began = time.perf_counter()
-    run()
-    seconds = time.perf_counter() - began
+    seconds = seconds_of(run)
     if made is not None:
         shutil.rmtree(made)
     return seconds

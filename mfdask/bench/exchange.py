@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
 from typing import Any
 
 from distributed import Client
 
+from mfdask.bench.rounds import take_in_turn
+from mfdask.bench.sweep import sweep_seconds
 from mfdask.errors import InputError
 from mfdask.execution import executor
 from mfdask.models import ALS
@@ -57,15 +60,14 @@ def measure_exchange(
         _check(data, n_workers)
         used = {side: used_rows(run, data, side) for side in SIDES}
     costs = {side: expected(data, side, n_factors, used[side], n_workers) for side in SIDES}
-    seconds: dict[str, list[float]] = {way: [] for way in _WAYS}
     moved: dict[str, list[int]] = {way: [] for way in _WAYS}
-    for turn in range(rounds):
-        for place, way in enumerate(_WAYS):
-            progress("measure", turn * len(_WAYS) + place, rounds * len(_WAYS), way)
-            model = ALS(n_factors=n_factors, n_sweeps=sweeps).fit(data, client=client, exchange=way)
-            seconds[way].append(median(sweep.seconds for sweep in model.history[1:]))
-            moved[way] += [sweep.bytes_moved for sweep in model.history[1:]]
-    progress("measure", rounds * len(_WAYS), rounds * len(_WAYS))
+
+    def fit(way: ExchangeMode) -> float:
+        model = ALS(n_factors=n_factors, n_sweeps=sweeps).fit(data, client=client, exchange=way)
+        moved[way] += [sweep.bytes_moved for sweep in model.history[1:]]
+        return sweep_seconds(model)
+
+    taken = take_in_turn({way: partial(fit, way) for way in _WAYS}, rounds, progress)
     return {
         "data": data.name,
         "ratings": data.n_train,
@@ -77,11 +79,11 @@ def measure_exchange(
             way: {
                 "bytes_moved": median(moved[way]),
                 "expected": n_workers * sum(getattr(cost, way) for cost in costs.values()),
-                "seconds": median(seconds[way]),
+                "seconds": taken.median(way),
             }
             for way in _WAYS
         },
-        "rounds": {"seconds": seconds, "bytes_moved": moved},
+        "rounds": {"seconds": taken.seconds, "bytes_moved": moved},
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
@@ -10,13 +9,12 @@ from statistics import median
 import numba
 import numpy as np
 
+from mfdask.bench.rounds import seconds_of
 from mfdask.kernels.rows import CHUNKS, Block, chunk_bounds, row_width, solve_rows
 from mfdask.models import ALS
 from mfdask.models.design import Array, initial_rows
 from mfdask.models.half_step import read_only
-from mfdask.shards import Dataset
-
-_OTHER = {"users": "items", "items": "users"}
+from mfdask.shards import OTHER, SIDES, Dataset
 
 
 class BareKernel:
@@ -36,9 +34,9 @@ class BareKernel:
             side: initial_rows(n, config.n_factors, config.init_scale, config.seed, side)
             for side, n in (("users", data.n_users), ("items", data.n_items))
         }
-        self._starts = {side: data.bounds(side) for side in _OTHER}
+        self._starts = {side: data.bounds(side) for side in SIDES}
         self._blocks = {
-            side: [_block(data, side, b) for b in range(data.n_blocks(side))] for side in _OTHER
+            side: [_block(data, side, b) for b in range(data.n_blocks(side))] for side in SIDES
         }
         self._chunks = {
             side: [chunk_bounds(block.indptr, CHUNKS, config.n_factors + 1) for block in blocks]
@@ -48,7 +46,7 @@ class BareKernel:
     def sweep(self) -> None:
         """Solve all users, then all items, on all threads that Numba may use."""
         stats, bad = np.empty((CHUNKS, 4)), np.empty(CHUNKS, np.int64)
-        for side, other in _OTHER.items():
+        for side, other in OTHER.items():
             fixed = read_only(self._rows[other])
             starts = self._starts[side]
             for b, block in enumerate(self._blocks[side]):
@@ -63,13 +61,8 @@ class BareKernel:
 
     def seconds(self, sweeps: int, threads: int) -> float:
         """Return the median seconds of a sweep on so many threads."""
-        taken = []
         with numba_threads(threads):
-            for _ in range(sweeps):
-                began = time.perf_counter()
-                self.sweep()
-                taken.append(time.perf_counter() - began)
-        return median(taken)
+            return median(seconds_of(self.sweep) for _ in range(sweeps))
 
 
 @contextmanager

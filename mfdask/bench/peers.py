@@ -8,20 +8,21 @@ less those of a shorter one, for each epoch between them: what a fit does once d
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mfdask.bench.kernel import whole_side
 from mfdask.bench.machine import blas_environ, measure_module
+from mfdask.bench.rounds import seconds_of
 from mfdask.kernels.rows import Block
+from mfdask.kernels.types import Int32s
 from mfdask.models import ALS
 from mfdask.shards import Dataset
 
@@ -65,7 +66,9 @@ def _prepare_cmfrec(users: Block, n_items: int, n_factors: int, threads: int) ->
 
     def fit(epochs: int) -> None:
         size = {"k": n_factors, "niter": epochs, "nthreads": threads}
-        biases = {"user_bias": True, "item_bias": True, "lambda_": _regularisation()}
+        # What multiplies the squared factors where squared errors count once.
+        weight = ALS.factor_reg / ALS.fidelity
+        biases = {"user_bias": True, "item_bias": True, "lambda_": weight}
         plain = {"use_cg": False, "verbose": False, "precompute_for_predictions": False}
         CMF(**size, **biases, **plain, use_float=True).fit(ratings)
 
@@ -88,14 +91,9 @@ def _prepare_lenskit(users: Block, n_items: int, n_factors: int, threads: int) -
     return fit
 
 
-def _rows(users: Block) -> npt.NDArray[np.int32]:
+def _rows(users: Block) -> Int32s:
     """Return the user of each rating."""
     return np.repeat(np.arange(len(users.indptr) - 1, dtype=np.int32), np.diff(users.indptr))
-
-
-def _regularisation() -> float:
-    """Return what multiplies the squared factors where squared errors count once."""
-    return ALS.factor_reg / ALS.fidelity
 
 
 PEERS = {
@@ -140,18 +138,12 @@ def time_here(name: str, data: Path, n_factors: int, threads: int) -> dict[str, 
     dataset = Dataset.open(data)
     fit = peer.prepare(whole_side(dataset, "users"), dataset.n_items, n_factors, threads)
     fit(EPOCHS[0])  # what a library does on its first call only
-    shorter, longer = (_seconds(fit, epochs) for epochs in EPOCHS)
+    shorter, longer = (seconds_of(partial(fit, epochs)) for epochs in EPOCHS)
     return {
         "version": version(peer.package),
         "method": peer.method,
         "seconds": (longer - shorter) / (EPOCHS[1] - EPOCHS[0]),
     }
-
-
-def _seconds(fit: Fit, epochs: int) -> float:
-    began = time.perf_counter()
-    fit(epochs)
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -34,6 +35,13 @@ class Rounds:
         """Return all but the things named."""
         left_out = set(names)
         return Rounds({n: taken for n, taken in self.seconds.items() if n not in left_out})
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
 
 
 def take_in_turn(

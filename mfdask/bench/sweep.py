@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from distributed import Client
 from mfdask.bench.kernel import BareKernel, sweep_bytes, sweep_flops
 from mfdask.bench.machine import FailedRunError, gemm_gflops, gemm_seconds, measure_module
 from mfdask.bench.peers import PEERS, measure_peer, missing_peer
-from mfdask.bench.rounds import Rounds, take_in_turn
+from mfdask.bench.rounds import Rounds, seconds_of, take_in_turn
 from mfdask.cores import n_cores
 from mfdask.evaluation import evaluate
 from mfdask.models import ALS, Bayes, FactorModel
@@ -76,7 +75,11 @@ def measure_sweep(
     """
     assert data.path is not None
     peers = [_TimedPeer(name, data.path, plan) for name in PEERS if plan.peers]
-    timed = _products(plan) | _sweeps(data, client, plan)
+    timed: Timed = {
+        "gemm_one_thread": lambda: gemm_seconds(1),
+        "gemm": lambda: gemm_seconds(plan.threads),
+    }
+    timed |= _sweeps(data, client, plan)
     timed |= {peer.name: peer.seconds for peer in peers if peer.missing is None}
     taken = take_in_turn(timed, plan.rounds, progress)
     taken = taken.without(peer.name for peer in peers if peer.missing is not None)
@@ -96,10 +99,6 @@ def measure_sweep(
     }
 
 
-def _products(plan: SweepPlan) -> Timed:
-    return {"gemm_one_thread": lambda: gemm_seconds(1), "gemm": lambda: gemm_seconds(plan.threads)}
-
-
 def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:
     """Compile everything, here and on the workers, and return what is to be timed."""
     config = ALS(n_factors=plan.n_factors, n_sweeps=plan.sweeps)
@@ -116,8 +115,8 @@ def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:
         timed |= {
             "dask_with_test": lambda: sweep_seconds(config.fit(data, client=client)),
             "bayes": lambda: sweep_seconds(bayes.fit(data, client=client)),
-            "predict_test": lambda: _seconds(lambda: time_prediction(model, data)),
-            "evaluate_test": lambda: _seconds(lambda: evaluate(model, data)),
+            "predict_test": lambda: seconds_of(lambda: time_prediction(model, data)),
+            "evaluate_test": lambda: seconds_of(lambda: evaluate(model, data)),
         }
     return timed
 
@@ -172,12 +171,6 @@ def time_prediction(model: FactorModel, data: Dataset) -> int:
         rows = model.user_rows[shard.start : shard.stop]
         done += len(predict_shard(shard, rows, model.item_rows, model.mean))
     return done
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
 
 
 def _ratios(taken: Rounds) -> dict[str, float]:

@@ -15,7 +15,6 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfdask.bench.textbook import (
     Interpreted,
@@ -26,6 +25,7 @@ from mfdask.bench.textbook import (
     update_rows_numpy,
 )
 from mfdask.kernels.rows import Block
+from mfdask.kernels.types import Int64s
 from mfdask.progress import Progress, silent
 
 #: Updates rows `first` to `last - 1` of one side.
@@ -119,20 +119,19 @@ def measure_tiers(
         Interpreted, dual CSR, compiled, and then `sweeps`.
     """
     n = len(users.ratings) + len(items.ratings)
-    timings: list[tuple[str, str, _Timing]] = []
+    timings: list[_Timing] = []
     tiers: list[_Plain | TierSweep] = [*_plain_tiers(users, items, n_factors, seed), *sweeps]
     for done, tier in enumerate(tiers):
         progress("tiers", done, len(tiers), tier.name)
         if isinstance(tier, TierSweep):
-            timing = _time_sweep(tier.run, n, budget_seconds)
+            timings.append(_time_sweep(tier.run, n, budget_seconds))
         else:
-            timing = _time_plain(tier, (users.indptr, items.indptr), budget_seconds)
-        timings.append((tier.name, tier.what, timing))
+            timings.append(_time_plain(tier, (users.indptr, items.indptr), budget_seconds))
     progress("tiers", len(tiers), len(tiers))
-    slowest = timings[0][2].scaled
+    slowest = timings[0].scaled
     return [
-        Tier(name, what, t.seconds, t.ratings, n, t.scaled, slowest / t.scaled)
-        for name, what, t in timings
+        Tier(tier.name, tier.what, t.seconds, t.ratings, n, t.scaled, slowest / t.scaled)
+        for tier, t in zip(tiers, timings, strict=True)
     ]
 
 
@@ -188,9 +187,7 @@ def _time_sweep(run: Callable[[], object], n_ratings: int, budget_seconds: float
     return _Timing(median(seconds), n_ratings, median(seconds))
 
 
-def _time_plain(
-    tier: _Plain, indptrs: tuple[NDArray[np.int64], NDArray[np.int64]], budget_seconds: float
-) -> _Timing:
+def _time_plain(tier: _Plain, indptrs: tuple[Int64s, Int64s], budget_seconds: float) -> _Timing:
     """Time both half-steps, each within half of the budget."""
     users, items = (
         _time_half(update, indptr, tier.batch, budget_seconds / 2)
@@ -201,9 +198,7 @@ def _time_plain(
     )
 
 
-def _time_half(
-    update: Update, indptr: NDArray[np.int64], batch: int, budget_seconds: float
-) -> _Timing:
+def _time_half(update: Update, indptr: Int64s, batch: int, budget_seconds: float) -> _Timing:
     """Update batches of rows spread evenly over a side until all are done or time is up."""
     update(0, 0)  # compiles, where there is something to compile
     rows = len(indptr) - 1
@@ -222,7 +217,7 @@ def _time_half(
     return _Timing(spent, ratings, _scale(visits, rows, int(indptr[-1])))
 
 
-def _spread(n: int) -> NDArray[np.int64]:
+def _spread(n: int) -> Int64s:
     """Put 0 to ``n - 1`` into an order of which each beginning is spread evenly over them all.
 
     Multiples of the golden ratio, taken without their whole parts, fill the gaps they leave.

@@ -162,8 +162,7 @@ class _Implicit:
         """Return the seconds of its top-k, and the items: int32 (users, top)."""
         np.save(self._folder / "users.npy", users)
         np.save(self._folder / "items.npy", items)
-        threads = self._numbers[1]
-        environ = {**blas_environ(threads=1), "OMP_NUM_THREADS": str(threads)}
+        environ = {**blas_environ(threads=1), "OMP_NUM_THREADS": str(self._numbers[1])}
         run = measure_module("mfdask.bench.topn", [self._folder, *self._numbers], environ)
         said = run.json()
         self.said = {"version": said["version"]}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
+from mfdask.kernels.types import Bools, Float32s, Int32s, Int64s
 from mfdask.shards import Dataset
 from mfdask.shards.store import Mask, starts_of_kept
 
@@ -36,14 +36,14 @@ class Events(NamedTuple):
     """
 
     start: int
-    indptr: npt.NDArray[np.int64]
-    items: npt.NDArray[np.int32]
-    ratings: npt.NDArray[np.float32]
-    timestamps: npt.NDArray[np.int64]
-    held_out: npt.NDArray[np.bool_]
+    indptr: Int64s
+    items: Int32s
+    ratings: Float32s
+    timestamps: Int64s
+    held_out: Bools
 
     @property
-    def users(self) -> npt.NDArray[np.int32]:
+    def users(self) -> Int32s:
         """Return the user row of each event, int32 (events,)."""
         rows = np.arange(self.start, self.start + len(self.indptr) - 1, dtype=np.int32)
         return np.repeat(rows, np.diff(self.indptr))
@@ -104,9 +104,7 @@ def all_events(data: Dataset) -> Events:
     return Events(0, indptr, *rest)
 
 
-def active_days(
-    indptr: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def active_days(indptr: Int64s, timestamps: Int64s) -> Int64s:
     """Return on how many different UTC days each user rated anything, int64 (users,).
 
     Takes the `indptr` and the `timestamps` of `Events`; a user's may be in any order.
@@ -115,7 +113,7 @@ def active_days(
     return distinct_days(users, timestamps, len(indptr) - 1)
 
 
-def distinct_days(users: Any, times: Any, n_users: int) -> npt.NDArray[np.int64]:
+def distinct_days(users: Any, times: Any, n_users: int) -> Int64s:
     """Return the number of different UTC days of each user in pairs of user and second."""
     pairs = pd.unique((users.astype(np.int64) << 32) + times // DAY)
     return np.bincount(pairs >> 32, minlength=n_users)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,18 +174,16 @@ class _Interrupted(Exception):
     """Ends the fits under way when the search is interrupted."""
 
 
+@dataclass(frozen=True)
 class _Trials:
     """Runs trials in threads; the cluster, or this process, does their work."""
 
-    def __init__(
-        self, record: Record, held: Dataset, base: ALS, client: Client | None, progress: Progress
-    ) -> None:
-        self._record = record
-        self._held = held
-        self._base = base
-        self._client = client
-        self._progress = progress
-        self._stop = threading.Event()
+    record: Record
+    held: Dataset
+    base: ALS
+    client: Client | None
+    progress: Progress
+    stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self, positions: list[int], jobs: int) -> None:
         """Run the trials of all positions, `jobs` at a time.
@@ -193,26 +191,26 @@ class _Trials:
         An interrupt ends those that are under way; the next run repeats them.
         """
         waiting, running = list(positions), set[Future[None]]()
-        self._progress("trials", 0, len(positions))
+        self.progress("trials", 0, len(positions))
         # Kernels in this process take all its threads: two at once would be in each other's way.
-        jobs = jobs if self._client else 1
+        jobs = jobs if self.client else 1
         with ThreadPoolExecutor(jobs) as pool:
             try:
                 while waiting or running:
                     while waiting and len(running) < jobs:
-                        running.add(pool.submit(self._try, self._record.ask(waiting.pop(0))))
+                        running.add(pool.submit(self._try, self.record.ask(waiting.pop(0))))
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         future.result()
                     n_done = len(positions) - len(waiting) - len(running)
-                    self._progress("trials", n_done, len(positions), self._note())
+                    self.progress("trials", n_done, len(positions), self._note())
             except BaseException:
-                self._stop.set()
+                self.stop.set()
                 raise
 
     def _note(self) -> str:
         try:
-            return f"best RMSE {self._record.best().value:.4f}"
+            return f"best RMSE {self.record.best().value:.4f}"
         except InputError:
             return ""
 
@@ -222,12 +220,12 @@ class _Trials:
         def watch(sweep: Sweep) -> None:
             if trial.report(sweep) and sweep.sweep < config.n_sweeps:
                 raise _Worse
-            if self._stop.is_set():
+            if self.stop.is_set():
                 raise _Interrupted
 
-        config = configured(self._base, trial.params)
+        config = configured(self.base, trial.params)
         try:
-            model = config.fit(self._held, client=self._client, each_sweep=watch)
+            model = config.fit(self.held, client=self.client, each_sweep=watch)
         except _Worse:
             trial.give_up()
         except InputError as error:

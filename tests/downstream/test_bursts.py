@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mfdask.downstream.anomalies import bursts as module
-from mfdask.downstream.anomalies.attacks import q_of
 from mfdask.downstream.anomalies.bursts import (
     LEAST,
     WINDOWS,
@@ -24,6 +23,7 @@ from mfdask.downstream.anomalies.bursts import (
     score_of,
 )
 from mfdask.downstream.anomalies.calendar import AGE_EDGES, HALF_DAY, Interest, half_days
+from mfdask.downstream.anomalies.calibration import false_discovery
 from mfdask.downstream.events import Events
 
 N_ITEMS = 12
@@ -251,7 +251,7 @@ def test_with_the_dispersion_chances_are_one_half_in_the_mean():
 def test_q_values_are_those_of_benjamini_and_hochberg():
     p = np.random.default_rng(5).random(200) ** 3
     wanted = stats.false_discovery_control(p)
-    assert q_of(-np.log10(p), len(p)) == pytest.approx(wanted)
+    assert false_discovery(p, len(p)) == pytest.approx(wanted)
     small = p < 0.1  # the others count, though they are not given
-    found = q_of(-np.log10(p[small]), len(p))
+    found = false_discovery(p[small], len(p))
     assert found[wanted[small] < 0.1] == pytest.approx(wanted[small & (wanted < 0.1)])

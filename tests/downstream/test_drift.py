@@ -99,7 +99,7 @@ def test_shares_and_rates():
     null = np.array([1.0, 2.0, 2.0, 3.0])
     assert tail_share(np.array([0.0, 2.0, 9.0]), null).tolist() == [1, 0.8, 0.2]
     p = np.random.default_rng(4).random(50) ** 3
-    assert np.allclose(false_discovery(p), scipy.stats.false_discovery_control(p))
+    assert np.allclose(false_discovery(p, len(p)), scipy.stats.false_discovery_control(p))
 
 
 def _residuals(error, n_items, seed=0):

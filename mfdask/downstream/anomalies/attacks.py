@@ -10,6 +10,7 @@ import pandas as pd
 
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
 from mfdask.downstream.anomalies.calendar import HALF_DAY
+from mfdask.downstream.anomalies.calibration import false_discovery
 from mfdask.downstream.anomalies.control import (
     LEAST_SCORE,
     FalseAlarms,
@@ -170,7 +171,8 @@ def _suspected(
     """
     facts, members, before = [], [], 0
     tested = sum(side.tested for side in sides)
-    q_values = q_of(np.concatenate([side.bursts.score for side in sides]), tested)
+    p_values = 10.0 ** -np.concatenate([side.bursts.score for side in sides])
+    q_values = false_discovery(p_values, tested)
     for side, q in zip(sides, np.split(q_values, [len(sides[0].bursts.score)]), strict=True):
         few = side.honest_items.per_1000(side.bursts.score) <= rule.false_per_1000
         which = np.flatnonzero((q <= rule.fdr) & few)
@@ -205,15 +207,3 @@ def _facts(side: _Side, which: Int64s, q: Float64s, begin: int) -> pd.DataFrame:
             "false_users": side.honest_users.per_1000(bursts.score),
         }
     )
-
-
-def q_of(scores: Float64s, tested: int) -> Float64s:
-    """Return the q-values of Benjamini and Hochberg (1995) for scores ``-log10 p``, float64.
-
-    `tested` counts all tests; those that are left out must have the largest p-values.
-    """
-    order = np.argsort(-scores)
-    found = 10.0 ** -scores[order] * tested / np.arange(1, len(scores) + 1)
-    q = np.empty(len(scores))
-    q[order] = np.minimum.accumulate(found[::-1])[::-1].clip(max=1.0)
-    return q

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
-from mfdask import files
 from mfdask.downstream.anomalies import cleaning
 from mfdask.downstream.anomalies.attacks import AttackLimits, Attacks, suspected_attacks
 from mfdask.downstream.anomalies.drift import drifting_items
@@ -21,7 +20,7 @@ from mfdask.downstream.anomalies.sharing import suspected_sharing
 from mfdask.downstream.anomalies.tables import attack_table
 from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError, require
-from mfdask.files import atomic_directory, file_lock
+from mfdask.files import atomic_directory, check_place, file_lock
 from mfdask.kernels.types import Int32s
 from mfdask.models import Model
 from mfdask.parameters import Parametrised, parameter
@@ -99,14 +98,28 @@ def write_anomalies(
         If the disk is too small, or another process is writing there.
     """
     options = options or Options()
-    _check(model, data, out, options)
+    require_timestamps(data, "anomalies")
+    check_same_data(model, data)
+    check_anomalies_place(out)
+    if options.clean_out is not None:
+        check_place(options.clean_out, cleaning.MARK, "cleaned ratings", "clean_out")
     found: dict[str, Any] = {}
     with file_lock(out, "writing"), atomic_directory(out) as fresh:
         for part, table, facts in _parts(model, data, options, client, progress):
             table.to_parquet(fresh / f"{TABLES[part]}.parquet", index=False)
             found[part] = facts
             progress("anomalies", len(found), len(options.parts), part)
-        summary = _summary(model, data, options, found)
+        summary = {
+            "job": _JOB,
+            "data": data.name,
+            "fingerprint": data.fingerprint,
+            "model": model.kind,
+            "ratings": data.n_train + data.n_test,
+            "users": data.n_users,
+            "items": data.n_items,
+            "folds": options.folds,
+            **found,
+        }
         (fresh / MARK).write_text(json.dumps(summary, indent=1) + "\n")
     return summary
 
@@ -123,21 +136,11 @@ def _parts(
     residuals = cross_fitted_residuals(model, data, options.folds, client, progress)
     if "sharing" in options.parts:
         judged = suspected_sharing(events, data.n_items, residuals)
-        ids = data.users()[["user_id"]]
-        yield "sharing", _flagged(judged, "user", ids), _rates(judged, "users")
+        yield "sharing", *_flagged(judged, "user", data.users()[["user_id"]])
     del events
     if "drift" in options.parts:
         judged = drifting_items(residuals, data.n_items)
-        ids = data.items()[["item_id", "title"]]
-        yield "drift", _flagged(judged, "item", ids), _rates(judged, "items")
-
-
-def _check(model: Model, data: Dataset, out: Path, options: Options) -> None:
-    require_timestamps(data, "anomalies")
-    check_same_data(model, data)
-    check_anomalies_place(out)
-    if options.clean_out is not None:
-        files.check_place(options.clean_out, cleaning.MARK, "cleaned ratings", "clean_out")
+        yield "drift", *_flagged(judged, "item", data.items()[["item_id", "title"]])
 
 
 def check_anomalies_place(out: Path) -> None:
@@ -190,33 +193,15 @@ def _predictions(
     return cleaning.predictions_without(model, data, suspects, items, client)
 
 
-def _flagged(judged: pd.DataFrame, row: str, ids: pd.DataFrame) -> pd.DataFrame:
-    """Return the flagged lines, with raw ids in the place of rows."""
+def _flagged(
+    judged: pd.DataFrame, row: str, ids: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the flagged lines, with raw ids in the place of rows, and how many they are."""
     flagged = judged[judged["flagged"]]
     named = ids.iloc[flagged[row]].reset_index(drop=True)
-    return named.join(flagged.drop(columns=[row, "flagged"]).reset_index(drop=True))
-
-
-def _rates(judged: pd.DataFrame, rows: str) -> dict[str, Any]:
-    flagged = int(judged["flagged"].sum())
-    return {
-        rows: flagged,
-        f"{rows}_judged": len(judged),
-        f"{rows}_per_1000": 1000 * flagged / max(len(judged), 1),
+    facts = {
+        f"{row}s": len(flagged),
+        f"{row}s_judged": len(judged),
+        f"{row}s_per_1000": 1000 * len(flagged) / max(len(judged), 1),
     }
-
-
-def _summary(
-    model: Model, data: Dataset, options: Options, found: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "job": _JOB,
-        "data": data.name,
-        "fingerprint": data.fingerprint,
-        "model": model.kind,
-        "ratings": data.n_train + data.n_test,
-        "users": data.n_users,
-        "items": data.n_items,
-        "folds": options.folds,
-        **found,
-    }
+    return named.join(flagged.drop(columns=[row, "flagged"]).reset_index(drop=True)), facts

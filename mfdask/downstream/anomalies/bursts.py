@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import betainc
 
-from mfdask.downstream.anomalies.calendar import Interest, half_days
+from mfdask.downstream.anomalies.calendar import Interest, Ints, half_days
 from mfdask.downstream.events import Events
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
-
-_Ints = npt.NDArray[np.integer]
 
 #: Lengths of the windows, in days.
 WINDOWS = (1, 7, 30)
@@ -270,25 +267,25 @@ def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int, least: int
     )
 
 
-def score_of(n: _Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
+def score_of(n: Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return ``-log10`` of `given_least`, at most `HIGHEST`, float64."""
     with np.errstate(divide="ignore"):
         found = -np.log10(given_least(n, expected, dispersion))
     return found.clip(max=HIGHEST)
 
 
-def given_least(n: _Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
+def given_least(n: Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return the chance of `n` or more in a window that holds `LEAST` or more, float64."""
     return _at_least(n, expected, dispersion) / _at_least(LEAST, expected, dispersion)
 
 
-def _at_least(n: _Ints | int, expected: Float64s, dispersion: Float64s) -> Float64s:
+def _at_least(n: Ints | int, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return the chance of `n` or more by a negative binomial distribution."""
     spread = dispersion * expected
     return np.asarray(betainc(n, 1 / dispersion, spread / (1 + spread)))
 
 
-def learn_dispersion(n: _Ints, expected: Float64s, least: Float64s) -> float:
+def learn_dispersion(n: Ints, expected: Float64s, least: Float64s) -> float:
     """Return how much more than `least` honest counts are over-dispersed.
 
     The chance of more, and half that of as many, is one half in the mean whatever the counts'

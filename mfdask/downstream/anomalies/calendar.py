@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mfdask.downstream.events import DAY
 from mfdask.kernels.types import Float64s, Int32s, Int64s
 
-_Ints = npt.NDArray[np.integer]
+Ints = npt.NDArray[np.integer]
 
 #: All times are counted in half-days, so that windows of whole days can be shifted by half.
 HALF_DAY = DAY // 2
@@ -77,7 +77,7 @@ class Interest(NamedTuple):
             curve = (at_age + 1.0) / (expected + 1.0)  # never zero: no age is impossible
         return cls(before, first, curve)
 
-    def exposure(self, items: _Ints, until: npt.NDArray | int) -> Float64s:
+    def exposure(self, items: Ints, until: npt.NDArray | int) -> Float64s:
         """Return the platform's ratings at each age of some items, up to a half-day of each.
 
         float64 (items, ages).
@@ -87,7 +87,7 @@ class Interest(NamedTuple):
         edges = np.concatenate([edges, np.maximum(until, edges[:, -1:])], axis=1)
         return np.diff(self.before[edges], axis=1).astype(np.float64)
 
-    def share(self, items: _Ints, start: _Ints, stop: _Ints) -> Float64s:
+    def share(self, items: Ints, start: Ints, stop: Ints) -> Float64s:
         """Return the share of an item's ratings to be expected in a window, float64 (windows,)."""
         whole = self._due(np.arange(len(self.first)), self.span)
         share = np.empty(len(items))
@@ -99,6 +99,6 @@ class Interest(NamedTuple):
             share[piece] = (within - before) / whole[items[piece]]
         return share
 
-    def _due(self, items: _Ints, until: npt.NDArray | int) -> Float64s:
+    def _due(self, items: Ints, until: npt.NDArray | int) -> Float64s:
         """Return what is due to items up to a half-day of each, float64 (items,)."""
         return np.asarray(self.exposure(items, until) @ self.curve)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Float64s = npt.NDArray[np.float64]
+from mfdask.kernels.types import Float64s
 
 
 def tail_share(scores: Float64s, null: Float64s) -> Float64s:
@@ -17,13 +16,14 @@ def tail_share(scores: Float64s, null: Float64s) -> Float64s:
     return np.asarray((1.0 + len(null) - below) / (1.0 + len(null)))
 
 
-def false_discovery(p: Float64s) -> Float64s:
-    """Return for each p-value the false-discovery rate of flagging all as small.
+def false_discovery(p: Float64s, tested: int) -> Float64s:
+    """Return for each p-value the false-discovery rate (q-value) of flagging all as small.
 
-    Benjamini & Hochberg (1995), made monotone: ``min_{j >= i} n p_(j) / j``.
+    Benjamini & Hochberg (1995), made monotone: ``min_{j >= i} n p_(j) / j``. `tested` counts all
+    tests; those that are left out must have the largest p-values.
     """
     order = np.argsort(p)
-    ranked = p[order] * len(p) / np.arange(1, len(p) + 1)
+    ranked = p[order] * tested / np.arange(1, len(p) + 1)
     q = np.empty(len(p))
     q[order] = np.minimum(np.minimum.accumulate(ranked[::-1])[::-1], 1.0)
     return q

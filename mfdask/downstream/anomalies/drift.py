@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.anomalies.calibration import false_discovery, tail_share
 from mfdask.downstream.anomalies.residuals import Residuals, usual_size
 from mfdask.kernels import trends as kernel
-
-Float64s = npt.NDArray[np.float64]
+from mfdask.kernels.types import Float64s, Int64s
 
 #: Variance of the steps that are looked for: half a star is usual.
 SPREAD = 0.25
@@ -104,7 +102,7 @@ class _Series:
         self.timestamps = residuals.timestamps[order]
 
 
-def usual_movement(indptr: npt.NDArray[np.int64], values: Float64s, weights: Float64s) -> float:
+def usual_movement(indptr: Int64s, values: Float64s, weights: Float64s) -> float:
     """Return the variance by which halves of an item's ratings usually differ, beyond chance.
 
     The step in the middle of a series has variance ``1 / I + b``; the median over all series of its
@@ -165,7 +163,7 @@ def _table(series: _Series, found: Float64s, p: Float64s) -> pd.DataFrame:
             "trend": trend[:, kernel.SLOPE],
             "trend_z": trend[:, kernel.SCORE],
             "p": p,
-            "q": false_discovery(p),
+            "q": false_discovery(p, len(p)),
             "expected_false_per_1000": 1000 * p,
         }
     )

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 
 from mfdask.downstream.anomalies.sessions import Sessions
-
-Float64s = npt.NDArray[np.float64]
+from mfdask.kernels.types import Float64s
 
 #: In estimating, a session's mood counts as much as the scatter of so many ratings.
 _MOOD = 10.0
@@ -54,7 +52,8 @@ def compare_people(sessions: Sessions) -> People:
     weight = sessions.n / (sessions.n + _MOOD)
     total = np.bincount(users, weight, n_users)
     seen = np.maximum(total, 1e-12)
-    centres = _sums(users, weight, sessions.means, n_users) / seen[:, None]
+    sums = [np.bincount(users, weight * column, n_users) for column in sessions.means.T]
+    centres = np.stack(sums, axis=1) / seen[:, None]
     trust = total / (total + 0.5)  # a person of one short session says little
     middle = trust @ centres / trust.sum()
     scatter = sessions.scatter + _RIDGE * np.eye(len(sessions.scatter))
@@ -66,13 +65,6 @@ def compare_people(sessions: Sessions) -> People:
     away = centres - middle
     between = (away.T * trust) @ away - (trust @ left[0]) * mood - (trust @ left[1]) * scatter
     return _rotated(sessions, middle, between / trust.sum(), mood, scatter)
-
-
-def _sums(
-    users: npt.NDArray[np.int64], weight: Float64s, values: Float64s, n_users: int
-) -> Float64s:
-    columns = [np.bincount(users, weight * column, n_users) for column in values.T]
-    return np.stack(columns, axis=1)
 
 
 def _mood(

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from distributed import Client
 
 from mfdask.downstream.anomalies.folds import Fold, without_fold
 from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError, require
+from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
 from mfdask.models import Ability, Model
 from mfdask.models.design import Array
 from mfdask.progress import Progress, silent
@@ -44,10 +44,10 @@ class Residuals(NamedTuple):
         `error` in units of what is usual for this user and item; its mean square is 1.
     """
 
-    users: npt.NDArray[np.int32]
-    items: npt.NDArray[np.int32]
-    ratings: npt.NDArray[np.float32]
-    timestamps: npt.NDArray[np.int64]
+    users: Int32s
+    items: Int32s
+    ratings: Float32s
+    timestamps: Int64s
     error: Array
     z: Array
 
@@ -134,15 +134,13 @@ def _merged(data: Dataset, parts: list[Array]) -> Array:
     return predicted
 
 
-def _in_shard_order(events: Events) -> npt.NDArray[np.int64]:
+def _in_shard_order(events: Events) -> Int64s:
     """Return the places of the training ratings, by user and item as the shards hold them."""
     train = np.flatnonzero(~events.held_out)
     return train[np.lexsort((events.items[train], events.users[train]))]
 
 
-def _standardised(
-    model: Model, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], error: Array
-) -> Array:
+def _standardised(model: Model, users: Int32s, items: Int32s, error: Array) -> Array:
     """Return the errors in units of the model's own deviation, or else of what is usual."""
     if model.can(Ability.DEVIATIONS):
         z = error / model.predict_std(users, items)
@@ -151,9 +149,7 @@ def _standardised(
     return (z / np.sqrt(np.mean(np.square(z, dtype=np.float64)))).astype(np.float32)
 
 
-def usual_size(
-    users: npt.NDArray[np.int32], items: npt.NDArray[np.int32], error: Array
-) -> npt.NDArray[np.float64]:
+def usual_size(users: Int32s, items: Int32s, error: Array) -> Float64s:
     """Return the usual size of the errors of each rating's user and item, float64 (ratings,).
 
     The variance is the user's times the item's share of it. Both are shrunken to the common one,
@@ -165,9 +161,7 @@ def usual_size(
     return np.sqrt(own * _others_mean(items, square / own, 1.0))
 
 
-def _others_mean(
-    rows: npt.NDArray[np.int32], values: npt.NDArray[np.float64], prior: float
-) -> npt.NDArray[np.float64]:
+def _others_mean(rows: Int32s, values: Float64s, prior: float) -> Float64s:
     """Return the shrunken mean of the other values of each value's row."""
     n = np.bincount(rows)[rows]
     total = np.bincount(rows, values)[rows]

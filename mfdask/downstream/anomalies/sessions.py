@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse
 from scipy.sparse.linalg import svds
 
 from mfdask.downstream.events import PAUSE, Events
-
-Float64s = npt.NDArray[np.float64]
+from mfdask.kernels.types import Float64s, Int64s
 
 #: Length of an item's choice vector.
 CHOICE = 8
@@ -43,15 +41,15 @@ class Sessions(NamedTuple):
         ``1 - |mean e| / mean |e|`` over the choice vectors of all ratings of a user, in 0 to 1.
     """
 
-    indptr: npt.NDArray[np.int64]
-    first: npt.NDArray[np.int64]
-    n: npt.NDArray[np.int64]
+    indptr: Int64s
+    first: Int64s
+    n: Int64s
     means: Float64s
     scatter: Float64s
     dispersion: Float64s
 
 
-def session_starts(events: Events) -> npt.NDArray[np.int64]:
+def session_starts(events: Events) -> Int64s:
     """Return the place of the first event of each session, int64 (sessions,)."""
     fresh = np.ones(len(events.items), bool)
     fresh[1:] = np.diff(events.timestamps) > PAUSE
@@ -129,7 +127,7 @@ def find_sessions(events: Events, n_items: int) -> Sessions:
     return Sessions(indptr, first, n, np.concatenate(means), scatter, dispersion)
 
 
-def _chunks(first: npt.NDArray[np.int64], n_events: int) -> Iterator[tuple[int, int]]:
+def _chunks(first: Int64s, n_events: int) -> Iterator[tuple[int, int]]:
     """Cut the sessions into runs of about `_CHUNK` events."""
     wanted = np.arange(_CHUNK, n_events, _CHUNK)
     cuts = np.unique(np.concatenate([[0], np.searchsorted(first, wanted), [len(first)]]))

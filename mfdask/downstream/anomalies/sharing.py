@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.anomalies.people import People, compare_people
@@ -14,8 +13,7 @@ from mfdask.downstream.anomalies.sessions import Sessions, find_sessions
 from mfdask.downstream.events import Events, active_days
 from mfdask.errors import require
 from mfdask.kernels import people as kernel
-
-Float64s = npt.NDArray[np.float64]
+from mfdask.kernels.types import Float64s
 
 #: Accounts of like length are compared in so many groups.
 _GROUPS = 10

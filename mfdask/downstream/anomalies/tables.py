@@ -41,7 +41,7 @@ def attack_table(attacks: Attacks, predictions: pd.DataFrame, data: Dataset) -> 
     """
     labels = extreme_labels(data)
     items = attacks.items.merge(predictions, on="item", how="left")
-    items["reason"] = [_item_reason(line, labels) for line in items.itertuples()]
+    items["reason"] = [f"{line.n_extreme} {_burst(line, labels)}" for line in items.itertuples()]
     users = attacks.users.copy()
     users["reason"] = [_user_reason(line, labels) for line in users.itertuples()]
     both = pd.concat([items.assign(entity="item"), users.assign(entity="user")], ignore_index=True)
@@ -64,10 +64,6 @@ def extreme_labels(data: Dataset) -> dict[str, str]:
         "push": f"{data.rating_max - margin:.3g}" + (" or more" if margin else ""),
         "nuke": f"{data.rating_min + margin:.3g}" + (" or less" if margin else ""),
     }
-
-
-def _item_reason(line: Any, labels: dict[str, str]) -> str:
-    return f"{line.n_extreme} {_burst(line, labels)}"
 
 
 def _user_reason(line: Any, labels: dict[str, str]) -> str:

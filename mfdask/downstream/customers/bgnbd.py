@@ -16,6 +16,7 @@ from scipy.optimize import minimize
 from scipy.special import betaln, expit, gammaln, hyp2f1
 
 from mfdask.errors import InputError
+from mfdask.kernels.types import Float64s
 
 Floats = npt.NDArray[np.floating]
 
@@ -62,13 +63,13 @@ class BGNBD(NamedTuple):
         if not np.any(rhythm.frequency > 0):
             raise InputError("BG/NBD: nobody has come back yet; choose a later `cutoff`")
 
-        def loss(logs: npt.NDArray[np.float64]) -> float:
+        def loss(logs: Float64s) -> float:
             return -float(np.mean(cls(*np.exp(logs)).log_likelihood(rhythm)))
 
         found = minimize(loss, _START, method="L-BFGS-B", bounds=[(-_FARTHEST, _FARTHEST)] * 4)
         return cls(*np.exp(found.x).tolist())
 
-    def log_likelihood(self, rhythm: Rhythm) -> npt.NDArray[np.float64]:
+    def log_likelihood(self, rhythm: Rhythm) -> Float64s:
         """Return the logarithm of each customer's likelihood (eq. 6 of the paper)."""
         r, alpha, a, b = self
         x, t_x, age = (np.asarray(values, np.float64) for values in rhythm)
@@ -77,10 +78,10 @@ class BGNBD(NamedTuple):
         # Somebody who has come back may have left just then.
         left = betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b)
         left = np.where(x > 0, left - (r + x) * np.log(alpha + t_x), -np.inf)
-        total: npt.NDArray[np.float64] = rate + np.logaddexp(active, left)
+        total: Float64s = rate + np.logaddexp(active, left)
         return total
 
-    def still_active(self, rhythm: Rhythm) -> npt.NDArray[np.float64]:
+    def still_active(self, rhythm: Rhythm) -> Float64s:
         """Return the probability that each customer has not left (Fader & Hardie's note, 2008)."""
         r, alpha, a, b = self
         x, t_x, age = (np.asarray(values, np.float64) for values in rhythm)
@@ -88,7 +89,7 @@ class BGNBD(NamedTuple):
         odds += (r + x) * (np.log(alpha + age) - np.log(alpha + t_x))
         return np.where(x > 0, expit(-odds), 1.0)
 
-    def expected(self, rhythm: Rhythm, horizon: float) -> npt.NDArray[np.float64]:
+    def expected(self, rhythm: Rhythm, horizon: float) -> Float64s:
         """Return how many returns each customer will make in the `horizon` (eq. 10 of the paper).
 
         ``(a + b + x - 1) / (a - 1) * [1 - ((alpha + T) / (alpha + T + t))**(r + x) *

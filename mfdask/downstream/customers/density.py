@@ -7,6 +7,8 @@ import numpy.typing as npt
 from sklearn.covariance import ledoit_wolf
 from sklearn.neighbors import NearestNeighbors
 
+from mfdask.kernels.types import Float64s
+
 #: Whose distance counts; the nearest are chance.
 NEIGHBOUR = 20
 #: Neighbours are looked for among so many of the cohort, drawn once: all against all would take
@@ -16,9 +18,7 @@ REFERENCES = 20_000
 _LEAST = 1e-9
 
 
-def log_neighbour_distance(
-    factors: npt.NDArray[np.floating], seed: int = 0
-) -> npt.NDArray[np.float64]:
+def log_neighbour_distance(factors: npt.NDArray[np.floating], seed: int = 0) -> Float64s:
     """Return the logarithm of the distance to the 20th nearest other user of the cohort.
 
     Vectors are first whitened by the covariance of the cohort, shrunk as Ledoit and Wolf (2004) do

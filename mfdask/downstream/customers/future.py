@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins
-from mfdask.downstream.events import distinct_days, parts_of
+from mfdask.downstream.events import distinct_days, events_of_block
+from mfdask.kernels.types import Int64s
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
 
@@ -31,23 +29,13 @@ def future_days(data: Dataset, origins: Origins, client: Client | None = None) -
     return pd.DataFrame(days, index=pd.Index(data.users()["user_id"]), columns=cutoffs)
 
 
-def _block_days(
-    data: Dataset, block: int, cutoffs: list[int], horizon: int
-) -> npt.NDArray[np.int64]:
+def _block_days(data: Dataset, block: int, cutoffs: list[int], horizon: int) -> Int64s:
     """Return the active days of a block's users after each cut-off, int64 (users, cutoffs)."""
     first, stop = data.bounds("users")[block : block + 2].tolist()
-    users, times = _events(data, block)
+    events = events_of_block(data, block)
+    users, times = events.users - first, events.timestamps
     days = np.empty((stop - first, len(cutoffs)), np.int64)
     for k, cutoff in enumerate(cutoffs):
         inside = (times >= cutoff) & (times < cutoff + horizon)
         days[:, k] = distinct_days(users[inside], times[inside], stop - first)
     return days
-
-
-def _events(data: Dataset, block: int) -> tuple[Any, Any]:
-    users, times = [], []
-    for part in parts_of(data):
-        shard = data.shard("users", block, part)
-        users.append(np.repeat(np.arange(shard.n_rows), np.diff(shard.indptr)))
-        times.append(np.asarray(data.timestamps(block, part)))
-    return np.concatenate(users), np.concatenate(times)

@@ -17,6 +17,7 @@ from mfdask.downstream.customers.refit import FrozenItems
 from mfdask.downstream.events import DAY
 from mfdask.kernels.normal import row_grams
 from mfdask.kernels.rows import Block, row_width
+from mfdask.kernels.types import Float64s, Int64s
 from mfdask.models.design import Array, empty_rows, unknowns
 from mfdask.models.half_step import half_step, read_only
 from mfdask.shards import Shard
@@ -30,16 +31,10 @@ CHANGE_DAYS = 90
 #: Users whose covariances are held at a time: some 60 MB for 20 factors.
 _CHUNK = 4096
 
-Floats = npt.NDArray[np.float64]
-
 
 def latent(
-    shard: Shard,
-    times: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.intp],
-    cutoff: int,
-    lens: FrozenItems,
-) -> dict[str, Floats | Array]:
+    shard: Shard, times: Int64s, rows: npt.NDArray[np.intp], cutoff: int, lens: FrozenItems
+) -> dict[str, Float64s | Array]:
     """Return the features of some users of a block.
 
     Parameters
@@ -97,7 +92,7 @@ def select(shard: Shard, rows: npt.NDArray[np.intp]) -> Shard:
     return Shard("users", 0, 0, indptr, shard.indices[places], shard.ratings[places])
 
 
-def _places(shard: Shard, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+def _places(shard: Shard, rows: npt.NDArray[np.intp]) -> Int64s:
     """Return where the ratings of some rows are, row after row."""
     counts = np.diff(shard.indptr)[rows]
     ends = np.cumsum(counts)
@@ -116,14 +111,14 @@ def fold(shard: Shard, items: Array, lens: FrozenItems) -> Array:
     return half_step(shard, items, nobody, rule, lens.estimator.prior("users")).rows
 
 
-def _popular_item_affinity(users: Array, items: Array, mean: float) -> Floats:
+def _popular_item_affinity(users: Array, items: Array, mean: float) -> Float64s:
     """Return the mean prediction over the most-rated items, which come first in a past."""
     typical = items[:POPULAR_ITEMS].mean(axis=0, dtype=np.float64)
     typical[:2] = typical[1::-1]  # [1, bias, factors...]: faces a user's [bias, 1, factors...]
     return mean + users @ typical
 
 
-def drift(recent: Shard, older: Shard, items: Array, lens: FrozenItems) -> Floats:
+def drift(recent: Shard, older: Shard, items: Array, lens: FrozenItems) -> Float64s:
     """Return how far users' tastes have moved, against how surely they are known.
 
     ``d' (S_r + S_o)^-1 d`` for the difference `d` of the factors of two stretches of time, with the

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
@@ -16,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from mfdask.downstream.customers.rfm import RFM
+from mfdask.kernels.types import Float64s
 
-Floats = npt.NDArray[np.float64]
-Predictor = Callable[[pd.DataFrame], Floats]
+Predictor = Callable[[pd.DataFrame], Float64s]
 
 #: Many small steps of small trees, which do no harm to a few hundred users either.
 _BOOSTING = {
@@ -34,7 +33,7 @@ _BOOSTING = {
 _SKEWED = frozenset((*RFM, "drift"))
 
 
-def logistic(features: pd.DataFrame, label: Floats) -> Predictor:
+def logistic(features: pd.DataFrame, label: Float64s) -> Predictor:
     """Learn a probability by logistic regression on standardised features."""
     if np.ptp(label) == 0:
         return partial(_constant, value=label[0])
@@ -43,7 +42,7 @@ def logistic(features: pd.DataFrame, label: Floats) -> Predictor:
     return lambda later: estimator.predict_proba(_straightened(later))[:, 1]
 
 
-def boosted_chance(features: pd.DataFrame, label: Floats) -> Predictor:
+def boosted_chance(features: pd.DataFrame, label: Float64s) -> Predictor:
     """Learn a probability by boosted trees."""
     if np.ptp(label) == 0:
         return partial(_constant, value=label[0])
@@ -52,7 +51,7 @@ def boosted_chance(features: pd.DataFrame, label: Floats) -> Predictor:
     return lambda later: _alone(estimator.predict_proba, later.to_numpy(np.float64))[:, 1]
 
 
-def boosted_amount(features: pd.DataFrame, label: Floats) -> Predictor:
+def boosted_amount(features: pd.DataFrame, label: Float64s) -> Predictor:
     """Learn a mean by boosted trees with Poisson deviance, which keeps it above zero."""
     if not label.any():  # of which there is no logarithm
         return partial(_constant, value=0.0)
@@ -67,11 +66,11 @@ def _alone(call: Callable[..., Any], *args: Any) -> Any:
         return call(*args)
 
 
-def _constant(later: pd.DataFrame, value: float) -> Floats:
+def _constant(later: pd.DataFrame, value: float) -> Float64s:
     return np.full(len(later), value, np.float64)
 
 
-def _straightened(features: pd.DataFrame) -> Floats:
+def _straightened(features: pd.DataFrame) -> Float64s:
     """Return the features as numbers, skewed ones as ``log(1 + x)``."""
     columns = [np.log1p(features[name]) if name in _SKEWED else features[name] for name in features]
     return np.column_stack(columns).astype(np.float64)

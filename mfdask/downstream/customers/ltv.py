@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from distributed import Client
 
@@ -24,11 +23,10 @@ from mfdask.downstream.customers.spend import SPEND, Spend
 from mfdask.downstream.customers.study import Study, StudyKind, StudyOptions, check_study, conclude
 from mfdask.downstream.customers.tables import RHYTHM, FeatureTable, feature_tables
 from mfdask.downstream.events import DAY
+from mfdask.kernels.types import Float64s
 from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
-
-Floats = npt.NDArray[np.float64]
 
 #: The column of the baseline, which is no feature of the others.
 BASELINE = "bgnbd"
@@ -94,7 +92,7 @@ def _labelled(
     """Return a cohort with its baseline, and its label where that is known."""
     made, users, cutoff = table.cohort.copy(), table.cohort["user_id"], table.cutoff
     baseline = expected_days(table, origins.horizon / DAY)
-    label: Floats | float = np.nan
+    label: Float64s | float = np.nan
     if spend is not None:
         for name, values in spend.features(cutoff, users).items():
             made[name] = values
@@ -106,7 +104,7 @@ def _labelled(
     return made.assign(**{BASELINE: baseline, "label": label})
 
 
-def expected_days(table: FeatureTable, horizon_days: float) -> Floats:
+def expected_days(table: FeatureTable, horizon_days: float) -> Float64s:
     """Return the active days that BG/NBD expects of each user of a cohort.
 
     It is fitted on everybody, for the cohort alone is chosen by what the model is to explain.
@@ -144,5 +142,5 @@ def value_candidates(latent_columns: list[str], more: list[str]) -> list[Candida
     ]
 
 
-def _as_told(features: pd.DataFrame, label: Floats) -> Predictor:
+def _as_told(features: pd.DataFrame, label: Float64s) -> Predictor:
     return lambda later: later[BASELINE].to_numpy(np.float64)

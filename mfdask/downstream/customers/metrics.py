@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit, logit
 
-Floats = npt.NDArray[np.float64]
+from mfdask.kernels.types import Float64s
+
 #: Takes a weight for each prediction, returns the metrics; NaN where one is not defined.
-Measure = Callable[[Floats], Floats]
+Measure = Callable[[Float64s], Float64s]
 
 CHURN_METRICS = ("roc_auc", "pr_auc", "top_decile_lift", "brier")
 VALUE_METRICS = ("gini", "rmse", "mae", "ratio")
@@ -26,13 +26,13 @@ _EDGE = 1e-6
 class _Ranked:
     """Predictions from the highest down; equal ones form one step."""
 
-    def __init__(self, label: Floats, score: Floats) -> None:
+    def __init__(self, label: Float64s, score: Float64s) -> None:
         self._order = np.argsort(-score, kind="stable")
         ordered = score[self._order]
         self._ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
         self._label = label[self._order]
 
-    def curve(self, weight: Floats) -> tuple[Floats, Floats]:
+    def curve(self, weight: Float64s) -> tuple[Float64s, Float64s]:
         """Return weights and weighted labels so far, at the end of each step, from (0, 0)."""
         ordered = weight[self._order]
         sums = (ordered, ordered * self._label)
@@ -40,7 +40,7 @@ class _Ranked:
         return total, hits
 
 
-def churn_measure(label: Floats, score: Floats) -> Measure:
+def churn_measure(label: Float64s, score: Float64s) -> Measure:
     """Return what computes `CHURN_METRICS` of probabilities `score` for labels of 0 and 1.
 
     Area under the ROC curve; average precision; the share of churners in the tenth with the highest
@@ -49,7 +49,7 @@ def churn_measure(label: Floats, score: Floats) -> Measure:
     ranked = _Ranked(label, score)
     squared = (label - score) ** 2
 
-    def measure(weight: Floats) -> Floats:
+    def measure(weight: Float64s) -> Float64s:
         total, hits = ranked.curve(weight)
         n, positives = total[-1], hits[-1]
         if not 0 < positives < n:
@@ -64,7 +64,7 @@ def churn_measure(label: Floats, score: Floats) -> Measure:
     return measure
 
 
-def value_measure(label: Floats, score: Floats) -> Measure:
+def value_measure(label: Float64s, score: Float64s) -> Measure:
     """Return what computes `VALUE_METRICS` of predicted amounts.
 
     The Gini coefficient of the labels ordered by prediction, against that in their own order (1 is
@@ -74,11 +74,11 @@ def value_measure(label: Floats, score: Floats) -> Measure:
     ranked, ideal = _Ranked(label, score), _Ranked(label, label)
     error = score - label
 
-    def gini(curve: tuple[Floats, Floats]) -> float:
+    def gini(curve: tuple[Float64s, Float64s]) -> float:
         total, amount = curve
         return float(np.trapezoid(amount / amount[-1], total / total[-1]) - 0.5)
 
-    def measure(weight: Floats) -> Floats:
+    def measure(weight: Float64s) -> Float64s:
         n, amount = weight.sum(), label @ weight
         rmse, mae = np.sqrt(error**2 @ weight / n), np.abs(error) @ weight / n
         if not amount > 0:
@@ -90,7 +90,7 @@ def value_measure(label: Floats, score: Floats) -> Measure:
     return measure
 
 
-def calibration_slope(label: Floats, score: Floats) -> float:
+def calibration_slope(label: Float64s, score: Float64s) -> float:
     """Return the slope of a logistic regression of the labels on the scores' log-odds.
 
     1 is right, below 1 too sure, above 1 not sure enough (Cox 1958). Newton's method; NaN where
@@ -113,7 +113,7 @@ def calibration_slope(label: Floats, score: Floats) -> float:
     return float("nan")
 
 
-def by_decile(label: Floats, score: Floats) -> list[dict[str, float]]:
+def by_decile(label: Float64s, score: Float64s) -> list[dict[str, float]]:
     """Return mean prediction and mean label of each tenth, the highest predictions first."""
     deciles = np.array_split(np.argsort(-score, kind="stable"), 10)
     return [

@@ -19,6 +19,7 @@ from mfdask.downstream.events import parts_of
 from mfdask.execution import Executor
 from mfdask.ingestion.blocks import shard_arrays
 from mfdask.kernels.csr import sort_pairs
+from mfdask.kernels.types import Int32s, Int64s
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.refs import dataset_ref
@@ -44,10 +45,10 @@ class HistoryAsOf(NamedTuple):
     """
 
     cutoff: int
-    rows: dict[str, npt.NDArray[np.int64]]
-    counts: dict[str, npt.NDArray[np.int64]]
+    rows: dict[str, Int64s]
+    counts: dict[str, Int64s]
 
-    def places(self, side: str, n_rows: int) -> npt.NDArray[np.int32]:
+    def places(self, side: str, n_rows: int) -> Int32s:
         """Return the new row of each of the data set's rows, -1 where it had no rating."""
         places = np.full(n_rows, -1, np.int32)
         places[self.rows[side]] = np.arange(len(self.rows[side]), dtype=np.int32)
@@ -57,11 +58,8 @@ class HistoryAsOf(NamedTuple):
 def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> list[HistoryAsOf]:
     """Count the ratings before each cut-off; one pass over the data set for all of them."""
     source = dataset_ref(run, data)
-    handles = [
-        run.submit(f"count-{block}", _count_block, source, block, cutoffs)
-        for block in range(data.n_blocks("users"))
-    ]
-    counted = run.results(handles)
+    arguments = [(source, block, cutoffs) for block in range(data.n_blocks("users"))]
+    counted = run.results(run.submit_each("count", _count_block, arguments))
     counts = {
         "users": np.concatenate([users for users, _ in counted], axis=1),
         "items": np.sum([items for _, items in counted], axis=0),
@@ -76,9 +74,7 @@ def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> l
     return found
 
 
-def _count_block(
-    data: Dataset, block: int, cutoffs: tuple[int, ...]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _count_block(data: Dataset, block: int, cutoffs: tuple[int, ...]) -> tuple[Int64s, Int64s]:
     """Return the ratings of each user and of each item before each cut-off, in a user block."""
     first, stop = data.bounds("users")[block : block + 2].tolist()
     users = np.zeros((len(cutoffs), stop - first), np.int64)
@@ -125,12 +121,8 @@ def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -
     tables = {"users": data.users(), "items": data.items()}
     places = {side: known.places(side, len(table)) for side, table in tables.items()}
     name, source = f"past-{known.cutoff}", dataset_ref(run, data)
-    handles = [
-        run.submit(
-            f"{name}-users-{block}", _write_users, source, writer, places, known.cutoff, block
-        )
-        for block in range(len(bounds["users"]) - 1)
-    ]
+    given, blocks = (source, writer, places, known.cutoff), range(len(bounds["users"]) - 1)
+    handles = run.submit_each(f"{name}-users", _write_users, [(*given, b) for b in blocks])
     for side, rows in known.rows.items():
         tables[side] = tables[side].iloc[rows].assign(n_read=known.counts[side])
     counts = Counts(n, n, 0, 0, n, 0, *map(len, tables.values()))
@@ -141,11 +133,7 @@ def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -
 
 
 def _write_users(
-    data: Dataset,
-    writer: DatasetWriter,
-    places: dict[str, npt.NDArray[np.int32]],
-    cutoff: int,
-    block: int,
+    data: Dataset, writer: DatasetWriter, places: dict[str, Int32s], cutoff: int, block: int
 ) -> Files:
     """Write one new user shard, gathered from all old ones."""
     first, stop = writer.bounds["users"][block : block + 2]

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.customers.origins import Origins, Span, day_of
 from mfdask.errors import InputError
+from mfdask.kernels.types import Float64s
 from mfdask.models import ALS, Ability, FactorModel, Model
 from mfdask.models.design import Array
 from mfdask.models.factor_model import require_factors
@@ -66,16 +66,12 @@ def check_model(model: Model, data: Dataset, origins: Origins, as_of: str) -> No
         )
 
 
-def restricted(model: FactorModel, items: npt.NDArray[np.int64]) -> Array:
-    """Return the design rows of some of a model's items."""
-    return np.ascontiguousarray(model.item_rows[items])
-
-
 def freeze_items(model: FactorModel, rows: Array, version: str, file: Path) -> FrozenItems:
     """Write the item rows and return what names them."""
+    assert isinstance(model.estimator, ALS)
     np.save(file, rows)
     noise = model.history[-1].train_rmse ** 2
-    return FrozenItems(str(file.absolute()), model.mean, _als(model), noise, version)
+    return FrozenItems(str(file.absolute()), model.mean, model.estimator, noise, version)
 
 
 def version_of(model: FactorModel, fingerprints: list[str], as_of: str) -> str:
@@ -84,17 +80,12 @@ def version_of(model: FactorModel, fingerprints: list[str], as_of: str) -> str:
     return f"{model.kind}-{as_of}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
 
 
-def _als(model: FactorModel) -> ALS:
-    assert isinstance(model.estimator, ALS)
-    return model.estimator
-
-
 class Frame(NamedTuple):
     """The axes that factors are given in: those of an earlier fit, by its items."""
 
     items: pd.Index  # raw ids
     factors: Array
-    weights: npt.NDArray[np.float64]  # ratings of each item
+    weights: Float64s  # ratings of each item
 
     @classmethod
     def of(cls, model: FactorModel, rows: Array) -> Frame:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from mfdask.downstream.events import DAY, active_days
+from mfdask.kernels.types import Bools, Float64s, Int64s
 
 #: Days before the cut-off in which ratings are counted.
 WINDOWS = (30, 90, 180)
@@ -25,9 +25,7 @@ RFM = (
 )
 
 
-def rfm(
-    indptr: npt.NDArray[np.int64], times: npt.NDArray[np.int64], cutoff: int
-) -> dict[str, npt.NDArray[np.float64]]:
+def rfm(indptr: Int64s, times: Int64s, cutoff: int) -> dict[str, Float64s]:
     """Return the features of all users of a block.
 
     Parameters
@@ -65,7 +63,7 @@ def rfm(
     }
 
 
-def in_cohort(features: dict[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.bool_]:
+def in_cohort(features: dict[str, Float64s]) -> Bools:
     """Tell who belongs to the cohort."""
     active = features[f"ratings_{ACTIVE_WITHIN}d"] > 0
     return active & (features["active_days"] >= MIN_ACTIVE_DAYS)

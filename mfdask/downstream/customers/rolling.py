@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.customers.learners import Predictor
@@ -15,6 +14,7 @@ from mfdask.downstream.customers.metrics import Measure
 from mfdask.downstream.customers.origins import Origins, day_of
 from mfdask.errors import InputError
 from mfdask.evaluation.bootstrap import intervals
+from mfdask.kernels.types import Float64s
 from mfdask.progress import Progress, silent
 
 #: Rows that one model is learned from at most, drawn evenly: more add hours and no accuracy.
@@ -23,8 +23,6 @@ RESAMPLES = 500
 
 #: The feature sets that are held against each other.
 PLAIN, FULL = "rfm", "rfm + latent"
-
-Floats = npt.NDArray[np.float64]
 
 
 class Candidate(NamedTuple):
@@ -44,7 +42,7 @@ class Candidate(NamedTuple):
     model: str
     features: str
     columns: list[str]
-    learn: Callable[[pd.DataFrame, Floats], Predictor]
+    learn: Callable[[pd.DataFrame, Float64s], Predictor]
 
     @property
     def name(self) -> str:
@@ -71,8 +69,8 @@ class Forecast:
 
     cutoff: int
     users: pd.Index
-    scores: dict[str, Floats]
-    label: Floats | None
+    scores: dict[str, Float64s]
+    label: Float64s | None
     trained_on: int
 
 
@@ -148,7 +146,7 @@ def best_before(
 def evaluate_candidates(
     found: Sequence[Forecast],
     candidates: Sequence[Candidate],
-    measure: Callable[[Floats, Floats], Measure],
+    measure: Callable[[Float64s, Float64s], Measure],
     metrics: Sequence[str],
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -186,23 +184,20 @@ def evaluate_candidates(
     codes, everybody = pd.factorize(users[0].append(users[1:]))
     cuts = np.split(codes, np.cumsum([len(each) for each in users])[:-1])
 
-    def overall(weight: Floats) -> Floats:
+    def overall(weight: Float64s) -> Float64s:
         pairs = zip(measures, cuts, strict=True)
         each = np.array([[own(weight[cut]) for own in line] for line, cut in pairs])
         return _mean(each)
 
     value = overall(np.ones(len(everybody)))
     random = np.random.default_rng(seed)
-    samples = np.array([overall(_draw(random, len(everybody))) for _ in range(RESAMPLES)])
+    n = len(everybody)
+    draws = (random.integers(n, size=n) for _ in range(RESAMPLES))
+    samples = np.array([overall(np.bincount(own, minlength=n).astype(float)) for own in draws])
     return _lines(candidates, metrics, value, samples)
 
 
-def _draw(random: np.random.Generator, n: int) -> Floats:
-    """Return how often each user is drawn."""
-    return np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64)
-
-
-def _mean(values: Floats) -> Floats:
+def _mean(values: Float64s) -> Float64s:
     """Return the mean along the first axis of what is not NaN; NaN where there is nothing."""
     there = np.isfinite(values)
     n = there.sum(axis=0)
@@ -211,7 +206,7 @@ def _mean(values: Floats) -> Floats:
 
 
 def _lines(
-    candidates: Sequence[Candidate], metrics: Sequence[str], value: Floats, samples: Floats
+    candidates: Sequence[Candidate], metrics: Sequence[str], value: Float64s, samples: Float64s
 ) -> pd.DataFrame:
     """Put values and samples of (candidate, metric) into lines, gains last."""
     labels = [(each.model, each.features) for each in candidates]

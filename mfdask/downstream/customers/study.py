@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.customers.metrics import Measure, by_decile, calibration_slope
@@ -27,13 +26,12 @@ from mfdask.downstream.customers.tables import FeatureTable, require_cohort
 from mfdask.downstream.events import require_timestamps
 from mfdask.errors import InputError
 from mfdask.files import file_place
+from mfdask.kernels.types import Float64s
 from mfdask.models import Model
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.results import write_table
 from mfdask.shards import Dataset
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class StudyKind:
         Whether labels are 0 and 1, and predictions probabilities.
     """
 
-    measure: Callable[[Floats, Floats], Measure]
+    measure: Callable[[Float64s, Float64s], Measure]
     metrics: tuple[str, ...]
     label_type: Literal["Int8", "Int32", "Float64"]
     binary: bool = False
@@ -139,7 +137,7 @@ class Study:
         return beside
 
 
-def _tested(found: Sequence[Forecast], candidate: Candidate) -> tuple[Floats, Floats]:
+def _tested(found: Sequence[Forecast], candidate: Candidate) -> tuple[Float64s, Float64s]:
     """Return the labels and a candidate's predictions at all tested cut-offs, one after another."""
     known = [(each.label, each.scores[candidate.name]) for each in found if each.label is not None]
     labels, scores = zip(*known, strict=True)
@@ -245,7 +243,7 @@ def _mean(label: pd.Series) -> float | None:
 
 def _table(
     own: pd.DataFrame,
-    score: Floats | None,
+    score: Float64s | None,
     scored_by: str,
     version: str,
     origins: Origins,

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,13 +20,7 @@ from mfdask.downstream.customers.past import (
     histories_as_of,
     write_past,
 )
-from mfdask.downstream.customers.refit import (
-    Frame,
-    FrozenItems,
-    freeze_items,
-    restricted,
-    version_of,
-)
+from mfdask.downstream.customers.refit import Frame, FrozenItems, freeze_items, version_of
 from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
 from mfdask.errors import InputError
 from mfdask.execution import Executor
@@ -131,7 +124,7 @@ def _lenses(
             seen.append(past.fingerprint)
             frame = Frame.of(fitted, rows)
         else:
-            fitted, rows = model, restricted(model, known.rows["items"])
+            fitted, rows = model, np.ascontiguousarray(model.item_rows[known.rows["items"]])
         version = version_of(fitted, seen, as_of)
         yield known, past, freeze_items(fitted, rows, version, folder / f"{k}.npy")
 
@@ -140,23 +133,17 @@ def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Executor) 
     source = dataset_ref(run, past)
     arguments = [(source, block, known.cutoff, lens) for block in range(past.n_blocks("users"))]
     blocks = run.map(f"features-{known.cutoff}", block_features, arguments)
-    cohort = pd.concat([block.cohort for block in blocks], ignore_index=True)
-    everyone = pd.concat([block.everyone for block in blocks], ignore_index=True)
+    cohort, everyone = (pd.concat(each, ignore_index=True) for each in zip(*blocks, strict=True))
     vectors = cohort[factor_names(lens.estimator.n_factors)].to_numpy()
     cohort["log_neighbour_distance"] = log_neighbour_distance(vectors)
     cohort = cohort.sort_values("user_id", ignore_index=True)
     return FeatureTable(known.cutoff, cohort, everyone, lens.version)
 
 
-class BlockFeatures(NamedTuple):
-    """A block's share of a `FeatureTable`."""
-
-    cohort: pd.DataFrame
-    everyone: pd.DataFrame
-
-
-def block_features(past: Dataset, block: int, cutoff: int, lens: FrozenItems) -> BlockFeatures:
-    """Return the features of a block of users of a past."""
+def block_features(
+    past: Dataset, block: int, cutoff: int, lens: FrozenItems
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a block's share of `cohort` and `everyone` of a `FeatureTable`."""
     shard = past.shard("users", block)
     times = np.asarray(past.timestamps(block))
     habits = rfm(shard.indptr, times, cutoff)
@@ -167,7 +154,7 @@ def block_features(past: Dataset, block: int, cutoff: int, lens: FrozenItems) ->
         **latent(shard, times, rows, cutoff, lens),
     }
     everyone = pd.DataFrame({name: habits[name].astype(np.float32) for name in RHYTHM})
-    return BlockFeatures(pd.DataFrame(columns), everyone)
+    return pd.DataFrame(columns), everyone
 
 
 def require_cohort(table: FeatureTable, least: int) -> None:

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mfdask.errors import InputError, require
+from mfdask.kernels.types import Int32s
 from mfdask.models import FactorModel
 from mfdask.models.design import Array, swap_bias_columns
 
@@ -74,7 +74,7 @@ class Encoding:
         """Added to a value in units, so that cutting it off rounds it."""
         return 0.5 if self.packed else 0.0
 
-    def user_vectors(self, model: FactorModel, rows: npt.NDArray[np.int32]) -> Array:
+    def user_vectors(self, model: FactorModel, rows: Int32s) -> Array:
         """Return vectors whose products with `item_vectors` are predictions in stored units.
 
         float32 (rows, n_factors + 2); whoever stores them as bytes cuts off, and so rounds.
@@ -105,7 +105,7 @@ class Encoding:
         return half + (model.n_factors + 5) * 2.0**-24 * float(size)
 
 
-def item_vectors(model: FactorModel, rows: npt.NDArray[np.int32]) -> Array:
+def item_vectors(model: FactorModel, rows: Int32s) -> Array:
     """Return what faces `Encoding.user_vectors`, float32 (rows, n_factors + 2)."""
     return swap_bias_columns(model.item_rows[rows])[:, : model.n_factors + 2]
 

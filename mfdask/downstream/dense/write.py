@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-import pandas as pd
 from distributed import Client
 
 from mfdask.downstream.dense.encoding import Encoding, item_vectors
@@ -131,8 +130,12 @@ def densify(
         if not force:
             _check_space(out, layout, len(missing), dtype)
         if not folder.exists():
+            ids = {
+                "user_id": learned.users["user_id"].take(rows["users"]),
+                "item_id": learned.items["item_id"].take(rows["items"]),
+            }
             with atomic_directory(folder) as fresh:
-                create(fresh, layout, encoding, _ids(learned, rows), said)
+                create(fresh, layout, encoding, ids, said)
         _write_chunks(_MatrixRef(ref, folder, layout, encoding), missing, client, progress)
         replace_folder(folder, out)
         shutil.rmtree(work)
@@ -177,13 +180,6 @@ def _identity(said: dict[str, Any], layout: ChunkLayout, rows: dict[str, Rows]) 
     for chosen in rows.values():
         name.update(f" {len(chosen)} ".encode() + chosen.tobytes())
     return name.hexdigest()[:16]
-
-
-def _ids(model: FactorModel, rows: dict[str, Rows]) -> dict[str, pd.Series]:
-    return {
-        "user_id": model.users["user_id"].take(rows["users"]),
-        "item_id": model.items["item_id"].take(rows["items"]),
-    }
 
 
 def _is_there(out: Path, identity: str, force: bool) -> bool:

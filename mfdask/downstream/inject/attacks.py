@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import DAY, Events
@@ -15,6 +14,7 @@ from mfdask.downstream.inject.injected import Injected, Scale, allowed, places_o
 from mfdask.downstream.inject.recipes import RECIPES, World
 from mfdask.downstream.inject.sessions import moved_into
 from mfdask.errors import InputError, require
+from mfdask.kernels.types import Float32s, Int32s, Int64s
 from mfdask.parameters import Parametrised, parameter
 
 Direction = Literal["push", "nuke"]
@@ -98,9 +98,9 @@ def inject_attack(
 class _Profile(NamedTuple):
     """What one attacker rates, in the order of time."""
 
-    items: npt.NDArray[np.int32]
-    ratings: npt.NDArray[np.float32]
-    timestamps: npt.NDArray[np.int64]
+    items: Int32s
+    ratings: Float32s
+    timestamps: Int64s
 
 
 def _targets(
@@ -109,7 +109,7 @@ def _targets(
     plan: AttackPlan,
     exclude: Collection[int],
     random: np.random.Generator,
-) -> npt.NDArray[np.int32]:
+) -> Int32s:
     """Draw the targets: little known items that have something to gain, or to lose."""
     counts = np.bincount(events.items, minlength=n_items)
     mean = np.bincount(events.items, events.ratings, n_items) / np.maximum(counts, 1)
@@ -128,7 +128,7 @@ def _targets(
 
 
 def _window(
-    events: Events, targets: npt.NDArray[np.int32], plan: AttackPlan, random: np.random.Generator
+    events: Events, targets: Int32s, plan: AttackPlan, random: np.random.Generator
 ) -> tuple[int, int]:
     """Place the window where people are active: it begins with a genuine rating, drawn at random.
 
@@ -147,9 +147,7 @@ def _window(
     return start, start + length
 
 
-def _templates(
-    events: Events, plan: AttackPlan, random: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def _templates(events: Events, plan: AttackPlan, random: np.random.Generator) -> Int64s:
     """Draw the genuine users that the attackers are modelled on, each once if there are enough."""
     lengths = np.diff(events.indptr)
     n_attackers = max(1, round(plan.size * np.count_nonzero(lengths)))
@@ -181,12 +179,13 @@ def _profile(
     ratings = np.full(length, world.target_rating, np.float32)
     items[is_target] = random.permutation(world.targets)
     items[~is_target], ratings[~is_target] = (column[order] for column in fillers)
-    return _Profile(items, ratings, moved_into(events.timestamps[own], *window, random))
+    times = moved_into(events.timestamps[own], *window, random)
+    order = np.lexsort((items, times))  # equal times go by item, as in all events
+    return _Profile(items[order], ratings[order], times[order])
 
 
 def _behind(events: Events, profiles: list[_Profile]) -> Events:
     """Append the profiles as users of their own."""
-    profiles = [_in_order(profile) for profile in profiles]
     lengths = [len(profile.items) for profile in profiles]
     items, ratings, timestamps = (np.concatenate(column) for column in zip(*profiles, strict=True))
     return Events(
@@ -199,14 +198,8 @@ def _behind(events: Events, profiles: list[_Profile]) -> Events:
     )
 
 
-def _in_order(profile: _Profile) -> _Profile:
-    """Sort by time, and equal times by item, as all events are."""
-    order = np.lexsort((profile.items, profile.timestamps))
-    return _Profile(profile.items[order], profile.ratings[order], profile.timestamps[order])
-
-
 def _truth(
-    world: World, plan: AttackPlan, window: tuple[int, int], templates: npt.NDArray[np.int64]
+    world: World, plan: AttackPlan, window: tuple[int, int], templates: Int64s
 ) -> dict[str, pd.DataFrame]:
     """Return who attacked what, when and how."""
     what = {"kind": plan.kind, "direction": plan.direction}

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject.injected import Injected, Scale, choose_items
 from mfdask.errors import InputError
+from mfdask.kernels.types import Float64s, Int64s
 from mfdask.parameters import Parametrised, parameter
 
 #: Between these shares of an item's ratings a step lies, and a ramp begins and ends.
@@ -44,13 +44,8 @@ def inject_drift(
 
     Parameters
     ----------
-    events : Events
-        Of all users, from `all_events`.
-    n_items : int
-    plan : DriftPlan
-    seed : int
-    exclude : collection of int
-        Item rows that may not be chosen.
+    events, n_items, plan, seed, exclude
+        As for `inject_attack`; items in `exclude` are not chosen.
 
     Returns
     -------
@@ -76,7 +71,9 @@ def inject_drift(
     for (item, places), size in zip(chosen, sizes, strict=True):
         times, old = events.timestamps[places], events.ratings[places]
         begin, end = _dates(times, plan, random)
-        ratings[places] = _shifted(old, size * effect(times, begin, end), scale, random)
+        shift = size * effect(times, begin, end)
+        moved = scale.near(old + shift, random)
+        ratings[places] = np.where(shift == 0, old, moved)  # none: ratings stay as they are
         after = times >= end
         lines.append(
             {
@@ -94,28 +91,16 @@ def inject_drift(
     return Injected(events._replace(ratings=ratings), n_items, truth)
 
 
-def effect(times: npt.NDArray[np.int64], begin: int, end: int) -> npt.NDArray[np.float64]:
+def effect(times: Int64s, begin: int, end: int) -> Float64s:
     """Return how much of the drift is there at each time, 0 to 1."""
     if begin == end:
         return (times >= begin).astype(np.float64)
     return np.clip((times - begin) / (end - begin), 0.0, 1.0)
 
 
-def _dates(
-    times: npt.NDArray[np.int64], plan: DriftPlan, random: np.random.Generator
-) -> tuple[int, int]:
+def _dates(times: Int64s, plan: DriftPlan, random: np.random.Generator) -> tuple[int, int]:
     """Draw the beginning and the end: moments at which the item was rated."""
     ranges = (_STEP,) if plan.shape == "step" else _RAMP
     places = [int(random.uniform(*share) * len(times)) for share in ranges]
     dates = np.sort(times)[places]
     return int(dates[0]), int(dates[-1])
-
-
-def _shifted(
-    ratings: npt.NDArray[np.float32],
-    shift: npt.NDArray[np.float64],
-    scale: Scale,
-    random: np.random.Generator,
-) -> npt.NDArray[np.float32]:
-    """Add the shift on the scale; where there is none, ratings stay as they are."""
-    return np.where(shift == 0, ratings, scale.near(ratings + shift, random))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mfdask.downstream.events import Events
 from mfdask.errors import InputError
+from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s, Int64s
 
 #: More different ratings than these are taken as a scale without a grid.
 _MOST_VALUES = 256
@@ -43,22 +44,22 @@ class Injected:
         return len(self.events.indptr) - 1
 
     @property
-    def users(self) -> npt.NDArray[np.int32]:
+    def users(self) -> Int32s:
         """User row of each rating, int32 (ratings,)."""
         return self.events.users
 
     @property
-    def items(self) -> npt.NDArray[np.int32]:
+    def items(self) -> Int32s:
         """Item row of each rating, int32 (ratings,)."""
         return self.events.items
 
     @property
-    def ratings(self) -> npt.NDArray[np.float32]:
+    def ratings(self) -> Float32s:
         """Stars, float32 (ratings,)."""
         return self.events.ratings
 
     @property
-    def timestamps(self) -> npt.NDArray[np.int64]:
+    def timestamps(self) -> Int64s:
         """Seconds since 1970, int64 (ratings,)."""
         return self.events.timestamps
 
@@ -76,18 +77,16 @@ class Scale:
 
     low: float
     high: float
-    values: npt.NDArray[np.float32]
+    values: Float32s
 
     @classmethod
-    def of(cls, ratings: npt.NDArray[np.float32]) -> Scale:
+    def of(cls, ratings: Float32s) -> Scale:
         """Take the scale from ratings that were given."""
         values = np.sort(pd.unique(ratings))
         grid = values if len(values) <= _MOST_VALUES else values[:0]
         return cls(float(values[0]), float(values[-1]), grid)
 
-    def near(
-        self, wanted: npt.NDArray[np.float64], random: np.random.Generator
-    ) -> npt.NDArray[np.float32]:
+    def near(self, wanted: Float64s, random: np.random.Generator) -> Float32s:
         """Draw one of the two ratings around each wanted value, float32, same shape.
 
         The nearer one is the likelier, so that the mean is the wanted value, once that is clipped
@@ -103,7 +102,7 @@ class Scale:
         return self.values[np.where(random.random(wanted.shape) < chance, above, below)]
 
 
-def allowed(n: int, exclude: Collection[int]) -> npt.NDArray[np.bool_]:
+def allowed(n: int, exclude: Collection[int]) -> Bools:
     """Return which of `n` rows may be chosen, bool (n,)."""
     found = np.ones(n, bool)
     found[list(exclude)] = False
@@ -117,7 +116,7 @@ def choose_items(
     min_ratings: int,
     exclude: Collection[int],
     random: np.random.Generator,
-) -> list[tuple[int, npt.NDArray[np.int64]]]:
+) -> list[tuple[int, Int64s]]:
     """Draw items that have enough ratings: ascending, each with the places of its events.
 
     Raises
@@ -136,7 +135,7 @@ def choose_items(
     return list(zip(items.tolist(), places_of(events, items), strict=True))
 
 
-def places_of(events: Events, items: npt.NDArray[np.integer]) -> list[npt.NDArray[np.int64]]:
+def places_of(events: Events, items: npt.NDArray[np.integer]) -> list[Int64s]:
     """Return the places of the events of each of some items, which are ascending."""
     places = np.flatnonzero(np.isin(events.items, items))
     places = places[np.argsort(events.items[places], kind="stable")]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject.injected import Injected, choose_items
+from mfdask.kernels.types import Bools, Float32s, Float64s, Int64s
 from mfdask.parameters import Parametrised, parameter
 
 
@@ -42,13 +42,8 @@ def inject_mix(
 
     Parameters
     ----------
-    events : Events
-        Of all users, from `all_events`.
-    n_items : int
-    plan : MixPlan
-    seed : int
-    exclude : collection of int
-        Item rows that may not be chosen.
+    events, n_items, plan, seed, exclude
+        As for `inject_attack`; items in `exclude` are not chosen.
 
     Returns
     -------
@@ -90,7 +85,7 @@ def inject_mix(
     return Injected(events.only(kept), n_items, truth)
 
 
-def _kindness(events: Events, n_items: int) -> npt.NDArray[np.float64]:
+def _kindness(events: Events, n_items: int) -> Float64s:
     """Return the mean deviation of the rater's other ratings, of each event; 0 without others."""
     users, items = events.users, events.items
     counts = np.maximum(np.bincount(items, minlength=n_items), 1)
@@ -101,9 +96,7 @@ def _kindness(events: Events, n_items: int) -> npt.NDArray[np.float64]:
     return np.where(others > 0, total / np.maximum(others, 1), 0.0)
 
 
-def _upper_half(
-    values: npt.NDArray[np.float64] | npt.NDArray[np.int64], among: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
+def _upper_half(values: Float64s | Int64s, among: Bools) -> Bools:
     """Return the larger half of the values among some; of an odd number, the middle one too."""
     places = np.flatnonzero(among)
     order = places[np.argsort(values[places], kind="stable")]
@@ -112,6 +105,6 @@ def _upper_half(
     return chosen
 
 
-def _step(ratings: npt.NDArray[np.float32], late: npt.NDArray[np.bool_]) -> float:
+def _step(ratings: Float32s, late: Bools) -> float:
     """Return the mean of the later ratings less that of the earlier ones."""
     return float(ratings[late].mean() - ratings[~late].mean())

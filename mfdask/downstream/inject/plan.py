@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import pandas as pd
-
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject.attacks import AttackPlan, inject_attack
 from mfdask.downstream.inject.drift import DriftPlan, inject_drift
@@ -18,15 +16,7 @@ from mfdask.errors import InputError, require
 
 @dataclass(frozen=True)
 class InjectionPlan:
-    """What is to be injected; None leaves it out.
-
-    Attributes
-    ----------
-    sharing : SharingPlan or None
-    mix : MixPlan or None
-    drift : DriftPlan or None
-    attack : AttackPlan or None
-    """
+    """What is to be injected; None leaves it out."""
 
     sharing: SharingPlan | None = None
     mix: MixPlan | None = None
@@ -61,20 +51,14 @@ def inject(events: Events, n_items: int, plan: InjectionPlan, seed: int) -> Inje
     if plan == InjectionPlan():
         raise InputError("nothing to inject; give at least one of an attack, sharing, drift or mix")
     require(seed >= 0, "seed", seed, "0 or more")
-    truth: dict[str, pd.DataFrame] = {}
+    made = Injected(events, n_items, {})
     if plan.sharing is not None:
         made = inject_sharing(events, n_items, plan.sharing, seed)
-        events = made.events
-        truth.update(made.truth)
     steps: tuple[Callable[..., Injected], ...] = inject_mix, inject_drift, inject_attack
     for own, step in zip((plan.mix, plan.drift, plan.attack), steps, strict=True):
         if own is not None:
-            made = step(events, n_items, own, seed, exclude=_chosen(truth))
-            events = made.events
-            truth.update(made.truth)
-    return Injected(events, n_items, truth)
-
-
-def _chosen(truth: dict[str, pd.DataFrame]) -> set[int]:
-    """Return the items that are taken."""
-    return {int(item) for table in truth.values() if "item" in table for item in table["item"]}
+            tables = made.truth.values()
+            taken = {int(item) for table in tables if "item" in table for item in table["item"]}
+            last = step(made.events, n_items, own, seed, exclude=taken)
+            made = Injected(last.events, n_items, {**made.truth, **last.truth})
+    return made

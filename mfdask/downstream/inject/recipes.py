@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from mfdask.downstream.events import Events
 from mfdask.downstream.inject.injected import Scale
+from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
 
-_Float = npt.NDArray[np.float64]
-Fillers = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+Fillers = tuple[Int32s, Float32s]
 
 #: Items of the selected set (bandwagon, segment) in one profile, and in the pool these come from.
 SELECTED, SELECTED_POOL = 10, 30
@@ -45,7 +45,7 @@ class World:
     events: Events
     scale: Scale
     n_items: int
-    targets: npt.NDArray[np.int32]
+    targets: Int32s
     push: bool
     uniform: bool
 
@@ -55,7 +55,7 @@ class World:
         return self.scale.high if self.push else self.scale.low
 
     @cached_property
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> Int64s:
         """Ratings of each item, int64 (items,)."""
         return np.bincount(self.events.items, minlength=self.n_items)
 
@@ -65,7 +65,7 @@ class World:
         return float(self.events.ratings.mean()), float(self.events.ratings.std())
 
     @cached_property
-    def of_items(self) -> tuple[_Float, _Float]:
+    def of_items(self) -> tuple[Float64s, Float64s]:
         """Mean and standard deviation of each item, float64 (items,).
 
         The deviation is that of all ratings where an item has but one.
@@ -77,7 +77,7 @@ class World:
         return mean, np.asarray(deviation, np.float64)
 
     @cached_property
-    def weights(self) -> _Float:
+    def weights(self) -> Float64s:
         """How likely each item is to be a filler, float64 (items,), up to a factor.
 
         A user with twenty ratings mostly knows famous items, and most users are of that kind. By
@@ -94,20 +94,20 @@ class World:
         return weights
 
     @cached_property
-    def by_popularity(self) -> npt.NDArray[np.int64]:
+    def by_popularity(self) -> Int64s:
         """Possible fillers, the most rated first, int64 (fillers,)."""
         order = np.argsort(-self.counts, kind="stable")
         return order[self.weights[order] > 0]
 
     @cached_property
-    def bandwagon(self) -> npt.NDArray[np.int64]:
+    def bandwagon(self) -> Int64s:
         """Items that many people know, well liked for a push and disliked otherwise."""
         known = self.by_popularity[: 3 * SELECTED_POOL]
         mean = self.of_items[0][known]
         return known[np.argsort(-mean if self.push else mean, kind="stable")[:SELECTED_POOL]]
 
     @cached_property
-    def segment(self) -> npt.NDArray[np.int64]:
+    def segment(self) -> Int64s:
         """Items with the targets' audience: the largest cosine between the columns of raters."""
         users, items = self.events.users, self.events.items
         audience = np.zeros(len(self.events.indptr) - 1, bool)
@@ -117,9 +117,7 @@ class World:
         order = np.argsort(-cosine, kind="stable")
         return order[self.weights[order] > 0][:SELECTED_POOL]
 
-    def draw(
-        self, n: int, random: np.random.Generator, but: npt.ArrayLike = ()
-    ) -> npt.NDArray[np.int32]:
+    def draw(self, n: int, random: np.random.Generator, but: npt.ArrayLike = ()) -> Int32s:
         """Draw `n` different fillers, int32 (n,), none of those in `but`."""
         weights = self.weights.copy()
         weights[np.asarray(but, np.int64)] = 0.0
@@ -128,9 +126,7 @@ class World:
         arrival = random.standard_exponential(len(possible)) / weights[possible]
         return possible[np.argsort(arrival)[:n]].astype(np.int32)
 
-    def like_items(
-        self, items: npt.NDArray[np.int32], random: np.random.Generator
-    ) -> npt.NDArray[np.float32]:
+    def like_items(self, items: Int32s, random: np.random.Generator) -> Float32s:
         """Draw a rating for each item, normal around the item's own mean."""
         mean, deviation = self.of_items
         return self.scale.near(random.normal(mean[items], deviation[items]), random)
@@ -184,8 +180,8 @@ def _copy(world: World, template: Fillers, random: np.random.Generator) -> Fille
 
 
 def _selected(
-    world: World, pool: npt.NDArray[np.int64], n: int, random: np.random.Generator
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    world: World, pool: Int64s, n: int, random: np.random.Generator
+) -> tuple[Int32s, Int32s]:
     """Split `n` fillers: items of the pool, at most half of them all, and others."""
     n_selected = min(SELECTED, len(pool), (n + 1) // 2)
     selected = random.permutation(pool)[:n_selected].astype(np.int32)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from mfdask.downstream.events import PAUSE
+from mfdask.kernels.types import Int64s
 
-Times = npt.NDArray[np.int64]
 
-
-def cut_at_pauses(places: Times, timestamps: Times) -> list[Times]:
+def cut_at_pauses(places: Int64s, timestamps: Int64s) -> list[Int64s]:
     """Cut one user's events into sessions.
 
     Parameters
@@ -25,13 +23,13 @@ def cut_at_pauses(places: Times, timestamps: Times) -> list[Times]:
     return np.split(places, np.flatnonzero(np.diff(timestamps) > PAUSE) + 1)
 
 
-def squeezed(timestamps: Times, room: int) -> Times:
+def squeezed(timestamps: Int64s, room: int) -> Int64s:
     """Return the seconds since a session began, int64 (events,), scaled down to fit `room`."""
     offsets = timestamps - timestamps[0]
     return offsets if offsets[-1] <= room else (offsets * (room / offsets[-1])).astype(np.int64)
 
 
-def moved_into(timestamps: Times, start: int, end: int, random: np.random.Generator) -> Times:
+def moved_into(timestamps: Int64s, start: int, end: int, random: np.random.Generator) -> Int64s:
     """Move one user's sessions to moments drawn from a window; a longer one is squeezed.
 
     Parameters
@@ -45,7 +43,7 @@ def moved_into(timestamps: Times, start: int, end: int, random: np.random.Genera
     Returns
     -------
     int64 (events,)
-        Ascending. Times within a session keep their distances; its start is drawn.
+        Ascending. Int64s within a session keep their distances; its start is drawn.
     """
     sessions = (squeezed(times, end - 1 - start) for times in cut_at_pauses(timestamps, timestamps))
     moved = [offsets + random.integers(start, end - offsets[-1]) for offsets in sessions]

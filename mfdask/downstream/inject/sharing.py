@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import Events, active_days
 from mfdask.downstream.inject.injected import Injected
 from mfdask.downstream.inject.sessions import cut_at_pauses
 from mfdask.errors import InputError
+from mfdask.kernels.types import Int64s
 from mfdask.parameters import Parametrised, parameter
-
-_Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ class _Account(NamedTuple):
     user: int
     partner: int
     n_ratings: int
-    gone: _Places
-    come: _Places
+    gone: Int64s
+    come: Int64s
 
     @property
     def share(self) -> float:
@@ -95,7 +93,7 @@ class _Account(NamedTuple):
         return len(self.come) / self.n_ratings
 
 
-def _pairs(events: Events, plan: SharingPlan, random: np.random.Generator) -> _Places:
+def _pairs(events: Events, plan: SharingPlan, random: np.random.Generator) -> Int64s:
     """Pair all users that were active long enough, int64 (pairs, 2), no user twice."""
     able = random.permutation(
         np.flatnonzero(active_days(events.indptr, events.timestamps) >= plan.min_days)
@@ -120,7 +118,7 @@ def _merged(
     return _Account(user, partner, len(own), gone[len(gone) - n :], other[first : first + n])
 
 
-def _half_of(sessions: list[_Places], style: str, random: np.random.Generator) -> _Places:
+def _half_of(sessions: list[Int64s], style: str, random: np.random.Generator) -> Int64s:
     """Take whole sessions with about half of the ratings: any of them, or the last ones."""
     order = np.arange(len(sessions))[::-1]
     if style == "mixed":
