@@ -22,7 +22,7 @@ from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
 
-from .common import Outcome, Running, facts_table, job, running
+from .common import Outcome, Running, facts_table, job, running, say_if_compiling
 from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 
 
@@ -92,6 +92,7 @@ def main(
         )
     rule, fails = Split.parse(split or "random:0.1"), fail_on_bad_rows == "fail"
     choices = replace(choices, split=rule, fail_on_bad_rows=fails)
+    say_if_compiling("csr.sort_pairs")
     with running() as run:
         before = Manifest.read(into) if into else None
         roles = _columns(columns)
