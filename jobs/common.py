@@ -28,6 +28,7 @@ from rich.text import Text
 
 from mfdask.cluster import ClusterConfig, dashboard_link, open_cluster
 from mfdask.errors import InputError, without_secrets
+from mfdask.kernels.cache import is_compiled
 from mfdask.memory import PeakMemory
 from mfdask.nightly.registry import holding
 from mfdask.progress import Progress
@@ -185,6 +186,12 @@ def _is_for_users(record: logging.LogRecord) -> bool:
     What Dask and Bokeh say else is of lost connections: of a closed browser tab, or at the end.
     """
     return record.name.partition(".")[0] not in _LIBRARIES
+
+
+def say_if_compiling(kernel: str) -> None:
+    """Say why a job takes long at first, if it needs a kernel that is not compiled yet."""
+    if not is_compiled(kernel):
+        say("compiling, once: half a minute or more; `mfdask warmup` does it ahead of all jobs")
 
 
 class Running:

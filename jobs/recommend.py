@@ -27,7 +27,7 @@ from mfdask.recommendation import (
 from mfdask.recommendation.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, running, table
+from .common import Outcome, facts_table, job, running, say_if_compiling, table
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of
 
 #: Reasons shown for each recommendation.
@@ -84,6 +84,7 @@ def main(
     cluster: ClusterConfig,
 ) -> Outcome:
     """See the module."""
+    say_if_compiling("topn.top_items")
     learned = load_model(model)
     item_ids = learned.items["item_id"]
     ranking = replace(

@@ -27,7 +27,7 @@ from mfdask.models import (
 from mfdask.models.exchange import ExchangeMode
 from mfdask.shards import Dataset
 
-from .common import Outcome, Running, facts_table, job, running, say
+from .common import Outcome, Running, facts_table, job, running, say, say_if_compiling
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of_kinds
 
 
@@ -114,6 +114,7 @@ def main(
     if cluster.scheduler is None:
         require_memory(estimator.training_bytes(rows), "training")
     checkpoint = out.with_name(f".{out.name}.checkpoint")
+    say_if_compiling("rows.solve_rows")
     with file_lock(out, "training into"), running(cluster) as run:
         fitted = estimator.fit(
             dataset,

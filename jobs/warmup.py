@@ -104,21 +104,22 @@ def _train(folder: Path, kind: str) -> None:
 
 
 def _evaluate(folder: Path) -> None:
-    from mfdask.evaluation import RankingPlan, evaluate, measure_ranking
+    from mfdask.evaluation import RankingPlan, measure_model
     from mfdask.models import load_model
     from mfdask.shards import Dataset
 
     data, model = Dataset.open(folder / "data"), load_model(folder / "als")
-    evaluate(model, data)
-    measure_ranking(model, data, RankingPlan())
+    measure_model("als", model, data, RankingPlan())
 
 
 def _recommend(folder: Path) -> None:
-    from mfdask.models import load_model
+    from mfdask.models import Ability, load_model
+    from mfdask.models.factor_model import require_factors
     from mfdask.recommendation import History, Ranking, recommend, recommend_new
     from mfdask.shards import Dataset
 
-    data, model = Dataset.open(folder / "data"), load_model(folder / "als")
+    data = Dataset.open(folder / "data")
+    model = require_factors(load_model(folder / "als"), "a list", Ability.NEW_USERS)
     ranking = Ranking(min_ratings=0)
     recommend(model, model.users["user_id"].head(9), data, ranking)
     recommend_new(model, History.of(model, {model.items["item_id"].iloc[0]: 4.0}), ranking)

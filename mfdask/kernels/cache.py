@@ -33,11 +33,8 @@ def use_cache() -> Path:
     for folder in [Path(given)] if given else [own, _of_user()]:
         if _is_usable(folder):
             return folder
-    found = next((each for each in _others() if _is_usable(each) and _is_ours(each)), None)
-    folder = found or Path()
-    if found is None:
-        folder = Path(tempfile.mkdtemp(prefix="mfdask-numba-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    others = (each for each in _others() if _is_usable(each) and _is_ours(each))
+    folder = next(others, None) or _passing()
     os.environ[VARIABLE] = str(folder)
     _LOG.warning(
         "compiled code is kept in %s: this account may not write %s; %s names another folder",
@@ -60,6 +57,25 @@ def _others() -> Iterator[Path]:
         if caches := os.environ.get(variable, "").partition(":")[0]:
             yield Path(caches) / "numba"
     yield Path(tempfile.gettempdir()) / f"mfdask-numba-{os.getuid()}"
+
+
+def _passing() -> Path:
+    """Return a folder that goes with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="mfdask-numba-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def is_compiled(kernel: str) -> bool:
+    """Whether a kernel, such as ``rows.solve_rows``, has been compiled and kept; by its file."""
+    module = Path(__file__).with_name(f"{kernel.partition('.')[0]}.py")
+    kept = _kept().rglob(f"{kernel}-*.nbi")
+    return any(file.stat().st_mtime > module.stat().st_mtime for file in kept)
+
+
+def _kept() -> Path:
+    given, own = os.environ.get(VARIABLE), Path(__file__).parent / "__pycache__"
+    return Path(given) if given else own if _is_usable(own) else _of_user()
 
 
 def _is_usable(folder: Path) -> bool:
