@@ -31,7 +31,7 @@ from mfdask.errors import InputError, without_secrets
 from mfdask.kernels.cache import is_compiled
 from mfdask.memory import PeakMemory
 from mfdask.progress import Progress
-from mfdask.summaries import plain
+from mfdask.summaries import plain_text
 
 from .errors import ending
 from .options import config_file_option, effective_options
@@ -105,7 +105,7 @@ def _show(part: RenderableType) -> None:
     """Print a part of what a person sees; text from data is text, and no markup."""
     console = Console(markup=False, emoji=False)
     if isinstance(part, str):
-        part = plain(part, kept="\n")
+        part = plain_text(part, kept="\n")
     if isinstance(part, PlainTable):
         console.width = max(console.width, part.fit(console.width))
     # A text is there to be copied elsewhere: its lines are neither cut nor broken.
@@ -164,7 +164,7 @@ class _PlainFormatter(logging.Formatter):
     """Takes out of a line what a terminal would obey, and secrets: it may name a file or a URL."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return plain(without_secrets(super().formatMessage(record)), "\n")
+        return plain_text(without_secrets(super().formatMessage(record)), "\n")
 
 
 def _is_for_users(record: logging.LogRecord) -> bool:
@@ -251,8 +251,8 @@ def progress_bars() -> Iterator[Progress]:
 
     def report(stage: str, done: int, total: int, note: str = "") -> None:
         if stage not in tasks:
-            tasks[stage] = bars.add_task(plain(stage), total=total, note="")
-        bars.update(tasks[stage], completed=done, total=total, note=plain(note))
+            tasks[stage] = bars.add_task(plain_text(stage), total=total, note="")
+        bars.update(tasks[stage], completed=done, total=total, note=plain_text(note))
 
     with bars:
         yield report
@@ -263,7 +263,7 @@ class PlainTable(Table):
 
     def add_row(self, *cells: RenderableType | None, **style: Any) -> None:
         """Add a line; what a terminal would obey is taken out of its texts."""
-        plain_cells = (plain(cell, "\n") if isinstance(cell, str) else cell for cell in cells)
+        plain_cells = (plain_text(cell, "\n") if isinstance(cell, str) else cell for cell in cells)
         super().add_row(*plain_cells, **style)
 
     def fit(self, width: int) -> int:
@@ -290,10 +290,10 @@ def _longest(parts: Iterable[list[str]]) -> int:
 
 def table(title: str, *columns: str) -> Table:
     """Build a short table in the style of all jobs: first column left, the others right."""
-    made = PlainTable(title=plain(title, "\n"), title_justify="left", header_style="bold")
+    made = PlainTable(title=plain_text(title, "\n"), title_justify="left", header_style="bold")
     for place, column in enumerate(columns):
         justify: Literal["left", "right"] = "left" if place == 0 else "right"
-        made.add_column(plain(column), justify=justify, overflow="fold")
+        made.add_column(plain_text(column), justify=justify, overflow="fold")
     return made
 
 
@@ -313,4 +313,4 @@ def mebibytes(n_bytes: float) -> str:
 
 def say(line: str) -> None:
     """Tell a person something while the job runs: on standard error."""
-    click.echo(plain(line), err=True)
+    click.echo(plain_text(line), err=True)

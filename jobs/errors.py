@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mfdask.errors import NAMED, MfdaskError, without_secrets
-from mfdask.summaries import plain
+from mfdask.summaries import plain_text
 
 #: Exit code and line for what the system says of a disk.
 _DISK = {
@@ -33,7 +33,7 @@ class EndedError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the line."""
-        click.echo(f"mfdask: {plain(self.message)}", err=True)
+        click.echo(f"mfdask: {plain_text(self.message)}", err=True)
 
 
 @contextmanager

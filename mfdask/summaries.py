@@ -19,18 +19,20 @@ class Summarised(ABC):
         """Return the title, and a line for each fact."""
         title, facts = self.summary()
         width = max(map(len, facts))
-        lines = [f"  {name:<{width}}  {plain(fact)}" for name, fact in facts.items()]
-        return "\n".join([plain(title), *lines])
+        lines = [f"  {name:<{width}}  {plain_text(fact)}" for name, fact in facts.items()]
+        return "\n".join([plain_text(title), *lines])
 
     def _repr_html_(self) -> str:
         """Return the same as a table; text from data is text, not markup."""
         title, facts = self.summary()
         rows = "".join(
             f'<tr><th style="text-align:left">{escape(name)}</th>'
-            f'<td style="text-align:left"><bdi>{escape(plain(fact))}</bdi></td></tr>'
+            f'<td style="text-align:left"><bdi>{escape(plain_text(fact))}</bdi></td></tr>'
             for name, fact in facts.items()
         )
-        caption = f'<caption style="text-align:left"><bdi>{escape(plain(title))}</bdi></caption>'
+        caption = (
+            f'<caption style="text-align:left"><bdi>{escape(plain_text(title))}</bdi></caption>'
+        )
         return f"<table>{caption}{rows}</table>"
 
 
@@ -38,7 +40,7 @@ class Summarised(ABC):
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 
-def plain(text: str, kept: str = "") -> str:
+def plain_text(text: str, kept: str = "") -> str:
     """Return a text from data without what a terminal or a page would obey.
 
     Escapes, marks of direction and line ends become replacement characters, other spaces a space;

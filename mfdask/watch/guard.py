@@ -21,7 +21,7 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 
-_BODY = b"403: this host is not allowed here; see the option --dashboard-allow of mfdask\n"
+_BODY = b"403: this host is not allowed here (dashboard_allow of mfdask)\n"
 
 
 def is_allowed(headers: HTTPHeaders, allowed: Collection[str]) -> bool:
