@@ -87,7 +87,7 @@ class RemoteStore(FolderStore):
 
     def __init__(self, url: str) -> None:
         self.url = without_query(url)
-        self.opened_by = url
+        self.opened_by = url.rstrip("/")
         with _reading(f"{self.url}/{FILE_NAME}"):
             self._system, self._root = url_to_fs(url)
             self._system.invalidate_cache()  # drivers may remember what was there before
