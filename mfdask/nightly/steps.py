@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,8 @@ def _train(night: Night) -> None:
             raise
         shutil.rmtree(checkpoint)  # a power cut has damaged it
         model = estimator.fit(data, **options)
-    save_model(model, work / "model")
+    # Published, the data lie elsewhere: beside the model.
+    save_model(replace(model, data=replace(model.data, address=None)), work / "model")
     night.state.facts |= {
         "kind": model.kind,
         "sweeps": model.history[-1].sweep,
