@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +34,10 @@ def ended_after(seconds: float, where: str) -> Iterator[threading.Event]:
 
     def interrupt() -> None:
         over.set()
-        _thread.interrupt_main()
+        _thread.interrupt_main(signal.SIGALRM)
 
+    # Not SIGINT, which a job started in the background may ignore.
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     timers = [threading.Timer(seconds, interrupt)]
     timers += [threading.Timer(seconds + _SECONDS_TO_STOP, os._exit, [RefusedError.exit_code])]
     for timer in timers:
@@ -52,3 +55,4 @@ def ended_after(seconds: float, where: str) -> Iterator[threading.Event]:
     finally:
         for timer in timers:
             timer.cancel()
+        signal.signal(signal.SIGALRM, before)

@@ -47,7 +47,7 @@ def test_text_from_data_is_no_markup_and_no_escape(hostile, mfdask, result_of):
             "--model",
             model,
             "--figures",
-            "overview",
+            "statistics",
             "--out",
             "r[/i]",
         ): "r[/i]",
