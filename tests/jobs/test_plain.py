@@ -58,9 +58,8 @@ def test_text_from_data_is_no_markup_and_no_escape(hostile, mfdask, result_of):
         assert done.exit_code == 0, (job, done.output)
         assert seen in done.stdout, (job, done.stdout)
         assert not {"\x1b", "\u202e"} & set(done.output), job
-    assert result_of("similar", model, "2", "--min-ratings", 1)["similar"][0]["title"].startswith(
-        TITLE
-    )
+    found = result_of("similar", model, "2", "--min-ratings", 1)["similar"]
+    assert any(one["title"].startswith(TITLE) for one in found)
 
 
 def test_errors_and_progress_are_plain(mfdask, capsys):
