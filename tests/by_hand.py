@@ -23,7 +23,7 @@ def started(cwd: Path, *arguments: object, **environment: str) -> Iterator[subpr
     process = subprocess.Popen(
         [sys.executable, "-m", "dask", *map(str, arguments)],
         cwd=cwd, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env=os.environ | {"PYTHONPATH": root, **environment},
+        env=os.environ | {"PYTHONPATH": root, "DASK_LOGGING__DISTRIBUTED": "info", **environment},
     )  # fmt: skip
     try:
         yield process

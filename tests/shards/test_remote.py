@@ -53,7 +53,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def build(out, seed=1, blocks=2):
-    choices = IngestOptions(Split.parse("random:0.3"), seed=seed, blocks=blocks)
+    choices = IngestOptions(Split.parse("random:0.3"), seed=seed, blocks=blocks, max_rejected=1.0)
     ingest(memory_source(FRAME), out, choices=choices)
     return out
 
