@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def movielens_small(
 
 
 @pytest.fixture
-def item_means_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def item_means_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let an installed package register a kind of model, here and in processes started from here.
 
     Under a name of its own, and under one of ours.
@@ -77,3 +78,7 @@ def item_means_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.syspath_prepend(facts.parent)
     places = [str(facts.parent), str(Path(__file__).parents[1])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))
+    # Its options are those of the kinds that there were when it was loaded.
+    monkeypatch.delitem(sys.modules, "mfdask.jobs.train", raising=False)
+    yield
+    sys.modules.pop("mfdask.jobs.train", None)
