@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 #: Tasks that run parallel kernels hold this resource, so that one runs at a time per worker: its
 #: Numba threads then fill the worker's cores, and no two of them enter the threading layer at once.
 SOLVER = "solver"
+
+#: A worker that is told to stop complains of the scheduler it lost, and of each task that fails;
+#: errors of tasks reach the client all the same. It takes this from its environment alone, since
+#: logging begins when Dask is imported.
+_QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical", "PYTHONWARNINGS": "ignore"}
 
 #: How long a remote scheduler may take to answer.
 TIMEOUT = "10s"
@@ -92,11 +98,7 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         return
     threads = config.threads or max(1, n_cores() // config.workers)
     settings = {
-        # A worker that is told to stop complains of the scheduler it lost, and of each task that
-        # fails; errors of tasks reach the client all the same. It takes this from its environment
-        # alone, since logging begins when Dask is imported.
-        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
-        "distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "ignore",
+        **{f"distributed.nanny.pre-spawn-environ.{name}": said for name, said in _QUIET.items()},
         "logging": {"distributed": "critical"},
         # Blocks are of one size and have homes: for one that is taken elsewhere rows travel there,
         # and back for the next half-step.
@@ -105,6 +107,7 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         "distributed.worker.profile.interval": "100ms",
     }
     with (
+        _kept_environment(),
         dask.config.set(settings),
         LocalCluster(
             n_workers=config.workers,
@@ -119,6 +122,19 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         _watched(client),
     ):
         yield client
+
+
+@contextmanager
+def _kept_environment() -> Iterator[None]:
+    """Take back what nannies leave in this process for their workers: later programs inherit it."""
+    before = {name: os.environ.get(name) for name in _QUIET}
+    try:
+        yield
+    finally:
+        for name, said in before.items():
+            os.environ.pop(name, None)
+            if said is not None:
+                os.environ[name] = said
 
 
 def dashboard_link(client: Client) -> str:

@@ -136,3 +136,12 @@ def test_no_memory_limit():
     with open_cluster(config) as client:
         (worker,) = client.scheduler_info(n_workers=-1)["workers"].values()
     assert not worker["memory_limit"]
+
+
+def test_a_cluster_leaves_the_environment_as_it_was():
+    before = dict(os.environ)
+    with open_cluster(ClusterConfig(workers=1, threads=1, dashboard_address="127.0.0.1:0")):
+        pass
+    after = dict(os.environ)
+    for name in ("DASK_LOGGING__DISTRIBUTED", "PYTHONWARNINGS"):
+        assert after.get(name) == before.get(name)
