@@ -24,6 +24,7 @@ from mfdask.models import (
     kinds,
     save_model,
 )
+from mfdask.models.base import Sweep
 from mfdask.models.exchange import ExchangeMode
 from mfdask.shards import Dataset
 
@@ -158,6 +159,7 @@ def _outcome(model: Model, out: Path, run: Running) -> Outcome:
         "objective": last.objective if last.objective == last.objective else None,
         "train_rmse": last.train_rmse,
         "test_rmse": last.test_rmse,
+        "test_auc": last.test_auc,
         "seconds_per_sweep": each,
         "bytes_moved_per_sweep": moved,
         **run.cost,
@@ -167,13 +169,9 @@ def _outcome(model: Model, out: Path, run: Running) -> Outcome:
         values |= {"samples": len(model.samples), "noise_precision": last.fidelity}
         facts["draws kept"] = f"{len(model.samples)}"
         facts["standard deviation of the noise"] = f"{last.fidelity**-0.5:.4f}"
-        facts["train RMSE of the last draw"] = f"{last.train_rmse:.4f}"
-    else:
-        if model.can(Ability.OBJECTIVE):
-            facts["objective"] = f"{last.objective:,.2f}"
-        facts["train RMSE"] = f"{last.train_rmse:.4f}"
-    held_out = last.test_rmse is not None
-    facts["test RMSE"] = f"{last.test_rmse:.4f}" if held_out else "nothing held out"
+    elif model.can(Ability.OBJECTIVE):
+        facts["objective"] = f"{last.objective:,.2f}"
+    facts |= _errors(model, last)
     if moved:
         facts["between workers"] = f"{moved / 2**20:,.1f} MiB a sweep"
     facts |= run.last_rows("model", out)
@@ -184,3 +182,12 @@ def _outcome(model: Model, out: Path, run: Running) -> Outcome:
     chosen = kind_of(model.kind).open_parameters
     used = {name: value for name, value in model.parameters.items() if name in chosen}
     return Outcome(values, [view], used)
+
+
+def _errors(model: Model, last: Sweep) -> dict[str, str]:
+    """Return the rows of a table that tell how good the fit is."""
+    if last.train_rmse is None:
+        return {} if last.test_auc is None else {"test AUC": f"{last.test_auc:.4f}"}
+    train = "train RMSE of the last draw" if isinstance(model, BayesianModel) else "train RMSE"
+    test = "nothing held out" if last.test_rmse is None else f"{last.test_rmse:.4f}"
+    return {train: f"{last.train_rmse:.4f}", "test RMSE": test}

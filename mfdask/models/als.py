@@ -148,7 +148,7 @@ class ALS(MatrixFactorization):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What its models can do: all but tell deviations, and what there are no factors for."""
-        found = {Ability.BIASES, Ability.NEW_USERS, Ability.OBJECTIVE}
+        found = {*super().abilities, Ability.BIASES, Ability.NEW_USERS, Ability.OBJECTIVE}
         if self.n_factors:
             found |= {Ability.FACTORS, Ability.SINGLE_VECTORS}
         if self.item_prior != "zero":

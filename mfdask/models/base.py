@@ -33,9 +33,19 @@ from mfdask.summaries import Summarised
 SOURCES = ("mean", "item", "user", "model", "genre")
 
 
-class Ability(StrEnum):
-    """Abilities that a model may have beyond predicting ratings."""
+class Score(StrEnum):
+    """What a model's prediction is, and so what it ranks by."""
 
+    STARS = "predicted stars"
+    PREFERENCE = "preference"
+    LOG_ODDS = "log-odds"
+    COUNT = "number of ratings"
+
+
+class Ability(StrEnum):
+    """Abilities that a model may have."""
+
+    RATINGS = "predicts ratings"
     BIASES = "adds biases and products of factors up"
     FACTORS = "has factors of users and items"
     SINGLE_VECTORS = "describes each user by one vector"
@@ -55,9 +65,10 @@ class Sweep:
         From 1.
     objective : float
         The full regularised objective after the sweep.
-    train_rmse : float
+    train_rmse : float or None
+        None of a model that predicts no ratings.
     test_rmse : float or None
-        Unclipped; None where nothing is held out.
+        Unclipped; None where nothing is held out, too.
     moved : float
         Length of the sweep's move against the length of all rows.
     seconds : float
@@ -66,21 +77,29 @@ class Sweep:
         What a squared error weighed: lambda, or the noise precision that was drawn.
     bytes_moved : int
         What workers sent to each other meanwhile.
+    test_auc : float or None
+        Of a model that ranks: the chance that a held-out item of a user is scored above another
+        that they have not rated. None where it is not measured.
     """
 
     sweep: int
     objective: float
-    train_rmse: float
+    train_rmse: float | None
     test_rmse: float | None
     moved: float
     seconds: float
     fidelity: float = math.nan
     bytes_moved: int = 0
+    test_auc: float | None = None
 
     def note(self) -> str:
-        """Return the errors, for a progress bar."""
-        test = "" if self.test_rmse is None else f", test {self.test_rmse:.4f}"
-        return f"RMSE train {self.train_rmse:.4f}{test}"
+        """Return how good the fit is so far, for a progress bar."""
+        if self.train_rmse is not None:
+            test = "" if self.test_rmse is None else f", test {self.test_rmse:.4f}"
+            return f"RMSE train {self.train_rmse:.4f}{test}"
+        if self.test_auc is not None:
+            return f"AUC test {self.test_auc:.4f}"
+        return f"objective {self.objective:.6g}" if self.objective == self.objective else ""
 
 
 @dataclass(frozen=True)
@@ -139,9 +158,14 @@ class Estimator(Parametrised, ABC):
         """Name of the kind of model, as it is registered."""
 
     @property
+    def score(self) -> Score:
+        """What its models predict."""
+        return Score.STARS
+
+    @property
     def abilities(self) -> frozenset[Ability]:
-        """What its models can do."""
-        return frozenset()
+        """What its models can do; by default only what follows from their score."""
+        return frozenset({Ability.RATINGS} if self.score is Score.STARS else ())
 
     @property
     def needs_item_features(self) -> bool:
@@ -183,7 +207,7 @@ class Estimator(Parametrised, ABC):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Model(Summarised):
-    """Raw ids in, predicted ratings out.
+    """Raw ids in, predictions out: ratings, or another score to rank by.
 
     Attributes
     ----------
@@ -239,6 +263,11 @@ class Model(Summarised):
         """Of the fit."""
         return self.estimator.parameters()
 
+    @property
+    def score(self) -> Score:
+        """What a prediction is."""
+        return self.estimator.score
+
     def can(self, ability: Ability) -> bool:
         """Whether the model can do something."""
         return ability in self.estimator.abilities
@@ -276,8 +305,8 @@ class Model(Summarised):
 
         A single user, or a single item, is paired with all ids of the other side. An unknown user
         or item adds nothing: what is known of the other remains. `predict_table` tells which
-        predictions those are. With `clip` (the default) predictions are kept on the rating scale of
-        the training data.
+        predictions those are. With `clip` (the default) predicted ratings are kept on the scale of
+        the training data; other scores never are.
 
         Raises
         ------

@@ -79,7 +79,7 @@ class Bayes(MatrixFactorization):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What its models can do."""
-        found = {Ability.BIASES, Ability.NEW_USERS, Ability.DEVIATIONS}
+        found = {*super().abilities, Ability.BIASES, Ability.NEW_USERS, Ability.DEVIATIONS}
         if self.n_factors:
             found.add(Ability.FACTORS)
         if self.item_prior != "zero":

@@ -128,7 +128,9 @@ class FactorModel(Model):
         users, user_rows = self._with_cold_start("users", users)
         items, item_rows = self._with_cold_start("items", items)
         found = pair_predictions(users, items, user_rows, item_rows, self.mean)
-        return found.clip(self.data.rating_min, self.data.rating_max) if clip else found
+        if not (clip and self.can(Ability.RATINGS)):
+            return found
+        return found.clip(self.data.rating_min, self.data.rating_max)
 
     def _with_cold_start(self, side: str, places: Int32s) -> tuple[Int32s, Float32s]:
         """Return places and rows, with one row more, and a copy of all, only if it is needed."""

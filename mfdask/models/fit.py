@@ -492,6 +492,7 @@ def _event(plan: _Plan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
         data_as_of=data.manifest.created,
         sweep=sweep.sweep,
         n_sweeps=estimator.n_sweeps,
+        note=sweep.note(),
         train_rmse=sweep.train_rmse,
         test_rmse=sweep.test_rmse,
         seconds=sweep.seconds,

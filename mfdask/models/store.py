@@ -44,6 +44,8 @@ from mfdask.shards import SIDES, Dataset
 from mfdask.shards.store import FileFacts
 
 SCHEMA_VERSION = 2
+#: Figures of a sweep that may be None.
+_MAY_LACK = {"train_rmse", "test_rmse", "test_auc"}
 _PACKAGES = ("mfdask", "numpy", "numba", "dask", "distributed", "pandas", "pyarrow")
 
 
@@ -61,7 +63,8 @@ def save_model(model: Model, path: Path | str) -> None:
         for side, frame in (("users", model.users), ("items", model.items)):
             pq.write_table(_side_table(frame, model.columns(side)), fresh / f"{side}.parquet")
         history = pd.DataFrame([asdict(sweep) for sweep in model.history])
-        history.astype({"test_rmse": "float64"}).to_parquet(fresh / "history.parquet", index=False)
+        may_lack = dict.fromkeys(_MAY_LACK, "float64")
+        history.astype(may_lack).to_parquet(fresh / "history.parquet", index=False)
         model.write(fresh)
         files = {file.name: asdict(FileFacts.of(file)) for file in sorted(fresh.iterdir())}
         said = with_checksum(_description(model) | {"files": files})
@@ -256,5 +259,6 @@ def _check_files(folder: Path, said: dict[str, Any], names: list[str] | None = N
 def _read_history(file: Path) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = pq.read_table(file).to_pylist()
     for line in lines:
-        line["test_rmse"] = None if line["test_rmse"] != line["test_rmse"] else line["test_rmse"]
+        for name in _MAY_LACK & line.keys():
+            line[name] = None if line[name] != line[name] else line[name]
     return lines

@@ -33,10 +33,10 @@ class SweepEvent(NamedTuple):
         When the data set was made or last extended: UTC, ISO 8601.
     sweep, n_sweeps : int
         Its number, from 1, and how many there will be at most.
-    train_rmse : float
-        Stars.
-    test_rmse : float or None
-        None where nothing is held out.
+    note : str
+        How good the fit is so far.
+    train_rmse, test_rmse : float or None
+        Stars, see `models.base.Sweep`.
     seconds : float
         From the end of the sweep before.
     ratings : int
@@ -52,7 +52,8 @@ class SweepEvent(NamedTuple):
     data_as_of: str
     sweep: int
     n_sweeps: int
-    train_rmse: float
+    note: str
+    train_rmse: float | None
     test_rmse: float | None
     seconds: float
     ratings: int

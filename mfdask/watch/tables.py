@@ -22,7 +22,7 @@ _STATES = {
 def sweeps_table(fit: Fit | None) -> pd.DataFrame:
     """Return `sweep, train_rmse, test_rmse, seconds, speed` of a fit, a line for each sweep.
 
-    `test_rmse` is NaN where nothing is held out; `speed` is in ratings a second.
+    Errors are NaN where a model has none; `speed` is in ratings a second.
     """
     lines = [
         (told.sweep, told.train_rmse, told.test_rmse, told.seconds, told.speed)

@@ -57,10 +57,8 @@ def words_of(fit: Fit | None, now: float) -> Words:
 
 def _line(fit: Fit, now: float) -> str:
     last = fit.sweeps[-1]
-    test = "" if last.test_rmse is None else f", {last.test_rmse:.4f} test"
-    errors = f"RMSE {last.train_rmse:.4f} train{test}"
     if not fit.alive:
-        return f"Ended; told last: sweep {last.sweep} of at most {last.n_sweeps}, {errors}."
+        return f"Ended; told last: sweep {last.sweep} of at most {last.n_sweeps}, {last.note}."
     each = median(told.seconds for told in list(fit.sweeps)[-_RECENT:])
     if now - fit.heard > _PATIENCE * each + _GRACE:
         ahead = f"nothing was told for {_span(now - fit.heard)}, though a sweep took {_span(each)}"
@@ -69,7 +67,7 @@ def _line(fit: Fit, now: float) -> str:
     millions = last.speed >= 1e6
     speed = f"{last.speed / 1e6:.1f} million" if millions else f"{last.speed:,.0f}"
     sweep = f"Sweep {last.sweep} of at most {last.n_sweeps}"
-    return f"{sweep}: {errors}; {speed} ratings a second; {ahead}."
+    return f"{sweep}: {last.note}; {speed} ratings a second; {ahead}."
 
 
 def _moment(seconds: float) -> str:

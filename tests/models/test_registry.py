@@ -57,7 +57,7 @@ def test_another_kind_does_all_there_is_to_do(result_of, small_data, tmp_path):
     model, data = load_model(tmp_path / "m"), Dataset.open(small_data)
     assert isinstance(model, ItemMeansModel)
     assert model.estimator == ItemMeans(strength=2.0)
-    assert not any(model.can(ability) for ability in Ability)
+    assert [ability for ability in Ability if model.can(ability)] == [Ability.RATINGS]
     again = model.refit(data)
     np.testing.assert_array_equal(again.means, model.means)
 

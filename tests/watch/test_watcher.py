@@ -121,7 +121,7 @@ def test_words_of_a_running_fit():
     words = words_of(fit, fit.heard + 2)
     assert words == (
         "als on small",
-        "Sweep 3 of at most 10: RMSE 0.3333 train, 0.6667 test; 500 ratings a second; "
+        "Sweep 3 of at most 10: RMSE train 0.3333, test 0.6667; 500 ratings a second; "
         "at most 28 s left.",
         "As of 2027-01-15 08:00:02 UTC; the last sweep was told 2 s ago. "
         "The data set is of 2026-03-01 10:20 UTC.",
@@ -135,4 +135,4 @@ def test_words_of_a_fit_that_has_ended():
     watcher = watched(told(3))
     forget(watcher, "aaaa1111", 3)
     words = words_of(watcher.newest, watcher.newest.heard + 1)
-    assert words.line == "Ended; told last: sweep 3 of at most 10, RMSE 0.3333 train, 0.6667 test."
+    assert words.line == "Ended; told last: sweep 3 of at most 10, RMSE train 0.3333, test 0.6667."

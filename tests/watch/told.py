@@ -13,7 +13,9 @@ def told(sweep, fit="aaaa1111", **other):
         "sweep": sweep, "n_sweeps": 10, "train_rmse": 1 / sweep, "test_rmse": 2 / sweep,
         "seconds": 0.5, "ratings": 1000, "moved": {WORKERS[0]: 3000 * sweep, WORKERS[1]: 1000},
     }  # fmt: skip
-    return SweepEvent(**known | other)
+    known |= other
+    test = "" if known["test_rmse"] is None else f", test {known['test_rmse']:.4f}"
+    return SweepEvent(note=f"RMSE train {known['train_rmse']:.4f}{test}", **known)
 
 
 def solve(watcher, fit, sweep, workers=WORKERS):

@@ -70,7 +70,9 @@ def freeze_items(model: FactorModel, rows: Array, version: str, file: Path) -> F
     """Write the item rows and return what names them."""
     assert isinstance(model.estimator, ALS)
     np.save(file, rows)
-    noise = model.history[-1].train_rmse ** 2
+    error = model.history[-1].train_rmse
+    assert error is not None  # a model of single vectors predicts ratings
+    noise = error**2
     return FrozenItems(str(file.absolute()), model.mean, model.estimator, noise, version)
 
 

@@ -18,10 +18,11 @@ _MODEL_AND_SWEEP = [("model", "@model"), ("sweep", "@sweep")]
 def history_table(models: Mapping[str, Model]) -> pd.DataFrame:
     """Return the sweeps of all models: `model`, and the fields of `Sweep` as columns.
 
-    `test_rmse` is NaN where nothing was held out.
+    Errors are NaN where there are none.
     """
     lines = [{"model": name, **asdict(s)} for name, model in models.items() for s in model.history]
-    return pd.DataFrame(lines).astype({"test_rmse": "float64", "fidelity": "float64"})
+    numbers = ["train_rmse", "test_rmse", "test_auc", "fidelity"]
+    return pd.DataFrame(lines).astype(dict.fromkeys(numbers, "float64"))
 
 
 def errors_table(history: pd.DataFrame) -> pd.DataFrame:
