@@ -90,7 +90,7 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
 def _rank(learned: Model, data: Dataset, plan: RankingPlan) -> dict[str, Any]:
     """Rank with the model and with the popularity baseline."""
     scorers = {"model": learned.align(data).scores, "popularity": popularity_scorer(data)}
-    found: dict[str, Any] = {"k": plan.k, "threshold": plan.threshold}
+    found: dict[str, Any] = {"k": plan.k, "threshold": plan.threshold_on(data)}
     with progress_bars() as progress:
         for name, scorer in scorers.items():
             ranked = measure_ranking(scorer, data, plan, progress, f"rank, {name}")

@@ -19,6 +19,7 @@ from mfdask.models import (
     BayesianModel,
     Estimator,
     Model,
+    check_data,
     check_model_place,
     kind_of,
     kinds,
@@ -104,6 +105,7 @@ def main(
     given = {name: value for name, value in parameters.items() if value is not None}
     estimator = _configure(model, preset, regularization, given)
     dataset = Dataset.open(data)
+    check_data(estimator, dataset)  # before a cluster is started
     if item_features is not None:
         found = FeatureFile.at(item_features).match(dataset)
         say(f"{found.n_missing:,} items lack features; {found.n_unknown:,} lines are of no item")

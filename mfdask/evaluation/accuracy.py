@@ -119,8 +119,9 @@ def evaluate(model: Model, data: Dataset, part: str = "test") -> Accuracy:
     Raises
     ------
     InputError
-        If that part of the data set is empty.
+        If that part of the data set is empty, or holds no ratings.
     """
+    data.require_ratings("an error of predicted ratings")
     aligned = model.align(data)
     user_bin, item_bin = (bin_of(aligned.n_train(side)) for side in SIDES)
     found = Accuracy()

@@ -6,7 +6,8 @@ of the ranks ``r = 1 … K``, and R relevant items:
 
 - precision is ``hits / K``, recall ``hits / R``;
 - NDCG is ``DCG / best DCG``, ``DCG = sum (2**rel - 1) / log2(r + 1)``, with `rel` the rating of a
-  relevant item and 0 for any other, and the best DCG that of the relevant items in falling order;
+  relevant item (1 where the data hold no ratings) and 0 for any other, and the best DCG that of
+  the relevant items in falling order;
 - average precision is the sum of ``(hits up to r) / r`` over the ranks of hits, by ``min(R, K)``;
 - novelty is the mean self-information of the list, ``-log2(n_train / users)`` bits, where an item
   without training ratings counts as rated once.
@@ -44,13 +45,22 @@ class RankingPlan(Parametrised):
     """Options of `measure_ranking`."""
 
     k: int = parameter(10, "Length of the ranked lists.", "at", at_least=1, metavar="K")
-    threshold: float = parameter(
-        4.0, "An item rated this high in the test part is relevant.", above=0
+    threshold: float | None = parameter(
+        None,
+        "An item rated this high in the test part is relevant.  [default: 4; every one where "
+        "there are no ratings]",
+        above=0,
     )
     n_users: int | None = parameter(
         None, "Rank for a random sample of this many users.  [default: all]", "users", at_least=1
     )
     seed: int = parameter(42, "Seed of all that is drawn at random.", at_least=0)
+
+    def threshold_on(self, data: Dataset) -> float:
+        """Return from which value on a test item is relevant: by default any count or event is."""
+        if self.threshold is not None:
+            return self.threshold
+        return 4.0 if data.feedback == "ratings" else data.rating_min
 
     def check(self, data: Dataset) -> None:
         """Refuse what cannot be measured on `data`.
@@ -62,7 +72,8 @@ class RankingPlan(Parametrised):
         most = f"{data.n_items:,} or less, the items of {data.name}"
         require(self.k <= data.n_items, "k", self.k, most)
         highest = f"{data.rating_max:g} or less, the largest rating of {data.name}"
-        require(self.threshold <= data.rating_max, "threshold", self.threshold, highest)
+        threshold = self.threshold_on(data)
+        require(threshold <= data.rating_max, "threshold", threshold, highest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +132,8 @@ def measure_ranking(
         lists = best_items(scores, plan.k)
         user, item, rating = _ratings_of(test, rows)
         gains = np.zeros(scores.shape)
-        gains[user, item] = np.where(rating >= plan.threshold, np.exp2(rating) - 1, 0.0)
+        gain = np.exp2(rating) - 1 if data.feedback == "ratings" else 1.0
+        gains[user, item] = np.where(rating >= plan.threshold_on(data), gain, 0.0)
         values[done : done + len(rows)] = judge_lists(lists, gains, information)
         listed[lists[lists >= 0]] = True
         done += len(rows)
@@ -135,6 +147,7 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int6
     They depend on the data and the plan alone, so that models can be compared user by user.
     """
     plan.check(data)
+    threshold = plan.threshold_on(data)
     if data.n_test == 0:
         raise InputError(f"{data.name}: no test ratings; ingest it with split random:0.1")
     relevant = np.zeros(data.n_users, bool)
@@ -143,11 +156,11 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int6
         shard = data.shard("users", block, "test")
         users = shard.rows
         tested[users] = True
-        relevant[users[shard.ratings >= plan.threshold]] = True
+        relevant[users[shard.ratings >= threshold]] = True
     found = np.flatnonzero(relevant).astype(np.int64)
     if len(found) == 0:
         raise InputError(
-            f"{data.name}: no test rating reaches the `threshold` {plan.threshold:g}; lower it"
+            f"{data.name}: no test rating reaches the `threshold` {threshold:g}; lower it"
         )
     n_without = int((tested & ~relevant).sum())
     if plan.n_users is not None and plan.n_users < len(found):

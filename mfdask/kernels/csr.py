@@ -137,6 +137,31 @@ def keep_latest(order: Int32s, rows: Int32s, columns: Int32s, times: Int64s) -> 
 
 
 @njit(nogil=True, cache=True)
+def add_repeats(order: Int32s, rows: Int32s, columns: Int32s, values: Float32s) -> None:
+    """Put the sum of each run of equal pairs, from `sort_pairs`, in the place of all its values.
+
+    Parameters
+    ----------
+    order, rows, columns : int32[n]
+    values : float32[n]
+        Overwritten; a run is added up in float64.
+    """
+    begin = 0
+    total = 0.0
+    for end in range(order.size):
+        total += values[order[end]]
+        this = order[end]
+        if end + 1 < order.size:
+            following = order[end + 1]
+            if rows[this] == rows[following] and columns[this] == columns[following]:
+                continue
+        for i in range(begin, end + 1):
+            values[order[i]] = total
+        begin = end + 1
+        total = 0.0
+
+
+@njit(nogil=True, cache=True)
 def drop_repeats(values: Float32s, out: Float32s) -> int:
     """Leave out most repeats of values: of a few different ones nearly all.
 

@@ -5,7 +5,7 @@ from mfdask.models.base import Ability, Estimator, Model
 from mfdask.models.bayes import Bayes
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.posterior import BayesianModel
-from mfdask.models.registry import kind_of, kinds
+from mfdask.models.registry import check_data, kind_of, kinds
 from mfdask.models.store import check_model_place, load_model, save_model
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Estimator",
     "FactorModel",
     "Model",
+    "check_data",
     "check_model_place",
     "kind_of",
     "kinds",

@@ -36,6 +36,7 @@ from mfdask.models.design import FeatureSums, RowPrior, initial_rows, training_b
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.half_step import Totals, UpdateConfig
+from mfdask.models.registry import check_data
 from mfdask.models.store import count_factors, load_side
 from mfdask.models.updates import AlternatingUpdates, Collector
 from mfdask.progress import Progress, silent
@@ -124,6 +125,7 @@ class MatrixFactorization(AlternatingUpdates):
         """
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
+        check_data(self, data)
         features = ItemFeatures.of(self.item_prior, data, item_features)
         identity = fit_identity(self.identity(), data.fingerprint, start, features)
         manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)

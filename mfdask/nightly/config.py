@@ -34,7 +34,15 @@ class InboxConfig(Parametrised):
 
 @dataclass(frozen=True)
 class DataConfig(Parametrised):
-    """Options of the ingest; later nights extend the data set of the first."""
+    """Options of the ingest; later nights extend the data set of the first.
+
+    Attributes
+    ----------
+    columns : mapping of str to str
+        Which column is which, as `mfdask ingest --columns`.
+    map : mapping of str to float
+        What words are worth, as `mfdask ingest --map`.
+    """
 
     split: str = parameter("random:0.1", "What is held out, as `mfdask ingest --split`.")
     seed: int = parameter(42, "Seed of the split.")
@@ -46,6 +54,11 @@ class DataConfig(Parametrised):
         at_least=0,
         at_most=1,
     )
+    repeats: Literal["auto", "latest", "sum", "count"] = parameter(
+        "auto", "As `mfdask ingest --repeats`, on the first night; auto: its default."
+    )
+    columns: Mapping[str, str] = field(default_factory=dict)
+    map: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from distributed import Client
 
 from mfdask.cluster import dashboard_link, open_cluster
 from mfdask.errors import InputError
-from mfdask.models import load_model, save_model
+from mfdask.models import check_data, load_model, save_model
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import make_tables
@@ -130,6 +130,7 @@ def _train(night: Night) -> None:
     training, work = night.config.training, night.home.work
     estimator = training.estimator()
     data = Dataset.open(work / "data")
+    check_data(estimator, data)  # before the cluster is started
     start = None
     if training.warm and night.base and estimator.can_start_from(night.base.model):
         start = night.base.model

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from mfdask.errors import InputError, MfdaskError
 from mfdask.execution import executor
 from mfdask.files import is_of_a_full_disk
 from mfdask.ingestion.build import IngestOptions, ingest
-from mfdask.ingestion.extend import extend, verify_files
+from mfdask.ingestion.extend import columns_of, extend, verify_files
 from mfdask.ingestion.reading import are_few
 from mfdask.nightly.config import DataConfig
 from mfdask.nightly.inbox import WITHDRAWN
@@ -27,7 +27,7 @@ from mfdask.progress import Progress
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split
-from mfdask.shards import Dataset
+from mfdask.shards import Dataset, Manifest
 
 #: What the system says where no file is to blame.
 _OF_THE_MACHINE = (errno.EROFS, errno.EMFILE, errno.ENFILE)
@@ -141,6 +141,7 @@ class DataUpdate:
                 self.config.seed,
                 self.config.blocks or None,
                 self.config.max_rejected,
+                None if self.config.repeats == "auto" else self.config.repeats,
             )
             ingest(self._sources[first], self.target, choices=choices, **self._run)
         if more:
@@ -155,9 +156,13 @@ class DataUpdate:
         return {"client": self._client, "progress": self.progress}
 
     def _open(self, file: Path) -> Source:
-        columns = {"rating": ""} if WITHDRAWN in file.name else None
-        cache = self.target.with_name("cache")
-        return open_source(str(file), columns=columns, cache_dir=cache)
+        columns: Mapping[str, str] | None = self.config.columns or None
+        cache, values = self.target.with_name("cache"), self.config.map or None
+        if WITHDRAWN in file.name:
+            columns, values = {**self.config.columns, "rating": ""}, None
+        elif self.begin is not None:
+            columns = columns_of(Manifest.read(self.begin), columns)
+        return open_source(str(file), columns=columns, cache_dir=cache, event_values=values)
 
 
 def _check_split(begin: Dataset) -> None:

@@ -18,7 +18,7 @@ from distributed import Client
 
 from mfdask.errors import InputError
 from mfdask.files import file_lock
-from mfdask.models import ALS, FactorModel
+from mfdask.models import ALS, FactorModel, check_data
 from mfdask.models.base import Sweep
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
@@ -122,6 +122,7 @@ def tune(
     """
     base, settings = base or ALS(), settings or Settings()
     search.check(base)
+    check_data(base, data)
     if data.address is None:
         raise InputError(f"{data.name}: tuning needs a data set on disk; make one with ingest")
     with file_lock(study, "searching in"), _record(data, search, base, settings, study) as record:

@@ -98,6 +98,7 @@ def write_anomalies(
         If the disk is too small, or another process is writing there.
     """
     options = options or Options()
+    data.require_ratings("anomalies")
     require_timestamps(data, "anomalies")
     check_same_data(model, data)
     check_anomalies_place(out)
