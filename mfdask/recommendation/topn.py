@@ -35,8 +35,8 @@ def recommend(
     model : Model
     user_ids : sequence of raw ids
     data : Dataset or None
-        What the model was learned from: items rated in its training part are left out. None offers
-        them too.
+        What the model was learned from: what a user is known to have rated, in the training part or
+        the test part, is left out. None offers it too.
     ranking : Ranking, optional
 
     Returns
@@ -178,9 +178,18 @@ def nothing_rated(n_users: int) -> Rated:
 
 
 def rated_by(data: Dataset, rows: Rows) -> Rated:
-    """Return the items that users have rated in the training part, in the order of `rows`."""
+    """Return the items that users are known to have rated, in the order of `rows`.
+
+    Held-out ratings are among them: nobody wants to be offered what they have rated.
+    """
+    train = _rated_in(data, rows, "train")
+    return _union(train, _rated_in(data, rows, "test")) if data.n_test else train
+
+
+def _rated_in(data: Dataset, rows: Rows, part: str) -> Rated:
+    """Return the items that users have rated in one part."""
     blocks = np.searchsorted(data.bounds("users"), rows, side="right") - 1
-    shards = {block: _shard(data, block) for block in np.unique(blocks).tolist()}
+    shards = {block: _shard(data, block, part) for block in np.unique(blocks).tolist()}
     histories = []
     for row, block in zip(rows.tolist(), blocks.tolist(), strict=True):
         start, indptr, indices = shards[block]
@@ -191,12 +200,26 @@ def rated_by(data: Dataset, rows: Rows) -> Rated:
     return Rated(read_only(indptr), read_only(items))
 
 
-def _shard(data: Dataset, block: int) -> tuple[int, Any, Any]:
+def _union(one: Rated, other: Rated) -> Rated:
+    """Return the items of both, still ascending within each user."""
+    keys = np.concatenate([_keys(one), _keys(other)])
+    keys.sort()
+    items = (keys & 0xFFFF_FFFF).astype(np.int32)
+    return Rated(read_only(one.indptr + other.indptr), read_only(items))
+
+
+def _keys(rated: Rated) -> npt.NDArray[np.int64]:
+    """Return one number for each pair, in order of the user and then of the item."""
+    users = np.repeat(np.arange(len(rated.indptr) - 1, dtype=np.int64), np.diff(rated.indptr))
+    return users << 32 | rated.items
+
+
+def _shard(data: Dataset, block: int, part: str) -> tuple[int, Any, Any]:
     """Return a user shard's first row, and its arrays without the cost of their being maps."""
     if data.address is None:
-        shard = data.shard("users", block)
+        shard = data.shard("users", block, part)
     else:
-        shard = ShardRef(DatasetRef.of(data), "users", block).open()
+        shard = ShardRef(DatasetRef.of(data), "users", block, part).open()
     return shard.start, read_only(shard.indptr), read_only(shard.indices)
 
 

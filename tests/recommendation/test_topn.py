@@ -29,8 +29,8 @@ def sorted_lists(model, data, ranking):
     )
     scores[:, ~good.to_numpy()] = -np.inf
     if data is not None:
-        for block in range(data.n_blocks("users")):
-            shard = data.shard("users", block)
+        for block, part in itertools.product(range(data.n_blocks("users")), ("train", "test")):
+            shard = data.shard("users", block, part)
             for row, (a, b) in enumerate(itertools.pairwise(shard.indptr)):
                 scores[shard.start + row, shard.indices[a:b]] = -np.inf
     lists = {}
