@@ -8,6 +8,7 @@ from mfdask.models import ALS, load_model, save_model
 from mfdask.recommendation import Ranking, recommend
 from mfdask.shards import Dataset
 from tests.jobs.helpers import QUIET, refused
+from tests.models.co_ratings import CoRatings
 
 ALL = ("--min-ratings", 0)
 
@@ -174,6 +175,68 @@ def test_a_pair_of_models(mfdask, result_of, model_folder, small_data, model, tm
     both = ("recommend", model_folder, "--rank-by", "other", *own)
     refused(mfdask(*both), "MODEL and --rank-by", "--stars")
     refused(mfdask("recommend", *own), "MODEL or with --rank-by")
+
+
+def adds_up(explained, scores):
+    """Assert that the parts of each item add up to its score."""
+    for own in explained["items_parts"]:
+        parts = [
+            part["part"] for part in explained["rated_parts"] if part["item_id"] == own["item_id"]
+        ]
+        same = explained["mean"] + explained["user_bias"] + own["item"] + own["rest"]
+        assert same + sum(parts) == pytest.approx(scores[own["item_id"]], rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.05, 1])
+def test_what_the_list_of_a_known_user_rests_on(
+    weight, mfdask, result_of, model_folder, small_data, model
+):
+    user = model.users["user_id"][5]
+    arguments = (
+        "recommend", model_folder, "--data", small_data, "--user", user, "--explain",
+        "--bias-weight", weight, *ALL,
+    )  # fmt: skip
+    said = result_of(*arguments)
+    (explained,) = said["explanations"]
+    adds_up(explained, {line["item_id"]: line["score"] for line in said["recommendations"]})
+    assert "solved anew" in explained["basis"]
+    assert max(abs(own["rest"]) for own in explained["items_parts"]) < 0.2
+    assert len(explained["rated_parts"]) == 10 * model.users["n_train"][5]
+    shown = " ".join(mfdask(*arguments).stdout.split())
+    assert "because of: what each rating adds to the score of a row solved anew" in shown
+    without = ("recommend", model_folder, "--include-rated", "--user", user, "--explain")
+    refused(mfdask(*without), "--data", "--explain")
+
+
+@pytest.mark.usefixtures("item_means_registered")
+def test_a_model_that_only_ranks(mfdask, result_of, model_folder, small_data, tmp_path):
+    data = Dataset.open(small_data)
+    made = CoRatings().fit(data)
+    save_model(made, tmp_path / "ranks")
+    user = made.users["user_id"][5]
+    own = ("--data", small_data, "--stars", model_folder)
+    said = result_of("recommend", "ranks", *own, "--user", user, "--explain")
+    assert len(said["recommendations"]) == 10  # no item needs 100 ratings
+    scores = [line["score"] for line in said["recommendations"]]
+    assert scores == sorted(scores, reverse=True)
+    assert 0.5 <= min(line["stars"] for line in said["recommendations"]) < 5
+    (explained,) = said["explanations"]
+    assert "without the rating" in explained["basis"]
+    adds_up(explained, {line["item_id"]: line["score"] for line in said["recommendations"]})
+    together = pd.DataFrame(explained["rated_parts"])
+    items, rated = (made.rows_of("items", together[name]) for name in ("item_id", "rated_id"))
+    np.testing.assert_array_equal(together["part"], made.together[rated, items])
+    shown = " ".join(mfdask("recommend", "ranks", *own, "--user", user).stdout.split())
+    assert "score: preference" in shown
+    stars = ("--data", small_data, "--user", user, "--stars", "ranks")
+    refused(mfdask("recommend", model_folder, *stars), "needs a model that predicts ratings")
+    item = f"id:{made.items['item_id'][4]}=5"
+    new = result_of("recommend", "ranks", "--rated", item, "--stars", model_folder)
+    first = new["recommendations"][0]
+    assert first["score"] == made.together[4].max()
+    assert 0.5 <= first["stars"] <= 5
+    result_of("train", small_data, "--model", "item-means", "--out", "means")
+    refused(mfdask("recommend", "means", *own, "--user", user, "--explain"), "rests on")
 
 
 @pytest.mark.parametrize(
