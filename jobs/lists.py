@@ -48,6 +48,9 @@ def because(reasons: Reasons, item_ids: Any, items: pd.DataFrame) -> list[str]:
 
 
 def _most_telling(parts: pd.DataFrame) -> str:
+    parts = parts[parts["part"] != 0]
+    if not len(parts):
+        return "nothing that they have rated"
     most = parts.sort_values("part", key=lambda part: -part.abs(), kind="stable").head(_REASONS)
     return "\n".join(
         f"{part:+.4f} {name}" for part, name in zip(most["part"], most["name"], strict=True)

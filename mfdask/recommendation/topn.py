@@ -258,11 +258,11 @@ def rated_by(data: Dataset, rows: Rows) -> Rated:
 
     Held-out ratings are among them: nobody wants to be offered what they have rated.
     """
-    train = _rated_in(data, rows, "train")
-    return _union(train, _rated_in(data, rows, "test")) if data.n_test else train
+    train = rated_in(data, rows, "train")
+    return _union(train, rated_in(data, rows, "test")) if data.n_test else train
 
 
-def _rated_in(data: Dataset, rows: Rows, part: str) -> Rated:
+def rated_in(data: Dataset, rows: Rows, part: str) -> Rated:
     """Return the items that users have rated in one part."""
     blocks = np.searchsorted(data.bounds("users"), rows, side="right") - 1
     shards = {block: _shard(data, block, part) for block in np.unique(blocks).tolist()}
