@@ -17,6 +17,7 @@ from mfdask.bench.dense import DensePlan, measure_dense
 from mfdask.bench.exchange import measure_exchange
 from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine
+from mfdask.bench.rerank import FIGURES, measure_rerank
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.bench.topn import TopPlan, measure_topn
 from mfdask.cluster import ClusterConfig
@@ -24,10 +25,11 @@ from mfdask.cores import n_cores
 from mfdask.downstream.dense import DTYPES
 from mfdask.models import load_model
 from mfdask.ratings.synthetic import NAMED
+from mfdask.recommendation import Ranking
 from mfdask.shards import Dataset
 
 from .common import Outcome, job, progress_bars, running, table
-from .options import DATA_FOLDER, MODEL, PATH, cluster_options
+from .options import DATA_FOLDER, MODEL, PATH, cluster_options, options_of
 
 _ROUNDS = click.option(
     "--rounds",
@@ -41,6 +43,13 @@ _FACTORS = click.option(
 )
 _SWEEPS = click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
+)
+
+
+#: Weights of variety and of the long tail.
+_WEIGHTS = (
+    *((0.0, 0.0), (0.1, 0.0), (0.2, 0.0), (0.5, 0.0)),
+    *((0.0, 0.2), (0.0, 0.5), (0.0, 1.0), (0.2, 0.5)),
 )
 
 
@@ -189,6 +198,34 @@ def topn(
     with progress_bars() as progress:
         found = measure_topn(load_model(model), Dataset.open(data), plan, progress)
     return _outcome(found, _topn_table(found), _words_on_lists(found))
+
+
+@main.command("rerank")
+@click.argument("model", type=MODEL)
+@click.argument("data", type=DATA_FOLDER)
+@click.option(
+    "--weights",
+    multiple=True,
+    nargs=2,
+    type=float,
+    metavar="VARIETY TAIL",
+    help="A pair of weights to measure; may be repeated.  [default: a few of either]",
+)
+@job
+@options_of(Ranking, "ranking", omit=("top", "variety", "tail"))
+def rerank(
+    model: Path, data: Path, weights: tuple[tuple[float, float], ...], ranking: Ranking
+) -> Outcome:
+    """Measure lists of more variety, and with more of the long tail.
+
+    MODEL is learned again without a tenth of the training ratings of DATA, and the lists are held
+    against those.
+    """
+    with progress_bars() as progress:
+        found = measure_rerank(
+            load_model(model), Dataset.open(data), ranking, weights or _WEIGHTS, progress
+        )
+    return _outcome(found, _rerank_table(found))
 
 
 @main.command("dense")
@@ -413,6 +450,16 @@ def _words_on_lists(found: dict[str, Any]) -> str:
         f"implicit {found['implicit']['version']} finds the same lists: the same item in {same} "
         "places, and equal scores, but for rounding, in the others"
     )
+
+
+def _rerank_table(found: dict[str, Any]) -> Table:
+    """Show what weights make of lists."""
+    names = [name for name in FIGURES if name in found["lists"][0]]
+    made = table(f"{found['data']}: lists of 10", "variety, tail", *names, "seconds")
+    for one in found["lists"]:
+        figures = [f"{one[name]:.4f}" for name in (*names, "seconds")]
+        made.add_row(f"{one['variety']:g}, {one['tail']:g}", *figures)
+    return made
 
 
 def _scaling_table(found: list[dict[str, Any]]) -> Table:

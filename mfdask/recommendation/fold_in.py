@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,14 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated
-from mfdask.models import FactorModel
-from mfdask.models.design import Array, empty_rows, pack, unknowns
+from mfdask.kernels.types import Float32s, Int32s
+from mfdask.models import Ability, FactorModel, Model
+from mfdask.models.design import Array, empty_rows, pack, swap_bias_columns, unknowns
 from mfdask.models.half_step import UpdateConfig, half_step, read_only
 from mfdask.recommendation.candidates import Ranking, known_rows
-from mfdask.recommendation.topn import best_of_rows, tiles_of
-from mfdask.shards import Shard
+from mfdask.recommendation.rerank import Reranker
+from mfdask.recommendation.topn import best_of_rows, best_scored, tiles_of
+from mfdask.shards import Dataset, Shard
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,15 @@ class History:
     ratings: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, model: FactorModel, ratings: Mapping[Any, float]) -> History:
+    def of_user(cls, data: Dataset, row: int) -> History:
+        """Return the training ratings of a row of a data set."""
+        block = int(np.searchsorted(data.bounds("users"), row, side="right")) - 1
+        shard = data.shard("users", block)
+        own = slice(*shard.indptr[row - shard.start : row - shard.start + 2])
+        return cls(np.array(shard.indices[own]), np.array(shard.ratings[own]))
+
+    @classmethod
+    def of(cls, model: Model, ratings: Mapping[Any, float]) -> History:
         """Return the history of ratings by raw item id.
 
         Raises
@@ -54,6 +64,21 @@ class History:
         items = known_rows(model, "items", ratings)
         order = np.argsort(items)
         return cls(items[order], np.array(list(ratings.values()), np.float32)[order])
+
+
+@runtime_checkable
+class ScoresHistory(Protocol):
+    """A model that scores items from what a person has rated, without a row of theirs."""
+
+    def scores_of_history(self, items: Int32s, ratings: Float32s) -> Float32s:
+        """Return the score of every item of the model, float32 (n_items,).
+
+        Parameters
+        ----------
+        items : int32 (rated,)
+            Rows of what the person has rated, ascending.
+        ratings : float32 (rated,)
+        """
 
 
 def fold_in(model: FactorModel, history: History) -> Array:
@@ -88,9 +113,15 @@ def fold_in(model: FactorModel, history: History) -> Array:
     return pack(joined[:, 0], joined[:, 1:])
 
 
-def recommend_new(
-    model: FactorModel, history: History, ranking: Ranking | None = None
-) -> pd.DataFrame:
+def predict_new(model: FactorModel, history: History, item_ids: Any) -> Float32s:
+    """Return the predictions of items for somebody new, on the model's scale, float32 (items,)."""
+    places = model.rows_of("items", item_ids)
+    rows = np.concatenate([model.item_rows, model.cold_start_row("items")])[places]
+    found: Float32s = rows @ swap_bias_columns(fold_in(model, history))[0] + np.float32(model.mean)
+    return found.clip(model.data.rating_min, model.data.rating_max)
+
+
+def recommend_new(model: Model, history: History, ranking: Ranking | None = None) -> pd.DataFrame:
     """Return the best items for a new user; what they have rated is left out.
 
     Returns
@@ -98,14 +129,34 @@ def recommend_new(
     DataFrame
         `rank`, `item_id`, `title`, `year` and `genres` where the model has them, `n_train`, and
         `score`, see `Ranking`; the index is the item's row.
+
+    Raises
+    ------
+    InputError
+        If the model takes in no users that it has not seen.
     """
     ranking = ranking or Ranking()
-    row = fold_in(model, history)
-    rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
-    tiles = tiles_of(model, ranking)
-    best, items = best_of_rows(row, model.n_factors, tiles, rated, ranking.top)
+    model.require(Ability.NEW_USERS, "a list for somebody new")
+    reranker = Reranker.of(model, ranking)
+    best, items = _best_for_new(model, history, ranking)
+    if reranker is not None:
+        best, items = reranker.choose(best, items, ranking.top)
     found = items[0][items[0] >= 0]
     table = model.items.loc[found].copy()
     table.insert(0, "rank", np.arange(1, len(found) + 1))
-    table["score"] = best[0, : len(found)] + np.float32(model.mean) + row[0, 0]
+    table["score"] = best[0, : len(found)]
     return table
+
+
+def _best_for_new(model: Model, history: History, ranking: Ranking) -> tuple[Array, Int32s]:
+    """Return scores and item rows that a list is chosen from, as `Search.best` for one user."""
+    rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
+    if isinstance(model, FactorModel):
+        row = fold_in(model, history)
+        tiles = tiles_of(model, ranking)
+        best, items = best_of_rows(row, model.n_factors, tiles, rated, ranking.offered)
+        return best + (np.float32(model.mean) + row[0, 0]), items
+    assert isinstance(model, ScoresHistory)
+    candidates = ranking.candidates(model)
+    scores = model.scores_of_history(history.items, history.ratings)[None, candidates]
+    return best_scored(scores, candidates, rated, ranking.offered)
