@@ -365,7 +365,7 @@ def _begin(plan: _Plan, start: Path | None) -> _State:
     """Place the first rows: random ones, or those of the model to start from."""
     run, estimator, data = plan.run, plan.estimator, plan.data
     if start is not None:
-        _check_start(start, estimator.n_factors)
+        check_start(start, estimator.n_factors)
     whole = {}
     for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
         shape = (n, estimator.n_factors, estimator.init_scale, estimator.seed, side)
@@ -383,7 +383,7 @@ def _begin(plan: _Plan, start: Path | None) -> _State:
     return _State.make(plan, 0, blocks, given, [None] * data.n_blocks("users"), totals)
 
 
-def _check_start(path: Path, n_factors: int) -> None:
+def check_start(path: Path, n_factors: int) -> None:
     """Refuse to start from a model with other factors, or from none."""
     found = count_factors(path)
     if found != n_factors:
