@@ -158,3 +158,18 @@ class NaiveGibbs:
         """Return the predictions of all pairs, (n_users, n_items)."""
         p, q = self.rows
         return self.mean + p[:, :1] + q[:, 0] + p[:, 1:] @ q[:, 1:].T
+
+
+def values_of_pairs(frame, repeats):
+    """Return what is left of rows of `user_id`, `item_id`, `rating` and, if any, `timestamp`.
+
+    A line a pair: its latest rating, the sum of its ratings, or the number of its rows.
+    """
+    pair = ["user_id", "item_id"]
+    if "timestamp" in frame:
+        frame = frame.sort_values("timestamp", kind="stable")
+    if repeats == "sum":
+        frame = frame[frame["rating"] != 0]
+    rules = {"rating": {"latest": "last"}.get(repeats, repeats), "timestamp": "max"}
+    rules = {name: rule for name, rule in rules.items() if name in frame}
+    return frame.groupby(pair, as_index=False).agg(rules).astype({"rating": "float32"})
