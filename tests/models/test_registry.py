@@ -8,11 +8,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from click.testing import CliRunner
 
 from mfdask.errors import InputError
 from mfdask.jobs.cli import main
-from mfdask.models import Ability, FactorModel, kind_of, kinds, load_model
+from mfdask.models import Ability, FactorModel, check_data, kind_of, kinds, load_model
 from mfdask.shards import Dataset
 from tests.models.item_means import ItemMeans, ItemMeansModel
 
@@ -104,6 +105,38 @@ def test_what_it_cannot_do_is_told(words, result_of, small_data):
     assert "needs a model that" in done.stderr
     assert "item-means" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.fixture
+def counts():
+    """Return counts in memory, as a log is ingested."""
+    return Dataset.from_csr(sp.csr_array([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0]]), "counts")
+
+
+@pytest.mark.usefixtures("item_means_registered")
+def test_models_that_predict_ratings_refuse_what_are_none(counts):
+    equal = Dataset.from_csr(sp.csr_array([[4.0, 4.0], [0.0, 4.0]]) * 1.0)
+    rating = [kind.configure({}) for kind in kinds().values() if kind.learns_from_ratings]
+    assert {"als", "bias", "bayes", "genre", "features", "item-means"} <= {e.kind for e in rating}
+    for estimator in rating:
+        with pytest.raises(InputError, match=rf"counts.* of kind {estimator.kind} .*co-ratings"):
+            check_data(estimator, counts)
+        if estimator.needs_item_features or estimator.kind == "item-means":
+            continue  # a file is wanted first; another package's may check or not
+        with pytest.raises(InputError, match=r"all its ratings are 4, .*take .*co-ratings"):
+            estimator.fit(equal)
+        with pytest.raises(InputError, match="matrix: holds counts"):
+            estimator.fit(counts)
+
+
+@pytest.mark.usefixtures("item_means_registered")
+def test_a_model_that_ranks_learns_from_counts(result_of, tmp_path):
+    assert not kinds()["co-ratings"].learns_from_ratings
+    (tmp_path / "log.csv").write_text("user,item\n1,7\n1,7\n1,8\n2,7\n2,9\n3,9\n")
+    columns = ("--columns", "user=user,item=item", "--split", "none")
+    result_of("ingest", "log.csv", *columns, "--out", "d")
+    result_of("train", "d", "--model", "co-ratings", "--out", "m")
+    assert load_model(tmp_path / "m").kind == "co-ratings"
 
 
 def test_what_factor_models_can_do():
