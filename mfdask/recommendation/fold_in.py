@@ -113,12 +113,29 @@ def fold_in(model: FactorModel, history: History) -> Array:
     return pack(joined[:, 0], joined[:, 1:])
 
 
-def predict_new(model: FactorModel, history: History, item_ids: Any) -> Float32s:
-    """Return the predictions of items for somebody new, on the model's scale, float32 (items,)."""
+def predict_new(model: Model, history: History, item_ids: Any) -> Float32s:
+    """Return the predictions of items for somebody new, float32 (items,).
+
+    Stars are kept on the model's scale. An item that a model does not know is predicted as one that
+    nobody has rated, or is missing.
+
+    Raises
+    ------
+    InputError
+        If the model takes in no users that it has not seen.
+    """
+    model.require(Ability.NEW_USERS, "predictions for somebody new")
     places = model.rows_of("items", item_ids)
-    rows = np.concatenate([model.item_rows, model.cold_start_row("items")])[places]
-    found: Float32s = rows @ swap_bias_columns(fold_in(model, history))[0] + np.float32(model.mean)
-    return found.clip(model.data.rating_min, model.data.rating_max)
+    if isinstance(model, FactorModel):
+        rows = np.concatenate([model.item_rows, model.cold_start_row("items")])[places]
+        found = rows @ swap_bias_columns(fold_in(model, history))[0] + np.float32(model.mean)
+    else:
+        assert isinstance(model, ScoresHistory)
+        scores = model.scores_of_history(history.items, history.ratings)
+        found = np.append(scores, np.float32(np.nan))[places]
+    if model.can(Ability.RATINGS):
+        found = found.clip(model.data.rating_min, model.data.rating_max)
+    return found
 
 
 def recommend_new(model: Model, history: History, ranking: Ranking | None = None) -> pd.DataFrame:
