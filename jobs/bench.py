@@ -46,10 +46,10 @@ _SWEEPS = click.option(
 )
 
 
-#: Weights of variety and of the long tail.
+#: Weights of variety and shares of the long tail.
 _WEIGHTS = (
     *((0.0, 0.0), (0.1, 0.0), (0.2, 0.0), (0.5, 0.0)),
-    *((0.0, 0.2), (0.0, 0.5), (0.0, 1.0), (0.2, 0.5)),
+    *((0.0, 0.1), (0.0, 0.2), (0.0, 0.5), (0.2, 0.2)),
 )
 
 
@@ -209,7 +209,7 @@ def topn(
     nargs=2,
     type=float,
     metavar="VARIETY TAIL",
-    help="A pair of weights to measure; may be repeated.  [default: a few of either]",
+    help="A pair to measure; may be repeated.  [default: a few of either]",
 )
 @job
 @options_of(Ranking, "ranking", omit=("top", "variety", "tail"))
@@ -454,7 +454,7 @@ def _words_on_lists(found: dict[str, Any]) -> str:
 
 def _rerank_table(found: dict[str, Any]) -> Table:
     """Show what weights make of lists."""
-    names = [name for name in FIGURES if name in found["lists"][0]]
+    names = [name for name in (*FIGURES, "likeness") if name in found["lists"][0]]
     made = table(f"{found['data']}: lists of 10", "variety, tail", *names, "seconds")
     for one in found["lists"]:
         figures = [f"{one[name]:.4f}" for name in (*names, "seconds")]

@@ -12,13 +12,12 @@ import pandas as pd
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.models import Ability, Model, load_model
-from mfdask.models.factor_model import require_factors
 from mfdask.recommendation import (
     History,
     Ranking,
     Titles,
     Written,
-    explain,
+    explain_new,
     explain_user,
     item_table,
     items_where,
@@ -250,8 +249,7 @@ def _for_new_person(
         shown.append("stars")
     values: dict[str, Any] = {"rated": names, "recommendations": records(found[shown])}
     if reasons:
-        factors = require_factors(model, "--explain with --rated", Ability.NEW_USERS)
-        why = explain(factors, history, found["item_id"], ranking)
+        why = explain_new(model, history, found["item_id"], ranking)
         values |= reason_values(why)
         found["why"] = because(why, found["item_id"], model.items)
     said = ", ".join(f"{line['title'] or line['item_id']} = {line['rating']:g}" for line in names)
@@ -264,10 +262,9 @@ def _for_new_person(
 def _stars_of_new(stars: Model, rated: list[dict[str, Any]], items: pd.Series) -> Any:
     """Return what another model predicts of items, from those rated that it knows."""
     stars.require(Ability.RATINGS, "a column of predicted stars")
-    model = require_factors(stars, "predicted stars of somebody new", Ability.NEW_USERS)
-    known = sort_ids(model, "items", [line["item_id"] for line in rated], "--rated").known
+    known = sort_ids(stars, "items", [line["item_id"] for line in rated], "--rated").known
     ratings = {line["item_id"]: line["rating"] for line in rated if line["item_id"] in known}
-    return predict_new(model, History.of(model, ratings), items)
+    return predict_new(stars, History.of(stars, ratings), items)
 
 
 def _rated_lines(history: History, items: pd.DataFrame) -> list[dict[str, Any]]:

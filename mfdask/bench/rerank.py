@@ -17,12 +17,13 @@ from mfdask.kernels.types import Float32s
 from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.recommendation import Ranking
+from mfdask.recommendation.rerank import Reranker
 from mfdask.recommendation.topn import check_same_data, rated_in, search_of
 from mfdask.shards import Dataset
 from mfdask.tuning.holdout import hold_out
 
 #: What a line tells of its lists, where it is measured: of relevant items, of exposure.
-FIGURES = ("precision", "ndcg", "novelty", "tail_share", "coverage", "gini")
+FIGURES = ("precision", "ndcg", "tail_share", "coverage", "gini")
 #: Share of the training ratings that is held out, and the seed of which.
 _SHARE, _SEED = 0.1, 42
 
@@ -47,14 +48,15 @@ def measure_rerank(
     ranking : Ranking
         All but its weights, and its length.
     weights : sequence of (float, float)
-        Of variety and of the long tail.
+        Weight of variety and share of the long tail.
     progress : Progress, optional
 
     Returns
     -------
     dict
-        ``data`` and ``lists``: for each pair of weights `variety`, `tail`, those of `FIGURES` that
-        `measure_ranking` has, and `seconds` for the lists of all users.
+        ``data`` and ``lists``: for each pair `variety`, `tail`, those of `FIGURES` that
+        `measure_ranking` has, `likeness` (how much alike two items of a list are, on average: the
+        cosine of their genres) and `seconds` for the lists of all users.
 
     Raises
     ------
@@ -97,4 +99,18 @@ def _measure(model: Model, data: Dataset, ranking: Ranking) -> dict[str, Any]:
 
     found = measure_ranking(places, data, RankingPlan()).means()
     figures = {name: found[name] for name in FIGURES if name in found}
+    figures["likeness"] = _likeness(model, lists)
     return {"variety": ranking.variety, "tail": ranking.tail, **figures, "seconds": seconds}
+
+
+def _likeness(model: Model, lists: npt.NDArray[np.int32]) -> float:
+    """Return the mean cosine of the genres of two items on a list, over the users' lists."""
+    reranker = Reranker.of(model, Ranking(variety=1.0, min_ratings=0))
+    assert reranker is not None
+    means = []
+    for own in lists:
+        vectors = reranker.vectors[own[own >= 0]].astype(np.float64)
+        n, total = len(vectors), vectors.sum(axis=0)
+        if n > 1:
+            means.append((total @ total - np.square(vectors).sum()) / (n * (n - 1)))
+    return float(np.mean(means))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from mfdask.kernels.types import Float32s, Float64s, Int32s
+from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s
 
 
 @njit(nogil=True, cache=True)
@@ -17,12 +17,16 @@ def _likeness(one: Float32s, other: Float32s) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _first_best(values: Float64s, likest: Float64s, variety: float) -> int:
-    """Return the place of the largest value less likeness, the first of equal ones."""
-    found = 0
-    for k in range(1, len(values)):
-        if values[k] - variety * likest[k] > values[found] - variety * likest[found]:
-            found = k
+def _first_best(
+    values: Float64s, likest: Float64s, variety: float, items: Int32s, tail: Bools, only_tail: bool
+) -> int:
+    """Return the place of the largest value less likeness, the first of equal ones; -1 if none."""
+    found = -1
+    most = -np.inf
+    for k in range(len(values)):
+        value = values[k] - variety * likest[k]
+        if value > most and (tail[items[k]] or not only_tail):
+            found, most = k, value
     return found
 
 
@@ -31,30 +35,38 @@ def _choose(
     scores: Float32s,
     items: Int32s,
     vectors: Float32s,
-    popularity: Float32s,
     variety: float,
-    tail: float,
+    tail: Bools,
+    owed: int,
     best: Float32s,
     best_items: Int32s,
 ) -> None:
-    """Fill the list of one user from all the items offered to them, best first, at least one."""
+    """Fill the list of one user."""
     n = len(items)
-    lowest = np.float64(scores[n - 1])
-    spread = np.float64(scores[0]) - lowest
-    values = np.zeros(n, np.float64)
+    lowest, highest = np.inf, -np.inf
     for k in range(n):
-        if spread > 0.0:
-            values[k] = (np.float64(scores[k]) - lowest) / spread
-        values[k] -= tail * popularity[items[k]]
+        if items[k] >= 0:
+            lowest, highest = min(lowest, scores[k]), max(highest, scores[k])
+    values = np.full(n, -np.inf)
+    for k in range(n):
+        if items[k] >= 0:
+            values[k] = (scores[k] - lowest) / (highest - lowest) if highest > lowest else 0.0
     likest = np.zeros(n, np.float64)
-    for place in range(min(n, len(best))):
-        chosen = _first_best(values, likest, variety)
-        best[place], best_items[place] = scores[chosen], items[chosen]
-        values[chosen] = -np.inf
+    for place in range(len(best)):
+        only_tail = owed >= len(best) - place
+        chosen = _first_best(values, likest, variety, items, tail, only_tail)
+        if chosen < 0 and only_tail:  # the tail has run out
+            chosen = _first_best(values, likest, variety, items, tail, False)
+        if chosen < 0:
+            return
+        item = items[chosen]
+        best[place], best_items[place] = scores[chosen], item
+        owed -= tail[item]
         for k in range(n):
-            if values[k] > -np.inf:
-                like = _likeness(vectors[items[k]], vectors[items[chosen]])
-                likest[k] = max(likest[k], like)
+            if items[k] == item:
+                values[k] = -np.inf
+            elif variety > 0.0 and values[k] > -np.inf:
+                likest[k] = max(likest[k], _likeness(vectors[items[k]], vectors[item]))
 
 
 @njit(nogil=True, parallel=True, cache=True)
@@ -62,28 +74,31 @@ def choose_lists(
     scores: Float32s,
     items: Int32s,
     vectors: Float32s,
-    popularity: Float32s,
     variety: float,
-    tail: float,
+    tail: Bools,
+    owed: int,
     best: Float32s,
     best_items: Int32s,
 ) -> None:
     """Choose each user's list from a longer one, by maximal marginal relevance.
 
-    Time and again the item with the largest ``s - tail * popularity - variety * likeness`` is
-    chosen: `s` is its score, from 0 for the last of the longer list to 1 for the first, and
-    likeness that to the likest item chosen before, but 0 if that is less.
+    Time and again the item with the largest ``s - variety * likeness`` is chosen: `s` is its score,
+    from 0 for the lowest of the longer list to 1 for the highest, and likeness that to the likest
+    item chosen before, but 0 if that is less. The last places are for items of the long tail, as
+    many as are owed and not chosen by then.
 
     Parameters
     ----------
     scores : float32 (users, long)
-        Best first.
     items : int32 (users, long)
-        Their rows, -1 behind the last.
+        Their rows, -1 for none; one that is there twice counts once.
     vectors : float32 (all items, d)
         The product of two is their likeness.
-    popularity : float32 (all items,)
-    variety, tail : float
+    variety : float
+    tail : bool (all items,)
+        Which are of the long tail.
+    owed : int
+        How many of them each list must have, if there are so many.
     best : float32 (users, top)
         Filled with the scores of what is chosen, in its order; -inf where there is no more.
     best_items : int32 (users, top)
@@ -91,22 +106,11 @@ def choose_lists(
 
     Notes
     -----
-    Carbonell and Goldstein 1998, with weights against 1 in place of shares of 1.
+    Carbonell and Goldstein 1998, with a weight against 1 in place of a share of 1.
     """
     best[:] = -np.inf
     best_items[:] = -1
     for user in prange(len(items)):
-        n = 0
-        while n < items.shape[1] and items[user, n] >= 0:
-            n += 1
-        if n > 0:
-            _choose(
-                scores[user, :n],
-                items[user, :n],
-                vectors,
-                popularity,
-                variety,
-                tail,
-                best[user],
-                best_items[user],
-            )
+        _choose(
+            scores[user], items[user], vectors, variety, tail, owed, best[user], best_items[user]
+        )

@@ -3,7 +3,6 @@
 from mfdask.recommendation.batch import Written, write_recommendations
 from mfdask.recommendation.candidates import Ranking
 from mfdask.recommendation.explain import Reasons, explain
-from mfdask.recommendation.explain_user import explain_user
 from mfdask.recommendation.fold_in import (
     History,
     ScoresHistory,
@@ -12,6 +11,7 @@ from mfdask.recommendation.fold_in import (
     recommend_new,
 )
 from mfdask.recommendation.neighbours import polarity, similar
+from mfdask.recommendation.reasons import explain_new, explain_user
 from mfdask.recommendation.titles import Titles
 from mfdask.recommendation.topn import recommend
 from mfdask.recommendation.where import item_table, items_where
@@ -24,6 +24,7 @@ __all__ = [
     "Titles",
     "Written",
     "explain",
+    "explain_new",
     "explain_user",
     "fold_in",
     "item_table",

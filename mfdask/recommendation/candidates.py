@@ -18,7 +18,7 @@ from mfdask.parameters import Parametrised, parameter
 #: Training ratings that an item of a list of predicted stars has at least, by default. A
 #: preference for an item that few have rated is low by itself; predicted stars may be high.
 _LEAST_RATINGS = 100
-#: Items that each place of a list is chosen from, where variety or the long tail has a weight.
+#: Items that each place of a list is chosen from, where variety has a weight.
 OFFERED = 10
 #: What a model can do whose item biases may weigh less than 1.
 _RATED_BY_BIASES = {Ability.RATINGS, Ability.BIASES}
@@ -36,11 +36,11 @@ class Ranking(Parametrised):
     has no biases, ranks by its own score (`Model.score`). Equal scores go by row: the item that was
     rated more often goes first.
 
-    With a weight of `variety` or `tail` a list is chosen from one ten times as long, item by item:
-    scores then run from 0 for the last of that to 1 for the first, and an item loses `variety`
-    times its likeness to the likest item above it (the cosine of their genres, or of their factors
-    where there are no genres) and `tail` times its popularity (the logarithm of its ratings, 1 for
-    the item with most). The scores that are shown stay those of the model.
+    With a weight of `variety` a list is chosen from one ten times as long, item by item: scores
+    then run from 0 for the last of that to 1 for the first, and an item loses `variety` times its
+    likeness to the likest item above it (the cosine of their genres, or of their factors where
+    there are no genres). With a share of `tail` the last places are for the best items of the long
+    tail, as many as are not on the list by then. The scores that are shown stay those of the model.
     """
 
     top: int = parameter(10, "Length of a list.", at_least=1)
@@ -63,17 +63,18 @@ class Ranking(Parametrised):
     )
     tail: float = parameter(
         0.0,
-        "Weight of the long tail: what an item loses for being popular, against 1 for the best "
-        "score.",
+        "Share of each list that is of the long tail at least: of items that are not among those "
+        "rated most, which have 80 % of the training ratings.",
         at_least=0,
+        at_most=1,
     )
     allow: tuple[Any, ...] | None = None  # ids of items: offer no others
     deny: tuple[Any, ...] = ()  # ids of items: never offer these
 
     @property
     def offered(self) -> int:
-        """Items that a list is chosen from."""
-        return self.top * (OFFERED if self.variety or self.tail else 1)
+        """Items that a list is chosen from, at most."""
+        return self.top * (OFFERED if self.variety else 1) * (2 if self.tail else 1)
 
     def weight_for(self, model: Model) -> float:
         """Return the bias weight for a model: 1 where it ranks by a score of its own."""

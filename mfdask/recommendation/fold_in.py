@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,7 +18,7 @@ from mfdask.models.design import Array, empty_rows, pack, swap_bias_columns, unk
 from mfdask.models.half_step import UpdateConfig, half_step, read_only
 from mfdask.recommendation.candidates import Ranking, known_rows
 from mfdask.recommendation.rerank import Reranker
-from mfdask.recommendation.topn import best_of_rows, best_scored, tiles_of
+from mfdask.recommendation.topn import best_of_rows, best_scored, tiles_among
 from mfdask.shards import Dataset, Shard
 
 
@@ -113,12 +113,29 @@ def fold_in(model: FactorModel, history: History) -> Array:
     return pack(joined[:, 0], joined[:, 1:])
 
 
-def predict_new(model: FactorModel, history: History, item_ids: Any) -> Float32s:
-    """Return the predictions of items for somebody new, on the model's scale, float32 (items,)."""
+def predict_new(model: Model, history: History, item_ids: Any) -> Float32s:
+    """Return the predictions of items for somebody new, float32 (items,).
+
+    Stars are kept on the model's scale. An item that a model does not know is predicted as one that
+    nobody has rated, or is missing.
+
+    Raises
+    ------
+    InputError
+        If the model takes in no users that it has not seen.
+    """
+    model.require(Ability.NEW_USERS, "predictions for somebody new")
     places = model.rows_of("items", item_ids)
-    rows = np.concatenate([model.item_rows, model.cold_start_row("items")])[places]
-    found: Float32s = rows @ swap_bias_columns(fold_in(model, history))[0] + np.float32(model.mean)
-    return found.clip(model.data.rating_min, model.data.rating_max)
+    if isinstance(model, FactorModel):
+        rows = np.concatenate([model.item_rows, model.cold_start_row("items")])[places]
+        found = rows @ swap_bias_columns(fold_in(model, history))[0] + np.float32(model.mean)
+    else:
+        assert isinstance(model, ScoresHistory)
+        scores = model.scores_of_history(history.items, history.ratings)
+        found = np.append(scores, np.float32(np.nan))[places]
+    if model.can(Ability.RATINGS):
+        found = found.clip(model.data.rating_min, model.data.rating_max)
+    return found
 
 
 def recommend_new(model: Model, history: History, ranking: Ranking | None = None) -> pd.DataFrame:
@@ -137,10 +154,14 @@ def recommend_new(model: Model, history: History, ranking: Ranking | None = None
     """
     ranking = ranking or Ranking()
     model.require(Ability.NEW_USERS, "a list for somebody new")
-    reranker = Reranker.of(model, ranking)
-    best, items = _best_for_new(model, history, ranking)
-    if reranker is not None:
-        best, items = reranker.choose(best, items, ranking.top)
+    candidates, reranker = ranking.candidates(model), Reranker.of(model, ranking)
+    best_among = _new_user(model, history, ranking)
+    if reranker is None:
+        best, items = best_among(candidates, ranking.top)
+    else:
+        wanted = zip((candidates, reranker.candidates), reranker.lengths(ranking.top), strict=True)
+        lists = [best_among(rows, n) for rows, n in wanted if n]
+        best, items = reranker.choose(lists, ranking.top)
     found = items[0][items[0] >= 0]
     table = model.items.loc[found].copy()
     table.insert(0, "rank", np.arange(1, len(found) + 1))
@@ -148,15 +169,20 @@ def recommend_new(model: Model, history: History, ranking: Ranking | None = None
     return table
 
 
-def _best_for_new(model: Model, history: History, ranking: Ranking) -> tuple[Array, Int32s]:
-    """Return scores and item rows that a list is chosen from, as `Search.best` for one user."""
+def _new_user(
+    model: Model, history: History, ranking: Ranking
+) -> Callable[[Int32s, int], tuple[Array, Int32s]]:
+    """Return what finds the best of some items for somebody new, as `Search.best` for one user."""
     rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
     if isinstance(model, FactorModel):
-        row = fold_in(model, history)
-        tiles = tiles_of(model, ranking)
-        best, items = best_of_rows(row, model.n_factors, tiles, rated, ranking.offered)
-        return best + (np.float32(model.mean) + row[0, 0]), items
+        row, factors = fold_in(model, history), model
+
+        def by_factors(candidates: Int32s, top: int) -> tuple[Array, Int32s]:
+            tiles = tiles_among(factors, ranking, candidates)
+            best, items = best_of_rows(row, factors.n_factors, tiles, rated, top)
+            return best + (np.float32(factors.mean) + row[0, 0]), items
+
+        return by_factors
     assert isinstance(model, ScoresHistory)
-    candidates = ranking.candidates(model)
-    scores = model.scores_of_history(history.items, history.ratings)[None, candidates]
-    return best_scored(scores, candidates, rated, ranking.offered)
+    scores = model.scores_of_history(history.items, history.ratings)[None]
+    return lambda candidates, top: best_scored(scores[:, candidates], candidates, rated, top)

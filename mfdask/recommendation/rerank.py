@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.features.encoder import FeatureEncoder
 from mfdask.kernels.rerank import choose_lists
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models import Ability, FactorModel, Model
-from mfdask.recommendation.candidates import Ranking
+from mfdask.recommendation.candidates import OFFERED, Ranking
+
+#: Share of the training ratings that the items outside the long tail have together.
+_HEAD = 0.8
 
 
 class Reranker(NamedTuple):
@@ -19,18 +25,19 @@ class Reranker(NamedTuple):
 
     Attributes
     ----------
+    ranking : Ranking
     vectors : float32 (items, d)
         Of length 1, or 0; the product of two is how much alike they are.
-    popularity : float32 (items,)
-        From 0 for an item that nobody has rated to 1 for the one that most have.
-    variety, tail : float
-        See `Ranking`.
+    tail : bool (items,)
+        Which items are of the long tail.
+    candidates : int32 (n,)
+        Rows of those that may be offered.
     """
 
+    ranking: Ranking
     vectors: Float32s
-    popularity: Float32s
-    variety: float
-    tail: float
+    tail: npt.NDArray[np.bool_]
+    candidates: Int32s
 
     @classmethod
     def of(cls, model: Model, ranking: Ranking) -> Reranker | None:
@@ -39,29 +46,60 @@ class Reranker(NamedTuple):
         Raises
         ------
         InputError
-            If variety is asked for, and the items have neither genres nor factors.
+            If variety is asked for and the items have neither genres nor factors, or the long tail
+            is and none of it may be offered.
         """
         if not (ranking.variety or ranking.tail):
             return None
-        vectors = _vectors(model) if ranking.variety else np.zeros((len(model.items), 0))
-        n_train = np.log1p(model.items["n_train"].to_numpy(np.float64))
-        popularity = n_train / max(n_train.max(initial=0.0), 1.0)
-        return cls(
-            np.ascontiguousarray(vectors, np.float32),
-            popularity.astype(np.float32),
-            ranking.variety,
-            ranking.tail,
-        )
+        n_train = model.items["n_train"].to_numpy(np.int64)
+        vectors = _vectors(model) if ranking.variety else np.zeros((len(n_train), 0), np.float32)
+        tail, candidates = in_long_tail(n_train), ranking.candidates(model)
+        found = cls(ranking, np.ascontiguousarray(vectors), tail, candidates[tail[candidates]])
+        if ranking.tail and not len(found.candidates):
+            most = n_train[tail].max(initial=0)
+            raise InputError(
+                "`tail`: no item of the long tail may be offered: they have up to "
+                f"{most:,} training ratings here, and {ranking.least_for(model):,} are wanted; "
+                "lower `min_ratings`, or allow more items"
+            )
+        return found
 
-    def choose(self, scores: Float32s, items: Int32s, top: int) -> tuple[Float32s, Int32s]:
+    def lengths(self, top: int) -> tuple[int, int]:
+        """Return how many items a list of `top` is chosen from: of all, and of the long tail."""
+        places = OFFERED if self.ranking.variety else 1
+        return places * top, places * self._owed(top)
+
+    def _owed(self, top: int) -> int:
+        return math.ceil(self.ranking.tail * top)
+
+    def choose(self, lists: Iterable[tuple[Float32s, Int32s]], top: int) -> tuple[Float32s, Int32s]:
         """Return scores and rows of the items chosen, float32 and int32 (users, at most `top`).
 
-        `scores` and `items` are those of the longer lists, see `topn.Search`.
+        `lists` are longer ones of all items and of the long tail, see `topn.Search`.
         """
+        scores, items = (np.concatenate(own, axis=1) for own in zip(*lists, strict=True))
         shape = len(items), min(top, items.shape[1])
         best, best_items = np.empty(shape, np.float32), np.empty(shape, np.int32)
-        choose_lists(scores, items, *self, best, best_items)
+        choose_lists(
+            scores,
+            items,
+            self.vectors,
+            float(self.ranking.variety),
+            self.tail,
+            self._owed(shape[1]),
+            best,
+            best_items,
+        )
         return best, best_items
+
+
+def in_long_tail(n_train: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Tell which items are not among those rated most that have 80 % of the training ratings."""
+    order = np.argsort(-n_train, kind="stable")
+    before = np.cumsum(n_train[order]) - n_train[order]
+    tail = np.empty(len(n_train), np.bool_)
+    tail[order] = before >= _HEAD * n_train.sum()
+    return tail
 
 
 def _vectors(model: Model) -> Float32s:

@@ -15,7 +15,7 @@ from mfdask.models import Ability, FactorModel, Model
 from mfdask.models.base import SOURCES
 from mfdask.models.design import Array
 from mfdask.models.half_step import read_only
-from mfdask.recommendation.candidates import OFFERED, Ranking, known_rows
+from mfdask.recommendation.candidates import Ranking, known_rows
 from mfdask.recommendation.rerank import Reranker
 from mfdask.shards import Dataset
 from mfdask.shards.refs import DatasetRef, ShardRef
@@ -138,25 +138,34 @@ def search_of(model: Model, ranking: Ranking) -> Search:
     InputError
         If nothing can be offered.
     """
-    found: Search
-    if isinstance(model, FactorModel):
-        found = FactorSearch(model, tiles_of(model, ranking))
-    else:
-        found = PredictionSearch(model, ranking.candidates(model))
+    found = _search_among(model, ranking, ranking.candidates(model))
     reranker = Reranker.of(model, ranking)
-    return found if reranker is None else RerankedSearch(found, reranker)
+    if reranker is None:
+        return found
+    tail = _search_among(model, ranking, reranker.candidates) if ranking.tail else None
+    return RerankedSearch(found, tail, reranker)
+
+
+def _search_among(model: Model, ranking: Ranking, candidates: Rows) -> Search:
+    if isinstance(model, FactorModel):
+        return FactorSearch(model, tiles_among(model, ranking, candidates))
+    return PredictionSearch(model, candidates)
 
 
 class RerankedSearch(NamedTuple):
-    """Chooses from longer lists."""
+    """Chooses from longer lists of all items, and of those of the long tail if they are owed."""
 
     search: Search
+    tail: Search | None
     reranker: Reranker
 
     def best(self, rows: Rows, rated: Rated, top: int) -> tuple[Array, Rows]:
         """See `Search.best`; the order is not that of the scores."""
-        scores, items = self.search.best(rows, rated, OFFERED * top)
-        return self.reranker.choose(scores, items, top)
+        n_all, n_tail = self.reranker.lengths(top)
+        lists = [self.search.best(rows, rated, n_all)]
+        if self.tail is not None:
+            lists.append(self.tail.best(rows, rated, n_tail))
+        return self.reranker.choose(lists, top)
 
 
 class FactorSearch(NamedTuple):
@@ -227,7 +236,11 @@ def best_scored(scores: Array, candidates: Rows, rated: Rated, top: int) -> tupl
 
 def tiles_of(model: FactorModel, ranking: Ranking) -> Tiles:
     """Return the candidates as the kernel takes them."""
-    rows = ranking.candidates(model)
+    return tiles_among(model, ranking, ranking.candidates(model))
+
+
+def tiles_among(model: FactorModel, ranking: Ranking, rows: Rows) -> Tiles:
+    """Return some items as the kernel takes them."""
     bias = np.float32(ranking.weight_for(model)) * model.item_bias[rows]
     return Tiles(*map(read_only, pack_tiles(bias, model.item_factors[rows], rows)))
 

@@ -231,9 +231,12 @@ def test_a_model_that_only_ranks(mfdask, result_of, model_folder, small_data, tm
     stars = ("--data", small_data, "--user", user, "--stars", "ranks")
     refused(mfdask("recommend", model_folder, *stars), "needs a model that predicts ratings")
     item = f"id:{made.items['item_id'][4]}=5"
-    new = result_of("recommend", "ranks", "--rated", item, "--stars", model_folder)
+    arguments = ("recommend", "ranks", "--rated", item, "--stars", model_folder, "--explain")
+    new = result_of(*arguments)
     first = new["recommendations"][0]
     assert first["score"] == made.together[4].max()
+    adds_up(new, {line["item_id"]: line["score"] for line in new["recommendations"]})
+    assert new["rated_parts"][0]["part"] == first["score"]
     assert 0.5 <= first["stars"] <= 5
     result_of("train", small_data, "--model", "item-means", "--out", "means")
     refused(mfdask("recommend", "means", *own, "--user", user, "--explain"), "rests on")

@@ -1,4 +1,4 @@
-"""Explanations of the lists of users that a model knows, whatever its kind."""
+"""Explanations of lists, whatever the kind of model."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ FOLDED = (
     "differs from it by the rest"
 )
 LEFT_OUT = "what the score would be less without the rating"
+NOTHING = "nothing: the user has no training ratings"
 ALIKE = "cosine of the factors of the two items; no parts of the score"
 
 
@@ -50,20 +51,42 @@ def explain_user(
     (user,) = known_rows(model, "users", [user_id]).tolist()
     items = known_rows(model, "items", item_ids)
     history, scores = History.of_user(data, user), _scores(model, user, items, ranking)
-    if isinstance(model, FactorModel) and model.can(Ability.NEW_USERS) and len(history.items):
+    if not len(history.items):
+        return _reasons(model, history, items, scores, np.zeros((len(items), 0)), NOTHING)
+    if isinstance(model, FactorModel) and model.can(Ability.NEW_USERS):
         found = explain(model, history, item_ids, ranking)
         rest = scores - found.items["score"]
         return found._replace(items=found.items.assign(score=scores, rest=rest), basis=FOLDED)
     if isinstance(model, ScoresHistory):
         parts = _by_leaving_out(model, history, items)
-        return _reasons(model, history, items, scores, parts, LEFT_OUT, adds_up=True)
+        return _reasons(model, history, items, scores, parts, LEFT_OUT)
     if isinstance(model, FactorModel) and model.can(Ability.FACTORS):
-        parts = _likeness(model, history, items)
-        return _reasons(model, history, items, scores, parts, ALIKE, adds_up=False)
+        likeness = _likeness(model, history, items)
+        found = _reasons(model, history, items, scores, likeness, ALIKE)
+        return found._replace(items=found.items.assign(rest=np.nan))
     raise InputError(
         f"a model of kind {model.kind} does not tell what a list rests on: it neither takes in "
         "users that it has not seen nor has factors; leave the explanation out"
     )
+
+
+def explain_new(
+    model: Model, history: History, item_ids: Any, ranking: Ranking | None = None
+) -> Reasons:
+    """Say which ratings of somebody new the scores of some items rest on; see `explain_user`.
+
+    Raises
+    ------
+    InputError
+        If an item is unknown, or the model takes in no users that it has not seen.
+    """
+    model.require(Ability.NEW_USERS, "an explanation for somebody new")
+    if isinstance(model, FactorModel):
+        return explain(model, history, item_ids, ranking)
+    assert isinstance(model, ScoresHistory)
+    items = known_rows(model, "items", item_ids)
+    scores = model.scores_of_history(history.items, history.ratings)[items].astype(np.float64)
+    return _reasons(model, history, items, scores, _by_leaving_out(model, history, items), LEFT_OUT)
 
 
 def _scores(model: Model, user: int, items: Rows, ranking: Ranking) -> Float64s:
@@ -102,12 +125,10 @@ def _reasons(
     scores: Float64s,
     parts: Float64s,
     basis: str,
-    *,
-    adds_up: bool,
 ) -> Reasons:
-    """Return reasons without a mean, biases and genres."""
+    """Return reasons without a mean, biases and genres; the rest is what the parts leave."""
     ids = model.items["item_id"]
-    rest = scores - parts.sum(axis=1) if adds_up else np.full(len(items), np.nan)
+    rest = scores - parts.sum(axis=1)
     own = {"item_id": ids.take(items).array, "item": 0.0, "score": scores, "rest": rest}
     rated = {
         "item_id": ids.take(np.repeat(items, len(history.items))).array,
