@@ -5,6 +5,7 @@ Dask is loaded where it is asked for: a little data is taken in before it would 
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import multiprocessing
@@ -160,9 +161,10 @@ def _start_workers(config: ClusterConfig) -> LocalCluster:
         for child in set(multiprocessing.active_children()) - set(before):
             child.kill()
         if isinstance(error, RuntimeError | TimeoutError | AssertionError):
+            reason = f"{type(error).__name__}: {error}"
             raise ClusterError(
-                "a worker ended, or did not answer, while it was started; run this again, with "
-                "fewer `workers` if memory is short"
+                f"a worker ended, or did not answer, while it was started ({reason}); run this "
+                "again, with fewer `workers` if memory is short"
             ) from error
         raise
 
@@ -315,9 +317,15 @@ def _free_address(address: str) -> str:
     host = host or "127.0.0.1"
     if not (port.isdigit() and int(port) < 2**16):
         raise InputError(f"`dashboard_address` {address}: write it as host:port, 0 to 65535")
-    with closing(socket.socket()) as probe:
+    name = host.strip("[]")
+    with closing(socket.socket(socket.AF_INET6 if ":" in name else socket.AF_INET)) as probe:
         try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return f"{host}:0"
+            probe.bind((name, int(port)))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return f"{host}:0"
+            why = error.strerror
+            raise InputError(
+                f"`dashboard_address` {address}: cannot listen there ({why})"
+            ) from None
     return f"{host}:{port}"

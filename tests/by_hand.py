@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from distributed import Client
-
 import mfdask
 
 
@@ -41,16 +39,29 @@ def scheduler_address(process: subprocess.Popen) -> str:
     raise AssertionError("the scheduler has not started")
 
 
+def wait_until_joined(worker: subprocess.Popen) -> None:
+    """Wait until a worker says that its scheduler has it."""
+    assert worker.stderr is not None
+    assert any("Registered to:" in line for line in worker.stderr), "the worker has not started"
+
+
 @contextmanager
-def cluster_by_hand(root: Path, *names: str) -> Iterator[str]:
-    """Start a scheduler and a worker of one thread for each name, and yield the address."""
+def cluster_by_hand(
+    root: Path, *names: str, options: tuple[object, ...] = (), **environment: str
+) -> Iterator[str]:
+    """Start a scheduler and a worker of one thread for each name, and yield the address.
+
+    With `options` of all, and in an environment of their own.
+    """
     with ExitStack() as stack:
-        options = ("--host", "127.0.0.1", "--port", 0, "--no-dashboard")
-        scheduler = stack.enter_context(started(root / "scheduler", "scheduler", *options))
+        alone = "--no-dashboard", *options
+
+        def start(name: str, *arguments: object) -> subprocess.Popen:
+            return stack.enter_context(started(root / name, *arguments, *alone, **environment))
+
+        scheduler = start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", 0)
         address = scheduler_address(scheduler)
-        options = ("--resources", "solver=1", "--nthreads", 1, "--no-dashboard")
-        for name in names:
-            stack.enter_context(started(root / name, "worker", address, *options, "--name", name))
-        with Client(address) as client:
-            client.wait_for_workers(len(names), timeout=60)
+        own = "--resources", "solver=1", "--nthreads", 1
+        for worker in [start(name, "worker", address, *own, "--name", name) for name in names]:
+            wait_until_joined(worker)
         yield address

@@ -96,6 +96,15 @@ def test_a_malformed_dashboard_address_is_refused(address):
         pass
 
 
+@pytest.mark.parametrize("host", ["203.0.113.1", "nowhere.invalid"])
+def test_a_dashboard_address_of_another_machine_is_refused(host):
+    with (
+        pytest.raises(InputError, match=f"dashboard_address {host}:8787: cannot listen there"),
+        open_cluster(ClusterConfig(dashboard_address=f"{host}:8787")),
+    ):
+        pass
+
+
 def test_the_dashboard_is_open_to_others_only_when_asked():
     config = ClusterConfig(threads=1, dashboard_address="0.0.0.0:0")
     with open_cluster(config) as client:

@@ -1,8 +1,17 @@
 """What libraries say of their own stays out of the terminal."""
 
+import asyncio
 import logging
+import re
+import socket
+import struct
 import subprocess
 import sys
+import urllib.request
+from contextlib import closing
+
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
 _RUN = [sys.executable, "-c", "from mfdask.jobs.cli import run; run()"]
 
@@ -18,6 +27,41 @@ def test_a_task_that_fails_on_a_worker_is_told_in_one_line(tmp_path):
     assert len(lines) == 2, done.stderr
     assert lines[0].startswith("Dask dashboard: ")
     assert lines[1].startswith("mfdask: ")
+
+
+async def open_a_tab_and_close_it(page, linger):
+    """Load a page of Bokeh's as a browser does, and break its websocket off."""
+    html = (await asyncio.to_thread(urllib.request.urlopen, page)).read().decode()
+    token = re.search('"token":"([^"]+)"', html)[1]
+    request = HTTPRequest(f"{page.replace('http', 'ws')}/ws")
+    tab = await websocket_connect(request, subprotocols=["bokeh", token])
+    assert "ACK" in await tab.read_message()
+    if linger is not None:  # the other side hears that the connection was reset
+        stream = tab.protocol.stream.socket
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, linger))
+    tab.protocol.stream.close()
+
+
+def test_a_closed_tab_and_a_taken_port_are_not_worth_a_word(small_data, tmp_path):
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = f"{taken.getsockname()[1]}"
+        cluster = "--threads", "1", "--dashboard-address", f"127.0.0.1:{port}"
+        job = *_RUN, "train", small_data, "--out", "m", *cluster, "--sweeps", "60"
+        with subprocess.Popen(
+            [*job, "--tolerance", "0"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        ) as running:
+            first = running.stderr.readline()
+            page = first.removeprefix("Dask dashboard: ").strip()
+            for linger in (None, 0):
+                asyncio.run(open_a_tab_and_close_it(page, linger))
+            assert running.poll() is None, "closed too late to matter"
+            rest = running.stderr.read()
+    assert running.returncode == 0
+    assert page.endswith("/mfdask")
+    assert port not in page
+    assert [line for line in rest.splitlines() if line.strip() and "━" not in line] == []
 
 
 def test_libraries_log_for_debug_alone(mfdask, capsys):

@@ -1,0 +1,116 @@
+"""A cluster that is gone or at a standstill: the wait ends, within a stated time, in one line."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import dask
+import pytest
+from distributed import LocalCluster
+
+from mfdask.cluster import SOLVER, ClusterConfig, open_cluster
+from mfdask.errors import ClusterError
+from mfdask.execution import executor
+from mfdask.supervision import PATIENCE
+
+LOCAL = {"threads": 1, "dashboard_address": "127.0.0.1:0"}
+
+#: A scheduler with a worker, which ends when the first task comes.
+DYING = """
+import os, time
+from distributed import LocalCluster
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+class Die(SchedulerPlugin):
+    def transition(self, key, start, finish, *args, **kwargs):
+        os._exit(9)
+
+own = dict(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp")
+with LocalCluster(**own, resources={"solver": 1}, dashboard_address=None) as cluster:
+    cluster.scheduler.add_plugin(Die())
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(600)
+"""
+
+
+def pids(client):
+    return list(client.run(os.getpid).values())
+
+
+def wait_for_nothing(config, fault=lambda client: None, task=time.sleep, given=600):
+    """Return what ends the wait for a task on a cluster at fault, and after how many seconds."""
+    with open_cluster(config) as client, dask.config.set({PATIENCE: 2}):
+        fault(client)
+        began = time.monotonic()
+        with pytest.raises(ClusterError) as caught, executor(client) as run:
+            run.results([run.submit("task", task, given)])
+        return f"{caught.value}", time.monotonic() - began
+
+
+def stop(client):
+    os.kill(pids(client)[0], signal.SIGSTOP)
+
+
+def test_a_worker_that_stops_in_the_middle():
+    said, seconds = wait_for_nothing(ClusterConfig(**LOCAL), stop)
+    assert (
+        said == "nothing moved within 2 seconds (patience): workers do not answer; run this again"
+    )
+    assert 2 <= seconds < 30
+
+
+def test_workers_that_have_no_memory_to_begin_anything():
+    config = ClusterConfig(**LOCAL, memory_limit="1GB")
+    with dask.config.set({"distributed.worker.memory.pause": 0.01}):
+        said, _ = wait_for_nothing(config, task=int)
+    assert "more than 80 % of the memory that they may; raise memory_limit" in said
+
+
+def test_no_worker_left():
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0",
+        resources={SOLVER: 1},
+    ) as cluster:  # fmt: skip
+        config = ClusterConfig(scheduler=cluster.scheduler_address)
+        said, _ = wait_for_nothing(config, lambda client: cluster.scale(0))
+    assert "no worker was left" in said
+
+
+@pytest.mark.parametrize("sent", ["SIGSTOP", "SIGKILL"])
+def test_a_worker_that_does_not_start(sent, tmp_path):
+    before = multiprocessing.active_children()
+    preload = tmp_path / "hit.py"
+    preload.write_text(f"import os, signal\nos.kill(os.getpid(), signal.{sent})")
+    with (
+        dask.config.set({"distributed.worker.preload": [str(preload)]}),
+        pytest.raises(ClusterError, match=r"a worker ended, or did not answer.* fewer workers"),
+        open_cluster(ClusterConfig(**LOCAL, patience=5)),
+    ):
+        pass
+    for child in set(multiprocessing.active_children()) - set(before):
+        child.join(10)  # as the process does when it ends
+        assert child.exitcode == -signal.SIGKILL
+
+
+def test_a_task_that_takes_longer_is_no_standstill():
+    with (
+        open_cluster(ClusterConfig(**LOCAL)) as client,
+        dask.config.set({PATIENCE: 4}),
+        executor(client) as run,
+    ):
+        assert run.results([run.submit("long", time.sleep, 9)]) == [None]
+
+
+def test_a_scheduler_that_dies():
+    with subprocess.Popen(
+        [sys.executable, "-c", DYING], stdout=subprocess.PIPE, text=True
+    ) as dying:
+        address = dying.stdout.readline().strip()
+        said, seconds = wait_for_nothing(ClusterConfig(scheduler=address))
+    assert said == f"the scheduler at {address} is gone; start it and run this again"
+    assert seconds < 30
