@@ -18,9 +18,9 @@ _RUN = [sys.executable, "-c", "from mfdask.jobs.cli import run; run()"]
 
 #: What a process runs that lies about its mfdask.
 _LIE = """
-import distributed.versions as asked
-known = asked.version
-asked.version = lambda name: {answer} if name == "mfdask" else known(name)
+import distributed.versions
+from importlib.metadata import version
+distributed.versions.version = lambda name: {answer} if name == "mfdask" else version(name)
 """
 
 
@@ -35,7 +35,7 @@ def start(*words, **environment):
 def ended(job):
     """Return how a job ends, in bounded time: exit code and what it printed."""
     try:
-        out, err = job.communicate(timeout=60)
+        out, err = job.communicate(timeout=120)  # of which a busy machine takes most to start it
     finally:
         job.kill()
     assert "Traceback" not in err
@@ -112,16 +112,20 @@ def test_tls_lets_in_who_has_the_certificate_and_nobody_else(certified, small_da
     authority = "DASK_DISTRIBUTED__COMM__TLS__CA_FILE"
     tls = "--protocol", "tls"
     with cluster_by_hand(tmp_path, "worker", options=tls, **own) as address:
-        words = "train", small_data, "--sweeps", 2, "--scheduler"
         plain = address.replace("tls:", "tcp:")
-        friend = start(*words, address, "--out", tmp_path / "m", **own)
+
+        def train(name, scheduler, **environment):
+            words = "--out", tmp_path / name, "--sweeps", 2, "--scheduler", scheduler
+            return start("train", small_data, *words, **environment)
+
+        friend = train("friend", address, **own)
         strangers = {
-            "this account has no certificate set": start(*words, address),
-            f"{plain}: no Dask scheduler answers there": start(*words, plain),
-            "check its certificates and your own": start(
-                *words, address, **other | {authority: own[authority]}
+            "this account has no certificate set": train("none", address),
+            f"{plain}: no Dask scheduler answers there": train("plain", plain),
+            "check its certificates and your own": train(
+                "other", address, **other | {authority: own[authority]}
             ),
-            "encryption required": start(*words, plain, **own),
+            "encryption required": train("unencrypted", plain, **own),
         }
         code, _, lines = ended(friend)
         assert code == 0, lines
@@ -129,4 +133,4 @@ def test_tls_lets_in_who_has_the_certificate_and_nobody_else(certified, small_da
             code, out, lines = ended(stranger)
             assert (code, out, len(lines)) == (2, "", 1), lines
             assert said in lines[0]
-    assert (tmp_path / "m" / "model.json").exists()
+    assert (tmp_path / "friend" / "model.json").exists()
