@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -104,12 +104,11 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         If a worker does not start.
     """
     import dask
-    from distributed.utils import silence_logging_cmgr
 
     import mfdask.kernels  # noqa: F401 - chooses the folder of compiled code for all workers
 
     config = config or ClusterConfig()
-    with dask.config.set({PATIENCE: config.patience}), silence_logging_cmgr(_log_level()):
+    with dask.config.set({PATIENCE: config.patience}), _silent_libraries():
         where = _local(config) if config.scheduler is None else closing(_join(config.scheduler))
         with where as client, _watched(client):
             yield client
@@ -173,6 +172,17 @@ def _log_level() -> int:
     """Return from where on Dask may log: its errors reach the client as exceptions all the same."""
     debugs = logging.getLogger().isEnabledFor(logging.INFO)
     return logging.ERROR if debugs else logging.CRITICAL
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Let what Dask has given handlers of its own log no more than `_log_level` says."""
+    from distributed.utils import silence_logging_cmgr
+
+    with ExitStack() as stack:
+        for name in ("distributed", "bokeh", "tornado", "tornado.application"):
+            stack.enter_context(silence_logging_cmgr(_log_level(), name))
+        yield
 
 
 @contextmanager

@@ -42,13 +42,13 @@ def pids(client):
     return list(client.run(os.getpid).values())
 
 
-def wait_for_nothing(config, fault=lambda client: None, task=time.sleep, given=600):
+def wait_for_nothing(config, fault=lambda client: None):
     """Return what ends the wait for a task on a cluster at fault, and after how many seconds."""
     with open_cluster(config) as client, dask.config.set({PATIENCE: 2}):
         fault(client)
         began = time.monotonic()
         with pytest.raises(ClusterError) as caught, executor(client) as run:
-            run.results([run.submit("task", task, given)])
+            run.results([run.submit("task", time.sleep, 600)])
         return f"{caught.value}", time.monotonic() - began
 
 
@@ -64,10 +64,17 @@ def test_a_worker_that_stops_in_the_middle():
     assert 2 <= seconds < 30
 
 
+def wait_until_paused(client):
+    deadline = time.monotonic() + 30
+    while {w["status"] for w in client.scheduler_info()["workers"].values()} != {"paused"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_workers_that_have_no_memory_to_begin_anything():
     config = ClusterConfig(**LOCAL, memory_limit="1GB")
     with dask.config.set({"distributed.worker.memory.pause": 0.01}):
-        said, _ = wait_for_nothing(config, task=int)
+        said, _ = wait_for_nothing(config, wait_until_paused)
     assert "more than 80 % of the memory that they may; raise memory_limit" in said
 
 
