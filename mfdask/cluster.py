@@ -39,7 +39,7 @@ _QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical", "PYTHONWARNINGS": "ignore"}
 TIMEOUT = "10s"
 
 #: How long the dashboard may.
-_SECONDS_TO_ANSWER = 2.0
+_SECONDS_TO_ANSWER = 5.0
 
 #: Bytes that a worker may be limited to at least. It holds 62 MiB when it starts, 194 MiB once it
 #: has imported what tasks need, and 490 MiB once it has compiled the kernels, before any data.

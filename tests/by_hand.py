@@ -12,6 +12,23 @@ from pathlib import Path
 
 import mfdask
 
+#: A scheduler with a worker, which ends when the first task comes.
+DYING = """
+import os, time
+from distributed import LocalCluster
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+class Die(SchedulerPlugin):
+    def transition(self, key, start, finish, *args, **kwargs):
+        os._exit(9)
+
+own = dict(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp")
+with LocalCluster(**own, resources={"solver": 1}, dashboard_address=None) as cluster:
+    cluster.scheduler.add_plugin(Die())
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(600)
+"""
+
 
 @contextmanager
 def started(cwd: Path, *arguments: object, **environment: str) -> Iterator[subprocess.Popen]:
@@ -65,3 +82,13 @@ def cluster_by_hand(
         for worker in [start(name, "worker", address, *own, "--name", name) for name in names]:
             wait_until_joined(worker)
         yield address
+
+
+@contextmanager
+def dying_scheduler() -> Iterator[str]:
+    """Start a scheduler that ends when its first task comes, and yield its address."""
+    command = [sys.executable, "-c", DYING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import dask
@@ -17,25 +15,9 @@ from mfdask.cluster import SOLVER, ClusterConfig, open_cluster
 from mfdask.errors import ClusterError
 from mfdask.execution import executor
 from mfdask.supervision import PATIENCE
+from tests.by_hand import dying_scheduler
 
 LOCAL = {"threads": 1, "dashboard_address": "127.0.0.1:0"}
-
-#: A scheduler with a worker, which ends when the first task comes.
-DYING = """
-import os, time
-from distributed import LocalCluster
-from distributed.diagnostics.plugin import SchedulerPlugin
-
-class Die(SchedulerPlugin):
-    def transition(self, key, start, finish, *args, **kwargs):
-        os._exit(9)
-
-own = dict(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp")
-with LocalCluster(**own, resources={"solver": 1}, dashboard_address=None) as cluster:
-    cluster.scheduler.add_plugin(Die())
-    print(cluster.scheduler_address, flush=True)
-    time.sleep(600)
-"""
 
 
 def pids(client):
@@ -114,10 +96,7 @@ def test_a_task_that_takes_longer_is_no_standstill():
 
 
 def test_a_scheduler_that_dies():
-    with subprocess.Popen(
-        [sys.executable, "-c", DYING], stdout=subprocess.PIPE, text=True
-    ) as dying:
-        address = dying.stdout.readline().strip()
+    with dying_scheduler() as address:
         said, seconds = wait_for_nothing(ClusterConfig(scheduler=address))
     assert said == f"the scheduler at {address} is gone; start it and run this again"
     assert seconds < 30

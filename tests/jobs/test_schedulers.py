@@ -10,7 +10,13 @@ import time
 
 import pytest
 
-from tests.by_hand import cluster_by_hand, scheduler_address, started, wait_until_joined
+from tests.by_hand import (
+    cluster_by_hand,
+    dying_scheduler,
+    scheduler_address,
+    started,
+    wait_until_joined,
+)
 
 from .helpers import refused
 
@@ -85,6 +91,23 @@ def test_a_scheduler_that_dies_in_mid_train(small_data, tmp_path):
         "with --resume it goes on from the last checkpoint"
     )
     assert (tmp_path / ".m.checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ingest", "synthetic:users=50,items=40,ratings=900", "--out", "d"),
+        ("recommend", "MODEL", "--data", "DATA", "--out", "lists"),
+        ("densify", "MODEL", "--out", "dense"),
+        ("anomalies", "MODEL", "DATA"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_scheduler_that_dies_under_any_job(mfdask, small_data, model_folder, words):
+    known = {"MODEL": model_folder, "DATA": small_data}
+    with dying_scheduler() as address:
+        done = mfdask(*[known.get(word, word) for word in words], "--scheduler", address)
+    refused(done, f"the scheduler at {address} is gone; start it and run this again", code=3)
 
 
 @pytest.fixture(scope="module")
