@@ -160,10 +160,11 @@ def _start_workers(config: ClusterConfig) -> LocalCluster:
         for child in set(multiprocessing.active_children()) - set(before):
             child.kill()
         if isinstance(error, RuntimeError | TimeoutError | AssertionError):
-            reason = f"{type(error).__name__}: {error}"
+            failed = isinstance(error, RuntimeError)  # else it has taken too long
+            reason = error if failed else f"within {config.patience:,g} seconds (`patience`)"
             raise ClusterError(
-                f"a worker ended, or did not answer, while it was started ({reason}); run this "
-                "again, with fewer `workers` if memory is short"
+                f"the workers have not started: {reason}; run this again, with fewer `workers` if "
+                "memory is short"
             ) from error
         raise
 
