@@ -161,7 +161,11 @@ def _start_workers(config: ClusterConfig) -> LocalCluster:
             child.kill()
         if isinstance(error, RuntimeError | TimeoutError | AssertionError):
             failed = isinstance(error, RuntimeError)  # else it has taken too long
-            reason = error if failed else f"within {config.patience:,g} seconds (`patience`)"
+            reason = (
+                f"{error}".rstrip(".")
+                if failed
+                else f"within {config.patience:,g} seconds (`patience`)"
+            )
             raise ClusterError(
                 f"the workers have not started: {reason}; run this again, with fewer `workers` if "
                 "memory is short"

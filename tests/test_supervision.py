@@ -71,16 +71,17 @@ def test_no_worker_left():
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"), [("SIGSTOP", r"within 5 seconds \(patience\)"), ("SIGKILL", "Nanny failed")]
+    ("sent", "patience", "said"),
+    [("SIGSTOP", 5, r"within 5 seconds \(patience\);"), ("SIGKILL", 60, "Nanny failed to start;")],
 )
-def test_a_worker_that_does_not_start(sent, said, tmp_path):
+def test_a_worker_that_does_not_start(sent, patience, said, tmp_path):
     before = multiprocessing.active_children()
     preload = tmp_path / "hit.py"
     preload.write_text(f"import os, signal\nos.kill(os.getpid(), signal.{sent})")
     with (
         dask.config.set({"distributed.worker.preload": [str(preload)]}),
         pytest.raises(ClusterError, match=f"the workers have not started: {said}"),
-        open_cluster(ClusterConfig(**LOCAL, patience=5)),
+        open_cluster(ClusterConfig(**LOCAL, patience=patience)),
     ):
         pass
     for child in set(multiprocessing.active_children()) - set(before):
