@@ -159,18 +159,18 @@ def _start_workers(config: ClusterConfig) -> LocalCluster:
         # One that has stopped in the middle ends in no other way, and the process waits for it.
         for child in set(multiprocessing.active_children()) - set(before):
             child.kill()
-        if isinstance(error, RuntimeError | TimeoutError | AssertionError):
-            failed = isinstance(error, RuntimeError)  # else it has taken too long
-            reason = (
-                f"{error}".rstrip(".")
-                if failed
-                else f"within {config.patience:,g} seconds (`patience`)"
-            )
-            raise ClusterError(
-                f"the workers have not started: {reason}; run this again, with fewer `workers` if "
-                "memory is short"
-            ) from error
+        if isinstance(error, RuntimeError):
+            raise _not_started(f"{error}".rstrip(".")) from error
+        if isinstance(error, TimeoutError | AssertionError):
+            raise _not_started(f"within {config.patience:,g} seconds (`patience`)") from error
         raise
+
+
+def _not_started(reason: str) -> ClusterError:
+    return ClusterError(
+        f"the workers have not started: {reason}; run this again, with fewer `workers` if memory "
+        "is short"
+    )
 
 
 def _log_level() -> int:
