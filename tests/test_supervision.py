@@ -43,7 +43,7 @@ def test_a_worker_that_stops_in_the_middle():
     assert (
         said == "nothing moved within 2 seconds (patience): workers do not answer; run this again"
     )
-    assert 2 <= seconds < 30
+    assert 2 <= seconds < 120
 
 
 def wait_until_paused(client):
@@ -102,4 +102,4 @@ def test_a_scheduler_that_dies():
     with dying_scheduler() as address:
         said, seconds = wait_for_nothing(ClusterConfig(scheduler=address))
     assert said == f"the scheduler at {address} is gone; start it and run this again"
-    assert seconds < 30
+    assert seconds < 120
