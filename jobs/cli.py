@@ -61,4 +61,5 @@ def run() -> None:
     outlive_readers()
     if not sys.warnoptions and "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # libraries warn those who call them, which are we
+        sys.unraisablehook = lambda _: None  # what they fail at while they clear up, as at an end
     main(prog_name="mfdask")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mfdask.errors import NAMED, MfdaskError, without_secrets
+from mfdask.errors import NAMED, ClusterError, MfdaskError, without_secrets
 from mfdask.summaries import harmless
 
 #: Exit code and line for what the system says of a disk.
@@ -52,7 +52,10 @@ def _explain(error: BaseException, command: click.Command) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted; nothing was left half-written"
     if isinstance(error, MfdaskError):
-        return error.exit_code, " ".join(_with_options(error.template, command).split())
+        template = error.template
+        if isinstance(error, ClusterError) and "resume" in {own.name for own in command.params}:
+            template += "; with `resume` it goes on from the last checkpoint"
+        return error.exit_code, " ".join(_with_options(template, command).split())
     if isinstance(error, OSError) and error.errno in _DISK:
         return _DISK[error.errno][0], f"{error.filename or 'disk'}: {_DISK[error.errno][1]}"
     if isinstance(error, MemoryError):

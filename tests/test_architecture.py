@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 #: Packages and modules of `mfdask`, each of which imports only what stands above it in this list.
 FLOORS = [
     {"cores", "decoding", "errors", "figures", "job_registry", "kernels", "progress", "summaries"},
-    {"files", "memory", "parameters", "watch"},
+    {"files", "memory", "parameters", "supervision", "watch"},
     {"cluster", "ratings", "results"},
     {"execution"},
     {"shards"},

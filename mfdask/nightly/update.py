@@ -15,7 +15,7 @@ from typing import Any
 
 from distributed import Client
 
-from mfdask.errors import InputError, MfdaskError
+from mfdask.errors import ClusterError, InputError, MfdaskError
 from mfdask.execution import executor
 from mfdask.files import is_of_a_full_disk
 from mfdask.ingestion.build import IngestOptions, ingest
@@ -117,6 +117,8 @@ class DataUpdate:
 
     def _is_no_files_fault(self, error: BaseException | None) -> bool:
         """Whether an error is of the machine, or of the cluster, and would hit any other file."""
+        if isinstance(error, ClusterError):
+            return True
         if self._client is not None:
             from distributed import CommClosedError
 

@@ -6,11 +6,12 @@ import logging
 import shutil
 import struct
 import zipfile
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from mfdask.errors import InputError, MfdaskError, NoSpaceError, RefusedError
+from mfdask.errors import ClusterError, InputError, MfdaskError, NoSpaceError, RefusedError
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import load_model
 from mfdask.nightly import journal, steps, update
@@ -590,6 +591,16 @@ def test_a_full_disk_is_no_files_fault(begun, monkeypatch):
             patch.setattr(update, name, full)
             with pytest.raises(NoSpaceError, match="no space"):
                 begun.run()
+    assert names(begun.inbox) == ["new.csv"]
+    assert begun.run()["new_ratings"] == 1000
+
+
+def test_a_cluster_that_is_gone_is_no_files_fault(begun, monkeypatch):
+    begun.arrive("new.csv", FIRST, 13_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(update, "extend", Mock(side_effect=ClusterError("the scheduler is gone")))
+        with pytest.raises(ClusterError, match="is gone"):
+            begun.run()
     assert names(begun.inbox) == ["new.csv"]
     assert begun.run()["new_ratings"] == 1000
 
