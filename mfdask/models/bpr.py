@@ -193,7 +193,7 @@ class BPR(Estimator):
             if start is not None:
                 check_start(start, self.n_factors)
             source = dataset_ref(run, data)
-            rows = run.submit("start", _begin, self, parts["train"], source, start)
+            rows = run.submit("start", first_rows, self, parts["train"], source, start)
         clock = time.perf_counter()
         while len(history) < self.n_sweeps:
             n = len(history) + 1
@@ -217,8 +217,8 @@ class Epoch(NamedTuple):
     loss: float
 
 
-def _begin(
-    estimator: BPR, ratings: Block, data: Dataset, start: Path | None
+def first_rows(
+    estimator: BPR, ratings: Block, data: Dataset, start: Path | None = None
 ) -> dict[str, Float32s]:
     """Return the first rows: random ones, or those of the model to start from.
 

@@ -193,13 +193,13 @@ class NCF(Estimator):
         tunable=True,
     )
     n_sweeps: int = parameter(
-        20, "Sweeps; in one, each liked item or rating is taken once.", "sweeps", at_least=1,
+        10, "Sweeps; in one, each liked item or rating is taken once.", "sweeps", at_least=1,
         tunable=True,
     )  # fmt: skip
     batch_size: int = parameter(1024, "Pairs in a step.", "batch", at_least=1, tunable=True)
     learning_rate: float = parameter(0.002, "Of Adam.", above=0, tunable=True)
     weight_decay: float = parameter(
-        0.001, "Share by which a step of rate 1 would shrink all weights.", at_least=0, tunable=True
+        0.5, "Share by which a step of rate 1 would shrink all weights.", at_least=0, tunable=True
     )
     n_negatives: int = parameter(
         4, "Items not rated that are drawn for each liked one.", "negatives-each", at_least=1,
@@ -214,6 +214,10 @@ class NCF(Estimator):
     def score(self) -> Score:
         """What its models predict."""
         return Score.STARS if self.form == "explicit" else Score.LOG_ODDS
+
+    def compiled(self) -> tuple[Any, Callable[..., Any]]:
+        """Return the optimiser, and a compiled step of it."""
+        return _compiled(self.form, self.learning_rate, self.weight_decay)
 
     def point_estimate(self, most_sweeps: int | None = None) -> Estimator:
         """Return itself, with fewer sweeps."""
@@ -339,7 +343,7 @@ def first_state(estimator: NCF, counts: list[Any]) -> State:
         for n, m in shapes
     ]
     network = Network(*rows, layers=layers)
-    return State(network, _compiled(estimator)[0].init(network), math.nan)
+    return State(network, estimator.compiled()[0].init(network), math.nan)
 
 
 def run_epoch(estimator: NCF, shards: list[Shard], mean: float, state: State, number: int) -> State:
@@ -353,7 +357,7 @@ def run_epoch(estimator: NCF, shards: list[Shard], mean: float, state: State, nu
     import jax
 
     network, moments = jax.tree.map(jax.numpy.asarray, state[:2])
-    _, step = _compiled(estimator)
+    _, step = estimator.compiled()
     losses, weights = [], []
     for batch in _batches(estimator, shards, mean, len(state.network.items), number):
         network, moments, loss = step(network, moments, *batch)
@@ -372,16 +376,16 @@ def run_epoch(estimator: NCF, shards: list[Shard], mean: float, state: State, nu
 
 
 @lru_cache(maxsize=4)
-def _compiled(estimator: NCF) -> tuple[Any, Callable[..., Any]]:
-    """Return the optimiser, and a step of it: compiled once for each set of parameters."""
+def _compiled(form: str, rate: float, decay: float) -> tuple[Any, Callable[..., Any]]:
+    """Return the optimiser, and a step of it, which JAX compiles once for arrays of a shape."""
     import jax
     import optax
 
-    optimiser = optax.adamw(estimator.learning_rate, weight_decay=estimator.weight_decay)
+    optimiser = optax.adamw(rate, weight_decay=decay)
 
     def loss(network: Network, users: Any, items: Any, targets: Any, weights: Any) -> Any:
         scores = network.score(users, items, jax.numpy)
-        if estimator.form == "explicit":
+        if form == "explicit":
             each = optax.squared_error(scores, targets)
         else:
             each = optax.sigmoid_binary_cross_entropy(scores, targets)
