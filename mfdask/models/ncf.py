@@ -356,7 +356,7 @@ def run_epoch(estimator: NCF, shards: list[Shard], mean: float, state: State, nu
     """
     import jax
 
-    network, moments = jax.tree.map(jax.numpy.asarray, state[:2])
+    network, moments = jax.tree.map(jax.numpy.array, state[:2])  # copies: steps overwrite them
     _, step = estimator.compiled()
     losses, weights = [], []
     for batch in _batches(estimator, shards, mean, len(state.network.items), number):
@@ -371,7 +371,6 @@ def run_epoch(estimator: NCF, shards: list[Shard], mean: float, state: State, nu
             f"the steps diverge in sweep {number}; lower `learning_rate` "
             f"{estimator.learning_rate:g}"
         )
-    # What the next sweep is given must outlive its steps, which overwrite their arguments.
     return State(*jax.tree.map(np.array, (network, moments)), loss)
 
 
