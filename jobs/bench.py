@@ -12,6 +12,7 @@ import click
 from rich.console import RenderableType
 from rich.table import Table
 
+from mfdask.bench.bpr import BPRPlan, measure_bpr
 from mfdask.bench.compiling import measure_compiling
 from mfdask.bench.dense import DensePlan, measure_dense
 from mfdask.bench.exchange import measure_exchange
@@ -226,6 +227,44 @@ def rerank(
             load_model(model), Dataset.open(data), ranking, weights or _WEIGHTS, progress
         )
     return _outcome(found, _rerank_table(found))
+
+
+@main.command("bpr")
+@click.argument("data", type=DATA_FOLDER)
+@click.option("--factors", default=63, show_default=True, help="Length of a factor vector.")
+@_ROUNDS
+@click.option(
+    "--seconds",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Measure the lists after a quarter, a half and all of so long a fit; 0: none.",
+)
+@click.option(
+    "--threads",
+    default=n_cores(),
+    type=click.IntRange(1),
+    help="Of either side.  [default: all cores]",
+)
+@click.option("--peers/--no-peers", default=True, show_default=True, help="Time implicit, too.")
+@job
+def bpr(
+    data: Path, factors: int, rounds: int, seconds: float, threads: int, peers: bool
+) -> Outcome:
+    """Time a sweep of BPR on DATA beside implicit's, and what lists are worth after equal time."""
+    plan = BPRPlan(factors, rounds, seconds, peers=peers, threads=threads)
+    with progress_bars() as progress:
+        found = measure_bpr(data, plan, progress)
+    title = f"{found['data']}: {found['ratings']:,} samples a sweep, {factors} factors"
+    view = table(f"{title}, {threads} threads", "", "seconds a sweep", "over implicit")
+    for name, taken in found["seconds"].items():
+        ratio = found.get("over_implicit") if name == "bpr" else None
+        view.add_row(name, f"{taken:.4g}", "" if ratio is None else f"{ratio:.3f}")
+    lists = table("Precision at 10 after equal time", "seconds", *found["seconds"])
+    for one in found["quality"]:
+        precision = [f"{one['precision'][name]:.4f}" for name in found["seconds"]]
+        lists.add_row(f"{one['seconds']:.4g}", *precision)
+    return _outcome(found, view, *([lists] if found["quality"] else []))
 
 
 @main.command("dense")

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.execution import Executor
 from mfdask.kernels import bpr as kernel
-from mfdask.kernels.merge import find_pairs
-from mfdask.kernels.random import bits, stream
+from mfdask.kernels.random import stream
 from mfdask.kernels.rows import Block, row_width
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import Ability, Estimator, Score, Sweep
@@ -26,12 +25,21 @@ from mfdask.models.factor_model import FactorModel
 from mfdask.models.fit import check_start, warm_rows
 from mfdask.models.half_step import pair_predictions, read_only
 from mfdask.models.registry import Kind
+from mfdask.models.sampling import (
+    Pairs,
+    check_liked,
+    draw_pairs,
+    join_shards,
+    least_liked,
+    shards_of,
+)
 from mfdask.models.store import count_factors
 from mfdask.models.updates import MAX_FACTORS
 from mfdask.parameters import parameter
 from mfdask.progress import Progress, silent
-from mfdask.shards import SIDES, Dataset, Shard
-from mfdask.shards.refs import dataset_ref, executor_for, shard_ref
+from mfdask.shards import SIDES, Dataset
+from mfdask.shards.refs import dataset_ref, executor_for
+from mfdask.shards.store import starts_of_kept
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,8 +48,6 @@ if TYPE_CHECKING:
 _BLOCKS = 32
 #: Items in a block at least, for negatives to be found among; users; ratings in a cell, about.
 _ITEMS, _USERS, _RATINGS = 64, 4, 2048
-#: Held-out pairs that the AUC of a sweep is taken over at most.
-_PAIRS = 200_000
 
 
 @dataclass(frozen=True)
@@ -98,11 +104,6 @@ class BPR(Estimator):
         """What its models can do."""
         return frozenset({Ability.FACTORS})
 
-    @property
-    def least_liked(self) -> float:
-        """The least rating that counts as liked."""
-        return -math.inf if self.liked is None else self.liked
-
     def identity(self) -> dict[str, Any]:
         """Return the parameters that shape the states: not how many there are."""
         named = asdict(self)
@@ -156,16 +157,16 @@ class BPR(Estimator):
         manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
         with executor_for(data, client) as run:
             rows, history = self._learn(data, run, manager, start, progress, each_sweep)
-        learned = {f"{side[:-1]}_rows": rows[side] for side in SIDES}
+        learned = {f"{side[:-1]}_rows": rows[side].copy() for side in SIDES}
+        if self.negatives == "popularity":  # never drawn: nobody is to be offered them
+            unrated = data.items()["n_train"].to_numpy() == 0
+            learned["item_rows"][unrated, 0] = learned["item_rows"][:, 0].min()
         return FactorModel.of_data(self, data, history, mean=0.0, **learned)
 
     def _check(self, data: Dataset) -> None:
         if data.n_items < 2:
             raise InputError(f"{data.name}: one item alone; there is nothing to rank it above")
-        if self.liked is not None and self.liked > data.rating_max:
-            raise InputError(
-                f"`liked` {self.liked:g}: no rating of {data.name} is above {data.rating_max:g}"
-            )
+        check_liked(self.liked, data)
 
     def _learn(
         self,
@@ -179,10 +180,11 @@ class BPR(Estimator):
         """Return the rows of both sides after the last sweep, and the history."""
         home = run.workers[0] if run.workers else None
         parts = {
-            part: run.submit(f"{part}-ratings", join_shards, _shards(run, data, part), home=home)
+            part: run.submit(f"{part}-ratings", join_shards, shards_of(run, data, part), home=home)
             for part in ("train", "test")
         }
-        pairs = run.submit("pairs", draw_pairs, self, parts["train"], parts["test"], data.n_items)
+        given = self.liked, self.seed, parts["train"], parts["test"], data.n_items
+        pairs = run.submit("pairs", draw_pairs, *given)
         resumed = manager.newest()
         history = list(resumed.history) if resumed else []
         if resumed:
@@ -190,7 +192,8 @@ class BPR(Estimator):
         else:
             if start is not None:
                 check_start(start, self.n_factors)
-            rows = run.submit("start", _begin, self, dataset_ref(run, data), start, home=home)
+            source = dataset_ref(run, data)
+            rows = run.submit("start", first_rows, self, parts["train"], source, start)
         clock = time.perf_counter()
         while len(history) < self.n_sweeps:
             n = len(history) + 1
@@ -214,27 +217,27 @@ class Epoch(NamedTuple):
     loss: float
 
 
-def _shards(run: Executor, data: Dataset, part: str) -> list[Any]:
-    return [shard_ref(run, data, "users", b, part) for b in range(data.n_blocks("users"))]
+def first_rows(
+    estimator: BPR, ratings: Block, data: Dataset, start: Path | None = None
+) -> dict[str, Float32s]:
+    """Return the first rows: random ones, or those of the model to start from.
 
-
-def join_shards(shards: list[Shard]) -> Block:
-    """Return the ratings of all users as one block; they are copied if there are several."""
-    ends = np.cumsum([0, *(shard.n_ratings for shard in shards)])
-    indptr = [shard.indptr[1:] + end for shard, end in zip(shards, ends[:-1], strict=True)]
-    arrays = [(s.indices, s.ratings) for s in shards]
-    joined = arrays[0] if len(arrays) == 1 else map(np.concatenate, zip(*arrays, strict=True))
-    return Block(*map(read_only, (np.concatenate([np.zeros(1, np.int64), *indptr]), *joined)))
-
-
-def _begin(estimator: BPR, data: Dataset, start: Path | None) -> dict[str, Float32s]:
-    """Return the first rows: random ones, or those of the model to start from."""
+    Factors of users who like nothing, and of items that nobody likes, begin at 0: no step may move
+    them.
+    """
+    liked = ratings.ratings >= least_liked(estimator.liked)
+    likes = {
+        "users": np.diff(starts_of_kept(ratings.indptr, liked)),
+        "items": np.bincount(ratings.indices[liked], minlength=data.n_items),
+    }
     rows = {}
-    for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
-        shape = estimator.n_factors, estimator.init_scale, estimator.seed
-        rows[side] = initial_rows(n, *shape, side)
+    for side, own in likes.items():
+        shape = len(own), estimator.n_factors, estimator.init_scale, estimator.seed
+        rows[side] = initial_rows(*shape, side)
         if start is not None:
             rows[side] = warm_rows(str(start.absolute()), data, side, rows[side])
+        rows[side][own == 0, 2:] = 0.0
+    rows["users"][:, 0] = 0.0  # a model to start from may have biases of users
     return rows
 
 
@@ -282,7 +285,7 @@ def epoch_step(estimator: BPR, number: int) -> kernel.Step:
     return kernel.Step(
         np.float32(rate),
         *map(read_only, keep),
-        np.float32(estimator.least_liked),
+        np.float32(least_liked(estimator.liked)),
         estimator.negatives == "popularity",
         np.uint64(stream(np.uint64(estimator.seed), number)),
     )
@@ -338,58 +341,10 @@ class Square:
         return int(samples), loss
 
 
-# ---- how well held-out items are ranked
-
-
-class Pairs(NamedTuple):
-    """Held-out liked items, int32 (pairs,), each beside one that its user has not rated."""
-
-    users: Int32s
-    liked: Int32s
-    others: Int32s
-
-
-def draw_pairs(estimator: BPR, train: Block, test: Block, n_items: int) -> Pairs:
-    """Return a pair for each liked held-out rating, or for some, evenly spaced.
-
-    Users who have rated all that is drawn for them are left out.
-    """
-    least = -np.inf if estimator.liked is None else estimator.liked
-    places = np.flatnonzero(test.ratings >= least)
-    places = places[
-        np.linspace(0, len(places), min(len(places), _PAIRS), endpoint=False).astype(int)
-    ]
-    users = (np.searchsorted(test.indptr, places, side="right") - 1).astype(np.int32)
-    liked, others = test.indices[places], np.full(len(users), -1, np.int32)
-    draws = np.arange(len(users), dtype=np.uint64)
-    own = np.uint64(stream(np.uint64(estimator.seed), 0))
-    for attempt in range(kernel.DRAWS):
-        open_ = np.flatnonzero(others < 0)
-        key = np.uint64(stream(own, attempt))
-        drawn = ((bits(key, draws[open_]) >> np.uint64(32)) * np.uint64(n_items)) >> np.uint64(32)
-        drawn = drawn.astype(np.int32)
-        free = ~(_is_rated(train, users[open_], drawn) | _is_rated(test, users[open_], drawn))
-        others[open_[free]] = drawn[free]
-    kept = others >= 0
-    return Pairs(users[kept], liked[kept], others[kept])
-
-
-def _is_rated(ratings: Block, users: Int32s, items: Int32s) -> npt.NDArray[np.bool_]:
-    places = find_pairs(ratings.indptr, ratings.indices, users, items)
-    inside = places < ratings.indptr[users.astype(np.int64) + 1]
-    inside[inside] = ratings.indices[places[inside]] == items[inside]
-    return inside
-
-
 def _score(epoch: Epoch, pairs: Pairs) -> tuple[float, float | None]:
-    """Return the loss of a sweep, and the share of pairs that are ranked right; ties count half."""
-    if not len(pairs.users):
-        return epoch.loss, None
+    """Return the loss of a sweep, and the AUC of held-out pairs."""
     sides = epoch.rows["users"], epoch.rows["items"], 0.0
-    liked, others = (
-        pair_predictions(pairs.users, items, *sides) for items in (pairs.liked, pairs.others)
-    )
-    return epoch.loss, float(np.mean(liked > others) + np.mean(liked == others) / 2)
+    return epoch.loss, pairs.auc(lambda users, items: pair_predictions(users, items, *sides))
 
 
 BPR_KIND = Kind("bpr", BPR, "ranks what is liked above what is not rated")

@@ -41,7 +41,7 @@ def rated_items(data, row):
 
 
 def test_our_kinds():
-    assert set(kinds()) == {"als", "bias", "genre", "features", "bayes"}
+    assert set(kinds()) == {"als", "bias", "genre", "features", "bayes", "bpr", "ncf"}
     assert kind_of("bias").configure({}).kind == "bias"
     for name, kind in kinds().items():
         given = {"n_factors": 0} if name == "bias" else {}
