@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.simd import LANES, add_to, fma, load, prefetch, splat, store, zero
 from mfdask.kernels.types import Float32s, Int32s
 
@@ -42,7 +43,7 @@ def gather(
         tile[target] = ratings[start + t] - mean - tile[target]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def add_8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+8]' tile[:, j:j+8]`` to the same block of `gram`."""
     a0 = zero()
@@ -83,7 +84,7 @@ def add_8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, 
     add_to(gram, q, h0)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def add_4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+8]`` to the same block of `gram`."""
     a0 = zero()
@@ -108,7 +109,7 @@ def add_4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, 
     add_to(gram, q, d0)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def add_4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+16]`` to the same block of `gram`."""
     a0, a1 = zero(), zero()
@@ -146,7 +147,7 @@ def add_4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s,
     add_to(gram, q + 8, d1)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def add_4x24(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+24]`` to the same block of `gram`."""
     a0, a1, a2 = zero(), zero(), zero()

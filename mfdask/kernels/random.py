@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from mfdask.kernels.compiling import inner
+
 
 @njit(nogil=True, cache=True)
 def bits(key: np.uint64, draw: Any) -> Any:
@@ -33,25 +35,25 @@ def bits(key: np.uint64, draw: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def stream(key: np.uint64, number: int) -> np.uint64:
     """Key of a stream of its own."""
     return bits(key, np.uint64(number))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def uniform(key: np.uint64, draw: int) -> float:
     """Draw from [0, 1)."""
     return float(bits(key, np.uint64(draw)) >> np.uint64(11)) * 2.0**-53
 
 
-@njit(nogil=True, cache=True)
+@inner
 def exponential(key: np.uint64, draw: int) -> float:
     """Draw from the exponential distribution of mean 1."""
     return -math.log(1.0 - uniform(key, draw))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def normal(key: np.uint64, pair: int) -> float:
     """Draw from the standard normal distribution, by Box and Muller; takes two of the draws."""
     radius = math.sqrt(2.0 * exponential(key, 2 * pair))
