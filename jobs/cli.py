@@ -19,7 +19,6 @@ from mfdask.job_registry import registered_jobs
 from .errors import EndedError
 from .pipes import outlive_readers
 
-
 #: Jobs that are done as soon as they could say what they do.
 _QUICK = {"embed", "inspect", "models", "polarity", "schedule", "similar", "status"}
 

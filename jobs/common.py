@@ -200,7 +200,7 @@ def _telling_of_compiling() -> Iterator[Callable[[], float]]:
     Yields
     ------
     callable
-        Returns the seconds that compiling has taken in this process since.
+        Returns the seconds that compiling has taken since.
     """
     before = compile_seconds()
 
@@ -240,7 +240,7 @@ class Running:
     seconds : float
         Without those of compiling.
     compile_seconds : float
-        In this process, and on the worker that took longest.
+        In this process, and in the worker that took longest.
     peak_bytes : int
         Most resident memory of this process and all its children.
     """
@@ -252,28 +252,15 @@ class Running:
         self.seconds = 0.0
         self.compile_seconds = 0.0
         self.peak_bytes = 0
-        self._before: dict[str, float] = {"": compile_seconds()}
 
     def start(self, cluster: ClusterConfig) -> Client:
         """Start or join a cluster until the block ends, and say where its dashboard is."""
         self.client = client = self._parts.enter_context(open_cluster(cluster))
-        self._before = self._compiled()
         if not is_compiled("rows._solve_together"):
-            for tell in CLOCK.listeners[:]:
-                tell()
+            CLOCK.tell()  # the workers are about to
         if link := dashboard_link(client):
             say(f"Dask dashboard: {link}")
         return client
-
-    def compiled(self) -> float:
-        """Return the seconds of compiling until now; see `compile_seconds`."""
-        taken = {where: n - self._before.get(where, 0.0) for where, n in self._compiled().items()}
-        return taken.pop("") + max(taken.values(), default=0.0)
-
-    def _compiled(self) -> dict[str, float]:
-        """Return what each worker, by its address, and this process have compiled for."""
-        workers = self.client.run(compile_seconds, on_error="ignore") if self.client else {}
-        return {**workers, "": compile_seconds()}
 
     @property
     def cost(self) -> dict[str, Any]:
@@ -297,16 +284,31 @@ class Running:
 @contextmanager
 def running(cluster: ClusterConfig | None = None) -> Iterator[Running]:
     """Measure the block's time and memory and show its progress; on a cluster, if one is named."""
-    began = time.perf_counter()
-    with PeakMemory() as memory, ExitStack() as parts:
+    compiled = compile_seconds()
+    with timed() as whole, PeakMemory() as memory, ExitStack() as parts:
         run = Running(parts)
         if cluster is not None:
             run.start(cluster)
         run.progress = parts.enter_context(progress_bars())
         yield run
-        run.compile_seconds = run.compiled()
-    run.seconds = max(time.perf_counter() - began - run.compile_seconds, 0.0)
-    run.peak_bytes = memory.bytes
+    run.compile_seconds = compile_seconds() - compiled
+    run.seconds, run.peak_bytes = whole.seconds, memory.bytes
+
+
+@dataclass
+class Timed:
+    """The seconds of a block of code, without those of compiling."""
+
+    seconds: float = 0.0
+
+
+@contextmanager
+def timed() -> Iterator[Timed]:
+    """Measure a block of code."""
+    found, began, compiled = Timed(), time.perf_counter(), compile_seconds()
+    yield found
+    taken = time.perf_counter() - began - (compile_seconds() - compiled)
+    found.seconds = max(taken, 0.0)
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
 
     config = config or ClusterConfig()
     if config.scheduler is not None:
-        with closing(_join(config.scheduler)) as client, _watched(client):
+        with closing(_join(config.scheduler)) as client, _timed(client), _watched(client):
             yield client
         return
     threads = config.threads or max(1, n_cores() // config.workers)
@@ -119,6 +119,7 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         ) as cluster,
         _guarded(cluster, config.dashboard_allow),
         Client(cluster) as client,
+        _timed(client),
         _watched(client),
     ):
         yield client
@@ -135,6 +136,17 @@ def _kept_environment() -> Iterator[None]:
             os.environ.pop(name, None)
             if said is not None:
                 os.environ[name] = said
+
+
+@contextmanager
+def _timed(client: Client) -> Iterator[None]:
+    """Add what the worker that compiled longest took for it to this process's own time."""
+    from mfdask.kernels.clock import CLOCK, compile_seconds
+
+    before = client.run(compile_seconds, on_error="ignore")
+    yield
+    after = client.run(compile_seconds, on_error="ignore")
+    CLOCK.seconds += max((n - before.get(who, 0.0) for who, n in after.items()), default=0.0)
 
 
 def dashboard_link(client: Client) -> str:

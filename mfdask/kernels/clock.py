@@ -31,8 +31,12 @@ class CompileClock:
         self._depth += 1
         if self._depth == 1:
             self._began = time.perf_counter()
-            for tell in self.listeners:
-                tell()
+            self.tell()
+
+    def tell(self) -> None:
+        """Call the listeners."""
+        for listener in list(self.listeners):
+            listener()
 
     def stop(self) -> None:
         """End with the function that began last."""

@@ -47,7 +47,7 @@ def predict_pairs(
     items: Int32s,
     user_rows: Float32s,
     item_rows: Float32s,
-    mean: float,
+    mean: np.float32,
     out: Float32s,
 ) -> None:
     """Fill `out` with the mean and the inner product of each pair of rows.
@@ -72,7 +72,7 @@ def _predict_alone(
     items: Int32s,
     user_rows: Float32s,
     item_rows: Float32s,
-    mean: float,
+    mean: np.float32,
     out: Float32s,
 ) -> None:
     for first in range(0, len(users), PIECE):
@@ -86,7 +86,7 @@ def _predict_together(
     items: Int32s,
     user_rows: Float32s,
     item_rows: Float32s,
-    mean: float,
+    mean: np.float32,
     out: Float32s,
 ) -> None:
     n = len(users)
