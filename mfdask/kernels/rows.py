@@ -27,9 +27,9 @@ from mfdask.kernels.types import Float32s, Float64s, Int64s
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
 CHUNKS = 128
 
-#: Multiplications up to which one thread solves a block: it takes some ten milliseconds, and all
-#: threads together take seconds to compile.
-FEW = 200_000_000
+#: Multiplications up to which one thread solves a block, in some twenty milliseconds: what shares it
+#: out among all threads takes seconds to compile.
+FEW = 500_000_000
 
 #: Columns of the statistics that `solve_rows` fills, one row a chunk, float64.
 SSE, PENALTY, MOVED, NORM = range(4)

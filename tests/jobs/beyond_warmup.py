@@ -27,10 +27,9 @@ JOBS = [
     (*_TRAIN, "--out", "genre", "--model", "genre"),
     ("train", "d", "--out", "bayes", "--model", "bayes", "--sweeps", "6", "--burn-in", "2"),
     *(("evaluate", model, "d", "--ranking") for model in ("als", "bias", "genre", "bayes")),
-    ("compare", "als", "genre", "--data", "d", "--resamples", "10"),
+    ("compare", "als", "genre", "d", "--resamples", "10"),
     ("recommend", "als", "--data", "d", "--user", "3", "--min-ratings", "0"),
     ("recommend", "bayes", "--rated", "3=5", "--min-ratings", "0"),
-    ("similar", "als", "3"),
     ("report", "--data", "d", "--model", "als", "--model", "genre", "--out", "r.html"),
 ]  # fmt: skip
 
