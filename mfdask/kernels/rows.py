@@ -27,7 +27,7 @@ from mfdask.kernels.types import Float32s, Float64s, Int64s
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
 CHUNKS = 128
 
-#: Multiplications up to which one thread solves a block, in some twenty milliseconds: what shares it
+#: Multiplications up to which one thread solves a block, in some twenty milliseconds: sharing them
 #: out among all threads takes seconds to compile.
 FEW = 500_000_000
 
