@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -74,7 +76,7 @@ def _parts(folder: Path) -> dict[str, Callable[[], None]]:
 
 def _kinds(known: list[str]) -> list[str]:
     """Return our own kinds that need no file of features; the plain one first."""
-    return [kind for kind in ("als", "bias", "genre", "bayes") if kind in known]
+    return [kind for kind in ("als", "bias", "genre", "bayes", "bpr") if kind in known]
 
 
 def _make(folder: Path) -> None:
@@ -136,7 +138,9 @@ def _recommend(folder: Path) -> None:
     data = Dataset.open(folder / "data")
     model = require_factors(load_model(folder / "als"), "a list", Ability.NEW_USERS)
     ranking = Ranking(min_ratings=0)
-    recommend(model, model.users["user_id"].head(9), data, ranking)
+    for variety in (0.0, 0.5):
+        chosen = replace(ranking, variety=variety)
+        recommend(model, model.users["user_id"].head(9), data, chosen)
     recommend_new(model, History.of(model, {model.items["item_id"].iloc[0]: 4.0}), ranking)
 
 
@@ -144,7 +148,7 @@ def _share_out(folder: Path) -> None:
     """Do what few ratings would not be shared out for among all threads."""
     from mfdask.kernels import predict, rows, topn
 
-    modules = predict, rows, topn
+    modules: list[Any] = [predict, rows, topn]
     before = [module.FEW for module in modules]
     try:
         for module in modules:

@@ -9,8 +9,8 @@ from numba.core import event
 
 from mfdask.kernels.clock import CLOCK
 
-#: Compiles a function that other kernels alone call. Python could not: it leaves out the wrappers
-#: for that, which would take a fifth of the time.
+#: Compiles a private function that other kernels alone call. Called by Python it crashes: what that
+#: needs is left out, since it takes a fifth of the time.
 inner = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 

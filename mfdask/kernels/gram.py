@@ -44,7 +44,7 @@ def gather(
 
 
 @inner
-def add_8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
+def _add8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+8]' tile[:, j:j+8]`` to the same block of `gram`."""
     a0 = zero()
     b0 = zero()
@@ -85,7 +85,7 @@ def add_8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, 
 
 
 @inner
-def add_4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
+def _add4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+8]`` to the same block of `gram`."""
     a0 = zero()
     b0 = zero()
@@ -110,7 +110,7 @@ def add_4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, 
 
 
 @inner
-def add_4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
+def _add4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+16]`` to the same block of `gram`."""
     a0, a1 = zero(), zero()
     b0, b1 = zero(), zero()
@@ -148,7 +148,7 @@ def add_4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s,
 
 
 @inner
-def add_4x24(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
+def _add4x24(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+24]`` to the same block of `gram`."""
     a0, a1, a2 = zero(), zero(), zero()
     b0, b1, b2 = zero(), zero(), zero()
@@ -201,17 +201,17 @@ def add_gram(tile: Float32s, n: int, width: int, order: int, gram: Float32s, bas
     `tile` holds `n` rows of `width` floats, a multiple of 8; `gram`, from `base` on, `width` x
     `width` floats. Blocks that the diagonal cuts are computed whole.
     """
-    add_8x8(tile, n, width, 0, 0, gram, base)
+    _add8x8(tile, n, width, 0, 0, gram, base)
     for i in range(8, order, 4):
         columns = i + 4
-        j = np.int64(0)  # as it is later on, or `add_4x24` would be compiled for a constant, too
+        j = np.int64(0)  # as it is later on, or `_add4x24` would be compiled for a constant, too
         while columns - j > 16:
-            add_4x24(tile, n, width, i, j, gram, base)
+            _add4x24(tile, n, width, i, j, gram, base)
             j += 24
         if columns - j > 8:
-            add_4x16(tile, n, width, i, j, gram, base)
+            _add4x16(tile, n, width, i, j, gram, base)
         elif columns > j:
-            add_4x8(tile, n, width, i, j, gram, base)
+            _add4x8(tile, n, width, i, j, gram, base)
 
 
 @njit(nogil=True, cache=True)

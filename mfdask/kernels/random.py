@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from mfdask.kernels.compiling import inner
-
 
 @njit(nogil=True, cache=True)
 def bits(key: np.uint64, draw: Any) -> Any:
@@ -35,25 +33,25 @@ def bits(key: np.uint64, draw: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@inner
+@njit(nogil=True, cache=True)
 def stream(key: np.uint64, number: int) -> np.uint64:
     """Key of a stream of its own."""
     return bits(key, np.uint64(number))
 
 
-@inner
+@njit(nogil=True, cache=True)
 def uniform(key: np.uint64, draw: int) -> float:
     """Draw from [0, 1)."""
     return float(bits(key, np.uint64(draw)) >> np.uint64(11)) * 2.0**-53
 
 
-@inner
+@njit(nogil=True, cache=True)
 def exponential(key: np.uint64, draw: int) -> float:
     """Draw from the exponential distribution of mean 1."""
     return -math.log(1.0 - uniform(key, draw))
 
 
-@inner
+@njit(nogil=True, cache=True)
 def normal(key: np.uint64, pair: int) -> float:
     """Draw from the standard normal distribution, by Box and Muller; takes two of the draws."""
     radius = math.sqrt(2.0 * exponential(key, 2 * pair))

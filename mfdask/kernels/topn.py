@@ -82,7 +82,7 @@ def pack_tiles(bias: Float32s, factors: Float32s, rows: Int32s) -> Tiles:
     )
 
 
-@inner
+@njit(nogil=True, cache=True)
 def multiply(items: Float32s, p: int, users: Float32s, u: int, d: int, scores: Float32s) -> None:
     """Fill ``scores`` (GROUP x TILE) with the products of a tile at `p` and a group at `u`."""
     a0, a1, a2 = zero(), zero(), zero()

@@ -26,9 +26,11 @@ JOBS = [
     (*_TRAIN, "--out", "bias", "--model", "bias"),
     (*_TRAIN, "--out", "genre", "--model", "genre"),
     ("train", "d", "--out", "bayes", "--model", "bayes", "--sweeps", "6", "--burn-in", "2"),
+    (*_TRAIN, "--out", "bpr", "--model", "bpr"),
     *(("evaluate", model, "d", "--ranking") for model in ("als", "bias", "genre", "bayes")),
     ("compare", "als", "genre", "d", "--resamples", "10"),
     ("recommend", "als", "--data", "d", "--user", "3", "--min-ratings", "0"),
+    ("recommend", "als", "--data", "d", "--user", "3", "--min-ratings", "0", "--variety", "0.3"),
     ("recommend", "bayes", "--rated", "3=5", "--min-ratings", "0"),
     ("report", "--data", "d", "--model", "als", "--model", "genre", "--out", "r.html"),
 ]  # fmt: skip

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from importlib import import_module
+from pkgutil import iter_modules
 
 import click
 import numba
 import pytest
 from click.testing import CliRunner
 
+from mfdask import kernels
 from mfdask.jobs.cli import main
 from mfdask.jobs.common import Outcome, facts_table, job, running, timed
 from mfdask.kernels import compiling  # noqa: F401 - listens to Numba
@@ -66,6 +69,21 @@ def test_the_clock_follows_numba():
     before = compile_seconds()
     numba.njit(lambda x: x + 1)(1)
     assert compile_seconds() > before
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="compiling is switched off: NUMBA_DISABLE_JIT")
+def test_what_python_cannot_call_is_private():
+    modules = [
+        import_module(f"mfdask.kernels.{one.name}") for one in iter_modules(kernels.__path__)
+    ]
+    inner = {
+        name
+        for module in modules
+        for name, kernel in vars(module).items()
+        if getattr(kernel, "targetoptions", {}).get("no_cpython_wrapper")
+    }
+    assert "_accumulate" in inner
+    assert all(name.startswith("_") for name in inner)
 
 
 def test_a_job_says_what_it_does_before_it_is_loaded():
