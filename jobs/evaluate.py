@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from mfdask.evaluation import (
 from mfdask.models import Ability, Model, load_model
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, progress_bars, table
+from .common import Outcome, facts_table, job, progress_bars, table, timed
 from .options import DATA, MODEL, options_of
 
 #: The options of a `RankingPlan`.
@@ -56,9 +55,8 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
     leaked = check_leaks(learned, dataset, allow_leaks)
     if ranking:
         plan.check(dataset)
-    began = time.perf_counter()
-    test = evaluate(learned, dataset)
-    seconds = time.perf_counter() - began
+    with timed() as scoring:
+        test = evaluate(learned, dataset)
     train = evaluate(learned, dataset, "train")
     same = learned.data.fingerprint == dataset.fingerprint
     values: dict[str, Any] = {
@@ -74,7 +72,7 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
         "by_item_ratings": _bins(test.by_item),
         "same_data": same,
         "leaked": leaked,
-        "scoring_seconds": seconds,
+        "scoring_seconds": scoring.seconds,
     }
     views: list[RenderableType] = [_summary(values, learned), _slices(test)]
     if learned.can(Ability.DEVIATIONS):

@@ -22,7 +22,7 @@ from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
 
-from .common import Outcome, Running, facts_table, job, running, say_if_compiling
+from .common import Outcome, Running, facts_table, job, running
 from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 
 
@@ -100,7 +100,6 @@ def main(
         )
     share = 0.0 if on_bad_rows == "fail" else choices.max_rejected
     choices = replace(choices, split=Split.parse(split or "random:0.1"), max_rejected=share)
-    say_if_compiling("csr.sort_pairs")
     with running() as run:
         before = Manifest.read(into) if into else None
         roles = _columns(columns)

@@ -30,7 +30,7 @@ from mfdask.recommendation.candidates import sort_ids
 from mfdask.results import records
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, running, say_if_compiling
+from .common import Outcome, facts_table, job, running
 from .ids import GivenIds, Ids
 from .lists import because, list_table, reason_values
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of
@@ -108,7 +108,6 @@ def main(
     cluster: ClusterConfig,
 ) -> Outcome:
     """See the module."""
-    say_if_compiling("topn.top_items")
     place = _the_model(model, rank_by)
     learned = load_model(place)
     shown = None if stars is None else load_model(stars)

@@ -20,7 +20,7 @@ from mfdask.shards import Dataset
 from mfdask.tuning import PRESETS, SearchSpace, Settings, Tuned, tune
 from mfdask.tuning.space import TUNABLE, train_options
 
-from .common import Outcome, facts_table, job, running, say_if_compiling, table
+from .common import Outcome, facts_table, job, running, table
 from .options import DATA, OUT_FILE, cluster_options, option_of, options_of
 
 _OWN = parameters_of(Settings)
@@ -76,7 +76,6 @@ def main(
     cluster: ClusterConfig,
 ) -> Outcome:
     """Search, write the table of trials, and show the best."""
-    say_if_compiling("rows.solve_rows")
     search = SearchSpace.parse(specs, preset)
     settings = replace(settings, sampler=sampler or ("grid" if preset else "tpe"))
     if settings.sampler == "grid":

@@ -42,10 +42,11 @@ from mfdask.models.updates import AlternatingUpdates, Collector
 from mfdask.progress import Progress, silent
 from mfdask.shards import OTHER, SIDES, Dataset
 from mfdask.shards.refs import dataset_ref, executor_for, shard_ref
-from mfdask.watch import ProgressPublisher, SweepEvent
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from mfdask.watch import ProgressPublisher, SweepEvent
 
 
 class FitResult(NamedTuple):
@@ -317,7 +318,7 @@ class _Loop:
         if resumed and self.collector:
             self.collector.load(len(history), lambda name: load_array(resumed.folder, name))
         states = [_resume(plan, resumed) if resumed else _begin(plan, start)]
-        publisher = ProgressPublisher(run.client) if run.client else None
+        publisher = _publisher(run.client) if run.client else None
         clock, sent = time.perf_counter(), run.bytes_sent()
         while len(history) < estimator.n_sweeps and not _settled(history, estimator.tolerance):
             # The next sweep is submitted before the last one is waited for: workers never idle.
@@ -484,8 +485,16 @@ def _account(plan: _Plan, state: _State) -> dict[str, Any]:
     }
 
 
+def _publisher(client: Client) -> ProgressPublisher:
+    from mfdask.watch import ProgressPublisher  # here: it loads Dask
+
+    return ProgressPublisher(client)
+
+
 def _event(plan: _Plan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
     """Return what the dashboard is told of a sweep."""
+    from mfdask.watch import SweepEvent
+
     data, estimator = plan.data, plan.estimator
     return SweepEvent(
         fit=plan.run.token,

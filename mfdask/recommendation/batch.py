@@ -7,11 +7,10 @@ import uuid
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from distributed import Client
 
 from mfdask.errors import InputError
 from mfdask.execution import Reference
@@ -30,6 +29,9 @@ from mfdask.recommendation.topn import (
 )
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: Users in a task and in a part: about half a second's work and a few MB for short lists.
 BLOCK_USERS = 16_384

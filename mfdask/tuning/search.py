@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from distributed import Client
 
 from mfdask.errors import InputError
 from mfdask.files import file_lock
@@ -27,6 +26,8 @@ from mfdask.tuning.holdout import hold_out
 from mfdask.tuning.space import Point, SearchSpace, configured
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from mfdask.tuning.study import Attempt, Record
 
 SAMPLERS = ("grid", "random", "tpe")

@@ -25,6 +25,8 @@ def test_a_task_that_fails_on_a_worker_is_told_in_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if line.strip() and "━" not in line]
+    told, *lines = (line for line in lines if not line.startswith("compiling, once"))
+    assert told.startswith("mfdask ingest: Turn raw ratings into a data set")
     assert len(lines) == 2, done.stderr
     assert lines[0].startswith("Dask dashboard: ")
     assert lines[1].startswith("mfdask: ")

@@ -102,9 +102,10 @@ def test_what_it_cannot_do_is_told(words, result_of, small_data):
     result_of("train", small_data, "--model", "item-means", "--out", "m")
     done = CliRunner().invoke(main, words.split())
     assert done.exit_code == 2
-    assert "needs a model that" in done.stderr
-    assert "item-means" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    *purpose, line = done.stderr.strip().splitlines()
+    assert "needs a model that" in line
+    assert "item-means" in line
+    assert len(purpose) <= 1
 
 
 @pytest.fixture
