@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mfdask.decoding import decode
 from mfdask.nightly.inbox import InboxFile
-from mfdask.nightly.paths import write_durably
+from mfdask.nightly.paths import read_json, write_json
 
 
 @dataclass
@@ -45,15 +44,15 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write it, on the disk before this returns."""
-        write_durably(path, json.dumps(asdict(self)) + "\n")
+        write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> State | None:
         """Read it; None where no run is unfinished, or what is there cannot be read."""
         try:
-            state = decode(cls, json.loads(path.read_text()))
+            state = decode(cls, read_json(path))
             for said in [*state.files, *state.facts.get("known", [])]:
                 decode(InboxFile, said)
             return state
-        except (FileNotFoundError, ValueError, TypeError, RecursionError):
+        except (FileNotFoundError, ValueError, TypeError):
             return None

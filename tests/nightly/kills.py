@@ -345,7 +345,7 @@ def done(home: NightlyPaths) -> list[str]:
 
 
 def check_whole(home: NightlyPaths) -> None:
-    """Assert that a home is behind a night: one whole release with its tables, nothing left over."""
+    """Assert that a home is behind a night: one whole release with tables, nothing left over."""
     (found,) = releases(home.models)
     published = current(home)
     assert published is not None
