@@ -1,9 +1,9 @@
 """Damage every file of a data set, of models and of nightly homes, and see what readers make of it.
 
-Each file has one bit flipped, is cut, emptied and removed in turn; each time a reader must end with
-exit code 2 and one line, or with the same result as before. Readers run through the command line,
-in this process. ``python -m tests.trials.damage`` prints what went wrong, and how many trials there
-were; a sample runs among the tests.
+Each file has one bit flipped, is cut, emptied and removed in turn; each time a reader, drawn from
+those that there are, must end with exit code 2 and one line, or with the same result as before.
+Readers run through the command line, in this process. ``python -m tests.trials.damage`` prints what
+went wrong, and how many trials there were; a sample runs among the tests.
 
 Left out are what nobody reads again (`taken/`, `refused/`, `tables/`, `metrics.prom`, which is
 written anew with each run) and what has no checksum because it comes from others (`inbox/`).
@@ -185,6 +185,10 @@ def digest_of_home() -> Any:
     return [release.version, rows, digest_of_data(release.data), files, waiting]
 
 
+#: Subject, file, damage and reader.
+Trial = tuple[Subject, str, Callable[[Path, random.Random], None], Reader]
+
+
 class Trials:
     """Data set, models and homes in a folder, to be copied, damaged and read.
 
@@ -324,12 +328,12 @@ class Trials:
         unfinished += files_below(self.whole / "broken-home" / "work", self.whole)
         yield Subject("unfinished night", unfinished, [Reader(("status",)), night], "broken-home")
 
-    def all(self) -> list[tuple[Subject, str, Callable[[Path, random.Random], None], Reader]]:
-        """Return every trial there is: each reader of each damage to each file."""
+    def every(self, draw: random.Random) -> list[Trial]:
+        """Return a trial of each damage to each file, each with one of the readers."""
         return [
-            (subject, *own)
+            (subject, *own, draw.choice(subject.readers))
             for subject in self.subjects
-            for own in itertools.product(subject.files, DAMAGES, subject.readers)
+            for own in itertools.product(subject.files, DAMAGES)
         ]
 
     def one(
@@ -401,7 +405,7 @@ def _is_time(key: str) -> bool:
 def many(folder: Path, client: Client, n: int, seed: int) -> tuple[Counter[str], list[str]]:
     """Make a random choice of `n` trials, or all; return how each ended, and all faults."""
     trials, draw = Trials(folder, client), random.Random(seed)
-    chosen = trials.all()
+    chosen = trials.every(draw)
     if n:
         chosen = draw.sample(chosen, n)
     ends: Counter[str] = Counter()
