@@ -46,8 +46,11 @@ def main(config: Path, runs: int) -> Outcome:
     release = _unless_damaged(lambda: release_to_extend(home), troubles)
     unfinished, start = State.load(home.state), next_start_after(told.at, datetime.now())
     lines = journal.read(home.journal)[-runs:]
-    run = release.facts["run"] if release and not unfinished else None
-    _unless_damaged(lambda: journal.check(home.journal, run), troubles)
+    _unless_damaged(lambda: State.check(home.state, home.work), troubles)
+    made_by = release.facts["run"] if release else None
+    if unfinished and unfinished.run == made_by:
+        made_by = None  # its line comes last
+    _unless_damaged(lambda: journal.check(home.journal, made_by), troubles)
     files = n_files(home.root / told.inbox.folder)
     tables = _unless_damaged(lambda: tables_of(home), troubles)
     values = {

@@ -214,8 +214,12 @@ def _identity(config: NightlyConfig) -> str:
 
 
 def next_run(home: NightlyPaths) -> int:
-    """Count on from the highest number there is: the clock has no say in it."""
+    """Count on from the highest number there is: the clock has no say in it.
+
+    A run that was broken off, and of which nothing else is known, is begun anew under its number.
+    """
     made = [*releases(home.models), *releases(home.candidates)]
     numbers = [release.facts["run"] for release in made]
-    numbers += [line["run"] for line in journal.read(home.journal)]
+    lines = journal.read(home.journal)
+    numbers += [line["run"] for line in lines if line["status"] in journal.FINAL]
     return max(numbers, default=0) + 1

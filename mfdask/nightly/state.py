@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mfdask.decoding import decode
+from mfdask.errors import InputError
 from mfdask.nightly.inbox import InboxFile
 from mfdask.nightly.paths import read_json, write_json
 
@@ -56,3 +57,16 @@ class State:
             return state
         except (FileNotFoundError, ValueError, TypeError):
             return None
+
+    @classmethod
+    def check(cls, path: Path, work: Path) -> None:
+        """Refuse a state that cannot be read, or is gone while the work folder of a run is there.
+
+        Raises
+        ------
+        InputError
+        """
+        if cls.load(path) is None and (path.exists() or work.exists()):
+            raise InputError(
+                f"{path}: damaged or gone, though a run is unfinished; the next night begins it anew"
+            )

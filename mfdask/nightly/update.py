@@ -132,7 +132,7 @@ class DataUpdate:
     def _is_no_files_fault(self, error: BaseException | None) -> bool:
         """Whether an error is of the machine, or of the cluster, and would hit any other file."""
         if self._client is not None:
-            from distributed import CommClosedError
+            from distributed.comm import CommClosedError
 
             if isinstance(error, CommClosedError | CancelledError | TimeoutError):
                 return True
