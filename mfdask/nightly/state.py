@@ -68,5 +68,5 @@ class State:
         """
         if cls.load(path) is None and (path.exists() or work.exists()):
             raise InputError(
-                f"{path}: damaged or gone, though a run is unfinished; the next night begins it anew"
+                f"{path}: damaged or gone, and a run is unfinished; the next night begins it anew"
             )

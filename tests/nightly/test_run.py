@@ -303,6 +303,30 @@ def test_a_night_broken_off_at_any_step(step, behind, begun, second_night, monke
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "lost", ["run.json", "work/data/manifest.json", "work/model/users.parquet"]
+)
+def test_a_damaged_unfinished_run_is_begun_anew(lost, begun, second_night, monkeypatch):
+    """Under its number: what a power cut may have torn is told, and never published."""
+
+    def broken(night):
+        raise KeyboardInterrupt
+
+    begun.arrive("new.csv", FIRST, 13_000)
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, "gate", broken)
+        with pytest.raises(KeyboardInterrupt):
+            begun.run()
+    (begun.home.root / lost).write_text("{")
+    if lost == "run.json":
+        with pytest.raises(InputError, match=r"run\.json: damaged or gone, and a run is unfinish"):
+            State.check(begun.home.state, begun.home.work)
+    line = begun.run()
+    assert (line["run"], line["status"]) == (2, "published")
+    assert_same_release(begun.home.root / "model", second_night / "model")
+    State.check(begun.home.state, begun.home.work)
+
+
 @pytest.mark.parametrize("step", ["publish", "put away", "downstream", "tidy"])
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_a_night_needs_nothing_that_a_tidy_up_removes(step, by_hand, begun, monkeypatch):
