@@ -16,7 +16,7 @@ import click
 import mfdask
 from mfdask.job_registry import registered_jobs
 
-from .errors import EndedError
+from .errors import LITTLE_MEMORY, EndedError, is_of_little_memory
 from .pipes import outlive_readers
 
 #: Jobs that are done as soon as they could say what they do.
@@ -63,11 +63,14 @@ def _load(job: EntryPoint) -> click.Command:
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         reason = f"{job.name}: {job.value} cannot be imported ({why}); mend what registers it"
+        code = 2
+        if is_of_little_memory(error):
+            code, reason = 3, LITTLE_MEMORY
 
         @click.command(job.name, help=reason, context_settings={"ignore_unknown_options": True})
         @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
         def command(arguments: tuple[str, ...]) -> None:
-            raise EndedError(2, reason)
+            raise EndedError(code, reason)
 
     return command
 

@@ -12,7 +12,7 @@ import pytest
 from distributed import LocalCluster
 
 from mfdask.cluster import LEAST_MEMORY, SOLVER, ClusterConfig, open_cluster
-from mfdask.errors import InputError
+from mfdask.errors import InputError, RefusedError
 from mfdask.execution import ClusterExecutor
 
 
@@ -33,6 +33,13 @@ def workers():
 
 def settings():
     return numba.get_num_threads(), os.environ["OMP_NUM_THREADS"]
+
+
+def test_a_limit_of_address_space_that_no_worker_could_live_with(monkeypatch):
+    """As `ulimit -v` sets it: the worker would get no thread, and be waited for."""
+    monkeypatch.setattr("resource.getrlimit", lambda what: (10**9, 10**9))
+    with pytest.raises(RefusedError, match=r"1\.0 GB of address space .*raise that limit"):
+        open_cluster(ClusterConfig()).__enter__()
 
 
 def test_a_local_cluster_is_private_and_leaves_nothing():

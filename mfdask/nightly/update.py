@@ -60,12 +60,19 @@ class DataUpdate:
     bad: dict[str, str] = field(default_factory=dict)
     _sources: dict[Path, Source] = field(default_factory=dict)
     _client: Client | None = None
+    _deaths: list[Exception] = field(default_factory=list)
 
     def grow(self) -> bool:
         """Make the data set; False where no file could be taken in.
 
         All files at once where all are good; else one after the other, to find the bad ones, and
-        withdrawals last: they take out ratings of the same night, too.
+        withdrawals last: they take out ratings of the same night, too. So a file at which workers
+        die is blamed if they die of it alone, and not of each other file as well.
+
+        Raises
+        ------
+        RefusedError
+            If workers die of every file.
         """
         if self.begin is not None:
             self._check(self.begin)  # what is wrong with it is no file's fault
@@ -84,6 +91,8 @@ class DataUpdate:
             for file in sorted(self._sources, key=lambda file: WITHDRAWN in file.name):
                 with self._blaming(file):
                     self._take([file])
+            if self._deaths and len(self._deaths) == len(self._sources) > 1:
+                raise self._deaths[-1] from error  # of all files alike
         return len(self.bad) < len(self.files)
 
     def _check(self, begin: Path) -> None:
@@ -112,6 +121,11 @@ class DataUpdate:
         except Exception as error:
             if self._is_no_files_fault(error):
                 raise
+            if self._client is not None:
+                from distributed import KilledWorker
+
+                if isinstance(error.__cause__, KilledWorker):
+                    self._deaths.append(error)
             kind = "" if isinstance(error, MfdaskError) else f"{type(error).__name__}: "
             self.bad[file.name] = " ".join(f"{kind}{error}".split())
 
@@ -120,7 +134,7 @@ class DataUpdate:
         if isinstance(error, ClusterError):
             return True
         if self._client is not None:
-            from distributed import CommClosedError
+            from distributed.comm import CommClosedError
 
             if isinstance(error, CommClosedError | CancelledError | TimeoutError):
                 return True
