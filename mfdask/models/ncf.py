@@ -25,7 +25,7 @@ from mfdask.kernels.random import stream
 from mfdask.kernels.rows import Block
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import Estimator, Model, Score, Sweep
-from mfdask.models.registry import Kind
+from mfdask.models.registry import Kind, check_data
 from mfdask.models.sampling import (
     Pairs,
     check_liked,
@@ -259,6 +259,7 @@ class NCF(Estimator):
                 "a model of kind ncf begins afresh: leave out `start`, `checkpoint_every`, `resume`"
             )
         data = data if isinstance(data, Dataset) else Dataset.from_csr(data)
+        check_data(self, data)
         check_liked(self.liked, data)
         mean = data.mean if self.form == "explicit" else 0.0
         with executor_for(data, client) as run:
