@@ -175,4 +175,5 @@ if __name__ == "__main__":
     import sys
 
     path, *numbers, folder = sys.argv[1:]
-    print(json.dumps({"seconds": run_implicit(Path(path), *map(int, numbers), folder)}))
+    factors, threads, sweeps = map(int, numbers)
+    print(json.dumps({"seconds": run_implicit(Path(path), factors, threads, sweeps, folder)}))

@@ -126,7 +126,7 @@ class BPR(Estimator):
         """Return what the model's directory takes at most: ids and titles are guessed."""
         return n_rows * (4 * (self.n_factors + 1) + 100)
 
-    def fit(  # type: ignore[override]
+    def fit(
         self,
         data: Dataset | Any,
         *,
@@ -284,7 +284,8 @@ def epoch_step(estimator: BPR, number: int) -> kernel.Step:
     keep = np.maximum(1 - rate * regularisation, 0).astype(np.float32)
     return kernel.Step(
         np.float32(rate),
-        *map(read_only, keep),
+        read_only(keep[0]),
+        read_only(keep[1]),
         np.float32(least_liked(estimator.liked)),
         estimator.negatives == "popularity",
         np.uint64(stream(np.uint64(estimator.seed), number)),

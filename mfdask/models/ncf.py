@@ -25,7 +25,7 @@ from mfdask.kernels.random import stream
 from mfdask.kernels.rows import Block
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import Estimator, Model, Score, Sweep
-from mfdask.models.registry import Kind
+from mfdask.models.registry import Kind, check_data
 from mfdask.models.sampling import (
     Pairs,
     check_liked,
@@ -143,8 +143,13 @@ class NCFModel(Model):
         ]
         if [list(layer.shape) for layer in layers] != said["layers"]:
             raise ValueError("layers of other shapes")
-        sides = {side: tables[side].drop(columns=names) for side in SIDES}
-        return cls(mean=said["mean"], network=Network(**rows, layers=layers), **sides, **facts)
+        return cls(
+            mean=said["mean"],
+            network=Network(rows["users"], rows["items"], layers),
+            users=tables["users"].drop(columns=names),
+            items=tables["items"].drop(columns=names),
+            **facts,
+        )
 
 
 def _columns(n_factors: int) -> list[str]:
@@ -231,7 +236,7 @@ class NCF(Estimator):
         """Return what a fit of so many users and items together holds in memory at least."""
         return 8 * n_rows * 4 * (2 * self.n_factors + 1)  # rows, two moments, gradient; twice
 
-    def fit(  # type: ignore[override]
+    def fit(
         self,
         data: Dataset | Any,
         *,
@@ -259,6 +264,7 @@ class NCF(Estimator):
                 "a model of kind ncf begins afresh: leave out `start`, `checkpoint_every`, `resume`"
             )
         data = data if isinstance(data, Dataset) else Dataset.from_csr(data)
+        check_data(self, data)
         check_liked(self.liked, data)
         mean = data.mean if self.form == "explicit" else 0.0
         with executor_for(data, client) as run:
@@ -342,7 +348,7 @@ def first_state(estimator: NCF, counts: list[Any]) -> State:
         np.vstack([random.normal(0, math.sqrt(2 / n), (n, m)), np.zeros((1, m))]).astype(np.float32)
         for n, m in shapes
     ]
-    network = Network(*rows, layers=layers)
+    network = Network(rows[0], rows[1], layers)
     return State(network, estimator.compiled()[0].init(network), math.nan)
 
 
@@ -371,7 +377,8 @@ def run_epoch(estimator: NCF, shards: list[Shard], mean: float, state: State, nu
             f"the steps diverge in sweep {number}; lower `learning_rate` "
             f"{estimator.learning_rate:g}"
         )
-    return State(*jax.tree.map(np.array, (network, moments)), loss)
+    network, moments = jax.tree.map(np.array, (network, moments))
+    return State(network, moments, loss)
 
 
 @lru_cache(maxsize=4)
@@ -434,7 +441,7 @@ def _samples(
     return (
         np.concatenate([users, many[kept]]),
         np.concatenate([items, others[kept]]),
-        np.repeat(np.float32([1, 0]), [len(users), kept.sum()]),
+        np.repeat(np.array([1, 0], np.float32), [len(users), kept.sum()]),
     )
 
 

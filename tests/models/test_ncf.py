@@ -133,7 +133,7 @@ def test_without_the_libraries_it_says_what_to_install(small_data, tmp_path, mon
         (CONFIG, np.eye(4), {"resume": True}, "begins afresh"),
         (CONFIG, np.eye(4), {}, "liked 4: no rating of .* is above 1"),
         (NCF(), np.ones((3, 4)), {}, "no user has both a liked item and one"),
-        (NCF(form="explicit", learning_rate=1e30), np.eye(6), {}, "diverge in sweep"),
+        (NCF(form="explicit", learning_rate=1e30), np.diag([1.0, 2, 3]), {}, "diverge in sweep"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(config, matrix, options, words):
