@@ -1,4 +1,4 @@
-"""Measure the errors of a model on ratings that its training has not seen."""
+"""Measure a model on ratings that its training has not seen: its errors, and its lists."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ leak_option = click.option(
 @click.option(
     "--ranking",
     is_flag=True,
-    help="Also rank the whole catalogue for each user, and score the lists.",
+    help="Also rank the whole catalogue for each user, and score the lists; models that only rank "
+    "are always measured so.",
 )
 @leak_option
 @job
@@ -54,14 +55,37 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
     """See the module."""
     learned, dataset = load_model(model), Dataset.open(data, verify=True)
     leaked = check_leaks(learned, dataset, allow_leaks)
+    ranking = ranking or not learned.can(Ability.RATINGS)
     if ranking:
         plan.check(dataset)
-    began = time.perf_counter()
-    test = evaluate(learned, dataset)
-    seconds = time.perf_counter() - began
-    train = evaluate(learned, dataset, "train")
-    same = learned.data.fingerprint == dataset.fingerprint
     values: dict[str, Any] = {
+        "score": learned.score,
+        "same_data": learned.data.fingerprint == dataset.fingerprint,
+        "leaked": leaked,
+    }
+    views: list[RenderableType] = []
+    if learned.can(Ability.RATINGS):
+        test, errors = _errors(learned, dataset)
+        values |= errors
+        views += [_summary(values, learned), _slices(test)]
+    if learned.can(Ability.DEVIATIONS):
+        covered = measure_calibration(learned, dataset)
+        values["intervals"] = covered.to_dict("records")
+        views.append(_intervals(covered))
+    if ranking:
+        values["ranking"] = _rank(learned, dataset, plan)
+        views.append(_ranks(values["ranking"]))
+    return Outcome(values, views)
+
+
+def _errors(learned: Model, data: Dataset) -> tuple[Accuracy, dict[str, Any]]:
+    """Return the errors on the test ratings, and what there is to tell of them."""
+    began = time.perf_counter()
+    test = evaluate(learned, data)
+    seconds = time.perf_counter() - began
+    train = evaluate(learned, data, "train")
+    same = learned.data.fingerprint == data.fingerprint
+    return test, {
         "n": test.n,
         "test_rmse": float(test.raw.rmse()[0]),
         "test_mae": float(test.raw.mae()[0]),
@@ -72,19 +96,8 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
         "by_source": test.by_source,
         "by_user_ratings": _bins(test.by_user),
         "by_item_ratings": _bins(test.by_item),
-        "same_data": same,
-        "leaked": leaked,
         "scoring_seconds": seconds,
     }
-    views: list[RenderableType] = [_summary(values, learned), _slices(test)]
-    if learned.can(Ability.DEVIATIONS):
-        covered = measure_calibration(learned, dataset)
-        values["intervals"] = covered.to_dict("records")
-        views.append(_intervals(covered))
-    if ranking:
-        values["ranking"] = _rank(learned, dataset, plan)
-        views.append(_ranks(values["ranking"]))
-    return Outcome(values, views)
 
 
 def _rank(learned: Model, data: Dataset, plan: RankingPlan) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.models import Model
+from mfdask.models import Ability, Model
 from mfdask.models.base import SOURCES
 from mfdask.shards import SIDES, Dataset
 
@@ -119,8 +119,9 @@ def evaluate(model: Model, data: Dataset, part: str = "test") -> Accuracy:
     Raises
     ------
     InputError
-        If that part of the data set is empty.
+        If that part of the data set is empty, or the model predicts no ratings.
     """
+    model.require(Ability.RATINGS, "an error")
     aligned = model.align(data)
     user_bin, item_bin = (bin_of(aligned.n_train(side)) for side in SIDES)
     found = Accuracy()

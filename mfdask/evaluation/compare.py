@@ -20,10 +20,10 @@ from mfdask.evaluation.ranking import (
     measure_ranking,
     users_to_rank,
 )
-from mfdask.models import Model
+from mfdask.models import Ability, Model
 from mfdask.models.base import Aligned
 from mfdask.progress import Progress, silent
-from mfdask.shards import Dataset
+from mfdask.shards import Dataset, Shard
 
 #: Bins of `bin_labels` with few training ratings: 0, 1-5, 6-20.
 _COLD = 3
@@ -129,7 +129,7 @@ def _error_sums(aligned: Aligned, data: Dataset) -> tuple[Floats, Floats, Floats
     absolute = np.zeros(data.n_users)
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, "test")
-        error = aligned.predict(shard).astype(np.float64) - shard.ratings
+        error = _errors(aligned, shard)
         users, here = shard.rows, slice(shard.start, shard.stop)
         own = users - shard.start
         absolute[here] = np.bincount(own, np.abs(error), minlength=shard.n_rows)
@@ -141,6 +141,13 @@ def _error_sums(aligned: Aligned, data: Dataset) -> tuple[Floats, Floats, Floats
             squared[here, column] = np.bincount(own, error**2 * mask, minlength=shard.n_rows)
             n[here, column] = np.bincount(own, mask, minlength=shard.n_rows)
     return squared, absolute, n
+
+
+def _errors(aligned: Aligned, shard: Shard) -> Floats:
+    """Return the error of each rating, NaN of a model that predicts none."""
+    if not aligned.model.can(Ability.RATINGS):
+        return np.full(shard.n_ratings, np.nan)
+    return aligned.predict(shard).astype(np.float64) - shard.ratings
 
 
 def _per_user(ranking: RankingResult, n_users: int) -> tuple[Floats, Floats]:
@@ -167,7 +174,8 @@ def compare(measured: Sequence[Measured], resamples: int = 1000, seed: int = 42)
     DataFrame
         One line for each model and figure: `model, metric, slice`, `n` (the ratings or users that
         it is a mean of), `value, low, high`, and `difference, difference_low, difference_high`.
-        Empty slices are left out. Coverage has no interval: drawing users again leaves a third of
+        A model that only ranks has no errors: their values are NaN. Empty slices, and figures that
+        no model has, are left out. Coverage has no interval: drawing users again leaves a third of
         them out, so that it would always be lower.
 
     Raises
@@ -214,4 +222,5 @@ def _as_table(measured: Sequence[Measured], figures: dict[str, npt.NDArray]) -> 
         }
         lines.append({"model": one.name, "metric": "coverage", "slice": "all", **covered})
     found = pd.DataFrame(lines).astype({"n": "int64"})
-    return found[found["n"] > 0].reset_index(drop=True)
+    told = found["value"].notna().groupby([found["metric"], found["slice"]]).transform("any")
+    return found[(found["n"] > 0) & told].reset_index(drop=True)
