@@ -30,7 +30,8 @@ def result_of(tmp_path, monkeypatch):
 
 
 def test_our_kinds():
-    assert set(kinds()) == {"als", "bias", "genre", "features", "bayes"}
+    of_factors = {"als", "bias", "genre", "features", "bayes"}
+    assert set(kinds()) == of_factors | {"popularity", "itemknn", "ease"}
     assert kind_of("bias").configure({}).kind == "bias"
     for name, kind in kinds().items():
         given = {"n_factors": 0} if name == "bias" else {}
@@ -66,7 +67,8 @@ def test_another_kind_does_all_there_is_to_do(result_of, small_data, tmp_path):
     assert measured["objective"] is None
     result_of("train", small_data, "--sweeps", 3, "--factors", 3, "--out", "als")
     compared = result_of("compare", "m", "als", small_data, "--resamples", 10)
-    assert {one["model"] for one in compared["models"]} == {"m", "als", "popularity"}
+    names = [one["model"] for one in compared["models"]]
+    assert names == ["m", "als", "popularity", "popularity, 365 days"]
 
     result_of("recommend", "m", "--data", small_data, "--min-ratings", 1, "--top", 3, "--out", "r")
     lists = pd.read_parquet(tmp_path / "r")
@@ -109,4 +111,10 @@ def test_what_factor_models_can_do():
     assert Ability.DEVIATIONS in abilities["bayes"]
     assert Ability.OBJECTIVE not in abilities["bayes"]
     assert Ability.SINGLE_VECTORS not in abilities["bayes"]
-    assert all(issubclass(kind.estimator.model_type, FactorModel) for kind in kinds().values())
+    plain = {name for name, kind in kinds().items() if not is_of_factors(kind)}
+    assert plain == {"popularity", "itemknn", "ease"}
+    assert all(Ability.RATINGS not in abilities[name] for name in plain)
+
+
+def is_of_factors(kind):
+    return issubclass(kind.estimator.model_type, FactorModel)
