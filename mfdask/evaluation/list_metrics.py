@@ -84,7 +84,7 @@ def judge_ranks(placed: Placed, n_lists: int, lengths: Sequence[int]) -> Float64
     best = placed.gains[by_gain]
 
     def total(values: Float64s, where: Bools) -> Float64s:
-        return np.bincount(placed.lists, np.where(where, values, 0.0), minlength=n_lists)
+        return np.bincount(placed.lists, values * where, minlength=n_lists).astype(np.float64)
 
     judged = []
     for k in lengths:
@@ -114,11 +114,10 @@ def judge_scores(placed: Placed, n_candidates: Int64s) -> Float64s:
     float64 (lists,)
     """
     n_relevant = np.bincount(placed.lists, minlength=len(n_candidates))
-    beaten_by = np.bincount(
-        placed.lists, placed.above + placed.equal / 2, minlength=len(n_candidates)
-    )
+    losses = placed.above + placed.equal / 2
+    beaten_by = np.bincount(placed.lists, losses, minlength=len(n_candidates))
     # Of two relevant items one is above the other, or each is half above.
-    beaten_by -= n_relevant * (n_relevant - 1) / 2
+    beaten_by = beaten_by - n_relevant * (n_relevant - 1) / 2
     pairs = (n_relevant * (n_candidates - n_relevant)).astype(np.float64)
     unbeaten = np.divide(beaten_by, pairs, where=pairs > 0, out=np.full(len(pairs), np.nan))
     return 1.0 - unbeaten

@@ -337,7 +337,9 @@ class _Batch(NamedTuple):
             ]
         )
         scores = self.scores[user, item], self.scores[user[:, None], negatives]
-        return judge_among(user, scores[0], item, negatives, scores[1], self.plan.k)
+        return judge_among(
+            user, scores[0], item.astype(np.int64), negatives, scores[1], self.plan.k
+        )
 
 
 def best_items(scores: Float32s, k: int) -> Int64s:

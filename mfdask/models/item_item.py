@@ -112,7 +112,7 @@ class ItemItemModel(Model):
     def _scores(self, histories: Sparse) -> Float32s:
         scores = np.zeros((histories.shape[0], len(self.items)), np.float32)
         summed: Any = histories @ self.weights
-        scores[:, self.known] = summed.toarray() if scipy.sparse.issparse(summed) else summed
+        scores[:, self.known] = summed if isinstance(summed, np.ndarray) else summed.toarray()
         return scores
 
     def align(self, data: Dataset) -> Aligned:
