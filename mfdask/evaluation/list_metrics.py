@@ -115,9 +115,9 @@ def judge_scores(placed: Placed, n_candidates: Int64s) -> Float64s:
     """
     n_relevant = np.bincount(placed.lists, minlength=len(n_candidates))
     losses = placed.above + placed.equal / 2
-    beaten_by = np.bincount(placed.lists, losses, minlength=len(n_candidates))
+    lost = np.bincount(placed.lists, losses, minlength=len(n_candidates))
     # Of two relevant items one is above the other, or each is half above.
-    beaten_by = beaten_by - n_relevant * (n_relevant - 1) / 2
+    beaten_by = lost - n_relevant * (n_relevant - 1) / 2
     pairs = (n_relevant * (n_candidates - n_relevant)).astype(np.float64)
     unbeaten = np.divide(beaten_by, pairs, where=pairs > 0, out=np.full(len(pairs), np.nan))
     return 1.0 - unbeaten

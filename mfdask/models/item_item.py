@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -226,11 +226,14 @@ class ItemKNN(_ItemItem):
     history, `n_1` and `n_2` the one and the other.
     """
 
+    #: The best of a few on a validation part of ml-latest-small's; `docs/models.md` says which.
+    presets: ClassVar = {"small": {"liked": 4.0, "n_neighbours": 100, "shrinkage": 50.0}}
+
     n_neighbours: int = parameter(
         100, "Items that each item is scored by, at most.", "neighbours", at_least=1, tunable=True
     )
     shrinkage: float = parameter(
-        10.0, "What the denominator of a cosine gains: rare pairs count less.", at_least=0,
+        50.0, "What the denominator of a cosine gains: rare pairs count less.", at_least=0,
         tunable=True,
     )  # fmt: skip
 
@@ -262,8 +265,11 @@ class EASE(_ItemItem):
     ``G = X'X + regularisation * I``, ``P = inv(G)``, and the weights are ``I - P diag(1 / P)``.
     """
 
+    #: The best of a few on a validation part of ml-latest-small's; `docs/models.md` says which.
+    presets: ClassVar = {"small": {"liked": 3.5, "regularisation": 200.0}}
+
     regularisation: float = parameter(
-        300.0, "What the diagonal of the items' products gains.", "ridge", above=0, tunable=True
+        400.0, "What the diagonal of the items' products gains.", "ridge", above=0, tunable=True
     )
 
     @property
