@@ -12,11 +12,13 @@ import click
 from rich.console import RenderableType
 from rich.table import Table
 
+from mfdask.bench.bpr import BPRPlan, measure_bpr
 from mfdask.bench.compiling import measure_compiling
 from mfdask.bench.dense import DensePlan, measure_dense
 from mfdask.bench.exchange import measure_exchange
 from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine
+from mfdask.bench.rerank import FIGURES, measure_rerank
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.bench.topn import TopPlan, measure_topn
 from mfdask.cluster import ClusterConfig
@@ -24,10 +26,11 @@ from mfdask.cores import n_cores
 from mfdask.downstream.dense import DTYPES
 from mfdask.models import load_model
 from mfdask.ratings.synthetic import NAMED
+from mfdask.recommendation import Ranking
 from mfdask.shards import Dataset
 
 from .common import Outcome, job, progress_bars, running, table
-from .options import DATA_FOLDER, MODEL, PATH, cluster_options
+from .options import DATA_FOLDER, MODEL, PATH, cluster_options, options_of
 
 _ROUNDS = click.option(
     "--rounds",
@@ -41,6 +44,13 @@ _FACTORS = click.option(
 )
 _SWEEPS = click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
+)
+
+
+#: Weights of variety and shares of the long tail.
+_WEIGHTS = (
+    *((0.0, 0.0), (0.1, 0.0), (0.2, 0.0), (0.5, 0.0)),
+    *((0.0, 0.1), (0.0, 0.2), (0.0, 0.5), (0.2, 0.2)),
 )
 
 
@@ -189,6 +199,72 @@ def topn(
     with progress_bars() as progress:
         found = measure_topn(load_model(model), Dataset.open(data), plan, progress)
     return _outcome(found, _topn_table(found), _words_on_lists(found))
+
+
+@main.command("rerank")
+@click.argument("model", type=MODEL)
+@click.argument("data", type=DATA_FOLDER)
+@click.option(
+    "--weights",
+    multiple=True,
+    nargs=2,
+    type=float,
+    metavar="VARIETY TAIL",
+    help="A pair to measure; may be repeated.  [default: a few of either]",
+)
+@job
+@options_of(Ranking, "ranking", omit=("top", "variety", "tail"))
+def rerank(
+    model: Path, data: Path, weights: tuple[tuple[float, float], ...], ranking: Ranking
+) -> Outcome:
+    """Measure lists of more variety, and with more of the long tail.
+
+    MODEL is learned again without a tenth of the training ratings of DATA, and the lists are held
+    against those.
+    """
+    with progress_bars() as progress:
+        found = measure_rerank(
+            load_model(model), Dataset.open(data), ranking, weights or _WEIGHTS, progress
+        )
+    return _outcome(found, _rerank_table(found))
+
+
+@main.command("bpr")
+@click.argument("data", type=DATA_FOLDER)
+@click.option("--factors", default=63, show_default=True, help="Length of a factor vector.")
+@_ROUNDS
+@click.option(
+    "--seconds",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Measure the lists after a quarter, a half and all of so long a fit; 0: none.",
+)
+@click.option(
+    "--threads",
+    default=n_cores(),
+    type=click.IntRange(1),
+    help="Of either side.  [default: all cores]",
+)
+@click.option("--peers/--no-peers", default=True, show_default=True, help="Time implicit, too.")
+@job
+def bpr(
+    data: Path, factors: int, rounds: int, seconds: float, threads: int, peers: bool
+) -> Outcome:
+    """Time a sweep of BPR on DATA beside implicit's, and what lists are worth after equal time."""
+    plan = BPRPlan(factors, rounds, seconds, peers=peers, threads=threads)
+    with progress_bars() as progress:
+        found = measure_bpr(data, plan, progress)
+    title = f"{found['data']}: {found['ratings']:,} samples a sweep, {factors} factors"
+    view = table(f"{title}, {threads} threads", "", "seconds a sweep", "over implicit")
+    for name, taken in found["seconds"].items():
+        ratio = found.get("over_implicit") if name == "bpr" else None
+        view.add_row(name, f"{taken:.4g}", "" if ratio is None else f"{ratio:.3f}")
+    lists = table("Precision at 10 after equal time", "seconds", *found["seconds"])
+    for one in found["quality"]:
+        precision = [f"{one['precision'][name]:.4f}" for name in found["seconds"]]
+        lists.add_row(f"{one['seconds']:.4g}", *precision)
+    return _outcome(found, view, *([lists] if found["quality"] else []))
 
 
 @main.command("dense")
@@ -413,6 +489,16 @@ def _words_on_lists(found: dict[str, Any]) -> str:
         f"implicit {found['implicit']['version']} finds the same lists: the same item in {same} "
         "places, and equal scores, but for rounding, in the others"
     )
+
+
+def _rerank_table(found: dict[str, Any]) -> Table:
+    """Show what weights make of lists."""
+    names = [name for name in (*FIGURES, "likeness") if name in found["lists"][0]]
+    made = table(f"{found['data']}: lists of 10", "variety, tail", *names, "seconds")
+    for one in found["lists"]:
+        figures = [f"{one[name]:.4f}" for name in (*names, "seconds")]
+        made.add_row(f"{one['variety']:g}, {one['tail']:g}", *figures)
+    return made
 
 
 def _scaling_table(found: list[dict[str, Any]]) -> Table:

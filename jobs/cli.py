@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import atexit
 import gc
 import sys
 import warnings
 from importlib.metadata import EntryPoint
+from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
 import mfdask
 from mfdask.job_registry import registered_jobs
 
-from .errors import EndedError
+from .errors import LITTLE_MEMORY, EndedError, is_of_little_memory
 from .pipes import outlive_readers
+
+#: Jobs that are done as soon as they could say what they do.
+_QUICK = {"embed", "inspect", "models", "polarity", "schedule", "similar", "status"}
 
 
 class JobGroup(click.Group):
@@ -24,10 +30,30 @@ class JobGroup(click.Group):
         """Name every job, ours and others'."""
         return sorted(registered_jobs())
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say what a job does, and import it, which takes up to some seconds."""
+        job = registered_jobs().get(args[0])
+        asks = ctx.resilient_parsing or {"-h", "--help"} & set(args)
+        if job and not asks and job.name not in _QUICK and (purpose := _purpose(job)):
+            click.echo(f"mfdask {job.name}: {purpose}", err=True)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the job `name`."""
         job = registered_jobs().get(name)
         return None if job is None else _load(job)
+
+
+def _purpose(job: EntryPoint) -> str:
+    """Return the first line of a job's module, without importing it."""
+    try:
+        source = find_spec(job.module)
+        text = Path(source.origin or "").read_text() if source else ""
+        return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+    except (ImportError, OSError, SyntaxError, ValueError):
+        return ""  # importing it says more
 
 
 def _load(job: EntryPoint) -> click.Command:
@@ -37,11 +63,14 @@ def _load(job: EntryPoint) -> click.Command:
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         reason = f"{job.name}: {job.value} cannot be imported ({why}); mend what registers it"
+        code = 2
+        if is_of_little_memory(error):
+            code, reason = 3, LITTLE_MEMORY
 
         @click.command(job.name, help=reason, context_settings={"ignore_unknown_options": True})
         @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
         def command(arguments: tuple[str, ...]) -> None:
-            raise EndedError(2, reason)
+            raise EndedError(code, reason)
 
     return command
 
@@ -61,4 +90,5 @@ def run() -> None:
     outlive_readers()
     if not sys.warnoptions and "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # libraries warn those who call them, which are we
+        sys.unraisablehook = lambda _: None  # what they fail at while they clear up, as at an end
     main(prog_name="mfdask")

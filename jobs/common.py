@@ -28,7 +28,9 @@ from rich.text import Text
 
 from mfdask.cluster import ClusterConfig, dashboard_link, open_cluster
 from mfdask.errors import InputError, without_secrets
+from mfdask.ingestion.reading import FEW_ROWS
 from mfdask.kernels.cache import is_compiled
+from mfdask.kernels.clock import CLOCK, compile_seconds
 from mfdask.memory import PeakMemory
 from mfdask.nightly.registry import holding
 from mfdask.progress import Progress
@@ -91,16 +93,19 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
     @functools.wraps(run)
     def callback(ctx: click.Context, as_json: bool, debug: bool, **options: Any) -> None:
         _log_to_stderr(debug)
-        with ending(ctx.command, debug):
+        with ending(ctx.command, debug), _telling_of_compiling() as compiled:
             _refuse_urls(options)
             with _stopping(), holding(_places(options)):
                 outcome = run(**options)
         if as_json:
             used = {} if own_config else {"options": effective_options(ctx, outcome.options)}
-            click.echo(_without_secrets_of(ctx.params, json.dumps(outcome.values | used)))
+            values = {"compile_seconds": compiled()} | outcome.values | used
+            click.echo(_without_secrets_of(ctx.params, json.dumps(values)))
         else:
             for part in outcome.view:
                 _show(part)
+            if "compile_seconds" not in outcome.values and compiled():
+                _show(facts_table("", compiling_row(compiled())))
         if outcome.trouble is not None:
             with ending(ctx.command, debug):
                 raise outcome.trouble
@@ -188,10 +193,39 @@ def _is_for_users(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] not in _LIBRARIES
 
 
-def say_if_compiling(kernel: str) -> None:
-    """Say why a job takes long at first, if it needs a kernel that is not compiled yet."""
-    if not is_compiled(kernel):
-        say("compiling, once: half a minute or more; `mfdask warmup` does it ahead of all jobs")
+@contextmanager
+def _telling_of_compiling() -> Iterator[Callable[[], float]]:
+    """Say why a job takes long at first, when this process begins to compile.
+
+    Yields
+    ------
+    callable
+        Returns the seconds that compiling has taken since.
+    """
+    before = compile_seconds()
+
+    def tell() -> None:
+        CLOCK.listeners.clear()  # once is enough
+        say("compiling, once; `mfdask warmup` does it ahead of all jobs")
+
+    CLOCK.listeners[:] = [tell]
+    try:
+        yield lambda: compile_seconds() - before
+    finally:
+        CLOCK.listeners.clear()
+
+
+def compiling_row(seconds: float) -> dict[str, str]:
+    """Return the row of a table of facts that tells of compiling, if there was any."""
+    return {"compiling, once": f"{seconds:.1f} seconds"} if seconds else {}
+
+
+def worth_starting(cluster: ClusterConfig, n_ratings: int) -> ClusterConfig | None:
+    """Return a cluster, or None if the job is done in this process before one has started.
+
+    Whoever asks for anything of the cluster gets it.
+    """
+    return None if cluster == ClusterConfig() and n_ratings <= FEW_ROWS else cluster
 
 
 class Running:
@@ -204,6 +238,9 @@ class Running:
     client : distributed.Client or None
         Of the cluster, if one was started.
     seconds : float
+        Without those of compiling.
+    compile_seconds : float
+        In this process, and in the worker that took longest.
     peak_bytes : int
         Most resident memory of this process and all its children.
     """
@@ -213,11 +250,14 @@ class Running:
         self.client: Client | None = None
         self.progress: Progress
         self.seconds = 0.0
+        self.compile_seconds = 0.0
         self.peak_bytes = 0
 
     def start(self, cluster: ClusterConfig) -> Client:
         """Start or join a cluster until the block ends, and say where its dashboard is."""
         self.client = client = self._parts.enter_context(open_cluster(cluster))
+        if not is_compiled("rows._solve_together"):
+            CLOCK.tell()  # the workers are about to
         if link := dashboard_link(client):
             say(f"Dask dashboard: {link}")
         return client
@@ -225,12 +265,17 @@ class Running:
     @property
     def cost(self) -> dict[str, Any]:
         """What it has taken, for `--json`."""
-        return {"seconds": self.seconds, "peak_memory_bytes": self.peak_bytes}
+        return {
+            "seconds": self.seconds,
+            "compile_seconds": self.compile_seconds,
+            "peak_memory_bytes": self.peak_bytes,
+        }
 
     def last_rows(self, what: str, place: Path | str) -> dict[str, str]:
         """Return the rows that a table of facts ends with: the cost, and where `what` lies."""
         return {
             "seconds": f"{self.seconds:.1f}",
+            **compiling_row(self.compile_seconds),
             "peak memory": mebibytes(self.peak_bytes),
             what: str(place),
         }
@@ -239,14 +284,31 @@ class Running:
 @contextmanager
 def running(cluster: ClusterConfig | None = None) -> Iterator[Running]:
     """Measure the block's time and memory and show its progress; on a cluster, if one is named."""
-    began = time.perf_counter()
-    with PeakMemory() as memory, ExitStack() as parts:
+    compiled = compile_seconds()
+    with timed() as whole, PeakMemory() as memory, ExitStack() as parts:
         run = Running(parts)
         if cluster is not None:
             run.start(cluster)
         run.progress = parts.enter_context(progress_bars())
         yield run
-    run.seconds, run.peak_bytes = time.perf_counter() - began, memory.bytes
+    run.compile_seconds = compile_seconds() - compiled
+    run.seconds, run.peak_bytes = whole.seconds, memory.bytes
+
+
+@dataclass
+class Timed:
+    """The seconds of a block of code, without those of compiling."""
+
+    seconds: float = 0.0
+
+
+@contextmanager
+def timed() -> Iterator[Timed]:
+    """Measure a block of code."""
+    found, began, compiled = Timed(), time.perf_counter(), compile_seconds()
+    yield found
+    taken = time.perf_counter() - began - (compile_seconds() - compiled)
+    found.seconds = max(taken, 0.0)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def main(
     names = _names(models)
     learned = [load_model(path) for path in models]
     dataset = Dataset.open(data, verify=True)
+    plan = replace(plan, threshold=plan.threshold_on(dataset))
     leaked = {
         name: check_leaks(model, dataset, allow_leaks)
         for name, model in zip(names, learned, strict=True)

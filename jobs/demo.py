@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, notes
 from mfdask.shards import Dataset
 
-from .common import Outcome, job, progress_bars, running, table
+from .common import Outcome, Timed, job, progress_bars, running, table, timed, worth_starting
 from .options import OUT_FILE, OUT_FOLDER, cluster_options
 from .warmup import compile_all
 
@@ -65,41 +64,41 @@ def main(
     source: str, data: Path, models: Path, report: Path, sweeps: int, cluster: ClusterConfig
 ) -> Outcome:
     """Run the main job whole."""
-    with progress_bars() as progress:  # or the table would tell of compiling, on a new machine
-        seconds = {"compile": sum(compile_all(progress).values())}
-    found: dict[str, Model] = {}
-    with running(cluster) as run:
-        began = time.perf_counter()
-        ingest(
-            open_source(source, progress=run.progress),
-            data,
-            client=run.client,
-            choices=IngestOptions(split=Split.parse("random:0.1")),
-            overwrite=True,
-            progress=run.progress,
-        )
-        dataset = Dataset.open(data)
-        seconds["ingest"] = time.perf_counter() - began
-        for config in (ALS(n_factors=0, n_sweeps=sweeps), ALS(n_sweeps=sweeps)):
-            began = time.perf_counter()
-            found[config.kind] = config.fit(dataset, client=run.client, progress=run.progress)
-            save_model(found[config.kind], models / f"demo-{config.kind}")
-            seconds[config.kind] = time.perf_counter() - began
-    errors = {}
-    began = time.perf_counter()
-    for kind, model in found.items():
-        test = evaluate(model, dataset)
-        errors[kind] = {
-            "test_rmse": float(test.raw.rmse()[0]),
-            "test_mae": float(test.raw.mae()[0]),
-        }
-    seconds["evaluate"] = time.perf_counter() - began
-    began = time.perf_counter()
     with progress_bars() as progress:
+        opened = open_source(source, progress=progress)
+    started = worth_starting(cluster, opened.n_rows)
+    if started:
+        with progress_bars() as progress:
+            compile_all(progress)  # so that the workers have it, and no stage waits for it
+    found: dict[str, Model] = {}
+    stages: dict[str, Timed] = {}
+    with running(started) as run:
+        with timed() as stages["ingest"]:
+            ingest(
+                opened,
+                data,
+                client=run.client,
+                choices=IngestOptions(split=Split.parse("random:0.1")),
+                overwrite=True,
+                progress=run.progress,
+            )
+            dataset = Dataset.open(data)
+        for config in (ALS(n_factors=0, n_sweeps=sweeps), ALS(n_sweeps=sweeps)):
+            with timed() as stages[config.kind]:
+                found[config.kind] = config.fit(dataset, client=run.client, progress=run.progress)
+                save_model(found[config.kind], models / f"demo-{config.kind}")
+    errors = {}
+    with timed() as stages["evaluate"]:
+        for kind, model in found.items():
+            test = evaluate(model, dataset)
+            errors[kind] = {
+                "test_rmse": float(test.raw.rmse()[0]),
+                "test_mae": float(test.raw.mae()[0]),
+            }
+    with timed() as stages["report"], progress_bars() as progress:
         facts = Facts.of(dataset, progress)
         sections = list(all_sections(facts, Inputs({"demo-als": found["als"]})))
         write_page(report, dataset.name, notes(facts), sections)
-    seconds["report"] = time.perf_counter() - began
     values: dict[str, Any] = {
         "data": str(data),
         "report": str(report),
@@ -108,7 +107,7 @@ def main(
         "users": dataset.n_users,
         "items": dataset.n_items,
         "models": {kind: {"path": str(models / f"demo-{kind}"), **errors[kind]} for kind in found},
-        "seconds": seconds,
+        "seconds": {stage: one.seconds for stage, one in stages.items()},
     }
     return Outcome(values, [_summary(values), _next(values)])
 
@@ -123,7 +122,7 @@ def _summary(values: dict[str, Any]) -> Table:
         errors, took = values["models"][kind], values["seconds"][kind]
         cells = (errors["test_rmse"], errors["test_mae"])
         view.add_row(what, *(f"{cell:.4f}" for cell in cells), f"{took:.1f}")
-    for stage in ("compile", "ingest", "report"):
+    for stage in ("ingest", "report"):
         view.add_row(stage, "", "", f"{values['seconds'][stage]:.1f}")
     return view
 

@@ -143,9 +143,9 @@ def _lists(
 ) -> Outcome:
     rated = None if data is None else Dataset.open(data)
     with running(cluster) as run:
-        lines = write_recommendations(
+        written = write_recommendations(
             model, out, rated, ranking, user_ids=users, client=run.client, progress=run.progress
         )
-    facts = {"lines": f"{lines:,}", **run.last_rows("folder", out)}
+    facts = {"lines": f"{written.lines:,}", **run.last_rows("folder", out)}
     view = facts_table(f"best {ranking.top} by predicted stars", facts)
-    return Outcome({"out": str(out), "lines": lines, **run.cost}, [view])
+    return Outcome({"out": str(out), "lines": written.lines, **run.cost}, [view])

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mfdask.errors import NAMED, MfdaskError, without_secrets
+from mfdask.errors import NAMED, ClusterError, MfdaskError, without_secrets
 from mfdask.summaries import harmless
 
 #: Exit code and line for what the system says of a disk.
@@ -22,6 +22,11 @@ _DISK = {
     errno.ENOTDIR: (2, "is not a folder; write elsewhere with --out"),
     errno.EPERM: (2, "not permitted; check its owner and mode, or write elsewhere with --out"),
 }
+
+#: The line for a machine, or a limit, that has too little memory.
+LITTLE_MEMORY = "not enough memory; end something else, raise its limit, or take fewer data"
+#: What else than a `MemoryError` says so: a thread without a stack, a library without a place.
+_SIGNS = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
 
 
 class EndedError(click.ClickException):
@@ -52,13 +57,29 @@ def _explain(error: BaseException, command: click.Command) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted; nothing was left half-written"
     if isinstance(error, MfdaskError):
-        return error.exit_code, " ".join(_with_options(error.template, command).split())
+        template = error.template
+        if isinstance(error, ClusterError) and "resume" in {own.name for own in command.params}:
+            template += "; with `resume` it goes on from the last checkpoint"
+        return error.exit_code, " ".join(_with_options(template, command).split())
     if isinstance(error, OSError) and error.errno in _DISK:
         return _DISK[error.errno][0], f"{error.filename or 'disk'}: {_DISK[error.errno][1]}"
-    if isinstance(error, MemoryError):
-        return 3, "not enough memory; end something else, raise its limit, or take fewer data"
+    if is_of_little_memory(error):
+        return 3, LITTLE_MEMORY
     line = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
     return 1, f"unexpected error, {line} (run again with --debug to see where)"
+
+
+def is_of_little_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that memory is at its end."""
+    while error is not None:
+        is_said = isinstance(error, RuntimeError | ImportError) and any(
+            sign in str(error) for sign in _SIGNS
+        )
+        is_of_system = isinstance(error, OSError) and error.errno == errno.ENOMEM
+        if isinstance(error, MemoryError) or is_of_system or is_said:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _with_options(template: str, command: click.Command) -> str:

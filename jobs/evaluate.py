@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from mfdask.models import Ability, Model, load_model
 from mfdask.results import records
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, progress_bars, table
+from .common import Outcome, facts_table, job, progress_bars, table, timed
 from .options import DATA, MODEL, options_of
 
 #: The options of a `RankingPlan`.
@@ -64,6 +64,7 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
     ranking = ranking or not learned.can(Ability.RATINGS)
     if ranking:
         plan.check(dataset)
+        plan = replace(plan, threshold=plan.threshold_on(dataset))
     values: dict[str, Any] = {
         "score": learned.score,
         "same_data": learned.data.fingerprint == dataset.fingerprint,
@@ -86,9 +87,8 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
 
 def _errors(learned: Model, data: Dataset) -> tuple[Accuracy, dict[str, Any]]:
     """Return the errors on the test ratings, and what there is to tell of them."""
-    began = time.perf_counter()
-    test = evaluate(learned, data)
-    seconds = time.perf_counter() - began
+    with timed() as scoring:
+        test = evaluate(learned, data)
     train = evaluate(learned, data, "train")
     same = learned.data.fingerprint == data.fingerprint
     return test, {
@@ -102,7 +102,7 @@ def _errors(learned: Model, data: Dataset) -> tuple[Accuracy, dict[str, Any]]:
         "by_source": test.by_source,
         "by_user_ratings": _bins(test.by_user),
         "by_item_ratings": _bins(test.by_item),
-        "scoring_seconds": seconds,
+        "scoring_seconds": scoring.seconds,
     }
 
 

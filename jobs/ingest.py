@@ -16,13 +16,13 @@ import click
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.ingestion.build import IngestOptions, check_target, ingest
-from mfdask.ingestion.extend import extend, ids_of
+from mfdask.ingestion.extend import columns_of, extend, ids_of
 from mfdask.ingestion.reading import are_few
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import FORMS, Split
 from mfdask.shards import Manifest
 
-from .common import Outcome, Running, facts_table, job, running, say_if_compiling
+from .common import Outcome, Running, facts_table, job, running
 from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 
 
@@ -49,7 +49,14 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
     "--columns",
     metavar="ROLE=NAME,…",
     help="Which column is which: user=…,item=…,rating=…,timestamp=…, by name, or by position "
-    "from 0 where there is no header.  [default: guessed]",
+    "from 0 where there is no header; without a rating each row is an event.  [default: guessed]",
+)
+@click.option(
+    "--map",
+    "event_values",
+    metavar="WORD=NUMBER,…",
+    help="What words in the place of ratings are worth, such as view=1,buy=5; rows of other words "
+    "are bad.  [default: true=1,false=0 where all are booleans]",
 )
 @click.option(
     "--ids",
@@ -77,6 +84,7 @@ def main(
     split: str | None,
     choices: IngestOptions,
     columns: str | None,
+    event_values: str | None,
     ids: Literal["auto", "int", "string"],
     on_bad_rows: str,
     overwrite: bool,
@@ -85,22 +93,27 @@ def main(
     """Read the source, write the data set."""
     if withdraw and into is None:
         raise InputError("--withdraw takes ratings out of a data set: name it with --into DATA")
-    if into and (out or split or choices.blocks or overwrite):
+    if into and (out or split or choices.blocks or choices.repeats or overwrite):
         raise InputError(
-            "--into keeps a data set as it is cut: leave out --out, --split, --blocks, --overwrite"
+            "--into keeps a data set as it is cut: leave out --out, --split, --blocks, --repeats, "
+            "--overwrite"
         )
     share = 0.0 if on_bad_rows == "fail" else choices.max_rejected
     choices = replace(choices, split=Split.parse(split or "random:0.1"), max_rejected=share)
-    say_if_compiling("csr.sort_pairs")
     with running() as run:
         before = Manifest.read(into) if into else None
         roles = _columns(columns)
+        if withdraw:
+            roles = {**(roles or {}), "rating": ""}
+        elif before:
+            roles = columns_of(before, roles)
         opened = open_source(
             source,
-            columns={**(roles or {}), "rating": ""} if withdraw else roles,
+            columns=roles,
             ids=ids_of(before, ids) if before else ids,
             seed=choices.seed,
             progress=run.progress,
+            event_values=_event_values(event_values),
         )
         out = into or out or Path("data") / opened.name
         if before is None:
@@ -122,13 +135,28 @@ def _columns(text: str | None) -> dict[str, str] | None:
     """Read ``user=uid,item=iid``; which roles there are is for `open_source` to know."""
     if text is None:
         return None
-    pairs = [pair.strip().partition("=") for pair in text.split(",")]
-    columns = {role: name for role, _, name in pairs}
-    if len(columns) < len(pairs) or not all(sign for _, sign, _ in pairs):
-        raise InputError(
-            f"--columns {text}: write user=NAME,item=NAME,rating=NAME,timestamp=NAME, each once"
-        )
-    return columns
+    wanted = "user=NAME,item=NAME,rating=NAME,timestamp=NAME, each once"
+    return _pairs(text, f"--columns {text}: write {wanted}")
+
+
+def _event_values(text: str | None) -> dict[str, float] | None:
+    """Read ``view=1,buy=5``."""
+    if text is None:
+        return None
+    wanted = f"--map {text}: write WORD=NUMBER,… such as view=1,buy=5, each word once"
+    try:
+        return {word: float(value) for word, value in _pairs(text, wanted).items()}
+    except ValueError as error:
+        raise InputError(wanted) from error
+
+
+def _pairs(text: str, wanted: str) -> dict[str, str]:
+    """Take apart ``key=value,…``; `wanted` is what to say where it is anything else."""
+    parts = [part.strip().partition("=") for part in text.split(",")]
+    pairs = {key: value for key, _, value in parts}
+    if len(pairs) < len(parts) or not all(sign for _, sign, _ in parts):
+        raise InputError(wanted)
+    return pairs
 
 
 def _outcome(made: Manifest, out: Path, taken: int, run: Running) -> Outcome:
@@ -140,6 +168,9 @@ def _outcome(made: Manifest, out: Path, taken: int, run: Running) -> Outcome:
         "rejected": counts.rejected,
         "duplicates": counts.duplicates,
         "withdrawn": counts.withdrawn,
+        "zeros": counts.zeros,
+        "feedback": made.feedback,
+        "repeats": made.repeats,
         "files_taken": taken,
         "train": counts.train,
         "test": counts.test,
@@ -153,7 +184,9 @@ def _outcome(made: Manifest, out: Path, taken: int, run: Running) -> Outcome:
         "  rejected": f"{counts.rejected:,}",
         "  duplicates": f"{counts.duplicates:,}",
         **({"  withdrawn": f"{counts.withdrawn:,}"} if counts.withdrawn else {}),
+        **({"  counts of 0": f"{counts.zeros:,}"} if counts.zeros else {}),
         "  kept": f"{counts.kept:,}",
+        "what they are": made.holds,
         f"train, test ({made.split})": f"{counts.train:,}, {counts.test:,}",
         "users, items": f"{counts.users:,}, {counts.items:,}",
         **run.last_rows("data set", out),

@@ -91,6 +91,7 @@ def main(data: str, out: Path | None, seed: int, **options: Any) -> Outcome:
     )
     with running() as run:
         opened = Dataset.open(data)
+        opened.require_ratings("inject")
         require_timestamps(opened, "inject")
         out = out or Path("output/injected") / opened.name
         check_place(out, MARK, "injected ratings")

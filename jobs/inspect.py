@@ -29,6 +29,8 @@ def main(data: str) -> Outcome:
         "created": made.created,
         "fingerprint": made.fingerprint,
         "schema_version": made.schema_version,
+        "feedback": made.feedback,
+        "repeats": made.repeats,
         "ratings": made.counts.kept,
         **asdict(made.counts),
         "split": made.split,
@@ -49,7 +51,8 @@ def _facts(dataset: Dataset, size: int) -> Table:
     made = dataset.manifest
     counts = made.counts
     step = "no step" if made.rating_step is None else f"step {made.rating_step:g}"
-    ends = ["kept", "rejected", "duplicates", *(["withdrawn"] if counts.withdrawn else [])]
+    ends = ["kept", "rejected", "duplicates"]
+    ends += [end for end in ("withdrawn", "zeros") if getattr(counts, end)]
     numbers = " + ".join(f"{getattr(counts, end):,}" for end in ends)
     facts = {
         "created": made.created,
@@ -57,8 +60,8 @@ def _facts(dataset: Dataset, size: int) -> Table:
         f"rows read = {' + '.join(ends)}": f"{counts.read:,} = {numbers}",
         f"train, test ({made.split}, seed {made.seed})": f"{counts.train:,}, {counts.test:,}",
         "users, items": f"{counts.users:,}, {counts.items:,}",
-        "ratings": f"{made.rating_min:g} to {made.rating_max:g}, {step}",
-        "mean training rating": f"{made.mean:.4f}",
+        made.holds: f"{made.scale}, {step}",
+        f"mean training {made.feedback.removesuffix('s')}": f"{made.mean:.4f}",
         "timestamps": "yes" if made.has_timestamps else "no",
         "files, all checksums right": f"{len(made.files)}, {size / 2**20:,.1f} MiB",
     }
@@ -66,7 +69,8 @@ def _facts(dataset: Dataset, size: int) -> Table:
 
 
 def _blocks(dataset: Dataset) -> Table:
-    view = table("Blocks", "side", "blocks", "rows in each", "training ratings in each")
+    training = f"training {dataset.feedback} in each"
+    view = table("Blocks", "side", "blocks", "rows in each", training)
     for side in SIDES:
         shards = [dataset.shard(side, block) for block in range(dataset.n_blocks(side))]
         rows = _range([shard.n_rows for shard in shards])

@@ -24,6 +24,7 @@ from mfdask.nightly.registry import (
     roll_back,
 )
 from mfdask.nightly.retention import prune
+from mfdask.nightly.start import release_to_extend
 
 from .common import Outcome, facts_table, job, say, table
 from .nightly import config_option
@@ -52,7 +53,8 @@ def list_all(config: Path) -> Outcome:
     """List releases and refused candidates, oldest first."""
     home = _home(config)
     published = published_version(home)
-    values = []
+    values: list[dict[str, Any]] = []
+    torn: list[str] = []
     view = table(str(home.models), "version", "state", "data as of", "ratings", "sweeps", "RMSE")
     for folder, state in ((home.models, ""), (home.candidates, "refused")):
         for release in releases(folder):
@@ -62,7 +64,19 @@ def list_all(config: Path) -> Outcome:
         for version in damaged(folder):
             values.append({"version": version, "state": "damaged"})
             view.add_row(version, "damaged")
-    return Outcome({"models": values}, [view])
+            torn.append(str(folder / version))
+    return Outcome({"models": values}, [view], trouble=_trouble(home, torn))
+
+
+def _trouble(home: NightlyPaths, torn: list[str]) -> InputError | None:
+    """Return what is wrong with the releases, once all are listed."""
+    if torn:
+        return InputError(f"damaged: {', '.join(torn)}; put these back from a backup, or away")
+    try:
+        release_to_extend(home)
+    except InputError as error:
+        return error
+    return None
 
 
 @main.command("show")

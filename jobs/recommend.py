@@ -8,38 +8,46 @@ from typing import Any
 
 import click
 import pandas as pd
-from rich.table import Table
 
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.models import Ability, Model, load_model
-from mfdask.models.factor_model import require_factors
 from mfdask.recommendation import (
     History,
     Ranking,
-    Reasons,
     Titles,
-    explain,
+    Written,
+    explain_new,
+    explain_user,
+    item_table,
+    items_where,
+    predict_new,
     recommend,
     recommend_new,
     write_recommendations,
 )
-from mfdask.recommendation.candidates import parse_id, read_ids
+from mfdask.recommendation.candidates import sort_ids
+from mfdask.results import records
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, running, say_if_compiling, table
+from .common import Outcome, facts_table, job, running
+from .ids import GivenIds, Ids
+from .lists import because, list_table, reason_values
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of
-
-#: Reasons shown for each recommendation.
-_REASONS = 3
 
 
 @click.command("recommend", help=__doc__)
-@click.argument("model", type=MODEL)
+@click.argument("model", type=MODEL, required=False)
+@click.option("--rank-by", type=MODEL, help="The model that ranks; MODEL by another name.")
+@click.option(
+    "--stars",
+    type=MODEL,
+    help="Show the stars that this model predicts beside the scores that MODEL ranks by.",
+)
 @click.option(
     "--data",
     type=DATA,
-    help="The model's data set; what users have rated in it is left out of their lists.",
+    help="The model's data set; what users are known to have rated is left out of their lists.",
 )
 @click.option("--include-rated", is_flag=True, help="Offer rated items too; needs no --data.")
 @click.option(
@@ -57,7 +65,7 @@ _REASONS = 3
     "--explain",
     "reasons",
     is_flag=True,
-    help="With --rated: show which ratings each recommendation rests on.",
+    help="With --user or --rated: show which ratings each recommendation rests on.",
 )
 @click.option(
     "--out",
@@ -66,11 +74,25 @@ _REASONS = 3
 )
 @click.option("--allow", type=PATH, help="Offer these items only: a file, one id a line.")
 @click.option("--deny", type=PATH, help="Never offer these items: a file, one id a line.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar='"COLUMN OPERATOR VALUE"',
+    help='Offer only items such as "genres has Comedy" or "year >= 1990"; may be repeated, then '
+    "all must hold. The operators are has, lacks, =, !=, <, <=, >, >=.",
+)
+@click.option(
+    "--catalogue",
+    type=PATH,
+    help="For --where: a CSV or Parquet file of item ids and more columns.",
+)
 @job
 @options_of(Ranking, "ranking")
 @cluster_options
 def main(
-    model: Path,
+    model: Path | None,
+    rank_by: Path | None,
+    stars: Path | None,
     data: str | None,
     include_rated: bool,
     users: tuple[str, ...],
@@ -81,34 +103,78 @@ def main(
     ranking: Ranking,
     allow: Path | None,
     deny: Path | None,
+    where: tuple[str, ...],
+    catalogue: Path | None,
     cluster: ClusterConfig,
 ) -> Outcome:
     """See the module."""
-    say_if_compiling("topn.top_items")
-    learned = load_model(model)
-    item_ids = learned.items["item_id"]
+    place = _the_model(model, rank_by)
+    learned = load_model(place)
+    shown = None if stars is None else load_model(stars)
+    given = GivenIds(learned)
+    allowed = given.in_file("items", allow, "--allow")
     ranking = replace(
         ranking,
-        allow=None if allow is None else read_ids(allow, item_ids),
-        deny=() if deny is None else read_ids(deny, item_ids),
+        allow=_in_both(allowed, _matching(learned, where, catalogue)),
+        deny=given.in_file("items", deny, "--deny") or (),
     )
-    if not learned.can(Ability.BIASES):
-        ranking = replace(ranking, bias_weight=1.0)  # there is nothing to weigh
     if rated:
         if users or users_file or out or data or include_rated:
             raise InputError("--rated is of one new person: leave out users, --data and --out")
-        return _for_new_person(learned, rated, ranking, reasons)
-    if reasons:
-        raise InputError("--explain needs the ratings that it rests on; give them with --rated")
+        return _for_new_person(learned, rated, ranking, shown, reasons)
     history = _rated_data(data, include_rated)
+    if reasons and not users:
+        raise InputError("--explain shows what a list rests on; ask for one by --user or --rated")
     if users:
         if users_file or out:
             raise InputError("--user shows lists; give a file with --users to write them to --out")
-        return _for_users(learned, users, history, ranking)
-    known = learned.users["user_id"]
-    chosen = None if users_file is None else read_ids(users_file, known)
-    out = out or Path("output/recommendations") / model.name
-    return _write(model, out, history, ranking, chosen, cluster)
+        known = given.one_by_one("users", users, "--user")
+        why = _rated_data(data, False) if reasons else None
+        return _for_users(learned, known, history, ranking, shown, why, given)
+    chosen = given.in_file("users", users_file, "--users")
+    with running(cluster) as run:
+        written = write_recommendations(
+            place,
+            out := out or Path("output/recommendations") / place.name,
+            history,
+            ranking,
+            stars=stars,
+            user_ids=chosen,
+            client=run.client,
+            progress=run.progress,
+        )
+    facts = _facts(written, ranking.top) | given.facts() | {"score": ranking.unit(learned)}
+    values = {"out": str(out), **written._asdict(), "unknown": given.values(), **run.cost}
+    return Outcome(values, [facts_table("recommendations", facts | run.last_rows("table", out))])
+
+
+def _the_model(model: Path | None, rank_by: Path | None) -> Path:
+    """Return the model that ranks, by whichever name it was given."""
+    if (given := model or rank_by) is None:
+        raise InputError("give the model that ranks, as MODEL or with --rank-by")
+    if model and rank_by:
+        raise InputError(
+            "MODEL and --rank-by are both the model that ranks; give one of them, and the model "
+            "that predicts stars with --stars"
+        )
+    return given
+
+
+def _matching(model: Model, where: tuple[str, ...], catalogue: Path | None) -> Ids | None:
+    """Return the ids of the items that meet the conditions, None without any."""
+    if where:
+        return items_where(item_table(model, catalogue), where)
+    if catalogue is not None:
+        raise InputError("--catalogue has columns for --where; give a condition, too")
+    return None
+
+
+def _in_both(one: Ids | None, other: Ids | None) -> Ids | None:
+    """Return the ids that are in both lists, of which None holds all."""
+    if one is None or other is None:
+        return other if one is None else one
+    among = set(other)
+    return tuple(item for item in one if item in among)
 
 
 def _rated_data(data: str | None, include_rated: bool) -> Dataset | None:
@@ -117,65 +183,92 @@ def _rated_data(data: str | None, include_rated: bool) -> Dataset | None:
     if data is None:
         raise InputError(
             "give the model's data set with --data, so that rated items are left out, or "
-            "--include-rated to offer them too"
+            "--include-rated to offer them too (--explain needs it in any case)"
         )
     return Dataset.open(data)
 
 
-def _write(
-    model: Path,
-    out: Path,
-    data: Dataset | None,
-    ranking: Ranking,
-    users: tuple[Any, ...] | None,
-    cluster: ClusterConfig,
-) -> Outcome:
-    with running(cluster) as run:
-        lines = write_recommendations(
-            model, out, data, ranking, user_ids=users, client=run.client, progress=run.progress
-        )
-    facts = {"lines": f"{lines:,}", "score": _unit(ranking), **run.last_rows("table", out)}
-    values = {"out": str(out), "lines": lines, **run.cost}
-    return Outcome(values, [facts_table("recommendations", facts)])
+def _facts(written: Written, top: int) -> dict[str, str]:
+    """Return what the closing table says of the lists."""
+    facts = {"users": f"{written.users:,}", "lines": f"{written.lines:,}"}
+    if written.empty:
+        facts["without a list"] = f"{written.empty:,}: {_rated_all(written.candidates)}"
+    if written.short:
+        offered = f"{written.candidates:,} items may be offered"
+        facts[f"fewer than {top} items"] = f"{written.short:,}: {offered}"
+    return facts
+
+
+def _rated_all(n_candidates: int) -> str:
+    """Say why a list is empty."""
+    return f"they have rated all {n_candidates:,} items that may be offered"
 
 
 def _for_users(
-    model: Model, users: tuple[str, ...], data: Dataset | None, ranking: Ranking
+    model: Model,
+    users: Ids,
+    data: Dataset | None,
+    ranking: Ranking,
+    stars: Model | None,
+    why: Dataset | None,
+    given: GivenIds,
 ) -> Outcome:
-    ids = [parse_id(user, model.users["user_id"], "--user") for user in users]
-    found = recommend(model, ids, data, ranking)
-    described = found.merge(model.items, on="item_id", how="left")
-    lists = described.groupby("user_id", sort=False)
-    return Outcome(
-        {"recommendations": found.to_dict("records")},
-        [_list(f"user {user}", lines, ranking) for user, lines in lists],
-    )
+    """Show lists, and what they rest on if `why` has the ratings for that."""
+    found = recommend(model, users, data, ranking, stars)
+    lines = found.merge(model.items[["item_id", "n_train"]], on="item_id", how="left")
+    lists = dict(list(lines.groupby("user_id", sort=False)))
+    view: list[Any] = []
+    explained = []
+    for user in (user for user in users if user in lists):
+        own, title = lists[user], f"user {user}; {ranking.unit(model)}"
+        if why is not None:
+            reasons = explain_user(model, user, why, own["item_id"], ranking)
+            explained.append({"user_id": user, **reason_values(reasons)})
+            title += f"; because of: {reasons.basis}"
+            own = own.assign(why=because(reasons, own["item_id"], model.items))
+        view.append(list_table(title, own))
+    without = [user for user in users if user not in lists]
+    rated_all = _rated_all(len(ranking.candidates(model)))
+    view += [f"user {user}: nothing to offer; {rated_all}" for user in without]
+    view += [facts_table("left out", given.facts())] if given.unknown else []
+    values = {"recommendations": records(found), "without": without, "unknown": given.values()}
+    return Outcome(values | ({} if why is None else {"explanations": explained}), view)
 
 
 def _for_new_person(
-    model: Model, rated: tuple[str, ...], ranking: Ranking, reasons: bool
+    model: Model, rated: tuple[str, ...], ranking: Ranking, stars: Model | None, reasons: bool
 ) -> Outcome:
-    model = require_factors(model, "a list for somebody new", Ability.NEW_USERS)
+    model.require(Ability.NEW_USERS, "a list for somebody new")
     history = History.of(model, _ratings(model, rated))
     found = recommend_new(model, history, ranking)
-    titles = model.items.set_index("item_id")["title"]
-    values: dict[str, Any] = {
-        "rated": [
-            {"item_id": item, "title": title, "rating": rating}
-            for (item, title), rating in zip(
-                titles.iloc[history.items].items(), history.ratings.tolist(), strict=True
-            )
-        ],
-        "recommendations": found[["rank", "item_id", "title", "score"]].to_dict("records"),
-    }
-    if not reasons:
-        return Outcome(values, [_list(_names(values["rated"]), found, ranking)])
-    why = explain(model, history, found["item_id"], ranking)
-    values["mean"], values["user_bias"] = why.mean, why.user_bias
-    for name in ("items", "rated", "genres"):
-        values[f"{name}_parts"] = getattr(why, name).to_dict("records")
-    found["why"] = [_because(why, item, titles) for item in found["item_id"]]
-    return Outcome(values, [_list(_names(values["rated"]), found, ranking)])
+    names = _rated_lines(history, model.items)
+    shown = ["rank", "item_id", "title", "score"]
+    if stars is not None:
+        found["stars"] = _stars_of_new(stars, names, found["item_id"])
+        shown.append("stars")
+    values: dict[str, Any] = {"rated": names, "recommendations": records(found[shown])}
+    if reasons:
+        why = explain_new(model, history, found["item_id"], ranking)
+        values |= reason_values(why)
+        found["why"] = because(why, found["item_id"], model.items)
+    said = ", ".join(f"{line['title'] or line['item_id']} = {line['rating']:g}" for line in names)
+    if not len(found):
+        n = len(ranking.candidates(model))
+        return Outcome(values, [f"{said}: nothing to offer; {_rated_all(n)}"])
+    return Outcome(values, [list_table(f"{said}; {ranking.unit(model)}", found)])
+
+
+def _stars_of_new(stars: Model, rated: list[dict[str, Any]], items: pd.Series) -> Any:
+    """Return what another model predicts of items, from those rated that it knows."""
+    stars.require(Ability.RATINGS, "a column of predicted stars")
+    known = sort_ids(stars, "items", [line["item_id"] for line in rated], "--rated").known
+    ratings = {line["item_id"]: line["rating"] for line in rated if line["item_id"] in known}
+    return predict_new(stars, History.of(stars, ratings), items)
+
+
+def _rated_lines(history: History, items: pd.DataFrame) -> list[dict[str, Any]]:
+    lines = items[["item_id", "title"]].take(history.items).assign(rating=history.ratings)
+    return records(lines)
 
 
 def _ratings(model: Model, rated: tuple[str, ...]) -> dict[Any, float]:
@@ -195,37 +288,3 @@ def _ratings(model: Model, rated: tuple[str, ...]) -> dict[Any, float]:
             raise InputError(f'--rated "{text}": that item is rated already; give it once')
         ratings[item] = rating
     return ratings
-
-
-def _because(why: Reasons, item: Any, titles: pd.Series) -> str:
-    """Name the parts that say most of the taste for an item, the largest first."""
-    rated = why.rated[why.rated["item_id"] == item]
-    genres = why.genres[why.genres["item_id"] == item]
-    parts = pd.concat([rated["part"], genres["part"]]).tolist()
-    names = [*titles[rated["rated_id"]], *genres["genre"]]
-    most = sorted(zip(parts, names, strict=True), key=lambda part: -abs(part[0]))[:_REASONS]
-    return "\n".join(f"{part:+.4f} {name}" for part, name in most)
-
-
-def _names(rated: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{line['title'] or line['item_id']} = {line['rating']:g}" for line in rated)
-
-
-def _list(title: str, lines: pd.DataFrame, ranking: Ranking) -> Table:
-    """Build a readable list of items."""
-    columns = ["score", "ratings", "id", *(["because of"] if "why" in lines else [])]
-    view = table(f"{title}; {_unit(ranking)}", "item", *columns)
-    for line in lines.to_dict("records"):
-        cells = [f"{line['score']:.4f}", f"{line['n_train']:,}", str(line["item_id"])]
-        why = [line["why"]] if "why" in lines else []
-        view.add_row(f"{line['rank']}. {line['title']}", *cells, *why)
-    if "why" in lines:
-        view.columns[-1].justify = "left"
-    return view
-
-
-def _unit(ranking: Ranking) -> str:
-    """Say what a score is."""
-    if ranking.bias_weight == 1:
-        return "score in predicted stars"
-    return f"score ranks by taste (item bias times {ranking.bias_weight:g})"

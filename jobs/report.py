@@ -20,7 +20,7 @@ from mfdask.report.report import Inputs, all_sections, chosen, figures_of, missi
 from mfdask.shards import Dataset
 from mfdask.shards.remote import is_url, without_query
 
-from .common import Outcome, facts_table, job, running, say_if_compiling
+from .common import Outcome, facts_table, job, running
 from .options import DATA, MODEL, PATH
 
 
@@ -78,7 +78,6 @@ def main(
         find_browser()  # now, and not after minutes of work
     if out is not None:
         (file_place if kind == "html" else folder_place)(out)
-    say_if_compiling("predict.predict_pairs")
     dataset = Dataset.open(data)
     given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
     name = Path(without_query(data) if is_url(data) else data).resolve().name

@@ -19,6 +19,7 @@ from mfdask.models import (
     BayesianModel,
     Estimator,
     Model,
+    check_data,
     check_model_place,
     kind_of,
     kinds,
@@ -28,7 +29,7 @@ from mfdask.models.base import Sweep
 from mfdask.models.exchange import ExchangeMode
 from mfdask.shards import Dataset
 
-from .common import Outcome, Running, facts_table, job, running, say, say_if_compiling
+from .common import Outcome, Running, facts_table, job, running, say, worth_starting
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of_kinds
 
 
@@ -104,6 +105,7 @@ def main(
     given = {name: value for name, value in parameters.items() if value is not None}
     estimator = _configure(model, preset, regularization, given)
     dataset = Dataset.open(data)
+    check_data(estimator, dataset)  # before a cluster is started
     if item_features is not None:
         found = FeatureFile.at(item_features).match(dataset)
         say(f"{found.n_missing:,} items lack features; {found.n_unknown:,} lines are of no item")
@@ -115,8 +117,8 @@ def main(
     if cluster.scheduler is None:
         require_memory(estimator.training_bytes(rows), "training")
     checkpoint = out.with_name(f".{out.name}.checkpoint")
-    say_if_compiling("rows.solve_rows")
-    with file_lock(out, "training into"), running(cluster) as run:
+    started = worth_starting(cluster, dataset.n_train)
+    with file_lock(out, "training into"), running(started) as run:
         fitted = estimator.fit(
             dataset,
             item_features=item_features,

@@ -20,7 +20,7 @@ from mfdask.shards import Dataset
 from mfdask.tuning import PRESETS, SearchSpace, Settings, Tuned, tune
 from mfdask.tuning.space import train_options, tunable_kinds, tunable_of
 
-from .common import Outcome, facts_table, job, running, say_if_compiling, table
+from .common import Outcome, facts_table, job, running, table
 from .options import DATA, OUT_FILE, PATH, cluster_options, option_of, options_of
 
 _OWN = parameters_of(Settings)
@@ -79,7 +79,6 @@ def main(
     cluster: ClusterConfig,
 ) -> Outcome:
     """Search, write the table of trials, and show the best."""
-    say_if_compiling("rows.solve_rows")
     search = SearchSpace.parse(specs, preset, model)
     settings = replace(settings, sampler=sampler or ("grid" if preset else "tpe"))
     if settings.sampler == "grid":

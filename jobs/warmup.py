@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,17 +60,31 @@ def _parts(folder: Path) -> dict[str, Callable[[], None]]:
 
     learn = {f"train {kind}": partial(_train, folder, kind) for kind in _kinds(list(kinds()))}
     return {
+        "synthetic ratings": partial(_make, folder),
         "ingest": partial(_ingest, folder),
         **learn,
         "evaluate": partial(_evaluate, folder),
         "recommend": partial(_recommend, folder),
+        "all threads": partial(_share_out, folder),
+        "tune": partial(_hold_out, folder),
+        "densify": partial(_densify, folder),
+        "anomalies": partial(_find_anomalies, folder),
+        "churn": partial(_study, folder),
         "report": partial(_report, folder),
     }
 
 
 def _kinds(known: list[str]) -> list[str]:
     """Return our own kinds that need no file of features; the plain one first."""
-    return [kind for kind in ("als", "bias", "genre", "bayes") if kind in known]
+    return [kind for kind in ("als", "bias", "genre", "bayes", "bpr") if kind in known]
+
+
+def _make(folder: Path) -> None:
+    from mfdask.ingestion.build import ingest
+    from mfdask.ratings.formats import open_source
+
+    source = open_source(f"synthetic:users=100,items=60,ratings={_RATINGS}")
+    ingest(source, folder / "made", overwrite=True)
 
 
 def _ingest(folder: Path) -> None:
@@ -104,12 +120,13 @@ def _train(folder: Path, kind: str) -> None:
 
 
 def _evaluate(folder: Path) -> None:
-    from mfdask.evaluation import RankingPlan, measure_model
+    from mfdask.evaluation import RankingPlan, measure_calibration, measure_model
     from mfdask.models import load_model
     from mfdask.shards import Dataset
 
-    data, model = Dataset.open(folder / "data"), load_model(folder / "als")
-    measure_model("als", model, data, RankingPlan())
+    data = Dataset.open(folder / "data")
+    measure_model("als", load_model(folder / "als"), data, RankingPlan())
+    measure_calibration(load_model(folder / "bayes"), data)
 
 
 def _recommend(folder: Path) -> None:
@@ -121,8 +138,60 @@ def _recommend(folder: Path) -> None:
     data = Dataset.open(folder / "data")
     model = require_factors(load_model(folder / "als"), "a list", Ability.NEW_USERS)
     ranking = Ranking(min_ratings=0)
-    recommend(model, model.users["user_id"].head(9), data, ranking)
+    for variety in (0.0, 0.5):
+        chosen = replace(ranking, variety=variety)
+        recommend(model, model.users["user_id"].head(9), data, chosen)
     recommend_new(model, History.of(model, {model.items["item_id"].iloc[0]: 4.0}), ranking)
+
+
+def _share_out(folder: Path) -> None:
+    """Do what few ratings would not be shared out for among all threads."""
+    from mfdask.kernels import predict, rows, topn
+
+    modules: list[Any] = [predict, rows, topn]
+    before = [module.FEW for module in modules]
+    try:
+        for module in modules:
+            module.FEW = -1
+        _train(folder, "als")
+        _recommend(folder)
+    finally:
+        for module, few in zip(modules, before, strict=True):
+            module.FEW = few
+
+
+def _hold_out(folder: Path) -> None:
+    from mfdask.shards import Dataset
+    from mfdask.tuning.holdout import hold_out
+
+    hold_out(Dataset.open(folder / "data"), folder / "validation", 0.1, 42)
+
+
+def _densify(folder: Path) -> None:
+    from mfdask.downstream.dense.encoding import DTYPES
+    from mfdask.downstream.dense.write import densify
+
+    for dtype in DTYPES:
+        densify(folder / "als", folder / dtype, dtype=dtype)
+
+
+def _find_anomalies(folder: Path) -> None:
+    from mfdask.downstream.anomalies.batch import Options, write_anomalies
+    from mfdask.models import load_model
+    from mfdask.shards import Dataset
+
+    data, model = Dataset.open(folder / "data"), load_model(folder / "als")
+    write_anomalies(model, data, folder / "anomalies", Options(folds=2))
+
+
+def _study(folder: Path) -> None:
+    from mfdask.downstream.customers.churn import study_churn
+    from mfdask.downstream.customers.study import StudyOptions
+    from mfdask.models import load_model
+    from mfdask.shards import Dataset
+
+    data, model = Dataset.open(folder / "data"), load_model(folder / "als")
+    study_churn(data, model, StudyOptions(origins=0, min_cohort=2), folder)
 
 
 def _report(folder: Path) -> None:

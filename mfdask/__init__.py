@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 #: Each public name, and the module that it is from; `__init__.pyi` tells type checkers the same.
 _PUBLIC = {
     "ALS": "mfdask.models",
+    "BPR": "mfdask.models",
     "Ability": "mfdask.models",
     "Bayes": "mfdask.models",
     "BayesianModel": "mfdask.models",
@@ -24,6 +25,7 @@ _PUBLIC = {
     "InputError": "mfdask.errors",
     "MfdaskError": "mfdask.errors",
     "Model": "mfdask.models",
+    "NCF": "mfdask.models",
     "Ranking": "mfdask.recommendation",
     "RankingPlan": "mfdask.evaluation",
     "RefusedError": "mfdask.errors",

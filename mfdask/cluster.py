@@ -5,18 +5,24 @@ Dask is loaded where it is asked for: a little data is taken in before it would 
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
+import multiprocessing
 import os
+import resource
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 from mfdask.cores import n_cores
-from mfdask.errors import InputError, require
+from mfdask.errors import ClusterError, InputError, RefusedError, require
 from mfdask.parameters import Parametrised, parameter
+from mfdask.supervision import PATIENCE
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -32,6 +38,9 @@ _QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical", "PYTHONWARNINGS": "ignore"}
 
 #: How long a remote scheduler may take to answer.
 TIMEOUT = "10s"
+
+#: How long the dashboard may.
+_SECONDS_TO_ANSWER = 5.0
 
 #: Bytes that a worker may be limited to at least. It holds 62 MiB when it starts, 194 MiB once it
 #: has imported what tasks need, and 490 MiB once it has compiled the kernels, before any data.
@@ -55,6 +64,12 @@ class ClusterConfig(Parametrised):
         "Use the running Dask cluster at ADDRESS, such as tcp://host:8786, and start no workers.",
         metavar="ADDRESS",
     )
+    patience: float = parameter(
+        300.0,
+        "Seconds after which a cluster at which nothing moves is given up: no worker is left, "
+        "none answers, or none has memory to begin anything.",
+        at_least=1,
+    )
     dashboard_address: str = parameter(
         "127.0.0.1:8787",
         "Where the dashboard listens, host:port; any free port, if that one is in use.",
@@ -73,6 +88,11 @@ class ClusterConfig(Parametrised):
             _check_memory(self.memory_limit)
 
 
+#: Bytes of address space that a process of a cluster needs: with 1.0 GB a fit of 15,000 ratings
+#: begins and never ends, since the worker gets no thread; with 1.5 GB it ends.
+LEAST_ADDRESS_SPACE = 1_500_000_000
+
+
 @contextmanager
 def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
     """Start the local cluster, or join the remote one, for as long as the block runs.
@@ -84,19 +104,31 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
     Raises
     ------
     InputError
-        If the scheduler cannot be reached, or none of its workers offers the resource `SOLVER`.
+        If the scheduler cannot be reached, none of its workers offers the resource `SOLVER`, or one
+        has another mfdask.
+    ClusterError
+        If a worker does not start.
+    RefusedError
+        If a limit of address space leaves a local worker too little.
     """
     import dask
-    from distributed import Client, LocalCluster
 
     import mfdask.kernels  # noqa: F401 - chooses the folder of compiled code for all workers
 
     config = config or ClusterConfig()
-    if config.scheduler is not None:
-        with closing(_join(config.scheduler)) as client, _watched(client):
+    with dask.config.set({PATIENCE: config.patience}), _silent_libraries():
+        where = _local(config) if config.scheduler is None else closing(_join(config.scheduler))
+        with where as client, _timed(client), _watched(client):
             yield client
-        return
-    threads = config.threads or max(1, n_cores() // config.workers)
+
+
+@contextmanager
+def _local(config: ClusterConfig) -> Iterator[Client]:
+    """Start workers of this machine, for as long as the block runs."""
+    import dask
+    from distributed import Client
+
+    _check_address_space()
     settings = {
         **{f"distributed.nanny.pre-spawn-environ.{name}": said for name, said in _QUIET.items()},
         "logging": {"distributed": "critical"},
@@ -105,23 +137,76 @@ def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
         "distributed.scheduler.work-stealing": False,
         # Every 10 ms, as it comes, the dashboard's profile takes some 7 % of an ingest.
         "distributed.worker.profile.interval": "100ms",
+        # A worker that stops in the middle is replaced, before all is given up.
+        "distributed.scheduler.worker-ttl": config.patience / 3,
     }
     with (
         _kept_environment(),
         dask.config.set(settings),
-        LocalCluster(
-            n_workers=config.workers,
-            threads_per_worker=threads,
-            memory_limit=config.memory_limit,
-            dashboard_address=_free_address(config.dashboard_address),
-            resources={SOLVER: 1},
-            silence_logs=logging.ERROR,
-        ) as cluster,
+        _start_workers(config) as cluster,
         _guarded(cluster, config.dashboard_allow),
         Client(cluster) as client,
-        _watched(client),
     ):
         yield client
+
+
+def _start_workers(config: ClusterConfig) -> LocalCluster:
+    from distributed import LocalCluster
+
+    address, before = _free_address(config.dashboard_address), multiprocessing.active_children()
+    try:
+        return LocalCluster(
+            n_workers=config.workers,
+            threads_per_worker=config.threads or max(1, n_cores() // config.workers),
+            memory_limit=config.memory_limit,
+            dashboard_address=address,
+            resources={SOLVER: 1},
+            silence_logs=_log_level(),
+            death_timeout=config.patience,
+        )
+    except BaseException as error:
+        # One that has stopped in the middle ends in no other way, and the process waits for it.
+        for child in set(multiprocessing.active_children()) - set(before):
+            child.kill()
+        if isinstance(error, RuntimeError):
+            raise _not_started(f"{error}".rstrip(".")) from error
+        if isinstance(error, TimeoutError | AssertionError):
+            raise _not_started(f"within {config.patience:,g} seconds (`patience`)") from error
+        raise
+
+
+def _not_started(reason: str) -> ClusterError:
+    return ClusterError(
+        f"the workers have not started: {reason}; run this again, with fewer `workers` if memory "
+        "is short"
+    )
+
+
+def _log_level() -> int:
+    """Return from where on Dask may log: its errors reach the client as exceptions all the same."""
+    debugs = logging.getLogger().isEnabledFor(logging.INFO)
+    return logging.ERROR if debugs else logging.CRITICAL
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Let what Dask has given handlers of its own log no more than `_log_level` says."""
+    from distributed.utils import silence_logging_cmgr
+
+    with ExitStack() as stack:
+        for name in ("distributed", "bokeh", "tornado", "tornado.application"):
+            stack.enter_context(silence_logging_cmgr(_log_level(), name))
+        yield
+
+
+def _check_address_space() -> None:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        raise RefusedError(
+            f"a process may take {limit / 1e9:.1f} GB of address space (ulimit -v), and a worker "
+            f"needs {LEAST_ADDRESS_SPACE / 1e9:.1f} GB; raise that limit, or join a cluster "
+            "elsewhere with `scheduler`"
+        )
 
 
 @contextmanager
@@ -137,12 +222,39 @@ def _kept_environment() -> Iterator[None]:
                 os.environ[name] = said
 
 
+@contextmanager
+def _timed(client: Client) -> Iterator[None]:
+    """Add what the worker that compiled longest took for it to this process's own time."""
+    from mfdask.kernels.clock import CLOCK, compile_seconds
+
+    before = client.run(compile_seconds, on_error="ignore")
+    yield
+    after = client.run(compile_seconds, on_error="ignore")
+    CLOCK.seconds += max((n - before.get(who, 0.0) for who, n in after.items()), default=0.0)
+
+
 def dashboard_link(client: Client) -> str:
-    """Return the address of a cluster's dashboard; empty where there is none."""
+    """Return the address of a cluster's dashboard; empty where none answers."""
     try:
-        return client.dashboard_link or ""
-    except KeyError:  # of a scheduler that was started without one
+        link = client.dashboard_link or ""
+    except KeyError:
         return ""
+    return link if link and _answers(link) else ""
+
+
+def _answers(link: str) -> bool:
+    """Whether Bokeh does; a scheduler without it, or without a dashboard, listens there too."""
+    import ssl
+    from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
+
+    anyones = HTTPSHandler(context=ssl._create_unverified_context())  # nothing is told or believed
+    opener = build_opener(ProxyHandler({}), anyones)
+    asked = Request(urljoin(link, "static/js/bokeh.min.js"), method="HEAD")
+    try:
+        with opener.open(asked, timeout=_SECONDS_TO_ANSWER):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager
@@ -176,9 +288,13 @@ def _join(address: str) -> Client:
         # What Dask has half made stops its loop when it is collected. In the thread of a loop that
         # is just starting it would wait for that very start, and both would fail: so now.
         gc.collect()
+        mend = (
+            "check its certificates and your own (TLS in docs/scaling.md)"
+            if address.startswith("tls:")
+            else "start one with `dask scheduler`, or leave it out to use this machine"
+        )
         raise InputError(
-            f"`scheduler` {address}: no Dask scheduler answers there ({client}); start one with "
-            "`dask scheduler`, or leave it out to use this machine"
+            f"`scheduler` {address}: no Dask scheduler answers there ({client}); {mend}"
         )
     workers = client.scheduler_info(n_workers=-1)["workers"]
     if not any(SOLVER in worker["resources"] for worker in workers.values()):
@@ -187,7 +303,33 @@ def _join(address: str) -> Client:
             f"`scheduler` {address}: none of its {len(workers)} workers can solve; start them with "
             f'`dask worker {address} --resources "{SOLVER}=1"`'
         )
+    if wrong := _wrong_version(client):
+        client.close()
+        raise InputError(f"`scheduler` {address}: {wrong}")
     return client
+
+
+def _wrong_version(client: Client) -> str:
+    """Return which worker lacks the mfdask of this process; empty where all have it."""
+    from dask.utils import parse_timedelta
+
+    own = version("mfdask")
+    asked = {"op": "versions", "packages": ["mfdask"]}
+    try:
+        said = client.sync(
+            client.scheduler.broadcast,
+            msg=asked,
+            on_error="ignore",
+            callback_timeout=parse_timedelta(TIMEOUT),
+        )
+    except TimeoutError:  # of a worker that hangs; others may do
+        return ""
+    for worker, found in said.items():
+        other = found["packages"].get("mfdask")
+        if other != own:
+            has = f"mfdask {other}" if other else "no mfdask"
+            return f"its worker {worker} has {has}, this job mfdask {own}; install the same there"
+    return ""
 
 
 def _reach(address: str) -> Client | str:
@@ -196,7 +338,9 @@ def _reach(address: str) -> Client | str:
 
     try:
         return Client(address, timeout=TIMEOUT)
-    except (OSError, ValueError) as error:
+    except TypeError:  # of a connection by TLS without anything to make it with
+        return "this account has no certificate set"
+    except (OSError, ValueError, RuntimeError) as error:
         return str(error)
 
 
@@ -218,9 +362,15 @@ def _free_address(address: str) -> str:
     host = host or "127.0.0.1"
     if not (port.isdigit() and int(port) < 2**16):
         raise InputError(f"`dashboard_address` {address}: write it as host:port, 0 to 65535")
-    with closing(socket.socket()) as probe:
+    name = host.strip("[]")
+    with closing(socket.socket(socket.AF_INET6 if ":" in name else socket.AF_INET)) as probe:
         try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return f"{host}:0"
+            probe.bind((name, int(port)))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return f"{host}:0"
+            why = error.strerror
+            raise InputError(
+                f"`dashboard_address` {address}: cannot listen there ({why})"
+            ) from None
     return f"{host}:{port}"

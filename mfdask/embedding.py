@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,10 +16,18 @@ from mfdask.models.factor_model import require_factors
 METHODS = ("direct", "pca", "tsne")
 #: Neighbours that t-SNE looks at, where there are enough items.
 _PERPLEXITY = 30.0
+#: Half of t-SNE's steps, and wider groups of points that count as one: the map of 1,500 items takes
+#: 2.6 in place of 7.0 seconds, and its divergence is 1.541 in place of 1.529.
+_QUICK = {"max_iter": 500, "angle": 0.8}
 
 
 def embed(
-    model: Model, method: str = "pca", *, min_ratings: int = 1, seed: int = 42
+    model: Model,
+    method: str = "pca",
+    *,
+    min_ratings: int = 1,
+    seed: int = 42,
+    quick: bool = False,
 ) -> pd.DataFrame:
     """Place items and genres in a plane by their factors.
 
@@ -34,6 +44,8 @@ def embed(
         Leave out items with fewer training ratings. A genre's mean rests on the others alone.
     seed : int
         Of t-SNE.
+    quick : bool
+        Whether t-SNE may end before it is quite done: a picture shows no difference.
 
     Returns
     -------
@@ -66,7 +78,7 @@ def embed(
     items = model.items[kept].reset_index(drop=True)
     factors = model.item_factors[kept]
     genres, genre_factors = _genres(model, items, factors)
-    placed = _place(method, factors, genre_factors, seed)
+    placed = _place(method, factors, genre_factors, seed, quick)
     table = pd.concat([_items(items), genres], ignore_index=True)
     return table.assign(x=placed[:, 0], y=placed[:, 1])
 
@@ -102,7 +114,9 @@ def _genres(
     return lines, (member.T @ factors) / member.sum(axis=0)[:, None]
 
 
-def _place(method: str, items: Array, genres: Array, seed: int) -> npt.NDArray[np.float32]:
+def _place(
+    method: str, items: Array, genres: Array, seed: int, quick: bool
+) -> npt.NDArray[np.float32]:
     """Return the plane's coordinates of items and then genres, float32 (n, 2)."""
     points = np.concatenate([items, genres])
     if method == "direct":
@@ -114,5 +128,6 @@ def _place(method: str, items: Array, genres: Array, seed: int) -> npt.NDArray[n
         pca = decomposition.PCA(2, svd_solver="covariance_eigh").fit(items.astype(np.float64))
         return pca.transform(points.astype(np.float64)).astype(np.float32)
     perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
-    tsne = manifold.TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
+    given: dict[str, Any] = _QUICK if quick else {}
+    tsne = manifold.TSNE(2, perplexity=perplexity, init="pca", random_state=seed, **given)
     return tsne.fit_transform(points).astype(np.float32)

@@ -67,6 +67,10 @@ class RefusedError(MfdaskError):
     exit_code = 3
 
 
+class ClusterError(RefusedError):
+    """The cluster is gone, or nothing moves there (exit code 3); no data are to blame."""
+
+
 class NoSpaceError(RefusedError):
     """The disk is full, or would be (exit code 3)."""
 

@@ -18,6 +18,7 @@ from mfdask.cluster import SOLVER
 from mfdask.cores import n_cores
 from mfdask.errors import RefusedError
 from mfdask.progress import Progress, silent
+from mfdask.supervision import supervised
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -336,7 +337,7 @@ def executor(
     Raises
     ------
     RefusedError
-        If workers die again and again.
+        If workers die again and again, the cluster is gone, or nothing moves there for too long.
     """
     if client is None:
         if parallel:
@@ -351,7 +352,8 @@ def executor(
     from distributed import KilledWorker
 
     try:
-        yield ClusterExecutor(client, progress, parallel=parallel)
+        with supervised(client):
+            yield ClusterExecutor(client, progress, parallel=parallel)
     except KilledWorker as error:
         raise RefusedError(
             "workers died again and again, most likely for want of memory; raise `memory_limit`, "

@@ -10,9 +10,24 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from distributed import Client
-
 import mfdask
+
+#: A scheduler with a worker, which ends when the first task comes.
+DYING = """
+import os, time
+from distributed import LocalCluster
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+class Die(SchedulerPlugin):
+    def transition(self, key, start, finish, *args, **kwargs):
+        os._exit(9)
+
+own = dict(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp")
+with LocalCluster(**own, resources={"solver": 1}, dashboard_address=None) as cluster:
+    cluster.scheduler.add_plugin(Die())
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(600)
+"""
 
 
 @contextmanager
@@ -41,16 +56,39 @@ def scheduler_address(process: subprocess.Popen) -> str:
     raise AssertionError("the scheduler has not started")
 
 
+def wait_until_joined(worker: subprocess.Popen) -> None:
+    """Wait until a worker says that its scheduler has it."""
+    assert worker.stderr is not None
+    assert any("Registered to:" in line for line in worker.stderr), "the worker has not started"
+
+
 @contextmanager
-def cluster_by_hand(root: Path, *names: str) -> Iterator[str]:
-    """Start a scheduler and a worker of one thread for each name, and yield the address."""
+def cluster_by_hand(
+    root: Path, *names: str, options: tuple[object, ...] = (), **environment: str
+) -> Iterator[str]:
+    """Start a scheduler and a worker of one thread for each name, and yield the address.
+
+    With `options` of all, and in an environment of their own.
+    """
     with ExitStack() as stack:
-        options = ("--host", "127.0.0.1", "--port", 0, "--no-dashboard")
-        scheduler = stack.enter_context(started(root / "scheduler", "scheduler", *options))
+        alone = "--no-dashboard", *options
+
+        def start(name: str, *arguments: object) -> subprocess.Popen:
+            return stack.enter_context(started(root / name, *arguments, *alone, **environment))
+
+        scheduler = start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", 0)
         address = scheduler_address(scheduler)
-        options = ("--resources", "solver=1", "--nthreads", 1, "--no-dashboard")
-        for name in names:
-            stack.enter_context(started(root / name, "worker", address, *options, "--name", name))
-        with Client(address) as client:
-            client.wait_for_workers(len(names), timeout=60)
+        own = "--resources", "solver=1", "--nthreads", 1
+        for worker in [start(name, "worker", address, *own, "--name", name) for name in names]:
+            wait_until_joined(worker)
         yield address
+
+
+@contextmanager
+def dying_scheduler() -> Iterator[str]:
+    """Start a scheduler that ends when its first task comes, and yield its address."""
+    command = [sys.executable, "-c", DYING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()

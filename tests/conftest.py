@@ -65,15 +65,16 @@ def movielens_small(
 
 @pytest.fixture
 def item_means_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let an installed package register a kind of model, here and in processes started from here.
+    """Let an installed package register kinds of model, here and in processes started from here.
 
-    Under a name of its own, and under one of ours.
+    One under a name of its own and under one of ours, and one that only ranks.
     """
     facts = tmp_path / "site" / "elsewhere-1.dist-info"
     facts.mkdir(parents=True)
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1\n")
     value = "tests.models.item_means:ItemMeans"
-    points = f"[mfdask.models]\nitem-means = {value}\nals = {value}\n"
+    ranks = "tests.models.co_ratings:CoRatings"
+    points = f"[mfdask.models]\nco-ratings = {ranks}\nitem-means = {value}\nals = {value}\n"
     (facts / "entry_points.txt").write_text(points)
     monkeypatch.syspath_prepend(facts.parent)
     places = [str(facts.parent), str(Path(__file__).parents[1])]

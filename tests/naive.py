@@ -111,6 +111,21 @@ class Naive:
         return total / 2
 
 
+def bpr_gradient(user, positive, negative, user_reg, item_reg, bias_reg):
+    """Return the gradient of ``ln s(x_i - x_j)`` less the regularisation, for each of three rows.
+
+    A row is ``[bias, factors]``, and the user's bias is none; the penalty is half the squares.
+    """
+    reg = np.full(len(user), float(item_reg))
+    reg[0] = bias_reg
+    gap = positive[0] - negative[0] + user[1:] @ (positive[1:] - negative[1:])
+    wrong = 1 / (1 + np.exp(gap))
+    facing = np.concatenate([[1.0], user[1:]])
+    own = wrong * (positive - negative) - user_reg * user
+    own[0] = 0.0
+    return own, wrong * facing - reg * positive, -wrong * facing - reg * negative
+
+
 class NaiveGibbs:
     """The sampler of `Bayes` in float64, one row at a time, with a generator of its own."""
 
@@ -158,3 +173,18 @@ class NaiveGibbs:
         """Return the predictions of all pairs, (n_users, n_items)."""
         p, q = self.rows
         return self.mean + p[:, :1] + q[:, 0] + p[:, 1:] @ q[:, 1:].T
+
+
+def values_of_pairs(frame, repeats):
+    """Return what is left of rows of `user_id`, `item_id`, `rating` and, if any, `timestamp`.
+
+    A line a pair: its latest rating, the sum of its ratings, or the number of its rows.
+    """
+    pair = ["user_id", "item_id"]
+    if "timestamp" in frame:
+        frame = frame.sort_values("timestamp", kind="stable")
+    if repeats == "sum":
+        frame = frame[frame["rating"] != 0]
+    rules = {"rating": {"latest": "last"}.get(repeats, repeats), "timestamp": "max"}
+    rules = {name: rule for name, rule in rules.items() if name in frame}
+    return frame.groupby(pair, as_index=False).agg(rules).astype({"rating": "float32"})

@@ -1,5 +1,6 @@
 """Real clusters: what they listen on, what they leave behind, what they say when they cannot."""
 
+import logging
 import os
 import socket
 import time
@@ -11,7 +12,7 @@ import pytest
 from distributed import LocalCluster
 
 from mfdask.cluster import LEAST_MEMORY, SOLVER, ClusterConfig, open_cluster
-from mfdask.errors import InputError
+from mfdask.errors import InputError, RefusedError
 from mfdask.execution import ClusterExecutor
 
 
@@ -32,6 +33,13 @@ def workers():
 
 def settings():
     return numba.get_num_threads(), os.environ["OMP_NUM_THREADS"]
+
+
+def test_a_limit_of_address_space_that_no_worker_could_live_with(monkeypatch):
+    """As `ulimit -v` sets it: the worker would get no thread, and be waited for."""
+    monkeypatch.setattr("resource.getrlimit", lambda what: (10**9, 10**9))
+    with pytest.raises(RefusedError, match=r"1\.0 GB of address space .*raise that limit"):
+        open_cluster(ClusterConfig()).__enter__()
 
 
 def test_a_local_cluster_is_private_and_leaves_nothing():
@@ -96,6 +104,15 @@ def test_a_malformed_dashboard_address_is_refused(address):
         pass
 
 
+@pytest.mark.parametrize("host", ["203.0.113.1", "nowhere.invalid"])
+def test_a_dashboard_address_of_another_machine_is_refused(host):
+    with (
+        pytest.raises(InputError, match=f"dashboard_address {host}:8787: cannot listen there"),
+        open_cluster(ClusterConfig(dashboard_address=f"{host}:8787")),
+    ):
+        pass
+
+
 def test_the_dashboard_is_open_to_others_only_when_asked():
     config = ClusterConfig(threads=1, dashboard_address="0.0.0.0:0")
     with open_cluster(config) as client:
@@ -145,3 +162,15 @@ def test_a_cluster_leaves_the_environment_as_it_was():
     after = dict(os.environ)
     for name in ("DASK_LOGGING__DISTRIBUTED", "PYTHONWARNINGS"):
         assert after.get(name) == before.get(name)
+
+
+def test_libraries_log_nothing_of_their_own_meanwhile():
+    given = [
+        handler
+        for name in ("distributed", "bokeh", "tornado", "tornado.application")
+        for handler in logging.getLogger(name).handlers
+        if type(handler) is logging.StreamHandler
+    ]
+    assert len(given) >= 4  # by Dask, when it is imported
+    with open_cluster(ClusterConfig(threads=1, dashboard_address="127.0.0.1:0")):
+        assert {handler.level for handler in given} == {logging.CRITICAL}

@@ -1,13 +1,17 @@
 """Tests for the words of errors."""
 
 import ast
+import errno
 import re
 from pathlib import Path
 
+import click
+import pyarrow as pa
 import pytest
 
 import mfdask
 from mfdask.errors import InputError, require
+from mfdask.jobs.errors import EndedError, ending
 
 ROOT = Path(mfdask.__file__).parent
 #: These hold command lines of other programs, or of `mfdask` itself.
@@ -15,6 +19,31 @@ COMMAND_LINES = {"nightly/schedule.py", "report/browser.py", "tuning/space.py"}
 #: Advice such as `mfdask bench tiers --json`, and what style sheets call a colour.
 ALLOWED = re.compile(r"`(mfdask|dask) [^`]*`|var\(--[a-z]+|{--[a-z]+:")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def chained(error):
+    """Return an error of a library that comes from another."""
+    made = RuntimeError("failed to start")
+    made.__cause__ = error
+    return made
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        pa.ArrowMemoryError("malloc of size 64 failed"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        ImportError("parsers.so: failed to map segment from shared object"),
+        chained(RuntimeError("can't start new thread")),
+    ],
+)
+def test_too_little_memory_is_refused_in_one_line(error):
+    told = pytest.raises(EndedError, match="not enough memory; end something")
+    with told as ended, ending(click.Command("train")):
+        raise error
+    assert ended.value.exit_code == 3
 
 
 def texts(tree):

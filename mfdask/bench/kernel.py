@@ -14,6 +14,7 @@ from mfdask.kernels.rows import CHUNKS, Block, chunk_bounds, row_width, solve_ro
 from mfdask.models import ALS
 from mfdask.models.design import Array, initial_rows
 from mfdask.models.half_step import read_only
+from mfdask.models.sampling import join_shards
 from mfdask.shards import OTHER, SIDES, Dataset
 
 
@@ -83,16 +84,7 @@ def _block(data: Dataset, side: str, block: int) -> Block:
 
 def whole_side(data: Dataset, side: str) -> Block:
     """Return all training ratings of a side as one block; they are copied if there are several."""
-    blocks = [_block(data, side, b) for b in range(data.n_blocks(side))]
-    if len(blocks) == 1:
-        return blocks[0]
-    ends = np.cumsum([0, *(len(block.ratings) for block in blocks)])
-    indptr = [block.indptr[1:] + end for block, end in zip(blocks, ends[:-1], strict=True)]
-    return Block(
-        read_only(np.concatenate([np.zeros(1, np.int64), *indptr])),
-        read_only(np.concatenate([block.indices for block in blocks])),
-        read_only(np.concatenate([block.ratings for block in blocks])),
-    )
+    return join_shards([data.shard(side, b) for b in range(data.n_blocks(side))])
 
 
 def sweep_flops(n_ratings: int, n_rows: int, n_factors: int) -> float:

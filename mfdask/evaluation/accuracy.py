@@ -119,9 +119,10 @@ def evaluate(model: Model, data: Dataset, part: str = "test") -> Accuracy:
     Raises
     ------
     InputError
-        If that part of the data set is empty, or the model predicts no ratings.
+        If that part of the data set is empty, or it or the model is not of ratings.
     """
     model.require(Ability.RATINGS, "an error")
+    data.require_ratings("an error of predicted ratings")
     aligned = model.align(data)
     user_bin, item_bin = (bin_of(aligned.n_train(side)) for side in SIDES)
     found = Accuracy()

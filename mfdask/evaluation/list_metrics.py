@@ -4,7 +4,8 @@ For a list of length K with hits at some of the ranks ``r = 1 … K``, and R rel
 
 - the hit rate is 1 where there is any hit; precision is ``hits / K``, recall ``hits / R``;
 - NDCG is ``DCG / best DCG``, ``DCG = sum (2**rel - 1) / log2(r + 1)``, with `rel` the rating of a
-  relevant item and 0 for any other, and the best DCG that of the relevant items in falling order;
+  relevant item (1 where the data hold no ratings) and 0 for any other, and the best DCG that of
+  the relevant items in falling order;
 - average precision is the sum of ``(hits up to r) / r`` over the ranks of hits, by ``min(R, K)``;
 - the reciprocal rank is ``1 / r`` of the first hit, and 0 without any;
 - novelty is the mean self-information of the list, ``-log2(n_train / users)`` bits, where an item

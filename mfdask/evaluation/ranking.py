@@ -9,7 +9,7 @@ relevant test item.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -52,8 +52,11 @@ class RankingPlan(Parametrised):
         (10,), "Lengths of the ranked lists; the first is the main one.", "at", at_least=1,
         metavar="K,…",
     )  # fmt: skip
-    threshold: float = parameter(
-        4.0, "An item rated this high in the test part is relevant.", above=0
+    threshold: float | None = parameter(
+        None,
+        "An item rated this high in the test part is relevant.  [default: 4; every one where "
+        "there are no ratings]",
+        above=0,
     )
     n_users: int | None = parameter(
         None, "Rank for a random sample of this many users.  [default: all]", "users", at_least=1
@@ -75,6 +78,12 @@ class RankingPlan(Parametrised):
             object.__setattr__(self, "k", (self.k,))
         super().__post_init__()
 
+    def threshold_on(self, data: Dataset) -> float:
+        """Return from which value on a test item is relevant: by default any count or event is."""
+        if self.threshold is not None:
+            return self.threshold
+        return 4.0 if data.feedback == "ratings" else data.rating_min
+
     def check(self, data: Dataset) -> None:
         """Refuse what cannot be measured on `data`.
 
@@ -91,7 +100,8 @@ class RankingPlan(Parametrised):
         most = f"{n_items:,} or less, the items of {data.name}"
         require(longest <= n_items, "k", longest, most)
         highest = f"{data.rating_max:g} or less, the largest rating of {data.name}"
-        require(self.threshold <= data.rating_max, "threshold", self.threshold, highest)
+        threshold = self.threshold_on(data)
+        require(threshold <= data.rating_max, "threshold", threshold, highest)
 
     @property
     def columns(self) -> list[tuple[str, int | None]]:
@@ -190,12 +200,14 @@ def measure_ranking(
     values = np.empty((len(users), len(plan.columns)))
     exposure = np.zeros((0 if plan.negatives else len(plan.k), data.n_items), np.int64)
     done = 0
+    plan = replace(plan, threshold=plan.threshold_on(data))
+    graded = data.feedback == "ratings"
     per_user = data.n_items + (plan.negatives or 0) * -(-data.n_test // len(users))
     for train, test, rows in _batches(data, users, max(1, _CELLS // per_user)):
         batch = _Batch.of(scorer(rows), train, test, rows, plan)
         here = slice(done, done + len(rows))
         if plan.negatives is None:
-            values[here] = batch.judge_catalogue(*facts, exposure)
+            values[here] = batch.judge_catalogue(*facts, exposure, graded)
         else:
             values[here] = batch.judge_sampled()
         done += len(rows)
@@ -221,6 +233,7 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> Chosen:
     They depend on the data and the plan alone, so that models can be compared user by user.
     """
     plan.check(data)
+    threshold = plan.threshold_on(data)
     if data.n_test == 0:
         raise InputError(f"{data.name}: no test ratings; ingest it with split random:0.1")
     relevant, tested, crowded = np.zeros((3, data.n_users), bool)
@@ -228,13 +241,13 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> Chosen:
         train, test = (data.shard("users", block, part) for part in ("train", "test"))
         here, n_test = slice(test.start, test.stop), np.diff(test.indptr)
         tested[here] = n_test > 0
-        relevant[test.rows[test.ratings >= plan.threshold]] = True
+        relevant[test.rows[test.ratings >= threshold]] = True
         free = data.n_items - np.diff(train.indptr) - n_test
         crowded[here] = free < (plan.negatives or 0)
     found = np.flatnonzero(relevant & ~crowded).astype(np.int64)
     if not relevant.any():
         raise InputError(
-            f"{data.name}: no test rating reaches the `threshold` {plan.threshold:g}; lower it"
+            f"{data.name}: no test rating reaches the `threshold` {threshold:g}; lower it"
         )
     if len(found) == 0:
         raise InputError(
@@ -298,17 +311,24 @@ class _Batch(NamedTuple):
     def relevant(self) -> _Ratings:
         """Return the test ratings that reach the threshold."""
         user, item, rating = self.test
+        assert self.plan.threshold is not None
         reached = rating >= self.plan.threshold
         return user[reached], item[reached], rating[reached]
 
-    def judge_catalogue(self, information: Float64s, tail: Bools, exposure: Int64s) -> Float64s:
-        """Return the metrics of lists from the whole catalogue, and count the items on them."""
+    def judge_catalogue(
+        self, information: Float64s, tail: Bools, exposure: Int64s, graded: bool
+    ) -> Float64s:
+        """Return the metrics of lists from the whole catalogue, and count the items on them.
+
+        Where values are no grades, every relevant item gains 1.
+        """
         n, n_items = self.scores.shape
         user, item, rating = self.relevant()
         self.scores[self.train[0], self.train[1]] = -np.inf
         ranks, above, equal = np.empty((3, len(user)), np.int64)
         place_items(self.scores, user.astype(np.int32), item, ranks, above, equal)
-        placed = Placed(user, ranks, np.exp2(rating) - 1, above, equal)
+        gains = np.exp2(rating) - 1 if graded else np.ones(len(rating))
+        placed = Placed(user, ranks, gains, above, equal)
         lists = best_items(self.scores, max(self.plan.k))
         for k, counts in zip(self.plan.k, exposure, strict=True):
             on = lists[:, :k]

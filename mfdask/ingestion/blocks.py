@@ -41,7 +41,7 @@ def build_user_block(
         A key for each row, where the split is by a hash of them (`Split.hashed_sides`).
     """
     columns = bucket_columns(plan, block, starts)
-    if plan.split.kind == "time":
+    if plan.split.kind == "time" and not plan.adds_up:
         order = map_array(plan.root / kept_folder(block) / "order.npy").view(np.ndarray)
     else:
         order = sorted_once(plan, block, columns)
@@ -94,11 +94,16 @@ def describe_block(
 
 
 def sorted_once(plan: BuildPlan, block: int, columns: Columns) -> npt.NDArray[np.int32]:
-    """Return the places of the ratings, ascending by user and item, the latest of each pair."""
+    """Return the places of the ratings, ascending by user and item, the latest of each pair.
+
+    Where values are added up, the sum of a pair is put in the place of each of its ratings.
+    """
     n_rows, n_items = n_rows_of(plan, block), plan.item_bounds[-1]
     users, items, times = columns["users"], columns["items"], columns[TIMESTAMPS]
     order = np.empty(len(users), np.int32)
     kernels.csr.sort_pairs(users, n_rows, items, n_items, np.empty(len(users), np.int64), order)
+    if plan.adds_up:
+        kernels.csr.add_repeats(order, users, items, columns["ratings"])
     return order[
         : kernels.csr.keep_latest(order, users, items, _NO_TIMES if times is None else times)
     ]

@@ -27,7 +27,7 @@ from mfdask.ingestion.tables import count_catalogue, write_catalogue, write_side
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
-from mfdask.ratings.source import Source
+from mfdask.ratings.source import Feedback, Repeats, Source
 from mfdask.ratings.splits import Split, id_keys, sequence_draws
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.manifest import FILE_NAME, Manifest
@@ -58,6 +58,12 @@ class IngestOptions(Parametrised):
         "Share of bad rows, which are left out, up to which a file is taken in; 0: none.",
         at_least=0,
         at_most=1,
+    )
+    repeats: Repeats | None = parameter(
+        None,
+        "What becomes of several rows of one user and item: the latest stays, their values are "
+        "added up, or their number is what counts.  [default: latest; sum where words have values; "
+        "count where nothing is rated]",
     )
 
 
@@ -103,8 +109,6 @@ def ingest(
         raise InputError(
             f"`split` {choices.split}: {source.name} has no timestamps; choose random or sequence"
         )
-    if not source.has_ratings:
-        raise InputError(f"{source.origin}: has no ratings to ingest, only users and items")
     out = resolve_link(Path(out).absolute())
     with explained(out), file_lock(out, "ingesting into"):
         check_target(out, overwrite)
@@ -152,18 +156,20 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
     if not source.parts:
         raise InputError(f"{source.origin}: holds no ratings")
     run.start("load-kernels", load_kernels)
-    reading = read_source(source, run)
+    repeats = choices.repeats or source.repeats
+    reading = read_source(source, run, are_counts=repeats == "sum")
     refuse_useless(reading, source, choices.max_rejected)
     files = write_rejected(root, reading, source.parts, run)
     ids = _rank(root, reading, source, run)
     plan = _plan(root, reading, ids, choices, run)
+    plan = plan._replace(feedback=_feedback(source, repeats), repeats=repeats)
     starts = partition(plan, reading, ids, run)
     taken = [file for file, _ in taken_files(source.parts, reading.facts)]
     digests = [part.digest for part in reading.facts]
-    n_read, n_rejected = reading.n_read, reading.n_rejected
+    n_read, n_rejected, n_zeros = reading.n_read, reading.n_rejected, reading.n_zeros
     del reading  # and with it the ratings that the workers hold: they are in the buckets now
     users = _build_users(plan, starts, ids, run)
-    counts = count(n_read, n_rejected, users, plan)
+    counts = count(n_read, n_rejected, n_zeros, users, plan)
     files |= merged(block.files for block in users)
     files |= write_rest(plan, plan.writer.write_items, ids, run)
     manifest = describe(source, plan, counts, users, files, digests, taken)
@@ -179,7 +185,16 @@ def refuse_useless(reading: Reading, source: Source, max_rejected: float) -> Non
             f"{source.origin}: none of its {reading.n_read:,} rows is a rating; the first is "
             f"{first_bad_row(reading, source.parts)}; check the file and `columns`"
         )
+    if reading.n_read == reading.n_rejected + reading.n_zeros:
+        raise InputError(f"{source.origin}: nothing has happened in it: all its counts are 0")
     refuse_bad_rows(reading, source.parts, max_rejected)
+
+
+def _feedback(source: Source, repeats: Repeats) -> Feedback:
+    """Return what the values of a data set of a source are."""
+    if repeats != "latest":
+        return "counts"
+    return "ratings" if source.has_ratings else "events"
 
 
 def _rank(root: Path, reading: Reading, source: Source, run: Executor) -> dict[str, Handle]:

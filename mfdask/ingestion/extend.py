@@ -8,7 +8,7 @@ them, so that a model of the old data set still lies beside the new one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -81,9 +81,11 @@ def extend(
     """Take new files of ratings into a data set.
 
     Of the ratings of one user for one item the latest stays, and of equally late ones that which
-    was taken in last, as in `build.ingest`. A withdrawal with a timestamp takes out what the user
-    rated up to that second, whenever it is taken in; one without takes out what there is, with the
-    ratings of the same call. A file whose contents are in the data set already is left out.
+    was taken in last, as in `build.ingest`; those of a data set of counts are added to what is
+    there. A withdrawal with a timestamp takes out what the user rated up to that second, whenever
+    it is taken in, and a count as a whole, if none of it is later; one without takes out what there
+    is, with the ratings of the same call. A file whose contents are in the data set already is left
+    out.
 
     Parameters
     ----------
@@ -166,6 +168,16 @@ def ids_of(data: Manifest, wanted: Ids = "auto") -> Ids:
     return "int,string" if data.user_kind == "int" else "string,int"
 
 
+def columns_of(data: Manifest, wanted: Mapping[str, str] | None = None) -> dict[str, str] | None:
+    """Return which column of more ratings is which, as far as somebody says.
+
+    A data set that counts rows needs no ratings, and looks for none unless it is told which column
+    they are.
+    """
+    no_ratings = {} if data.feedback == "ratings" or data.repeats == "sum" else {"rating": ""}
+    return {**no_ratings, **(wanted or {})} or None
+
+
 def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]) -> None:
     """Raise `InputError` for what does not fit the data set."""
     if Split.parse(old.split).kind == "sequence":
@@ -182,8 +194,13 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
                     f"of kind {known}; read it with `ids` auto, or ingest everything again"
                 )
     for source in sources:
-        if not source.has_ratings:
+        if old.feedback == "ratings" and not source.has_ratings:
             raise InputError(f"{source.origin}: has no ratings; is it meant as a withdrawal?")
+        if old.feedback == "events" and source.has_ratings:
+            raise InputError(
+                f"{source.origin}: has ratings, the data set holds events without any; leave them "
+                "out with `columns` rating="
+            )
         if source.has_timestamps != old.has_timestamps:
             one, other = ("has", "has none") if source.has_timestamps else ("has no", "has")
             raise InputError(
@@ -197,7 +214,8 @@ def _take(
 ) -> _Taken:
     """Read sources, and leave out the files that the data set has."""
     source = _joined(old, sources)
-    reading = read_source(source, run, "withdrawals" if withdraws else "ratings")
+    are_counts = old.repeats == "sum" and not withdraws
+    reading = read_source(source, run, "withdrawals" if withdraws else "ratings", are_counts)
     known = {taken.digest for taken in old.sources if taken.withdraws == withdraws}
     files: list[TakenFile] = []
     chosen: list[int] = []
@@ -265,6 +283,7 @@ def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, run: Executor
     counts = count(
         was.read + reading.n_read,
         was.rejected + reading.n_rejected,
+        was.zeros + reading.n_zeros,
         users,
         growth.plan,
         was.withdrawn + sum(block.n_withdrawn for block in users),
@@ -303,7 +322,8 @@ def _plan(root: Path, old: Dataset, ids: dict[str, Handle], run: Executor) -> Up
         for side, counts in zip(n_old, run.results(new), strict=True)
     )
     manifest = old.manifest
-    plan = BuildPlan(root, users, items, Split.parse(manifest.split), manifest.seed, None, None)
+    split, kind = Split.parse(manifest.split), (manifest.feedback, manifest.repeats)
+    plan = BuildPlan(root, users, items, split, manifest.seed, None, None, *kind)
     assert old.path is not None
     return UpdatePlan(plan, old.path, manifest.blocks, manifest.files, manifest.has_timestamps)
 

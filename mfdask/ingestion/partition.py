@@ -50,7 +50,7 @@ def fill_buckets(
     first_row : int
         Rows read before this part.
     ratings : DataFrame
-        With encoded ids.
+        With encoded ids; without ratings, or with repeats that are counted, each row is 1.
     users, items : Ranked
         Which row each id of the part has.
 
@@ -64,7 +64,7 @@ def fill_buckets(
     columns: dict[str, npt.NDArray[Any]] = {
         "users": user_rows[codes],
         "items": item_rows[ratings["item_id"].cat.codes],
-        "ratings": ratings["rating"].to_numpy(),
+        "ratings": _values(plan, ratings),
     }
     if "timestamp" in ratings:
         columns["timestamps"] = ratings["timestamp"].to_numpy()
@@ -76,6 +76,12 @@ def fill_buckets(
     sorted_columns = {name: take_values(values, order) for name, values in columns.items()}
     write_arrays(plan.root, _folder(number), sorted_columns)
     return starts
+
+
+def _values(plan: BuildPlan, ratings: pd.DataFrame) -> npt.NDArray[np.float32]:
+    if plan.repeats == "count" or "rating" not in ratings:
+        return np.ones(len(ratings), np.float32)
+    return ratings["rating"].to_numpy()
 
 
 def read_bucket(

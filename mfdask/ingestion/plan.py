@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mfdask.ratings.source import Feedback, Repeats
 from mfdask.ratings.splits import Split
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.store import FileFacts, FolderStore
@@ -59,6 +60,9 @@ class BuildPlan(NamedTuple):
         Of the split `time`: the first second that is held out.
     draws : str or None
         Of the split `sequence`: its array, relative to `root`, one bool for each row read.
+    feedback : {"ratings", "counts", "events"}
+    repeats : {"latest", "sum", "count"}
+        See `Manifest`, both.
     """
 
     root: Path
@@ -68,6 +72,13 @@ class BuildPlan(NamedTuple):
     seed: int
     cutoff: int | None
     draws: str | None
+    feedback: Feedback = "ratings"
+    repeats: Repeats = "latest"
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the values of one user and item are added up."""
+        return self.repeats != "latest"
 
     @property
     def writer(self) -> DatasetWriter:

@@ -52,6 +52,11 @@ class Reading:
         """Bad rows among them."""
         return sum(part.n_rejected for part in self.facts)
 
+    @property
+    def n_zeros(self) -> int:
+        """Rows among them that say that nothing has happened: counts of 0."""
+        return sum(part.n_zeros for part in self.facts)
+
     def first_rows(self) -> list[int]:
         """Return for each part how many rows were read before it."""
         return [0, *np.cumsum([part.n_read for part in self.facts])[:-1].tolist()]
@@ -70,10 +75,12 @@ class Reading:
         )
 
 
-def read_source(source: Source, run: Executor, what: str = "ratings") -> Reading:
+def read_source(
+    source: Source, run: Executor, what: str = "ratings", are_counts: bool = False
+) -> Reading:
     """Read all parts, each in a task of its own; `what` they hold tells their tasks apart."""
     reads = [
-        run.submit(f"read-{what}-{number}", read_part, part)
+        run.submit(f"read-{what}-{number}", read_part, part, are_counts)
         for number, part in enumerate(source.parts)
     ]
 

@@ -49,7 +49,7 @@ class SortedRows(NamedTuple):
         there[there] = self.columns[places[there]] == columns[there]
         return places, there
 
-    def put(self, new: Entries) -> SortedRows:
+    def put(self, new: Entries, adds_up: bool = False) -> SortedRows:
         """Return rows with new entries in them, in place of those of the same pairs.
 
         Parameters
@@ -57,9 +57,13 @@ class SortedRows(NamedTuple):
         new : Entries
             Ascending by row and column, no pair twice. Where there are times, one that is older
             than what is there is left out.
+        adds_up : bool
+            Add them to those of the same pairs instead; the later of two times stays.
         """
         places, there = self.find(new.rows, new.columns)
-        if self.times is not None and new.times is not None:
+        if adds_up:
+            new = self._added(new, places[there], there)
+        elif self.times is not None and new.times is not None:
             chosen = ~there
             chosen[there] = new.times[there] >= self.times[places[there]]
             new, places, there = new.only(chosen), places[chosen], there[chosen]
@@ -82,6 +86,16 @@ class SortedRows(NamedTuple):
             filled(self.ratings, new.ratings),
             None if self.times is None else filled(self.times, new.times),
         )
+
+    def _added(self, new: Entries, places: Int64s, there: Bools) -> Entries:
+        """Return new entries with what the rows hold of the same pairs in them."""
+        sums = new.ratings.astype(np.float64)
+        sums[there] += self.ratings[places]
+        if self.times is None or new.times is None:
+            return new._replace(ratings=sums.astype(np.float32))
+        times = new.times.copy()
+        times[there] = np.maximum(times[there], self.times[places])
+        return new._replace(ratings=sums.astype(np.float32), times=times)
 
     def without(self, places: Int64s) -> SortedRows:
         """Return rows without the entries at some places, ascending, none twice."""

@@ -19,7 +19,12 @@ from mfdask.shards.store import FileFacts
 
 
 def count(
-    n_read: int, n_rejected: int, users: list[UserBlock], plan: BuildPlan, n_withdrawn: int = 0
+    n_read: int,
+    n_rejected: int,
+    n_zeros: int,
+    users: list[UserBlock],
+    plan: BuildPlan,
+    n_withdrawn: int = 0,
 ) -> Counts:
     """Return the numbers of a data set once its user blocks are built.
 
@@ -37,12 +42,13 @@ def count(
         read=n_read,
         kept=train + test,
         rejected=n_rejected,
-        duplicates=n_read - n_rejected - n_withdrawn - train - test,
+        duplicates=n_read - n_rejected - n_zeros - n_withdrawn - train - test,
         train=train,
         test=test,
         users=plan.user_bounds[-1],
         items=plan.item_bounds[-1],
         withdrawn=n_withdrawn,
+        zeros=n_zeros,
     )
 
 
@@ -69,7 +75,10 @@ def describe(
         "item_kind": source.item_kind,
         "has_timestamps": source.has_timestamps,
     }
-    said = json.dumps([digests, facts, asdict(counts)])
+    numbers = asdict(counts)
+    del numbers["zeros"]  # follows from the others: fingerprints of ratings stay what they were
+    own = [] if plan.feedback == "ratings" else [plan.feedback, plan.repeats]
+    said = json.dumps([digests, facts, numbers, *own])
     return Manifest(
         name=source.name,
         origin=source.origin,
@@ -79,6 +88,8 @@ def describe(
         blocks={"users": plan.user_bounds, "items": plan.item_bounds},
         files=dict(sorted(files.items())),
         sources=taken,
+        feedback=plan.feedback,
+        repeats=plan.repeats,
         **facts,
     )
 

@@ -99,7 +99,7 @@ def _grown(
             raise InputError("a block would become too large; ingest everything again")
         new, held = _new_entries(growth, block, old, columns, user_keys, item_keys)
         for part, mine in zip(PARTS, (~held, held), strict=True):
-            parts[part] = parts[part].put(new.only(mine))
+            parts[part] = parts[part].put(new.only(mine), growth.plan.adds_up)
     rows, items, until = read_withdrawn(growth.plan, block)
     for part, there in parts.items():
         places = _withdrawn_places(there, rows, items, until)
@@ -116,7 +116,7 @@ def _new_entries(
     user_keys: _Keys,
     item_keys: _Keys,
 ) -> tuple[Entries, Bools]:
-    """Return the latest new rating of each pair, and which go to the test part for now."""
+    """Return the new rating of each pair, and which go to the test part for now."""
     order = sorted_once(growth.plan, block, columns)
     times = columns[TIMESTAMPS]
     new = Entries(

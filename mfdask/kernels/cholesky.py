@@ -12,11 +12,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.simd import LANES, fnma, load, mul, store
 from mfdask.kernels.types import Bools, Float32s
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _finish_4(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
     """Turn elements ``(i..i+3, j)`` into those of the factor, given all columns before `j`."""
     p = i * line
@@ -38,7 +39,7 @@ def _finish_4(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None
     store(a, p + 3 * line + j * LANES, mul(s3, scale))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _finish_1(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
     """As `_finish_4`, for one element."""
     p = i * line

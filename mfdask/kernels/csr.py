@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.types import Float32s, Int32s, Int64s
 
 
@@ -43,7 +44,7 @@ def counting_order(keys: Int32s, n_keys: int) -> tuple[Int32s, Int64s]:
     return order, starts
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _sort_row(keys: Int64s, room: Int64s, counts: Int32s, digit_bits: int) -> None:
     """Sort keys by the two digits of `digit_bits` above bit 32: counting, twice, so stable."""
     mask = counts.size - 1
@@ -62,6 +63,18 @@ def _sort_row(keys: Int64s, room: Int64s, counts: Int32s, digit_bits: int) -> No
             room[counts[digit]] = keys[i]
             counts[digit] += 1
         keys, room = room, keys
+
+
+@inner
+def _sort_short(keys: Int64s) -> None:
+    """Sort keys by insertion; Numba's own sort takes a second to compile."""
+    for i in range(1, keys.size):
+        key = keys[i]
+        place = i
+        while place > 0 and keys[place - 1] > key:
+            keys[place] = keys[place - 1]
+            place -= 1
+        keys[place] = key
 
 
 @njit(nogil=True, cache=True)
@@ -87,12 +100,15 @@ def sort_pairs(
     while 1 << (2 * digit_bits) < n_columns:
         digit_bits += 1
     counts = np.empty(1 << digit_bits, np.int32)
-    room = np.empty(np.diff(starts).max(), np.int64)
+    longest = 0
+    for row in range(n_rows):
+        longest = max(longest, starts[row + 1] - starts[row])
+    room = np.empty(longest, np.int64)
     for row in range(n_rows):
         mine = keys[starts[row] : starts[row + 1]]
         # Counting goes through all digits twice: short rows are compared, which is quicker.
         if 16 * mine.size < counts.size:
-            mine.sort()
+            _sort_short(mine)
         else:
             _sort_row(mine, room[: mine.size], counts, digit_bits)
     for i in range(keys.size):
@@ -137,6 +153,31 @@ def keep_latest(order: Int32s, rows: Int32s, columns: Int32s, times: Int64s) -> 
 
 
 @njit(nogil=True, cache=True)
+def add_repeats(order: Int32s, rows: Int32s, columns: Int32s, values: Float32s) -> None:
+    """Put the sum of each run of equal pairs, from `sort_pairs`, in the place of all its values.
+
+    Parameters
+    ----------
+    order, rows, columns : int32[n]
+    values : float32[n]
+        Overwritten; a run is added up in float64.
+    """
+    begin = 0
+    total = 0.0
+    for end in range(order.size):
+        total += values[order[end]]
+        this = order[end]
+        if end + 1 < order.size:
+            following = order[end + 1]
+            if rows[this] == rows[following] and columns[this] == columns[following]:
+                continue
+        for i in range(begin, end + 1):
+            values[order[i]] = total
+        begin = end + 1
+        total = 0.0
+
+
+@njit(nogil=True, cache=True)
 def drop_repeats(values: Float32s, out: Float32s) -> int:
     """Leave out most repeats of values: of a few different ones nearly all.
 
@@ -153,7 +194,8 @@ def drop_repeats(values: Float32s, out: Float32s) -> int:
     int
         How many are left.
     """
-    last = np.full(1024, np.nan, np.float32)
+    last = np.empty(1024, np.float32)
+    last[:] = np.nan
     bits = values.view(np.uint32)
     n = 0
     for i in range(values.size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.simd import LANES, add_to, fma, load, prefetch, splat, store, zero
 from mfdask.kernels.types import Float32s, Int32s
 
@@ -42,8 +43,8 @@ def gather(
         tile[target] = ratings[start + t] - mean - tile[target]
 
 
-@njit(nogil=True, cache=True)
-def add_8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
+@inner
+def _add8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+8]' tile[:, j:j+8]`` to the same block of `gram`."""
     a0 = zero()
     b0 = zero()
@@ -83,8 +84,8 @@ def add_8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, 
     add_to(gram, q, h0)
 
 
-@njit(nogil=True, cache=True)
-def add_4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
+@inner
+def _add4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+8]`` to the same block of `gram`."""
     a0 = zero()
     b0 = zero()
@@ -108,8 +109,8 @@ def add_4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, 
     add_to(gram, q, d0)
 
 
-@njit(nogil=True, cache=True)
-def add_4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
+@inner
+def _add4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+16]`` to the same block of `gram`."""
     a0, a1 = zero(), zero()
     b0, b1 = zero(), zero()
@@ -146,8 +147,8 @@ def add_4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s,
     add_to(gram, q + 8, d1)
 
 
-@njit(nogil=True, cache=True)
-def add_4x24(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
+@inner
+def _add4x24(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
     """Add ``tile[:, i:i+4]' tile[:, j:j+24]`` to the same block of `gram`."""
     a0, a1, a2 = zero(), zero(), zero()
     b0, b1, b2 = zero(), zero(), zero()
@@ -200,17 +201,17 @@ def add_gram(tile: Float32s, n: int, width: int, order: int, gram: Float32s, bas
     `tile` holds `n` rows of `width` floats, a multiple of 8; `gram`, from `base` on, `width` x
     `width` floats. Blocks that the diagonal cuts are computed whole.
     """
-    add_8x8(tile, n, width, 0, 0, gram, base)
+    _add8x8(tile, n, width, 0, 0, gram, base)
     for i in range(8, order, 4):
         columns = i + 4
-        j = np.int64(0)  # as it is later on, or `add_4x24` would be compiled for a constant, too
+        j = np.int64(0)  # as it is later on, or `_add4x24` would be compiled for a constant, too
         while columns - j > 16:
-            add_4x24(tile, n, width, i, j, gram, base)
+            _add4x24(tile, n, width, i, j, gram, base)
             j += 24
         if columns - j > 8:
-            add_4x16(tile, n, width, i, j, gram, base)
+            _add4x16(tile, n, width, i, j, gram, base)
         elif columns > j:
-            add_4x8(tile, n, width, i, j, gram, base)
+            _add4x8(tile, n, width, i, j, gram, base)
 
 
 @njit(nogil=True, cache=True)

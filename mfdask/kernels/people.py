@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Columns that `weigh_accounts` fills, one row an account, float64.
@@ -22,7 +23,7 @@ _ROUNDING = 1e-9
 _PRECISION, _TOTAL = range(2)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _add(precision: Float64s, mean: Float64s, sums: Float64s) -> None:
     """Add a session to the sums, float64 (2, directions)."""
     for d in range(len(mean)):
@@ -30,7 +31,7 @@ def _add(precision: Float64s, mean: Float64s, sums: Float64s) -> None:
         sums[_TOTAL, d] += precision[d] * mean[d]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _split(part: Float64s, whole: Float64s, variance: Float64s) -> float:
     """Return the log evidence for a part of the sessions being another person's than the rest.
 
@@ -50,7 +51,7 @@ def _split(part: Float64s, whole: Float64s, variance: Float64s) -> float:
     return 0.5 * (fit - np.log(product))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _whole(first: int, stop: int, precision: Float64s, means: Float64s) -> Float64s:
     """Return the sums over an account."""
     sums = np.zeros((2, means.shape[1]))
@@ -59,7 +60,7 @@ def _whole(first: int, stop: int, precision: Float64s, means: Float64s) -> Float
     return sums
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _strangeness(
     first: int, stop: int, precision: Float64s, means: Float64s, variance: Float64s
 ) -> float:
@@ -75,7 +76,7 @@ def _strangeness(
     return total / weights if weights > 0.0 else 0.0  # people who do not differ at all
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _handover(
     order: Int64s, precision: Float64s, means: Float64s, variance: Float64s
 ) -> tuple[float, int]:

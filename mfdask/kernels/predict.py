@@ -10,6 +10,8 @@ from mfdask.kernels.types import Float32s, Int32s
 
 #: Pairs that one thread takes at a time.
 PIECE = 16384
+#: Pieces up to which one thread predicts them all, sooner than several would be compiled.
+FEW = 16
 
 
 @njit(nogil=True, cache=True)
@@ -40,13 +42,12 @@ def _predict_piece(
         )
 
 
-@njit(nogil=True, parallel=True, cache=True)
 def predict_pairs(
     users: Int32s,
     items: Int32s,
     user_rows: Float32s,
     item_rows: Float32s,
-    mean: float,
+    mean: np.float32,
     out: Float32s,
 ) -> None:
     """Fill `out` with the mean and the inner product of each pair of rows.
@@ -62,6 +63,32 @@ def predict_pairs(
     mean : float32
     out : float32 (pairs,)
     """
+    predict = _predict_alone if len(users) <= FEW * PIECE else _predict_together
+    predict(users, items, user_rows, item_rows, mean, out)
+
+
+def _predict_alone(
+    users: Int32s,
+    items: Int32s,
+    user_rows: Float32s,
+    item_rows: Float32s,
+    mean: np.float32,
+    out: Float32s,
+) -> None:
+    for first in range(0, len(users), PIECE):
+        stop = min(first + PIECE, len(users))
+        _predict_piece(users, items, first, stop, user_rows, item_rows, mean, out)
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def _predict_together(
+    users: Int32s,
+    items: Int32s,
+    user_rows: Float32s,
+    item_rows: Float32s,
+    mean: np.float32,
+    out: Float32s,
+) -> None:
     n = len(users)
     for piece in prange((n + PIECE - 1) // PIECE):
         first = piece * PIECE

@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit, prange
 
 from mfdask.kernels.cholesky import factorise, substitute
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, quadratic
 from mfdask.kernels.random import normal, stream
 from mfdask.kernels.simd import LANES
@@ -25,6 +26,10 @@ from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
 CHUNKS = 128
+
+#: Multiplications up to which one thread solves a block, in some twenty milliseconds: sharing them
+#: out among all threads takes seconds to compile.
+FEW = 500_000_000
 
 #: Columns of the statistics that `solve_rows` fills, one row a chunk, float64.
 SSE, PENALTY, MOVED, NORM = range(4)
@@ -64,24 +69,14 @@ def row_width(n_factors: int) -> int:
     return -(-(n_factors + 2) // LANES) * LANES
 
 
-@njit(nogil=True, cache=True)
 def chunk_bounds(indptr: Int64s, chunks: int, d: int) -> Int64s:
     """Cut rows into `chunks` contiguous pieces of about equal work, int64 (chunks + 1,).
 
     A row costs its ratings, and the solving of one system of `d` unknowns: measured, as much as
     some four ratings an unknown.
     """
-    rows = len(indptr) - 1
-    each = 4 * d
-    total = indptr[rows] + each * rows
-    bounds = np.empty(chunks + 1, np.int64)
-    row = 0
-    for c in range(chunks):
-        while row < rows and indptr[row] + each * row < total * c // chunks:
-            row += 1
-        bounds[c] = row
-    bounds[chunks] = rows
-    return bounds
+    work = indptr + 4 * d * np.arange(len(indptr))
+    return np.searchsorted(work, np.arange(chunks + 1) * work[-1] // chunks)
 
 
 class _Work(NamedTuple):
@@ -96,12 +91,14 @@ class _Work(NamedTuple):
     scratch: Any  # float32 (width,)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _work(d: int, width: int) -> _Work:
+    system = np.empty((d + 1) * (d + 1) * LANES, np.float32)
+    system[:] = np.float32(0.0)
     return _Work(
         np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32),
         np.empty(LANES * width * width, np.float32),
-        np.zeros((d + 1) * (d + 1) * LANES, np.float32),
+        system,
         np.empty(d * LANES, np.float32),
         np.empty(LANES, np.bool_),
         np.empty(width, np.float32),
@@ -109,7 +106,7 @@ def _work(d: int, width: int) -> _Work:
     )
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _accumulate(
     block: Block, row: int, fixed: Float32s, width: int, d: int, mean: float, work: _Work, lane: int
 ) -> None:
@@ -126,7 +123,7 @@ def _accumulate(
         start += n
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _assemble(
     prior: Prior, scale: float, pull: Float32s, width: int, d: int, work: _Work, lane: int
 ) -> None:
@@ -141,7 +138,7 @@ def _assemble(
         work.system[(d * (d + 1) + i) * LANES + lane] = value
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _fix_bias(system: Float32s, d: int, lane: int, row: Float32s) -> None:
     """Solve for the bias given the current factors, and leave a system for the factors alone."""
     top = d * (d + 1)
@@ -156,7 +153,7 @@ def _fix_bias(system: Float32s, d: int, lane: int, row: Float32s) -> None:
     system[top * LANES + lane] = bias
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _disturb(system: Float32s, d: int, lane: int, key: np.uint64) -> None:
     """Add normal noise to the forward solution ``L^-1 b``, so that the backward half draws.
 
@@ -167,7 +164,7 @@ def _disturb(system: Float32s, d: int, lane: int, key: np.uint64) -> None:
         system[forward + k * LANES] += np.float32(normal(key, k))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _settle(
     prior: Prior,
     scale: float,
@@ -210,13 +207,13 @@ def _settle(
     return finite
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _scale(block: Block, row: int, scaling: float) -> float:
     """Return what multiplies a row's prior."""
     return np.float32(max(block.indptr[row + 1] - block.indptr[row], 1) ** scaling)  # type: ignore[return-value]
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _own(shared: Float32s, row: int) -> Float32s:
     """Return a row's own prior mean, or the one that all rows share."""
     return shared[row if len(shared) > 1 else 0]
@@ -265,7 +262,6 @@ def _solve_chunk(
     return -1
 
 
-@njit(nogil=True, parallel=True, cache=True)
 def solve_rows(
     block: Block,
     bounds: Int64s,
@@ -297,6 +293,42 @@ def solve_rows(
     bad : int64 (chunks,)
         Filled with the first row of each chunk whose system could not be solved, or -1.
     """
+    d = len(prior.precision)
+    work = (block.indptr[-1] + 4 * d * (len(block.indptr) - 1)) * d * d
+    solve = _solve_alone if work <= FEW else _solve_together
+    solve(block, bounds, fixed, prior, step, current, out, stats, bad)
+
+
+def _solve_alone(
+    block: Block,
+    bounds: Int64s,
+    fixed: Float32s,
+    prior: Prior,
+    step: Step,
+    current: Float32s,
+    out: Float32s,
+    stats: Float64s,
+    bad: Int64s,
+) -> None:
+    stats[:] = 0.0
+    bad[:] = -1
+    for c in np.flatnonzero(np.diff(bounds)).tolist():
+        first, stop = int(bounds[c]), int(bounds[c + 1])
+        bad[c] = _solve_chunk(first, stop, block, fixed, prior, step, current, out, stats[c])
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def _solve_together(
+    block: Block,
+    bounds: Int64s,
+    fixed: Float32s,
+    prior: Prior,
+    step: Step,
+    current: Float32s,
+    out: Float32s,
+    stats: Float64s,
+    bad: Int64s,
+) -> None:
     for c in prange(len(bounds) - 1):
         stats[c] = 0.0
         bad[c] = _solve_chunk(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.types import Float32s, Float64s, Int32s
 
 #: Pairs that one thread takes at a time.
@@ -23,7 +24,7 @@ class DrawnSide(NamedTuple):
     covariances: Any  # float64 (S, K + 1, K + 1): of the prior
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _prior_variance(other: Float32s, first: int, scale: float, covariance: Float64s) -> float:
     """Return the variance of ``[1, q] . w``, where `w` has the covariance and `q` is a draw's."""
     d = len(covariance)
@@ -36,7 +37,7 @@ def _prior_variance(other: Float32s, first: int, scale: float, covariance: Float
     return total
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _variance(p: Int32s, q: Int32s, users: DrawnSide, items: DrawnSide) -> float:
     """Return the variance of one pair's prediction over the draws."""
     draws, d, _ = users.covariances.shape

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.types import Bools, Int32s, Int64s
 
 Keys = npt.NDArray[np.uint64]
@@ -20,7 +21,7 @@ def _mix(z: np.uint64) -> np.uint64:
     return z ^ (z >> np.uint64(31))
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _drawn(bits: np.uint64, share: float) -> bool:
     """Whether 53 bits of a hash, read as a number in [0, 1), are below the share."""
     return bool(np.float64(bits >> np.uint64(11)) * 2.0**-53 < share)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.masks import reaching
 from mfdask.kernels.simd import LANES, fma, load, splat, store, zero
 from mfdask.kernels.types import Float32s, Float64s, Int32s
@@ -23,6 +24,8 @@ TILE = 24
 GROUP = 4
 #: Users that pass over the tiles together: their vectors stay in the cache.
 USERS = 128
+#: Blocks of them up to which one thread passes, sooner than several would be compiled.
+FEW = 8
 
 
 class Tiles(NamedTuple):
@@ -112,7 +115,7 @@ def multiply(items: Float32s, p: int, users: Float32s, u: int, d: int, scores: F
     store(scores, 88, d2)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _among(items: Int32s, start: int, stop: int, item: int) -> bool:
     """Whether an ascending stretch holds `item`."""
     end = stop
@@ -125,13 +128,13 @@ def _among(items: Int32s, start: int, stop: int, item: int) -> bool:
     return start < end and items[start] == item
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _worse(score: float, item: int, other_score: float, other_item: int) -> bool:
     """Whether one item comes after another in a list: by score, then by number."""
     return score < other_score or (score == other_score and item > other_item)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _sink(score: float, item: int, size: int, best: Float32s, best_items: Int32s) -> None:
     """Put an item in the place of the first of a heap, whose first is its worst."""
     place = 0
@@ -150,7 +153,7 @@ def _sink(score: float, item: int, size: int, best: Float32s, best_items: Int32s
     best_items[place] = item
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _sort(best: Float32s, best_items: Int32s) -> None:
     """Turn a heap into a list, the best first."""
     for last in range(len(best) - 1, 0, -1):
@@ -159,7 +162,7 @@ def _sort(best: Float32s, best_items: Int32s) -> None:
         _sink(score, item, last, best, best_items)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _offer(
     scores: Float32s,
     base: int,
@@ -181,7 +184,7 @@ def _offer(
             _sink(score, item, len(best), best, best_items)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _pack_users(users: Float32s, first: int, stop: int, packed: Float32s, norm: Float64s) -> None:
     """Interleave the vectors of four users at a time, and measure them without their bias place."""
     d = users.shape[1]
@@ -214,8 +217,10 @@ def _scan(
     d = users.shape[1]
     n = stop - first
     packed = np.empty(USERS * d, np.float32)
-    norm = np.zeros(USERS, np.float64)
-    limits = np.full(USERS, np.inf, np.float32)  # places without a user: out of reach
+    norm = np.empty(USERS, np.float64)
+    norm[:] = 0.0
+    limits = np.empty(USERS, np.float32)
+    limits[:] = np.inf  # places without a user: out of reach
     limits[:n] = -np.inf
     scores = np.empty(GROUP * TILE, np.float32)
     vectors = tiles.vectors.reshape(-1)
@@ -240,7 +245,6 @@ def _scan(
         _sort(best[u], best_items[u])
 
 
-@njit(nogil=True, parallel=True, cache=True)
 def top_items(
     users: Float32s, tiles: Tiles, rated: Rated, best: Float32s, best_items: Int32s
 ) -> None:
@@ -261,6 +265,21 @@ def top_items(
     """
     best[:] = -np.inf
     best_items[:] = -1
+    find = _find_alone if len(users) <= FEW * USERS else _find_together
+    find(users, tiles, rated, best, best_items)
+
+
+def _find_alone(
+    users: Float32s, tiles: Tiles, rated: Rated, best: Float32s, best_items: Int32s
+) -> None:
+    for first in range(0, len(users), USERS):
+        _scan(users, first, min(first + USERS, len(users)), tiles, rated, best, best_items)
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def _find_together(
+    users: Float32s, tiles: Tiles, rated: Rated, best: Float32s, best_items: Int32s
+) -> None:
     n = len(users)
     for block in prange((n + USERS - 1) // USERS):
         first = block * USERS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Columns that `find_steps` fills, one row a series, float64.
@@ -13,7 +14,7 @@ EVIDENCE, PLACE, STEP, SURENESS = range(4)
 SCORE, SLOPE = range(2)
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _find_step(
     values: Float64s,
     weights: Float64s,
@@ -135,7 +136,7 @@ def bin_means(values: Float64s, bins: int) -> Float64s:
     return means
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _ties(values: Float64s) -> float:
     """Return the sum of ``t (t - 1) (2 t + 5)`` over runs of `t` equal values."""
     ordered = np.sort(values)

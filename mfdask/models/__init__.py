@@ -3,19 +3,25 @@
 from mfdask.models.als import ALS
 from mfdask.models.base import Ability, Estimator, Model
 from mfdask.models.bayes import Bayes
+from mfdask.models.bpr import BPR
 from mfdask.models.factor_model import FactorModel
+from mfdask.models.ncf import NCF, NCFModel
 from mfdask.models.posterior import BayesianModel
-from mfdask.models.registry import kind_of, kinds
+from mfdask.models.registry import check_data, kind_of, kinds
 from mfdask.models.store import check_model_place, load_model, save_model
 
 __all__ = [
     "ALS",
+    "BPR",
+    "NCF",
     "Ability",
     "Bayes",
     "BayesianModel",
     "Estimator",
     "FactorModel",
     "Model",
+    "NCFModel",
+    "check_data",
     "check_model_place",
     "kind_of",
     "kinds",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.features.file import ItemFeatures
-from mfdask.files import atomic_directory, crc32
+from mfdask.files import atomic_directory, check_checksum, crc32, with_checksum
 from mfdask.models.base import Sweep
 from mfdask.models.design import Array, join
 
@@ -70,9 +70,9 @@ class CheckpointManager:
                 "identity": self._identity,
                 "history": [asdict(sweep) for sweep in history],
                 "squared_error": squared_error,
-                "crc32": {name: crc32(fresh / f"{name}.npy") for name in arrays},
+                "arrays": {name: crc32(fresh / f"{name}.npy") for name in arrays},
             }
-            (fresh / "state.json").write_text(json.dumps(state))
+            (fresh / "state.json").write_text(json.dumps(with_checksum(state)))
 
     def newest(self) -> Checkpoint | None:
         """Return the checkpoint to go on from, or None to start afresh.
@@ -86,7 +86,8 @@ class CheckpointManager:
             return None
         try:
             state = json.loads((self._folder / "state.json").read_text())
-            sound = all(crc32(self._folder / f"{s}.npy") == n for s, n in state["crc32"].items())
+            check_checksum(state)
+            sound = all(crc32(self._folder / f"{s}.npy") == n for s, n in state["arrays"].items())
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             sound = False
         if not sound:

@@ -187,6 +187,8 @@ class FactorModel(Model):
 
     def objective(self, squared_error: float) -> float | None:
         """Return the objective, given the squared error over the training ratings."""
+        if not self.can(Ability.OBJECTIVE):
+            return None
         return self.estimator.objective(self, squared_error)  # type: ignore[attr-defined]
 
     def align(self, data: Dataset) -> AlignedFactors:

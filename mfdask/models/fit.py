@@ -36,15 +36,17 @@ from mfdask.models.design import FeatureSums, RowPrior, initial_rows, training_b
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.half_step import Totals, UpdateConfig
+from mfdask.models.registry import check_data
 from mfdask.models.store import count_factors, load_side
 from mfdask.models.updates import AlternatingUpdates, Collector
 from mfdask.progress import Progress, silent
 from mfdask.shards import OTHER, SIDES, Dataset
 from mfdask.shards.refs import dataset_ref, executor_for, shard_ref
-from mfdask.watch import ProgressPublisher, SweepEvent
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from mfdask.watch import ProgressPublisher, SweepEvent
 
 
 class FitResult(NamedTuple):
@@ -124,6 +126,7 @@ class MatrixFactorization(AlternatingUpdates):
         """
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
+        check_data(self, data)
         features = ItemFeatures.of(self.item_prior, data, item_features)
         identity = fit_identity(self.identity(), data.fingerprint, start, features)
         manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
@@ -315,7 +318,7 @@ class _Loop:
         if resumed and self.collector:
             self.collector.load(len(history), lambda name: load_array(resumed.folder, name))
         states = [_resume(plan, resumed) if resumed else _begin(plan, start)]
-        publisher = ProgressPublisher(run.client) if run.client else None
+        publisher = _publisher(run.client) if run.client else None
         clock, sent = time.perf_counter(), run.bytes_sent()
         while len(history) < estimator.n_sweeps and not _settled(history, estimator.tolerance):
             # The next sweep is submitted before the last one is waited for: workers never idle.
@@ -363,7 +366,7 @@ def _begin(plan: _Plan, start: Path | None) -> _State:
     """Place the first rows: random ones, or those of the model to start from."""
     run, estimator, data = plan.run, plan.estimator, plan.data
     if start is not None:
-        _check_start(start, estimator.n_factors)
+        check_start(start, estimator.n_factors)
     whole = {}
     for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
         shape = (n, estimator.n_factors, estimator.init_scale, estimator.seed, side)
@@ -381,7 +384,7 @@ def _begin(plan: _Plan, start: Path | None) -> _State:
     return _State.make(plan, 0, blocks, given, [None] * data.n_blocks("users"), totals)
 
 
-def _check_start(path: Path, n_factors: int) -> None:
+def check_start(path: Path, n_factors: int) -> None:
     """Refuse to start from a model with other factors, or from none."""
     found = count_factors(path)
     if found != n_factors:
@@ -482,8 +485,16 @@ def _account(plan: _Plan, state: _State) -> dict[str, Any]:
     }
 
 
+def _publisher(client: Client) -> ProgressPublisher:
+    from mfdask.watch import ProgressPublisher  # here: it loads Dask
+
+    return ProgressPublisher(client)
+
+
 def _event(plan: _Plan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
     """Return what the dashboard is told of a sweep."""
+    from mfdask.watch import SweepEvent
+
     data, estimator = plan.data, plan.estimator
     return SweepEvent(
         fit=plan.run.token,

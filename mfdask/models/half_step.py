@@ -170,9 +170,9 @@ def pair_predictions(
 ) -> Array:
     """Return the prediction for pairs of row numbers, float32 (pairs,)."""
     out = np.empty(len(users), np.float32)
-    facing = swap_bias_columns(user_rows)
-    arrays = map(read_only, (users, items, facing, item_rows))
-    predict_pairs(*arrays, np.float32(mean), out)
+    pairs = read_only(users), read_only(items)
+    rows = read_only(swap_bias_columns(user_rows)), read_only(item_rows)
+    predict_pairs(*pairs, *rows, np.float32(mean), out)
     return out
 
 

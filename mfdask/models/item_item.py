@@ -30,7 +30,7 @@ from mfdask.errors import InputError
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.memory import require_memory
 from mfdask.models.base import Ability, Aligned, Estimator, Model, Score, Sweep
-from mfdask.models.popularity import check_liked, liked_mask
+from mfdask.models.sampling import check_liked, least_liked
 from mfdask.parameters import parameter
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -103,8 +103,8 @@ class ItemItemModel(Model):
         -------
         float32 (items,)
         """
-        liked = self.parameters["liked"]
-        counted = np.isin(self.known, items[ratings >= liked] if liked is not None else items)
+        liked = ratings >= least_liked(self.parameters["liked"])
+        counted = np.isin(self.known, items[liked])
         history = scipy.sparse.csr_array(counted[None, :].astype(np.float32))
         scores: Float32s = self._scores(history)[0]
         return scores
@@ -322,7 +322,7 @@ def _histories(data: Dataset, liked: float | None) -> tuple[Sparse, Int32s]:
     blocks = []
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block)
-        shard = shard.only(liked_mask(shard, liked))
+        shard = shard.only(shard.ratings >= least_liked(liked))
         arrays = np.ones(shard.n_ratings, np.float32), shard.indices, shard.indptr
         blocks.append(scipy.sparse.csr_array(arrays, shape=(shard.n_rows, data.n_items)))
     everything = scipy.sparse.vstack(blocks, format="csr")

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mfdask.errors import InputError, require
+from mfdask.errors import InputError
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import Ability, Aligned, Estimator, Model, Score, Sweep
+from mfdask.models.sampling import check_liked, least_liked
 from mfdask.parameters import parameter
 from mfdask.shards import Dataset
-from mfdask.shards.store import Mask, Shard
 
 _COLUMN = "n_counted"
 _DAY = 86_400
@@ -111,7 +111,7 @@ class Popularity(Estimator):
         counts = np.zeros(data.n_items, np.int64)
         for block in range(data.n_blocks("users")):
             shard = data.shard("users", block)
-            counted = liked_mask(shard, self.liked)
+            counted = shard.ratings >= least_liked(self.liked)
             if since is not None:
                 counted &= _times(data, block) > since
             counts += np.bincount(shard.indices[counted], minlength=data.n_items)
@@ -132,19 +132,3 @@ def _times(data: Dataset, block: int) -> np.ndarray:
     if times is None:
         raise InputError(f"`days`: {data.name} has no timestamps; leave it out")
     return times
-
-
-def check_liked(liked: float | None, data: Dataset) -> None:
-    """Refuse a threshold above every rating.
-
-    Raises
-    ------
-    InputError
-    """
-    wanted = f"{data.rating_max:g} or less, the largest rating of {data.name}"
-    require(liked is None or liked <= data.rating_max, "liked", liked, wanted)
-
-
-def liked_mask(shard: Shard, liked: float | None) -> Mask:
-    """Tell which ratings of a shard count as liked, bool (n_ratings,); all where it is None."""
-    return np.ones(shard.n_ratings, bool) if liked is None else np.asarray(shard.ratings >= liked)

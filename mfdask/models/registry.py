@@ -12,8 +12,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from mfdask.errors import InputError
-from mfdask.models.base import Estimator
+from mfdask.models.base import Ability, Estimator
 from mfdask.parameters import Parameter, parameters_of
+from mfdask.shards import Dataset
 
 GROUP = "mfdask.models"
 
@@ -42,6 +43,11 @@ class Kind:
         """The parameters that may be chosen, by their names."""
         every = parameters_of(self.estimator)
         return {name: own for name, own in every.items() if name not in self.settled}
+
+    @property
+    def learns_from_ratings(self) -> bool:
+        """Whether its models, unless asked otherwise, predict ratings and so must be given some."""
+        return Ability.RATINGS in self.configure({}).abilities
 
     def configure(
         self, given: Mapping[str, Any], preset: str | None = None, unattended: bool = False
@@ -93,6 +99,30 @@ def kind_of(name: str) -> Kind:
     raise InputError(
         f"no kind of model is called {name!r}; there are {', '.join(kinds())}, or install the "
         "package that has it"
+    )
+
+
+def check_data(estimator: Estimator, data: Dataset) -> None:
+    """Refuse data that a model which predicts ratings has nothing to learn from.
+
+    Raises
+    ------
+    InputError
+        If they are no ratings, or are all equal; names the kinds of model that take them.
+    """
+    if Ability.RATINGS not in estimator.abilities:
+        return
+    if data.feedback != "ratings":
+        wrong = f"holds {data.feedback}, and"
+    elif data.rating_min == data.rating_max:
+        wrong = f"all its ratings are {data.rating_max:g}, and"
+    else:
+        return
+    takers = [name for name, kind in kinds().items() if not kind.learns_from_ratings]
+    mend = f"take {' or '.join(takers)}" if takers else "no kind that is installed learns from them"
+    raise InputError(
+        f"{data.name}: {wrong} a model of kind {estimator.kind} learns from ratings that differ; "
+        f"{mend}"
     )
 
 

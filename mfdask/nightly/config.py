@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
-from mfdask.models import Estimator, kind_of
+from mfdask.models import Ability, Estimator, kind_of
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
 from mfdask.parameters import Parametrised, parameter
 from mfdask.ratings.splits import Split
@@ -34,7 +34,15 @@ class InboxConfig(Parametrised):
 
 @dataclass(frozen=True)
 class DataConfig(Parametrised):
-    """Options of the ingest; later nights extend the data set of the first."""
+    """Options of the ingest; later nights extend the data set of the first.
+
+    Attributes
+    ----------
+    columns : mapping of str to str
+        Which column is which, as `mfdask ingest --columns`.
+    map : mapping of str to float
+        What words are worth, as `mfdask ingest --map`.
+    """
 
     split: str = parameter("random:0.1", "What is held out, as `mfdask ingest --split`.")
     seed: int = parameter(42, "Seed of the split.")
@@ -46,6 +54,11 @@ class DataConfig(Parametrised):
         at_least=0,
         at_most=1,
     )
+    repeats: Literal["auto", "latest", "sum", "count"] = parameter(
+        "auto", "As `mfdask ingest --repeats`, on the first night; auto: its default."
+    )
+    columns: Mapping[str, str] = field(default_factory=dict)
+    map: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -301,7 +314,12 @@ def _check(config: NightlyConfig) -> None:
     ):
         if not good:
             raise InputError(f"{place}: give {wanted}")
-    config.training.estimator()
+    estimator = config.training.estimator()
+    if Ability.RATINGS not in estimator.abilities:
+        raise InputError(
+            f"training.model: the gate measures predicted ratings, and a model of kind "
+            f"{estimator.kind} predicts none; give another"
+        )
 
 
 def is_time_of_day(text: str) -> bool:

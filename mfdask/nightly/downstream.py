@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
+from mfdask.decoding import check_keys_of
 from mfdask.errors import InputError
 from mfdask.job_registry import job_command, registered_jobs
 from mfdask.nightly.config import DownstreamConfig
-from mfdask.nightly.paths import NightlyPaths, write_durably
+from mfdask.nightly.paths import NightlyPaths, read_json, write_json
 from mfdask.nightly.processes import run_program
 from mfdask.nightly.registry import current
+
+_HINTS = {"version": str, "jobs": list[Mapping[str, str | list[str]]]}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is known of the tables of a home.
+
+    Attributes
+    ----------
+    version : str
+        The release that they are of.
+    made : datetime
+    left : list of str
+        Names of those that no job has made: of jobs that are in the configuration no more.
+    """
+
+    version: str
+    made: datetime
+    left: list[str]
 
 
 def check_jobs(wanted: tuple[DownstreamConfig, ...]) -> None:
@@ -50,7 +73,8 @@ def make_tables(home: NightlyPaths, wanted: tuple[DownstreamConfig, ...]) -> lis
     jobs = [{"job": job.job, "arguments": list(job.arguments)} for job in wanted]
     made = {"version": release.version, "jobs": jobs}
     with suppress(OSError, ValueError):
-        if json.loads(home.made_of.read_text()) == made:
+        said = read_json(home.made_of)
+        if made.items() <= said.items():
             return []
     places = {
         "model": str(release.model.absolute()),
@@ -58,20 +82,48 @@ def make_tables(home: NightlyPaths, wanted: tuple[DownstreamConfig, ...]) -> lis
         "tables": str(home.tables.absolute()),
         "version": release.version,
     }
+    began = time.time()
     failed = [line for line in (run_job(job, places) for job in wanted) if line is not None]
     if not failed:
-        write_durably(home.made_of, json.dumps(made) + "\n")
+        write_json(home.made_of, made | {"left": _older(home.tables, began)})
     return failed
 
 
-def tables_of(home: NightlyPaths) -> tuple[str, datetime] | None:
-    """Return which release the tables are of, and when they were made; None if nobody knows."""
+def _older(folder: Path, moment: float) -> list[str]:
+    """Return the names of what has not changed since a moment, in seconds since 1970."""
+    return [
+        place.name
+        for place in _tables_in(folder)
+        if max(one.stat().st_mtime for one in (place, *place.rglob("*"))) < moment
+    ]
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    places = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [place for place in places if not place.name.startswith(".")]
+
+
+def tables_of(home: NightlyPaths) -> Tables | None:
+    """Return of which release the tables are; None where there are none.
+
+    Raises
+    ------
+    InputError
+        If there are some, and the file that says so is damaged or not there.
+    """
+    there = [place.name for place in _tables_in(home.tables)]
     try:
-        version = json.loads(home.made_of.read_text())["version"]
+        said = check_keys_of(read_json(home.made_of), _HINTS)
         made = datetime.fromtimestamp(home.made_of.stat().st_mtime, UTC)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(version), made
+        left = [name for name in said.get("left", []) if name in there]
+    except (OSError, ValueError, TypeError) as error:
+        if not there and isinstance(error, FileNotFoundError):
+            return None
+        raise InputError(
+            f"{home.made_of}: damaged or gone, nobody knows of which release the tables are; the "
+            "next night makes them again"
+        ) from None
+    return Tables(said["version"], made, left)
 
 
 def run_job(wanted: DownstreamConfig, places: Mapping[str, str]) -> str | None:

@@ -1,16 +1,17 @@
-"""The journal `runs.jsonl`: one JSON object a run."""
+"""The journal `runs.jsonl`: one JSON object a run, with a checksum of itself."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from mfdask.decoding import check_keys_of
+from mfdask.errors import InputError
+from mfdask.files import check_checksum, with_checksum
 
 Line = dict[str, Any]
 
@@ -30,6 +31,8 @@ _HINTS: dict[str, Any] = {
     "memory_bytes": Mapping[str, int],
 }
 _OF_PUBLISHED: dict[str, Any] = {"ratings": int}
+#: The first key of a line: a line of an older version has no checksum.
+_FIRST, _FIRST_WITHOUT = "crc32", "run"
 
 
 def is_good(line: Line) -> bool:
@@ -43,7 +46,8 @@ def append(path: Path, line: Line) -> None:
     A last line that a power cut has torn is closed first, so that it spoils no other.
     """
     torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-    text = ("\n" if torn else "") + json.dumps(line) + "\n"
+    checked = with_checksum(line)
+    text = ("\n" if torn else "") + json.dumps({_FIRST: checked[_FIRST]} | checked) + "\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(handle, text.encode())
@@ -54,17 +58,52 @@ def append(path: Path, line: Line) -> None:
 
 def read(path: Path) -> list[Line]:
     """Return all whole lines, oldest first; none where there is no file."""
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with suppress(ValueError, RecursionError):  # torn, or of something else
-            line = json.loads(text)
-            published = isinstance(line, dict) and line.get("status") == "published"
-            line = check_keys_of(line, _HINTS | (_OF_PUBLISHED if published else {}))
-            datetime.fromisoformat(line["ended"])
-            lines.append(line)
-    return lines
+    return [line for _, line in _numbered(path) if line is not None]
+
+
+def check(path: Path, run: int | None) -> None:
+    """Refuse a journal with damaged lines, or without the run that has made what is published.
+
+    Parameters
+    ----------
+    path : Path
+    run : int or None
+        Its number; None where nothing is published, or the run is not over.
+
+    Raises
+    ------
+    InputError
+        Nights go on in any case: what the journal says can be done without.
+    """
+    damaged = [str(number) for number, line in _numbered(path) if line is None]
+    if damaged:
+        raise InputError(f"{path}: damaged in line {', '.join(damaged)}; take out what is left")
+    if run is not None and run not in [line["run"] for line in read(path)]:
+        raise InputError(
+            f"{path}: knows nothing of run {run}, which has made the published release; put the "
+            "file back, or wait for the next one"
+        )
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, Line | None]]:
+    """Yield the lines by their number; None for one that is torn, or of something else."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for number, own in enumerate(text.splitlines(), start=1):
+        try:
+            yield number, _parse(own)
+        except (ValueError, RecursionError):
+            yield number, None
+
+
+def _parse(text: str) -> Line:
+    line = json.loads(text)
+    published = isinstance(line, dict) and line.get("status") == "published"
+    line = check_keys_of(line, _HINTS | (_OF_PUBLISHED if published else {}))
+    if next(iter(line)) not in (_FIRST, _FIRST_WITHOUT):
+        raise ValueError("it does not begin as a line does")
+    check_checksum(line)
+    datetime.fromisoformat(line["ended"])
+    return line
 
 
 def now() -> str:

@@ -16,15 +16,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mfdask.errors import InputError, RefusedError
-from mfdask.files import atomic_file, file_lock
+from mfdask.files import atomic_file, check_checksum, file_lock, with_checksum
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,16 @@ class NightlyPaths:
         if not os.access(inbox, os.W_OK):
             raise InputError(f"{inbox}: files cannot be moved out of it; make it writable")
         for link in (self.root / "model", self.root / "data"):
+            wanted = Path("models", "current", link.name)
             if link.exists() and not link.is_symlink():
                 raise InputError(
                     f"{link}: is in the way of the link to the published one; move it away, or "
                     "give `home` a folder of its own"
                 )
+            if link.is_symlink() and link.readlink() != wanted:
+                link.unlink()
             if not link.is_symlink():
-                link.symlink_to(f"models/current/{link.name}")
+                link.symlink_to(wanted)
 
     @contextmanager
     def alone(self, wait_seconds: float = 0.0) -> Iterator[None]:
@@ -136,6 +141,30 @@ def write_durably(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     sync_folder(path.parent)
+
+
+def write_json(path: Path, said: dict[str, Any], indent: int | None = None) -> None:
+    """Write a small JSON file durably, with a checksum of what it says."""
+    write_durably(path, json.dumps(with_checksum(said), indent=indent) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` has written; files of older versions have no checksum.
+
+    Raises
+    ------
+    OSError
+    ValueError
+        If it is no JSON object, or does not match its checksum.
+    """
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(said, dict):
+        raise ValueError(f"it is {type(said).__name__}, no object")
+    check_checksum(said)
+    return said
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,6 @@ reader sees the old release or the new one, whole; those who opened the old one 
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,7 +17,9 @@ from typing import Any
 
 from mfdask.decoding import check_keys_of
 from mfdask.errors import InputError, RefusedError
-from mfdask.nightly.paths import NightlyPaths, sync_folder, sync_tree
+from mfdask.models import load_model
+from mfdask.nightly.paths import NightlyPaths, read_json, sync_folder, sync_tree
+from mfdask.shards import Dataset
 
 FACTS = "release.json"
 _CURRENT = "current"
@@ -93,12 +94,12 @@ class Release:
             If there is none, or not all of it.
         """
         try:
-            said = json.loads((folder / FACTS).read_text())
-            release = cls(folder, check_keys_of(said, _HINTS, FACTS))
+            said = check_keys_of(read_json(folder / FACTS), _HINTS, FACTS)
+            release = cls(folder, {name: said[name] for name in _HINTS})
             datetime.fromisoformat(said["created"])
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{folder}: no release there; see `mfdask models list`") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             line = " ".join(str(error).split())
             raise InputError(
                 f"{folder / FACTS}: damaged ({line}), so it is no release there; promote another "
@@ -108,6 +109,17 @@ class Release:
             if not part.is_dir():
                 raise InputError(f"{part}: is gone, and the release is of no use without it")
         return release
+
+    def verify(self) -> None:
+        """Compare the files of model and data set with their checksums.
+
+        Raises
+        ------
+        InputError
+            Names the first that differs.
+        """
+        Dataset.open(self.data, verify=True)
+        load_model(self.model)
 
 
 def version_name(run: int, data_as_of: int | None) -> str:
@@ -257,16 +269,19 @@ def promote(home: NightlyPaths, version: str) -> Release:
     Raises
     ------
     InputError
-        If there is neither.
+        If there is neither, or it is damaged.
     """
     released, refused = (
         {release.version for release in releases(folder)}
         for folder in (home.models, home.candidates)
     )
     if version in refused - released:
+        Release.open(home.candidates / version).verify()
         admit(home.candidates / version, home.models, version)
     elif version not in released:  # nor may it be `current`, or a path
         raise InputError(f"{home.models / version}: no release there; see `mfdask models list`")
+    else:
+        Release.open(home.models / version).verify()
     return publish(home, version)
 
 
@@ -277,6 +292,8 @@ def roll_back(home: NightlyPaths) -> Release:
     ------
     RefusedError
         If there is none.
+    InputError
+        If it is damaged.
     """
     release = current(home)
     before = release.facts["before"] if release else None
@@ -285,6 +302,7 @@ def roll_back(home: NightlyPaths) -> Release:
             f"{home.models}: there is no release before {release.version if release else 'it'}; "
             "choose one of `mfdask models list` and promote it"
         )
+    Release.open(home.models / before).verify()
     return publish(home, before)
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 
 from mfdask.decoding import check_keys_of
 from mfdask.errors import InputError
+from mfdask.models import load_model
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import check_jobs
 from mfdask.nightly.inbox import Inbox, InboxFile, look_into
-from mfdask.nightly.paths import NightlyPaths
+from mfdask.nightly.paths import NightlyPaths, read_json
 from mfdask.nightly.plan import NightPlan, make_plan
 from mfdask.nightly.registry import Release, current, releases
 from mfdask.nightly.state import State
+from mfdask.shards import Dataset
 
 #: What a release's data set holds: the `InboxFile.contents` of each file, and its name.
 SOURCES = "sources.json"
@@ -36,7 +38,7 @@ def look_ahead(config: NightlyConfig) -> NightPlan:
     home = NightlyPaths(config.home)
     inbox = home.root / config.inbox.folder
     found = look_into(inbox, config.inbox.settle_seconds) if inbox.is_dir() else Inbox([], {})
-    base = _base(home)
+    base = release_to_extend(home)
     files, known = _split_known(base, found.ready)
     return replace(plan_night(config, home, base, files, known), waiting=found.waiting)
 
@@ -53,7 +55,7 @@ def plan_night(
     return make_plan(config, begin, base, files, known, journal.read(home.journal))
 
 
-def _base(home: NightlyPaths) -> Release | None:
+def release_to_extend(home: NightlyPaths) -> Release | None:
     """Return the published release, or None before the first.
 
     Raises
@@ -63,7 +65,10 @@ def _base(home: NightlyPaths) -> Release | None:
         that began with nothing would publish the newest files alone.
     """
     base = current(home)
-    if base is None and not releases(home.models):
+    there = {release.version for release in releases(home.models)}
+    if (unfinished := State.load(home.state)) is not None:
+        there.discard(unfinished.facts.get("version", ""))  # which it publishes next
+    if base is None and not there:
         before = [line for line in journal.read(home.journal) if line["status"] == "published"]
         if before:
             raise InputError(
@@ -71,7 +76,7 @@ def _base(home: NightlyPaths) -> Release | None:
                 f"{before[-1]['version']}; is a volume not mounted? Put the releases back, or move "
                 f"{home.journal} away to begin with nothing"
             )
-    if base is None and releases(home.models):
+    if base is None and there:
         raise InputError(
             f"{home.models}: none of its releases is published, the link `current` is gone; choose "
             "one of `mfdask models list` and promote it"
@@ -111,11 +116,11 @@ def taken_contents(base: Release | None) -> dict[str, str]:
         return {}
     file = base.folder / SOURCES
     try:
-        taken = check_keys_of({"taken": json.loads(file.read_text())}, _TAKEN)["taken"]
+        taken = check_keys_of({"taken": read_json(file)}, _TAKEN)["taken"]
         missing = [name for name in base.facts["files"] if name not in taken.values()]
         if missing:
             raise ValueError(f"{missing[0]} is not in it")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         line = " ".join(str(error).split())
         raise InputError(
             f"{file}: damaged ({line}); put it back from a backup, or promote another release"
@@ -127,8 +132,8 @@ def begin(config: NightlyConfig, home: NightlyPaths) -> State:
     """Return the state to go on from, or that of a new run.
 
     A run that was broken off is begun anew, under its number, where its data set is not made yet,
-    what it has made is gone, or something that shapes its result has changed; the last not once
-    its outcome is settled.
+    what it has made is gone or damaged, or something that shapes its result has changed; the last
+    not once its outcome is settled.
 
     Raises
     ------
@@ -138,7 +143,7 @@ def begin(config: NightlyConfig, home: NightlyPaths) -> State:
     old = State.load(home.state)
     if old and "outcome" in old.facts and _is_there(old, home):
         return old
-    base = _base(home)
+    base = release_to_extend(home)
     before = base.version if base else None
     identity = _identity(config)
     if old and _is_there(old, home) and _still_holds(old, identity, before, config, home):
@@ -158,7 +163,22 @@ def begin(config: NightlyConfig, home: NightlyPaths) -> State:
 def _is_there(old: State, home: NightlyPaths) -> bool:
     """Whether what a run goes on with is there: to get space somebody may have cleared a folder."""
     base_is_there = old.before is None or (home.models / old.before).exists()
-    return is_admitted(old, home) or (base_is_there and home.work.exists())
+    return is_admitted(old, home) or (base_is_there and _is_whole(home.work, old))
+
+
+def _is_whole(work: Path, old: State) -> bool:
+    """Whether the steps behind a run have left what they have made: a power cut may have torn it.
+
+    Checkpoints look after themselves.
+    """
+    try:
+        if "intake" in old.facts:
+            Dataset.open(work / "data", verify=True)
+        if "kind" in old.facts:
+            load_model(work / "model")
+    except InputError:
+        return False
+    return work.exists()
 
 
 def is_admitted(state: State, home: NightlyPaths) -> bool:
@@ -194,8 +214,12 @@ def _identity(config: NightlyConfig) -> str:
 
 
 def next_run(home: NightlyPaths) -> int:
-    """Count on from the highest number there is: the clock has no say in it."""
+    """Count on from the highest number there is: the clock has no say in it.
+
+    A run that was broken off, and of which nothing else is known, is begun anew under its number.
+    """
     made = [*releases(home.models), *releases(home.candidates)]
     numbers = [release.facts["run"] for release in made]
-    numbers += [line["run"] for line in journal.read(home.journal)]
+    lines = journal.read(home.journal)
+    numbers += [line["run"] for line in lines if line["status"] in journal.FINAL]
     return max(numbers, default=0) + 1

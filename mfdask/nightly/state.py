@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mfdask.decoding import decode
+from mfdask.errors import InputError
 from mfdask.nightly.inbox import InboxFile
-from mfdask.nightly.paths import write_durably
+from mfdask.nightly.paths import read_json, write_json
 
 
 @dataclass
@@ -45,15 +45,28 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write it, on the disk before this returns."""
-        write_durably(path, json.dumps(asdict(self)) + "\n")
+        write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> State | None:
         """Read it; None where no run is unfinished, or what is there cannot be read."""
         try:
-            state = decode(cls, json.loads(path.read_text()))
+            state = decode(cls, read_json(path))
             for said in [*state.files, *state.facts.get("known", [])]:
                 decode(InboxFile, said)
             return state
-        except (FileNotFoundError, ValueError, TypeError, RecursionError):
+        except (FileNotFoundError, ValueError, TypeError):
             return None
+
+    @classmethod
+    def check(cls, path: Path, work: Path) -> None:
+        """Refuse a state that cannot be read, or is gone while the work folder of a run is there.
+
+        Raises
+        ------
+        InputError
+        """
+        if cls.load(path) is None and (path.exists() or work.exists()):
+            raise InputError(
+                f"{path}: damaged or gone, and a run is unfinished; the next night begins it anew"
+            )

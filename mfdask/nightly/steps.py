@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,14 +14,14 @@ from distributed import Client
 
 from mfdask.cluster import dashboard_link, open_cluster
 from mfdask.errors import InputError
-from mfdask.models import load_model, save_model
+from mfdask.models import check_data, load_model, save_model
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import make_tables
 from mfdask.nightly.gate import ModelWithData, judge
 from mfdask.nightly.inbox import InboxFile, put_away
 from mfdask.nightly.intake import Intake, judge_intake, measure
-from mfdask.nightly.paths import NightlyPaths, write_durably
+from mfdask.nightly.paths import NightlyPaths, write_json
 from mfdask.nightly.registry import FACTS, Release, admit, publish, version_name
 from mfdask.nightly.retention import prune
 from mfdask.nightly.start import SOURCES, data_to_extend, is_admitted, plan_night, taken_contents
@@ -130,6 +129,7 @@ def _train(night: Night) -> None:
     training, work = night.config.training, night.home.work
     estimator = training.estimator()
     data = Dataset.open(work / "data")
+    check_data(estimator, data)  # before the cluster is started
     start = None
     if training.warm and night.base and estimator.can_start_from(night.base.model):
         start = night.base.model
@@ -207,7 +207,7 @@ def _describe(night: Night) -> None:
         if place.name not in ("model", "data"):
             shutil.rmtree(place) if place.is_dir() else place.unlink()
     taken = {arrival.contents: arrival.name for arrival in night.taken}
-    write_durably(work / SOURCES, json.dumps(taken_contents(night.base) | taken, indent=1) + "\n")
+    write_json(work / SOURCES, taken_contents(night.base) | taken, indent=1)
     own = ("data_as_of", "ratings", "users", "items", "kind", "sweeps", "scores", "reasons")
     said = {
         "run": state.run,
@@ -216,7 +216,7 @@ def _describe(night: Night) -> None:
         **{name: state.facts[name] for name in own},
         "files": list(taken.values()),
     }
-    write_durably(work / FACTS, json.dumps(said, indent=1) + "\n")
+    write_json(work / FACTS, said, indent=1)
 
 
 def _put_away(night: Night) -> None:

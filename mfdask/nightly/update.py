@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from typing import Any
 
 from distributed import Client
 
-from mfdask.errors import InputError, MfdaskError
+from mfdask.errors import ClusterError, InputError, MfdaskError
 from mfdask.execution import executor
 from mfdask.files import is_of_a_full_disk
 from mfdask.ingestion.build import IngestOptions, ingest
-from mfdask.ingestion.extend import extend, verify_files
+from mfdask.ingestion.extend import columns_of, extend, verify_files
 from mfdask.ingestion.reading import are_few
 from mfdask.nightly.config import DataConfig
 from mfdask.nightly.inbox import WITHDRAWN
@@ -27,7 +27,7 @@ from mfdask.progress import Progress
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.source import Source
 from mfdask.ratings.splits import Split
-from mfdask.shards import Dataset
+from mfdask.shards import Dataset, Manifest
 
 #: What the system says where no file is to blame.
 _OF_THE_MACHINE = (errno.EROFS, errno.EMFILE, errno.ENFILE)
@@ -60,12 +60,19 @@ class DataUpdate:
     bad: dict[str, str] = field(default_factory=dict)
     _sources: dict[Path, Source] = field(default_factory=dict)
     _client: Client | None = None
+    _deaths: list[Exception] = field(default_factory=list)
 
     def grow(self) -> bool:
         """Make the data set; False where no file could be taken in.
 
         All files at once where all are good; else one after the other, to find the bad ones, and
-        withdrawals last: they take out ratings of the same night, too.
+        withdrawals last: they take out ratings of the same night, too. So a file at which workers
+        die is blamed if they die of it alone, and not of each other file as well.
+
+        Raises
+        ------
+        RefusedError
+            If workers die of every file.
         """
         if self.begin is not None:
             self._check(self.begin)  # what is wrong with it is no file's fault
@@ -84,6 +91,8 @@ class DataUpdate:
             for file in sorted(self._sources, key=lambda file: WITHDRAWN in file.name):
                 with self._blaming(file):
                     self._take([file])
+            if self._deaths and len(self._deaths) == len(self._sources) > 1:
+                raise self._deaths[-1] from error  # of all files alike
         return len(self.bad) < len(self.files)
 
     def _check(self, begin: Path) -> None:
@@ -112,13 +121,20 @@ class DataUpdate:
         except Exception as error:
             if self._is_no_files_fault(error):
                 raise
+            if self._client is not None:
+                from distributed import KilledWorker
+
+                if isinstance(error.__cause__, KilledWorker):
+                    self._deaths.append(error)
             kind = "" if isinstance(error, MfdaskError) else f"{type(error).__name__}: "
             self.bad[file.name] = " ".join(f"{kind}{error}".split())
 
     def _is_no_files_fault(self, error: BaseException | None) -> bool:
         """Whether an error is of the machine, or of the cluster, and would hit any other file."""
+        if isinstance(error, ClusterError):
+            return True
         if self._client is not None:
-            from distributed import CommClosedError
+            from distributed.comm import CommClosedError
 
             if isinstance(error, CommClosedError | CancelledError | TimeoutError):
                 return True
@@ -141,6 +157,7 @@ class DataUpdate:
                 self.config.seed,
                 self.config.blocks or None,
                 self.config.max_rejected,
+                None if self.config.repeats == "auto" else self.config.repeats,
             )
             ingest(self._sources[first], self.target, choices=choices, **self._run)
         if more:
@@ -155,9 +172,13 @@ class DataUpdate:
         return {"client": self._client, "progress": self.progress}
 
     def _open(self, file: Path) -> Source:
-        columns = {"rating": ""} if WITHDRAWN in file.name else None
-        cache = self.target.with_name("cache")
-        return open_source(str(file), columns=columns, cache_dir=cache)
+        columns: Mapping[str, str] | None = self.config.columns or None
+        cache, values = self.target.with_name("cache"), self.config.map or None
+        if WITHDRAWN in file.name:
+            columns, values = {**self.config.columns, "rating": ""}, None
+        elif self.begin is not None:
+            columns = columns_of(Manifest.read(self.begin), columns)
+        return open_source(str(file), columns=columns, cache_dir=cache, event_values=values)
 
 
 def _check_split(begin: Dataset) -> None:

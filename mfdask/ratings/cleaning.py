@@ -180,7 +180,8 @@ def _checked(columns: dict[str, pa.Array], types: Types) -> dict[str, _Column]:
         array = columns.get(role, pa.array([], value_type))
         if array.null_count:
             raise UncleanError(role)
-        made[role] = checks.get(role, _ids)(array)
+        check = _ids if pa.types.is_large_string(value_type) else checks.get(role, _ids)
+        made[role] = check(array)
     return made
 
 

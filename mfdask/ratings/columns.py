@@ -13,7 +13,7 @@ _GUESSES = {
     "rating": ("rating", "ratings", "score", "stars", "overall"),
     "timestamp": ("timestamp", "time", "ts", "unixtime", "datetime", "date", "ratedat"),
 }
-#: Roles that an empty name leaves out; a withdrawal has no rating.
+#: Roles that an empty name leaves out; events and withdrawals have no rating.
 _OPTIONAL = ("rating", "timestamp")
 _SHOWN = 300  # characters of a header in a message
 _EXAMPLE = "`columns` user=…,item=…,rating=…,timestamp=…"
@@ -33,8 +33,9 @@ def by_name(header: Sequence[str], columns: Mapping[str, str] | None, file: str)
     header : sequence of str
         The names in the file.
     columns : mapping or None
-        Role (`user`, `item`, `rating`, `timestamp`) to name. Roles left out are guessed; an empty
-        name leaves the timestamps out, or the ratings of a file that has none.
+        Role (`user`, `item`, `rating`, `timestamp`) to name. Roles left out are guessed; where
+        user and item are named there need be no rating. An empty name leaves out the timestamps,
+        or the ratings.
     file : str
         For messages.
 
@@ -56,7 +57,7 @@ def by_name(header: Sequence[str], columns: Mapping[str, str] | None, file: str)
         )
         if place is not None:
             places[role] = place
-        elif role != "timestamp" and given.get(role) != "":
+        elif not _may_lack(role, given):
             raise InputError(_not_found(header, role, file))
     return _distinct(places, file)
 
@@ -70,8 +71,7 @@ def by_position(n_fields: int, columns: Mapping[str, str], file: str) -> dict[st
         A role is unknown or missing, or its place is beyond the last column or meant twice.
     """
     given = {role: name for role, name in _checked_roles(columns).items() if name}
-    optional = {"timestamp", *(role for role in _OPTIONAL if columns.get(role) == "")}
-    missing = [role for role in ROLES if role not in given and role not in optional]
+    missing = [role for role in ROLES if role not in given and role not in _OPTIONAL]
     if missing:
         raise InputError(
             f"{file}: positions are given, but none for {' and '.join(missing)}; "
@@ -94,6 +94,13 @@ def _checked_roles(columns: Mapping[str, str] | None) -> Mapping[str, str]:
             f"`columns`: {unknown[0]!r} is not one of {', '.join(ROLES)}; write {_EXAMPLE}"
         )
     return columns or {}
+
+
+def _may_lack(role: str, given: Mapping[str, str]) -> bool:
+    """Whether a table may be without a role: who names user and item may have no ratings."""
+    if role == "rating":
+        return given.get(role) == "" or {"user", "item"} <= given.keys()
+    return role == "timestamp"
 
 
 def _named(header: Sequence[str], name: str, role: str, file: str) -> int | None:
@@ -123,9 +130,10 @@ def _not_found(header: Sequence[str], role: str, file: str) -> str:
             f"{file}: no header, the first line is {_listed(header)}; say which column is "
             "which by position from 0: `columns` user=0,item=1,rating=2,timestamp=3"
         )
+    none = ", or rating= if each row is an event" if role == "rating" else ""
     return (
         f"{file}: no column looks like the {role} in the header {_listed(header)}; "
-        f"write {_EXAMPLE} with names from it"
+        f"write {_EXAMPLE} with names from it{none}"
     )
 
 

@@ -20,7 +20,7 @@ from mfdask.ratings.tables import (
     table_suffix,
 )
 from mfdask.ratings.text import PART_BYTES
-from mfdask.ratings.values import Ids
+from mfdask.ratings.values import Ids, check_event_values
 
 _SYNTHETIC = "synthetic:"
 
@@ -34,6 +34,7 @@ def open_source(
     cache_dir: Path = Path("data/downloads"),
     progress: Progress = silent,
     part_bytes: int = PART_BYTES,
+    event_values: Mapping[str, float] | None = None,
 ) -> Source:
     """Open the ratings that `text` names, in any form; nothing but their start is read yet.
 
@@ -45,7 +46,8 @@ def open_source(
     columns : mapping or None
         Which column is which: `user`, `item`, `rating`, `timestamp` to a name in the header or,
         for text without a header, to a position from 0. Without it the names are guessed. An empty
-        `timestamp` leaves the timestamps out, an empty `rating` the ratings: for withdrawals.
+        `timestamp` leaves the timestamps out, an empty `rating` the ratings: each row is an event,
+        or a withdrawal. So it is where user and item are named and no column looks like a rating.
     ids : {"auto", "int", "string", "int,string", "string,int"}
         What the ids are, or those of users and of items; "auto" takes integers where the start of
         the file has nothing else.
@@ -57,6 +59,9 @@ def open_source(
         Told how far a download or unpacking is.
     part_bytes : int
         The size of a part of a text file, in bytes.
+    event_values : mapping, optional
+        Values of the words that a file has in the place of ratings: ``{"view": 1, "buy": 5}``. Of
+        booleans they are 1 and 0 by default.
 
     Returns
     -------
@@ -74,7 +79,8 @@ def open_source(
         from mfdask.ratings.synthetic import open_synthetic  # brings Numba along, others need none
 
         return open_synthetic(text, seed)
-    opener = _Opener(columns, ids, cache_dir, progress, part_bytes)
+    check_event_values(event_values)
+    opener = _Opener(columns, ids, cache_dir, progress, part_bytes, event_values)
     path = Path(text).expanduser()
     if text and path.exists():
         return opener.path(path)
@@ -99,12 +105,14 @@ class _Opener:
         cache_dir: Path,
         progress: Progress,
         part_bytes: int,
+        event_values: Mapping[str, float] | None,
     ) -> None:
         self.columns = columns
         self.ids = ids
         self.cache_dir = cache_dir
         self.progress = progress
         self.part_bytes = part_bytes
+        self.event_values = event_values
 
     def path(self, path: Path) -> Source:
         """Open one file or folder."""
@@ -114,7 +122,7 @@ class _Opener:
         if path.is_dir():
             name = path.resolve().name
             return self.folder(path, _name(name), printable(name))
-        found = None if self.columns else movielens.find_folder(path)
+        found = self._movielens(path)
         if found is not None:
             return self.folder(found, _name(found.resolve().name), printable(path.name))
         return self.tables([path], _name(_stem(path)), printable(path.name))
@@ -129,7 +137,7 @@ class _Opener:
 
     def folder(self, folder: Path, name: str, origin: str) -> Source:
         """Open a folder: MovieLens in it, or tables of one kind."""
-        found = None if self.columns else movielens.find_folder(folder)
+        found = self._movielens(folder)
         if found is not None:
             return movielens.open_folder(
                 found,
@@ -151,7 +159,12 @@ class _Opener:
             ids=self.ids,
             cache_dir=self.cache_dir,
             part_bytes=self.part_bytes,
+            event_values=self.event_values,
         )
+
+    def _movielens(self, path: Path) -> Path | None:
+        """Find MovieLens in a folder, unless it is to be read in another way."""
+        return None if self.columns or self.event_values else movielens.find_folder(path)
 
 
 def _inner(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.parquet import check_type, parse_table, sniff
 from mfdask.ratings.source import Parsed, Part, Source
-from mfdask.ratings.values import STRING, Ids, Types
+from mfdask.ratings.values import BOOLEANS, STRING, Ids, Types, check_event_values
 
 _SAMPLE_ROWS = 50_000
 #: Of a part that is cut from a frame of pandas.
@@ -30,23 +30,26 @@ def open_frame(
     columns: Mapping[str, str] | None = None,
     ids: Ids = "auto",
     catalogue: pd.DataFrame | None = None,
+    event_values: Mapping[str, float] | None = None,
 ) -> Source:
     """Take ratings from a DataFrame: from all that Dask reads, such as a database or a lake.
 
     Parameters
     ----------
     frame : dask.dataframe.DataFrame or pandas.DataFrame
-        A user, an item, a rating and, if there is one, a time in each row; other columns, and the
-        index, are not looked at. Each partition must fit into a worker's memory.
+        A user, an item and, if there are any, a rating and a time in each row; other columns, and
+        the index, are not looked at. Each partition must fit into a worker's memory.
     name : str
         What the data set is called.
     columns : mapping, optional
         `user`, `item`, `rating`, `timestamp` to the column of that name; guessed where left out,
-        and an empty name leaves timestamps, or ratings, out.
+        and an empty name leaves timestamps, or ratings, out, as in `open_source`.
     ids : {"auto", "int", "string", "int,string", "string,int"}
         What the ids are; "auto" looks at the first rows.
     catalogue : DataFrame, optional
         See `Source`.
+    event_values : mapping, optional
+        Values of the words in the place of ratings, as in `open_source`.
 
     Returns
     -------
@@ -59,6 +62,7 @@ def open_frame(
         If a column is missing or of a type that does not fit, there are no rows, or the frame is
         persisted on a cluster, where only its own client reaches it.
     """
+    check_event_values(event_values)
     if isinstance(frame, pd.DataFrame):
         frame = dd.from_pandas(frame, chunksize=_PART_ROWS, sort=False)
     if futures_of(frame):
@@ -68,14 +72,17 @@ def open_frame(
     names = {role: header[place] for role, place in places.items()}
     # Strings as column names, whatever they were: those of the roles are told by place.
     frame = frame[[frame.columns[place] for place in places.values()]]
-    types = _types(frame, names, ids, name)
+    types = _types(frame, names, ids, name, event_values)
+    if event_values and "rating" not in types:
+        raise InputError(f"{name}: no column has the words of `event_values`; name it as rating")
+    values = (event_values or BOOLEANS) if types.get("rating") == STRING else None
     reads = [
         Partition(frame.partitions[number], name, names, types)
         for number in range(frame.npartitions)
     ]
     return Source(
         name=name,
-        parts=tuple(Part(name, read, first_row=0) for read in reads),
+        parts=tuple(Part(name, read, first_row=0, event_values=values) for read in reads),
         user_kind="string" if types["user"] == STRING else "int",
         item_kind="string" if types["item"] == STRING else "int",
         has_timestamps="timestamp" in types,
@@ -85,14 +92,20 @@ def open_frame(
     )
 
 
-def _types(frame: dd.DataFrame, names: Mapping[str, str], ids: Ids, label: str) -> Types:
+def _types(
+    frame: dd.DataFrame,
+    names: Mapping[str, str],
+    ids: Ids,
+    label: str,
+    event_values: Mapping[str, float] | None,
+) -> Types:
     sample = _table(frame.head(_SAMPLE_ROWS, npartitions=-1), names)
     if sample.num_rows == 0:
         raise InputError(f"{label}: has columns but no rows; nothing to read")
     for role, name in names.items():
         check_type(sample.schema.field(name).type, name, role, label)
     return {
-        role: sniff(role, sample[name].combine_chunks(), ids, name, label)
+        role: sniff(role, sample[name].combine_chunks(), ids, name, label, event_values)
         for role, name in names.items()
     }
 

@@ -25,6 +25,7 @@ from mfdask.ratings.values import (
     check_times,
     plain_pattern,
     sniff_id,
+    sniff_rating,
     sniff_time,
     wanted_ids,
 )
@@ -60,7 +61,11 @@ class ParquetFile:
 
 
 def open_parquet(
-    path: Path, label: str, columns: Mapping[str, str] | None, ids: Ids
+    path: Path,
+    label: str,
+    columns: Mapping[str, str] | None,
+    ids: Ids,
+    event_values: Mapping[str, float] | None = None,
 ) -> ParquetFile:
     """Find the columns of a Parquet file and how they are to be read.
 
@@ -85,7 +90,10 @@ def open_parquet(
         raise
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
         raise _unreadable(label, error) from error
-    types = {role: sniff(role, sample[name], ids, name, label) for role, name in names.items()}
+    types = {
+        role: sniff(role, sample[name], ids, name, label, event_values)
+        for role, name in names.items()
+    }
     return ParquetFile(path.resolve(), label, names, types, n_rows > 0)
 
 
@@ -102,6 +110,8 @@ def check_type(value_type: pa.DataType, name: str, role: str, label: str) -> Non
     usable = _is_text(value_type) or _is_number(value_type)
     if role == "timestamp":
         usable = usable or pa.types.is_timestamp(value_type) or pa.types.is_date(value_type)
+    if role == "rating":
+        usable = usable or pa.types.is_boolean(value_type)
     if not usable:
         raise InputError(
             f"{label}: column {name!r} has type {value_type} and cannot be the {role}; choose "
@@ -127,13 +137,20 @@ def _is_number(value_type: pa.DataType) -> bool:
     )
 
 
-def sniff(role: str, array: pa.Array, ids: Ids, name: str, label: str) -> pa.DataType:
+def sniff(
+    role: str,
+    array: pa.Array,
+    ids: Ids,
+    name: str,
+    label: str,
+    event_values: Mapping[str, float] | None = None,
+) -> pa.DataType:
     """Choose how a column is read, from a sample of it; its name and the file's are for errors."""
-    if role == "rating":
-        return pa.float64()
     plain = _plain(array, name, label)
     is_text = pa.types.is_large_string(plain.type)
     texts = [text for text in plain.to_pylist() if text] if is_text else []
+    if role == "rating":
+        return sniff_rating(texts, event_values)
     if role == "timestamp":
         check_times(texts if is_text else [str(pc.min(plain).as_py())], label)
         return sniff_time(texts) if is_text else WHOLE
@@ -149,6 +166,8 @@ def _plain(array: pa.Array, name: str, label: str) -> pa.Array:
         array = array.cast(pa.timestamp("ms"))
     if pa.types.is_timestamp(array.type):
         return _whole_seconds(array)
+    if pa.types.is_boolean(array.type):
+        return array.cast(STRING)
     if _is_text(array.type):
         try:
             text = array.cast(STRING)

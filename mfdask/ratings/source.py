@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
 IdKind = Literal["int", "string"]
+#: What becomes of several rows of one user and item.
+Repeats = Literal["latest", "sum", "count"]
+#: What the values of a data set are.
+Feedback = Literal["ratings", "counts", "events"]
 
 REJECTED_COLUMNS = ["file", "row", "reason", "text"]
 
@@ -21,8 +25,9 @@ class Parsed:
     ----------
     ratings : DataFrame
         The good rows: `user_id`, `item_id` (int64 or str, as the source's `user_kind` and
-        `item_kind` say), `rating` (float32, finite), `timestamp` (int64, seconds since 1970,
-        of the years 1 to 9999; the column is absent where the source has none). The index is the
+        `item_kind` say), `rating` (float32, finite; str where the part has `event_values`),
+        `timestamp` (int64, seconds since 1970, of the years 1 to 9999). The last two are absent
+        where the source has none. The index is the
         row's number within the part, rejected rows counted, so it has gaps where rows were
         rejected.
     rejected : DataFrame
@@ -49,18 +54,20 @@ class Part:
     """A piece of a source that one task reads: `read` can be pickled and called anywhere.
 
     `first_row` numbers the first line or row of the file for people: 1 in a text file, 0 in a
-    Parquet file. `n_rows` is about how many there are, 0 where nobody knows.
+    Parquet file. `n_rows` is about how many there are, 0 where nobody knows. `event_values` are
+    those of the words in the place of ratings, None where these are numbers.
     """
 
     file: str
     read: Callable[[], Parsed]
     first_row: int = 1
     n_rows: int = 0
+    event_values: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """Raw ratings, not yet read.
+    """Raw ratings, or events, not yet read.
 
     Attributes
     ----------
@@ -78,7 +85,7 @@ class Source:
     origin : str
         Where it came from, for the manifest (no absolute path: a file name or a spec).
     has_ratings : bool
-        False where only users and items were read: withdrawals.
+        False where only users and items are read: events, or withdrawals.
     """
 
     name: str
@@ -94,3 +101,10 @@ class Source:
     def n_rows(self) -> int:
         """About how many rows there are."""
         return sum(part.n_rows for part in self.parts)
+
+    @property
+    def repeats(self) -> Repeats:
+        """What becomes of several rows of one user and item, unless somebody wants it otherwise."""
+        if not self.has_ratings:
+            return "count"
+        return "sum" if any(part.event_values for part in self.parts) else "latest"

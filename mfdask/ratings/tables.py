@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from mfdask.ratings.archive import unpack_gzip
 from mfdask.ratings.parquet import ParquetFile, open_parquet
 from mfdask.ratings.source import Source
 from mfdask.ratings.text import PART_BYTES, TextFile, open_text
-from mfdask.ratings.values import STRING, Ids, Types
+from mfdask.ratings.values import BOOLEANS, STRING, Ids, Types
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -42,6 +43,7 @@ def open_tables(
     cache_dir: Path,
     catalogue: pd.DataFrame | None = None,
     part_bytes: int = PART_BYTES,
+    event_values: Mapping[str, float] | None = None,
 ) -> Source:
     """Open one or several tables of ratings, all read the same way.
 
@@ -61,6 +63,8 @@ def open_tables(
         See `Source`.
     part_bytes : int
         The size of a part of a text file, in bytes.
+    event_values : mapping, optional
+        See `formats.open_source`.
 
     Returns
     -------
@@ -71,39 +75,52 @@ def open_tables(
     ------
     InputError
         A file is missing, empty, damaged or not a table of ratings; no file has any row; some
-        files have timestamps and others have none.
+        files have timestamps, or ratings, and others have none.
     """
     files = [
-        _open(path, label, columns, ids, cache_dir)
+        _open(path, label, columns, ids, cache_dir, event_values)
         for path, label in zip(paths, _labels(paths), strict=True)
     ]
     if not any(file.has_rows for file in files):
         raise InputError(f"{origin} has a header but no ratings; nothing to read")
-    with_time = [file for file in files if "timestamp" in file.types]
-    if 0 < len(with_time) < len(files):
-        without = next(file for file in files if "timestamp" not in file.types)
+    has_times, has_ratings = (_all_have(files, role) for role in ("timestamp", "rating"))
+    if event_values and not has_ratings:
         raise InputError(
-            f"{with_time[0].label} has timestamps, {without.label} has none; "
-            "leave them out with `columns` timestamp="
+            f"{origin}: no column has the words of `event_values`; name it with `columns` "
+            "rating=NAME"
         )
-    named = {role for file in files for role in ("user", "item") if file.types[role] == STRING}
+    named = {role for file in files for role, kind in file.types.items() if kind == STRING}
     parts = [
         part for file in files for part in file.parts(_with_names(file.types, named), part_bytes)
     ]
+    if "rating" in named:
+        parts = [replace(part, event_values=event_values or BOOLEANS) for part in parts]
     return Source(
         name=name,
         parts=tuple(parts),
         user_kind="string" if "user" in named else "int",
         item_kind="string" if "item" in named else "int",
-        has_timestamps=bool(with_time),
+        has_timestamps=has_times,
         catalogue=catalogue,
         origin=origin,
-        has_ratings=all("rating" in file.types for file in files),
+        has_ratings=has_ratings,
     )
 
 
+def _all_have(files: Sequence[TextFile | ParquetFile], role: str) -> bool:
+    """Whether all files have a column, or none has it."""
+    having = [file for file in files if role in file.types]
+    if 0 < len(having) < len(files):
+        without = next(file for file in files if role not in file.types)
+        raise InputError(
+            f"{having[0].label} has {role}s, {without.label} has none; "
+            f"leave them out with `columns` {role}="
+        )
+    return bool(having)
+
+
 def _with_names(types: Types, named: set[str]) -> Types:
-    """Read the ids of the roles `named` as text: what one file needs, all files do."""
+    """Read the roles `named` as text: what one file needs, all files do."""
     return {role: STRING if role in named else kind for role, kind in types.items()}
 
 
@@ -117,13 +134,18 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 
 def _open(
-    path: Path, label: str, columns: Mapping[str, str] | None, ids: Ids, cache_dir: Path
+    path: Path,
+    label: str,
+    columns: Mapping[str, str] | None,
+    ids: Ids,
+    cache_dir: Path,
+    event_values: Mapping[str, float] | None,
 ) -> TextFile | ParquetFile:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the spelling")
     if path.stat().st_size == 0:
         raise InputError(f"{label} is empty; nothing to read")
     if table_suffix(path) in PARQUET_SUFFIXES:
-        return open_parquet(path, label, columns, ids)
+        return open_parquet(path, label, columns, ids, event_values)
     plain = unpack_gzip(path, cache_dir) if path.suffix.casefold() == ".gz" else path
-    return open_text(plain, label, columns, ids)
+    return open_text(plain, label, columns, ids, event_values)

@@ -30,6 +30,7 @@ from mfdask.ratings.values import (
     check_times,
     plain_pattern,
     sniff_id,
+    sniff_rating,
     sniff_time,
     wanted_ids,
 )
@@ -97,7 +98,13 @@ class TextFile:
         ]
 
 
-def open_text(path: Path, label: str, columns: Mapping[str, str] | None, ids: Ids) -> TextFile:
+def open_text(
+    path: Path,
+    label: str,
+    columns: Mapping[str, str] | None,
+    ids: Ids,
+    event_values: Mapping[str, float] | None = None,
+) -> TextFile:
     """Find out the layout and the types of a text file from its first 256 KiB.
 
     Raises
@@ -120,16 +127,23 @@ def open_text(path: Path, label: str, columns: Mapping[str, str] | None, ids: Id
     layout = TextLayout(delimiter, len(fields), places, header_lines)
     rows = [split_line(line, layout) for line in lines[header_lines:]]
     has_rows = not whole or any(line.strip() for line in lines[header_lines:])
-    return TextFile(path.resolve(), label, layout, _types(rows, layout, ids, label), has_rows)
+    types = _types(rows, layout, ids, event_values, label)
+    return TextFile(path.resolve(), label, layout, types, has_rows)
 
 
-def _types(rows: list[list[str]], layout: TextLayout, ids: Ids, label: str) -> Types:
+def _types(
+    rows: list[list[str]],
+    layout: TextLayout,
+    ids: Ids,
+    event_values: Mapping[str, float] | None,
+    label: str,
+) -> Types:
     rows = [row for row in rows if len(row) == layout.n_fields]
     types: Types = {}
     for role in (role for role in ROLES if role in layout.places):
         texts = [row[layout.places[role]].strip() for row in rows]
         if role == "rating":
-            types[role] = pa.float64()
+            types[role] = sniff_rating(texts, event_values)
         elif role == "timestamp":
             check_times(texts, label)
             types[role] = sniff_time(texts)

@@ -7,8 +7,9 @@ read; the order of its keys is the order of the columns everywhere.
 from __future__ import annotations
 
 import math
+import numbers
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -27,6 +28,13 @@ WHOLE = pa.int64()
 DECIMAL = pa.float64()  # as a type of ids: whole numbers that were written as 12.0
 LOCAL_TIME = pa.timestamp("ns")  # ISO dates without a zone, taken as UTC
 ZONED_TIME = pa.timestamp("ns", tz="UTC")  # ISO dates that carry a zone
+
+#: What texts of a column of booleans stand for.
+BOOLEANS = {
+    written: value
+    for text, value in (("true", 1.0), ("false", 0.0))
+    for written in (text, text.capitalize(), text.upper())
+}
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _FLOAT32_END = 2.0**128 - 2.0**103  # from here on a number rounds to infinity
@@ -60,6 +68,27 @@ def sniff_id(texts: Iterable[str], ids: str) -> pa.DataType:
         return DECIMAL if has_points else WHOLE
     whole = (text.rstrip("0").removesuffix(".") if "." in text else text for text in found)
     return DECIMAL if all(map(_CANONICAL.fullmatch, whole)) else STRING
+
+
+def sniff_rating(texts: Iterable[str], event_values: Mapping[str, float] | None) -> pa.DataType:
+    """Choose how ratings are read: as words if words have values, or if all are booleans."""
+    found = {text.strip() for text in texts} - {""}
+    return STRING if event_values or (found and found <= BOOLEANS.keys()) else pa.float64()
+
+
+def check_event_values(event_values: Mapping[str, float] | None) -> None:
+    """Refuse values of words that cannot be meant.
+
+    Raises
+    ------
+    InputError
+    """
+    for word, value in (event_values or {}).items():
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not (word.strip() and number and abs(value) < _FLOAT32_END):
+            raise InputError(
+                f"`event_values` {word}={value}: write WORD=NUMBER,… such as view=1,buy=5"
+            )
 
 
 def sniff_time(texts: Iterable[str]) -> pa.DataType:
@@ -107,7 +136,7 @@ def plain_pattern(role: str, value_type: pa.DataType) -> str | None:
 
     Stricter than need be: a text that does not match may still be good.
     """
-    if role == "rating":
+    if role == "rating" and value_type != STRING:
         return r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?"
     if value_type == STRING:
         return r"[!#-+\--9<-{}~]+"  # printable ASCII without quotes, spaces and delimiters
@@ -130,7 +159,7 @@ def row_reader(types: Types) -> Callable[[list[str]], list[int | float | str]]:
 
 def _reader(role: str, value_type: pa.DataType) -> Callable[[str], int | float | str]:
     if role == "rating":
-        return _rating
+        return (lambda text: _present(text, role)) if value_type == STRING else _rating
     if role == "timestamp":
         return _date_seconds if pa.types.is_timestamp(value_type) else _seconds
     if pa.types.is_large_string(value_type):

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.models import Model
+from mfdask.models import Ability, Model
 from mfdask.parameters import Parametrised, parameter
+
+#: Training ratings that an item of a list of predicted stars has at least, by default. A
+#: preference for an item that few have rated is low by itself; predicted stars may be high.
+_LEAST_RATINGS = 100
+#: Items that each place of a list is chosen from, where variety has a weight.
+OFFERED = 10
+#: What a model can do whose item biases may weigh less than 1.
+_RATED_BY_BIASES = {Ability.RATINGS, Ability.BIASES}
+#: Unknown ids that are named.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -21,17 +32,68 @@ class Ranking(Parametrised):
 
     With a bias weight of 1 a score is the predicted rating in stars, unclipped. With the default,
     the paper's .05, it is stars less most of what everybody thinks of the item: it ranks by what
-    this user likes more than others do, and is no prediction. Equal scores go by row: the item
-    that was rated more often goes first.
+    this user likes more than others do, and is no prediction. A model that predicts no stars, or
+    has no biases, ranks by its own score (`Model.score`). Equal scores go by row: the item that was
+    rated more often goes first.
+
+    With a weight of `variety` a list is chosen from one ten times as long, item by item: scores
+    then run from 0 for the last of that to 1 for the first, and an item loses `variety` times its
+    likeness to the likest item above it (the cosine of their genres, or of their factors where
+    there are no genres). With a share of `tail` the last places are for the best items of the long
+    tail, as many as are not on the list by then. The scores that are shown stay those of the model.
     """
 
     top: int = parameter(10, "Length of a list.", at_least=1)
     bias_weight: float = parameter(
-        0.05, "Weight of an item's bias in the score: 1 ranks by predicted stars, less by taste."
+        0.05,
+        "Weight of an item's bias in the score, of a model that predicts stars: 1 ranks by "
+        "predicted stars, less by taste.",
     )
-    min_ratings: int = parameter(100, "Leave out items with fewer training ratings.", at_least=0)
+    min_ratings: int | None = parameter(
+        None,
+        "Leave out items with fewer training ratings.  [default: "
+        f"{_LEAST_RATINGS}, or 0 for a model that predicts no stars]",
+        at_least=0,
+    )
+    variety: float = parameter(
+        0.0,
+        "Weight of variety: what an item loses for having the genres of one above it, against 1 "
+        "for the best score.",
+        at_least=0,
+    )
+    tail: float = parameter(
+        0.0,
+        "Share of each list that is of the long tail at least: of items that are not among those "
+        "rated most, which have 80 % of the training ratings.",
+        at_least=0,
+        at_most=1,
+    )
     allow: tuple[Any, ...] | None = None  # ids of items: offer no others
     deny: tuple[Any, ...] = ()  # ids of items: never offer these
+
+    @property
+    def offered(self) -> int:
+        """Items that a list is chosen from, at most."""
+        return self.top * (OFFERED if self.variety else 1) * (2 if self.tail else 1)
+
+    def weight_for(self, model: Model) -> float:
+        """Return the bias weight for a model: 1 where it ranks by a score of its own."""
+        return self.bias_weight if model.estimator.abilities >= _RATED_BY_BIASES else 1.0
+
+    def least_for(self, model: Model) -> int:
+        """Return the training ratings that an item of a model must have."""
+        if self.min_ratings is not None:
+            return self.min_ratings
+        return _LEAST_RATINGS if model.can(Ability.RATINGS) else 0
+
+    def unit(self, model: Model) -> str:
+        """Say what a score of a model is."""
+        weight = self.weight_for(model)
+        if not model.can(Ability.RATINGS):
+            return f"score: {model.score}"
+        if weight == 1:
+            return "score in predicted stars"
+        return f"score ranks by taste (item bias times {weight:g})"
 
     def candidates(self, model: Model) -> npt.NDArray[np.int32]:
         """Return the rows of the items that may be offered, ascending int32.
@@ -41,18 +103,20 @@ class Ranking(Parametrised):
         InputError
             If an id is not the model's, or no item is left.
         """
-        good = model.items["n_train"].to_numpy() >= self.min_ratings
+        least = self.least_for(model)
+        n_train = model.items["n_train"].to_numpy()
+        good = np.ones(len(n_train), np.bool_)
         if self.allow is not None:
-            allowed = np.zeros(len(good), np.bool_)
-            allowed[known_rows(model, "items", self.allow)] = True
-            good &= allowed
+            good[:] = False
+            good[known_rows(model, "items", self.allow)] = True
         good[known_rows(model, "items", self.deny)] = False
-        if not good.any():
+        found = np.flatnonzero(good & (n_train >= least)).astype(np.int32)
+        if not len(found):
             raise InputError(
-                f"no item to offer: none with {self.min_ratings} training ratings is left; lower "
-                "`min_ratings`, or see to the lists of items"
+                f"no item to offer: {good.sum():,} of {len(good):,} items are allowed, and none of "
+                f"them has {least:,} training ratings; lower `min_ratings`, or allow more items"
             )
-        return np.flatnonzero(good).astype(np.int32)
+        return found
 
 
 def known_rows(model: Model, side: str, ids: Any) -> npt.NDArray[np.int32]:
@@ -75,6 +139,38 @@ def known_rows(model: Model, side: str, ids: Any) -> npt.NDArray[np.int32]:
             f"(learned from {model.data.name})"
         )
     return rows
+
+
+class SortedIds(NamedTuple):
+    """Raw ids, each once: those that a model knows, and those that it does not."""
+
+    known: tuple[Any, ...]
+    unknown: tuple[Any, ...]
+
+
+def sort_ids(model: Model, side: str, ids: Any, where: str) -> SortedIds:
+    """Tell the ids that a model knows from the others.
+
+    Raises
+    ------
+    InputError
+        If there are ids and it knows none of them; `where` says whence they are.
+    """
+    ids = tuple(dict.fromkeys(ids))
+    known = model.rows_of(side, ids) >= 0 if ids else ()
+    found = SortedIds(*(tuple(compress(ids, which)) for which in (known, np.logical_not(known))))
+    if ids and not found.known:
+        raise InputError(
+            f"{where}: none of {len(ids):,} ids ({first_of(found.unknown)}) is among the {side} of "
+            f"the model (learned from {model.data.name})"
+        )
+    return found
+
+
+def first_of(ids: tuple[Any, ...]) -> str:
+    """Name the first few ids."""
+    named = ", ".join(map(str, ids[:_NAMED]))
+    return f"{named}, …" if len(ids) > _NAMED else named
 
 
 def parse_id(text: str, ids: pd.Series, where: str) -> Any:

@@ -36,6 +36,8 @@ class Reasons(NamedTuple):
     genres : DataFrame
         `item_id`, `genre` and `part`, for items without ratings in a model with a genre prior; or
         of other features by their names, where the prior follows those.
+    basis : str
+        What the `rated` parts are.
     """
 
     mean: float
@@ -43,6 +45,7 @@ class Reasons(NamedTuple):
     items: pd.DataFrame
     rated: pd.DataFrame
     genres: pd.DataFrame
+    basis: str = "what each rating adds to the score"
 
 
 def explain(
@@ -59,13 +62,13 @@ def explain(
     InputError
         If an item is unknown.
     """
-    ranking = ranking or Ranking()
+    weight = (ranking or Ranking()).weight_for(model)
     rows = known_rows(model, "items", item_ids)
     everybody, shares = _shares_of_row(model, history)
     user = everybody + shares.sum(axis=0)
     factors = model.item_factors[rows].astype(np.float64)
     parts = factors @ shares[:, 1:].T
-    own = ranking.bias_weight * model.item_bias[rows].astype(np.float64) + factors @ everybody[1:]
+    own = weight * model.item_bias[rows].astype(np.float64) + factors @ everybody[1:]
     ids = model.items["item_id"]
     rated = pd.DataFrame(
         {
@@ -76,7 +79,7 @@ def explain(
     )
     score = model.mean + user[0] + own + parts.sum(axis=1)
     items = pd.DataFrame({"item_id": ids.take(rows).array, "item": own, "score": score})
-    genres = _genres(model, rows, np.append(ranking.bias_weight, user[1:]))
+    genres = _genres(model, rows, np.append(weight, user[1:]))
     return Reasons(model.mean, float(user[0]), items, rated, genres)
 
 

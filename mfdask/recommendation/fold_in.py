@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,14 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated
-from mfdask.models import FactorModel
-from mfdask.models.design import Array, empty_rows, pack, unknowns
+from mfdask.kernels.types import Float32s, Int32s
+from mfdask.models import Ability, FactorModel, Model
+from mfdask.models.design import Array, empty_rows, pack, swap_bias_columns, unknowns
 from mfdask.models.half_step import UpdateConfig, half_step, read_only
 from mfdask.recommendation.candidates import Ranking, known_rows
-from mfdask.recommendation.topn import best_of_rows, tiles_of
-from mfdask.shards import Shard
+from mfdask.recommendation.rerank import Reranker
+from mfdask.recommendation.topn import best_of_rows, best_scored, tiles_among
+from mfdask.shards import Dataset, Shard
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,15 @@ class History:
     ratings: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, model: FactorModel, ratings: Mapping[Any, float]) -> History:
+    def of_user(cls, data: Dataset, row: int) -> History:
+        """Return the training ratings of a row of a data set."""
+        block = int(np.searchsorted(data.bounds("users"), row, side="right")) - 1
+        shard = data.shard("users", block)
+        own = slice(*shard.indptr[row - shard.start : row - shard.start + 2])
+        return cls(np.array(shard.indices[own]), np.array(shard.ratings[own]))
+
+    @classmethod
+    def of(cls, model: Model, ratings: Mapping[Any, float]) -> History:
         """Return the history of ratings by raw item id.
 
         Raises
@@ -54,6 +64,21 @@ class History:
         items = known_rows(model, "items", ratings)
         order = np.argsort(items)
         return cls(items[order], np.array(list(ratings.values()), np.float32)[order])
+
+
+@runtime_checkable
+class ScoresHistory(Protocol):
+    """A model that scores items from what a person has rated, without a row of theirs."""
+
+    def scores_of_history(self, items: Int32s, ratings: Float32s) -> Float32s:
+        """Return the score of every item of the model, float32 (n_items,).
+
+        Parameters
+        ----------
+        items : int32 (rated,)
+            Rows of what the person has rated, ascending.
+        ratings : float32 (rated,)
+        """
 
 
 def fold_in(model: FactorModel, history: History) -> Array:
@@ -88,9 +113,32 @@ def fold_in(model: FactorModel, history: History) -> Array:
     return pack(joined[:, 0], joined[:, 1:])
 
 
-def recommend_new(
-    model: FactorModel, history: History, ranking: Ranking | None = None
-) -> pd.DataFrame:
+def predict_new(model: Model, history: History, item_ids: Any) -> Float32s:
+    """Return the predictions of items for somebody new, float32 (items,).
+
+    Stars are kept on the model's scale. An item that a model does not know is predicted as one that
+    nobody has rated, or is missing.
+
+    Raises
+    ------
+    InputError
+        If the model takes in no users that it has not seen.
+    """
+    model.require(Ability.NEW_USERS, "predictions for somebody new")
+    places = model.rows_of("items", item_ids)
+    if isinstance(model, FactorModel):
+        rows = np.concatenate([model.item_rows, model.cold_start_row("items")])[places]
+        found = rows @ swap_bias_columns(fold_in(model, history))[0] + np.float32(model.mean)
+    else:
+        assert isinstance(model, ScoresHistory)
+        scores = model.scores_of_history(history.items, history.ratings)
+        found = np.append(scores, np.float32(np.nan))[places]
+    if model.can(Ability.RATINGS):
+        found = found.clip(model.data.rating_min, model.data.rating_max)
+    return found
+
+
+def recommend_new(model: Model, history: History, ranking: Ranking | None = None) -> pd.DataFrame:
     """Return the best items for a new user; what they have rated is left out.
 
     Returns
@@ -98,14 +146,43 @@ def recommend_new(
     DataFrame
         `rank`, `item_id`, `title`, `year` and `genres` where the model has them, `n_train`, and
         `score`, see `Ranking`; the index is the item's row.
+
+    Raises
+    ------
+    InputError
+        If the model takes in no users that it has not seen.
     """
     ranking = ranking or Ranking()
-    row = fold_in(model, history)
-    rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
-    tiles = tiles_of(model, ranking)
-    best, items = best_of_rows(row, model.n_factors, tiles, rated, ranking.top)
+    model.require(Ability.NEW_USERS, "a list for somebody new")
+    candidates, reranker = ranking.candidates(model), Reranker.of(model, ranking)
+    best_among = _new_user(model, history, ranking)
+    if reranker is None:
+        best, items = best_among(candidates, ranking.top)
+    else:
+        wanted = zip((candidates, reranker.candidates), reranker.lengths(ranking.top), strict=True)
+        lists = [best_among(rows, n) for rows, n in wanted if n]
+        best, items = reranker.choose(lists, ranking.top)
     found = items[0][items[0] >= 0]
     table = model.items.loc[found].copy()
     table.insert(0, "rank", np.arange(1, len(found) + 1))
-    table["score"] = best[0, : len(found)] + np.float32(model.mean) + row[0, 0]
+    table["score"] = best[0, : len(found)]
     return table
+
+
+def _new_user(
+    model: Model, history: History, ranking: Ranking
+) -> Callable[[Int32s, int], tuple[Array, Int32s]]:
+    """Return what finds the best of some items for somebody new, as `Search.best` for one user."""
+    rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
+    if isinstance(model, FactorModel):
+        row, factors = fold_in(model, history), model
+
+        def by_factors(candidates: Int32s, top: int) -> tuple[Array, Int32s]:
+            tiles = tiles_among(factors, ranking, candidates)
+            best, items = best_of_rows(row, factors.n_factors, tiles, rated, top)
+            return best + (np.float32(factors.mean) + row[0, 0]), items
+
+        return by_factors
+    assert isinstance(model, ScoresHistory)
+    scores = model.scores_of_history(history.items, history.ratings)[None]
+    return lambda candidates, top: best_scored(scores[:, candidates], candidates, rated, top)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mfdask.errors import InputError, without_secrets
 from mfdask.files import resolve_link
+from mfdask.ratings.source import Feedback
 from mfdask.shards import in_memory as matrix
 from mfdask.shards.manifest import Manifest
 from mfdask.shards.remote import RemoteStore, is_url
@@ -112,30 +113,35 @@ class Dataset(Summarised):
         return cls(None, store.manifest, store, store.opened_by)
 
     @classmethod
-    def from_csr(cls, ratings: Any) -> Dataset:
+    def from_csr(cls, ratings: Any, feedback: Feedback = "ratings") -> Dataset:
         """Make a data set of a sparse matrix in memory; its row and column numbers are the ids.
 
         Parameters
         ----------
         ratings : scipy.sparse matrix or array
             Users x items. Every stored value is a rating, a stored zero too.
+        feedback : {"ratings", "counts", "events"}
+            What the values are. Counts of one row and column are added up, and zeros are left out;
+            an event is any value but zero, and is held as 1.
 
         Raises
         ------
         InputError
-            If it is no sparse matrix, is empty, or holds a value that is not finite.
+            If it is no sparse matrix, is empty, or holds a value that is not finite, a rating twice
+            or a negative count.
         """
-        manifest, store = matrix.hold(ratings)
+        manifest, store = matrix.hold(ratings, feedback)
         return cls(None, manifest, store)
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """Return what the data set holds, by the names of the facts."""
         blocks = ", ".join(f"{self.n_blocks(side)}" for side in SIDES)
+        numbers = f"{self.n_train:,}, {self.n_test:,} {self.feedback}"
         facts = {
             "from": self.manifest.origin,
-            "train, test": f"{self.n_train:,}, {self.n_test:,} ratings ({self.manifest.split})",
+            "train, test": f"{numbers} ({self.manifest.split})",
             "users, items": f"{self.n_users:,}, {self.n_items:,} in {blocks} blocks",
-            "ratings": f"{self.rating_min:g} to {self.rating_max:g}, mean {self.mean:.4f}",
+            self.manifest.holds: f"{self.manifest.scale}, mean {self.mean:.4f}",
             "timestamps": "yes" if self.manifest.has_timestamps else "no",
             "at": without_secrets(self.address or "in memory"),
         }
@@ -150,6 +156,21 @@ class Dataset(Summarised):
     def fingerprint(self) -> str:
         """SHA-256 of what the data set was made from, and how."""
         return self.manifest.fingerprint
+
+    @property
+    def feedback(self) -> Feedback:
+        """What the values are: ratings, counts, or events, each of value 1."""
+        return self.manifest.feedback
+
+    def require_ratings(self, what: str) -> None:
+        """Refuse a data set whose values are no ratings, which `what` needs.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.feedback != "ratings":
+            raise InputError(f"{what} needs ratings, and {self.name} holds {self.feedback}")
 
     @property
     def n_users(self) -> int:

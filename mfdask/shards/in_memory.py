@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
+from mfdask.ratings.source import Feedback
 from mfdask.shards.manifest import Counts, Manifest
 from mfdask.shards.store import ARRAYS, PARTS, Arrays, FileFacts
 
@@ -54,7 +55,7 @@ class MemoryStore:
         return {}
 
 
-def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
+def hold(ratings: Any, feedback: Feedback = "ratings") -> tuple[Manifest, MemoryStore]:
     """Take a sparse matrix apart; see `Dataset.from_csr`."""
     if not (hasattr(ratings, "tocsr") and len(getattr(ratings, "shape", ())) == 2):
         raise InputError(
@@ -64,7 +65,11 @@ def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
     entries = ratings.tocoo(copy=True)  # keeps stored zeros: they are ratings
     by_user = entries.tocsr()  # adds up what is there twice
     by_user.sum_duplicates()  # sorts the columns
-    _check(entries, by_user)
+    _check(by_user)
+    if feedback == "ratings":
+        _refuse_repeats(entries, by_user)
+    else:
+        by_user = _happened(by_user, feedback)
     sides = {"users": by_user, "items": by_user.tocsc()}
     store = MemoryStore()
     for side, compressed in sides.items():
@@ -74,19 +79,37 @@ def hold(ratings: Any) -> tuple[Manifest, MemoryStore]:
         for part, arrays in zip(PARTS, (values, nothing), strict=True):
             store.write_shard(part, side, 0, dict(zip(ARRAYS, arrays, strict=True)))
         store.write_table(side, _table(side, np.diff(values[0])))
-    return _manifest(by_user, store), store
+    return _manifest(by_user, store, feedback), store
 
 
-def _check(entries: Any, by_user: Any) -> None:
-    if by_user.nnz == 0:
-        raise InputError(f"the matrix of {by_user.shape[0]} x {by_user.shape[1]} holds no rating")
-    if max(by_user.shape) > _LARGEST:
-        raise InputError(f"the matrix has more than {_LARGEST:,} rows or columns")
+def _refuse_repeats(entries: Any, by_user: Any) -> None:
     if by_user.nnz < entries.nnz:
         raise InputError(
             f"{entries.nnz - by_user.nnz:,} entries of the matrix repeat the row and column of "
             "another; keep one rating for each"
         )
+
+
+def _happened(by_user: Any, feedback: Feedback) -> Any:
+    """Return counts, or events, of a matrix: without zeros, and none negative."""
+    if by_user.data.min() < 0:
+        raise InputError(
+            f"the matrix holds {by_user.data.min():g}, and no count is negative; ratings may be: "
+            "give `feedback` ratings"
+        )
+    happened = by_user.astype(np.float32)
+    happened.eliminate_zeros()
+    _check(happened)
+    if feedback == "events":
+        happened.data[:] = 1
+    return happened
+
+
+def _check(by_user: Any) -> None:
+    if by_user.nnz == 0:
+        raise InputError(f"the matrix of {by_user.shape[0]} x {by_user.shape[1]} holds no rating")
+    if max(by_user.shape) > _LARGEST:
+        raise InputError(f"the matrix has more than {_LARGEST:,} rows or columns")
     if by_user.dtype.kind not in "fiub":
         raise InputError(f"ratings must be numbers, not {by_user.dtype}")
     with np.errstate(over="ignore"):
@@ -120,9 +143,10 @@ def _table(side: str, counts: npt.NDArray[np.int64]) -> pd.DataFrame:
     return pd.DataFrame({"item_id": np.arange(n), **nothing, **counted})
 
 
-def _manifest(by_user: Any, store: MemoryStore) -> Manifest:
+def _manifest(by_user: Any, store: MemoryStore, feedback: Feedback) -> Manifest:
     n, (n_users, n_items) = by_user.nnz, by_user.shape
-    digest = hashlib.sha256(f"matrix {n_users} x {n_items}".encode())
+    kind = "" if feedback == "ratings" else f" of {feedback}"
+    digest = hashlib.sha256(f"matrix {n_users} x {n_items}{kind}".encode())
     for name in ARRAYS:
         digest.update(store.array("train", "users", 0, name).data)
     values = store.array("train", "users", 0, "ratings")
@@ -143,4 +167,6 @@ def _manifest(by_user: Any, store: MemoryStore) -> Manifest:
         has_timestamps=False,
         blocks={"users": [0, n_users], "items": [0, n_items]},
         files={},
+        feedback=feedback,
+        repeats="sum" if feedback == "counts" else "latest",
     )

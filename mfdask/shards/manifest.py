@@ -11,16 +11,16 @@ from pathlib import Path
 from mfdask.decoding import check_keys_of, decode
 from mfdask.errors import InputError
 from mfdask.files import check_checksum, with_checksum
-from mfdask.ratings.source import IdKind
+from mfdask.ratings.source import Feedback, IdKind, Repeats
 from mfdask.shards.store import FileFacts
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FILE_NAME = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of rows and ratings: ``read = kept + rejected + duplicates + withdrawn``.
+    """Numbers of rows: ``read = kept + rejected + duplicates + withdrawn + zeros``.
 
     Attributes
     ----------
@@ -29,12 +29,15 @@ class Counts:
     kept : int
         Ratings of the data set, ``train + test``.
     rejected, duplicates : int
-        Bad rows, and good ones that a later rating of the same user and item replaces.
+        Bad rows, and good ones that a later rating of the same user and item replaces, or that are
+        added to another.
     train, test : int
     users, items : int
         Rows of each side; the items include those of the catalogue that nobody rated.
     withdrawn : int
         Ratings taken out again by a withdrawal.
+    zeros : int
+        Rows of counts that say that nothing has happened.
     """
 
     read: int
@@ -46,6 +49,7 @@ class Counts:
     users: int
     items: int
     withdrawn: int = 0
+    zeros: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,12 @@ class Manifest:
         Relative path to size and checksum.
     sources : list of TakenFile
         What was taken in, first to last. Data sets of schema 1 do not know it.
+    feedback : {"ratings", "counts", "events"}
+        What the values are: ratings, sums or numbers of rows, or 1 for what has happened. Data sets
+        of schemas before 4 hold ratings.
+    repeats : {"latest", "sum", "count"}
+        What became, and becomes of new rows, where there are several of one user and item: the
+        latest stays, the values are added up, or the rows are counted.
     schema_version : int
     """
 
@@ -126,7 +136,20 @@ class Manifest:
     blocks: Mapping[str, list[int]]
     files: Mapping[str, FileFacts]
     sources: list[TakenFile] = field(default_factory=list)
+    feedback: Feedback = "ratings"
+    repeats: Repeats = "latest"
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def holds(self) -> str:
+        """What its values are, in a few words."""
+        added = {"sum": "added up", "count": "numbers of rows"}.get(self.repeats)
+        return f"{self.feedback}, {added}" if added else self.feedback
+
+    @property
+    def scale(self) -> str:
+        """The values that there are: ``0.5 to 5``."""
+        return f"{self.rating_min:g} to {self.rating_max:g}"
 
     def write(self, folder: Path) -> None:
         """Write the manifest into the folder of its data set."""

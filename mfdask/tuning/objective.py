@@ -23,16 +23,16 @@ class Objective:
     metric : str
     k : int or None
         Length of the lists; None for `RMSE` and `AUC`.
-    threshold : float
-        Ratings this high are relevant, where lists are measured.
+    threshold : float or None
+        Of relevant ratings, where lists are measured; see `RankingPlan`.
     """
 
     metric: str = RMSE
     k: int | None = None
-    threshold: float = 4.0
+    threshold: float | None = None
 
     @classmethod
-    def parse(cls, text: str, threshold: float) -> Objective:
+    def parse(cls, text: str, threshold: float | None) -> Objective:
         """Read ``ndcg@10`` and its like.
 
         Raises

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from distributed import Client
 
 from mfdask.errors import InputError
 from mfdask.files import file_lock
-from mfdask.models import ALS, Estimator, Model
+from mfdask.models import ALS, Estimator, Model, check_data
 from mfdask.models.base import Sweep
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
@@ -28,6 +27,8 @@ from mfdask.tuning.objective import Objective
 from mfdask.tuning.space import Point, SearchSpace, configured
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from mfdask.tuning.study import Attempt, Record
 
 SAMPLERS = ("grid", "random", "tpe")
@@ -57,8 +58,11 @@ class Settings(Parametrised):
         "lists, such as ndcg@10.  [default: rmse; of models that only rank ndcg@10]",
         metavar="METRIC[@K]",
     )
-    threshold: float = parameter(
-        4.0, "Validation ratings this high are relevant, where lists are measured.", above=0
+    threshold: float | None = parameter(
+        None,
+        "Validation ratings this high are relevant, where lists are measured.  [default: as "
+        "`mfdask evaluate`]",
+        above=0,
     )
     jobs: int = parameter(
         1, "Trials at a time: on small data, as many as there are workers.", at_least=1
@@ -143,6 +147,7 @@ def tune(
     asked = settings.objective or Objective.default(base)
     objective = Objective.parse(asked, settings.threshold)
     objective.check(base)
+    check_data(base, data)
     if data.address is None:
         raise InputError(f"{data.name}: tuning needs a data set on disk; make one with ingest")
     with (

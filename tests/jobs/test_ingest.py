@@ -161,12 +161,13 @@ def test_files_of_one_name_in_several_folders_are_files_of_their_own():
     ("words", "message"),
     [
         (["new.csv", "--into", "d", "--split", "none"], "leave out --out, --split, --blocks"),
+        (["new.csv", "--into", "d", "--repeats", "sum"], "--repeats, --overwrite"),
         (["new.csv", "--withdraw"], "name it with --into DATA"),
         (["new.csv", "--into", "nowhere"], "nowhere: no data set, there is no such folder"),
         (["new.csv", "--into", "d", "--ids", "string"], "user ids are of kind string"),
         (["gone.csv", "--into", "d"], "no column looks like the rating"),
         (["gone.csv", "--columns", "rating=", "--into", "d"], "is it meant as a withdrawal?"),
-        (["gone.csv", "--columns", "rating=", "--out", "e"], "has no ratings to ingest"),
+        (["gone.csv", "--columns", "rating=", "--map", "a=1", "--out", "e"], "no column has the"),
     ],
 )
 def test_what_cannot_go_into_a_data_set(words, message, small_data):

@@ -97,6 +97,8 @@ def test_status_tells_what_waits_and_how_old_everything_is(mfdask, result_of, ho
         )
     arrive(home, ratings)
     arrive(home, ratings[:10], "late.csv.partial")
+    home.tables.mkdir()
+    (home.tables / "of-a-job-that-was.csv").touch()
     done = mfdask("nightly")
     assert "late.csv.partial" in done.stdout
     version = result_of("models", "list")["models"][0]["version"]
@@ -105,11 +107,12 @@ def test_status_tells_what_waits_and_how_old_everything_is(mfdask, result_of, ho
     shown = mfdask("status").stdout
     assert "days old" in shown
     assert f"of {version}, made 0.0 hours ago" in shown
+    assert "of-a-job-that-was.csv" in shown
     (home.models / version / "release.json").write_text('{"run"')
     done = mfdask("status")
     assert done.exit_code == 2
     assert "the published release is gone, or damaged" in done.stderr
-    assert "is damaged" in done.stdout
+    assert "damaged" in done.stdout
     assert "last runs" in done.stdout
 
 
@@ -160,9 +163,12 @@ def test_the_next_start_is_told_in_the_zone_of_then(monkeypatch):
     assert told == "2026-03-29T04:15+02:00"
 
 
-def test_a_damaged_release_is_shown_as_one(mfdask, result_of, home):
+def test_a_damaged_release_is_shown_as_one(mfdask, home):
     (home.models / "000009").mkdir(parents=True)
-    assert {"version": "000009", "state": "damaged"} in result_of("models", "list")["models"]
+    done = mfdask("models", "list", "--json")
+    assert json.loads(done.stdout) == {"models": [{"version": "000009", "state": "damaged"}]}
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"mfdask: damaged: {home.models / '000009'}")
     assert "damaged" in mfdask("models", "list").stdout
 
 

@@ -1,8 +1,18 @@
 """What libraries say of their own stays out of the terminal."""
 
+import asyncio
 import logging
+import re
+import socket
+import struct
 import subprocess
 import sys
+import time
+import urllib.request
+from contextlib import closing
+
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
 _RUN = [sys.executable, "-c", "from mfdask.jobs.cli import run; run()"]
 
@@ -15,9 +25,50 @@ def test_a_task_that_fails_on_a_worker_is_told_in_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if line.strip() and "━" not in line]
+    told, *lines = (line for line in lines if not line.startswith("compiling, once"))
+    assert told.startswith("mfdask ingest: Turn raw ratings into a data set")
     assert len(lines) == 2, done.stderr
     assert lines[0].startswith("Dask dashboard: ")
     assert lines[1].startswith("mfdask: ")
+
+
+def load(page):
+    with urllib.request.urlopen(page) as answer:
+        return answer.read().decode()
+
+
+async def open_a_tab_and_close_it(page, linger):
+    """Load a page of Bokeh's as a browser does, and break its websocket off."""
+    token = re.search('"token":"([^"]+)"', await asyncio.to_thread(load, page))[1]
+    request = HTTPRequest(f"{page.replace('http', 'ws')}/ws")
+    tab = await websocket_connect(request, subprotocols=["bokeh", token])
+    assert "ACK" in await tab.read_message()
+    stream = tab.protocol.stream
+    if linger is not None:  # then the other side hears that the connection was reset
+        ways = struct.pack("ii", 1, linger)
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ways)
+    stream.close()  # without a word to the other side
+    tab.close()
+
+
+def test_a_closed_tab_and_a_taken_port_are_not_worth_a_word(small_data, tmp_path):
+    endless = "train", small_data, "--out", "m", "--sweeps", "100000", "--tolerance", "0"
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = f"{taken.getsockname()[1]}"
+        job = *_RUN, *endless, "--threads", "1", "--dashboard-address", f"127.0.0.1:{port}"
+        with subprocess.Popen(job, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+            page = running.stderr.readline().removeprefix("Dask dashboard: ").strip()
+            for linger in (None, 0):
+                asyncio.run(open_a_tab_and_close_it(page, linger))
+            time.sleep(2)  # pages are renewed each second
+            running.terminate()
+            rest = running.stderr.read()
+    assert page.endswith("/mfdask")
+    assert port not in page
+    lines = [line for line in rest.splitlines() if line.strip() and "train als" not in line]
+    assert lines == ["mfdask: interrupted; nothing was left half-written"]
 
 
 def test_libraries_log_for_debug_alone(mfdask, capsys):

@@ -156,7 +156,7 @@ def test_recent_popularity_counts_the_last_days(client, tmp_path):
 
 def test_bad_input(data, monkeypatch):
     for estimator in (Popularity(liked=9.0), ItemKNN(liked=9.0), EASE(liked=9.0)):
-        with pytest.raises(InputError, match="liked must be 5 or less, the largest rating"):
+        with pytest.raises(InputError, match="liked 9: no rating of tiny is above 5"):
             estimator.fit(data)
     with pytest.raises(InputError, match="days: tiny has no timestamps"):
         Popularity(days=3.0).fit(data)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from click.testing import CliRunner
 
 from mfdask.errors import InputError
 from mfdask.jobs.cli import main
-from mfdask.models import Ability, FactorModel, kind_of, kinds, load_model
+from mfdask.models import Ability, FactorModel, check_data, kind_of, kinds, load_model
 from mfdask.shards import Dataset
 from tests.models.item_means import ItemMeans, ItemMeansModel
 
@@ -29,9 +31,18 @@ def result_of(tmp_path, monkeypatch):
     return run
 
 
+def rated_items(data, row):
+    """Return the items that a user has rated, in either part."""
+    found = []
+    for block, part in itertools.product(range(data.n_blocks("users")), ("train", "test")):
+        shard = data.shard("users", block, part)
+        found.append(shard.indices[shard.rows == row])
+    return np.concatenate(found)
+
+
 def test_our_kinds():
-    of_factors = {"als", "bias", "genre", "features", "bayes"}
-    assert set(kinds()) == of_factors | {"popularity", "itemknn", "ease"}
+    of_factors = {"als", "bias", "genre", "features", "bayes", "bpr"}
+    assert set(kinds()) == of_factors | {"ncf", "popularity", "itemknn", "ease"}
     assert kind_of("bias").configure({}).kind == "bias"
     for name, kind in kinds().items():
         given = {"n_factors": 0} if name == "bias" else {}
@@ -76,12 +87,7 @@ def test_another_kind_does_all_there_is_to_do(result_of, small_data, tmp_path):
     items = model.rows_of("items", lists["item_id"])
     np.testing.assert_allclose(lists["score"], model.means[items])
     for user, own in list(lists.groupby("user_id"))[:20]:
-        shard = (
-            data.shard("users", 0)
-            if (row := model.rows_of("users", [user])[0]) < data.bounds("users")[1]
-            else data.shard("users", 1)
-        )
-        rated = shard.indices[shard.indptr[row - shard.start] : shard.indptr[row - shard.start + 1]]
+        rated = rated_items(data, model.rows_of("users", [user])[0])
         free = np.setdiff1d(np.flatnonzero(model.items["n_train"] >= 1), rated)
         assert own["score"].to_list() == sorted(model.means[free], reverse=True)[:3]
 
@@ -98,9 +104,42 @@ def test_what_it_cannot_do_is_told(words, result_of, small_data):
     result_of("train", small_data, "--model", "item-means", "--out", "m")
     done = CliRunner().invoke(main, words.split())
     assert done.exit_code == 2
-    assert "needs a model that" in done.stderr
-    assert "item-means" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    *purpose, line = done.stderr.strip().splitlines()
+    assert "needs a model that" in line
+    assert "item-means" in line
+    assert len(purpose) <= 1
+
+
+@pytest.fixture
+def counts():
+    """Return counts in memory, as a log is ingested."""
+    return Dataset.from_csr(sp.csr_array([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0]]), "counts")
+
+
+@pytest.mark.usefixtures("item_means_registered")
+def test_models_that_predict_ratings_refuse_what_are_none(counts):
+    equal = Dataset.from_csr(sp.csr_array([[4.0, 4.0], [0.0, 4.0]]) * 1.0)
+    rating = [kind.configure({}) for kind in kinds().values() if kind.learns_from_ratings]
+    assert {"als", "bias", "bayes", "genre", "features", "item-means"} <= {e.kind for e in rating}
+    for estimator in rating:
+        with pytest.raises(InputError, match=rf"counts.* of kind {estimator.kind} .*co-ratings"):
+            check_data(estimator, counts)
+        if estimator.needs_item_features or estimator.kind == "item-means":
+            continue  # a file is wanted first; another package's may check or not
+        with pytest.raises(InputError, match=r"all its ratings are 4, .*take .*co-ratings"):
+            estimator.fit(equal)
+        with pytest.raises(InputError, match="matrix: holds counts"):
+            estimator.fit(counts)
+
+
+@pytest.mark.usefixtures("item_means_registered")
+def test_a_model_that_ranks_learns_from_counts(result_of, tmp_path):
+    assert not kinds()["co-ratings"].learns_from_ratings
+    (tmp_path / "log.csv").write_text("user,item\n1,7\n1,7\n1,8\n2,7\n2,9\n3,9\n")
+    columns = ("--columns", "user=user,item=item", "--split", "none")
+    result_of("ingest", "log.csv", *columns, "--out", "d")
+    result_of("train", "d", "--model", "co-ratings", "--out", "m")
+    assert load_model(tmp_path / "m").kind == "co-ratings"
 
 
 def test_what_factor_models_can_do():
@@ -111,10 +150,7 @@ def test_what_factor_models_can_do():
     assert Ability.DEVIATIONS in abilities["bayes"]
     assert Ability.OBJECTIVE not in abilities["bayes"]
     assert Ability.SINGLE_VECTORS not in abilities["bayes"]
-    plain = {name for name, kind in kinds().items() if not is_of_factors(kind)}
-    assert plain == {"popularity", "itemknn", "ease"}
-    assert all(Ability.RATINGS not in abilities[name] for name in plain)
-
-
-def is_of_factors(kind):
-    return issubclass(kind.estimator.model_type, FactorModel)
+    for name in ("als", "bias", "genre", "features", "bayes", "bpr"):
+        assert issubclass(kind_of(name).estimator.model_type, FactorModel)
+    for name in ("popularity", "itemknn", "ease"):
+        assert abilities[name] == {Ability.NEW_USERS}

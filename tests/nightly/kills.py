@@ -1,13 +1,15 @@
 """Kill nights at random instants, start them again, and see that nothing comes out differently.
 
-Struck are the job, one of its children (a worker, a job that makes tables), or its whole process
-group, with retention of one release; and in turn `models prune`, `rollback` and `promote`.
-``python -m tests.nightly.kills --runs 50`` prints a line for each; a few run among the tests.
+Struck are the job, one of its children (a worker, a job that makes tables), its whole process
+group, or the nanny of a worker that was started by hand; in a whole night, while it makes tables,
+and in `models prune`, `rollback` and `promote`; with retention of one release.
+``python -m tests.nightly.kills --runs 200`` prints a line for each; a few run among the tests.
 """
 
 from __future__ import annotations
 
 import argparse
+import filecmp
 import json
 import os
 import random
@@ -18,7 +20,10 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +35,10 @@ from mfdask.models import load_model
 from mfdask.nightly import journal
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import current, reading, releases
+from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
+from mfdask.shards import Dataset
+from tests.by_hand import cluster_by_hand
 
 CONFIG = """
 home = "home"
@@ -39,23 +47,34 @@ settle_seconds = 0
 [data]
 blocks = 2
 [training]
-factors = 8
-sweeps = 40
+factors = 4
+sweeps = 20
 tolerance = 0
-checkpoint_every = 5
+checkpoint_every = 3
 [gate]
-tolerance = 1.0  # of forty sweeps on little data; what is killed here is not the gate
+tolerance = 1.0  # of a few sweeps on little data; what is killed here is not the gate
 [cluster]
 threads = 1
 dashboard_address = "127.0.0.1:0"
 [retention]
 models = 1
 [[downstream]]
-job = "report"
-arguments = ["--data", "{data}", "--out", "{tables}/page.html"]
+job = "embed"
+arguments = ["{model}", "--out", "{tables}/themes"]
 """
-TARGETS = ("the job", "a child", "the group")
-FIRST, SECOND, ALL = 12_000, 13_500, 15_000
+FIRST, SECOND, ALL = 4_000, 4_500, 5_000
+JOB, CHILD, GROUP, NANNY = "the job", "a child", "the group", "a nanny"
+#: What is struck in turn, and who may be hit there.
+PHASES = {
+    "night": (JOB, CHILD, GROUP, NANNY),
+    "tables": (JOB, CHILD, GROUP),
+    "prune": (JOB, GROUP),
+    "rollback": (JOB, GROUP),
+    "promote": (JOB, GROUP),
+}
+TURNS = ("night", "prune", "night", "tables", "night", "rollback", "night", "promote")
+#: Seconds after which a job hangs.
+_LONG = 180
 
 
 def night(folder: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -73,40 +92,57 @@ def start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
     )
 
 
-def finish(job: subprocess.Popen[bytes]) -> int:
-    """Wait for a night, and say what it said if it did not end well."""
-    _, said = job.communicate(timeout=300)
-    if job.returncode not in (0, -signal.SIGKILL):
-        print(said.decode()[-2000:], file=sys.stderr)
-    return job.returncode
+def finish(job: subprocess.Popen[bytes]) -> tuple[int, str]:
+    """Wait for a job, and return its exit code and what it said; one that hangs is ended."""
+    try:
+        said = job.communicate(timeout=_LONG)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(job.pid, signal.SIGKILL)
+        said = job.communicate()[1] + f"\nit hung for {_LONG} seconds".encode()
+        return 1, said.decode()
+    return job.returncode, said.decode()
 
 
-def prepare(folder: Path) -> Path:
-    """Return a folder behind its first night, with two files in the inbox for the second."""
-    base = folder / "base"
-    inbox = base / "home" / "inbox"
-    inbox.mkdir(parents=True)
-    (base / "nightly.toml").write_text(CONFIG)
-    source = open_source("synthetic:users=300,items=150,ratings=15000", seed=3)
-    ratings = pd.concat([part.read().ratings for part in source.parts], ignore_index=True)
-    ratings = ratings.sort_values("timestamp", kind="stable")
-    ratings.iloc[:FIRST].to_csv(inbox / "first.csv", index=False)
-    assert finish(night(base)) == 0
-    ratings.iloc[FIRST:SECOND].to_csv(inbox / "a.csv", index=False)
-    ratings.iloc[SECOND:ALL].to_csv(inbox / "b.csv", index=False)
-    return base
+def run(job: subprocess.Popen[bytes]) -> None:
+    """Wait for a job that must end well."""
+    code, said = finish(job)
+    assert code == 0, f"exit code {code}: {said[-2000:]}"
+
+
+def lock(folder: Path) -> Path:
+    """Return the file that is there while a job works in the home of a folder."""
+    return folder / "home" / ".nightly.lock"
+
+
+@contextmanager
+def working(job: subprocess.Popen[bytes], folder: Path) -> Iterator[None]:
+    """Run the block once a job has begun to work in its home, or is over."""
+    while job.poll() is None and not lock(folder).exists():
+        time.sleep(0.0005)
+    yield
+
+
+def seconds_of(job: subprocess.Popen[bytes], folder: Path) -> float:
+    """Wait for a job that must end well, and return how long it worked in its home."""
+    with working(job, folder):
+        began = time.monotonic()
+    while job.poll() is None and lock(folder).exists():
+        time.sleep(0.0005)
+    took = time.monotonic() - began
+    run(job)
+    return took
 
 
 class Reader(threading.Thread):
     """Reads the published model all the time, and collects what goes wrong."""
 
     def __init__(self, home: NightlyPaths) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.home, self.over, self.faults, self.reads = home, threading.Event(), [], 0
 
     def run(self) -> None:
         """See the class."""
-        while not self.over.wait(0.02):
+        while not self.over.wait(0.2):
             try:
                 with reading(self.home) as release:
                     assert len(load_model(release.model).users) > 0
@@ -115,53 +151,220 @@ class Reader(threading.Thread):
                 self.faults.append(error)
 
 
-def strike(job: subprocess.Popen[bytes], after: float, target: str) -> str:
-    """Kill the job, one of its children or its group some seconds from now; say what was hit.
+@contextmanager
+def read_meanwhile(home: NightlyPaths) -> Iterator[Reader]:
+    """Read the published model while the block runs; each time there must be a whole one."""
+    reader = Reader(home)
+    reader.start()
+    try:
+        yield reader
+    finally:
+        reader.over.set()
+        reader.join()
+    assert not reader.faults, reader.faults[:3]
 
-    Nothing, "", if the job is over by then.
+
+def strike(job: subprocess.Popen[bytes], folder: Path, after: float, target: str) -> str:
+    """Kill somebody, some seconds after a job has begun to work; say who was hit.
+
+    Nobody, "", if the job is over by then.
     """
-    with suppress(subprocess.TimeoutExpired):
+    with working(job, folder), suppress(subprocess.TimeoutExpired):
         job.wait(after)
         return ""
     with suppress(psutil.NoSuchProcess, ProcessLookupError):
-        if target == "the group":
+        if target == GROUP:
             os.killpg(job.pid, signal.SIGKILL)
             return target
-        process = psutil.Process(job.pid)
-        lines = [(child, " ".join(child.cmdline())) for child in process.children()]
-        found = [child for child, line in lines if "spawn_main" in line or "mfdask" in line]
-        if target == "a child" and found:
+        found = nannies() if target == NANNY else children(job.pid)
+        if target in (CHILD, NANNY) and found:
             found[0].kill()
             return target
-        process.kill()
-    return "the job"
+        psutil.Process(job.pid).kill()
+    return JOB
 
 
-def one_run(base: Path, whole: NightlyPaths, folder: Path, after: float, target: str) -> str:
-    """Strike a night, run it again, and compare; returns what was hit, "" if it was too late."""
-    shutil.copytree(base, folder, symlinks=True)
-    home = NightlyPaths(folder / "home")
-    reader = Reader(home)
-    reader.start()
-    job = night(folder)
-    hit = strike(job, after, target)
-    code = finish(job)
-    done = json.loads(home.state.read_text())["done"] if home.state.exists() else []
-    if code != 0:
-        assert finish(night(folder)) == 0  # finds nothing to do if it was killed behind its end
-    reader.over.set()
-    reader.join()
-    assert not reader.faults, reader.faults[:3]
-    compare(home, whole)
-    if not hit:
-        return ""
-    return (
-        f"{hit} after {after:.2f} s, behind {done[-1] if done else 'nothing'}, {reader.reads} reads"
-    )
+def children(pid: int) -> list[psutil.Process]:
+    """Return the workers of a night, and the job that makes its tables."""
+    every = psutil.Process(pid).children()
+    return [own for own in every if _is_of(own, "spawn_main") or _is_of(own, "mfdask")]
+
+
+def nannies() -> list[psutil.Process]:
+    """Return the processes ``dask worker`` that were started here, each a nanny with its worker."""
+    return [own for own in psutil.Process().children() if _is_of(own, "worker")]
+
+
+def _is_of(process: psutil.Process, word: str) -> bool:
+    return any(word in part for part in process.cmdline())
+
+
+@dataclass
+class Trial:
+    """Homes to begin with, and what strikes on copies of them have found.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds `base`, behind its first night and with two files in the inbox; `whole`, the same
+        behind its second night; `tables`, broken off in that before the tables; and `two`, with
+        two releases.
+    draw : Random
+    took : dict of str to float
+        Seconds that an undisturbed job works in its home, by phase.
+    lines, faults : list of str
+    """
+
+    folder: Path
+    draw: random.Random
+    took: dict[str, float] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Make the homes, and measure what each job takes."""
+        base = self.folder / "base"
+        inbox = base / "home" / "inbox"
+        inbox.mkdir(parents=True)
+        (base / "nightly.toml").write_text(CONFIG)
+        source = open_source(f"synthetic:users=200,items=80,ratings={ALL}", seed=3)
+        ratings = pd.concat([part.read().ratings for part in source.parts], ignore_index=True)
+        ratings = ratings.sort_values("timestamp", kind="stable")
+        ratings.iloc[:FIRST].to_csv(inbox / "first.csv", index=False)
+        run(night(base))
+        ratings.iloc[FIRST:SECOND].to_csv(inbox / "a.csv", index=False)
+        ratings.iloc[SECOND:].to_csv(inbox / "b.csv", index=False)
+        self.took["night"] = seconds_of(night(self.copy("base", "whole")), self.folder / "whole")
+        run(night(self.copy("base", "two"), "--set", "retention.models=2"))
+        self.took["tables"] = self.broken_off_before_tables()
+        for phase in ("prune", "rollback", "promote"):
+            with self.copied("two") as folder:
+                self.took[phase] = seconds_of(start(folder, *self.words(phase)), folder)
+
+    def broken_off_before_tables(self) -> float:
+        """Make the home of that name, and return the seconds that its next night takes."""
+        folder = self.copy("base", "tables")
+        home, job = NightlyPaths(folder / "home"), night(folder)
+        while "put away" not in done(home):
+            time.sleep(0.01)
+            assert job.poll() is None, finish(job)
+        os.killpg(job.pid, signal.SIGKILL)
+        finish(job)
+        with self.copied("tables") as copy:
+            return seconds_of(night(copy), copy)
+
+    def copy(self, source: str, target: str) -> Path:
+        """Copy a folder, with its home."""
+        return Path(shutil.copytree(self.folder / source, self.folder / target, symlinks=True))
+
+    @contextmanager
+    def copied(self, source: str) -> Iterator[Path]:
+        """Yield a copy for one trial; it stays where that fails."""
+        folder = self.copy(source, f"struck-{len(self.lines)}")
+        yield folder
+        shutil.rmtree(folder)
+
+    def words(self, phase: str) -> tuple[str, ...]:
+        """Return what follows `mfdask`, in a folder with two releases."""
+        older = releases(NightlyPaths(self.folder / "two" / "home").models)[0].version
+        options = {"prune": ("--keep", "1"), "promote": (older,)}
+        return "models", phase, *options.get(phase, ())
+
+    def one(self, phase: str) -> None:
+        """Strike once, and note what came of it; a strike that came too late is left out."""
+        target = self.draw.choice(PHASES[phase])
+        after = self.draw.uniform(0, self.took[phase])
+        by_hand = phase not in ("night", "tables")
+        act: Callable[..., str] = self.struck_by_hand if by_hand else self.struck_night
+        try:
+            said = act(phase, target, after)
+        except Exception:
+            said = f"FAULT {traceback.format_exc()}"
+            self.faults.append(said)
+        if not said:
+            self.took[phase] = after  # the machine has become faster
+        else:
+            self.lines.append(f"{phase}: {target} after {after:.3f} s, {said}")
+            print(f"{len(self.lines)}: {self.lines[-1]}", flush=True)
+
+    def struck_night(self, phase: str, target: str, after: float) -> str:
+        """Strike a night, let somebody prune, run it again, and compare."""
+        with self.copied("base" if phase == "night" else "tables") as folder:
+            home = NightlyPaths(folder / "home")
+            workers = workers_by_hand(folder, target == NANNY)
+            with workers as options, read_meanwhile(home) as reader:
+                job = night(folder, *options)
+                hit = strike(job, folder, after, target)
+                code, _ = finish(job)
+                where = (done(home) or ["nothing"])[-1]
+                if code != 0 and self.draw.random() < 0.5:
+                    run(start(folder, "models", "prune"))
+                if code != 0:
+                    run(night(folder, *options))
+            compare(home, NightlyPaths(self.folder / "whole" / "home"))
+        return hit and f"{hit} hit behind {where}, code {code}, {reader.reads} reads"
+
+    def struck_by_hand(self, phase: str, target: str, after: float) -> str:
+        """Strike a job that publishes or removes releases, and see that the next night goes on."""
+        with self.copied("two") as folder:
+            home = NightlyPaths(folder / "home")
+            known = {release.version: release for release in releases(home.models)}
+            job = start(folder, *self.words(phase))
+            hit = strike(job, folder, after, target)
+            finish(job)
+            published = current(home)
+            assert published is not None
+            assert published.version in known
+            before = known[published.version].facts["ratings"]
+            new = "user_id,item_id,rating,timestamp\n99999,1,3,1\n"
+            (home.root / "inbox" / "later.csv").write_text(new)
+            run(night(folder))
+            last = journal.read(home.journal)[-1]
+            assert (last["status"], last["before"]) == ("published", published.version)
+            assert last["ratings"] == before + 1
+            check_whole(home)
+        return hit and f"{hit} hit, then from {published.version}"
+
+
+@contextmanager
+def workers_by_hand(folder: Path, by_hand: bool) -> Iterator[list[str]]:
+    """Yield the options of a night: none, or those for two workers that were started by hand."""
+    if not by_hand:
+        yield []
+        return
+    place = folder / "cluster"
+    place.mkdir()
+    with cluster_by_hand(place, "one", "two") as address:
+        yield ["--scheduler", address]
+
+
+def done(home: NightlyPaths) -> list[str]:
+    """Return the steps that the unfinished run of a home has behind it."""
+    state = State.load(home.state)
+    return state.done if state else []
+
+
+def check_whole(home: NightlyPaths) -> None:
+    """Assert that a home is behind a night: one whole release with tables, nothing left over."""
+    (found,) = releases(home.models)
+    published = current(home)
+    assert published is not None
+    assert published.version == found.version
+    assert load_model(found.model).data.fingerprint
+    data = Dataset.open(found.data, verify=True)
+    assert data.manifest.counts.kept == found.facts["ratings"]
+    assert json.loads(home.made_of.read_text())["version"] == found.version
+    for folder in (home.root / "inbox", home.models):
+        hidden = [place.name for place in folder.iterdir() if place.name.startswith(".")]
+        assert not hidden, hidden
+    assert not list((home.root / "inbox").iterdir())
+    assert not home.work.exists()
+    assert not home.state.exists()
 
 
 def compare(home: NightlyPaths, whole: NightlyPaths) -> None:
     """Assert that a home is as if nothing had happened."""
+    check_whole(home)
     found, wanted = current(home), current(whole)
     assert found is not None
     assert wanted is not None
@@ -172,74 +375,34 @@ def compare(home: NightlyPaths, whole: NightlyPaths) -> None:
     assert one.data == other.data
     files = sorted(path.name for path in home.taken.glob("*/*"))
     assert files == ["a.csv", "b.csv", "first.csv"]
-    assert [release.version for release in releases(home.models)] == [found.version]
-    assert json.loads(home.made_of.read_text())["version"] == found.version
-    assert not [path for path in (home.root / "inbox").iterdir() if path.name[0] != "."]
+    assert not list(home.refused.glob("*/*"))
     final = [line["run"] for line in journal.read(home.journal) if line["status"] == "published"]
     assert final == [1, 2]
-    assert not home.work.exists()
-    assert not home.state.exists()
+    tables = [path.relative_to(whole.tables) for path in whole.tables.rglob("*") if path.is_file()]
+    assert filecmp.cmpfiles(home.tables, whole.tables, tables, shallow=False)[1:] == ([], [])
 
 
-def one_by_hand(two: Path, folder: Path, draw: random.Random) -> str:
-    """Strike a job that publishes or removes releases, and see that the next night goes on."""
-    shutil.copytree(two, folder, symlinks=True)
-    home = NightlyPaths(folder / "home")
-    older, newer = (release.version for release in releases(home.models))
-    choices = [("prune", "--keep", "1"), ("rollback",), ("promote", older)]
-    words = draw.choice(choices)
-    took = time.monotonic()
-    job = start(folder, "models", *words)
-    hit = strike(job, draw.uniform(0.3, 2.0), draw.choice(("the job", "the group")))
-    finish(job)
-    took = time.monotonic() - took
-    published = current(home)
-    assert published is not None
-    assert published.version in (older, newer)
-    (home.root / "inbox" / "later.csv").write_text("user_id,item_id,rating,timestamp\n1,1,3,1\n")
-    assert finish(night(folder)) == 0
-    last = journal.read(home.journal)[-1]
-    assert (last["status"], last["before"]) == ("published", published.version)
-    assert len(releases(home.models)) == 1
-    return f"{hit or 'nothing'} after {took:.2f} s of {words[0]}"
-
-
-def many_runs(folder: Path, runs: int, seed: int) -> list[str]:
-    """Strike so many nights, and every fifth time a job by hand; return a line for each."""
-    base = prepare(folder)
-    shutil.copytree(base, folder / "whole", symlinks=True)
-    began = time.monotonic()
-    assert finish(night(folder / "whole")) == 0
-    took = time.monotonic() - began
-    shutil.copytree(base, folder / "two", symlinks=True)
-    assert finish(night(folder / "two", "--set", "retention.models=2")) == 0
-    draw = random.Random(seed)
-    lines: list[str] = []
-    while len(lines) < runs:
-        target, after = folder / "struck", draw.uniform(0, took)
-        if len(lines) % 5 == 4:
-            line = one_by_hand(folder / "two", target, draw)
-        else:
-            hit, whole = draw.choice(TARGETS), NightlyPaths(folder / "whole" / "home")
-            line = one_run(base, whole, target, after, hit)
-        shutil.rmtree(target)
-        if line:
-            lines.append(line)
-            print(f"{len(lines)}: {line}", flush=True)
-        else:
-            took = after  # the machine has become faster
-    return lines
+def many_runs(folder: Path, runs: int, seed: int) -> Trial:
+    """Strike so many times, each phase in its turn, and return what came of it."""
+    trial = Trial(folder, random.Random(seed))
+    trial.prepare()
+    while len(trial.lines) < runs:
+        trial.one(TURNS[len(trial.lines) % len(TURNS)])
+    return trial
 
 
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        many_runs(Path(folder), options.runs, options.seed)
-    print(f"{options.runs} times killed, all went on and came out the same; {os.cpu_count()} cores")
+    folder = Path(tempfile.mkdtemp())
+    trial = many_runs(folder, options.runs, options.seed)
+    print(f"{len(trial.lines)} strikes, seed {options.seed}, {len(trial.faults)} faults")
+    if trial.faults:
+        sys.exit(f"the homes with faults are in {folder}")
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,33 @@ def test_a_damaged_journal_or_state(begun):  # noqa: F811
         file.write_text(whole)
 
 
+def test_files_of_an_older_version_have_no_checksum(begun):  # noqa: F811
+    begun.arrive("again.csv", 0, FIRST)
+    begin(begun.config(), begun.home)
+    home, release = begun.home, current(begun.home)
+    lines = journal.read(home.journal)
+    names = ("release.json", "sources.json")
+    for file in (*(release.folder / name for name in names), home.state, home.journal):
+        said = json.loads(file.read_text())
+        assert said.pop("crc32")
+        file.write_text(json.dumps(said) + "\n")
+    read_all(begun)
+    assert State.load(home.state) is not None
+    assert (journal.read(home.journal), len(lines)) == (lines, 1)
+    assert current(home) == release
+
+
+def test_a_journal_that_lacks_lines(begun):  # noqa: F811
+    """Nights go on without them, and `status` says so."""
+    path = begun.home.journal
+    journal.check(path, 1)
+    with pytest.raises(InputError, match="knows nothing of run 2"):
+        journal.check(path, 2)
+    path.write_text(path.read_text().replace("published", "Published") * 2)
+    with pytest.raises(InputError, match="damaged in line 1, 2"):
+        journal.check(path, None)
+
+
 def test_a_night_of_a_damaged_home(begun):  # noqa: F811
     """It ends with what is wrong, and its file stays where it is."""
     begun.arrive("new.csv", FIRST, 13_000)

@@ -4,4 +4,5 @@ from tests.nightly.kills import many_runs
 
 
 def test_killed_nights_come_out_the_same(tmp_path):
-    assert len(many_runs(tmp_path, runs=3, seed=11)) == 3
+    trial = many_runs(tmp_path, runs=3, seed=11)
+    assert (len(trial.lines), trial.faults) == (3, [])

@@ -6,15 +6,18 @@ import logging
 import shutil
 import struct
 import zipfile
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from distributed import KilledWorker
 
-from mfdask.errors import InputError, MfdaskError, NoSpaceError, RefusedError
+from mfdask.errors import ClusterError, InputError, MfdaskError, NoSpaceError, RefusedError
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import load_model
 from mfdask.nightly import journal, steps, update
 from mfdask.nightly.config import RetentionConfig
+from mfdask.nightly.downstream import tables_of
 from mfdask.nightly.registry import current, promote, releases, roll_back
 from mfdask.nightly.retention import prune
 from mfdask.nightly.start import look_ahead
@@ -301,6 +304,30 @@ def test_a_night_broken_off_at_any_step(step, behind, begun, second_night, monke
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "lost", ["run.json", "work/data/manifest.json", "work/model/users.parquet"]
+)
+def test_a_damaged_unfinished_run_is_begun_anew(lost, begun, second_night, monkeypatch):
+    """Under its number: what a power cut may have torn is told, and never published."""
+
+    def broken(night):
+        raise KeyboardInterrupt
+
+    begun.arrive("new.csv", FIRST, 13_000)
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.STEPS, "gate", broken)
+        with pytest.raises(KeyboardInterrupt):
+            begun.run()
+    (begun.home.root / lost).write_text("{")
+    if lost == "run.json":
+        with pytest.raises(InputError, match=r"run\.json: damaged or gone, and a run is unfinish"):
+            State.check(begun.home.state, begun.home.work)
+    line = begun.run()
+    assert (line["run"], line["status"]) == (2, "published")
+    assert_same_release(begun.home.root / "model", second_night / "model")
+    State.check(begun.home.state, begun.home.work)
+
+
 @pytest.mark.parametrize("step", ["publish", "put away", "downstream", "tidy"])
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_a_night_needs_nothing_that_a_tidy_up_removes(step, by_hand, begun, monkeypatch):
@@ -467,7 +494,9 @@ def test_tables_follow_what_is_published(begun):
     line = begun.run(downstream=jobs)  # brings nothing new, and fails again
     assert (line["status"], len(line["failed_jobs"])) == ("nothing", 1)
     page.rmdir()
+    (begun.home.tables / "of-a-job-that-was.csv").touch()
     assert begun.run(downstream=jobs)["failed_jobs"] == []
+    assert tables_of(begun.home).left == ["of-a-job-that-was.csv"]
     before = page.read_text()
     page.unlink()
     begun.run(downstream=jobs)
@@ -579,6 +608,30 @@ def test_whatever_one_file_raises(error, begun, monkeypatch):
     assert all(type(error).__name__ in reason for reason in line["bad"].values())
 
 
+@pytest.mark.parametrize("deadly", [["big.csv"], ["big.csv", "good.csv"]])
+def test_workers_that_die_of_a_file(deadly, begun, monkeypatch):
+    """It is set aside if they die of it alone; that they die of every file is no file's fault."""
+    extended = update.extend
+
+    def extends(target, sources, **options):
+        if any(f"{source.name}.csv" in deadly for source in sources):
+            raise RefusedError("workers died") from KilledWorker("task", None, 3)
+        return extended(target, sources, **options)
+
+    for name, begin in (("big.csv", FIRST), ("good.csv", 12_100)):
+        begun.arrive(name, begin, begin + 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(update, "extend", extends)
+        patch.setattr(update, "are_few", lambda sources: False)
+        if len(deadly) == 2:
+            with pytest.raises(RefusedError, match="workers died"):
+                begun.run()
+            assert names(begun.inbox) == ["big.csv", "good.csv"]
+            return
+        line = begun.run()
+    assert (line["files"], line["bad"]) == (["good.csv"], {"big.csv": "workers died"})
+
+
 def test_a_full_disk_is_no_files_fault(begun, monkeypatch):
     begun.arrive("new.csv", FIRST, 13_000)
 
@@ -590,6 +643,16 @@ def test_a_full_disk_is_no_files_fault(begun, monkeypatch):
             patch.setattr(update, name, full)
             with pytest.raises(NoSpaceError, match="no space"):
                 begun.run()
+    assert names(begun.inbox) == ["new.csv"]
+    assert begun.run()["new_ratings"] == 1000
+
+
+def test_a_cluster_that_is_gone_is_no_files_fault(begun, monkeypatch):
+    begun.arrive("new.csv", FIRST, 13_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(update, "extend", Mock(side_effect=ClusterError("the scheduler is gone")))
+        with pytest.raises(ClusterError, match="is gone"):
+            begun.run()
     assert names(begun.inbox) == ["new.csv"]
     assert begun.run()["new_ratings"] == 1000
 

@@ -91,7 +91,7 @@ def test_what_is_no_frame_of_ratings(client: Client) -> None:
     with pytest.raises(InputError, match="user"):
         open_frame(FRAME.drop(columns="user_id"))
     with pytest.raises(InputError, match="cannot be the rating"):
-        open_frame(FRAME.assign(rating=True))
+        open_frame(FRAME.assign(rating=pd.Timestamp(0)))
     persisted = dd.from_pandas(FRAME, npartitions=2).persist()
     with pytest.raises(InputError, match=r"before persist\(\)"):
         open_frame(persisted)

@@ -307,7 +307,7 @@ def test_files_that_are_no_ratings(tmp_path: Path, content: bytes, message: str)
         ({"user": "nobody"}, "no column 'nobody'"),
         ({"colour": "user"}, "'colour' is not one of user, item, rating, timestamp"),
         ({"user": "item"}, "meant twice"),
-        ({"user": "0"}, "none for item and rating"),
+        ({"user": "0"}, "none for item"),
         ({"user": "0", "item": "1", "rating": "9"}, "rating=9 is beyond the last column"),
         ({"item": "twice"}, "'twice' twice"),
     ],

@@ -29,8 +29,8 @@ def sorted_lists(model, data, ranking):
     )
     scores[:, ~good.to_numpy()] = -np.inf
     if data is not None:
-        for block in range(data.n_blocks("users")):
-            shard = data.shard("users", block)
+        for block, part in itertools.product(range(data.n_blocks("users")), ("train", "test")):
+            shard = data.shard("users", block, part)
             for row, (a, b) in enumerate(itertools.pairwise(shard.indptr)):
                 scores[shard.start + row, shard.indices[a:b]] = -np.inf
     lists = {}
@@ -128,7 +128,7 @@ def test_written_lists_are_the_same(
 ):
     monkeypatch.setattr(batch_module, "BLOCK_USERS", 64)
     calls = []
-    lines = write_recommendations(
+    counts = write_recommendations(
         model_folder,
         tmp_path / "out",
         data,
@@ -139,8 +139,11 @@ def test_written_lists_are_the_same(
     assert len(list((tmp_path / "out").glob("part-*.parquet"))) == 5
     assert calls == [("recommend", done, 5) for done in range(6)]
     written = pd.read_parquet(tmp_path / "out")
-    assert len(written) == lines
-    assert list(written) == ["user_id", "rank", "item_id", "score", "source"]
+    assert counts == (300, len(written), 0, 0, 200)
+    described = ["item_id", "title", "year", "genres"]
+    assert list(written) == ["user_id", "rank", *described, "score", "source"]
+    own = model.items.set_index("item_id")["title"]
+    assert written["title"].tolist() == own[written["item_id"]].tolist()
     wanted = recommend(model, model.users["user_id"], data, LOOSE)
     pd.testing.assert_frame_equal(written, wanted)
 

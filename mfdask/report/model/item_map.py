@@ -53,7 +53,7 @@ def placed(model: FactorModel, method: str) -> pd.DataFrame:
     items = model.items.iloc[kept].reset_index(drop=True)
     most_rated = replace(model, items=items, item_rows=model.item_rows[kept])
     with threadpool_limits(1, "openmp"):  # on a busy machine its threads wait for each other
-        return embed(most_rated, method, min_ratings=1)
+        return embed(most_rated, method, min_ratings=1, quick=True)
 
 
 def coloured_genres(genres: pd.Series) -> list[str]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from bokeh.models import DataRange1d, NumeralTickFormatter
 from bokeh.models.ui import UIElement
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from mfdask.evaluation.accuracy import BIN_STARTS, bin_labels, bin_of
 from mfdask.figures.figure import Figure, new_plot
@@ -66,7 +66,7 @@ def distribution_table(edges: Floats, counts: Ints, mean: float, deviation: floa
     The bins reach from minus to plus the width of the scale; what lies beyond is in the end bins.
     `normal` is the share that a normal distribution of this mean and deviation has there.
     """
-    below = norm.cdf(edges, mean, deviation if deviation > 0 else 1e-9)
+    below = ndtr((edges - mean) / (deviation if deviation > 0 else 1e-9))
     table = {"residual_from": edges[:-1], "residual_to": edges[1:], "n": counts}
     share = counts / counts.sum()
     return pd.DataFrame({**table, "share": share, "normal": np.diff(below)})

@@ -1,0 +1,10 @@
+"""Damaged files of data sets, models and homes: a sample of the trials that `damage` makes."""
+
+from tests.trials.damage import many
+
+
+def test_readers_refuse_or_give_the_same(client, tmp_path):
+    ends, faults = many(tmp_path, client, n=60, seed=7)
+    assert faults == []
+    assert ends["refused"] > 10
+    assert ends["same"] > 10
