@@ -12,15 +12,15 @@ import pandas as pd
 from rich.table import Table
 
 from mfdask.errors import InputError
-from mfdask.evaluation import RankingPlan, check_leaks, compare, measure_model, measure_popularity
+from mfdask.evaluation import RankingPlan, baselines_of, check_leaks, compare, measure_model
+from mfdask.evaluation.baselines import NAME
 from mfdask.evaluation.compare import Measured
-from mfdask.evaluation.popularity import NAME
 from mfdask.models import load_model
 from mfdask.results import records, write_table
 from mfdask.shards import Dataset
 
 from .common import Outcome, job, progress_bars, table
-from .evaluate import leak_option, ranking_options
+from .evaluate import caution, leak_option, metric_label, ranking_options, ranking_title
 from .options import DATA, MODEL, OUT_FILE
 
 
@@ -61,22 +61,26 @@ def main(
     }
     measured = []
     with progress_bars() as progress:
-        for name, model in zip(names, learned, strict=True):
+        models_by_name = dict(zip(names, learned, strict=True)) | baselines_of(dataset, plan)
+        for name, model in models_by_name.items():
             measured.append(measure_model(name, model, dataset, plan, progress))
-        measured.append(measure_popularity(measured[0], dataset, plan, progress))
     found = compare(measured, resamples, plan.seed)
     if out is not None:
         write_table(found, out)
     values = {
-        "k": plan.k,
+        "k": plan.k[0],
+        "lengths": list(plan.k),
         "threshold": plan.threshold,
+        "negatives": plan.negatives,
+        "users_ranked": measured[0].n_ranked,
+        "users_without_training": measured[0].n_unseen,
         "resamples": resamples,
         "models": [_facts(one) | {"leaked": leaked.get(one.name, 0)} for one in measured],
         "figures": records(found),
     }
     notes = [_note(one, dataset, leaked.get(one.name, 0)) for one in measured]
-    views = [_values(found, plan), _differences(found, plan)]
-    return Outcome(values, [*views, *(note for note in notes if note)])
+    views = [_values(found, plan), _differences(found)]
+    return Outcome(values, [*views, *(note for note in notes if note), *caution(plan)])
 
 
 def _names(models: Sequence[Path]) -> list[str]:
@@ -109,26 +113,28 @@ def _note(one: Measured, data: Dataset, leaked: int | None) -> str | None:
 
 
 def _values(found: pd.DataFrame, plan: RankingPlan) -> Table:
-    title = f"held-out ratings, with 95 % intervals (relevant: {plan.threshold:g} or more)"
-    return _side_by_side(found, plan, title, ("value", "low", "high"), "")
+    title = f"held-out ratings, with 95 % intervals; {ranking_title(plan)}"
+    return _side_by_side(found, title, ("value", "low", "high"), "")
 
 
-def _differences(found: pd.DataFrame, plan: RankingPlan) -> Table:
+def _differences(found: pd.DataFrame) -> Table:
     first, others = found["model"].iloc[0], found[found["model"] != found["model"].iloc[0]]
     columns = ("difference", "difference_low", "difference_high")
-    return _side_by_side(others, plan, f"difference to {first}", columns, "+")
+    return _side_by_side(others, f"difference to {first}", columns, "+")
 
 
 def _side_by_side(
-    found: pd.DataFrame, plan: RankingPlan, title: str, columns: tuple[str, str, str], sign: str
+    found: pd.DataFrame, title: str, columns: tuple[str, str, str], sign: str
 ) -> Table:
     """Return a line a figure and a column a model: the value above, its interval below."""
     names = found["model"].unique().tolist()
     view = table(title, "", "n", *names)
-    for (metric, part), lines in found.groupby(["metric", "slice"], sort=False):
+    figures = found.groupby(["metric", "slice", "k"], sort=False, dropna=False)
+    for (metric, part, k), lines in figures:
         ends = zip(*(lines[column].tolist() for column in columns), strict=True)
         cells = [_cell(value, low, high, sign) for value, low, high in ends]
-        view.add_row(_label(str(metric), str(part), plan.k), f"{lines['n'].iloc[0]:,}", *cells)
+        label = metric_label(metric, k) + ("" if part == "all" else f", {part}")
+        view.add_row(label, f"{lines['n'].iloc[0]:,}", *cells)
     return view
 
 
@@ -137,11 +143,3 @@ def _cell(value: float, low: float, high: float, sign: str) -> str:
         return ""
     interval = "" if low != low else f"\n{low:{sign}.4f}…{high:{sign}.4f}"
     return f"{value:{sign}.4f}{interval}"
-
-
-def _label(metric: str, part: str, k: int) -> str:
-    if metric == "novelty":
-        return f"novelty at {k}, bits"
-    name = metric.upper() if metric in ("rmse", "mae", "ndcg", "map") else metric
-    length = "" if metric in ("rmse", "mae") else f" at {k}"
-    return f"{name}{length}" + ("" if part == "all" else f", {part}")

@@ -1,7 +1,9 @@
-"""Measure the errors of a model on ratings that its training has not seen."""
+"""Measure a model on ratings that its training has not seen: its errors, and its lists."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,19 @@ from mfdask.evaluation import (
     Accuracy,
     ErrorSums,
     RankingPlan,
+    RankingResult,
+    baselines_of,
     bin_labels,
     check_leaks,
     evaluate,
     measure_calibration,
     measure_ranking,
-    popularity_scorer,
+    scorer_of,
 )
+from mfdask.evaluation.list_metrics import NAMES
+from mfdask.evaluation.negatives import CAUTION
 from mfdask.models import Ability, Model, load_model
+from mfdask.results import records
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, progress_bars, table, timed
@@ -44,7 +51,8 @@ leak_option = click.option(
 @click.option(
     "--ranking",
     is_flag=True,
-    help="Also rank the whole catalogue for each user, and score the lists.",
+    help="Also rank the whole catalogue for each user, and score the lists; models that only rank "
+    "are always measured so.",
 )
 @leak_option
 @job
@@ -53,13 +61,37 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
     """See the module."""
     learned, dataset = load_model(model), Dataset.open(data, verify=True)
     leaked = check_leaks(learned, dataset, allow_leaks)
+    ranking = ranking or not learned.can(Ability.RATINGS)
     if ranking:
         plan.check(dataset)
-    with timed() as scoring:
-        test = evaluate(learned, dataset)
-    train = evaluate(learned, dataset, "train")
-    same = learned.data.fingerprint == dataset.fingerprint
+        plan = replace(plan, threshold=plan.threshold_on(dataset))
     values: dict[str, Any] = {
+        "score": learned.score,
+        "same_data": learned.data.fingerprint == dataset.fingerprint,
+        "leaked": leaked,
+    }
+    views: list[RenderableType] = []
+    if learned.can(Ability.RATINGS):
+        test, errors = _errors(learned, dataset)
+        values |= errors
+        views += [_summary(values, learned), _slices(test)]
+    if learned.can(Ability.DEVIATIONS):
+        covered = measure_calibration(learned, dataset)
+        values["intervals"] = covered.to_dict("records")
+        views.append(_intervals(covered))
+    if ranking:
+        values["ranking"], tables = _rank(learned, dataset, plan)
+        views += tables
+    return Outcome(values, views)
+
+
+def _errors(learned: Model, data: Dataset) -> tuple[Accuracy, dict[str, Any]]:
+    """Return the errors on the test ratings, and what there is to tell of them."""
+    with timed() as scoring:
+        test = evaluate(learned, data)
+    train = evaluate(learned, data, "train")
+    same = learned.data.fingerprint == data.fingerprint
+    return test, {
         "n": test.n,
         "test_rmse": float(test.raw.rmse()[0]),
         "test_mae": float(test.raw.mae()[0]),
@@ -70,31 +102,40 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
         "by_source": test.by_source,
         "by_user_ratings": _bins(test.by_user),
         "by_item_ratings": _bins(test.by_item),
-        "same_data": same,
-        "leaked": leaked,
         "scoring_seconds": scoring.seconds,
     }
-    views: list[RenderableType] = [_summary(values, learned), _slices(test)]
-    if learned.can(Ability.DEVIATIONS):
-        covered = measure_calibration(learned, dataset)
-        values["intervals"] = covered.to_dict("records")
-        views.append(_intervals(covered))
-    if ranking:
-        values["ranking"] = _rank(learned, dataset, plan)
-        views.append(_ranks(values["ranking"]))
-    return Outcome(values, views)
 
 
-def _rank(learned: Model, data: Dataset, plan: RankingPlan) -> dict[str, Any]:
-    """Rank with the model and with the popularity baseline."""
-    scorers = {"model": learned.align(data).scores, "popularity": popularity_scorer(data)}
-    found: dict[str, Any] = {"k": plan.k, "threshold": plan.threshold_on(data)}
+def _rank(learned: Model, data: Dataset, plan: RankingPlan) -> tuple[dict[str, Any], list[Table]]:
+    """Rank with the model and the baselines; return the figures, and the tables of them."""
+    ranked = {}
     with progress_bars() as progress:
-        for name, scorer in scorers.items():
-            ranked = measure_ranking(scorer, data, plan, progress, f"rank, {name}")
-            found |= {"users": len(ranked.users), "users_without_relevant": ranked.n_without}
-            found[name] = ranked.means()
-    return found
+        for name, model in {"model": learned, **baselines_of(data, plan)}.items():
+            scorer = scorer_of(model.align(data), data)
+            ranked[name] = measure_ranking(scorer, data, plan, progress, f"rank, {name}")
+    own = ranked["model"]
+    values = {
+        "k": plan.k[0],
+        "lengths": list(plan.k),
+        "threshold": plan.threshold,
+        "negatives": plan.negatives,
+        "users": len(own.users),
+        "users_without_relevant": own.n_without,
+        "users_without_negatives": own.n_crowded,
+        "users_without_training": int(own.unseen.sum()),
+        **{name: one.means() for name, one in ranked.items()},
+        "figures": records(_figures(ranked)),
+    }
+    return values, [_ranks(ranked), *_unseen(ranked)]
+
+
+def _figures(ranked: Mapping[str, RankingResult], unseen: bool | None = None) -> pd.DataFrame:
+    """Return the figures of each ranking below each other, of all users, or of the unseen ones."""
+    tables = [
+        one.figures(None if unseen is None else one.unseen == unseen).assign(model=name)
+        for name, one in ranked.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def leak_row(leaked: int | None) -> dict[str, str]:
@@ -160,15 +201,57 @@ def _intervals(covered: pd.DataFrame) -> Table:
     return view
 
 
-def _ranks(found: dict[str, Any]) -> Table:
-    title = f"first {found['k']} of the catalogue, {found['threshold']:g} or more is relevant"
-    view = table(title, "", "model", "popularity")
-    for name in found["model"]:
-        view.add_row(name, f"{found['model'][name]:.4f}", f"{found['popularity'][name]:.4f}")
-    view.add_row("users", f"{found['users']:,}", f"{found['users']:,}")
-    view.caption = f"{found['users_without_relevant']:,} users without a relevant rating left out"
+def _ranks(ranked: Mapping[str, RankingResult]) -> Table:
+    own = ranked["model"]
+    plan = own.plan
+    view = _side_by_side(_figures(ranked), ranking_title(plan), list(ranked))
+    left_out = {
+        "without a relevant rating": own.n_without,
+        "without negatives": own.n_crowded,
+    }
+    words = [f"{n:,} users {why} left out" for why, n in left_out.items() if n]
+    view.caption = "; ".join([f"{len(own.users):,} users", *words, *caution(plan)])
     view.caption_justify = "left"
     return view
+
+
+def _unseen(ranked: Mapping[str, RankingResult]) -> list[Table]:
+    """Return tables of the users without training ratings, and of the others; none if all have."""
+    unseen = ranked["model"].unseen
+    slices = {"without training ratings": True, "with training ratings": False}
+    return [
+        _side_by_side(
+            _figures(ranked, which).query("metric not in ['coverage', 'gini']"),
+            f"{(unseen == which).sum():,} users {words}",
+            list(ranked),
+        )
+        for words, which in slices.items()
+        if unseen.any() and (unseen == which).any()
+    ]
+
+
+def _side_by_side(figures: pd.DataFrame, title: str, names: list[str]) -> Table:
+    view = table(title, "", *names)
+    for (metric, k), lines in figures.groupby(["metric", "k"], sort=False, dropna=False):
+        values = lines.set_index("model")["value"]
+        view.add_row(metric_label(metric, k), *(_show(values[name]) for name in names))
+    return view
+
+
+def ranking_title(plan: RankingPlan) -> str:
+    """Return what is ranked, and what is relevant."""
+    return f"ranks in {plan.candidates}; {plan.threshold:g} or more is relevant"
+
+
+def caution(plan: RankingPlan) -> list[str]:
+    """Return what must be said of figures with sampled negatives."""
+    return [] if plan.negatives is None else [f"sampled candidates: {CAUTION}"]
+
+
+def metric_label(metric: Any, k: Any) -> str:
+    """Return what a metric is called: ``NDCG at 10``."""
+    name = NAMES.get(metric, str(metric).upper())
+    return name if pd.isna(k) else f"{name} at {k}"
 
 
 def _show(rmse: float) -> str:

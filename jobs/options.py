@@ -25,7 +25,12 @@ _MARKS = {"model": "model.json", "data set": "manifest.json"}
 #: Options that every job has: no file of options has them, and none is printed by `--json`.
 _OF_ALL = {"config", "as_json", "debug"}
 
-_TYPES = {int: click.INT, float: click.FLOAT, str: click.STRING, bool: click.BOOL}
+_TYPES: dict[type, click.ParamType] = {
+    int: click.INT,
+    float: click.FLOAT,
+    str: click.STRING,
+    bool: click.BOOL,
+}
 
 
 def option_of(
@@ -51,14 +56,22 @@ def option_of(
     return click.option(
         f"--{own.option}/--no-{own.option}" if own.kind is bool else f"--{own.option}",
         own.name,
-        type=click.Choice(own.choices) if own.choices else _TYPES[own.kind],
+        type=_type_of(own),
         default=None if unset else own.default,
         metavar=own.metavar,
         help=f"{help_text}  [default: {default}]" if default else help_text,
     )
 
 
+def _type_of(own: Parameter) -> click.ParamType:
+    if own.choices:
+        return click.Choice(own.choices)
+    return ListType(_TYPES[own.kind]) if own.many else _TYPES[own.kind]
+
+
 def _said(own: Parameter) -> str:
+    if own.many:
+        return ",".join(map(str, own.default))
     if isinstance(own.default, bool):
         return own.option if own.default else f"no-{own.option}"
     return "" if own.default is None else str(own.default)
@@ -133,6 +146,20 @@ def _with_all(options: Any, run: Decorated) -> Decorated:
     for option in reversed(list(options)):
         run = option(run)
     return run
+
+
+@dataclass(frozen=True)
+class ListType(click.ParamType):
+    """Values with commas between them, as a tuple."""
+
+    each: click.ParamType
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the values; a file of options has a list, or a single one."""
+        given = value.split(",") if isinstance(value, str) else value
+        given = given if isinstance(given, list | tuple) else [given]
+        return tuple(self.each.convert(one, param, ctx) for one in given)
 
 
 @dataclass(frozen=True)
@@ -250,6 +277,8 @@ def _hint(own: click.Option) -> Any:
     kind: Any = str
     if isinstance(own.type, click.Choice):
         kind = Literal[tuple(own.type.choices)]
+    if isinstance(own.type, ListType):
+        return int | tuple[int, ...]
     for click_type, made in (
         (click.types.BoolParamType, bool),
         (click.types.IntParamType, int),

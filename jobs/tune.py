@@ -13,17 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from mfdask.cluster import ClusterConfig
-from mfdask.models import ALS, kind_of
+from mfdask.models import kind_of
 from mfdask.parameters import parameters_of
 from mfdask.results import write_table
 from mfdask.shards import Dataset
 from mfdask.tuning import PRESETS, SearchSpace, Settings, Tuned, tune
-from mfdask.tuning.space import TUNABLE, train_options
+from mfdask.tuning.space import train_options, tunable_kinds, tunable_of
 
 from .common import Outcome, facts_table, job, running, table
-from .options import DATA, OUT_FILE, cluster_options, option_of, options_of
+from .options import DATA, OUT_FILE, PATH, cluster_options, option_of, options_of
 
 _OWN = parameters_of(Settings)
+_TUNABLE = "; ".join(f"{n}: {', '.join(tunable_of(kind))}" for n, kind in tunable_kinds().items())
 #: Lines of the table that a person sees.
 _SHOWN = 10
 
@@ -35,8 +36,8 @@ _SHOWN = 10
     "specs",
     multiple=True,
     metavar="NAME=VALUES",
-    help="Values (factors=5,10,20) or a range (tau=0.01..0.2) of one of "
-    f"{', '.join(TUNABLE)}; a single value is kept. Give it once for each.",
+    help="Values (factors=5,10,20) or a range (tau=0.01..0.2) of a parameter; a single value is "
+    f"kept. Give it once for each. {_TUNABLE}.",
 )
 @click.option(
     "--preset",
@@ -48,9 +49,10 @@ _SHOWN = 10
     "--model",
     default="als",
     show_default=True,
-    type=click.Choice(["als", "genre"]),
+    type=click.Choice(list(tunable_kinds())),
     help="Kind of model to tune.",
 )
+@click.option("--item-features", type=PATH, help="As `mfdask train --item-features`.")
 @click.option(
     "--study",
     type=OUT_FILE,
@@ -71,17 +73,18 @@ def main(
     sampler: str | None,
     settings: Settings,
     model: str,
+    item_features: Path | None,
     study: Path | None,
     out: Path | None,
     cluster: ClusterConfig,
 ) -> Outcome:
     """Search, write the table of trials, and show the best."""
-    search = SearchSpace.parse(specs, preset)
+    search = SearchSpace.parse(specs, preset, model)
     settings = replace(settings, sampler=sampler or ("grid" if preset else "tpe"))
     if settings.sampler == "grid":
         search.points()  # a range is refused before a cluster is started
-    base = kind_of(model).configure({"seed": settings.seed})
-    assert isinstance(base, ALS)
+    kind = kind_of(model)
+    base = kind.configure({"seed": settings.seed} if "seed" in kind.open_parameters else {})
     search.check(base)
     dataset = Dataset.open(data)
     study = study or Path("output/tuning") / f"{dataset.name}.db"
@@ -93,6 +96,7 @@ def main(
             study,
             base=base,
             settings=settings,
+            item_features=item_features,
             client=run.client,
             progress=run.progress,
         )
@@ -109,13 +113,16 @@ def _outcome(found: Tuned, data: str, study: Path, out: Path) -> Outcome:
         "pruned_trials": int(states.get("pruned", 0)),
         "failed_trials": int(states.get("fail", 0)),
         "best": found.point,
-        "validation_rmse": found.validation_rmse,
-        "test_rmse": found.model.history[-1].test_rmse,
+        "objective": str(found.objective),
+        "validation": found.validation,
+        "test": found.test,
         "command": command,
         "study": str(study),
         "out": str(out),
     }
-    return Outcome(values, [_best_trials(found), _summary(values), _broken(command)])
+    if found.objective.of_ratings:
+        values |= {"validation_rmse": found.validation, "test_rmse": found.test}
+    return Outcome(values, [_best_trials(found), _summary(found, values), _broken(command)])
 
 
 def _broken(command: str) -> Text:
@@ -128,24 +135,26 @@ def _broken(command: str) -> Text:
 def _best_trials(found: Tuned) -> Table:
     # Parameters that are the same everywhere are in the command below.
     names = [name for name in found.point if found.trials[name].nunique() > 1]
-    shown = found.trials.sort_values("validation_rmse", kind="stable").head(_SHOWN)
-    view = table(f"best of {len(found.trials)} trials", "trial", *names, "validation RMSE", "")
-    for line in shown.to_dict("records"):
-        rmse = line["validation_rmse"]
+    column, objective = f"validation_{found.objective}", found.objective
+    ordered = found.trials.sort_values(column, kind="stable", ascending=objective.of_ratings)
+    title = f"best of {len(found.trials)} trials"
+    view = table(title, "trial", *names, f"validation {objective.label}", "")
+    for line in ordered.head(_SHOWN).to_dict("records"):
+        value = line[column]
         view.add_row(
             str(line["trial"]),
             *(f"{line[name]:.4g}" for name in names),
-            "" if pd.isna(rmse) else f"{rmse:.4f}",
+            "" if pd.isna(value) else f"{value:.4f}",
             {"pruned": "given up", "fail": "failed"}.get(line["state"], ""),
         )
     return view
 
 
-def _summary(values: dict[str, Any]) -> Table:
-    test = values["test_rmse"]
+def _summary(found: Tuned, values: dict[str, Any]) -> Table:
+    name, test = found.objective.label, found.test
     facts = {
-        "validation RMSE of its trial": f"{values['validation_rmse']:.4f}",
-        "test RMSE": "nothing held out" if test is None else f"{test:.4f}",
+        f"validation {name} of its trial": f"{found.validation:.4f}",
+        f"test {name}": "nothing held out" if test is None else f"{test:.4f}",
         "trials": f"{values['trials']}, {values['fresh_trials']} of them in this run",
         "given up, failed": f"{values['pruned_trials']}, {values['failed_trials']}",
         "study": values["study"],

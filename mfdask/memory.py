@@ -60,8 +60,12 @@ def resident_bytes(pid: int | None = None) -> int:
     return total
 
 
-def require_memory(needed: int, what: str) -> None:
-    """Refuse to begin what the memory of this machine cannot hold.
+def require_memory(
+    needed: int,
+    what: str,
+    remedy: str = "end something else, give fewer `n_factors`, or the `scheduler` of a cluster",
+) -> None:
+    """Refuse to begin what the memory of this machine cannot hold; the line ends with the remedy.
 
     Raises
     ------
@@ -72,6 +76,5 @@ def require_memory(needed: int, what: str) -> None:
     if free < needed:
         raise RefusedError(
             f"{what} needs at least {needed / 2**20:,.0f} MiB of memory and "
-            f"{free / 2**20:,.0f} MiB are free; end something else, give fewer `n_factors`, or "
-            "the `scheduler` of a cluster"
+            f"{free / 2**20:,.0f} MiB are free; {remedy}"
         )

@@ -46,6 +46,8 @@ class Parameter:
         Whether a search may go through it.
     metavar : str or None
         What the help calls a value; by default its type.
+    many : bool
+        Whether the value is a tuple of such, none of them twice.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Parameter:
     below: float | None = None
     tunable: bool = False
     metavar: str | None = None
+    many: bool = False
 
     def check(self, value: Any) -> None:
         """Refuse a value of another type or out of its range.
@@ -71,7 +74,11 @@ class Parameter:
         """
         if value is None and self.optional:
             return
-        require(self._fits(value), self.name, value, self.wanted)
+        if self.many:
+            different = isinstance(value, tuple) and 0 < len(value) == len(set(value))
+            require(different, self.name, value, "a tuple of different numbers")
+        for one in value if self.many else (value,):
+            require(self._fits(one), self.name, one, self.wanted)
 
     @property
     def wanted(self) -> str:
@@ -142,6 +149,8 @@ def _described(name: str, hint: Any, default: Any, said: Mapping[str, Any]) -> P
     inner = [part for part in _parts(hint) if part is not NoneType]
     kind = inner[0]
     limits = dict(said)
+    if get_origin(kind) is tuple:
+        kind, limits["many"] = get_args(kind)[0], True
     if get_origin(kind) is Literal:
         limits.setdefault("choices", get_args(kind))
         kind = type(limits["choices"][0])

@@ -1,10 +1,10 @@
 """Evaluation of models on held-out ratings."""
 
 from mfdask.evaluation.accuracy import Accuracy, ErrorSums, bin_labels, evaluate
+from mfdask.evaluation.baselines import baselines_of, scorer_of
 from mfdask.evaluation.calibration import INTERVALS, measure_calibration
-from mfdask.evaluation.compare import compare, measure_model, measure_popularity
+from mfdask.evaluation.compare import compare, measure_model
 from mfdask.evaluation.leaks import check_leaks, count_leaks
-from mfdask.evaluation.popularity import popularity_scorer
 from mfdask.evaluation.ranking import RankingPlan, RankingResult, measure_ranking
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ErrorSums",
     "RankingPlan",
     "RankingResult",
+    "baselines_of",
     "bin_labels",
     "check_leaks",
     "compare",
@@ -20,7 +21,6 @@ __all__ = [
     "evaluate",
     "measure_calibration",
     "measure_model",
-    "measure_popularity",
     "measure_ranking",
-    "popularity_scorer",
+    "scorer_of",
 ]

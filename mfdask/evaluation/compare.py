@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,32 +12,35 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.evaluation.accuracy import bin_labels, bin_of
+from mfdask.evaluation.baselines import scorer_of
 from mfdask.evaluation.bootstrap import Floats, intervals, ratios, resampled_ratios
-from mfdask.evaluation.popularity import NAME, popularity_scorer
 from mfdask.evaluation.ranking import (
-    METRICS,
     RankingPlan,
     RankingResult,
     measure_ranking,
     users_to_rank,
 )
-from mfdask.models import Model
+from mfdask.models import Ability, Model
 from mfdask.models.base import Aligned
 from mfdask.progress import Progress, silent
-from mfdask.shards import Dataset
+from mfdask.shards import Dataset, Shard
 
 #: Bins of `bin_labels` with few training ratings: 0, 1-5, 6-20.
 _COLD = 3
 
-#: Metric and slice of each column of the sums; those of `_ROOT` are roots of mean squares.
-COLUMNS = [
-    ("rmse", "all"),
-    ("mae", "all"),
-    *[("rmse", f"items {label}") for label in bin_labels()[:_COLD]],
-    *[("rmse", f"users {label}") for label in bin_labels()[:_COLD]],
-    *[(metric, "all") for metric in METRICS],
+#: Metric, slice, and length of a list where there is one.
+Column: TypeAlias = tuple[str, str, int | None]
+
+#: The errors among the columns of the sums; those called ``rmse`` are roots of mean squares.
+_ERRORS: list[Column] = [
+    ("rmse", "all", None),
+    ("mae", "all", None),
+    *[("rmse", f"items {label}", None) for label in bin_labels()[:_COLD]],
+    *[("rmse", f"users {label}", None) for label in bin_labels()[:_COLD]],
 ]
-_ROOT = np.array([metric == "rmse" for metric, _ in COLUMNS])
+#: What is also told of users without training ratings, and of the others, at the main length.
+_SLICED = ("precision", "ndcg")
+UNSEEN, SEEN = "users 0", "users 1+"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +50,17 @@ class Measured:
     Attributes
     ----------
     name : str
+    columns : list
+        Metric, slice and length of a list of each column.
     top : float64 (users, columns)
-        Sums of each of `COLUMNS`; NaN where the model has no such figure.
+        Sums; NaN where the model has no such figure.
     bottom : float64 (users, columns)
         What they are divided by: ratings, or 1 for a user whose list was measured. The same for
         every model.
-    coverage : float
+    of_catalogue : dict
+        Coverage and Gini coefficient, see `RankingResult.of_catalogue`.
+    n_ranked, n_unseen : int
+        Users whose lists were measured, and those of them that have no training ratings.
     same_data : bool
         Whether the model was learned from this very data set.
     unknown_users, unknown_items : int
@@ -59,9 +68,12 @@ class Measured:
     """
 
     name: str
+    columns: list[Column]
     top: Floats
     bottom: Floats
-    coverage: float
+    of_catalogue: dict[tuple[str, int | None], float]
+    n_ranked: int
+    n_unseen: int
     same_data: bool = True
     unknown_users: int = 0
     unknown_items: int = 0
@@ -84,35 +96,19 @@ def measure_model(
     users_to_rank(data, plan)  # before anything long
     aligned = model.align(data)
     squared, absolute, n = _error_sums(aligned, data)
-    ranking = measure_ranking(aligned.scores, data, plan, progress, f"rank, {name}")
-    lists, listed = _per_user(ranking, data.n_users)
+    ranking = measure_ranking(scorer_of(aligned, data), data, plan, progress, f"rank, {name}")
+    columns, lists, listed = _per_user(ranking, data.n_users)
     return Measured(
         name,
+        [*_ERRORS, *columns],
         np.column_stack([squared[:, :1], absolute, squared[:, 1:], lists]),
         np.column_stack([n[:, :1], n[:, :1], n[:, 1:], listed]),
-        ranking.coverage,
+        ranking.of_catalogue(),
+        len(ranking.users),
+        int(ranking.unseen.sum()),
         same_data=model.data.fingerprint == data.fingerprint,
         unknown_users=int((aligned.users < 0).sum()),
         unknown_items=int((aligned.items < 0).sum()),
-    )
-
-
-def measure_popularity(
-    like: Measured, data: Dataset, plan: RankingPlan, progress: Progress = silent
-) -> Measured:
-    """Measure the popularity baseline beside a model `like`; it ranks, but predicts no ratings."""
-    ranking = measure_ranking(popularity_scorer(data), data, plan, progress, f"rank, {NAME}")
-    lists, _ = _per_user(ranking, data.n_users)
-    top = np.full(like.top.shape, np.nan)
-    top[:, -len(METRICS) :] = lists
-    return replace(
-        like,
-        name=NAME,
-        top=top,
-        coverage=ranking.coverage,
-        same_data=True,
-        unknown_users=0,
-        unknown_items=0,
     )
 
 
@@ -129,7 +125,7 @@ def _error_sums(aligned: Aligned, data: Dataset) -> tuple[Floats, Floats, Floats
     absolute = np.zeros(data.n_users)
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, "test")
-        error = aligned.predict(shard).astype(np.float64) - shard.ratings
+        error = _errors(aligned, shard)
         users, here = shard.rows, slice(shard.start, shard.stop)
         own = users - shard.start
         absolute[here] = np.bincount(own, np.abs(error), minlength=shard.n_rows)
@@ -143,13 +139,28 @@ def _error_sums(aligned: Aligned, data: Dataset) -> tuple[Floats, Floats, Floats
     return squared, absolute, n
 
 
-def _per_user(ranking: RankingResult, n_users: int) -> tuple[Floats, Floats]:
-    """Return the metrics of every user of the data set, and 1 where they were measured."""
-    values = np.zeros((n_users, len(METRICS)))
-    measured = np.zeros_like(values)
-    values[ranking.users] = ranking.values
-    measured[ranking.users] = 1.0
-    return values, measured
+def _errors(aligned: Aligned, shard: Shard) -> Floats:
+    """Return the error of each rating, NaN of a model that predicts none."""
+    if not aligned.model.can(Ability.RATINGS):
+        return np.full(shard.n_ratings, np.nan)
+    return aligned.predict(shard).astype(np.float64) - shard.ratings
+
+
+def _per_user(ranking: RankingResult, n_users: int) -> tuple[list[Column], Floats, Floats]:
+    """Return the columns of a ranking, and for every user their values and 1 where there is one."""
+    plan, unseen = ranking.plan, ranking.unseen
+    columns: list[Column] = [(metric, "all", k) for metric, k in plan.columns]
+    values, told = ranking.values, ~np.isnan(ranking.values)
+    if unseen.any():
+        places = [plan.columns.index((metric, plan.k[0])) for metric in _SLICED]
+        for part, inside in ((UNSEEN, unseen), (SEEN, ~unseen)):
+            columns += [(metric, part, plan.k[0]) for metric in _SLICED]
+            values = np.column_stack([values, ranking.values[:, places]])
+            told = np.column_stack([told, np.repeat(inside[:, None], len(places), axis=1)])
+    top, bottom = np.zeros((2, n_users, len(columns)))
+    top[ranking.users] = np.where(told, values, 0.0)
+    bottom[ranking.users] = told
+    return columns, top, bottom
 
 
 def compare(measured: Sequence[Measured], resamples: int = 1000, seed: int = 42) -> pd.DataFrame:
@@ -165,10 +176,12 @@ def compare(measured: Sequence[Measured], resamples: int = 1000, seed: int = 42)
     Returns
     -------
     DataFrame
-        One line for each model and figure: `model, metric, slice`, `n` (the ratings or users that
-        it is a mean of), `value, low, high`, and `difference, difference_low, difference_high`.
-        Empty slices are left out. Coverage has no interval: drawing users again leaves a third of
-        them out, so that it would always be lower.
+        One line for each model and figure: `model, metric, slice, k` (the length of a list), `n`
+        (the ratings or users that it is a mean of), `value, low, high`, and `difference,
+        difference_low, difference_high`. A model that only ranks has no errors: their values are
+        NaN. Empty slices, and figures that no model has, are left out. Coverage and Gini have no
+        interval: drawing users again leaves a third of them out, which would always lower the one
+        and raise the other.
 
     Raises
     ------
@@ -180,8 +193,9 @@ def compare(measured: Sequence[Measured], resamples: int = 1000, seed: int = 42)
     tested = measured[0].bottom[:, 0] > 0
     bottom = measured[0].bottom[tested]
     top = np.stack([one.top[tested] for one in measured])
-    value = _rooted(ratios(top.sum(axis=1), bottom.sum(axis=0)))
-    samples = _rooted(resampled_ratios(top, bottom, resamples, seed))
+    roots = np.array([metric == "rmse" for metric, *_ in measured[0].columns])
+    value = _rooted(ratios(top.sum(axis=1), bottom.sum(axis=0)), roots)
+    samples = _rooted(resampled_ratios(top, bottom, resamples, seed), roots)
     low, high = intervals(samples)
     away_low, away_high = intervals(samples - samples[:, :1])
     figures = {
@@ -196,22 +210,22 @@ def compare(measured: Sequence[Measured], resamples: int = 1000, seed: int = 42)
     return _as_table(measured, figures)
 
 
-def _rooted(values: Floats) -> Floats:
-    return np.where(_ROOT, np.sqrt(values), values)
+def _rooted(values: Floats, roots: npt.NDArray[np.bool_]) -> Floats:
+    return np.where(roots, np.sqrt(np.where(roots, values, 0.0)), values)
 
 
 def _as_table(measured: Sequence[Measured], figures: dict[str, npt.NDArray]) -> pd.DataFrame:
-    """Return a line for each model and figure, coverage last."""
+    """Return a line for each model and figure, those of the whole catalogue last."""
     lines = []
     for place, one in enumerate(measured):
-        for column, (metric, part) in enumerate(COLUMNS):
+        for column, (metric, part, k) in enumerate(one.columns):
             own = {name: values[place, column] for name, values in figures.items()}
-            lines.append({"model": one.name, "metric": metric, "slice": part, **own})
-        covered = {
-            "n": figures["n"][place, -1],
-            "value": one.coverage,
-            "difference": one.coverage - measured[0].coverage,
-        }
-        lines.append({"model": one.name, "metric": "coverage", "slice": "all", **covered})
-    found = pd.DataFrame(lines).astype({"n": "int64"})
-    return found[found["n"] > 0].reset_index(drop=True)
+            lines.append({"model": one.name, "metric": metric, "slice": part, "k": k, **own})
+        for (metric, k), value in one.of_catalogue.items():
+            away = value - measured[0].of_catalogue[metric, k]
+            own = {"n": one.n_ranked, "value": value, "difference": away}
+            lines.append({"model": one.name, "metric": metric, "slice": "all", "k": k, **own})
+    found = pd.DataFrame(lines).astype({"n": "int64", "k": "Int64"})
+    same = [found["metric"], found["slice"], found["k"].fillna(0)]
+    told = found["value"].notna().groupby(same).transform("any")
+    return found[(found["n"] > 0) & told].reset_index(drop=True)

@@ -1,42 +1,46 @@
-"""Ranking metrics of top-K lists: precision, recall, NDCG, MAP, coverage, novelty.
+"""Ranking of a data set's candidates for its users, held against their test ratings.
 
-The candidates of a user are all items of the data set but those of their training ratings. A test
-item is relevant if it is rated at or above the threshold. For a list of length K with hits at some
-of the ranks ``r = 1 … K``, and R relevant items:
-
-- precision is ``hits / K``, recall ``hits / R``;
-- NDCG is ``DCG / best DCG``, ``DCG = sum (2**rel - 1) / log2(r + 1)``, with `rel` the rating of a
-  relevant item (1 where the data hold no ratings) and 0 for any other, and the best DCG that of
-  the relevant items in falling order;
-- average precision is the sum of ``(hits up to r) / r`` over the ranks of hits, by ``min(R, K)``;
-- novelty is the mean self-information of the list, ``-log2(n_train / users)`` bits, where an item
-  without training ratings counts as rated once.
-
-Each is averaged over the users that have a relevant test item. Coverage is the share of the
-catalogue that is on any of the lists.
+The candidates of a user are all items of the data set but those of their training ratings, or, with
+`RankingPlan.negatives`, each test item with a few others. A test item is relevant if it is rated at
+or above the threshold. The metrics are those of `list_metrics`, averaged over the users that have a
+relevant test item.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
 from mfdask.errors import InputError, require
-from mfdask.models.design import Array
+from mfdask.evaluation.list_metrics import (
+    OF_LISTS,
+    OF_RANKS,
+    Placed,
+    gini,
+    information_of,
+    judge_lists,
+    judge_ranks,
+    judge_scores,
+    tail_of,
+)
+from mfdask.evaluation.negatives import draw_negatives, judge_among
+from mfdask.kernels.ranking import place_items
+from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s, Int64s
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset, Shard
 
 #: Rows of the data set's users to their scores, float32 (users, items), which may be overwritten.
-Scorer = Callable[[npt.NDArray[np.int64]], Array]
+Scorer = Callable[[Int64s], Float32s]
 
-#: The columns of `RankingResult.values`.
-METRICS = ("precision", "recall", "ndcg", "map", "novelty")
+#: Of some users: the number of the user, the item, and the rating, ascending by user.
+_Ratings: TypeAlias = tuple[Int64s, Int32s, Float64s]
 
-#: Scores held at a time: 16 MiB, and some 100 MiB of what is made of them.
+#: Scores held at a time: 16 MiB, and some 50 MiB of what is made of them.
 _CELLS = 1 << 22
 
 
@@ -44,7 +48,10 @@ _CELLS = 1 << 22
 class RankingPlan(Parametrised):
     """Options of `measure_ranking`."""
 
-    k: int = parameter(10, "Length of the ranked lists.", "at", at_least=1, metavar="K")
+    k: tuple[int, ...] = parameter(
+        (10,), "Lengths of the ranked lists; the first is the main one.", "at", at_least=1,
+        metavar="K,…",
+    )  # fmt: skip
     threshold: float | None = parameter(
         None,
         "An item rated this high in the test part is relevant.  [default: 4; every one where "
@@ -55,6 +62,21 @@ class RankingPlan(Parametrised):
         None, "Rank for a random sample of this many users.  [default: all]", "users", at_least=1
     )
     seed: int = parameter(42, "Seed of all that is drawn at random.", at_least=0)
+    negatives: int | None = parameter(
+        None,
+        "Rank each held-out item among so many that its user has not rated (99: He et al. 2017), "
+        "not in the whole catalogue: optimistic.  [default: the whole catalogue]",
+        at_least=1,
+    )
+    days: float = parameter(
+        365.0, "Recent popularity counts the ratings of so many last days.", above=0
+    )
+
+    def __post_init__(self) -> None:
+        """Take a single length, too; refuse what cannot be meant."""
+        if isinstance(self.k, int):
+            object.__setattr__(self, "k", (self.k,))
+        super().__post_init__()
 
     def threshold_on(self, data: Dataset) -> float:
         """Return from which value on a test item is relevant: by default any count or event is."""
@@ -69,11 +91,33 @@ class RankingPlan(Parametrised):
         ------
         InputError
         """
-        most = f"{data.n_items:,} or less, the items of {data.name}"
-        require(self.k <= data.n_items, "k", self.k, most)
+        longest, n_items = max(self.k), data.n_items
+        if self.negatives is not None:
+            most = f"less than the {n_items:,} items of {data.name}"
+            require(self.negatives < n_items, "negatives", self.negatives, most)
+            n_items = self.negatives + 1
+            require(longest <= n_items, "k", longest, f"{n_items:,} or less, with the `negatives`")
+        most = f"{n_items:,} or less, the items of {data.name}"
+        require(longest <= n_items, "k", longest, most)
         highest = f"{data.rating_max:g} or less, the largest rating of {data.name}"
         threshold = self.threshold_on(data)
         require(threshold <= data.rating_max, "threshold", threshold, highest)
+
+    @property
+    def columns(self) -> list[tuple[str, int | None]]:
+        """The metrics of single users and their lengths, as `RankingResult.values` has them."""
+        of_lists = OF_LISTS if self.negatives is None else ()
+        found: list[tuple[str, int | None]] = [
+            (metric, k) for names in (OF_RANKS, of_lists) for k in self.k for metric in names
+        ]
+        return [*found, ("auc", None)]
+
+    @property
+    def candidates(self) -> str:
+        """What is ranked, in words."""
+        if self.negatives is None:
+            return "the whole catalogue"
+        return f"each held-out item among {self.negatives:,} sampled ones"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,25 +126,55 @@ class RankingResult:
 
     Attributes
     ----------
+    plan : RankingPlan
     users : int64 (n,)
         Rows of the users measured.
-    values : float64 (n, 5)
-        Their `METRICS`.
-    coverage : float
-        Share of the catalogue on any list.
+    unseen : bool (n,)
+        Which of them have no training ratings.
+    values : float64 (n, columns)
+        Their `RankingPlan.columns`; an AUC is NaN where every candidate is relevant.
+    exposure : int64 (lengths, items)
+        How many lists each item is on; with sampled negatives there are no lists.
     n_without : int
         Users that have test ratings, none of them relevant: they are left out.
+    n_crowded : int
+        Users that have rated so much that too few negatives are left: they are left out, too.
     """
 
-    users: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    coverage: float
+    plan: RankingPlan
+    users: Int64s
+    unseen: Bools
+    values: Float64s
+    exposure: Int64s
     n_without: int
+    n_crowded: int = 0
+
+    def figures(self, chosen: Bools | None = None) -> pd.DataFrame:
+        """Return the `metric`, its length `k` and its `value` over all users, or over some.
+
+        Coverage and Gini coefficient are of all lists.
+        """
+        values = self.values if chosen is None else self.values[chosen]
+        with np.errstate(invalid="ignore"):
+            means = np.nansum(values, axis=0) / (~np.isnan(values)).sum(axis=0)
+        lines = [(*column, mean) for column, mean in zip(self.plan.columns, means, strict=True)]
+        lines += [(metric, k, value) for (metric, k), value in self.of_catalogue().items()]
+        found = pd.DataFrame(lines, columns=["metric", "k", "value"])
+        return found.astype({"k": "Int64"})
+
+    def of_catalogue(self) -> dict[tuple[str, int | None], float]:
+        """Return coverage and Gini coefficient of the lists, for each length."""
+        found: dict[tuple[str, int | None], float] = {}
+        for k, exposure in zip(self.plan.k, self.exposure, strict=False):
+            found["coverage", k] = float((exposure > 0).mean())
+            found["gini", k] = gini(exposure)
+        return found
 
     def means(self) -> dict[str, float]:
-        """Return each of `METRICS` averaged over the users, and the coverage."""
-        found = dict(zip(METRICS, self.values.mean(axis=0).tolist(), strict=True))
-        return {**found, "coverage": self.coverage}
+        """Return the value of each metric, of the main length."""
+        lines = self.figures()
+        main = lines[lines["k"].isna() | (lines["k"] == self.plan.k[0])]
+        return dict(zip(main["metric"], main["value"].tolist(), strict=True))
 
 
 def measure_ranking(
@@ -110,39 +184,51 @@ def measure_ranking(
     progress: Progress = silent,
     stage: str = "rank",
 ) -> RankingResult:
-    """Rank the catalogue for each user and hold the top of it against their test ratings.
+    """Rank the candidates of each user, and hold the ranking against their test ratings.
 
     `progress` is told of the users done, as the stage that is named.
 
     Raises
     ------
     InputError
-        If the plan does not suit the data, or no test rating is relevant.
+        If the plan does not suit the data, no test rating is relevant, or a score is not a number.
     """
-    users, n_without = users_to_rank(data, plan)
-    n_train = np.maximum(data.items()["n_train"].to_numpy(np.float64), 1.0)
-    information = -np.log2(n_train / data.n_users)
-    values = np.empty((len(users), len(METRICS)))
-    listed = np.zeros(data.n_items, bool)
+    chosen = users_to_rank(data, plan)
+    users = chosen.rows
+    n_train = data.items()["n_train"].to_numpy(np.int64)
+    facts = information_of(n_train, data.n_users), tail_of(n_train)
+    values = np.empty((len(users), len(plan.columns)))
+    exposure = np.zeros((0 if plan.negatives else len(plan.k), data.n_items), np.int64)
     done = 0
-    for train, test, rows in _batches(data, users):
-        scores = scorer(rows)
-        user, item, _ = _ratings_of(train, rows)
-        scores[user, item] = -np.inf
-        lists = best_items(scores, plan.k)
-        user, item, rating = _ratings_of(test, rows)
-        gains = np.zeros(scores.shape)
-        gain = np.exp2(rating) - 1 if data.feedback == "ratings" else 1.0
-        gains[user, item] = np.where(rating >= plan.threshold_on(data), gain, 0.0)
-        values[done : done + len(rows)] = judge_lists(lists, gains, information)
-        listed[lists[lists >= 0]] = True
+    plan = replace(plan, threshold=plan.threshold_on(data))
+    graded = data.feedback == "ratings"
+    per_user = data.n_items + (plan.negatives or 0) * -(-data.n_test // len(users))
+    for train, test, rows in _batches(data, users, max(1, _CELLS // per_user)):
+        batch = _Batch.of(scorer(rows), train, test, rows, plan)
+        here = slice(done, done + len(rows))
+        if plan.negatives is None:
+            values[here] = batch.judge_catalogue(*facts, exposure, graded)
+        else:
+            values[here] = batch.judge_sampled()
         done += len(rows)
         progress(stage, done, len(users))
-    return RankingResult(users, values, float(listed.mean()), n_without)
+    unseen = data.users()["n_train"].to_numpy()[users] == 0
+    return RankingResult(plan, users, unseen, values, exposure, chosen.n_without, chosen.n_crowded)
 
 
-def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the rows of the users that the plan measures, and `RankingResult.n_without`.
+class Chosen(NamedTuple):
+    """The users that a plan measures: their rows, and how many were left out and why.
+
+    See `RankingResult.n_without` and `RankingResult.n_crowded`.
+    """
+
+    rows: Int64s
+    n_without: int
+    n_crowded: int
+
+
+def users_to_rank(data: Dataset, plan: RankingPlan) -> Chosen:
+    """Return the users that the plan measures.
 
     They depend on the data and the plan alone, so that models can be compared user by user.
     """
@@ -150,30 +236,33 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> tuple[npt.NDArray[np.int6
     threshold = plan.threshold_on(data)
     if data.n_test == 0:
         raise InputError(f"{data.name}: no test ratings; ingest it with split random:0.1")
-    relevant = np.zeros(data.n_users, bool)
-    tested = np.zeros(data.n_users, bool)
+    relevant, tested, crowded = np.zeros((3, data.n_users), bool)
     for block in range(data.n_blocks("users")):
-        shard = data.shard("users", block, "test")
-        users = shard.rows
-        tested[users] = True
-        relevant[users[shard.ratings >= threshold]] = True
-    found = np.flatnonzero(relevant).astype(np.int64)
-    if len(found) == 0:
+        train, test = (data.shard("users", block, part) for part in ("train", "test"))
+        here, n_test = slice(test.start, test.stop), np.diff(test.indptr)
+        tested[here] = n_test > 0
+        relevant[test.rows[test.ratings >= threshold]] = True
+        free = data.n_items - np.diff(train.indptr) - n_test
+        crowded[here] = free < (plan.negatives or 0)
+    found = np.flatnonzero(relevant & ~crowded).astype(np.int64)
+    if not relevant.any():
         raise InputError(
             f"{data.name}: no test rating reaches the `threshold` {threshold:g}; lower it"
         )
-    n_without = int((tested & ~relevant).sum())
+    if len(found) == 0:
+        raise InputError(
+            f"{data.name}: nobody has {plan.negatives:,} items left that they have not rated; "
+            "give fewer `negatives`"
+        )
+    n_without, n_crowded = int((tested & ~relevant).sum()), int((relevant & crowded).sum())
     if plan.n_users is not None and plan.n_users < len(found):
         random = np.random.default_rng(plan.seed)
         found = np.sort(random.choice(found, plan.n_users, replace=False))
-    return found, n_without
+    return Chosen(found, n_without, n_crowded)
 
 
-def _batches(
-    data: Dataset, users: npt.NDArray[np.int64]
-) -> Iterator[tuple[Shard, Shard, npt.NDArray[np.int64]]]:
-    """Yield the users, as many at a time as `_CELLS` allows, with the shards they are in."""
-    size = max(1, _CELLS // data.n_items)
+def _batches(data: Dataset, users: Int64s, size: int) -> Iterator[tuple[Shard, Shard, Int64s]]:
+    """Yield the users, at most `size` at a time, with the shards they are in."""
     for block in range(data.n_blocks("users")):
         train, test = (data.shard("users", block, part) for part in ("train", "test"))
         inside = users[(users >= train.start) & (users < train.stop)]
@@ -181,9 +270,7 @@ def _batches(
             yield train, test, inside[first : first + size]
 
 
-def _ratings_of(
-    shard: Shard, rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+def _ratings_of(shard: Shard, rows: Int64s) -> _Ratings:
     """Return the ratings of some rows of a shard: place of the row in `rows`, item, rating."""
     starts = shard.indptr[rows - shard.start]
     lengths = shard.indptr[rows - shard.start + 1] - starts
@@ -193,7 +280,89 @@ def _ratings_of(
     return place, shard.indices[at], shard.ratings[at].astype(np.float64)
 
 
-def best_items(scores: Array, k: int) -> npt.NDArray[np.int64]:
+class _Batch(NamedTuple):
+    """Some users, their scores, and the ratings of both parts.
+
+    Attributes
+    ----------
+    plan : RankingPlan
+    rows : int64 (users,)
+    scores : float32 (users, items)
+    train, test : tuple
+        The ratings of each part, see `_ratings_of`.
+    """
+
+    plan: RankingPlan
+    rows: Int64s
+    scores: Float32s
+    train: _Ratings
+    test: _Ratings
+
+    @classmethod
+    def of(
+        cls, scores: Float32s, train: Shard, test: Shard, rows: Int64s, plan: RankingPlan
+    ) -> _Batch:
+        """Return the batch of some rows of two shards."""
+        if np.isnan(scores).any():
+            raise InputError("some scores are not numbers: the model is damaged, train it again")
+        parts = _ratings_of(train, rows), _ratings_of(test, rows)
+        return cls(plan, rows, np.ascontiguousarray(scores, np.float32), *parts)
+
+    def relevant(self) -> _Ratings:
+        """Return the test ratings that reach the threshold."""
+        user, item, rating = self.test
+        assert self.plan.threshold is not None
+        reached = rating >= self.plan.threshold
+        return user[reached], item[reached], rating[reached]
+
+    def judge_catalogue(
+        self, information: Float64s, tail: Bools, exposure: Int64s, graded: bool
+    ) -> Float64s:
+        """Return the metrics of lists from the whole catalogue, and count the items on them.
+
+        Where values are no grades, every relevant item gains 1.
+        """
+        n, n_items = self.scores.shape
+        user, item, rating = self.relevant()
+        self.scores[self.train[0], self.train[1]] = -np.inf
+        ranks, above, equal = np.empty((3, len(user)), np.int64)
+        place_items(self.scores, user.astype(np.int32), item, ranks, above, equal)
+        gains = np.exp2(rating) - 1 if graded else np.ones(len(rating))
+        placed = Placed(user, ranks, gains, above, equal)
+        lists = best_items(self.scores, max(self.plan.k))
+        for k, counts in zip(self.plan.k, exposure, strict=True):
+            on = lists[:, :k]
+            counts += np.bincount(on[on >= 0], minlength=n_items)
+        n_candidates = n_items - np.bincount(self.train[0], minlength=n)
+        return np.column_stack(
+            [
+                judge_ranks(placed, n, self.plan.k).reshape(n, -1),
+                judge_lists(lists, information, tail, self.plan.k).reshape(n, -1),
+                judge_scores(placed, n_candidates),
+            ]
+        )
+
+    def judge_sampled(self) -> Float64s:
+        """Return the metrics of held-out items among sampled negatives."""
+        assert self.plan.negatives is not None
+        user, item, _ = self.relevant()
+        free = np.ones(self.scores.shape, bool)
+        for rated_by, rated, _ in (self.train, self.test):
+            free[rated_by, rated] = False
+        draws = np.bincount(user, minlength=len(self.rows))
+        negatives = np.concatenate(
+            [
+                draw_negatives(np.flatnonzero(own), self.plan.negatives, n, self.plan.seed, row)
+                for own, n, row in zip(free, draws.tolist(), self.rows.tolist(), strict=True)
+            ]
+        )
+        scores = self.scores[user, item], self.scores[user[:, None], negatives]
+        return judge_among(
+            user, scores[0], item.astype(np.int64), negatives, scores[1], self.plan.k
+        )
+
+
+def best_items(scores: Float32s, k: int) -> Int64s:
     """Return the `k` items of largest score for each user, best first.
 
     Parameters
@@ -221,60 +390,3 @@ def best_items(scores: Array, k: int) -> npt.NDArray[np.int64]:
         best = found[np.argsort(-own[found], kind="stable")][:k]
         lists[user, : len(best)] = best
     return lists
-
-
-def judge_lists(
-    lists: npt.NDArray[np.int64],
-    gains: npt.NDArray[np.float64],
-    information: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
-    """Return the `METRICS` of each list.
-
-    Parameters
-    ----------
-    lists : int64 (users, k)
-        Item rows, best first, -1 behind the end of a short list; none is empty.
-    gains : float64 (users, items)
-        ``2**rating - 1`` for relevant items, 0 for the others; some item of each user is relevant.
-    information : float64 (items,)
-        Of each item, in bits.
-
-    Returns
-    -------
-    float64 (users, 5)
-    """
-    k = lists.shape[1]
-    there = lists >= 0
-    got = np.where(there, np.take_along_axis(gains, lists, axis=1), 0.0)
-    hit = got > 0
-    ranks = np.arange(1, k + 1)
-    discount = 1 / np.log2(ranks + 1)
-    best, n_relevant = _best_gains(gains, k)
-    precision_there = np.cumsum(hit, axis=1) / ranks
-    return np.column_stack(
-        [
-            hit.sum(axis=1) / k,
-            hit.sum(axis=1) / n_relevant,
-            (got @ discount) / (best @ discount),
-            (precision_there * hit).sum(axis=1) / np.minimum(n_relevant, k),
-            np.where(there, information[lists], 0.0).sum(axis=1) / there.sum(axis=1),
-        ]
-    )
-
-
-def _best_gains(
-    gains: npt.NDArray[np.float64], k: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """Return each user's `k` largest gains, falling and 0 behind the last, and how many there are.
-
-    All but a few gains are 0: only the others are sorted.
-    """
-    user, item = np.divmod(np.flatnonzero(gains > 0), gains.shape[1])
-    own = gains[user, item]
-    order = np.lexsort((-own, user))  # `user` itself is in order already
-    counts = np.bincount(user, minlength=len(gains))
-    place = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
-    best = np.zeros((len(gains), k))
-    kept = place < k
-    best[user[kept], place[kept]] = own[order][kept]
-    return best, counts

@@ -161,10 +161,9 @@ def _held(
         )
     elif split.kind == "cold-items":
         held = kernels.splits.hold_out_columns_by_hash(order, items, item_keys, seed, split.share)
-    elif split.kind == "user-time":
-        held = kernels.splits.hold_out_last(
-            order, users, items, n_rows, times, item_keys, split.share
-        )
+    elif split.kind in ("user-time", "leave-one-out"):
+        n_last = split.n_last(np.bincount(users[order], minlength=n_rows))
+        held = kernels.splits.hold_out_last(order, users, items, n_rows, times, item_keys, n_last)
     elif split.kind == "time":
         held = take_values(times, order) >= plan.cutoff
     elif split.kind == "sequence":

@@ -106,9 +106,9 @@ def hold_out_last(
     n_rows: int,
     times: Int64s,
     column_keys: Keys,
-    share: float,
+    n_last: Int64s,
 ) -> Bools:
-    """Tell which ratings are among the last ``floor(share * n)`` of their row.
+    """Tell which ratings are among the last of their row.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def hold_out_last(
     column_keys : uint64
         A key for each column: of equally late ratings that of the largest hash is the latest,
         whatever their order.
-    share : float
-        In (0, 1).
+    n_last : int64[n_rows]
+        How many of each row.
 
     Returns
     -------
@@ -134,15 +134,13 @@ def hold_out_last(
         end = begin
         while end < places.size and rows[places[end]] == row:
             end += 1
-        # A share such as 0.29 is a little less than it says: 0.29 * 100 would fall short of 29.
-        n_late = int(np.floor(share * (end - begin) + 1e-9))
-        if n_late:
+        if n_last[row]:
             ties = np.empty(end - begin, np.uint64)
             for i in range(begin, end):
                 ties[i - begin] = _mix(column_keys[columns[places[i]]])
             by_tie = np.argsort(ties, kind="mergesort")
             by_time = np.argsort(times[places[begin:end][by_tie]], kind="mergesort")
-            for i in by_tie[by_time[by_time.size - n_late :]]:
+            for i in by_tie[by_time[by_time.size - n_last[row] :]]:
                 held[begin + i] = True
         begin = end
     return held

@@ -174,7 +174,7 @@ def _fits(value: Any, hint: Any) -> bool:
 def _cast(value: Any, hint: Any) -> Any:
     if hint is float:
         return float(value)
-    return tuple(value) if get_origin(hint) is tuple else value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _say(hint: Any) -> str:

@@ -11,10 +11,11 @@ import pandas as pd
 from mfdask.errors import InputError, require
 
 FORMS = (
-    "random:0.1, time:0.1, user-time:0.1, sequence:0.1, cold-items:0.1 (any share between 0 and 1) "
-    "or none"
+    "random:0.1, time:0.1, user-time:0.1, sequence:0.1, cold-items:0.1 (any share between 0 and "
+    "1), leave-one-out or none"
 )
 _KINDS = ("random", "time", "user-time", "sequence", "cold-items")
+_WITHOUT_SHARE = ("none", "leave-one-out")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Split:
     `time`          those from one moment on, the same for everybody
     `user-time`     the last ``floor(share * n)`` of each user; a hash of item id orders
                     those of one second
+    `leave-one-out` the last of each user that has two or more; ties as in `user-time`
     `sequence`      those whose draw ``RandomState(seed).random_sample(n)`` is below the
                     share, one draw for each row read, in file order
     `cold-items`    every rating of some items, about that share of them, by a hash of
@@ -39,7 +41,7 @@ class Split:
     kind : str
     share : float
         Of the ratings, or for `cold-items` of the items, that is held out, in (0, 1); 0 for
-        `none`.
+        `none` and `leave-one-out`.
     """
 
     kind: str
@@ -55,8 +57,8 @@ class Split:
             If it is none of the forms, or the share does not lie between 0 and 1.
         """
         kind, _, share = text.strip().partition(":")
-        if kind == "none" and not share:
-            return cls("none")
+        if text.strip() in _WITHOUT_SHARE:
+            return cls(kind)
         try:
             parsed = cls(kind, float(share))
         except ValueError:
@@ -67,13 +69,13 @@ class Split:
 
     def __str__(self) -> str:
         """Return the form that `parse` reads."""
-        return self.kind if self.kind == "none" else f"{self.kind}:{self.share}"
+        return self.kind if self.kind in _WITHOUT_SHARE else f"{self.kind}:{self.share}"
 
     @property
     def hashed_sides(self) -> tuple[str, ...]:
         """The sides whose ids decide, by their hash."""
-        sides = {"random": ("users", "items"), "cold-items": ("items",), "user-time": ("items",)}
-        return sides.get(self.kind, ())
+        of_items = dict.fromkeys(("cold-items", "user-time", "leave-one-out"), ("items",))
+        return {"random": ("users", "items"), **of_items}.get(self.kind, ())
 
     @property
     def is_by_hash(self) -> bool:
@@ -83,7 +85,14 @@ class Split:
     @property
     def needs_timestamps(self) -> bool:
         """Whether it cannot be done without timestamps."""
-        return self.kind in ("time", "user-time")
+        return self.kind in ("time", "user-time", "leave-one-out")
+
+    def n_last(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return how many of each user's ratings are held out, those being the last, int64."""
+        if self.kind == "leave-one-out":
+            return (counts >= 2).astype(np.int64)
+        # A share such as 0.29 is a little less than it says: 0.29 * 100 would fall short of 29.
+        return np.floor(self.share * counts + 1e-9).astype(np.int64)
 
 
 def sequence_draws(n_rows: int, share: float, seed: int) -> npt.NDArray[np.bool_]:

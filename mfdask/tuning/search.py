@@ -17,12 +17,13 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.files import file_lock
-from mfdask.models import ALS, FactorModel, check_data
+from mfdask.models import ALS, Estimator, Model, check_data
 from mfdask.models.base import Sweep
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.tuning.holdout import hold_out
+from mfdask.tuning.objective import Objective
 from mfdask.tuning.space import Point, SearchSpace, configured
 
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ class Settings(Parametrised):
         42, "Seed of the validation part, the search and the first factors.", at_least=0
     )
     prune: bool = parameter(True, "Give up a trial that does worse than the median of the others.")
+    objective: str | None = parameter(
+        None,
+        "What trials are scored by: rmse, auc, or precision, recall, ndcg, map, mrr or hit_rate of "
+        "lists, such as ndcg@10.  [default: rmse; of models that only rank ndcg@10]",
+        metavar="METRIC[@K]",
+    )
+    threshold: float | None = parameter(
+        None,
+        "Validation ratings this high are relevant, where lists are measured.  [default: as "
+        "`mfdask evaluate`]",
+        above=0,
+    )
     jobs: int = parameter(
         1, "Trials at a time: on small data, as many as there are workers.", at_least=1
     )
@@ -68,20 +81,25 @@ class Tuned:
         How many of them this run made.
     point : dict of str to float
         The best trial's.
-    best : ALS
+    best : Estimator
         With the best parameters.
-    validation_rmse : float
-        Of the best trial after its last sweep.
-    model : FactorModel
+    objective : Objective
+    validation : float
+        The objective of the best trial after its last sweep.
+    model : Model
         The best parameters, learned from the whole training part.
+    test : float or None
+        Its objective on the test part, if there is one.
     """
 
     trials: pd.DataFrame
     fresh: int
     point: Point
-    best: ALS
-    validation_rmse: float
-    model: FactorModel
+    best: Estimator
+    objective: Objective
+    validation: float
+    model: Model
+    test: float | None
 
 
 def tune(
@@ -89,12 +107,13 @@ def tune(
     search: SearchSpace,
     study: Path,
     *,
-    base: ALS | None = None,
+    base: Estimator | None = None,
     settings: Settings | None = None,
+    item_features: Path | None = None,
     client: Client | None = None,
     progress: Progress = silent,
 ) -> Tuned:
-    """Find the parameters with the smallest RMSE on a validation part of the training ratings.
+    """Find the parameters that do best on a validation part of the training ratings.
 
     The test part is not read before the best parameters are known; then the model is learned once
     more, from the whole training part.
@@ -106,9 +125,11 @@ def tune(
     search : SearchSpace
     study : Path
         SQLite file; a search that is there already, over the same data, carries on.
-    base : ALS, optional
-        The parameters that are not searched.
+    base : Estimator, optional
+        The parameters that are not searched; by default those of `ALS`.
     settings : Settings, optional
+    item_features : Path, optional
+        The file that a model of kind features follows.
     client : distributed.Client, optional
         Where the trials run; without one, in this process.
     progress : Progress, optional
@@ -123,29 +144,42 @@ def tune(
     """
     base, settings = base or ALS(), settings or Settings()
     search.check(base)
+    asked = settings.objective or Objective.default(base)
+    objective = Objective.parse(asked, settings.threshold)
+    objective.check(base)
     check_data(base, data)
     if data.address is None:
         raise InputError(f"{data.name}: tuning needs a data set on disk; make one with ingest")
-    with file_lock(study, "searching in"), _record(data, search, base, settings, study) as record:
+    with (
+        file_lock(study, "searching in"),
+        _record(data, search, base, settings, study, objective) as record,
+    ):
         n_trials = settings.n_trials or (None if settings.sampler == "grid" else 30)
         positions = record.open_positions(n_trials)
         if positions:
             place = study.with_name(f".{study.name}.validation")
             try:
                 held = hold_out(data, place, settings.validation, settings.seed)
-                _Trials(record, held, base, client, progress).run(positions, settings.jobs)
+                trials = _Trials(record, held, base, objective, item_features, client, progress)
+                trials.run(positions, settings.jobs)
             finally:
                 shutil.rmtree(place, ignore_errors=True)
-        best, trials = record.best(), record.table()
+        best, table = record.best(), record.table()
     assert best.value is not None
     config = configured(base, best.params)
-    model = config.fit(data, client=client, progress=progress)
-    return Tuned(trials, len(positions), best.params, config, best.value, model)
+    model = config.fit(data, client=client, progress=progress, item_features=item_features)
+    test = objective.of(model, data)
+    return Tuned(table, len(positions), best.params, config, objective, best.value, model, test)
 
 
 @contextmanager
 def _record(
-    data: Dataset, search: SearchSpace, base: ALS, settings: Settings, file: Path
+    data: Dataset,
+    search: SearchSpace,
+    base: Estimator,
+    settings: Settings,
+    file: Path,
+    objective: Objective,
 ) -> Iterator[Record]:
     """Open the record of this search, and of no other."""
     try:
@@ -163,9 +197,11 @@ def _record(
         "seed": settings.seed,
         "prune": settings.prune,
     }
+    if not objective.of_ratings:  # searches of before have none
+        what |= {"objective": str(objective), "threshold": objective.threshold, "kind": base.kind}
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-    with study.open_study(file, f"{data.name}-{digest[:12]}", settings.prune) as opened:
-        yield study.Record(opened, search, settings.sampler, settings.seed)
+    with study.open_study(file, f"{data.name}-{digest[:12]}", settings.prune, objective) as opened:
+        yield study.Record(opened, search, settings.sampler, settings.seed, objective)
 
 
 class _Worse(Exception):
@@ -182,7 +218,9 @@ class _Trials:
 
     record: Record
     held: Dataset
-    base: ALS
+    base: Estimator
+    objective: Objective
+    item_features: Path | None
     client: Client | None
     progress: Progress
     stop: threading.Event = field(default_factory=threading.Event)
@@ -212,7 +250,7 @@ class _Trials:
 
     def _note(self) -> str:
         try:
-            return f"best RMSE {self.record.best().value:.4f}"
+            return f"best {self.objective.label} {self.record.best().value:.4f}"
         except InputError:
             return ""
 
@@ -227,7 +265,10 @@ class _Trials:
 
         config = configured(self.base, trial.params)
         try:
-            model = config.fit(self.held, client=self.client, each_sweep=watch)
+            model = config.fit(
+                self.held, client=self.client, each_sweep=watch, item_features=self.item_features
+            )
+            value = self.objective.of(model, self.held)
         except _Worse:
             trial.give_up()
         except InputError as error:
@@ -235,4 +276,4 @@ class _Trials:
         except _Interrupted:
             return
         else:
-            trial.complete(model.history[-1].test_rmse)
+            trial.complete(value)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mfdask.errors import InputError
-from mfdask.models import ALS, kind_of
-from mfdask.parameters import parameters_of
-
-#: What a search can go through, by the names of the options of `train`.
-TUNABLE = {own.option: own for own in parameters_of(ALS).values() if own.tunable}
+from mfdask.models import Estimator, kind_of, kinds
+from mfdask.models.registry import Kind
+from mfdask.parameters import Parameter, parameters_of
 
 #: Searches with a name: the grids that each goes through, one after the other.
 PRESETS: dict[str, list[str]] = {
@@ -23,6 +22,17 @@ PRESETS: dict[str, list[str]] = {
     ],
     "k-sweep": ["factors=0,2,5,10,20,40,80"],  # section 5.2.2
 }
+
+
+def tunable_of(kind: Kind) -> dict[str, Parameter]:
+    """Return what a search of a kind can go through, by the names of the options of `train`."""
+    return {own.option: own for own in kind.open_parameters.values() if own.tunable}
+
+
+def tunable_kinds() -> dict[str, Kind]:
+    """Return the kinds of model that have anything to search."""
+    return {name: kind for name, kind in kinds().items() if tunable_of(kind)}
+
 
 #: A point of a search: a value for each parameter.
 Point = dict[str, float]
@@ -65,7 +75,9 @@ class SearchSpace:
     grids: tuple[dict[str, Axis], ...]
 
     @classmethod
-    def parse(cls, specs: Iterable[str] = (), preset: str | None = None) -> SearchSpace:
+    def parse(
+        cls, specs: Iterable[str] = (), preset: str | None = None, kind: str = "als"
+    ) -> SearchSpace:
         """Read ``tau=0.01..0.2`` (a range) and ``factors=5,10,20`` (values).
 
         Parameters
@@ -74,17 +86,22 @@ class SearchSpace:
             Each takes the place of the preset's values of that parameter.
         preset : str, optional
             One of `PRESETS`.
+        kind : str
+            Of the model, whose parameters are searched.
 
         Raises
         ------
         InputError
             If one cannot be read, names no parameter or one twice, or there is nothing to search.
         """
-        own = _axes(list(specs))
+        tunable = tunable_of(kind_of(kind))
+        own = _axes(list(specs), tunable)
         grids = PRESETS[preset] if preset else [""]
-        search = cls(tuple(_axes(grid.split()) | own for grid in grids))
+        search = cls(tuple(_axes(grid.split(), tunable) | own for grid in grids))
         if not search.grids[0]:
-            raise InputError("nothing to search: give a `preset`, or `specs` such as tau=0.01..0.2")
+            raise InputError(
+                f"nothing to search: give a `preset`, or `specs` such as {_example(tunable)}"
+            )
         return search
 
     def points(self) -> list[Point]:
@@ -118,15 +135,15 @@ class SearchSpace:
                     merged[name] = Values(tuple(sorted({*before.values, *axis.values})))
         return merged
 
-    def check(self, base: ALS) -> None:
-        """Raise `InputError` if an end of a range, or a value, is not one that `ALS` takes."""
+    def check(self, base: Estimator) -> None:
+        """Raise `InputError` if an end of a range, or a value, is not one that `base` takes."""
         for name, axis in self.axes().items():
             ends = axis.values if isinstance(axis, Values) else (axis.low, axis.high)
             for value in ends:
                 configured(base, {name: value})
 
 
-def configured(base: ALS, point: Point) -> ALS:
+def configured(base: Estimator, point: Point) -> Estimator:
     """Return `base` with the parameters of a point.
 
     Raises
@@ -134,30 +151,35 @@ def configured(base: ALS, point: Point) -> ALS:
     InputError
         If one is out of its range.
     """
-    chosen = {TUNABLE[name].name: TUNABLE[name].kind(value) for name, value in point.items()}
-    return replace(base, **chosen)
+    own = {each.option: each for each in parameters_of(base).values()}
+    chosen: dict[str, Any] = {own[name].name: own[name].kind(v) for name, v in point.items()}
+    return replace(base, **chosen)  # type: ignore[type-var]
 
 
-def train_options(config: ALS) -> list[str]:
+def train_options(config: Estimator) -> list[str]:
     """Return the options of `mfdask train` that learn with these parameters."""
-    options, kind = ["--model", config.kind], kind_of(config.kind)
-    unused = set(kind.settled) | ({"weight_reg"} if config.item_prior == "zero" else set())
-    for option, own in TUNABLE.items():
-        value = getattr(config, own.name)
-        if own.name not in unused and value is not None:
-            options += [f"--{option}", str(value)]
-    return [*options, "--seed", str(config.seed)]
+    kind = kind_of(config.kind)
+    options = ["--model", kind.name]
+    for name, own in kind.open_parameters.items():
+        value = getattr(config, name)
+        if (own.tunable and value != own.default) or name == "seed":
+            options += [f"--{own.option}", str(value)]
+    return options
 
 
-def _axes(specs: Sequence[str]) -> dict[str, Axis]:
+def _example(tunable: Mapping[str, Parameter]) -> str:
+    return "tau=0.01..0.2" if "tau" in tunable else f"{next(iter(tunable), 'NAME')}=VALUES"
+
+
+def _axes(specs: Sequence[str], tunable: Mapping[str, Parameter]) -> dict[str, Axis]:
     axes: dict[str, Axis] = {}
     for spec in specs:
         name, _, text = spec.partition("=")
-        if name not in TUNABLE:
-            raise InputError(f"`specs` {spec}: write NAME=VALUES, NAME one of {', '.join(TUNABLE)}")
+        if name not in tunable:
+            raise InputError(f"`specs` {spec}: write NAME=VALUES, NAME one of {', '.join(tunable)}")
         if name in axes:
             raise InputError(f"`specs` {spec}: {name} is given twice; list all its values once")
-        axes[name] = _axis(spec, text, TUNABLE[name].kind is int)
+        axes[name] = _axis(spec, text, tunable[name].kind is int)
     return axes
 
 

@@ -26,11 +26,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mfdask.errors import InputError
 from mfdask.models.base import Sweep
+from mfdask.tuning.objective import Objective
 from mfdask.tuning.space import Axis, Point, Range, SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-POSITION, ERROR, SECONDS, TRAIN_RMSE = "position", "error", "seconds", "train_rmse"
+POSITION, ERROR, SECONDS = "position", "error", "seconds"
+TRAIN_RMSE, SWEEPS = "train_rmse", "sweeps"
 #: Trials that must be finished before others are cut short against them.
 _BEFORE_PRUNING = 5
 #: Sweeps in which every trial is let be: the first ones say little.
@@ -40,23 +42,30 @@ _WARM_UP = 4
 class Attempt:
     """A trial under way; it may be told of from another thread than the record's."""
 
-    def __init__(self, study: optuna.Study, trial: Trial) -> None:
+    def __init__(self, study: optuna.Study, trial: Trial, objective: Objective) -> None:
         self.params: Point = trial.params
         self._study = study
         self._trial = trial
+        self._objective = objective
         self._train_rmse: float | None = None
+        self._sweeps = 0
         self._began = time.perf_counter()
 
     def report(self, sweep: Sweep) -> bool:
-        """Record a sweep's errors, and return whether the trial does worse than most."""
+        """Record a sweep's errors, and return whether the trial does worse than most.
+
+        Lists are measured after the last sweep alone: by them, no trial is cut short.
+        """
+        self._train_rmse, self._sweeps = sweep.train_rmse, sweep.sweep
+        if not self._objective.of_ratings:
+            return False
         assert sweep.test_rmse is not None
         self._trial.report(sweep.test_rmse, sweep.sweep)
-        self._train_rmse = sweep.train_rmse
         return bool(self._trial.should_prune())
 
-    def complete(self, rmse: float | None) -> None:
-        """Record the validation RMSE after the last sweep."""
-        self._end(TrialState.COMPLETE, rmse)
+    def complete(self, value: float | None) -> None:
+        """Record the objective on the validation part after the last sweep."""
+        self._end(TrialState.COMPLETE, value)
 
     def give_up(self) -> None:
         """Record that the trial was pruned."""
@@ -69,6 +78,7 @@ class Attempt:
 
     def _end(self, state: TrialState, value: float | None = None) -> None:
         self._trial.set_user_attr(TRAIN_RMSE, self._train_rmse)
+        self._trial.set_user_attr(SWEEPS, self._sweeps)
         self._trial.set_user_attr(SECONDS, time.perf_counter() - self._began)
         self._study.tell(self._trial, value, state)
 
@@ -76,8 +86,16 @@ class Attempt:
 class Record:
     """The trials of one search."""
 
-    def __init__(self, study: optuna.Study, search: SearchSpace, sampler: str, seed: int) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        search: SearchSpace,
+        sampler: str,
+        seed: int,
+        objective: Objective,
+    ) -> None:
         self.study = study
+        self.objective = objective
         self._axes = {name: _distribution(axis) for name, axis in search.axes().items()}
         self._points = search.points() if sampler == "grid" else None
         self._sampler = sampler
@@ -103,7 +121,7 @@ class Record:
         self.study.sampler = self._make_sampler(position)
         trial = self.study.ask(self._axes)
         trial.set_user_attr(POSITION, position)
-        return Attempt(self.study, trial)
+        return Attempt(self.study, trial, self.objective)
 
     def best(self) -> FrozenTrial:
         """Return the best complete trial, of equally good ones the first.
@@ -118,15 +136,18 @@ class Record:
         if not complete:
             why = next((t.user_attrs[ERROR] for t in finished if ERROR in t.user_attrs), "no trial")
             raise InputError(f"no trial came to its end: {why}")
-        return min(complete, key=lambda trial: float(trial.value or 0.0))
+        sign = 1 if self.objective.of_ratings else -1
+        return min(complete, key=lambda trial: sign * float(trial.value or 0.0))
 
     def table(self) -> pd.DataFrame:
         """Return one line a finished trial.
 
-        `trial` (the position), `state`, a column for each parameter, `validation_rmse` (of the last
-        sweep that it came to), `train_rmse`, `sweeps`, `seconds`, `error`.
+        `trial` (the position), `state`, a column for each parameter, the objective, such as
+        `validation_rmse` (of the last sweep that it came to) or `validation_ndcg@10`, `train_rmse`,
+        `sweeps`, `seconds`, `error`.
         """
-        return pd.DataFrame([_line(trial) for trial in self.finished()])
+        name = f"validation_{self.objective}"
+        return pd.DataFrame([_line(trial, name) for trial in self.finished()])
 
     def _make_sampler(self, position: int) -> BaseSampler:
         if self._points is not None:
@@ -165,7 +186,7 @@ class _AtPoint(BaseSampler):
 
 
 @contextmanager
-def open_study(file: Path, name: str, prune: bool) -> Iterator[optuna.Study]:
+def open_study(file: Path, name: str, prune: bool, objective: Objective) -> Iterator[optuna.Study]:
     """Open a study in a SQLite file, made where it is not there yet.
 
     Raises
@@ -183,7 +204,11 @@ def open_study(file: Path, name: str, prune: bool) -> Iterator[optuna.Study]:
         raise InputError(f"{file}: is no study of Optuna ({line}); give another `study`") from error
     try:
         yield optuna.create_study(
-            storage=storage, study_name=name, pruner=pruner, load_if_exists=True
+            storage=storage,
+            study_name=name,
+            pruner=pruner,
+            load_if_exists=True,
+            direction="minimize" if objective.of_ratings else "maximize",
         )
     finally:
         storage.remove_session()
@@ -202,15 +227,15 @@ def _is_finished(trial: FrozenTrial) -> bool:
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or ERROR in trial.user_attrs
 
 
-def _line(trial: FrozenTrial) -> dict[str, Any]:
+def _line(trial: FrozenTrial, objective: str) -> dict[str, Any]:
     said, steps = trial.user_attrs, trial.intermediate_values
     return {
         "trial": said[POSITION],
         "state": trial.state.name.lower(),
         **trial.params,
-        "validation_rmse": steps[max(steps)] if steps else None,
+        objective: steps[max(steps)] if steps else trial.value,
         "train_rmse": said.get(TRAIN_RMSE),
-        "sweeps": max(steps, default=0),
+        "sweeps": said.get(SWEEPS, max(steps, default=0)),
         "seconds": said.get(SECONDS),
         "error": said.get(ERROR),
     }

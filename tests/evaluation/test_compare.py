@@ -8,12 +8,12 @@ import scipy.sparse
 from mfdask.errors import InputError
 from mfdask.evaluation import (
     RankingPlan,
+    baselines_of,
     bin_labels,
     bootstrap,
     compare,
     evaluate,
     measure_model,
-    measure_popularity,
     measure_ranking,
 )
 from mfdask.evaluation.bootstrap import intervals, resampled_ratios
@@ -37,12 +37,15 @@ def models(data):
 @pytest.fixture(scope="module")
 def measured(data, models):
     found = [measure_model(f"k{k}", model, data, PLAN) for k, model in models.items()]
-    return [*found, measure_popularity(found[0], data, PLAN)]
+    baselines = baselines_of(data, PLAN)
+    return [*found, *(measure_model(n, m, data, PLAN) for n, m in baselines.items())]
 
 
 @pytest.fixture(scope="module")
 def table(measured):
-    return compare(measured, resamples=200).set_index(["model", "metric", "slice"])
+    found = compare(measured, resamples=200)
+    sliced = found["slice"].isin(["users 0", "users 1+"]) & found["k"].notna()
+    return found[~sliced].set_index(["model", "metric", "slice"])
 
 
 def test_values_are_those_of_the_single_measures(table, data, models):
@@ -81,15 +84,15 @@ def test_differences_are_to_the_first(table):
         own = table.loc[model]
         away = own["value"] - table.loc["k0"]["value"]
         pd.testing.assert_series_equal(own["difference"], away, check_names=False)
-    first = table.loc["k0"].drop("coverage", level="metric").filter(like="difference")
+    first = table.loc["k0"].drop(["coverage", "gini"], level="metric").filter(like="difference")
     assert first.shape[1] == 3
     assert (first == 0).all(axis=None)
 
 
 def test_intervals_hold_the_value_and_coverage_has_none(table):
-    covered = table.xs("coverage", level="metric")
+    covered = table.loc[table.index.isin(["coverage", "gini"], level="metric")]
     assert covered[["low", "high", "difference_low", "difference_high"]].isna().all(axis=None)
-    rest = table.drop("coverage", level="metric").dropna(subset="value")
+    rest = table.drop(["coverage", "gini"], level="metric").dropna(subset="value")
     assert (rest["low"] <= rest["value"]).all()
     assert (rest["value"] <= rest["high"]).all()
 

@@ -1,7 +1,9 @@
 """`mfdask compare` and `mfdask evaluate --ranking` as a user meets them."""
 
+import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,8 @@ def test_compare(result_of, models, small_data):
         "compare", models / "k0", models / "k4", small_data, "--resamples", 50, "--at", 5,
         "--out", "sub/found.parquet",
     )  # fmt: skip
-    assert [one["model"] for one in found["models"]] == ["k0", "k4", "popularity"]
+    names = ["k0", "k4", "popularity", "popularity, 365 days"]
+    assert [one["model"] for one in found["models"]] == names
     assert all(one["same_data"] for one in found["models"])
     assert (found["k"], found["threshold"], found["resamples"]) == (5, 4.0, 50)
     table = pd.read_parquet("sub/found.parquet")
@@ -56,12 +59,13 @@ def test_tables_are_shown(mfdask, models, small_data):
     )
     done = mfdask(*arguments, "--allow-leaks")
     assert done.exit_code == 0, done.output
-    for words in ("difference to k4", "NDCG at 10", "popularity", "RMSE, users 6-20"):
+    for words in ("difference to k4", "NDCG at 10", "popularity, 365 days", "RMSE, users 6-20"):
         assert words in done.stdout
     assert "other was trained on other data" in " ".join(done.stdout.split())
     shown = mfdask("evaluate", models / "k4", small_data, "--ranking", "--users", 20)
-    assert "first 10 of the catalogue, 4 or more is relevant" in " ".join(shown.stdout.split())
-    assert re.search(r"users +│ +20 │ +20 │", shown.stdout)
+    words = " ".join(shown.stdout.split())
+    assert "ranks in the whole catalogue; 4 or more is relevant" in words
+    assert "20 users" in words
 
 
 def test_errors_on_training_ratings_are_not_shown_as_held_out(mfdask, result_of):
@@ -76,7 +80,7 @@ def test_errors_on_training_ratings_are_not_shown_as_held_out(mfdask, result_of)
     shown = mfdask("evaluate", "m", "d2", "--allow-leaks").stdout
     assert re.search(rf"of them in its training +│ +{found['leaked']} ", shown)
     assert result_of("evaluate", "m", "d1")["leaked"] == 0
-    (one, _) = result_of("compare", "m", "d2", "--resamples", 9, "--allow-leaks")["models"]
+    (one, *_) = result_of("compare", "m", "d2", "--resamples", 9, "--allow-leaks")["models"]
     assert one["leaked"] == found["leaked"]
 
 
@@ -87,11 +91,13 @@ def test_ranking_is_asked_for(result_of, models, small_data):
 def test_models_of_one_name_are_told_apart(result_of, models, small_data, tmp_path):
     shutil.copytree(models / "k4", tmp_path / "k4")
     found = result_of("compare", models / "k4", "k4", small_data, "--resamples", 20)
-    assert [one["model"] for one in found["models"]] == [str(models / "k4"), "k4", "popularity"]
+    assert [one["model"] for one in found["models"]][:3] == [
+        str(models / "k4"), "k4", "popularity",
+    ]  # fmt: skip
     differences = [
         one["difference"]
         for one in found["figures"]
-        if one["model"] != "popularity" and one["difference"] is not None
+        if not one["model"].startswith("popularity") and one["difference"] is not None
     ]
     np.testing.assert_array_equal(differences, 0)
 
@@ -102,6 +108,9 @@ def test_bad_input(mfdask, models, small_data, command):
         return mfdask(*command, models / "k4", small_data, *options)
 
     refused(run("--at", 0), "--at must be a whole number from 1 up, not 0")
+    refused(run("--at", "5,5"), "--at must be a tuple of different numbers")
+    refused(run("--at", 201), "--at must be 200 or less, the items of synthetic")
+    refused(run("--negatives", 200), "--negatives must be less than the 200 items")
     refused(run("--threshold", 11), "--threshold must be 5 or less, the largest rating")
     refused(run("--users", 0), "--users must be a whole number from 1 up, not 0")
     refused(mfdask("compare", "nothing", small_data), "no model there", "mfdask train")
@@ -109,3 +118,44 @@ def test_bad_input(mfdask, models, small_data, command):
 
 def test_a_model_is_compared_once(mfdask, models, small_data):
     refused(mfdask("compare", models / "k4", models / "k4", small_data), "k4: is given twice")
+
+
+def test_a_model_that_only_ranks_stands_beside_others(mfdask, result_of, models, small_data):
+    result_of("train", small_data, "--model", "itemknn", "--liked", 3, "--out", "knn", *QUIET)
+    alone = result_of("evaluate", "knn", small_data, "--at", "10,5")
+    assert alone["score"] == "preference"
+    assert "test_rmse" not in alone
+    assert alone["ranking"]["lengths"] == [10, 5]
+    both = result_of("compare", models / "k4", "knn", small_data, "--resamples", 20, "--at", "10,5")
+    lines = {(one["model"], one["metric"], one["k"]): one for one in both["figures"]}
+    assert lines["knn", "rmse", None]["value"] is None
+    for figure in alone["ranking"]["figures"]:
+        if figure["model"] == "model":
+            line = lines["knn", figure["metric"], figure["k"]]
+            assert line["value"] == pytest.approx(figure["value"])
+    only = result_of("compare", "knn", small_data, "--resamples", 20)
+    assert "rmse" not in {one["metric"] for one in only["figures"]}
+    shown = mfdask("evaluate", "knn", small_data).stdout
+    assert "RMSE" not in shown
+    assert "hit rate at 10" in shown
+
+
+def test_sampled_negatives_are_said_to_be_optimistic(mfdask, result_of, models, small_data):
+    for command in (("evaluate", models / "k4"), ("compare", models / "k4")):
+        options = (small_data, "--negatives", 9, *(["--ranking"] * (command[0] == "evaluate")))
+        shown = " ".join(mfdask(*command, *options).stdout.split())
+        assert "each held-out item among 9 sampled ones" in shown
+        assert "optimistic beside the whole catalogue" in shown
+    found = result_of("evaluate", models / "k4", small_data, "--ranking", "--negatives", 9)
+    whole = result_of("evaluate", models / "k4", small_data, "--ranking")
+    assert found["ranking"]["model"]["hit_rate"] > whole["ranking"]["model"]["hit_rate"]
+    assert found["options"]["negatives"] == 9
+    again = result_of("evaluate", models / "k4", "--config", write(whole["options"]), small_data)
+    assert again["ranking"] == whole["ranking"]
+
+
+def write(options):
+    """Write a file of options, as `--json` tells them."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]
+    Path("options.toml").write_text("\n".join(lines))
+    return "options.toml"

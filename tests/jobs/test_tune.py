@@ -47,6 +47,29 @@ def test_a_table_is_shown(mfdask, data, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("model", "search"),
+    [
+        ("als", ("factors=0,2", "sweeps=2")),
+        ("itemknn", ("neighbours=2,50", "liked=3")),
+        ("ease", ("ridge=1,300",)),
+    ],
+)
+def test_lists_are_an_objective_for_every_kind(result_of, mfdask, data, model, search):
+    options = [word for each in search for word in ("--search", each)]
+    options += ["--model", model, "--sampler", "grid", "--objective", "ndcg@5", *QUIET]
+    found = result_of("tune", data, *options, "--study", "s.db")
+    assert (found["objective"], found["trials"]) == ("ndcg@5", 2)
+    table = pd.read_parquet("s.parquet")
+    assert table["validation_ndcg@5"].max() == found["validation"]
+    _, *command = shlex.split(found["command"])
+    trained = result_of(*command, "--out", "m", *QUIET)
+    measured = result_of("evaluate", trained["model"], data, "--ranking", "--at", 5)
+    assert measured["ranking"]["model"]["ndcg"] == pytest.approx(found["test"])
+    shown = mfdask("tune", data, *options, "--study", "s.db").stdout
+    assert "validation NDCG at 5" in shown
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         ((), "nothing to search"), (("--search", "tua=1"), "NAME one of"),
@@ -55,6 +78,10 @@ def test_a_table_is_shown(mfdask, data, tmp_path):
         (("--search", "tau=1,2", "--validation", 2), "--validation must be"),
         (("--search", "tau=1,2", "--trials", 0), "--trials must be"),
         (("--search", "tau=1,2", "--jobs", 0), "--jobs must be"),
+        (("--search", "tau=1,2", "--objective", "ndcg"), "--objective ndcg: give rmse, auc, or"),
+        (("--search", "tau=1,2", "--model", "ease"), "NAME one of liked, ridge"),
+        (("--search", "ridge=1,2", "--model", "ease", "--objective", "rmse"), "predicts no rating"),
+        (("--search", "tau=1,2", "--threshold", 9, "--objective", "auc"), "--threshold must be 5"),
     ],
 )  # fmt: skip
 def test_bad_options(mfdask, data, options, words):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,9 +25,11 @@ from mfdask.kernels.splits import (
     hold_out_columns_by_hash,
     hold_out_last,
 )
+from mfdask.ratings.splits import Split
 
 unhurried = settings(deadline=None)  # the first call of a kernel compiles it
 ROWS, COLUMNS = 4, 5
+LAST_ONE = "leave-one-out"
 TRIPLES = st.lists(
     st.tuples(st.integers(0, ROWS - 1), st.integers(0, COLUMNS - 1), st.integers(-2, 2)),
     max_size=30,
@@ -113,21 +117,24 @@ def test_transposing_a_range_of_columns(triples, one, other):
 
 
 @unhurried
-@given(TRIPLES, st.sampled_from([0.1, 0.29, 0.5, 0.99]))
-def test_the_last_of_each_row_are_held_out(triples, share):
+@given(TRIPLES, st.sampled_from(["user-time:0.1", "user-time:0.29", "user-time:0.99", LAST_ONE]))
+def test_the_last_of_each_row_are_held_out(triples, split):
     rows, columns, times = columns_of(triples)
     places = counting_order(rows, ROWS)[0]
     keys = np.arange(columns.max(initial=0) + 1, dtype=np.uint64)
     with np.errstate(over="ignore"):
         ranks = np.argsort(np.argsort([_mix(key) for key in keys]))
-        held = hold_out_last(places, rows, columns, ROWS, times, keys, share)
+        n_last = Split.parse(split).n_last(np.bincount(rows, minlength=ROWS))
+        held = hold_out_last(places, rows, columns, ROWS, times, keys, n_last)
+    share = Split.parse(split).share
     expected = set()
     for row in range(ROWS):
         own = sorted(
             (i for i in range(len(rows)) if rows[i] == row),
             key=lambda i: (times[i], ranks[columns[i]], i),
         )
-        expected |= set(own[len(own) - int(share * len(own) + 1e-9) :])
+        last = len(own) >= 2 if split == LAST_ONE else math.floor(share * len(own) + 1e-9)
+        expected |= set(own[len(own) - last :])
     assert set(places[held].tolist()) == expected
 
 

@@ -41,7 +41,8 @@ def rated_items(data, row):
 
 
 def test_our_kinds():
-    assert set(kinds()) == {"als", "bias", "genre", "features", "bayes", "bpr", "ncf"}
+    of_factors = {"als", "bias", "genre", "features", "bayes", "bpr"}
+    assert set(kinds()) == of_factors | {"ncf", "popularity", "itemknn", "ease"}
     assert kind_of("bias").configure({}).kind == "bias"
     for name, kind in kinds().items():
         given = {"n_factors": 0} if name == "bias" else {}
@@ -77,7 +78,8 @@ def test_another_kind_does_all_there_is_to_do(result_of, small_data, tmp_path):
     assert measured["objective"] is None
     result_of("train", small_data, "--sweeps", 3, "--factors", 3, "--out", "als")
     compared = result_of("compare", "m", "als", small_data, "--resamples", 10)
-    assert {one["model"] for one in compared["models"]} == {"m", "als", "popularity"}
+    names = [one["model"] for one in compared["models"]]
+    assert names == ["m", "als", "popularity", "popularity, 365 days"]
 
     result_of("recommend", "m", "--data", small_data, "--min-ratings", 1, "--top", 3, "--out", "r")
     lists = pd.read_parquet(tmp_path / "r")
@@ -148,4 +150,7 @@ def test_what_factor_models_can_do():
     assert Ability.DEVIATIONS in abilities["bayes"]
     assert Ability.OBJECTIVE not in abilities["bayes"]
     assert Ability.SINGLE_VECTORS not in abilities["bayes"]
-    assert all(issubclass(kind.estimator.model_type, FactorModel) for kind in kinds().values())
+    for name in ("als", "bias", "genre", "features", "bayes", "bpr"):
+        assert issubclass(kind_of(name).estimator.model_type, FactorModel)
+    for name in ("popularity", "itemknn", "ease"):
+        assert abilities[name] == {Ability.NEW_USERS}

@@ -11,8 +11,10 @@ from mfdask.ratings.splits import Split, id_keys, sequence_draws
 
 
 @pytest.mark.parametrize(
-    "text", ["random:0.1", "time:0.25", "user-time:0.5", "sequence:0.2", "cold-items:0.05", "none"]
-)
+    "text",
+    ["random:0.1", "time:0.25", "user-time:0.5", "sequence:0.2", "cold-items:0.05",
+     "leave-one-out", "none"],
+)  # fmt: skip
 def test_parse_and_back(text):
     assert str(Split.parse(text)) == text
 
@@ -20,8 +22,8 @@ def test_parse_and_back(text):
 @pytest.mark.parametrize(
     "text",
     ["", "random", "random:", "random:0", "random:1", "random:-0.1", "random:nan", "random:inf",
-     "random:x", "none:0.1", "weekly:0.1", "Random:0.1", "cold-items", "cold-items:0",
-     "cold-items:1", "cold-items:1.5", "cold-items:few", "cold-users:0.1"],
+     "random:x", "none:0.1", "leave-one-out:0.1", "weekly:0.1", "Random:0.1", "cold-items",
+     "cold-items:0", "cold-items:1", "cold-items:1.5", "cold-items:few", "cold-users:0.1"],
 )  # fmt: skip
 def test_bad_forms_name_the_good_ones(text):
     with pytest.raises(InputError, match=r"write random:0\.1, time:0\.1, .*cold-items:0\.1"):

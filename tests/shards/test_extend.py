@@ -38,7 +38,7 @@ from tests.shards.oracle import (
     user_triples,
 )
 
-SPLITS = ["random:0.3", "cold-items:0.3", "time:0.3", "user-time:0.3", "none"]
+SPLITS = ["random:0.3", "cold-items:0.3", "time:0.3", "user-time:0.3", "leave-one-out", "none"]
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -101,6 +101,18 @@ def test_user_time_holds_out_the_last_of_each_user(held_out, frame, share):
     assert pairs(test) == expected
 
 
+def test_leave_one_out_holds_out_the_last_of_each_user(held_out, frame):
+    test, kept = held_out(frame, "leave-one-out"), latest(frame)
+    assert kept.groupby("user_id").size().min() >= 2
+    latest_time = kept.groupby("user_id")["timestamp"].max()
+    assert test["user_id"].is_unique
+    assert set(test["user_id"]) == set(kept["user_id"])
+    assert (test["timestamp"] == test["user_id"].map(latest_time)).all()
+    single = pd.DataFrame({"user_id": [1], "item_id": ["i1"], "rating": [3.0], "timestamp": [1]})
+    more = pd.concat([frame.assign(user_id=frame["user_id"] + 9), single], ignore_index=True)
+    assert 1 not in set(held_out(more, "leave-one-out")["user_id"])
+
+
 def test_sequence_draws_for_all_rows_read(held_out, frame):
     test, kept = held_out(frame, "sequence:0.4", seed=7), latest(frame)
     drawn = np.random.RandomState(7).random_sample(len(frame)) < 0.4
@@ -139,7 +151,7 @@ def test_none_holds_out_nothing(held_out, frame):
     assert held_out(frame, "none").empty
 
 
-@pytest.mark.parametrize("split", ["time:0.1", "user-time:0.1"])
+@pytest.mark.parametrize("split", ["time:0.1", "user-time:0.1", "leave-one-out"])
 def test_no_times_no_split_by_time(client, tmp_path, frame, split):
     source = memory_source(frame.drop(columns="timestamp"))
     with pytest.raises(InputError, match=f"split {split}: memory has no timestamps"):
@@ -152,7 +164,7 @@ def test_no_times_no_split_by_time(client, tmp_path, frame, split):
 
 
 def test_one_rating_that_is_held_out_is_refused(client, tmp_path):
-    frame = pd.DataFrame({"user_id": [1], "item_id": [1], "rating": [3.0]})
+    frame = pd.DataFrame({"user_id": [1], "item_id": ["i1"], "rating": [3.0]})
     choices = IngestOptions(Split.parse("random:0.999999999"), max_rejected=1.0)
     with pytest.raises(InputError, match="leaves none of the 1 ratings for training"):
         ingest(memory_source(frame), tmp_path / "d", client=client, choices=choices)

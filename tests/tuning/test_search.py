@@ -14,6 +14,7 @@ from mfdask.models import ALS
 from mfdask.shards import Dataset
 from mfdask.tuning import SearchSpace, Settings, tune
 from mfdask.tuning.holdout import hold_out
+from mfdask.tuning.objective import Objective
 from mfdask.tuning.search import _record
 from mfdask.tuning.space import configured
 
@@ -50,14 +51,14 @@ def test_a_grid_goes_through_all_its_points(small, tmp_path):
     assert points == GRID.points()
     assert found.fresh == 4
     assert (found.trials["state"] == "complete").all()
-    assert found.validation_rmse == found.trials["validation_rmse"].min()
+    assert found.validation == found.trials["validation_rmse"].min()
     assert found.point == points[int(found.trials["validation_rmse"].argmin())]
 
 
 def test_the_best_retrains_to_the_same_error(small, tmp_path):
     found = run(small, tmp_path, FREE, sampler="random", n_trials=3)
     held = hold_out(small, tmp_path / "v", 0.1, 42)
-    assert configured(BASE, found.point).fit(held).history[-1].test_rmse == found.validation_rmse
+    assert configured(BASE, found.point).fit(held).history[-1].test_rmse == found.validation
     # And the model is the one of the whole training part.
     again = found.best.fit(small)
     np.testing.assert_array_equal(again.user_rows, found.model.user_rows)
@@ -89,11 +90,11 @@ def test_a_trial_that_was_cut_short_is_repeated(small, tmp_path):
     whole = run(small, tmp_path, FREE, "1.db", sampler="random", n_trials=3)
     settings = Settings(sampler="random", n_trials=3)
     run(small, tmp_path, FREE, "2.db", sampler="random", n_trials=1)
-    with _record(small, FREE, BASE, settings, tmp_path / "2.db") as record:
+    with _record(small, FREE, BASE, settings, tmp_path / "2.db", Objective()) as record:
         record.ask(1)  # begun, and never told how it ended
     found = run(small, tmp_path, FREE, "2.db", sampler="random", n_trials=3)
     assert tried(found) == tried(whole)
-    with _record(small, FREE, BASE, settings, tmp_path / "2.db") as record:
+    with _record(small, FREE, BASE, settings, tmp_path / "2.db", Objective()) as record:
         states = [trial.state.name for trial in record.study.trials]
     assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 

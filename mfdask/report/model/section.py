@@ -81,6 +81,10 @@ def _residuals(model: Model, data: Dataset) -> Parts:
         why = "Nothing is held out, and residuals of ratings learned from are too small."
         yield Missing("residuals", residuals.Distribution.title, why)
         return
+    if not model.can(Ability.RATINGS):
+        why = f"A model that predicts ratings has them; this one ranks by its {model.score}."
+        yield Missing("residuals", residuals.Distribution.title, why)
+        return
     distribution, slices = residuals.residual_tables(model, data)
     yield residuals.Distribution(distribution)
     yield residuals.Slices(slices)

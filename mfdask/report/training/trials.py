@@ -19,8 +19,11 @@ from mfdask.figures.theme import MAIN, OTHER, SCALE
 from mfdask.report.parts import rule
 from mfdask.report.plot_row import PlotRow
 from mfdask.report.tables import read_parquet
-from mfdask.tuning.space import TUNABLE
 
+#: Columns of a table of trials that are no parameters of the search.
+_FACTS = {
+    "trial", "state", "validation_rmse", "train_rmse", "sweeps", "seconds", "error", "best_so_far",
+}  # fmt: skip
 #: Parameters that a grid is over.
 _GRID = ["lambda", "tau", "gamma"]
 #: A grid with more values of one parameter than this is no grid but draws.
@@ -36,6 +39,9 @@ def read_trials(file: Path) -> pd.DataFrame:
         If the file is not there or is no such table.
     """
     table = read_parquet(file, "table of trials")
+    others = [name for name in map(str, table) if name.startswith("validation_")]
+    if others and "validation_rmse" not in table:
+        raise InputError(f"{file}: of the objective {others[0][11:]}; searches by rmse are shown")
     missing = [name for name in ("trial", "state", "validation_rmse") if name not in table]
     if missing:
         raise InputError(
@@ -50,7 +56,7 @@ def searched(trials: pd.DataFrame) -> list[str]:
 
     Not the sweeps: the column of that name tells how many a trial came to.
     """
-    names = [name for name in TUNABLE if name in trials and name != "sweeps"]
+    names = [name for name in map(str, trials) if name not in _FACTS]
     return [name for name in names if trials[name].nunique() > 1]
 
 
