@@ -12,6 +12,7 @@ from mfdask.evaluation import measure_ranking as measure_ranking
 from mfdask.ingestion.build import ingest as ingest
 from mfdask.ingestion.extend import extend as extend
 from mfdask.models import ALS as ALS
+from mfdask.models import IALS as IALS
 from mfdask.models import Ability as Ability
 from mfdask.models import Bayes as Bayes
 from mfdask.models import BayesianModel as BayesianModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from mfdask.kernels.simd import LANES, add_to, fma, load, prefetch, splat, store, zero
+from mfdask.kernels.simd import LANES, add_to, fma, load, mul, prefetch, splat, store, zero
 from mfdask.kernels.types import Float32s, Int32s
 
 #: Floats in a tile: 24 KiB, so that it stays in the first-level cache between gather and product.
@@ -40,6 +40,35 @@ def gather(
         for v in range(0, width, LANES):
             store(tile, target + v, load(fixed, source + v))
         tile[target] = ratings[start + t] - mean - tile[target]
+
+
+@njit(nogil=True, cache=True)
+def gather_weighted(
+    fixed: Float32s,
+    width: int,
+    indices: Int32s,
+    roots: Float32s,
+    start: int,
+    n: int,
+    tile: Float32s,
+) -> None:
+    """Copy the design rows of `n` observations into `tile`, each times the root of its weight.
+
+    The copy is ``root * [1, 0, factors..., 0...]``: what is observed is a 1, and there are no
+    biases.
+    """
+    final = len(indices) - 1
+    for t in range(n):
+        ahead = np.int64(indices[min(start + t + AHEAD, final)]) * width
+        for line in range(0, width, 16):
+            prefetch(fixed, ahead + line)
+        source = np.int64(indices[start + t]) * width
+        target = t * width
+        root = splat(roots, start + t)
+        for v in range(0, width, LANES):
+            store(tile, target + v, mul(root, load(fixed, source + v)))
+        tile[target] = roots[start + t]
+        tile[target + 1] = np.float32(0.0)
 
 
 @njit(nogil=True, cache=True)

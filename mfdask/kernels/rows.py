@@ -6,6 +6,10 @@ unknown ``w = [bias, factors]`` has ``D = n_factors + 1`` places; ``P`` (`precis
 (`mean`) are the row's Gaussian prior, ``scale = max(n, 1)**scaling``. A noisy step draws ``w`` from
 the Gaussian with that solution as its mean and the inverse of that matrix as its covariance.
 
+Implicit feedback has the same equations with ``y = 1``, weights of the sums' terms, and no bias.
+What was not observed counts as well, as a rating of 0: the sum of ``x x'`` over all rows of the
+other side (`Prior.unrated`) is where each row's sums begin, and their number joins `n`.
+
 A side is kept as *design rows*, float32 of shape ``(n, width)``: ``[bias, 1, factors..., 0...]``,
 padded to a multiple of 8, so that what one half-step writes is what the next one gathers.
 """
@@ -18,9 +22,9 @@ import numpy as np
 from numba import njit, prange
 
 from mfdask.kernels.cholesky import factorise, substitute
-from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, quadratic
+from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, gather_weighted, quadratic
 from mfdask.kernels.random import normal, stream
-from mfdask.kernels.simd import LANES
+from mfdask.kernels.simd import LANES, load, store
 from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
@@ -35,7 +39,7 @@ class Block(NamedTuple):
 
     indptr: Any  # int64 (rows + 1,)
     indices: Any  # int32 (ratings,), rows of the other side
-    ratings: Any  # float32 (ratings,)
+    ratings: Any  # float32 (ratings,); roots of weights where `Step.weighted`
 
 
 class Prior(NamedTuple):
@@ -46,6 +50,8 @@ class Prior(NamedTuple):
     mean: Any  # float32 (1, D) for all rows, or (rows, D)
     pull: Any  # float32, of the shape of `mean`: precision times mean
     scaling: Any  # float64, power of the row's number of ratings that multiplies the prior
+    unrated: Any  # float32 (width * width,), what each row's Gram matrix begins with
+    n_unrated: Any  # float64, what is added to the row's number of ratings
 
 
 class Step(NamedTuple):
@@ -57,6 +63,7 @@ class Step(NamedTuple):
     noisy: Any  # bool: draw from the row's posterior in place of its mean
     key: Any  # uint64, of the random numbers
     first_row: Any  # int64, number of the block's first row on its side
+    weighted: Any  # bool: each rating is a weighted 1, and rows have no bias
 
 
 def row_width(n_factors: int) -> int:
@@ -111,17 +118,30 @@ def _work(d: int, width: int) -> _Work:
 
 @njit(nogil=True, cache=True)
 def _accumulate(
-    block: Block, row: int, fixed: Float32s, width: int, d: int, mean: float, work: _Work, lane: int
+    block: Block,
+    row: int,
+    fixed: Float32s,
+    unrated: Float32s,
+    width: int,
+    d: int,
+    step: Step,
+    work: _Work,
+    lane: int,
 ) -> None:
     """Fill one row's augmented Gram matrix ``[y, x]' [y, x]``, a tile of ratings at a time."""
     base = lane * width * width
-    work.grams[base : base + width * width] = np.float32(0.0)
+    for v in range(0, width * width, LANES):
+        store(work.grams, base + v, load(unrated, v))
     start = block.indptr[row]
     stop = block.indptr[row + 1]
-    step = len(work.tile) // width
+    most = len(work.tile) // width
     while start < stop:
-        n = min(step, stop - start)
-        gather(fixed, width, block.indices, block.ratings, start, n, mean, work.tile)
+        n = min(most, stop - start)
+        if step.weighted:
+            gather_weighted(fixed, width, block.indices, block.ratings, start, n, work.tile)
+        else:
+            mean = step.mean_rating
+            gather(fixed, width, block.indices, block.ratings, start, n, mean, work.tile)
         add_gram(work.tile, n, width, d + 1, work.grams, base)
         start += n
 
@@ -211,9 +231,10 @@ def _settle(
 
 
 @njit(nogil=True, cache=True)
-def _scale(block: Block, row: int, scaling: float) -> float:
+def _scale(block: Block, row: int, prior: Prior) -> float:
     """Return what multiplies a row's prior."""
-    return np.float32(max(block.indptr[row + 1] - block.indptr[row], 1) ** scaling)  # type: ignore[return-value]
+    n = block.indptr[row + 1] - block.indptr[row] + prior.n_unrated
+    return np.float32(max(n, 1.0) ** prior.scaling)  # type: ignore[return-value]
 
 
 @njit(nogil=True, cache=True)
@@ -244,8 +265,8 @@ def _solve_chunk(
         work.failed[:] = False
         for lane in range(rows):
             row = group + lane
-            _accumulate(block, row, flat, width, d, step.mean_rating, work, lane)
-            scale = _scale(block, row, prior.scaling)
+            _accumulate(block, row, flat, prior.unrated, width, d, step, work, lane)
+            scale = _scale(block, row, prior)
             _assemble(prior, scale, _own(prior.pull, row), width, d, work, lane)
             if step.alternating:
                 _fix_bias(work.system, d, lane, current[row])
@@ -257,7 +278,7 @@ def _solve_chunk(
         substitute(work.system, d, work.inverse)
         for lane in range(rows):
             row = group + lane
-            scale = _scale(block, row, prior.scaling)
+            scale = _scale(block, row, prior)
             m = _own(prior.mean, row)
             good = _settle(prior, scale, m, step.damping, current[row], out[row], work, lane, stats)
             if work.failed[lane] or not good:
