@@ -50,6 +50,22 @@ def _finish_1(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None
 
 
 @njit(nogil=True, cache=True)
+def _finish_diagonal(a: Float32s, j: int, line: int, inverse: Float32s, failed: Bools) -> None:
+    """Turn element ``(j, j)`` into a pivot, given the row before it; keep its root, inverted."""
+    d = j * line + j * LANES
+    s = load(a, d)
+    for k in range(0, j * LANES, LANES):
+        x = load(a, j * line + k)
+        s = fnma(x, x, s)
+    store(a, d, s)
+    for lane in range(LANES):
+        pivot = a[d + lane]
+        good = pivot > np.float32(0.0)
+        failed[lane] |= not good
+        inverse[j * LANES + lane] = np.float32(1.0) / np.sqrt(pivot if good else np.float32(1.0))
+
+
+@njit(nogil=True, cache=True)
 def factorise(a: Float32s, order: int, inverse: Float32s, failed: Bools) -> None:
     """Replace eight augmented systems by their Cholesky factors.
 
@@ -65,27 +81,20 @@ def factorise(a: Float32s, order: int, inverse: Float32s, failed: Bools) -> None
         Set where a pivot is not positive (or not a number); that lane is then meaningless.
     """
     line = (order + 1) * LANES
-    for j in range(order):
-        d = j * line + j * LANES
-        s = load(a, d)
-        for k in range(0, j * LANES, LANES):
-            x = load(a, j * line + k)
-            s = fnma(x, x, s)
-        store(a, d, s)
-        for lane in range(LANES):
-            pivot = a[d + lane]
-            good = pivot > np.float32(0.0)
-            failed[lane] |= not good
-            inverse[j * LANES + lane] = np.float32(1.0) / np.sqrt(
-                pivot if good else np.float32(1.0)
-            )
-        i = j + 1
-        while i + 3 <= order:
-            _finish_4(a, i, j, line, inverse)
-            i += 4
-        while i <= order:
-            _finish_1(a, i, j, line, inverse)
-            i += 1
+    i = 0
+    while i <= order:
+        # Four rows at a time, against all rows above: what is read of these serves four. The rows
+        # that do not fill a block are the first and shortest ones.
+        rows = 4 if i else 1 + order % 4
+        if i:
+            for j in range(i):
+                _finish_4(a, i, j, line, inverse)
+        for row in range(i, i + rows):
+            for j in range(i, row):
+                _finish_1(a, row, j, line, inverse)
+            if row < order:
+                _finish_diagonal(a, row, line, inverse, failed)
+        i += rows
 
 
 @njit(nogil=True, cache=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.models import Model
+from mfdask.models import Ability, Model
 from mfdask.nightly.config import GateConfig
 from mfdask.shards import Dataset
 
@@ -80,6 +80,8 @@ class ModelWithData:
 def judge(candidate: ModelWithData, published: ModelWithData | None, rules: GateConfig) -> Verdict:
     """Hold a candidate against the published model and the floors.
 
+    A model that predicts no ratings is held against the floors alone.
+
     Parameters
     ----------
     candidate : ModelWithData
@@ -88,6 +90,10 @@ def judge(candidate: ModelWithData, published: ModelWithData | None, rules: Gate
     rules : GateConfig
     """
     reasons = _floors(candidate, published, rules)
+    if not candidate.model.can(Ability.RATINGS):
+        return Verdict([], reasons)
+    if published and not published.model.can(Ability.RATINGS):
+        published = None
     models = [candidate.model] + ([published.model] if published else [])
     scores = _score(models, candidate.data, _slices(candidate.data, published, rules))
     if published:
