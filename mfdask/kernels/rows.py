@@ -24,7 +24,7 @@ from numba import njit, prange
 from mfdask.kernels.cholesky import factorise, substitute
 from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, gather_weighted, quadratic
 from mfdask.kernels.random import normal, stream
-from mfdask.kernels.simd import LANES, load, store
+from mfdask.kernels.simd import LANES, add, load, load_apart, mul, splat, store
 from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
@@ -98,6 +98,8 @@ class _Work(NamedTuple):
     grams: Any  # float32 (8 * width * width,), each row's Gram matrix
     system: Any  # float32 ((D + 1)**2 * 8,), the eight systems, see `kernels.cholesky`
     inverse: Any  # float32 (D * 8,), reciprocal diagonals of their factors
+    scales: Any  # float32 (8,), what multiplies each row's prior
+    fidelity: Any  # float32 (1,)
     failed: Any  # bool (8,)
     v: Any  # float32 (width,)
     scratch: Any  # float32 (width,)
@@ -107,9 +109,11 @@ class _Work(NamedTuple):
 def _work(d: int, width: int) -> _Work:
     return _Work(
         np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32),
-        np.empty(LANES * width * width, np.float32),
+        np.zeros(LANES * width * width, np.float32),
         np.zeros((d + 1) * (d + 1) * LANES, np.float32),
         np.empty(d * LANES, np.float32),
+        np.zeros(LANES, np.float32),
+        np.empty(1, np.float32),
         np.empty(LANES, np.bool_),
         np.empty(width, np.float32),
         np.empty(width, np.float32),
@@ -147,17 +151,27 @@ def _accumulate(
 
 
 @njit(nogil=True, cache=True)
-def _assemble(
-    prior: Prior, scale: float, pull: Float32s, width: int, d: int, work: _Work, lane: int
+def _assemble(prior: Prior, width: int, d: int, work: _Work) -> None:
+    """Write the matrices of the eight systems: data and prior."""
+    precision = prior.precision.reshape(-1)
+    scales = load(work.scales, 0)
+    work.fidelity[0] = prior.fidelity
+    fidelity = splat(work.fidelity, 0)
+    for i in range(d):
+        for j in range(i + 1):
+            data = mul(fidelity, load_apart(work.grams, (i + 1) * width + j + 1, width * width))
+            own = mul(scales, splat(precision, i * width + j))
+            store(work.system, (i * (d + 1) + j) * LANES, add(data, own))
+
+
+@njit(nogil=True, cache=True)
+def _assemble_right(
+    prior: Prior, pull: Float32s, width: int, d: int, work: _Work, lane: int
 ) -> None:
-    """Write one lane of the eight systems: data and prior, right-hand side as the last row."""
+    """Write one lane's right-hand side, the last row of its system."""
     base = lane * width * width
     for i in range(d):
-        x = base + (i + 1) * width
-        for j in range(i + 1):
-            value = prior.fidelity * work.grams[x + j + 1] + scale * prior.precision[i, j]
-            work.system[(i * (d + 1) + j) * LANES + lane] = value
-        value = prior.fidelity * work.grams[x] + scale * pull[i]
+        value = prior.fidelity * work.grams[base + (i + 1) * width] + work.scales[lane] * pull[i]
         work.system[(d * (d + 1) + i) * LANES + lane] = value
 
 
@@ -266,8 +280,11 @@ def _solve_chunk(
         for lane in range(rows):
             row = group + lane
             _accumulate(block, row, flat, prior.unrated, width, d, step, work, lane)
-            scale = _scale(block, row, prior)
-            _assemble(prior, scale, _own(prior.pull, row), width, d, work, lane)
+            work.scales[lane] = _scale(block, row, prior)
+        _assemble(prior, width, d, work)
+        for lane in range(rows):
+            row = group + lane
+            _assemble_right(prior, _own(prior.pull, row), width, d, work, lane)
             if step.alternating:
                 _fix_bias(work.system, d, lane, current[row])
         factorise(work.system, d, work.inverse, work.failed)
@@ -277,8 +294,7 @@ def _solve_chunk(
                 _disturb(work.system, d, lane, key)
         substitute(work.system, d, work.inverse)
         for lane in range(rows):
-            row = group + lane
-            scale = _scale(block, row, prior)
+            row, scale = group + lane, work.scales[lane]
             m = _own(prior.mean, row)
             good = _settle(prior, scale, m, step.damping, current[row], out[row], work, lane, stats)
             if work.failed[lane] or not good:

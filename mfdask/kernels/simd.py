@@ -123,6 +123,28 @@ def _fnma(typing: Any, a: Any, b: Any, total: Any) -> Any:
 
 
 @intrinsic
+def _add(typing: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args)
+
+    return float32x8(float32x8, float32x8), generate
+
+
+@intrinsic
+def _load_apart(typing: Any, array: Any, offset: Any, stride: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _address(context, builder, signature.args[0], *args[:2])
+        vector = ir.Constant(_VECTOR, ir.Undefined)
+        for lane in range(LANES):
+            step = builder.mul(args[2], ir.Constant(args[2].type, lane))
+            value = builder.load(builder.gep(place, [step]))
+            vector = builder.insert_element(vector, value, _INT32(lane))
+        return vector
+
+    return float32x8(array, types.intp, types.intp), generate
+
+
+@intrinsic
 def _mul(typing: Any, a: Any, b: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fmul(*args)
@@ -171,5 +193,12 @@ fma = _choose(_fma, lambda a, b, total: a * b + total)
 fnma = _choose(_fnma, lambda a, b, total: total - a * b)
 #: ``mul(a, b)``: ``a * b``.
 mul = _choose(_mul, lambda a, b: a * b)
+#: ``add(a, b)``: ``a + b``.
+add = _choose(_add, lambda a, b: a + b)
+#: ``load_apart(array, offset, stride)``: eight values, `stride` apart, from `offset` on.
+load_apart = _choose(
+    _load_apart,
+    lambda array, offset, stride: array[offset : offset + (LANES - 1) * stride + 1 : stride].copy(),
+)
 #: ``prefetch(array, offset)``: ask for that cache line, wait for nothing.
 prefetch = _choose(_prefetch, lambda array, offset: None)
