@@ -290,20 +290,3 @@ def test_install_tells_systemd(tmp_path, monkeypatch):
     (tmp_path / "systemctl").write_text("#!/bin/sh\necho no bus >&2\nexit 1\n")
     with pytest.raises(RefusedError, match="no bus"):
         schedule.install(tmp_path / "other")
-
-
-def test_nights_add_events_up(tmp_path):
-    said = {"columns": {"user": "who", "item": "what"}, "split": "random:0.3"}
-    config = build(DataConfig, said, "data.")
-    for night, rows in enumerate(["a,x\na,x\nb,y\nc,x\n", "a,x\nd,y\n"]):
-        (tmp_path / f"{night}.csv").write_text("who,what\n" + rows)
-        begin = tmp_path / f"data-{night - 1}" if night else None
-        target, files = tmp_path / f"data-{night}", [tmp_path / f"{night}.csv"]
-        growth = DataUpdate(begin, target, files, config, pytest.fail, silent)
-        assert growth.grow(), growth.bad
-    data = Dataset.open(target, verify=True)
-    assert (data.feedback, data.rating_max, data.manifest.counts.kept) == ("counts", 3.0, 4)
-    shop = build(DataConfig, {**said, "map": {"view": 1, "buy": 5.5}, "repeats": "sum"}, "data.")
-    assert shop.map == {"view": 1, "buy": 5.5}
-    with pytest.raises(InputError, match=r"data.repeats must be auto or latest or sum or count"):
-        NightlyConfig.of({"data": {"repeats": "mean"}}, tmp_path)
