@@ -58,9 +58,9 @@ class Reranker(NamedTuple):
         if ranking.tail and not len(found.candidates):
             most = n_train[tail].max(initial=0)
             raise InputError(
-                "`tail`: no item of the long tail may be offered: they have up to "
-                f"{most:,} training ratings here, and {ranking.least_for(model):,} are wanted; "
-                "lower `min_ratings`, or allow more items"
+                f"`tail`: none of the {tail.sum():,} items of the long tail may be offered: they "
+                f"have up to {most:,} training ratings here, and {ranking.least_for(model):,} are "
+                "wanted; lower `min_ratings`, or allow more items"
             )
         return found
 

@@ -101,7 +101,7 @@ def test_short_catalogues(model, data):
     own = [table.sort_values(order)[order].reset_index(drop=True) for table in (found, plain)]
     pd.testing.assert_frame_equal(*own)
     head = dataclasses.replace(few, tail=0.5, allow=few.allow[:2])
-    with pytest.raises(InputError, match="no item of the long tail may be offered"):
+    with pytest.raises(InputError, match="items of the long tail may be offered"):
         recommend(model, everyone, data, head)
 
 

@@ -215,7 +215,7 @@ def test_one_user_and_one_item_have_rated_everything(ratings, tmp_path):
     data = Dataset.from_csr(scipy.sparse.csr_array(np.array(ratings, np.float32)))
     learned = ALS(n_factors=1, n_sweeps=2).fit(data)
     save_model(learned, tmp_path / "m")
-    for ranking in (LOOSE, dataclasses.replace(LOOSE, tail=0.5)):
+    for ranking in (LOOSE, dataclasses.replace(LOOSE, variety=0.5)):
         table = recommend(learned, range(len(ratings)), data, ranking, learned)
         assert not len(table)
         assert {"item_id", "score", "stars"} <= set(table)
