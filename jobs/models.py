@@ -18,6 +18,7 @@ from mfdask.nightly.registry import (
     Release,
     current,
     damaged,
+    metric_of,
     promote,
     published_version,
     releases,
@@ -94,7 +95,7 @@ def show(version: str | None, config: Path) -> Outcome:
     }
     for score in release.facts["scores"]:
         was = "" if score["published"] is None else f", the one before {score['published']:.4f}"
-        facts[f"RMSE {score['slice']}"] = f"{score['candidate']:.4f}{was}"
+        facts[f"{metric_of(score)} {score['slice']}"] = f"{score['candidate']:.4f}{was}"
     return Outcome(values, [facts_table(release.version, facts)])
 
 

@@ -19,6 +19,7 @@ from mfdask.nightly.example import write_example
 from mfdask.nightly.inbox import InboxFile
 from mfdask.nightly.journal import Line
 from mfdask.nightly.plan import NightPlan
+from mfdask.nightly.registry import metric_of
 from mfdask.nightly.run import run_night
 from mfdask.nightly.start import look_ahead
 
@@ -158,7 +159,7 @@ def _facts(line: Line) -> dict[str, str]:
         facts["sweeps"] = f"{line['sweeps']}, {'warm' if line['warm'] else 'cold'}"
         for score in line["scores"]:
             was = "" if score["published"] is None else f", published {score['published']:.4f}"
-            facts[f"RMSE {score['slice']}"] = f"{score['candidate']:.4f}{was}"
+            facts[f"{metric_of(score)} {score['slice']}"] = f"{score['candidate']:.4f}{was}"
     facts |= _facts_of_files(line)
     facts["seconds"] = f"{sum(line['seconds'].values()):.1f}"
     facts["peak memory"] = mebibytes(max(line["memory_bytes"].values()))

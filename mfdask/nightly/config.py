@@ -73,8 +73,8 @@ class TrainingConfig(Parametrised):
     checkpoint_every: int = parameter(5, "Sweeps between two checkpoints.", at_least=0)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    def estimator(self) -> Estimator:
-        """Return what learns the model.
+    def estimator(self, table: str = "training") -> Estimator:
+        """Return what learns the model; `table` is what errors call the configuration's.
 
         Raises
         ------
@@ -82,15 +82,15 @@ class TrainingConfig(Parametrised):
             If a parameter cannot be meant, or the file of item features is missing or useless.
         """
         kind = kind_of(self.model)
-        keys = {name: f"training.{own.option}" for name, own in kind.open_parameters.items()}
+        keys = {name: f"{table}.{own.option}" for name, own in kind.open_parameters.items()}
         try:
             made = kind.configure(self.parameters, self.preset or None, unattended=True)
         except InputError as error:
-            raise InputError(error.with_names(keys | {"preset": "training.preset"})) from None
+            raise InputError(error.with_names(keys | {"preset": f"{table}.preset"})) from None
         if made.needs_item_features and not self.item_features:
-            raise InputError("training.item-features: this model needs a file of item features")
+            raise InputError(f"{table}.item-features: this model needs a file of item features")
         if self.item_features and not made.needs_item_features:
-            raise InputError("training.item-features: this model follows no file; leave it out")
+            raise InputError(f"{table}.item-features: this model follows no file; leave it out")
         return made
 
 
@@ -108,6 +108,14 @@ class GateConfig(Parametrised):
         "Its RMSE on the night's new held-out ratings over the published model's on those held out "
         "before, at most: files of another nature are refused.",
         at_least=1,
+    )
+    ranking_tolerance: float = parameter(
+        0.01,
+        "NDCG by which the lists of a model that ranks may be worse than the published model's.",
+        at_least=0,
+    )
+    ranking_users: int = parameter(
+        2000, "Users whose lists are measured, drawn at random.", at_least=1
     )
     newest_days: float = parameter(30.0, "Length of the newest slice.", at_least=0)
     min_ratings: int = parameter(100, "Slices and nights of fewer ratings do not decide.")
@@ -148,7 +156,8 @@ class DownstreamConfig(Parametrised):
     job : str
         Such as ``recommend``.
     arguments : tuple of str
-        ``{model}``, ``{data}``, ``{tables}`` and ``{version}`` stand for what they are.
+        ``{model}``, ``{ranking}``, ``{data}``, ``{tables}`` and ``{version}`` stand for what they
+        are; ``{ranking}`` for the model, where no other one ranks.
     """
 
     job: str
@@ -201,11 +210,17 @@ class NightlyConfig:
     inbox: InboxConfig = InboxConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    ranking: TrainingConfig | None = None
     gate: GateConfig = GateConfig()
     downstream: tuple[DownstreamConfig, ...] = ()
     retention: RetentionConfig = RetentionConfig()
     hooks: HooksConfig = HooksConfig()
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+
+    @property
+    def trainings(self) -> dict[str, TrainingConfig]:
+        """What a night learns, by the names of the folders within a release."""
+        return {"model": self.training} | ({"ranking": self.ranking} if self.ranking else {})
 
     @classmethod
     def read(cls, path: Path, overrides: Iterable[str] = ()) -> NightlyConfig:
@@ -235,7 +250,10 @@ class NightlyConfig:
         """Make it of the tables; paths are relative to `folder`."""
         said = dict(said)
         check_keys(said, [known.name for known in fields(cls)], "")
-        training = _training(take_table(said, "training"), folder)
+        training = _training("training", take_table(said, "training"), folder)
+        ranking = None
+        if "ranking" in said:
+            ranking = _training("ranking", take_table(said, "ranking"), folder)
         downstream = _downstream(said.pop("downstream", []))
         inbox = build(InboxConfig, take_table(said, "inbox"), "inbox.")
         data = build(DataConfig, take_table(said, "data"), "data.")
@@ -247,7 +265,7 @@ class NightlyConfig:
         _refuse_urls({"home": top.home, "inbox.folder": inbox.folder, "data.start": data.start})
         if data.start:
             data = replace(data, start=str(folder / data.start))
-        tables = inbox, data, training, gate, downstream, retention, hooks, cluster
+        tables = inbox, data, training, ranking, gate, downstream, retention, hooks, cluster
         home = folder / Path(top.home).expanduser()
         config = cls(home, top.at, top.metrics, top.timeout_minutes, *tables)
         _check(config)
@@ -266,16 +284,16 @@ class _Top(Parametrised):
     )
 
 
-def _training(said: Table, folder: Path) -> TrainingConfig:
+def _training(name: str, said: Table, folder: Path) -> TrainingConfig:
     own = {known.name: known.name for known in fields(TrainingConfig) if known.name != "parameters"}
     own["item-features"] = own.pop("item_features")
     kind = kind_of(str(said.get("model", TrainingConfig.model)))
     options = {parameter.option: name for name, parameter in kind.open_parameters.items()}
     # The names of files and those of Python are both taken.
-    check_keys(said, dict.fromkeys([*own.values(), *own, *options]), "training.")
+    check_keys(said, dict.fromkeys([*own.values(), *own, *options]), f"{name}.")
     plain = {own[key]: value for key, value in said.items() if key in own}
     given = {options[key]: value for key, value in said.items() if key not in own}
-    made = build(TrainingConfig, {**plain, "parameters": given}, "training.")
+    made = build(TrainingConfig, {**plain, "parameters": given}, f"{name}.")
     if made.item_features:
         made = replace(made, item_features=str(folder / made.item_features))
     return made
@@ -314,11 +332,20 @@ def _check(config: NightlyConfig) -> None:
     ):
         if not good:
             raise InputError(f"{place}: give {wanted}")
+    _check_models(config)
+
+
+def _check_models(config: NightlyConfig) -> None:
     estimator = config.training.estimator()
+    if config.ranking is None:
+        return
     if Ability.RATINGS not in estimator.abilities:
+        raise InputError(f"ranking: a model of kind {estimator.kind} ranks already; leave it out")
+    ranking = config.ranking.estimator("ranking")
+    if Ability.RATINGS in ranking.abilities:
         raise InputError(
-            f"training.model: the gate measures predicted ratings, and a model of kind "
-            f"{estimator.kind} predicts none; give another"
+            f"ranking.model: a model of kind {ranking.kind} predicts ratings; give one that only "
+            "ranks, such as ials"
         )
 
 

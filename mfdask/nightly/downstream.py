@@ -78,6 +78,7 @@ def make_tables(home: NightlyPaths, wanted: tuple[DownstreamConfig, ...]) -> lis
             return []
     places = {
         "model": str(release.model.absolute()),
+        "ranking": str((release.ranking or release.model).absolute()),
         "data": str(release.data.absolute()),
         "tables": str(home.tables.absolute()),
         "version": release.version,
@@ -133,7 +134,7 @@ def run_job(wanted: DownstreamConfig, places: Mapping[str, str]) -> str | None:
     ----------
     wanted : DownstreamConfig
     places : mapping
-        What ``{model}``, ``{data}``, ``{tables}`` and ``{version}`` stand for.
+        What ``{model}``, ``{ranking}``, ``{data}``, ``{tables}`` and ``{version}`` stand for.
     """
     arguments = list(wanted.arguments)
     for name, place in places.items():

@@ -5,6 +5,9 @@ models are also held against the ratings that were held out *before* the night, 
 can touch. And what is new among the held-out ratings must be about as predictable as those before:
 new people may surprise the published model; but where even the candidate is far off, which has
 learned from them, the files are of another nature.
+
+A model that only ranks is judged by its lists for users with held-out ratings, beside those of the
+published one.
 """
 
 from __future__ import annotations
@@ -17,33 +20,39 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfdask.errors import InputError
+from mfdask.evaluation import RankingPlan, measure_ranking, scorer_of
 from mfdask.models import Ability, Model
 from mfdask.nightly.config import GateConfig
 from mfdask.shards import Dataset
 
 Mask = npt.NDArray[np.bool_]
 
+RMSE, NDCG = "RMSE", "NDCG@10"
 HELD_OUT, NEWEST, NEW, BEFORE = "held out", "newest", "new tonight", "held out before"
 
 
 @dataclass(frozen=True)
 class SliceScore:
-    """RMSE of both models, clipped to the rating scale, on one slice of the held-out ratings.
+    """What both models reach on one slice of the held-out ratings.
 
     Attributes
     ----------
     slice : str
     n : int
-        Ratings in it.
+        Ratings in it; of a measure of lists, users.
     candidate : float
     published : float or None
         None on the first night.
+    metric : str
+        RMSE of predictions that are clipped to the rating scale, or NDCG of lists.
     """
 
     slice: str
     n: int
     candidate: float
     published: float | None
+    metric: str = RMSE
 
 
 @dataclass(frozen=True)
@@ -59,10 +68,6 @@ class Verdict:
 
     scores: list[SliceScore]
     reasons: list[str]
-
-    def rmse(self) -> float | None:
-        """Return the candidate's RMSE on all held-out ratings."""
-        return next((score.candidate for score in self.scores if score.slice == HELD_OUT), None)
 
     def facts(self) -> dict[str, Any]:
         """Return it for `release.json`."""
@@ -80,7 +85,7 @@ class ModelWithData:
 def judge(candidate: ModelWithData, published: ModelWithData | None, rules: GateConfig) -> Verdict:
     """Hold a candidate against the published model and the floors.
 
-    A model that predicts no ratings is held against the floors alone.
+    By the errors of its predictions; by its lists, where it predicts no ratings.
 
     Parameters
     ----------
@@ -91,7 +96,8 @@ def judge(candidate: ModelWithData, published: ModelWithData | None, rules: Gate
     """
     reasons = _floors(candidate, published, rules)
     if not candidate.model.can(Ability.RATINGS):
-        return Verdict([], reasons)
+        scores = _score_lists(candidate, published, rules)
+        return Verdict(scores, reasons + _judge_lists(scores, rules))
     if published and not published.model.can(Ability.RATINGS):
         published = None
     models = [candidate.model] + ([published.model] if published else [])
@@ -145,6 +151,38 @@ def _judge_scores(scores: Mapping[str, SliceScore], rules: GateConfig) -> list[s
     if rules.max_rmse and held_out and not held_out.candidate <= rules.max_rmse:
         reasons.append(f"RMSE {held_out.candidate:.4f}, at most {rules.max_rmse:g} is allowed")
     return reasons
+
+
+def _score_lists(
+    candidate: ModelWithData, published: ModelWithData | None, rules: GateConfig
+) -> list[SliceScore]:
+    """Return what the lists of both models are worth, for users of the candidate's data set.
+
+    None where nothing that is held out is relevant. On the data set before, the candidate's lists
+    would be full of what users have rated since.
+    """
+    data = candidate.data
+    threshold = None if data.rating_max >= RankingPlan().threshold_on(data) else data.rating_min
+    plan = RankingPlan(k=(min(10, data.n_items),), threshold=threshold, n_users=rules.ranking_users)
+    models = [candidate.model] + ([published.model] if published else [])
+    try:
+        found = [measure_ranking(scorer_of(m.align(data), data), data, plan) for m in models]
+    except InputError:
+        return []
+    ndcg = [one.means()["ndcg"] for one in found]
+    n = len(found[0].users)
+    return [SliceScore(HELD_OUT, n, ndcg[0], ndcg[1] if published else None, NDCG)]
+
+
+def _judge_lists(scores: list[SliceScore], rules: GateConfig) -> list[str]:
+    return [
+        f"{NDCG} {score.candidate:.4f} of the lists of {score.n:,} users, published "
+        f"{score.published:.4f}, tolerance {rules.ranking_tolerance:g}"
+        for score in scores
+        if score.published is not None
+        and score.n >= rules.min_ratings
+        and not score.candidate >= score.published - rules.ranking_tolerance
+    ]
 
 
 def _slices(

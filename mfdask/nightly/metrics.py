@@ -10,7 +10,7 @@ from mfdask.errors import InputError
 from mfdask.nightly import journal
 from mfdask.nightly.journal import STATUSES, Line, is_good
 from mfdask.nightly.paths import NightlyPaths, write_durably
-from mfdask.nightly.registry import Release, current
+from mfdask.nightly.registry import Release, current, metric_of
 
 
 def write_metrics(home: NightlyPaths, place: str) -> str | None:
@@ -111,12 +111,17 @@ def _of_release(release: Release) -> list[str]:
     text = [
         *_metric("model_info", "The published model.", [(version, 1)]),
         *_metric("ratings", "Ratings in its data set.", [("", facts["ratings"])]),
-        *_metric(
-            "rmse",
-            "Its RMSE on held-out ratings.",
-            [(f'slice="{score["slice"]}"', score["candidate"]) for score in facts["scores"]],
-        ),
     ]
+    for name, metric, meaning in (
+        ("rmse", "RMSE", "Its RMSE on held-out ratings."),
+        ("ndcg", "NDCG@10", "NDCG of its lists of 10, on held-out ratings."),
+    ):
+        slices = [
+            (f'slice="{score["slice"]}"', score["candidate"])
+            for score in facts["scores"]
+            if metric_of(score) == metric
+        ]
+        text += _metric(name, meaning, slices) if slices else []
     if facts["data_as_of"] is not None:
         newest = [("", facts["data_as_of"])]
         text += _metric("data_timestamp_seconds", "Time of its newest rating.", newest)

@@ -6,7 +6,8 @@
 `refused/RUN/`         files set aside, each with a `.reason` beside it
 `models/VERSION/`      a release: `model/`, the `data/` it was learned from, `release.json`
 `models/current`       link to the published release; this one link is what publishing changes
-`model`, `data`        fixed links through `models/current`, for readers
+`model`, `data`        fixed links through `models/current`, for readers; so is `ranking`, if there
+                       is such a model
 `candidates/VERSION/`  releases that the gate refused
 `tables/`              what the downstream jobs write
 `work/`, `run.json`    the release in the making, and how far its run is
@@ -19,7 +20,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,8 @@ class NightlyPaths:
         """One line a run."""
         return self.root / "runs.jsonl"
 
-    def prepare(self, inbox: Path) -> None:
-        """Make the folders, and the links that readers use.
+    def prepare(self, inbox: Path, parts: Iterable[str] = ("model", "data")) -> None:
+        """Make the folders, and the links that readers use, one a part of a release.
 
         Raises
         ------
@@ -92,7 +93,7 @@ class NightlyPaths:
             folder.mkdir(parents=True, exist_ok=True)
         if not os.access(inbox, os.W_OK):
             raise InputError(f"{inbox}: files cannot be moved out of it; make it writable")
-        for link in (self.root / "model", self.root / "data"):
+        for link in (self.root / part for part in parts):
             wanted = Path("models", "current", link.name)
             if link.exists() and not link.is_symlink():
                 raise InputError(

@@ -104,7 +104,7 @@ def make_plan(
     """
     counts = Manifest.read(begin).counts if begin else None
     ratings = (counts.kept if counts else 0) + sum(map(_ratings_in, files))
-    estimator = config.training.estimator()
+    estimators = [training.estimator() for training in config.trainings.values()]
     measured = [line for line in lines if line["status"] == "published"]
     if measured:
         last = measured[-1]
@@ -119,10 +119,12 @@ def make_plan(
     else:
         millions = ratings / 1e6
         seconds = {step: first + more * millions for step, (first, more) in _SECONDS.items()}
-        seconds["train"] += _SECONDS["train"][1] * millions * (estimator.n_sweeps - 1)
+        sweeps = sum(estimator.n_sweeps for estimator in estimators)
+        seconds["train"] += _SECONDS["train"][1] * millions * (sweeps - 1)
         memory, source = _MEMORY[0] + _MEMORY[1] * ratings, "by rule of thumb"
     rows = counts.users + counts.items if counts else ratings // 10
-    disk = _DISK_BYTES * ratings + 2 * estimator.model_bytes(rows)
+    models = sum(estimator.model_bytes(rows) for estimator in estimators)
+    disk = _DISK_BYTES * ratings + 2 * models
     base_version = base.version if base else None
     return NightPlan(base_version, files, known, ratings, seconds, memory, disk, source)
 

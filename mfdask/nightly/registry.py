@@ -39,6 +39,8 @@ _HINTS: dict[str, Any] = {
     "reasons": list[str],
     "files": list[str],
 }
+#: What releases of older versions do not say.
+_LATER: dict[str, Any] = {"ranking": Mapping[str, str | int | bool]}
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Release:
     facts : dict
         Of `release.json`: `run`, `created`, `before` (the version that was published then, or
         None), `data_as_of`, `ratings`, `users`, `items`, `kind`, `sweeps`, `scores`, `reasons`,
-        `files`.
+        `files`, and of a ranking model beside it `ranking`, or None.
     """
 
     folder: Path
@@ -68,15 +70,31 @@ class Release:
         return self.folder / "model"
 
     @property
+    def ranking(self) -> Path | None:
+        """Return the directory of the model that ranks beside it, if there is one."""
+        return self.folder / "ranking" if self.facts["ranking"] else None
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """Return the models' directories by name."""
+        return {"model": self.model} | ({"ranking": self.ranking} if self.ranking else {})
+
+    @property
     def data(self) -> Path:
         """Return the data set's folder."""
         return self.folder / "data"
 
     @property
     def rmse(self) -> float | None:
-        """Return the RMSE on all held-out ratings."""
-        scores = {score["slice"]: score["candidate"] for score in self.facts["scores"]}
-        return scores.get("held out")
+        """Return the RMSE on all held-out ratings; None of a model that only ranks."""
+        return next(
+            (
+                score["candidate"]
+                for score in self.facts["scores"]
+                if score["slice"] == "held out" and metric_of(score) == "RMSE"
+            ),
+            None,
+        )
 
     @property
     def data_day(self) -> str:
@@ -94,8 +112,11 @@ class Release:
             If there is none, or not all of it.
         """
         try:
-            said = check_keys_of(read_json(folder / FACTS), _HINTS, FACTS)
-            release = cls(folder, {name: said[name] for name in _HINTS})
+            said = read_json(folder / FACTS)
+            later = {name: hint for name, hint in _LATER.items() if said.get(name) is not None}
+            said = check_keys_of(said, _HINTS | later, FACTS)
+            facts = {name: said.get(name) for name in (*_HINTS, *_LATER)}
+            release = cls(folder, facts)
             datetime.fromisoformat(said["created"])
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{folder}: no release there; see `mfdask models list`") from None
@@ -105,7 +126,7 @@ class Release:
                 f"{folder / FACTS}: damaged ({line}), so it is no release there; promote another "
                 "of `mfdask models list`"
             ) from None
-        for part in (release.model, release.data):
+        for part in (*release.models.values(), release.data):
             if not part.is_dir():
                 raise InputError(f"{part}: is gone, and the release is of no use without it")
         return release
@@ -119,7 +140,13 @@ class Release:
             Names the first that differs.
         """
         Dataset.open(self.data, verify=True)
-        load_model(self.model)
+        for model in self.models.values():
+            load_model(model)
+
+
+def metric_of(score: Mapping[str, Any]) -> str:
+    """Return what a score of a release measures; older versions had RMSE alone."""
+    return str(score.get("metric", "RMSE"))
 
 
 def version_name(run: int, data_as_of: int | None) -> str:

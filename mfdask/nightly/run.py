@@ -65,7 +65,7 @@ def run_night(
         with limit as over, ExitStack() as stack:
             night = Night(config, home, unbegun, None, progress, stack, client)
             try:
-                home.prepare(night.inbox)
+                home.prepare(night.inbox, (*config.trainings, "data"))
                 night.state = begin(config, home)
                 night.base = base_of(night.state, home)
                 for name, step in STEPS.items():

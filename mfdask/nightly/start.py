@@ -174,8 +174,9 @@ def _is_whole(work: Path, old: State) -> bool:
     try:
         if "intake" in old.facts:
             Dataset.open(work / "data", verify=True)
-        if "kind" in old.facts:
-            load_model(work / "model")
+        for name in ("model", "ranking") if "kind" in old.facts else ():
+            if name == "model" or old.facts.get("ranking"):
+                load_model(work / name)
     except InputError:
         return False
     return work.exists()
@@ -209,7 +210,8 @@ def _still_holds(
 
 
 def _identity(config: NightlyConfig) -> str:
-    parts = [asdict(part) for part in (config.inbox, config.data, config.training, config.gate)]
+    shaping = config.inbox, config.data, *config.trainings.values(), config.gate
+    parts = [asdict(part) for part in shaping]  # type: ignore[call-overload]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

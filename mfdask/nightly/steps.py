@@ -18,7 +18,7 @@ from mfdask.models import check_data, load_model, save_model
 from mfdask.nightly import journal
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.downstream import make_tables
-from mfdask.nightly.gate import ModelWithData, judge
+from mfdask.nightly.gate import ModelWithData, Verdict, judge
 from mfdask.nightly.inbox import InboxFile, put_away
 from mfdask.nightly.intake import Intake, judge_intake, measure
 from mfdask.nightly.paths import NightlyPaths, write_json
@@ -123,17 +123,27 @@ def _grow(night: Night) -> None:
 
 
 def _train(night: Night) -> None:
-    """Learn the candidate; a fit that was broken off goes on from its checkpoint."""
+    """Learn the candidate's models."""
     if "outcome" in night.state.facts:
         return
-    training, work = night.config.training, night.home.work
+    data = Dataset.open(night.home.work / "data")
+    for training in night.config.trainings.values():
+        check_data(training.estimator(), data)  # before the cluster is started
+    learned = {name: _learn(night, name, data) for name in night.config.trainings}
+    night.state.facts |= {**learned["model"], "ranking": learned.get("ranking")}
+
+
+def _learn(night: Night, name: str, data: Dataset) -> dict[str, Any]:
+    """Learn one of the models; a fit that was broken off goes on from its checkpoint.
+
+    Returns its kind, its sweeps, and whether it began with the published one's rows.
+    """
+    training, work = night.config.trainings[name], night.home.work
     estimator = training.estimator()
-    data = Dataset.open(work / "data")
-    check_data(estimator, data)  # before the cluster is started
-    start = None
-    if training.warm and night.base and estimator.can_start_from(night.base.model):
-        start = night.base.model
-    checkpoint = work / "checkpoint"
+    before = night.base.models.get(name) if night.base else None
+    can_start = training.warm and before is not None and estimator.can_start_from(before)
+    start = before if can_start else None
+    checkpoint = work / f"checkpoint-{name}"
     options: dict[str, Any] = {
         "client": night.client(),
         "start": start,
@@ -152,12 +162,8 @@ def _train(night: Night) -> None:
         shutil.rmtree(checkpoint)  # a power cut has damaged it
         model = estimator.fit(data, **options)
     # Published, the data lie elsewhere: beside the model.
-    save_model(replace(model, data=replace(model.data, address=None)), work / "model")
-    night.state.facts |= {
-        "kind": model.kind,
-        "sweeps": model.history[-1].sweep,
-        "warm": bool(start),
-    }
+    save_model(replace(model, data=replace(model.data, address=None)), work / name)
+    return {"kind": model.kind, "sweeps": model.history[-1].sweep, "warm": bool(start)}
 
 
 def _judge(night: Night) -> None:
@@ -166,10 +172,17 @@ def _judge(night: Night) -> None:
     if "outcome" in state.facts:
         return
     base, work = night.base, night.home.work
-    candidate = ModelWithData(load_model(work / "model"), Dataset.open(work / "data"))
-    published = ModelWithData(load_model(base.model), Dataset.open(base.data)) if base else None
-    verdict = judge(candidate, published, night.config.gate)
-    verdict.reasons.extend(_judge_intake(night))
+    data, old = Dataset.open(work / "data"), Dataset.open(base.data) if base else None
+    scores, reasons = [], []
+    for name in night.config.trainings:
+        published = None
+        if base and old and name in base.models:
+            published = ModelWithData(load_model(base.models[name]), old)
+        candidate = ModelWithData(load_model(work / name), data)
+        verdict = judge(candidate, published, night.config.gate)
+        scores += verdict.scores
+        reasons += [reason for reason in verdict.reasons if reason not in reasons]
+    verdict = Verdict(scores, reasons + _judge_intake(night))
     state.facts |= verdict.facts()
     state.facts["version"] = version_name(state.run, state.facts["data_as_of"])
     state.facts["outcome"] = "refused" if verdict.reasons else "published"
@@ -204,11 +217,21 @@ def _describe(night: Night) -> None:
     """Write what a release says of itself, and leave nothing else beside model and data set."""
     work, state = night.home.work, night.state
     for place in work.iterdir():
-        if place.name not in ("model", "data"):
+        if place.name not in (*night.config.trainings, "data"):
             shutil.rmtree(place) if place.is_dir() else place.unlink()
     taken = {arrival.contents: arrival.name for arrival in night.taken}
     write_json(work / SOURCES, taken_contents(night.base) | taken, indent=1)
-    own = ("data_as_of", "ratings", "users", "items", "kind", "sweeps", "scores", "reasons")
+    own = (
+        "data_as_of",
+        "ratings",
+        "users",
+        "items",
+        "kind",
+        "sweeps",
+        "scores",
+        "reasons",
+        "ranking",
+    )
     said = {
         "run": state.run,
         "created": journal.now(),
