@@ -9,7 +9,7 @@ import pytest
 from mfdask.errors import InputError
 from mfdask.models import load_model
 from mfdask.nightly import journal
-from mfdask.nightly.registry import current, damaged, releases
+from mfdask.nightly.registry import current, damaged, promote, releases
 from mfdask.nightly.start import begin, look_ahead
 from mfdask.nightly.state import State
 from tests.nightly.test_run import FIRST, begun, first_night  # noqa: F401
@@ -94,6 +94,15 @@ def test_files_of_an_older_version_have_no_checksum(begun):  # noqa: F811
     assert State.load(home.state) is not None
     assert (journal.read(home.journal), len(lines)) == (lines, 1)
     assert current(home) == release
+
+
+@pytest.mark.parametrize("name", ["model/users.parquet", "data/items.parquet"])
+def test_nothing_damaged_is_published_by_hand(name, begun):  # noqa: F811
+    release = current(begun.home)
+    file = release.folder / name
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(InputError, match=file.name):
+        promote(begun.home, release.version)
 
 
 def test_a_journal_that_lacks_lines(begun):  # noqa: F811
