@@ -30,7 +30,7 @@ def result_of(tmp_path, monkeypatch):
 
 
 def test_our_kinds():
-    assert set(kinds()) == {"als", "bias", "genre", "features", "bayes"}
+    assert set(kinds()) == {"als", "bias", "genre", "features", "bayes", "ials"}
     assert kind_of("bias").configure({}).kind == "bias"
     for name, kind in kinds().items():
         given = {"n_factors": 0} if name == "bias" else {}

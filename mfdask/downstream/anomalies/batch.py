@@ -22,7 +22,7 @@ from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError, require
 from mfdask.files import atomic_directory, check_place, file_lock
 from mfdask.kernels.types import Int32s
-from mfdask.models import Model
+from mfdask.models import Ability, Model
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.recommendation.topn import check_same_data
@@ -98,6 +98,7 @@ def write_anomalies(
         If the disk is too small, or another process is writing there.
     """
     options = options or Options()
+    model.require(Ability.RATINGS, "a table of anomalies")
     require_timestamps(data, "anomalies")
     check_same_data(model, data)
     check_anomalies_place(out)
