@@ -194,7 +194,7 @@ def history_of(model, data, row):
 
 def test_fold_in_is_the_trained_row(fitted):
     model, data = fitted
-    for row in (0, 50, 120):
+    for row in (0, 9, 20):
         folded = fold_in(model, history_of(model, data, row))[0]
         np.testing.assert_allclose(folded, model.user_rows[row], atol=2e-3)
 
