@@ -16,6 +16,7 @@ from mfdask.bench.bpr import BPRPlan, measure_bpr
 from mfdask.bench.compiling import measure_compiling
 from mfdask.bench.dense import DensePlan, measure_dense
 from mfdask.bench.exchange import measure_exchange
+from mfdask.bench.ials import measure_ials
 from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine
 from mfdask.bench.rerank import FIGURES, measure_rerank
@@ -87,6 +88,36 @@ def sweep(
         result["train"] = measure_train(path, plan, _as_arguments(cluster))
     values = {"data_sets": found, "compile_seconds": measure_compiling(factors)}
     return _outcome(values, *_sweep_view(values))
+
+
+@main.command("ials")
+@click.argument("data", type=DATA_FOLDER)
+@_FACTORS
+@_SWEEPS
+@_ROUNDS
+@click.option("--peers/--no-peers", default=True, show_default=True, help="Time implicit, too.")
+@job
+@cluster_options
+def ials(
+    data: Path, factors: int, sweeps: int, rounds: int, peers: bool, cluster: ClusterConfig
+) -> Outcome:
+    """Time a sweep of --model ials on DATA in turn with iterations of implicit."""
+    dataset = Dataset.open(data)
+    threads = n_cores() if cluster.threads is None else cluster.workers * cluster.threads
+    plan = SweepPlan(factors, sweeps, rounds, peers, threads)
+    with running(cluster) as run:
+        found = measure_ials(dataset, run.client, plan, run.progress)
+    title = f"{found['data']}: {found['ratings']:,} ratings, {factors} factors, {threads} threads"
+    view = table(title, "a sweep", "seconds", "ours over it")
+    view.add_row("mfdask, through Dask", f"{found['seconds']:.4g}", "")
+    for name, peer in found["peers"].items():
+        if "missing" in peer:
+            view.add_row(name, peer["missing"], "")
+        else:
+            over, seconds = peer["dask_over_peer"], peer["seconds_per_epoch"]
+            what = f"implicit {peer['version']}, {peer['method']}"
+            view.add_row(what, f"{seconds:.4g}", f"{over:.3f}")
+    return _outcome(found, view)
 
 
 @main.command("tiers")

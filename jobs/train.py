@@ -143,11 +143,12 @@ def _configure(
         del given["n_factors"]  # that is what it has
     kind = kind_of(model)
     if regularization is not None:
-        if "fidelity" not in kind.open_parameters:
+        if "factor_reg" not in kind.open_parameters:
             raise InputError(f"--model {model} learns how much to regularise: leave it out")
         if {"fidelity", "factor_reg", "bias_reg"} & set(given):
             raise InputError("--regularization stands for --lambda, --tau and --gamma: give either")
-        given |= {"fidelity": 1.0, "factor_reg": regularization, "bias_reg": regularization}
+        stands = {"fidelity": 1.0, "factor_reg": regularization, "bias_reg": regularization}
+        given |= {name: value for name, value in stands.items() if name in kind.open_parameters}
     return kind.configure(given, preset)
 
 

@@ -91,6 +91,23 @@ def _prepare_lenskit(users: Block, n_items: int, n_factors: int, threads: int) -
     return fit
 
 
+def _prepare_implicit(
+    users: Block, n_items: int, n_factors: int, threads: int, *, use_cg: bool
+) -> Fit:
+    import scipy.sparse
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    shape = (len(users.indptr) - 1, n_items)
+    ones = np.ones(len(users.indices), np.float32)
+    observed = scipy.sparse.csr_matrix((ones, np.array(users.indices), users.indptr), shape)
+
+    def fit(epochs: int) -> None:
+        size = {"factors": n_factors, "iterations": epochs, "num_threads": threads}
+        AlternatingLeastSquares(**size, use_cg=use_cg).fit(observed, show_progress=False)
+
+    return fit
+
+
 def _rows(users: Block) -> Int32s:
     """Return the user of each rating."""
     return np.repeat(np.arange(len(users.indptr) - 1, dtype=np.int32), np.diff(users.indptr))
@@ -99,7 +116,22 @@ def _rows(users: Block) -> Int32s:
 PEERS = {
     "cmfrec": Peer("cmfrec", "cmfrec", "CMF, Cholesky (use_cg=False), float32", _prepare_cmfrec),
     "lenskit": Peer("lenskit", "lenskit.training", "BiasedMFScorer (ALS)", _prepare_lenskit),
+    "implicit_exact": Peer(
+        "implicit",
+        "implicit",
+        "AlternatingLeastSquares, Cholesky (use_cg=False)",
+        partial(_prepare_implicit, use_cg=False),
+    ),
+    "implicit_cg": Peer(
+        "implicit",
+        "implicit",
+        "AlternatingLeastSquares, conjugate gradient",
+        partial(_prepare_implicit, use_cg=True),
+    ),
 }
+#: Those that learn ratings, and those that learn preferences.
+RATING_PEERS = ("cmfrec", "lenskit")
+PREFERENCE_PEERS = ("implicit_exact", "implicit_cg")
 
 
 def missing_peer(name: str) -> str | None:

@@ -14,7 +14,7 @@ from distributed import Client
 
 from mfdask.bench.kernel import BareKernel, sweep_bytes, sweep_flops
 from mfdask.bench.machine import FailedRunError, gemm_gflops, gemm_seconds, measure_module
-from mfdask.bench.peers import PEERS, measure_peer, missing_peer
+from mfdask.bench.peers import RATING_PEERS, measure_peer, missing_peer
 from mfdask.bench.rounds import Rounds, seconds_of, take_in_turn
 from mfdask.cores import n_cores
 from mfdask.evaluation import evaluate
@@ -74,7 +74,7 @@ def measure_sweep(
         timed or with a word on why not.
     """
     assert data.path is not None
-    peers = [_TimedPeer(name, data.path, plan) for name in PEERS if plan.peers]
+    peers = [TimedPeer(name, data.path, plan) for name in RATING_PEERS if plan.peers]
     timed: Timed = {
         "gemm_one_thread": lambda: gemm_seconds(1),
         "gemm": lambda: gemm_seconds(plan.threads),
@@ -121,7 +121,7 @@ def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:
     return timed
 
 
-class _TimedPeer:
+class TimedPeer:
     """A peer that may be missing, or fail: `missing` then says why."""
 
     def __init__(self, name: str, data: Path, plan: SweepPlan) -> None:

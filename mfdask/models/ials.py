@@ -46,7 +46,7 @@ class IALS(MatrixFactorization):
     """
 
     n_factors: int = parameter(
-        64, "Length of a factor vector.", "factors", at_least=1, at_most=MAX_FACTORS, tunable=True
+        128, "Length of a factor vector.", "factors", at_least=1, at_most=MAX_FACTORS, tunable=True
     )
     n_sweeps: int = parameter(
         12,
@@ -59,7 +59,7 @@ class IALS(MatrixFactorization):
         0.01, "Regularisation of the factors.", "tau", above=0, tunable=True
     )
     unrated_weight: float = parameter(
-        0.1, "Weight of a pair as a preference of 0; a rated one counts 1.", above=0, tunable=True
+        0.3, "Weight of a pair as a preference of 0; a rated one counts 1.", above=0, tunable=True
     )
     reg_scaling: float = parameter(
         1.0,
@@ -174,6 +174,10 @@ class IALS(MatrixFactorization):
             user_rows=result.rows["users"],
             item_rows=result.rows["items"].copy(),  # what a worker sends cannot be written to
         )
+
+    def objective(self, model: FactorModel, squared_error: float) -> float:
+        """Return the objective of the last sweep; errors of ratings are no part of it."""
+        return model.history[-1].objective
 
 
 IMPLICIT = Kind("ials", IALS, "preferences from all that is rated, to rank by")

@@ -82,7 +82,7 @@ def test_peers_that_are_not_installed_are_not_run(
     small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "missing_peer", lambda name: f"no {name}")
-    peer = sweep._TimedPeer("cmfrec", Path("data"), SweepPlan())
+    peer = sweep.TimedPeer("cmfrec", Path("data"), SweepPlan())
     assert peer.found(Rounds({})) == {"missing": "no cmfrec"}
 
 

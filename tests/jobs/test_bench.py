@@ -130,6 +130,13 @@ def model(folders: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(out)
 
 
+def test_ials(folders: list[str]) -> None:
+    options = ["--factors", "3", "--sweeps", "2", "--rounds", "1"]
+    values = said(run("ials", folders[1], "--json", *options, *ONE_THREAD))
+    assert values["seconds"] > 0
+    assert values["peers"]["implicit_cg"] == {"missing": "not installed: see [peers]"}
+
+
 def test_topn(folders: list[str], model: str) -> None:
     options = ["--users", "30", "--top", "3", "--rounds", "1", "--threads", "1", "--no-peers"]
     values = said(run("topn", model, folders[1], "--json", *options))

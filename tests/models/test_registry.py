@@ -41,7 +41,7 @@ def rated_items(data, row):
 
 
 def test_our_kinds():
-    of_factors = {"als", "bias", "genre", "features", "bayes", "bpr"}
+    of_factors = {"als", "bias", "genre", "features", "bayes", "bpr", "ials"}
     assert set(kinds()) == of_factors | {"ncf", "popularity", "itemknn", "ease"}
     assert kind_of("bias").configure({}).kind == "bias"
     for name, kind in kinds().items():

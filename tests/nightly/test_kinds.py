@@ -15,6 +15,7 @@ OWN = {
     "bias": {},
     "features": {"item-features": "items.csv"},
     "bayes": {"sweeps": 6, "burn-in": 2},
+    "ials": {"sweeps": 3, "liked": 3.0},
 }
 
 
