@@ -94,6 +94,10 @@ def _examples(model: FactorModel) -> Parts:
     if not model.can(Ability.FACTORS):
         yield Missing("new-users", "Offers to somebody new", _BIASES_ALONE)
         return
+    if not model.can(Ability.NEW_USERS):
+        why = f"A model of kind {model.kind} takes in no users that it has not seen."
+        yield Missing("new-users", "Offers to somebody new", why)
+        return
     made = examples.examples(model, norms.enough_ratings(model))
     if not made:
         why = "There are too few items: who loves some has nothing left to be offered."
