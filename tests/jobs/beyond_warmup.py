@@ -1,4 +1,4 @@
-"""Warms up and runs jobs, in a process of its own: ``python -m tests.jobs.beyond_warmup``.
+"""Warms up and runs jobs, as a script in a process of its own.
 
 Prints a JSON list of what the jobs made Numba compile, or load, that the warmup had not.
 """

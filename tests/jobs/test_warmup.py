@@ -1,7 +1,6 @@
 """`mfdask warmup` compiles what other jobs use."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import numba
 import pytest
 
-ROOT = Path(__file__).parents[2]
 HEAD = "userId,movieId,rating,timestamp\n"
 
 
@@ -25,10 +23,9 @@ def test_after_a_warmup_no_job_compiles(tmp_path):
         (tmp_path / name / "ratings.csv").write_text(HEAD + "\n".join(lines))
         films = "".join(f"{i},Film {i} (1999),Drama|War\n" for i in range(33))
         (tmp_path / name / "movies.csv").write_text(f"movieId,title,genres\n{films}")
+    script = Path(__file__).with_name("beyond_warmup.py")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.jobs.beyond_warmup"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []

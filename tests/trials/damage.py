@@ -43,9 +43,9 @@ from mfdask.shards import Dataset
 
 #: The kinds of model, with the options that make them small.
 KINDS = {
-    "als": ("--sweeps", "3"),
-    "genre": ("--sweeps", "3"),
-    "bayes": ("--sweeps", "4", "--burn-in", "1"),
+    "als": "--sweeps 3",
+    "genre": "--sweeps 3",
+    "bayes": "--sweeps 4 --burn-in 1",
 }
 #: What a result says of the time at which it was made, or of the machine.
 TIMES = {
@@ -117,13 +117,13 @@ class Reader:
 
     Attributes
     ----------
-    words : tuple of str
+    words : str
         Its command, in the folder of the trial.
     result : callable
         Returns what it has made there, to be compared.
     """
 
-    words: tuple[str, ...]
+    words: str
     result: Callable[[], Any] = lambda: None
 
 
@@ -156,8 +156,9 @@ def files_below(place: Path, root: Path) -> list[str]:
     return sorted(str(path) for path in found if not set(path.parts) & set(_LEFT_OUT))
 
 
-def digest(place: Path) -> str:
+def digest(name: str) -> str:
     """Return what tells a file, or all files of a folder, from others."""
+    place = Path(name)
     every = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
     made = hashlib.sha256()
     for file in every:
@@ -205,14 +206,16 @@ class Trials:
         assert client.scheduler is not None
         self.cluster = ("--scheduler", client.scheduler.address)
         self.subjects = self._prepare()
-        self._results: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._results: dict[tuple[str, str], Any] = {}
 
-    def run(self, *words: str) -> Result:
+    def run(self, words: str) -> Result:
         """Run a job in the folder of the trial."""
-        return CliRunner().invoke(command, [*words, "--json"])
+        job, *arguments = words.split()
+        cluster = self.cluster if job in ("train", "recommend", "nightly") else ()
+        return CliRunner().invoke(command, [job, *arguments, *cluster, "--json"])
 
-    def _must(self, *words: str) -> None:
-        done = self.run(*words)
+    def _must(self, words: str) -> None:
+        done = self.run(words)
         assert done.exit_code == 0, done.output
 
     def _prepare(self) -> list[Subject]:
@@ -221,10 +224,9 @@ class Trials:
         ratings = ratings.sort_values("timestamp", kind="stable")
         with chdir(self.whole):
             ratings.iloc[-100:].to_csv("more.csv", index=False)
-            self._must("ingest", "synthetic:users=60,items=40,ratings=1000", "--out", "d",
-                       "--blocks", "2")  # fmt: skip
+            self._must("ingest synthetic:users=60,items=40,ratings=1000 --out d --blocks 2")
             for kind, options in KINDS.items():
-                self._must("train", "d", "--model", kind, *options, "--out", kind, *self.cluster)
+                self._must(f"train d --model {kind} {options} --out {kind}")
             self._prepare_home(ratings)
             shutil.copytree("home", "broken-home", symlinks=True)
             self._break_off()
@@ -237,9 +239,9 @@ class Trials:
         Path("nightly.toml").write_text(CONFIG)
         for name, first, stop in (("first.csv", 0, 700), ("second.csv", 700, 800)):
             ratings.iloc[first:stop].to_csv(inbox / name, index=False)
-            self._must("nightly", *self.cluster)
+            self._must("nightly")
         ratings.iloc[800:900].to_csv(inbox / "refused.csv", index=False)
-        assert self.run("nightly", "--set", "gate.max_rmse=0.01", *self.cluster).exit_code == 3
+        assert self.run("nightly --set gate.max_rmse=0.01").exit_code == 3
         ratings.iloc[900:].to_csv(inbox / "third.csv", index=False)
         ratings.iloc[700:800].to_csv(inbox / "known.csv", index=False)
 
@@ -252,81 +254,42 @@ class Trials:
         Path("home").rename("kept")
         Path("broken-home").rename("home")
         with patch.dict(STEPS, {"gate": stop}):
-            assert self.run("nightly", *self.cluster).exit_code == 130
+            assert self.run("nightly").exit_code == 130
         Path("home").rename("broken-home")
         Path("kept").rename("home")
 
     def _data(self) -> Subject:
-        out = Reader(
-            (
-                "recommend",
-                "als",
-                "--data",
-                "d",
-                "--min-ratings",
-                "1",
-                "--out",
-                "out",
-                *self.cluster,
-            ),
-            lambda: digest(Path("out")),
-        )
         readers = [
-            Reader(("inspect", "d")),
-            Reader(("evaluate", "als", "d")),
-            out,
-            Reader(("ingest", "more.csv", "--into", "d"), lambda: digest_of_data(Path("d"))),
-            Reader(
-                ("train", "d", "--sweeps", "2", "--out", "new", *self.cluster),
-                lambda: digest(Path("new", "users.parquet")),
-            ),
-            Reader(("report", "--data", "d", "--out", "page.html")),
+            Reader("inspect d"),
+            Reader("evaluate als d"),
+            Reader("recommend als --data d --min-ratings 1 --out out", lambda: digest("out")),
+            Reader("ingest more.csv --into d", lambda: digest_of_data(Path("d"))),
+            Reader("train d --sweeps 2 --out new", lambda: digest("new/users.parquet")),
+            Reader("report --data d --out page.html"),
         ]
         return Subject("data set", files_below(self.whole / "d", self.whole), readers)
 
     def _model(self, kind: str) -> Subject:
         readers = [
-            Reader(("evaluate", kind, "d")),
-            Reader(
-                (
-                    "recommend",
-                    kind,
-                    "--data",
-                    "d",
-                    "--min-ratings",
-                    "1",
-                    "--out",
-                    "out",
-                    *self.cluster,
-                ),
-                lambda: digest(Path("out")),
-            ),
-            Reader(
-                ("embed", kind, "--min-ratings", "1", "--out", "themes"),
-                lambda: digest(Path("themes")),
-            ),
-            Reader(("report", "--data", "d", "--model", kind, "--out", "page.html")),
+            Reader(f"evaluate {kind} d"),
+            Reader(f"recommend {kind} --data d --min-ratings 1 --out out", lambda: digest("out")),
+            Reader(f"embed {kind} --min-ratings 1 --out themes", lambda: digest("themes")),
+            Reader(f"report --data d --model {kind} --out page.html"),
         ]
         return Subject(f"{kind} model", files_below(self.whole / kind, self.whole), readers)
 
     def _homes(self) -> Iterator[Subject]:
         older, _ = sorted(p.name for p in (self.whole / "home" / "models").glob("0*"))
         (candidate,) = (p.name for p in (self.whole / "home" / "candidates").iterdir())
-        night = Reader(("nightly", *self.cluster), digest_of_home)
-        readers = [
-            Reader(("status",)),
-            Reader(("models", "list")),
-            Reader(("models", "show")),
-            Reader(("models", "rollback"), digest_of_home),
-            Reader(("models", "promote", older), digest_of_home),
-            Reader(("models", "promote", candidate), digest_of_home),
-            Reader(("evaluate", "home/model", "home/data")),
-            night,
-        ]
+        looks = [Reader("status"), Reader("models list"), Reader("models show")]
+        words = ("rollback", f"promote {older}", f"promote {candidate}")
+        changes = [Reader(f"models {own}", digest_of_home) for own in words]
+        night, user = Reader("nightly", digest_of_home), Reader("evaluate home/model home/data")
+        readers = [*looks, *changes, user, night]
         yield Subject("home", files_below(self.whole / "home", self.whole), readers, "home")
         unfinished = ["broken-home/run.json", "broken-home/runs.jsonl"]
         unfinished += files_below(self.whole / "broken-home" / "work", self.whole)
-        yield Subject("unfinished night", unfinished, [Reader(("status",)), night], "broken-home")
+        yield Subject("unfinished night", unfinished, [looks[0], night], "broken-home")
 
     def every(self, draw: random.Random) -> list[Trial]:
         """Return a trial of each damage to each file, each with one of the readers."""
@@ -353,7 +316,7 @@ class Trials:
             return "same", ""
         if code == 2 and said.splitlines()[-1].startswith("mfdask: "):
             return "refused", ""
-        what = f"{damage.__name__} {name}: {' '.join(reader.words)}: code {code}, {said}, {result}"
+        what = f"{damage.__name__} {name}: {reader.words}: code {code}, {said}, {result}"
         return "fault", what
 
     def _result(self, subject: Subject, reader: Reader) -> tuple[Any, ...]:
@@ -367,7 +330,7 @@ class Trials:
 
     def _read(self, reader: Reader) -> tuple[Any, ...]:
         """Return exit code, what is said, and the result of a job in the folder it stands in."""
-        done = self.run(*reader.words)
+        done = self.run(reader.words)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             return -1, f"Traceback: {done.exception!r}", None
         if done.exit_code:
