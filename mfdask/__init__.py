@@ -22,6 +22,7 @@ _PUBLIC = {
     "Dataset": "mfdask.shards",
     "Estimator": "mfdask.models",
     "FactorModel": "mfdask.models",
+    "IALS": "mfdask.models",
     "InputError": "mfdask.errors",
     "MfdaskError": "mfdask.errors",
     "Model": "mfdask.models",

@@ -13,6 +13,7 @@ from mfdask.ingestion.build import ingest as ingest
 from mfdask.ingestion.extend import extend as extend
 from mfdask.models import ALS as ALS
 from mfdask.models import BPR as BPR
+from mfdask.models import IALS as IALS
 from mfdask.models import NCF as NCF
 from mfdask.models import Ability as Ability
 from mfdask.models import Bayes as Bayes

@@ -188,3 +188,38 @@ def values_of_pairs(frame, repeats):
     rules = {"rating": {"latest": "last"}.get(repeats, repeats), "timestamp": "max"}
     rules = {name: rule for name, rule in rules.items() if name in frame}
     return frame.groupby(pair, as_index=False).agg(rules).astype({"rating": "float32"})
+
+
+class NaiveIALS:
+    """Implicit-feedback ALS in float64, over the dense matrix of all pairs.
+
+    `weights` is (users, items), what each observed pair weighs and 0 elsewhere.
+    """
+
+    def __init__(self, weights, users, items, config):
+        self.weights = {"users": np.asarray(weights, float), "items": np.asarray(weights, float).T}
+        self.rows = {"users": np.array(users, float), "items": np.array(items, float)}
+        self.config = config
+
+    def strengths(self, side):
+        """Return the regularisation of each row."""
+        c, weights = self.config, self.weights[side]
+        n = (weights > 0).sum(axis=1) + c.unrated_weight * weights.shape[1]
+        return c.factor_reg * n**c.reg_scaling
+
+    def half_step(self, side):
+        """Solve each row of a side against the other."""
+        fixed = self.rows["items" if side == "users" else "users"]
+        crowd = self.config.unrated_weight * fixed.T @ fixed
+        for row, (c, own) in enumerate(zip(self.weights[side], self.strengths(side), strict=True)):
+            system = (fixed.T * c) @ fixed + crowd + own * np.eye(fixed.shape[1])
+            self.rows[side][row] = np.linalg.solve(system, fixed.T @ c)
+
+    def objective(self):
+        """Return the objective, pair by pair."""
+        scores = self.rows["users"] @ self.rows["items"].T
+        total = (self.weights["users"] * (scores - 1) ** 2).sum()
+        total += self.config.unrated_weight * (scores**2).sum()
+        for side, rows in self.rows.items():
+            total += self.strengths(side) @ (rows**2).sum(axis=1)
+        return total

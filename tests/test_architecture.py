@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections import defaultdict
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,8 @@ FLOORS = [
     {"shards"},
     {"features", "ingestion"},
     {"models"},
-    {"embedding", "evaluation", "nightly", "tuning"},
+    {"evaluation"},
+    {"embedding", "nightly", "tuning"},
     {"recommendation"},
     {"downstream"},
     {"bench", "report"},
@@ -87,7 +89,13 @@ def test_there_are_no_circles():
 
 
 def test_models_have_few_files():
-    assert len(list((ROOT / "mfdask" / "models").glob("*.py"))) <= 19
+    """A kind of model is a file; beside those there are few."""
+    said = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    kinds = said["project"]["entry-points"]["mfdask.models"].values()
+    own = {value.partition(":")[0].rpartition(".")[2] for value in kinds}
+    files = {path.stem for path in (ROOT / "mfdask" / "models").glob("*.py")}
+    assert own <= files
+    assert len(files - own) <= 13
 
 
 def test_each_name_is_defined_once():

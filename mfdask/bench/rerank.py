@@ -18,7 +18,7 @@ from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.recommendation import Ranking
 from mfdask.recommendation.rerank import Reranker
-from mfdask.recommendation.topn import check_same_data, rated_in, search_of
+from mfdask.recommendation.topn import check_same_data, rated_by, search_of
 from mfdask.shards import Dataset
 from mfdask.tuning.holdout import hold_out
 
@@ -84,7 +84,7 @@ def _told(weights: Sequence[tuple[float, float]], progress: Progress) -> Any:
 def _measure(model: Model, data: Dataset, ranking: Ranking) -> dict[str, Any]:
     search = search_of(model, ranking)
     everybody = np.arange(data.n_users, dtype=np.int32)
-    rated = rated_in(data, everybody, "train")
+    rated = rated_by(data, everybody, ("train",))
     search.best(everybody, rated, ranking.top)  # compiles
     began = time.perf_counter()
     lists = search.best(everybody, rated, ranking.top)[1]

@@ -216,7 +216,7 @@ def measure_ranking(
     return RankingResult(plan, users, unseen, values, exposure, chosen.n_without, chosen.n_crowded)
 
 
-class Chosen(NamedTuple):
+class RankedUsers(NamedTuple):
     """The users that a plan measures: their rows, and how many were left out and why.
 
     See `RankingResult.n_without` and `RankingResult.n_crowded`.
@@ -227,7 +227,7 @@ class Chosen(NamedTuple):
     n_crowded: int
 
 
-def users_to_rank(data: Dataset, plan: RankingPlan) -> Chosen:
+def users_to_rank(data: Dataset, plan: RankingPlan) -> RankedUsers:
     """Return the users that the plan measures.
 
     They depend on the data and the plan alone, so that models can be compared user by user.
@@ -258,7 +258,7 @@ def users_to_rank(data: Dataset, plan: RankingPlan) -> Chosen:
     if plan.n_users is not None and plan.n_users < len(found):
         random = np.random.default_rng(plan.seed)
         found = np.sort(random.choice(found, plan.n_users, replace=False))
-    return Chosen(found, n_without, n_crowded)
+    return RankedUsers(found, n_without, n_crowded)
 
 
 def _batches(data: Dataset, users: Int64s, size: int) -> Iterator[tuple[Shard, Shard, Int64s]]:

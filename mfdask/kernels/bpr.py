@@ -29,7 +29,7 @@ _LARGEST = 30.0
 _PRODUCT = 16
 
 
-class Step(NamedTuple):
+class GradientStep(NamedTuple):
     """Parameters of the steps of an epoch."""
 
     rate: Any  # float32, learning rate
@@ -135,7 +135,7 @@ def _draw_negative(
 
 @njit(nogil=True, cache=True)
 def step_pair(
-    users: Float32s, p: int, items: Float32s, i: int, j: int, step: Step, scratch: Float32s
+    users: Float32s, p: int, items: Float32s, i: int, j: int, step: GradientStep, scratch: Float32s
 ) -> float:
     """Move a user's row and those of two items along the gradient of ``ln s(x_i - x_j)``.
 
@@ -144,7 +144,7 @@ def step_pair(
     users, items : float32 (rows * width,)
     p, i, j : int
         Where the rows begin: user, positive, negative.
-    step : Step
+    step : GradientStep
     scratch : float32 (8,)
 
     Returns
@@ -189,7 +189,7 @@ def _run_cell(
     size: int,
     users: Float32s,
     items: Float32s,
-    step: Step,
+    step: GradientStep,
     out: Float64s,
 ) -> None:
     """Make the steps of one cell; `out` gets their number and the sum of their losses."""
@@ -233,7 +233,7 @@ def run_round(
     size: int,
     users: Float32s,
     items: Float32s,
-    step: Step,
+    step: GradientStep,
     out: Float64s,
 ) -> None:
     """Make the steps of one round of the Latin square.
@@ -250,7 +250,7 @@ def run_round(
     users : float32 (users, width)
     items : float32 (items, width)
         In order of place. Both are moved.
-    step : Step
+    step : GradientStep
     out : float64 (S, 2)
         Filled: number of samples of each cell, and the sum of their losses ``-ln s(x_i - x_j)``.
     """

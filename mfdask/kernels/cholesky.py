@@ -40,6 +40,48 @@ def _finish_4(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None
 
 
 @inner
+def _finish_4x2(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
+    """As `_finish_4`, for the columns `j` and ``j + 1``: each value read serves more products."""
+    p = i * line
+    q = j * line
+    at = j * LANES
+    s0, t0 = load(a, p + at), load(a, p + at + LANES)
+    s1, t1 = load(a, p + line + at), load(a, p + line + at + LANES)
+    s2, t2 = load(a, p + 2 * line + at), load(a, p + 2 * line + at + LANES)
+    s3, t3 = load(a, p + 3 * line + at), load(a, p + 3 * line + at + LANES)
+    for k in range(0, at, LANES):
+        x = load(a, q + k)
+        y = load(a, q + line + k)
+        w = load(a, p + k)
+        s0 = fnma(w, x, s0)
+        t0 = fnma(w, y, t0)
+        w = load(a, p + line + k)
+        s1 = fnma(w, x, s1)
+        t1 = fnma(w, y, t1)
+        w = load(a, p + 2 * line + k)
+        s2 = fnma(w, x, s2)
+        t2 = fnma(w, y, t2)
+        w = load(a, p + 3 * line + k)
+        s3 = fnma(w, x, s3)
+        t3 = fnma(w, y, t3)
+    scale = load(inverse, at)
+    y = load(a, q + line + at)
+    s0 = mul(s0, scale)
+    s1 = mul(s1, scale)
+    s2 = mul(s2, scale)
+    s3 = mul(s3, scale)
+    store(a, p + at, s0)
+    store(a, p + line + at, s1)
+    store(a, p + 2 * line + at, s2)
+    store(a, p + 3 * line + at, s3)
+    scale = load(inverse, at + LANES)
+    store(a, p + at + LANES, mul(fnma(s0, y, t0), scale))
+    store(a, p + line + at + LANES, mul(fnma(s1, y, t1), scale))
+    store(a, p + 2 * line + at + LANES, mul(fnma(s2, y, t2), scale))
+    store(a, p + 3 * line + at + LANES, mul(fnma(s3, y, t3), scale))
+
+
+@inner
 def _finish_1(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
     """As `_finish_4`, for one element."""
     p = i * line
@@ -48,6 +90,22 @@ def _finish_1(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None
     for k in range(0, j * LANES, LANES):
         s = fnma(load(a, p + k), load(a, q + k), s)
     store(a, p + j * LANES, mul(s, load(inverse, j * LANES)))
+
+
+@njit(nogil=True, cache=True)
+def _finish_diagonal(a: Float32s, j: int, line: int, inverse: Float32s, failed: Bools) -> None:
+    """Turn element ``(j, j)`` into a pivot, given the row before it; keep its root, inverted."""
+    d = j * line + j * LANES
+    s = load(a, d)
+    for k in range(0, j * LANES, LANES):
+        x = load(a, j * line + k)
+        s = fnma(x, x, s)
+    store(a, d, s)
+    for lane in range(LANES):
+        pivot = a[d + lane]
+        good = pivot > np.float32(0.0)
+        failed[lane] |= not good
+        inverse[j * LANES + lane] = np.float32(1.0) / np.sqrt(pivot if good else np.float32(1.0))
 
 
 @njit(nogil=True, cache=True)
@@ -66,27 +124,22 @@ def factorise(a: Float32s, order: int, inverse: Float32s, failed: Bools) -> None
         Set where a pivot is not positive (or not a number); that lane is then meaningless.
     """
     line = (order + 1) * LANES
-    for j in range(order):
-        d = j * line + j * LANES
-        s = load(a, d)
-        for k in range(0, j * LANES, LANES):
-            x = load(a, j * line + k)
-            s = fnma(x, x, s)
-        store(a, d, s)
-        for lane in range(LANES):
-            pivot = a[d + lane]
-            good = pivot > np.float32(0.0)
-            failed[lane] |= not good
-            inverse[j * LANES + lane] = np.float32(1.0) / np.sqrt(
-                pivot if good else np.float32(1.0)
-            )
-        i = j + 1
-        while i + 3 <= order:
-            _finish_4(a, i, j, line, inverse)
-            i += 4
-        while i <= order:
-            _finish_1(a, i, j, line, inverse)
-            i += 1
+    i = 0
+    while i <= order:
+        # Four rows at a time, against all rows above: what is read of these serves four. The rows
+        # that do not fill a block are the first and shortest ones.
+        rows = 4 if i else 1 + order % 4
+        if i:
+            for j in range(0, i - 1, 2):
+                _finish_4x2(a, i, j, line, inverse)
+            if i % 2:
+                _finish_4(a, i, i - 1, line, inverse)
+        for row in range(i, i + rows):
+            for j in range(i, row):
+                _finish_1(a, row, j, line, inverse)
+            if row < order:
+                _finish_diagonal(a, row, line, inverse, failed)
+        i += rows
 
 
 @njit(nogil=True, cache=True)

@@ -6,7 +6,21 @@ import numpy as np
 from numba import njit
 
 from mfdask.kernels.compiling import inner
-from mfdask.kernels.simd import LANES, add_to, fma, load, prefetch, splat, store, zero
+from mfdask.kernels.simd import (
+    HAS_WIDE,
+    LANES,
+    add_to,
+    fma,
+    load,
+    load_wide,
+    mul,
+    prefetch,
+    splat,
+    splat_wide,
+    store,
+    zero,
+    zero_wide,
+)
 from mfdask.kernels.types import Float32s, Int32s
 
 #: Floats in a tile: 24 KiB, so that it stays in the first-level cache between gather and product.
@@ -41,6 +55,35 @@ def gather(
         for v in range(0, width, LANES):
             store(tile, target + v, load(fixed, source + v))
         tile[target] = ratings[start + t] - mean - tile[target]
+
+
+@njit(nogil=True, cache=True)
+def gather_weighted(
+    fixed: Float32s,
+    width: int,
+    indices: Int32s,
+    roots: Float32s,
+    start: int,
+    n: int,
+    tile: Float32s,
+) -> None:
+    """Copy the design rows of `n` observations into `tile`, each times the root of its weight.
+
+    The copy is ``root * [1, 0, factors..., 0...]``: what is observed is a 1, and there are no
+    biases.
+    """
+    final = len(indices) - 1
+    for t in range(n):
+        ahead = np.int64(indices[min(start + t + AHEAD, final)]) * width
+        for line in range(0, width, 16):
+            prefetch(fixed, ahead + line)
+        source = np.int64(indices[start + t]) * width
+        target = t * width
+        root = splat(roots, start + t)
+        for v in range(0, width, LANES):
+            store(tile, target + v, mul(root, load(fixed, source + v)))
+        tile[target] = roots[start + t]
+        tile[target + 1] = np.float32(0.0)
 
 
 @inner
@@ -194,6 +237,48 @@ def _add4x24(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s,
     add_to(gram, q + 16, d2)
 
 
+@inner
+def _add4x32(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
+    """Add ``tile[:, i:i+4]' tile[:, j:j+32]`` to the same block of `gram`, by wide vectors."""
+    a0, a1 = zero_wide(), zero_wide()
+    b0, b1 = zero_wide(), zero_wide()
+    c0, c1 = zero_wide(), zero_wide()
+    d0, d1 = zero_wide(), zero_wide()
+    for t in range(n):
+        p = t * width + i
+        q = t * width + j
+        x0 = load_wide(tile, q)
+        x1 = load_wide(tile, q + 16)
+        s = splat_wide(tile, p)
+        a0 = fma(s, x0, a0)
+        a1 = fma(s, x1, a1)
+        s = splat_wide(tile, p + 1)
+        b0 = fma(s, x0, b0)
+        b1 = fma(s, x1, b1)
+        s = splat_wide(tile, p + 2)
+        c0 = fma(s, x0, c0)
+        c1 = fma(s, x1, c1)
+        s = splat_wide(tile, p + 3)
+        d0 = fma(s, x0, d0)
+        d1 = fma(s, x1, d1)
+    q = base + i * width + j
+    add_to(gram, q, a0)
+    add_to(gram, q + 16, a1)
+    q += width
+    add_to(gram, q, b0)
+    add_to(gram, q + 16, b1)
+    q += width
+    add_to(gram, q, c0)
+    add_to(gram, q + 16, c1)
+    q += width
+    add_to(gram, q, d0)
+    add_to(gram, q + 16, d1)
+
+
+#: A machine without wide vectors has nothing more to compile.
+_widest = _add4x32 if HAS_WIDE else _add4x24
+
+
 @njit(nogil=True, cache=True)
 def add_gram(tile: Float32s, n: int, width: int, order: int, gram: Float32s, base: int) -> None:
     """Add ``tile' tile`` to `gram`: its rows below `order`, each up to the diagonal at least.
@@ -205,6 +290,9 @@ def add_gram(tile: Float32s, n: int, width: int, order: int, gram: Float32s, bas
     for i in range(8, order, 4):
         columns = i + 4
         j = np.int64(0)  # as it is later on, or `_add4x24` would be compiled for a constant, too
+        while HAS_WIDE and columns - j > 16 and width - j >= 32:
+            _widest(tile, n, width, i, j, gram, base)
+            j += 32
         while columns - j > 16:
             _add4x24(tile, n, width, i, j, gram, base)
             j += 24

@@ -6,6 +6,10 @@ unknown ``w = [bias, factors]`` has ``D = n_factors + 1`` places; ``P`` (`precis
 (`mean`) are the row's Gaussian prior, ``scale = max(n, 1)**scaling``. A noisy step draws ``w`` from
 the Gaussian with that solution as its mean and the inverse of that matrix as its covariance.
 
+Implicit feedback has the same equations with ``y = 1``, weights of the sums' terms, and no bias.
+What was not observed counts as well, as a rating of 0: the sum of ``x x'`` over all rows of the
+other side (`Prior.unrated`) is where each row's sums begin, and their number joins `n`.
+
 A side is kept as *design rows*, float32 of shape ``(n, width)``: ``[bias, 1, factors..., 0...]``,
 padded to a multiple of 8, so that what one half-step writes is what the next one gathers.
 """
@@ -19,9 +23,9 @@ from numba import njit, prange
 
 from mfdask.kernels.cholesky import factorise, substitute
 from mfdask.kernels.compiling import inner
-from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, quadratic
+from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, gather_weighted, quadratic
 from mfdask.kernels.random import normal, stream
-from mfdask.kernels.simd import LANES
+from mfdask.kernels.simd import LANES, add, load, load_apart, mul, splat, store
 from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
@@ -40,7 +44,7 @@ class Block(NamedTuple):
 
     indptr: Any  # int64 (rows + 1,)
     indices: Any  # int32 (ratings,), rows of the other side
-    ratings: Any  # float32 (ratings,)
+    ratings: Any  # float32 (ratings,); roots of weights where `Step.weighted`
 
 
 class Prior(NamedTuple):
@@ -51,6 +55,8 @@ class Prior(NamedTuple):
     mean: Any  # float32 (1, D) for all rows, or (rows, D)
     pull: Any  # float32, of the shape of `mean`: precision times mean
     scaling: Any  # float64, power of the row's number of ratings that multiplies the prior
+    unrated: Any  # float32 (width * width,), what each row's Gram matrix begins with
+    n_unrated: Any  # float64, what is added to the row's number of ratings
 
 
 class Step(NamedTuple):
@@ -62,6 +68,7 @@ class Step(NamedTuple):
     noisy: Any  # bool: draw from the row's posterior in place of its mean
     key: Any  # uint64, of the random numbers
     first_row: Any  # int64, number of the block's first row on its side
+    weighted: Any  # bool: each rating is a weighted 1, and rows have no bias
 
 
 def row_width(n_factors: int) -> int:
@@ -86,6 +93,8 @@ class _Work(NamedTuple):
     grams: Any  # float32 (8 * width * width,), each row's Gram matrix
     system: Any  # float32 ((D + 1)**2 * 8,), the eight systems, see `kernels.cholesky`
     inverse: Any  # float32 (D * 8,), reciprocal diagonals of their factors
+    scales: Any  # float32 (8,), what multiplies each row's prior
+    fidelity: Any  # float32 (1,)
     failed: Any  # bool (8,)
     v: Any  # float32 (width,)
     scratch: Any  # float32 (width,)
@@ -93,13 +102,19 @@ class _Work(NamedTuple):
 
 @inner
 def _work(d: int, width: int) -> _Work:
+    grams = np.empty(LANES * width * width, np.float32)
+    grams[:] = np.float32(0.0)
     system = np.empty((d + 1) * (d + 1) * LANES, np.float32)
     system[:] = np.float32(0.0)
+    scales = np.empty(LANES, np.float32)
+    scales[:] = np.float32(0.0)
     return _Work(
         np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32),
-        np.empty(LANES * width * width, np.float32),
+        grams,
         system,
         np.empty(d * LANES, np.float32),
+        scales,
+        np.empty(1, np.float32),
         np.empty(LANES, np.bool_),
         np.empty(width, np.float32),
         np.empty(width, np.float32),
@@ -108,33 +123,56 @@ def _work(d: int, width: int) -> _Work:
 
 @inner
 def _accumulate(
-    block: Block, row: int, fixed: Float32s, width: int, d: int, mean: float, work: _Work, lane: int
+    block: Block,
+    row: int,
+    fixed: Float32s,
+    unrated: Float32s,
+    width: int,
+    d: int,
+    step: Step,
+    work: _Work,
+    lane: int,
 ) -> None:
     """Fill one row's augmented Gram matrix ``[y, x]' [y, x]``, a tile of ratings at a time."""
     base = lane * width * width
-    work.grams[base : base + width * width] = np.float32(0.0)
+    for v in range(0, width * width, LANES):
+        store(work.grams, base + v, load(unrated, v))
     start = block.indptr[row]
     stop = block.indptr[row + 1]
-    step = len(work.tile) // width
+    most = len(work.tile) // width
     while start < stop:
-        n = min(step, stop - start)
-        gather(fixed, width, block.indices, block.ratings, start, n, mean, work.tile)
+        n = min(most, stop - start)
+        if step.weighted:
+            gather_weighted(fixed, width, block.indices, block.ratings, start, n, work.tile)
+        else:
+            mean = step.mean_rating
+            gather(fixed, width, block.indices, block.ratings, start, n, mean, work.tile)
         add_gram(work.tile, n, width, d + 1, work.grams, base)
         start += n
 
 
 @inner
-def _assemble(
-    prior: Prior, scale: float, pull: Float32s, width: int, d: int, work: _Work, lane: int
+def _assemble(prior: Prior, width: int, d: int, work: _Work) -> None:
+    """Write the matrices of the eight systems: data and prior."""
+    precision = prior.precision.reshape(-1)
+    scales = load(work.scales, 0)
+    work.fidelity[0] = prior.fidelity
+    fidelity = splat(work.fidelity, 0)
+    for i in range(d):
+        for j in range(i + 1):
+            data = mul(fidelity, load_apart(work.grams, (i + 1) * width + j + 1, width * width))
+            own = mul(scales, splat(precision, i * width + j))
+            store(work.system, (i * (d + 1) + j) * LANES, add(data, own))
+
+
+@inner
+def _assemble_right(
+    prior: Prior, pull: Float32s, width: int, d: int, work: _Work, lane: int
 ) -> None:
-    """Write one lane of the eight systems: data and prior, right-hand side as the last row."""
+    """Write one lane's right-hand side, the last row of its system."""
     base = lane * width * width
     for i in range(d):
-        x = base + (i + 1) * width
-        for j in range(i + 1):
-            value = prior.fidelity * work.grams[x + j + 1] + scale * prior.precision[i, j]
-            work.system[(i * (d + 1) + j) * LANES + lane] = value
-        value = prior.fidelity * work.grams[x] + scale * pull[i]
+        value = prior.fidelity * work.grams[base + (i + 1) * width] + work.scales[lane] * pull[i]
         work.system[(d * (d + 1) + i) * LANES + lane] = value
 
 
@@ -208,9 +246,10 @@ def _settle(
 
 
 @inner
-def _scale(block: Block, row: int, scaling: float) -> float:
+def _scale(block: Block, row: int, prior: Prior) -> float:
     """Return what multiplies a row's prior."""
-    return np.float32(max(block.indptr[row + 1] - block.indptr[row], 1) ** scaling)  # type: ignore[return-value]
+    n = block.indptr[row + 1] - block.indptr[row] + prior.n_unrated
+    return np.float32(max(n, 1.0) ** prior.scaling)  # type: ignore[return-value]
 
 
 @inner
@@ -241,9 +280,12 @@ def _solve_chunk(
         work.failed[:] = False
         for lane in range(rows):
             row = group + lane
-            _accumulate(block, row, flat, width, d, step.mean_rating, work, lane)
-            scale = _scale(block, row, prior.scaling)
-            _assemble(prior, scale, _own(prior.pull, row), width, d, work, lane)
+            _accumulate(block, row, flat, prior.unrated, width, d, step, work, lane)
+            work.scales[lane] = _scale(block, row, prior)
+        _assemble(prior, width, d, work)
+        for lane in range(rows):
+            row = group + lane
+            _assemble_right(prior, _own(prior.pull, row), width, d, work, lane)
             if step.alternating:
                 _fix_bias(work.system, d, lane, current[row])
         factorise(work.system, d, work.inverse, work.failed)
@@ -253,8 +295,7 @@ def _solve_chunk(
                 _disturb(work.system, d, lane, key)
         substitute(work.system, d, work.inverse)
         for lane in range(rows):
-            row = group + lane
-            scale = _scale(block, row, prior.scaling)
+            row, scale = group + lane, work.scales[lane]
             m = _own(prior.mean, row)
             good = _settle(prior, scale, m, step.damping, current[row], out[row], work, lane, stats)
             if work.failed[lane] or not good:

@@ -5,6 +5,7 @@ from mfdask.models.base import Ability, Estimator, Model
 from mfdask.models.bayes import Bayes
 from mfdask.models.bpr import BPR
 from mfdask.models.factor_model import FactorModel
+from mfdask.models.ials import IALS
 from mfdask.models.ncf import NCF, NCFModel
 from mfdask.models.posterior import BayesianModel
 from mfdask.models.registry import check_data, kind_of, kinds
@@ -13,6 +14,7 @@ from mfdask.models.store import check_model_place, load_model, save_model
 __all__ = [
     "ALS",
     "BPR",
+    "IALS",
     "NCF",
     "Ability",
     "Bayes",

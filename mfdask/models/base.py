@@ -172,6 +172,14 @@ class Estimator(Parametrised, ABC):
         """Whether `fit` must be given a file of item features."""
         return False
 
+    def check_data(self, data: Dataset) -> None:
+        """Refuse data that do not suit the parameters.
+
+        Raises
+        ------
+        InputError
+        """
+
     @abstractmethod
     def fit(self, data: Dataset, **options: Any) -> Model:
         """Learn a model.

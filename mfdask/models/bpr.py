@@ -275,14 +275,14 @@ def run_epoch(estimator: BPR, ratings: Block, rows: dict[str, Float32s], number:
     return Epoch({"users": swap_bias_columns(users), "items": items[place]}, loss / n)
 
 
-def epoch_step(estimator: BPR, number: int) -> kernel.Step:
+def epoch_step(estimator: BPR, number: int) -> kernel.GradientStep:
     """Return the parameters of the steps of a sweep."""
     rate = estimator.learning_rate * estimator.decay ** (number - 1)
     regularisation = np.zeros((2, row_width(estimator.n_factors)))
     regularisation[:, 2:] = [[estimator.user_reg], [estimator.item_reg]]
     regularisation[1, 0] = estimator.item_bias_reg
     keep = np.maximum(1 - rate * regularisation, 0).astype(np.float32)
-    return kernel.Step(
+    return kernel.GradientStep(
         np.float32(rate),
         read_only(keep[0]),
         read_only(keep[1]),
@@ -331,7 +331,7 @@ class Square:
         return cells
 
     def run(
-        self, cells: kernel.Cells, users: Float32s, items: Float32s, step: kernel.Step
+        self, cells: kernel.Cells, users: Float32s, items: Float32s, step: kernel.GradientStep
     ) -> tuple[int, float]:
         """Make the steps of all rounds; return the number of samples and the sum of losses."""
         n = len(self.bounds) - 1

@@ -17,6 +17,8 @@ Array = npt.NDArray[np.float32]
 
 #: Cache lines are 64 bytes: rows that start on one touch the fewest.
 _LINE = 16
+#: Rows whose Gram matrix is one product: some MiB of them in float64.
+_GRAM_ROWS = 4096
 #: What a client and a worker take before there are any rows.
 _PROCESSES = 400 * 2**20
 
@@ -96,6 +98,36 @@ def swap_bias_columns(rows: Array) -> Array:
     return turned
 
 
+class Unrated(NamedTuple):
+    """Rows of the other side that count as ratings of 0, besides a row's own ratings.
+
+    Attributes
+    ----------
+    n : float
+        Their number, times the weight of one.
+    gram : float64 (n_factors, n_factors)
+        The Gram matrix of their factors, times the weight of one.
+    """
+
+    n: float
+    gram: Float64s
+
+    @classmethod
+    def of(cls, rows: Array, n_factors: int, weight: float) -> Unrated:
+        """Return all rows of a block."""
+        gram = np.zeros((n_factors, n_factors))
+        for start in range(0, len(rows), _GRAM_ROWS):
+            own = rows[start : start + _GRAM_ROWS, 2 : n_factors + 2].astype(np.float64)
+            gram += own.T @ own
+        return cls(weight * len(rows), weight * gram)
+
+    @classmethod
+    def total(cls, blocks: Sequence[Unrated]) -> Unrated:
+        """Add blocks up, in their order."""
+        n, gram = (sum(parts[1:], parts[0]) for parts in zip(*blocks, strict=True))
+        return cls(n, gram)
+
+
 @dataclass(frozen=True)
 class RowPrior:
     """Prior of the rows ``w = [bias, factors]`` of a side, with ``D = n_factors + 1`` places.
@@ -112,12 +144,28 @@ class RowPrior:
     penalty : float or None
         Of weights that minimise an objective: twice what they, and the rated rows around them, add
         to it.
+    unrated : Unrated or None
+        What counts as ratings of 0 for every row.
     """
 
     fidelity: float
     precision: Float64s
     weights: Float64s
     penalty: float | None = None
+    unrated: Unrated | None = None
+
+    def scale(self, n_ratings: npt.ArrayLike, reg_scaling: float) -> Float64s:
+        """Return what multiplies the precision for rows of so many ratings."""
+        n = np.asarray(n_ratings, np.float64) + (self.unrated.n if self.unrated else 0.0)
+        scale: Float64s = np.maximum(n, 1.0) ** reg_scaling
+        return scale
+
+    def unrated_gram(self) -> Float64s:
+        """Return what every row's ``sum x x'`` begins with, float64 (D, D)."""
+        gram = np.zeros_like(self.precision)
+        if self.unrated:
+            gram[1:, 1:] = self.unrated.gram
+        return gram
 
     def compiled(self, reg_scaling: float, features: Array | None) -> kernel.Prior:
         """Return the prior of a block's rows, `features` float32 (rows, features), for the kernel.
@@ -125,8 +173,11 @@ class RowPrior:
         Without features all rows share the mean ``weights[0]``.
         """
         d = len(self.precision)
-        padded = np.zeros((d, kernel.row_width(d - 1)), np.float32)
+        width = kernel.row_width(d - 1)
+        padded = np.zeros((d, width), np.float32)
         padded[:, :d] = self.precision
+        unrated = np.zeros((width, width), np.float32)
+        unrated[1 : d + 1, 1 : d + 1] = self.unrated_gram()
         mean = self.weights if features is None else features @ self.weights
         pull = mean @ self.precision
         return kernel.Prior(
@@ -135,6 +186,8 @@ class RowPrior:
             mean.astype(np.float32),
             pull.astype(np.float32),
             reg_scaling,
+            unrated.ravel(),
+            self.unrated.n if self.unrated else 0.0,
         )
 
 

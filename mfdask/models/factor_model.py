@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from mfdask.features.encoder import FeatureEncoder
 from mfdask.features.file import ItemFeatures
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import SOURCES, Ability, Aligned, Model, checked_rows
-from mfdask.models.design import RowPrior, empty_rows, pack, swap_bias_columns
+from mfdask.models.design import RowPrior, Unrated, empty_rows, pack, swap_bias_columns
 from mfdask.models.half_step import pair_predictions, predict_shard
 from mfdask.shards import SIDES, Dataset, Shard
 
@@ -173,7 +174,15 @@ class FactorModel(Model):
 
         A model that is one point has one draw: itself.
         """
-        yield self.item_rows[items], self.estimator.prior("users")  # type: ignore[attr-defined]
+        yield self.item_rows[items], self.user_prior
+
+    @cached_property
+    def user_prior(self) -> RowPrior:
+        """The prior of a user's row, the items held still."""
+        estimator: Any = self.estimator
+        weight = estimator.update_config(self.mean).unrated_weight
+        unrated = Unrated.of(self.item_rows, self.n_factors, weight) if weight else None
+        return replace(estimator.prior("users"), unrated=unrated)
 
     def join_draws(self, drawn: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as those of the model."""

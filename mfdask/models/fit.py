@@ -24,7 +24,7 @@ from mfdask.features.file import ItemFeatures
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE
 from mfdask.kernels.types import Float32s
 from mfdask.models import half_step as tasks
-from mfdask.models.base import Sweep
+from mfdask.models.base import Ability, Sweep
 from mfdask.models.checkpoint import (
     Checkpoint,
     CheckpointManager,
@@ -170,6 +170,7 @@ class _Plan:
     features: dict[str, list[Any]]  # handles, one a block of the side; None without features
     grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
     placement: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
+    observed: dict[str, list[Any]]  # shards of observations, where feedback is implicit
 
     @classmethod
     def make(
@@ -189,11 +190,20 @@ class _Plan:
             ]
             features["items"] = run.submit_each("features", encode_items, own)
         config = estimator.update_config(data.mean)
-        plan = cls(estimator, data, run, config, features, {}, placement)
+        plan = cls(estimator, data, run, config, features, {}, placement, {})
+        if config.unrated_weight:
+            for side in SIDES:
+                given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
+                observed = run.submit_each(f"observed-{side}", tasks.observed_block, given, home)
+                plan.observed[side] = observed
         for side in filter(estimator.learns, SIDES):
             each = zip(plan.shards(side), features[side], repeat(estimator.reg_scaling))
             plan.grams[side] = run.submit_each(f"gram-{side}", tasks.block_gram, each)
         return plan
+
+    @property
+    def predicts_ratings(self) -> bool:
+        return Ability.RATINGS in self.estimator.abilities
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -201,6 +211,8 @@ class _Plan:
 
     def shards(self, side: str, part: str = "train") -> list[Any]:
         """Return what tasks are given to have the shards of a side."""
+        if part == "train" and side in self.observed:
+            return self.observed[side]
         return [
             shard_ref(self.run, self.data, side, b, part, self.placement[side].packed(b))
             for b in range(self.data.n_blocks(side))
@@ -238,6 +250,14 @@ class _Plan:
             return blocks
         stem, home = f"totals-{side}-{sweep}", self.placement[side].home
         return self.run.submit_each(stem, tasks.totals_of, zip(blocks), home)
+
+    def beside(self, sweep: int, side: str, prior: Any, others: list[Any]) -> Any:
+        """Return the prior of a side beside the blocks of the other, as far as these join it."""
+        if not self.config.unrated_weight:
+            return prior
+        each, home = zip(others, repeat(self.config)), self.placement[OTHER[side]].home
+        sums = self.run.submit_each(f"unrated-{side}-{sweep}", tasks.unrated_block, each, home)
+        return self.run.submit(f"beside-{side}-{sweep}", tasks.with_unrated, prior, sums)
 
     def learned(self, sweep: int, side: str, blocks: list[Any], totals: Any) -> Any:
         """Return the prior of a side for the sweep after this one, learned from its rows."""
@@ -438,8 +458,9 @@ def _submit_sweep(plan: _Plan, before: _State) -> _State:
     blocks, given = dict(before.blocks), before.given
     priors = {side: before.next_prior(plan, side) for side in SIDES}
     for side in SIDES:
+        prior = plan.beside(sweep, side, priors[side], blocks[OTHER[side]])
         each = zip(
-            plan.shards(side), given, blocks[side], repeat(plan.config), repeat(priors[side]),
+            plan.shards(side), given, blocks[side], repeat(plan.config), repeat(prior),
             plan.features[side], repeat(estimator.key(side, sweep)),
         )  # fmt: skip
         stem, home = f"half_step-{side}-{sweep}", plan.placement[side].home
@@ -454,8 +475,8 @@ def _submit_sweep(plan: _Plan, before: _State) -> _State:
 def _score(
     plan: _Plan, before: _State, sweep: int, users: list[Any], given: list[Any]
 ) -> list[Any]:
-    """Predict the test ratings of each block of users, if there are any."""
-    if not plan.data.n_test:
+    """Predict the test ratings of each block of users, if there are any to be predicted."""
+    if not (plan.data.n_test and plan.predicts_ratings):
         return [None] * len(users)
     averaged = plan.scale if plan.estimator.averages(sweep) else None
     earlier = before.scores if averaged else repeat(None)
@@ -475,11 +496,13 @@ def _account(plan: _Plan, state: _State) -> dict[str, Any]:
         # The rows were solved around the weights before; the objective is that of the newest.
         own = _value(state.learned["items"]).penalty
         penalty = penalty if own is None else users[PENALTY] + own
+    rated = plan.predicts_ratings
+    tested = rated and data.n_test
     return {
         "sweep": state.sweep,
         "objective": float(totals.fidelity * items[SSE] + penalty) / 2,
-        "train_rmse": math.sqrt(max(items[SSE], 0.0) / data.n_train),
-        "test_rmse": math.sqrt(totals.test_squared / data.n_test) if data.n_test else None,
+        "train_rmse": math.sqrt(max(items[SSE], 0.0) / data.n_train) if rated else None,
+        "test_rmse": math.sqrt(totals.test_squared / data.n_test) if tested else None,
         "moved": math.sqrt(moved / norm) if norm > 0 else 0.0,
         "fidelity": totals.fidelity,
     }

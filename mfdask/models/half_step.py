@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from mfdask.models.design import (
     Array,
     FeatureSums,
     RowPrior,
+    Unrated,
     aligned,
     feature_gram,
     feature_sums,
@@ -41,6 +42,9 @@ class UpdateConfig:
         Bias first, then factors (the paper's Algorithm 1), in place of both at once.
     damping : float
         Share of the way to the solution that a row moves, in (0, 1].
+    unrated_weight : float
+        Of each pair of a user and an item, as a rating of 0. Above 0 ratings are *observations*: 1
+        each, and a shard has the roots of their weights in place of values; rows have no bias.
     """
 
     n_factors: int
@@ -48,6 +52,7 @@ class UpdateConfig:
     reg_scaling: float
     alternating: bool
     damping: float
+    unrated_weight: float = 0.0
 
     def step(self, key: np.uint64 | None = None, first_row: int = 0) -> kernel.Step:
         """Return how the rows of a block move; with a key they are drawn."""
@@ -58,6 +63,7 @@ class UpdateConfig:
             key is not None,
             np.uint64(0) if key is None else key,
             first_row,
+            self.unrated_weight > 0,
         )
 
 
@@ -271,6 +277,21 @@ def block_sums(
 ) -> FeatureSums:
     """Return what a block's rows say of the prior that they share."""
     return feature_sums(features, gram, block.rows, np.diff(shard.indptr), d, reg_scaling)
+
+
+def observed_block(estimator: Any, shard: Shard) -> Shard:
+    """Return what an estimator of implicit feedback takes a block's ratings for."""
+    return estimator.observed(shard)
+
+
+def unrated_block(block: BlockUpdate, config: UpdateConfig) -> Unrated:
+    """Return a block's rows as ratings of 0 for every row of the other side."""
+    return Unrated.of(block.rows, config.n_factors, config.unrated_weight)
+
+
+def with_unrated(prior: RowPrior, blocks: list[Unrated]) -> RowPrior:
+    """Return a prior beside which all rows of the other side count."""
+    return replace(prior, unrated=Unrated.total(blocks))
 
 
 def totals_of(block: BlockUpdate) -> Float64s:

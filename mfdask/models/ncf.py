@@ -291,8 +291,10 @@ class NCF(Estimator):
         clock, history = time.perf_counter(), list[Sweep]()
         while len(history) < self.n_sweeps:
             n = len(history) + 1
-            state = run.submit(f"sweep-{n}", run_epoch, self, shards, mean, state, n)
-            figures = run.submit(f"score-{n}", measure, self, state, train, test, pairs, mean)
+            state = run.submit(f"sweep-{n}", train_epoch, self, shards, mean, state, n)
+            figures = run.submit(
+                f"score-{n}", measure_network, self, state, train, test, pairs, mean
+            )
             found = figures.result()
             clock, seconds = time.perf_counter(), time.perf_counter() - clock
             history.append(Sweep(sweep=n, moved=math.nan, seconds=seconds, **found))
@@ -322,7 +324,7 @@ def require_neural() -> None:
 # ---- tasks
 
 
-class State(NamedTuple):
+class NetworkState(NamedTuple):
     """A network after a sweep, the optimiser's moments, and the mean loss of the sweep."""
 
     network: Network
@@ -330,11 +332,11 @@ class State(NamedTuple):
     loss: float
 
 
-def _network_of(state: State) -> Network:
+def _network_of(state: NetworkState) -> Network:
     return state.network
 
 
-def first_state(estimator: NCF, counts: list[Any]) -> State:
+def first_state(estimator: NCF, counts: list[Any]) -> NetworkState:
     """Return random weights; rows without ratings begin at 0."""
     random, k = np.random.Generator(np.random.Philox(estimator.seed)), estimator.n_factors
     rows = []
@@ -349,10 +351,12 @@ def first_state(estimator: NCF, counts: list[Any]) -> State:
         for n, m in shapes
     ]
     network = Network(rows[0], rows[1], layers)
-    return State(network, estimator.compiled()[0].init(network), math.nan)
+    return NetworkState(network, estimator.compiled()[0].init(network), math.nan)
 
 
-def run_epoch(estimator: NCF, shards: list[Shard], mean: float, state: State, number: int) -> State:
+def train_epoch(
+    estimator: NCF, shards: list[Shard], mean: float, state: NetworkState, number: int
+) -> NetworkState:
     """Make the steps of a sweep, the first of which has the number 1.
 
     Raises
@@ -378,7 +382,7 @@ def run_epoch(estimator: NCF, shards: list[Shard], mean: float, state: State, nu
             f"{estimator.learning_rate:g}"
         )
     network, moments = jax.tree.map(np.array, (network, moments))
-    return State(network, moments, loss)
+    return NetworkState(network, moments, loss)
 
 
 @lru_cache(maxsize=4)
@@ -445,8 +449,8 @@ def _samples(
     )
 
 
-def measure(
-    estimator: NCF, state: State, train: Block, test: Block, pairs: Pairs, mean: float
+def measure_network(
+    estimator: NCF, state: NetworkState, train: Block, test: Block, pairs: Pairs, mean: float
 ) -> dict[str, Any]:
     """Return the figures of a sweep: RMSE of ratings, or the AUC of held-out pairs."""
     predict = state.network.predict

@@ -103,13 +103,15 @@ def kind_of(name: str) -> Kind:
 
 
 def check_data(estimator: Estimator, data: Dataset) -> None:
-    """Refuse data that a model which predicts ratings has nothing to learn from.
+    """Refuse data that an estimator cannot learn from.
 
     Raises
     ------
     InputError
-        If they are no ratings, or are all equal; names the kinds of model that take them.
+        As `Estimator.check_data`. If they are no ratings, or are all equal, and the model is to
+        predict ratings; names the kinds of model that take them.
     """
+    estimator.check_data(data)
     if Ability.RATINGS not in estimator.abilities:
         return
     if data.feedback != "ratings":

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mfdask.models.base import Estimator
 from mfdask.models.design import Array, FeatureSums, RowPrior
 from mfdask.models.half_step import UpdateConfig
+from mfdask.shards import Shard
 
 MAX_FACTORS = 256
 
@@ -77,6 +78,10 @@ class AlternatingUpdates(Estimator):
     @abstractmethod
     def update_config(self, mean_rating: float) -> UpdateConfig:
         """Return the equations of the half-steps; the mean is that of the training ratings."""
+
+    def observed(self, shard: Shard) -> Shard:
+        """Return a shard of ratings as half-steps take it; see `UpdateConfig.unrated_weight`."""
+        return shard
 
     @abstractmethod
     def learns(self, side: str) -> bool:

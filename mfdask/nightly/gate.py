@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.models import Model
+from mfdask.models import Ability, Model
 from mfdask.nightly.config import GateConfig
 from mfdask.shards import Dataset
 
@@ -27,7 +27,7 @@ HELD_OUT, NEWEST, NEW, BEFORE = "held out", "newest", "new tonight", "held out b
 
 
 @dataclass(frozen=True)
-class Score:
+class SliceScore:
     """RMSE of both models, clipped to the rating scale, on one slice of the held-out ratings.
 
     Attributes
@@ -52,12 +52,12 @@ class Verdict:
 
     Attributes
     ----------
-    scores : list of Score
+    scores : list of SliceScore
     reasons : list of str
         Why the candidate is refused; empty: it is not.
     """
 
-    scores: list[Score]
+    scores: list[SliceScore]
     reasons: list[str]
 
     def rmse(self) -> float | None:
@@ -80,6 +80,8 @@ class ModelWithData:
 def judge(candidate: ModelWithData, published: ModelWithData | None, rules: GateConfig) -> Verdict:
     """Hold a candidate against the published model and the floors.
 
+    A model that predicts no ratings is held against the floors alone.
+
     Parameters
     ----------
     candidate : ModelWithData
@@ -88,6 +90,10 @@ def judge(candidate: ModelWithData, published: ModelWithData | None, rules: Gate
     rules : GateConfig
     """
     reasons = _floors(candidate, published, rules)
+    if not candidate.model.can(Ability.RATINGS):
+        return Verdict([], reasons)
+    if published and not published.model.can(Ability.RATINGS):
+        published = None
     models = [candidate.model] + ([published.model] if published else [])
     scores = _score(models, candidate.data, _slices(candidate.data, published, rules))
     if published:
@@ -115,7 +121,7 @@ def _floors(
     return reasons
 
 
-def _judge_scores(scores: Mapping[str, Score], rules: GateConfig) -> list[str]:
+def _judge_scores(scores: Mapping[str, SliceScore], rules: GateConfig) -> list[str]:
     reasons = []
     for name in (HELD_OUT, NEWEST, BEFORE):
         score = scores.get(name)
@@ -199,7 +205,7 @@ def _known(
 
 def _score(
     models: list[Model], data: Dataset, slices: Mapping[str, Callable[[int], Mask]]
-) -> list[Score]:
+) -> list[SliceScore]:
     """Return the RMSE of each model on each slice of a data set's held-out ratings."""
     aligned = [model.align(data) for model in models]
     n = dict.fromkeys(slices, 0)
@@ -221,5 +227,5 @@ def _score(
     for name, count in n.items():
         if count:
             rmse = [math.sqrt(total / count) for total in squared[name]]
-            found.append(Score(name, count, rmse[0], rmse[1] if len(rmse) > 1 else None))
+            found.append(SliceScore(name, count, rmse[0], rmse[1] if len(rmse) > 1 else None))
     return found

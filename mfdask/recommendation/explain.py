@@ -10,7 +10,7 @@ import pandas as pd
 from mfdask.models import FactorModel
 from mfdask.models.design import Array, Float64s, RowPrior, unknowns
 from mfdask.recommendation.candidates import Ranking, known_rows
-from mfdask.recommendation.fold_in import History
+from mfdask.recommendation.fold_in import History, own_equations
 from mfdask.recommendation.topn import Rows
 
 
@@ -102,14 +102,20 @@ def _shares_of_draw(
     items: Array, prior: RowPrior, model: FactorModel, history: History
 ) -> Float64s:
     """Return the parts of one draw, float64 (1 + rated, D): the prior's first."""
-    design = items.astype(np.float64)
-    beyond = history.ratings - model.mean - design[:, 0]
-    design[:, 0] = 1
-    scaled = prior.precision * len(items) ** model.parameters.get("reg_scaling", 0.0)
-    system = prior.fidelity * design.T @ design + scaled
+    config, own = own_equations(model, history)
+    design, values = items[own.indices].astype(np.float64), own.ratings.astype(np.float64)
+    if config.unrated_weight:
+        design, beyond = values[:, None] * design, values
+        design[:, 0] = 0
+    else:
+        beyond = values - model.mean - design[:, 0]
+        design[:, 0] = 1
+    scaled = prior.precision * prior.scale(own.n_ratings, config.reg_scaling)
+    system = prior.fidelity * (design.T @ design + prior.unrated_gram()) + scaled
     pulls = np.column_stack([scaled @ prior.weights[0], prior.fidelity * design.T * beyond])
-    parts: Float64s = np.linalg.solve(system, pulls)
-    return parts.T
+    parts = np.zeros((1 + len(items), len(system)))
+    parts[np.append(0, 1 + own.indices)] = np.linalg.solve(system, pulls).T
+    return parts
 
 
 def _genres(model: FactorModel, rows: Rows, user: Float64s) -> pd.DataFrame:

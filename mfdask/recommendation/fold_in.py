@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -92,18 +92,8 @@ def fold_in(model: FactorModel, history: History) -> Array:
     InputError
         If the equations have no solution.
     """
-    n_factors = int(model.parameters["n_factors"])
-    rule = UpdateConfig(
-        n_factors=n_factors,
-        mean_rating=model.mean,
-        reg_scaling=model.parameters.get("reg_scaling", 0.0),
-        alternating=False,
-        damping=1.0,
-    )
-    n = len(history.items)
-    shard = Shard(
-        "users", 0, 0, np.array([0, n], np.int64), np.arange(n, dtype=np.int32), history.ratings
-    )
+    rule, shard = own_equations(model, history)
+    n_factors = rule.n_factors
     nobody = empty_rows(1, n_factors)
     rows = [
         half_step(shard, fixed, nobody, rule, prior).rows
@@ -111,6 +101,19 @@ def fold_in(model: FactorModel, history: History) -> Array:
     ]
     joined = model.join_draws(np.stack([unknowns(row, n_factors + 1) for row in rows]))
     return pack(joined[:, 0], joined[:, 1:])
+
+
+def own_equations(model: FactorModel, history: History) -> tuple[UpdateConfig, Shard]:
+    """Return the half-step that solves a user's row, and their ratings as it takes them.
+
+    These point to places in the history. What implicit feedback does not observe is left out.
+    """
+    estimator: Any = model.estimator
+    config: UpdateConfig = estimator.update_config(model.mean)
+    n = len(history.items)
+    places, ends = np.arange(n, dtype=np.int32), np.array([0, n], np.int64)
+    shard: Shard = estimator.observed(Shard("users", 0, 0, ends, places, history.ratings))
+    return replace(config, mean_rating=model.mean, alternating=False, damping=1.0), shard
 
 
 def predict_new(model: Model, history: History, item_ids: Any) -> Float32s:

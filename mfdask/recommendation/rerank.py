@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
+from mfdask.evaluation.list_metrics import tail_of
 from mfdask.features.encoder import FeatureEncoder
 from mfdask.kernels.rerank import choose_lists
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models import Ability, FactorModel, Model
 from mfdask.recommendation.candidates import OFFERED, Ranking
-
-#: Share of the training ratings that the items outside the long tail have together.
-_HEAD = 0.8
 
 
 class Reranker(NamedTuple):
@@ -53,14 +51,14 @@ class Reranker(NamedTuple):
             return None
         n_train = model.items["n_train"].to_numpy(np.int64)
         vectors = _vectors(model) if ranking.variety else np.zeros((len(n_train), 0), np.float32)
-        tail, candidates = in_long_tail(n_train), ranking.candidates(model)
+        tail, candidates = tail_of(n_train), ranking.candidates(model)
         found = cls(ranking, np.ascontiguousarray(vectors), tail, candidates[tail[candidates]])
         if ranking.tail and not len(found.candidates):
             most = n_train[tail].max(initial=0)
             raise InputError(
-                "`tail`: no item of the long tail may be offered: they have up to "
-                f"{most:,} training ratings here, and {ranking.least_for(model):,} are wanted; "
-                "lower `min_ratings`, or allow more items"
+                f"`tail`: none of the {tail.sum():,} items of the long tail may be offered: they "
+                f"have up to {most:,} training ratings here, and {ranking.least_for(model):,} are "
+                "wanted; lower `min_ratings`, or allow more items"
             )
         return found
 
@@ -91,15 +89,6 @@ class Reranker(NamedTuple):
             best_items,
         )
         return best, best_items
-
-
-def in_long_tail(n_train: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Tell which items are not among those rated most that have 80 % of the training ratings."""
-    order = np.argsort(-n_train, kind="stable")
-    before = np.cumsum(n_train[order]) - n_train[order]
-    tail = np.empty(len(n_train), np.bool_)
-    tail[order] = before >= _HEAD * n_train.sum()
-    return tail
 
 
 def _vectors(model: Model) -> Float32s:

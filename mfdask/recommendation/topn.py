@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -266,41 +268,33 @@ def nothing_rated(n_users: int) -> Rated:
     return Rated(*map(read_only, (np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))))
 
 
-def rated_by(data: Dataset, rows: Rows) -> Rated:
+def rated_by(data: Dataset, rows: Rows, parts: Sequence[str] = ("train", "test")) -> Rated:
     """Return the items that users are known to have rated, in the order of `rows`.
 
     Held-out ratings are among them: nobody wants to be offered what they have rated.
     """
-    train = rated_in(data, rows, "train")
-    return _union(train, rated_in(data, rows, "test")) if data.n_test else train
-
-
-def rated_in(data: Dataset, rows: Rows, part: str) -> Rated:
-    """Return the items that users have rated in one part."""
     blocks = np.searchsorted(data.bounds("users"), rows, side="right") - 1
-    shards = {block: _shard(data, block, part) for block in np.unique(blocks).tolist()}
-    histories = []
-    for row, block in zip(rows.tolist(), blocks.tolist(), strict=True):
-        start, indptr, indices = shards[block]
-        histories.append(indices[indptr[row - start] : indptr[row - start + 1]])
+    found = [np.empty(0, np.int64)]
+    for block, part in itertools.product(np.unique(blocks).tolist(), parts):
+        places = np.flatnonzero(blocks == block)
+        found.append(_pairs(_shard(data, block, part), rows[places], places))
+    pairs = np.concatenate(found)
+    pairs.sort()
     indptr = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum([len(history) for history in histories], out=indptr[1:])
-    items = np.concatenate([np.empty(0, np.int32), *histories])
-    return Rated(read_only(indptr), read_only(items))
+    np.cumsum(np.bincount(pairs >> 32, minlength=len(rows)), out=indptr[1:])
+    return Rated(read_only(indptr), read_only((pairs & 0xFFFF_FFFF).astype(np.int32)))
 
 
-def _union(one: Rated, other: Rated) -> Rated:
-    """Return the items of both, still ascending within each user."""
-    keys = np.concatenate([_keys(one), _keys(other)])
-    keys.sort()
-    items = (keys & 0xFFFF_FFFF).astype(np.int32)
-    return Rated(read_only(one.indptr + other.indptr), read_only(items))
-
-
-def _keys(rated: Rated) -> npt.NDArray[np.int64]:
-    """Return one number for each pair, in order of the user and then of the item."""
-    users = np.repeat(np.arange(len(rated.indptr) - 1, dtype=np.int64), np.diff(rated.indptr))
-    return users << 32 | rated.items
+def _pairs(
+    shard: tuple[int, Any, Any], rows: Rows, places: npt.NDArray[np.intp]
+) -> npt.NDArray[np.int64]:
+    """Return a number for each rating of some rows: their place, and then the item."""
+    first, indptr, indices = shard
+    starts = indptr[rows - first]
+    counts = indptr[rows - first + 1] - starts
+    before = np.cumsum(counts) - counts
+    at = np.arange(counts.sum()) + np.repeat(starts - before, counts)
+    return np.repeat(places.astype(np.int64) << 32, counts) | indices[at]
 
 
 def _shard(data: Dataset, block: int, part: str) -> tuple[int, Any, Any]:

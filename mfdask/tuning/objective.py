@@ -15,7 +15,7 @@ FORMS = f"rmse, auc, or {', '.join(OF_RANKS)} of lists of a length, such as ndcg
 
 
 @dataclass(frozen=True)
-class Objective:
+class TuningObjective:
     """A figure of the validation part.
 
     Attributes
@@ -32,7 +32,7 @@ class Objective:
     threshold: float | None = None
 
     @classmethod
-    def parse(cls, text: str, threshold: float | None) -> Objective:
+    def parse(cls, text: str, threshold: float | None) -> TuningObjective:
         """Read ``ndcg@10`` and its like.
 
         Raises

@@ -23,7 +23,7 @@ from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.tuning.holdout import hold_out
-from mfdask.tuning.objective import Objective
+from mfdask.tuning.objective import TuningObjective
 from mfdask.tuning.space import Point, SearchSpace, configured
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Tuned:
         The best trial's.
     best : Estimator
         With the best parameters.
-    objective : Objective
+    objective : TuningObjective
     validation : float
         The objective of the best trial after its last sweep.
     model : Model
@@ -96,7 +96,7 @@ class Tuned:
     fresh: int
     point: Point
     best: Estimator
-    objective: Objective
+    objective: TuningObjective
     validation: float
     model: Model
     test: float | None
@@ -144,8 +144,8 @@ def tune(
     """
     base, settings = base or ALS(), settings or Settings()
     search.check(base)
-    asked = settings.objective or Objective.default(base)
-    objective = Objective.parse(asked, settings.threshold)
+    asked = settings.objective or TuningObjective.default(base)
+    objective = TuningObjective.parse(asked, settings.threshold)
     objective.check(base, data)
     check_data(base, data)
     if data.address is None:
@@ -179,7 +179,7 @@ def _record(
     base: Estimator,
     settings: Settings,
     file: Path,
-    objective: Objective,
+    objective: TuningObjective,
 ) -> Iterator[Record]:
     """Open the record of this search, and of no other."""
     try:
@@ -219,7 +219,7 @@ class _Trials:
     record: Record
     held: Dataset
     base: Estimator
-    objective: Objective
+    objective: TuningObjective
     item_features: Path | None
     client: Client | None
     progress: Progress

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mfdask.errors import InputError
 from mfdask.models.base import Sweep
-from mfdask.tuning.objective import Objective
+from mfdask.tuning.objective import TuningObjective
 from mfdask.tuning.space import Axis, Point, Range, SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -42,7 +42,7 @@ _WARM_UP = 4
 class Attempt:
     """A trial under way; it may be told of from another thread than the record's."""
 
-    def __init__(self, study: optuna.Study, trial: Trial, objective: Objective) -> None:
+    def __init__(self, study: optuna.Study, trial: Trial, objective: TuningObjective) -> None:
         self.params: Point = trial.params
         self._study = study
         self._trial = trial
@@ -92,7 +92,7 @@ class Record:
         search: SearchSpace,
         sampler: str,
         seed: int,
-        objective: Objective,
+        objective: TuningObjective,
     ) -> None:
         self.study = study
         self.objective = objective
@@ -186,7 +186,9 @@ class _AtPoint(BaseSampler):
 
 
 @contextmanager
-def open_study(file: Path, name: str, prune: bool, objective: Objective) -> Iterator[optuna.Study]:
+def open_study(
+    file: Path, name: str, prune: bool, objective: TuningObjective
+) -> Iterator[optuna.Study]:
     """Open a study in a SQLite file, made where it is not there yet.
 
     Raises

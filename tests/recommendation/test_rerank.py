@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
+from mfdask.evaluation.list_metrics import tail_of
 from mfdask.kernels.rerank import choose_lists
 from mfdask.recommendation import History, Ranking, recommend, recommend_new
-from mfdask.recommendation.rerank import in_long_tail
 
 LOOSE = Ranking(top=6, min_ratings=0)
 
@@ -63,8 +63,8 @@ def test_what_the_weights_do(model, data):
         return table.merge(model.items[["item_id", "n_train"]], on="item_id")
 
     n_train = model.items["n_train"].to_numpy()
-    rare = set(model.items["item_id"][in_long_tail(n_train)])
-    assert 0.15 <= n_train[in_long_tail(n_train)].sum() / n_train.sum() <= 0.2
+    rare = set(model.items["item_id"][tail_of(n_train)])
+    assert 0.15 <= n_train[tail_of(n_train)].sum() / n_train.sum() <= 0.2
     plain, tail, variety = lists(), lists(tail=0.5), lists(variety=1.0)
     own = tail[tail["item_id"].isin(rare)].groupby("user_id").size()
     assert (own >= 3).all()
@@ -101,7 +101,7 @@ def test_short_catalogues(model, data):
     own = [table.sort_values(order)[order].reset_index(drop=True) for table in (found, plain)]
     pd.testing.assert_frame_equal(*own)
     head = dataclasses.replace(few, tail=0.5, allow=few.allow[:2])
-    with pytest.raises(InputError, match="no item of the long tail may be offered"):
+    with pytest.raises(InputError, match="items of the long tail may be offered"):
         recommend(model, everyone, data, head)
 
 

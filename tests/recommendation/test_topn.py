@@ -6,8 +6,10 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 from mfdask.errors import InputError
+from mfdask.models import ALS, save_model
 from mfdask.recommendation import Ranking, recommend, write_recommendations
 from mfdask.recommendation import batch as batch_module
 from mfdask.shards import Dataset
@@ -206,3 +208,26 @@ def test_a_matrix_in_memory(ratings_model):
     assert isinstance(data, Dataset)
     assert data.path is None
     assert_same(recommend(model, range(40), data, LOOSE), sorted_lists(model, data, LOOSE))
+
+
+@pytest.mark.parametrize("ratings", [[[4.0, 2.0]], [[4.0], [2.0]]])
+def test_one_user_and_one_item_have_rated_everything(ratings, tmp_path):
+    data = Dataset.from_csr(scipy.sparse.csr_array(np.array(ratings, np.float32)))
+    learned = ALS(n_factors=1, n_sweeps=2).fit(data)
+    save_model(learned, tmp_path / "m")
+    for ranking in (LOOSE, dataclasses.replace(LOOSE, variety=0.5)):
+        table = recommend(learned, range(len(ratings)), data, ranking, learned)
+        assert not len(table)
+        assert {"item_id", "score", "stars"} <= set(table)
+        assert len(recommend(learned, range(len(ratings)), None, ranking)) == 2
+    counts = write_recommendations(tmp_path / "m", tmp_path / "out", data, LOOSE)
+    assert counts == (len(ratings), 0, len(ratings), 0, len(ratings[0]))
+
+
+def test_the_stars_beside_a_list_are_of_the_same_items(model, ratings_model):
+    other, _ = ratings_model
+    stranger = dataclasses.replace(
+        other, items=other.items.assign(item_id=-1 - other.items["item_id"])
+    )
+    with pytest.raises(InputError, match="knows none of the items"):
+        recommend(model, model.users["user_id"][:1], None, LOOSE, stranger)

@@ -14,7 +14,7 @@ from mfdask.models import ALS
 from mfdask.shards import Dataset
 from mfdask.tuning import SearchSpace, Settings, tune
 from mfdask.tuning.holdout import hold_out
-from mfdask.tuning.objective import Objective
+from mfdask.tuning.objective import TuningObjective
 from mfdask.tuning.search import _record
 from mfdask.tuning.space import configured
 
@@ -90,11 +90,11 @@ def test_a_trial_that_was_cut_short_is_repeated(small, tmp_path):
     whole = run(small, tmp_path, FREE, "1.db", sampler="random", n_trials=3)
     settings = Settings(sampler="random", n_trials=3)
     run(small, tmp_path, FREE, "2.db", sampler="random", n_trials=1)
-    with _record(small, FREE, BASE, settings, tmp_path / "2.db", Objective()) as record:
+    with _record(small, FREE, BASE, settings, tmp_path / "2.db", TuningObjective()) as record:
         record.ask(1)  # begun, and never told how it ended
     found = run(small, tmp_path, FREE, "2.db", sampler="random", n_trials=3)
     assert tried(found) == tried(whole)
-    with _record(small, FREE, BASE, settings, tmp_path / "2.db", Objective()) as record:
+    with _record(small, FREE, BASE, settings, tmp_path / "2.db", TuningObjective()) as record:
         states = [trial.state.name for trial in record.study.trials]
     assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 

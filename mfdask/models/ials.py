@@ -1,0 +1,179 @@
+"""Implicit-feedback ALS: a preference between every user and every item, to rank by.
+
+Hu, Koren and Volinsky (2008), with the regularisation of Rendle et al. (2021, "Revisiting the
+performance of iALS on item recommendation benchmarks").
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from mfdask.errors import InputError, require
+from mfdask.features.file import ItemFeatures
+from mfdask.kernels.types import Float32s
+from mfdask.models.base import Ability, Score
+from mfdask.models.design import FeatureSums, RowPrior, ridge
+from mfdask.models.factor_model import FactorModel
+from mfdask.models.fit import FitResult, MatrixFactorization
+from mfdask.models.half_step import UpdateConfig
+from mfdask.models.registry import Kind
+from mfdask.models.updates import MAX_FACTORS, ItemPrior
+from mfdask.parameters import parameter
+from mfdask.shards import Dataset, Shard
+
+#: Standard deviation of the length of a first factor vector.
+_FIRST_LENGTH = 0.1
+
+
+@dataclass(frozen=True)
+class IALS(MatrixFactorization):
+    """Matrix factorisation of implicit feedback, learned by alternating least squares.
+
+    What a user has rated (played, bought) is a preference of 1, all else one of 0, and the scores
+    ``s = p . q`` minimise ``sum c (s - 1)**2`` over the observed pairs, ``+ unrated_weight *
+    sum s**2`` over all pairs, ``+ factor_reg * sum (n + unrated_weight * m)**reg_scaling * |w|**2``
+    over the rows `w` of both sides: `n` are the row's observations, `m` the rows of the other side,
+    and `c` is the weight of an observation. A score ranks items for a user, and is no rating.
+
+    Examples
+    --------
+    >>> from mfdask import IALS, Dataset
+    >>> model = IALS(liked=4.0).fit(Dataset.open("data/ml-32m"))  # doctest: +SKIP
+    """
+
+    n_factors: int = parameter(
+        64, "Length of a factor vector.", "factors", at_least=1, at_most=MAX_FACTORS, tunable=True
+    )
+    n_sweeps: int = parameter(
+        12,
+        "Sweeps, at most; a sweep solves all users, then all items.",
+        "sweeps",
+        at_least=1,
+        tunable=True,
+    )
+    factor_reg: float = parameter(
+        0.01, "Regularisation of the factors.", "tau", above=0, tunable=True
+    )
+    unrated_weight: float = parameter(
+        0.1, "Weight of a pair as a preference of 0; a rated one counts 1.", above=0, tunable=True
+    )
+    reg_scaling: float = parameter(
+        1.0,
+        "Tau grows with this power of a row's number of ratings.",
+        at_least=0,
+        at_most=1,
+        tunable=True,
+    )
+    liked: float | None = parameter(
+        None, "Ratings from this up are observed, lower ones are not.  [default: all]"
+    )
+    weighting: Literal["one", "rating", "log"] = parameter(
+        "one",
+        "An observed rating or count r weighs 1, 1 + weight r, or 1 + weight ln(1 + r).",
+    )
+    weight: float = parameter(
+        1.0, "How fast weights grow with rating or count.", above=0, tunable=True
+    )
+    tolerance: float = parameter(
+        0.0, "Stop when a sweep lowers the objective by a smaller share than this.", at_least=0
+    )
+    seed: int = parameter(42, "Seed of the first factors.", at_least=0)
+
+    kind = "ials"
+    score = Score.PREFERENCE
+    item_prior: ItemPrior = "zero"
+    centre = False
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What its models can do."""
+        return super().abilities | {Ability.FACTORS, Ability.NEW_USERS, Ability.OBJECTIVE}
+
+    @property
+    def init_scale(self) -> float:  # type: ignore[override]
+        """Standard deviation of the first factors."""
+        return float(_FIRST_LENGTH / math.sqrt(self.n_factors))
+
+    def identity(self) -> dict[str, Any]:
+        """Return the parameters that shape the states: not those that say when to stop."""
+        named = asdict(self)
+        del named["n_sweeps"], named["tolerance"]
+        return named
+
+    def check_data(self, data: Dataset) -> None:
+        """Refuse ratings none of which is observed, or that cannot weigh."""
+        scale = f"{data.rating_min:g} to {data.rating_max:g}"
+        if self.liked is not None:
+            wanted = f"{data.rating_max:g} or less: the ratings of {data.name} are {scale}"
+            require(self.liked <= data.rating_max, "liked", self.liked, wanted)
+        lowest = data.rating_min if self.liked is None else max(self.liked, data.rating_min)
+        if lowest < 0 and (self.liked is None or self.weighting != "one"):
+            raise InputError(
+                f"{data.name}: ratings are {scale}, and below 0 none is a preference or a count; "
+                "give `liked` 0 or more to leave them out"
+            )
+
+    def update_config(self, mean_rating: float) -> UpdateConfig:
+        """Return the equations of the half-steps."""
+        return UpdateConfig(
+            n_factors=self.n_factors,
+            mean_rating=0.0,
+            reg_scaling=self.reg_scaling,
+            alternating=False,
+            damping=1.0,
+            unrated_weight=self.unrated_weight,
+        )
+
+    def observed(self, shard: Shard) -> Shard:
+        """Return the ratings that are liked, with the roots of their weights as values."""
+        if self.liked is not None:
+            shard = shard.only(shard.ratings >= np.float32(self.liked))
+        return replace(shard, ratings=np.sqrt(self.weights(shard.ratings)))
+
+    def weights(self, ratings: Float32s) -> Float32s:
+        """Return what observed ratings or counts weigh, float32."""
+        if self.weighting == "one":
+            return np.ones(len(ratings), np.float32)
+        grown = ratings if self.weighting == "rating" else np.log1p(ratings)
+        return np.float32(1.0) + np.float32(self.weight) * grown
+
+    def learns(self, side: str) -> bool:
+        """No prior is learned."""
+        return False
+
+    def prior(self, side: str) -> RowPrior:
+        """Return the prior of rows that are drawn to zero.
+
+        Both halves of an objective are doubled, since this one is not halved. The bias is 0 in any
+        case.
+        """
+        precision = ridge(self.n_factors, 1.0, 2 * self.factor_reg)
+        return RowPrior(2.0, precision, np.zeros((1, len(precision))))
+
+    def learned_prior(
+        self, side: str, sweep: int, sums: FeatureSums, squared_error: float | None, n_ratings: int
+    ) -> RowPrior:
+        """Return the prior, which does not change."""
+        return self.prior(side)
+
+    def model(
+        self, data: Dataset, result: FitResult, features: ItemFeatures | None, collector: None
+    ) -> FactorModel:
+        """Return the model of the last sweep's rows."""
+        if not result.rows["items"][:, 2:].any():
+            raise InputError(f"{data.name}: no training rating is `liked`, which is {self.liked:g}")
+        return FactorModel.of_data(
+            self,
+            data,
+            result.history,
+            mean=0.0,
+            user_rows=result.rows["users"],
+            item_rows=result.rows["items"].copy(),  # what a worker sends cannot be written to
+        )
+
+
+IMPLICIT = Kind("ials", IALS, "preferences from all that is rated, to rank by")

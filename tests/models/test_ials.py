@@ -1,0 +1,223 @@
+"""Implicit-feedback ALS against the float64 oracle, and what its models can do."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mfdask.cluster import ClusterConfig, open_cluster
+from mfdask.errors import InputError
+from mfdask.models import IALS, Ability, load_model, save_model
+from mfdask.models.design import initial_rows
+from mfdask.recommendation import Ranking, explain, recommend, recommend_new
+from mfdask.recommendation.fold_in import History, fold_in
+from mfdask.shards import Dataset
+from tests.models.test_checkpoint import break_off
+from tests.naive import NaiveIALS
+
+CONFIGS = {
+    "all": IALS(n_factors=3, n_sweeps=3),
+    "liked": IALS(n_factors=4, n_sweeps=2, liked=4.0, unrated_weight=0.3),
+    "by rating": IALS(n_factors=5, n_sweeps=2, weighting="rating", weight=2.5),
+    "by log": IALS(n_factors=3, n_sweeps=2, weighting="log", liked=3.0, reg_scaling=0.5),
+    "unscaled": IALS(n_factors=6, n_sweeps=2, reg_scaling=0.0, factor_reg=2.0),
+    "wide": IALS(n_factors=37, n_sweeps=1),
+}
+CONFIG = CONFIGS["by log"]
+
+
+def weights_of(config, matrix):
+    """Return what each pair weighs, (users, items)."""
+    stars = matrix.toarray().astype(float)
+    grown = {"one": 0 * stars, "rating": stars, "log": np.log1p(stars)}[config.weighting]
+    observed = stars >= (1e-9 if config.liked is None else config.liked)
+    return np.where(observed, 1 + config.weight * grown, 0)
+
+
+def factors(rows, k):
+    return rows[:, 2 : k + 2].astype(float)
+
+
+def naive(config, matrix):
+    k = config.n_factors
+    first = [
+        factors(initial_rows(n, k, config.init_scale, config.seed, side), k)
+        for side, n in zip(("users", "items"), matrix.shape, strict=True)
+    ]
+    return NaiveIALS(weights_of(config, matrix), *first, config)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_agrees_with_the_oracle(name, ratings):
+    config = CONFIGS[name]
+    model, oracle = config.fit(ratings), naive(config, ratings)
+    for sweep in model.history:
+        oracle.half_step("users")
+        oracle.half_step("items")
+        assert sweep.objective == pytest.approx(oracle.objective(), rel=1e-5)
+    np.testing.assert_allclose(model.user_factors, oracle.rows["users"], atol=1e-4)
+    np.testing.assert_allclose(model.item_factors, oracle.rows["items"], atol=1e-4)
+    assert not model.user_bias.any()
+    assert not model.item_bias.any()
+    oracle.rows = {"users": factors(model.user_rows, config.n_factors),
+                   "items": factors(model.item_rows, config.n_factors)}  # fmt: skip
+    assert model.history[-1].objective == pytest.approx(oracle.objective(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_gradient_of_a_solved_row_is_zero(name, ratings):
+    config = CONFIGS[name]
+    model, oracle = config.fit(ratings), naive(config, ratings)
+    for side, rows in (("users", model.user_rows), ("items", model.item_rows)):
+        oracle.rows[side] = factors(rows, config.n_factors)
+    for row in (0, 7, 29):  # items are what was solved last
+        before = oracle.rows["items"][row].copy()
+        gradient, step = np.zeros(config.n_factors), 1e-4
+        for k in range(config.n_factors):
+            ends = []
+            for sign in (1, -1):
+                oracle.rows["items"][row] = before
+                oracle.rows["items"][row, k] += sign * step
+                ends.append(oracle.objective())
+            gradient[k] = (ends[0] - ends[1]) / (2 * step)
+        oracle.rows["items"][row] = before
+        assert np.abs(gradient).max() < 1e-4 * oracle.objective()
+
+
+def test_objective_falls(ratings):
+    model = IALS(n_factors=8, n_sweeps=12).fit(ratings)
+    values = [sweep.objective for sweep in model.history]
+    assert values == sorted(values, reverse=True)
+    assert {(s.train_rmse, s.test_rmse) for s in model.history} == {(None, None)}
+
+
+def test_rows_without_observations_are_zero(ratings):
+    model = CONFIG.fit(ratings)
+    assert not model.user_factors[7].any()
+    assert not model.item_factors[11].any()
+    assert model.predict([7, 0], [0, 11]).tolist() == [0.0, 0.0]
+
+
+def test_weights_of_one_are_no_weights(ratings):
+    same = ratings.copy()
+    same.data[:] = 1
+    one = IALS(n_factors=3, n_sweeps=2).fit(ratings)
+    counts = IALS(n_factors=3, n_sweeps=2, weighting="rating", weight=1e-12).fit(same)
+    np.testing.assert_array_equal(one.item_rows, counts.item_rows)
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "words"),
+    [
+        (IALS(liked=6.0), 0, "liked must be 5 or less"),
+        (IALS(), -2, "-1.5 to 3, and below 0 none is a preference or a count"),
+        (IALS(liked=-1.0, weighting="rating"), -2, "below 0 none is"),
+    ],
+)
+def test_refuses_what_cannot_be_learned_from(config, change, words, ratings):
+    shifted = ratings.copy()
+    shifted.data += change
+    with pytest.raises(InputError, match=words):
+        config.fit(shifted)
+
+
+def test_negative_values_may_be_left_out(ratings):
+    shifted = ratings.copy()
+    shifted.data -= 2
+    assert IALS(n_factors=2, n_sweeps=1, liked=0.0, weighting="log").fit(shifted).history
+
+
+def test_nothing_liked_in_the_training_part(ratings, monkeypatch):
+    monkeypatch.setattr(Dataset, "rating_max", 6.0)  # that of a held-out rating
+    with pytest.raises(InputError, match=r"no training rating is liked, which is 5\.5"):
+        IALS(n_factors=2, n_sweeps=1, liked=5.5).fit(ratings)
+
+
+def test_a_model_is_the_same_from_its_folder(ratings, tmp_path):
+    model = CONFIG.fit(ratings)
+    save_model(model, tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    assert again.estimator == model.estimator
+    assert again.history == model.history
+    np.testing.assert_array_equal(again.user_rows, model.user_rows)
+    assert not again.can(Ability.RATINGS)
+    assert "preference" in model.score
+
+
+@pytest.mark.parametrize("sweep", [1, 2])
+def test_resumes_bit_for_bit(sweep, ratings, tmp_path):
+    config = dataclasses.replace(CONFIG, n_sweeps=4)
+    break_off(config, ratings, tmp_path / "c", sweep, every=1)
+    resumed = config.fit(ratings, checkpoint=tmp_path / "c", resume=True)
+    np.testing.assert_array_equal(resumed.item_rows, config.fit(ratings).item_rows)
+
+
+def test_goes_on_from_a_model(small_data, tmp_path):
+    data = Dataset.open(small_data)
+    longer = dataclasses.replace(CONFIG, n_sweeps=3).fit(data)
+    save_model(dataclasses.replace(CONFIG, n_sweeps=2).fit(data), tmp_path / "m")
+    warm = dataclasses.replace(CONFIG, n_sweeps=1).fit(data, start=tmp_path / "m")
+    np.testing.assert_array_equal(warm.item_rows, longer.item_rows)
+
+
+@pytest.mark.parametrize("mode", ["whole", "needed"])
+def test_two_workers_make_the_model_of_one_process(mode, small_data, client):
+    data = Dataset.open(small_data)
+    alone, spread = CONFIG.fit(data), CONFIG.fit(data, client=client, exchange=mode)
+    np.testing.assert_array_equal(alone.user_rows, spread.user_rows)
+    np.testing.assert_array_equal(alone.item_rows, spread.item_rows)
+    assert [s.objective for s in alone.history] == [s.objective for s in spread.history]
+
+
+def test_threads_change_nothing(small_data):
+    data, rows = Dataset.open(small_data), []
+    config = IALS(n_factors=70, n_sweeps=2)
+    for threads in (1, 2):
+        with open_cluster(
+            ClusterConfig(threads=threads, dashboard_address="127.0.0.1:0")
+        ) as client:
+            rows.append(config.fit(data, client=client).item_rows)
+    np.testing.assert_array_equal(*rows)
+
+
+@pytest.fixture
+def fitted(small_data):
+    data = Dataset.open(small_data)
+    return IALS(n_factors=5, n_sweeps=60, liked=3.5, weighting="rating").fit(data), data
+
+
+def history_of(model, data, row):
+    shard = data.shard("users", 0)
+    own = slice(*shard.indptr[row : row + 2])
+    return History(np.array(shard.indices[own]), np.array(shard.ratings[own]))
+
+
+def test_fold_in_is_the_trained_row(fitted):
+    model, data = fitted
+    for row in (0, 50, 120):
+        folded = fold_in(model, history_of(model, data, row))[0]
+        np.testing.assert_allclose(folded, model.user_rows[row], atol=2e-3)
+
+
+def test_reasons_add_up_and_low_ratings_give_none(fitted):
+    model, data = fitted
+    history = history_of(model, data, 3)
+    lists = Ranking(min_ratings=0, top=4)
+    found = recommend_new(model, history, lists)
+    assert not set(found.index) & set(history.items)
+    why = explain(model, history, found["item_id"], lists)
+    sums = why.rated.groupby("item_id", sort=False)["part"].sum()
+    np.testing.assert_allclose(sums, found["score"], rtol=1e-4)
+    np.testing.assert_allclose(why.items["score"], found["score"], rtol=1e-4)
+    assert (why.mean, why.user_bias) == (0, 0)
+    parts = why.rated["part"].to_numpy().reshape(4, -1)
+    np.testing.assert_array_equal((parts == 0).all(axis=0), history.ratings < 3.5)
+
+
+def test_what_is_rated_low_is_left_out_of_lists_too(fitted):
+    model, data = fitted
+    lists = recommend(model, model.users["user_id"][:9], data, Ranking(min_ratings=0, top=20))
+    rated = data.shard("users", 0)
+    for row, user in enumerate(model.users["user_id"][:9]):
+        own = model.items["item_id"].take(rated.indices[slice(*rated.indptr[row : row + 2])])
+        assert not set(own) & set(lists.loc[lists["user_id"] == user, "item_id"])
