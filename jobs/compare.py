@@ -131,6 +131,8 @@ def _side_by_side(
     view = table(title, "", "n", *names)
     figures = found.groupby(["metric", "slice", "k"], sort=False, dropna=False)
     for (metric, part, k), lines in figures:
+        if lines[columns[0]].isna().all():
+            continue
         ends = zip(*(lines[column].tolist() for column in columns), strict=True)
         cells = [_cell(value, low, high, sign) for value, low, high in ends]
         label = metric_label(metric, k) + ("" if part == "all" else f", {part}")

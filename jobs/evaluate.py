@@ -240,7 +240,7 @@ def _side_by_side(figures: pd.DataFrame, title: str, names: list[str]) -> Table:
 
 def ranking_title(plan: RankingPlan) -> str:
     """Return what is ranked, and what is relevant."""
-    return f"ranks in {plan.candidates}; {plan.threshold:g} or more is relevant"
+    return f"candidates: {plan.candidates}; {plan.threshold:g} or more is relevant"
 
 
 def caution(plan: RankingPlan) -> list[str]:

@@ -114,10 +114,10 @@ class RankingPlan(Parametrised):
 
     @property
     def candidates(self) -> str:
-        """What is ranked, in words."""
+        """What a list is chosen from, in words."""
         if self.negatives is None:
             return "the whole catalogue"
-        return f"each held-out item among {self.negatives:,} sampled ones"
+        return f"each held-out item and {self.negatives:,} sampled ones"
 
 
 @dataclass(frozen=True, eq=False)

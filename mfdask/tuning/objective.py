@@ -66,8 +66,13 @@ class TuningObjective:
         """Whether it is the error of predicted ratings, and the smaller the better."""
         return self.metric == RMSE
 
-    def check(self, estimator: Estimator) -> None:
-        """Refuse the RMSE of models that predict no ratings.
+    @property
+    def plan(self) -> RankingPlan:
+        """How lists are measured."""
+        return RankingPlan((self.k or 1,), self.threshold)
+
+    def check(self, estimator: Estimator, data: Dataset) -> None:
+        """Refuse the RMSE of models that predict no ratings, and lists that `data` cannot have.
 
         Raises
         ------
@@ -78,6 +83,8 @@ class TuningObjective:
                 f"`objective` rmse: a model of kind {estimator.kind} predicts no ratings; "
                 "give another such as ndcg@10"
             )
+        if not self.of_ratings:
+            self.plan.check(data)
 
     def of(self, model: Model, data: Dataset) -> float | None:
         """Return the figure of a model that was just learned, on the test part of its data."""
@@ -85,5 +92,5 @@ class TuningObjective:
             return model.history[-1].test_rmse
         if not data.n_test:
             return None
-        plan = RankingPlan((self.k or 1,), self.threshold)
-        return measure_ranking(scorer_of(model.align(data), data), data, plan).means()[self.metric]
+        scorer = scorer_of(model.align(data), data)
+        return measure_ranking(scorer, data, self.plan).means()[self.metric]

@@ -146,7 +146,7 @@ def tune(
     search.check(base)
     asked = settings.objective or TuningObjective.default(base)
     objective = TuningObjective.parse(asked, settings.threshold)
-    objective.check(base)
+    objective.check(base, data)
     check_data(base, data)
     if data.address is None:
         raise InputError(f"{data.name}: tuning needs a data set on disk; make one with ingest")

@@ -112,7 +112,9 @@ def test_a_seed_gives_the_same_intervals_and_another_others(measured):
 
 
 def test_a_model_of_other_data_is_said(data, measured):
-    stranger = ALS(n_factors=2, n_sweeps=2).fit(Dataset.from_csr(scipy.sparse.eye_array(6) * 3.0))
+    stranger = ALS(n_factors=2, n_sweeps=2).fit(
+        Dataset.from_csr(scipy.sparse.diags_array([3.0, 3, 3, 3, 3, 2]))
+    )
     found = measure_model("stranger", stranger, data, PLAN)
     assert not found.same_data
     assert (found.unknown_users, found.unknown_items) == (data.n_users, data.n_items)
