@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
-from mfdask.models import Estimator, kind_of
+from mfdask.models import Ability, Estimator, kind_of
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
 from mfdask.parameters import Parametrised, parameter
 from mfdask.ratings.splits import Split
