@@ -109,13 +109,16 @@ def _by_leaving_out(model: ScoresHistory, history: History, items: Rows) -> Floa
 
 
 def _likeness(model: FactorModel, history: History, items: Rows) -> Float64s:
-    """Return the cosine of the factors of items and of what is rated, float64 (items, ratings)."""
+    """Return the cosine of the factors of items and of what is rated, 0 where it is less.
+
+    float64 (items, ratings)
+    """
     offered, rated = (
         model.item_factors[rows].astype(np.float64) for rows in (items, history.items)
     )
     lengths = np.outer(np.linalg.norm(offered, axis=1), np.linalg.norm(rated, axis=1))
     cosine: Float64s = offered @ rated.T / np.where(lengths > 0, lengths, 1)
-    return cosine
+    return cosine.clip(min=0)
 
 
 def _reasons(
