@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 #: Pairs that are predicted at a time: what the layers hold stays small.
 _PAIRS = 1 << 15
+#: Weights that large, and what is no number, come of steps that diverge.
+_LARGEST = 1e9
 
 
 class Network(NamedTuple):
@@ -362,7 +364,7 @@ def train_epoch(
     Raises
     ------
     InputError
-        If there is nothing to learn from, or the loss is no longer finite.
+        If there is nothing to learn from, or the weights grow without end.
     """
     import jax
 
@@ -376,12 +378,12 @@ def train_epoch(
     if not losses:
         raise InputError("no user has both a liked item and one that they have not rated")
     loss = float(np.average(np.array(losses), weights=weights))
-    if not math.isfinite(loss):
+    network, moments = jax.tree.map(np.array, (network, moments))
+    if not all(np.abs(own).max() < _LARGEST for own in jax.tree.leaves(network)):
         raise InputError(
             f"the steps diverge in sweep {number}; lower `learning_rate` "
             f"{estimator.learning_rate:g}"
         )
-    network, moments = jax.tree.map(np.array, (network, moments))
     return NetworkState(network, moments, loss)
 
 
