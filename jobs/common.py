@@ -99,7 +99,8 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
                 outcome = run(**options)
         if as_json:
             used = {} if own_config else {"options": effective_options(ctx, outcome.options)}
-            values = {"compile_seconds": compiled()} | outcome.values | used
+            compiling = {"compile_seconds": compiled()} if compiled() else {}
+            values = compiling | outcome.values | used
             click.echo(_without_secrets_of(ctx.params, json.dumps(values)))
         else:
             for part in outcome.view:

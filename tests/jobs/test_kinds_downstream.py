@@ -36,7 +36,7 @@ def test_anomalies(learned, mfdask, result_of, tmp_path):
     if load_model(tmp_path / "m").can(Ability.RATINGS):
         assert result_of(*words)["model"] == kind
     else:
-        refused(mfdask(*words), "a table of anomalies needs a model that predicts ratings")
+        refused(mfdask(*words), "a search for anomalies needs a model that predicts ratings")
 
 
 @pytest.mark.parametrize("job", ["churn", "ltv"])

@@ -220,9 +220,11 @@ def test_sigterm_ends_a_night_that_can_go_on(home, ratings, result_of):
         stderr=subprocess.PIPE,
         text=True,
     )
-    checkpoint = home.work / "checkpoint" / "state.json"
+    checkpoint = home.work / "checkpoint-model" / "state.json"
+    end = time.monotonic() + 120
     while not checkpoint.exists():
         assert job.poll() is None
+        assert time.monotonic() < end
         time.sleep(0.05)
     job.send_signal(signal.SIGTERM)
     _, said = job.communicate(timeout=30)

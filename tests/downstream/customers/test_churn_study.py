@@ -192,7 +192,7 @@ def test_everybody_has_left(ratings, client, tmp_path):
 
 def test_models_that_cannot_serve(data, tmp_path):
     sparse = pytest.importorskip("scipy.sparse")
-    other = ALS(n_factors=2, n_sweeps=1).fit(sparse.csr_array(np.eye(3)))
+    other = ALS(n_factors=2, n_sweeps=1).fit(sparse.csr_array(np.diag([1.0, 2, 3])))
     with pytest.raises(InputError, match="learned from"):
         study_churn(data, other, CHOICES, tmp_path)
     bias = ALS(n_factors=0, n_sweeps=1).fit(data)
@@ -202,7 +202,7 @@ def test_models_that_cannot_serve(data, tmp_path):
 
 def test_ratings_without_times(tmp_path):
     sparse = pytest.importorskip("scipy.sparse")
-    data = Dataset.from_csr(sparse.csr_array(np.eye(3)))
+    data = Dataset.from_csr(sparse.csr_array(np.diag([1.0, 2, 3])))
     with pytest.raises(InputError, match="no timestamps, which `mfdask churn`"):
         study_churn(data, ALS(n_factors=1, n_sweeps=1).fit(data), CHOICES, tmp_path)
 
