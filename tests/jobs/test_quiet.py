@@ -59,11 +59,15 @@ def test_a_closed_tab_and_a_taken_port_are_not_worth_a_word(small_data, tmp_path
         port = f"{taken.getsockname()[1]}"
         job = *_RUN, *endless, "--threads", "1", "--dashboard-address", f"127.0.0.1:{port}"
         with subprocess.Popen(job, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-            page = running.stderr.readline().removeprefix("Dask dashboard: ").strip()
-            for linger in (None, 0):
-                asyncio.run(open_a_tab_and_close_it(page, linger))
-            time.sleep(2)  # pages are renewed each second
-            running.terminate()
+            try:
+                told = iter(running.stderr.readline, "")
+                page = next(line for line in told if line.startswith("Dask dashboard: "))
+                page = page.removeprefix("Dask dashboard: ").strip()
+                for linger in (None, 0):
+                    asyncio.run(open_a_tab_and_close_it(page, linger))
+                time.sleep(2)  # pages are renewed each second
+            finally:
+                running.terminate()
             rest = running.stderr.read()
     assert page.endswith("/mfdask")
     assert port not in page
