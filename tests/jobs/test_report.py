@@ -1,5 +1,6 @@
 """`mfdask report` as a user meets it."""
 
+import numpy as np
 import pytest
 from scipy import sparse
 
@@ -42,7 +43,7 @@ def test_bad_input(mfdask, small_data, tmp_path, monkeypatch):
     refused(mfdask(*report, "--figures", "bars"), "--figures bars: there is none", "statistics")
     refused(mfdask(*report, "--model", "none"), "none")
     refused(mfdask(*report, "--out", tmp_path), "is a folder")
-    other = Dataset.from_csr(sparse.eye_array(5, format="csr"))
+    other = Dataset.from_csr(sparse.csr_array(np.diag(np.arange(1.0, 6))))
     save_model(ALS(n_factors=1, n_sweeps=1).fit(other), tmp_path / "m")
     refused(mfdask(*report, "--model", "m"), "the model was learned from", "fingerprint")
     monkeypatch.setattr(browser.shutil, "which", lambda name: None)
