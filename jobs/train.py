@@ -49,8 +49,8 @@ from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of_
 @click.option(
     "--preset",
     metavar="[small|large]",
-    help="[als, bias, genre, features] For small data (some 100,000 ratings) or large "
-    "(tens of millions); options given beside it win.",
+    help=f"[{', '.join(name for name, kind in kinds().items() if kind.estimator.presets)}] For "
+    "small data (some 100,000 ratings) or large (tens of millions); options given beside it win.",
 )
 @click.option(
     "--item-features",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -45,8 +45,13 @@ class IALS(MatrixFactorization):
     >>> model = IALS(liked=4.0).fit(Dataset.open("data/ml-32m"))  # doctest: +SKIP
     """
 
+    #: Published for ten million and more (Rendle et al. 2021, ML20M); K there is 256 to 2048.
+    presets: ClassVar = {
+        "large": {"n_factors": 256, "factor_reg": 0.003, "unrated_weight": 0.1, "n_sweeps": 16}
+    }
+
     n_factors: int = parameter(
-        128, "Length of a factor vector.", "factors", at_least=1, at_most=MAX_FACTORS, tunable=True
+        192, "Length of a factor vector.", "factors", at_least=1, at_most=MAX_FACTORS, tunable=True
     )
     n_sweeps: int = parameter(
         12,

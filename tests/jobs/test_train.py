@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from mfdask.files import file_lock
-from mfdask.models import ALS, load_model
+from mfdask.models import ALS, IALS, load_model
 from mfdask.shards import Dataset
 from tests.jobs.helpers import QUIET, refused
 
@@ -153,10 +153,14 @@ def test_the_sampler_and_its_intervals(result_of, mfdask, data):
     assert "test ratings within" in shown
 
 
-def test_a_preset_may_be_changed(result_of, data):
-    result_of("train", data, "--out", "m", "--preset", "small", "--sweeps", 2, *QUIET)
+@pytest.mark.parametrize(
+    ("name", "estimator", "preset"), [("als", ALS, "small"), ("ials", IALS, "large")]
+)
+def test_a_preset_may_be_changed(name, estimator, preset, result_of, data):
+    options = ("--model", name, "--preset", preset, "--sweeps", 2, *QUIET)
+    result_of("train", data, "--out", "m", *options)
     said = load_model("m").parameters
-    assert said == {**ALS(**ALS.presets["small"]).parameters(), "n_sweeps": 2}
+    assert said == {**estimator(**estimator.presets[preset]).parameters(), "n_sweeps": 2}
 
 
 def test_item_features_from_a_file(result_of, mfdask, data, tmp_path):

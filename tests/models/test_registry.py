@@ -47,6 +47,8 @@ def test_our_kinds():
     for name, kind in kinds().items():
         given = {"n_factors": 0} if name == "bias" else {}
         assert kind.estimator(**{**kind.settled, **given}).kind == name
+        for preset in kind.estimator.presets:
+            assert kind.configure({}, preset).kind == name
     with pytest.raises(InputError, match="no kind of model is called 'sum'"):
         kind_of("sum")
     with pytest.raises(InputError, match="burn_in says nothing to a model of kind als"):
