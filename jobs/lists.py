@@ -27,8 +27,9 @@ def list_table(title: str, lines: pd.DataFrame) -> Table:
     """
     stars, why = ["stars"] * ("stars" in lines), ["because of"] * ("why" in lines)
     view = table(title, "item", "score", *stars, "ratings", "id", *why)
+    counts = (lines["score"] % 1 == 0).all()  # as of popularity
     for line in lines.to_dict("records"):
-        cells = [f"{line['score']:.4f}"]
+        cells = [f"{line['score']:,.0f}" if counts else f"{line['score']:.4f}"]
         cells += [f"{line['stars']:.2f}"] if stars else []
         cells += [f"{line['n_train']:,}", str(line["item_id"])]
         cells += [line["why"]] if why else []

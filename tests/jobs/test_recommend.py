@@ -228,6 +228,8 @@ def test_a_model_that_only_ranks(mfdask, result_of, model_folder, small_data, tm
     np.testing.assert_array_equal(together["part"], made.together[rated, items])
     shown = " ".join(mfdask("recommend", "ranks", *own, "--user", user).stdout.split())
     assert "score: preference" in shown
+    refused(mfdask("recommend", "ranks", *own, "--bias-weight", "1"), "--bias-weight", "leave it")
+    assert "│ score │ preference │" in " ".join(mfdask("recommend", "ranks", *own).stdout.split())
     stars = ("--data", small_data, "--user", user, "--stars", "ranks")
     refused(mfdask("recommend", model_folder, *stars), "needs a model that predicts ratings")
     item = f"id:{made.items['item_id'][4]}=5"
