@@ -121,6 +121,8 @@ def main(
             f"a model of kind {model} begins afresh: leave out `start`, `checkpoint_every` and "
             "`resume`"
         )
+    if item_features is not None and not estimator.needs_item_features:
+        raise InputError(f"a model of kind {model} follows no file: leave out `item_features`")
     if item_features is not None:
         found = FeatureFile.at(item_features).match(dataset)
         say(f"{found.n_missing:,} items lack features; {found.n_unknown:,} lines are of no item")

@@ -129,7 +129,7 @@ def test_published_figures(mfdask, result_of, movielens_zip):
         (("--item-tau", -1), "--item-tau must be a number from 0 up"),
         (("--model", "popularity", "--resume"), "begins afresh: leave out --start"),
         (("--model", "itemknn", "--checkpoint-every", 2), "begins afresh: leave out --start"),
-        (("--model", "itemknn", "--start", "d"), "is a data set"),
+        (("--model", "itemknn", "--item-features", "f.csv"), "leave out --item-features"),
         (("--dashboard-address", "nowhere"), "host:port"),
         (("--memory-limit", "much"), "a size such as 4GB"),
     ],
