@@ -1,5 +1,7 @@
 """`mfdask recommend`, `similar` and `polarity` as a user meets them."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -309,3 +311,13 @@ def test_a_sensible_list_for_toy_story(mfdask, result_of, movielens_zip):
     assert 1 not in {line["item_id"] for line in said["recommendations"]}
     near = result_of("similar", "m", "toy story", "--min-ratings", 50)["similar"]
     assert "Toy Story 2 (1999)" in {line["title"] for line in near}
+
+
+def test_items_without_titles_go_by_their_ids(mfdask, tmp_path):
+    rows = [f"u{n % 7},item-{n % 11},{n}" for n in range(40)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item,timestamp", *rows]))
+    mfdask("ingest", "log.csv", "--columns", "user=user,item=item", "--out", "log")
+    mfdask("train", "log", "--model", "itemknn", "--out", "m")
+    shown = mfdask("recommend", "m", "--data", "log", "--user", "u1", "--explain").stdout
+    assert "│ 1. item-" in shown
+    assert re.search(r"\+0\.\d{4} item-", shown)
