@@ -27,12 +27,13 @@ def list_table(title: str, lines: pd.DataFrame) -> Table:
     """
     stars, why = ["stars"] * ("stars" in lines), ["because of"] * ("why" in lines)
     view = table(title, "item", "score", *stars, "ratings", "id", *why)
+    counts = (lines["score"] % 1 == 0).all()  # as of popularity
     for line in lines.to_dict("records"):
-        cells = [f"{line['score']:.4f}"]
+        cells = [f"{line['score']:,.0f}" if counts else f"{line['score']:.4f}"]
         cells += [f"{line['stars']:.2f}"] if stars else []
         cells += [f"{line['n_train']:,}", str(line["item_id"])]
         cells += [line["why"]] if why else []
-        view.add_row(f"{line['rank']}. {line['title']}", *cells)
+        view.add_row(f"{line['rank']}. {line['title'] or line['item_id']}", *cells)
     if why:
         view.columns[-1].justify = "left"
     return view
@@ -41,6 +42,7 @@ def list_table(title: str, lines: pd.DataFrame) -> Table:
 def because(reasons: Reasons, item_ids: Any, items: pd.DataFrame) -> list[str]:
     """Name the parts that say most of the score of each item, the largest first."""
     titles = items.set_index("item_id")["title"]
+    titles = titles.where(titles != "", titles.index.astype(str))
     rated = reasons.rated.assign(name=titles[reasons.rated["rated_id"]].array)
     parts = pd.concat([rated, reasons.genres.rename(columns={"genre": "name"})])
     by_item = dict(list(parts.groupby("item_id")))

@@ -58,7 +58,8 @@ def option_of(
         own.name,
         type=_type_of(own),
         default=None if unset else own.default,
-        metavar=own.metavar,
+        metavar=own.metavar
+        or (f"{_TYPES[own.kind].name.upper()}|{own.none}" if own.none else None),
         help=f"{help_text}  [default: {default}]" if default else help_text,
     )
 
@@ -66,7 +67,10 @@ def option_of(
 def _type_of(own: Parameter) -> click.ParamType:
     if own.choices:
         return click.Choice(own.choices)
-    return ListType(_TYPES[own.kind]) if own.many else _TYPES[own.kind]
+    each = _TYPES[own.kind]
+    if own.none is not None:
+        return WordType(each, own.none)
+    return ListType(each) if own.many else each
 
 
 def _said(own: Parameter) -> str:
@@ -74,7 +78,7 @@ def _said(own: Parameter) -> str:
         return ",".join(map(str, own.default))
     if isinstance(own.default, bool):
         return own.option if own.default else f"no-{own.option}"
-    return "" if own.default is None else str(own.default)
+    return own.none or "" if own.default is None else str(own.default)
 
 
 def options_of(
@@ -146,6 +150,24 @@ def _with_all(options: Any, run: Decorated) -> Decorated:
     for option in reversed(list(options)):
         run = option(run)
     return run
+
+
+@dataclass(frozen=True)
+class WordType(click.ParamType):
+    """A value, or the word that stands for None and is left as it is."""
+
+    each: click.ParamType
+    word: str
+    name = "word"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value, or the word."""
+        if value == self.word:
+            return value
+        try:
+            return self.each.convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message} Nor is it {self.word!r}.", param, ctx)
 
 
 @dataclass(frozen=True)
@@ -274,19 +296,25 @@ def _options(command: click.Command) -> list[click.Option]:
 
 def _hint(own: click.Option) -> Any:
     """Return the type that the value of an option has in a file."""
-    kind: Any = str
-    if isinstance(own.type, click.Choice):
-        kind = Literal[tuple(own.type.choices)]
     if isinstance(own.type, ListType):
         return int | tuple[int, ...]
+    if isinstance(own.type, WordType):
+        return _plain_hint(own.type.each) | Literal[own.type.word]
+    kind: Any = _plain_hint(own.type)
+    return tuple[kind, ...] if own.multiple or own.nargs > 1 else kind
+
+
+def _plain_hint(own: click.ParamType) -> Any:
+    if isinstance(own, click.Choice):
+        return Literal[tuple(own.choices)]
     for click_type, made in (
         (click.types.BoolParamType, bool),
         (click.types.IntParamType, int),
         (click.types.FloatParamType, float),
     ):
-        if isinstance(own.type, click_type):
-            kind = made
-    return tuple[kind, ...] if own.multiple or own.nargs > 1 else kind
+        if isinstance(own, click_type):
+            return made
+    return str
 
 
 def effective_options(ctx: click.Context, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def main(
     place = _the_model(model, rank_by)
     learned = load_model(place)
     shown = None if stars is None else load_model(stars)
+    ranking.check_weight(learned)
     given = GivenIds(learned)
     allowed = given.in_file("items", allow, "--allow")
     ranking = replace(
@@ -143,7 +144,8 @@ def main(
             client=run.client,
             progress=run.progress,
         )
-    facts = _facts(written, ranking.top) | given.facts() | {"score": ranking.unit(learned)}
+    facts = _facts(written, ranking.top) | given.facts()
+    facts["score"] = ranking.unit(learned).removeprefix("score").lstrip(": ")
     values = {"out": str(out), **written._asdict(), "unknown": given.values(), **run.cost}
     return Outcome(values, [facts_table("recommendations", facts | run.last_rows("table", out))])
 

@@ -33,6 +33,15 @@ from .common import Outcome, Running, facts_table, job, running, say, worth_star
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of_kinds
 
 
+def _presets() -> dict[str, list[str]]:
+    """Return the kinds that have each preset."""
+    found: dict[str, list[str]] = {}
+    for name, kind in kinds().items():
+        for preset in kind.estimator.presets:
+            found.setdefault(preset, []).append(name)
+    return found
+
+
 @click.command("train", help=__doc__)
 @click.argument("data", type=DATA)
 @click.option(
@@ -49,8 +58,9 @@ from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of_
 @click.option(
     "--preset",
     metavar="[small|large]",
-    help=f"[{', '.join(name for name, kind in kinds().items() if kind.estimator.presets)}] For "
-    "small data (some 100,000 ratings) or large (tens of millions); options given beside it win.",
+    help="; ".join(f"{name}: {', '.join(those)}" for name, those in _presets().items())
+    + ". For small data (some 100,000 ratings) or large (tens of millions); options given beside "
+    "it win.",
 )
 @click.option(
     "--item-features",
@@ -106,6 +116,13 @@ def main(
     estimator = _configure(model, preset, regularization, given)
     dataset = Dataset.open(data)
     check_data(estimator, dataset)  # before a cluster is started
+    if estimator.begins_afresh and (start or checkpoint_every or resume):
+        raise InputError(
+            f"a model of kind {model} begins afresh: leave out `start`, `checkpoint_every` and "
+            "`resume`"
+        )
+    if item_features is not None and not estimator.needs_item_features:
+        raise InputError(f"a model of kind {model} follows no file: leave out `item_features`")
     if item_features is not None:
         found = FeatureFile.at(item_features).match(dataset)
         say(f"{found.n_missing:,} items lack features; {found.n_unknown:,} lines are of no item")
@@ -144,7 +161,10 @@ def _configure(
     kind = kind_of(model)
     if regularization is not None:
         if "factor_reg" not in kind.open_parameters:
-            raise InputError(f"--model {model} learns how much to regularise: leave it out")
+            raise InputError(
+                f"--model {model} has none of --lambda, --tau and --gamma, which "
+                "`regularization` stands for: leave it out"
+            )
         if {"fidelity", "factor_reg", "bias_reg"} & set(given):
             raise InputError("--regularization stands for --lambda, --tau and --gamma: give either")
         stands = {"fidelity": 1.0, "factor_reg": regularization, "bias_reg": regularization}
@@ -167,7 +187,8 @@ def _outcome(model: Model, out: Path, run: Running) -> Outcome:
         "bytes_moved_per_sweep": moved,
         **run.cost,
     }
-    facts = {"sweeps": f"{last.sweep}"}
+    swept = "n_sweeps" in model.parameters
+    facts = {"sweeps": f"{last.sweep}"} if swept else {}
     if isinstance(model, BayesianModel):
         values |= {"samples": len(model.samples), "noise_precision": last.fidelity}
         facts["draws kept"] = f"{len(model.samples)}"
@@ -178,12 +199,14 @@ def _outcome(model: Model, out: Path, run: Running) -> Outcome:
     if moved:
         facts["between workers"] = f"{moved / 2**20:,.1f} MiB a sweep"
     facts |= run.last_rows("model", out)
-    facts["seconds"] += f" in all, {each:.3f} a sweep"
+    if swept:
+        facts["seconds"] += f" in all, {each:.3f} a sweep"
     n_factors = model.parameters.get("n_factors")
     size = "" if n_factors is None else f", {n_factors} factors"
     view = facts_table(f"{model.kind}{size}, on {model.data.name}", facts)
     chosen = kind_of(model.kind).open_parameters
-    used = {name: value for name, value in model.parameters.items() if name in chosen}
+    found = {name: model.parameters[name] for name in chosen if name in model.parameters}
+    used = {name: chosen[name].none if v is None else v for name, v in found.items()}
     return Outcome(values, [view], used)
 
 

@@ -134,7 +134,9 @@ def _broken(command: str) -> Text:
 
 def _best_trials(found: Tuned) -> Table:
     # Parameters that are the same everywhere are in the command below.
-    names = [name for name in found.point if found.trials[name].nunique() > 1]
+    tried = {name: found.trials[name].nunique(dropna=False) for name in found.point}
+    names = [name for name, n in tried.items() if n > 1]
+    words = {name: own.none for name, own in tunable_of(kind_of(found.best.kind)).items()}
     column, objective = f"validation_{found.objective}", found.objective
     ordered = found.trials.sort_values(column, kind="stable", ascending=objective.of_ratings)
     title = f"best of {len(found.trials)} trials"
@@ -143,7 +145,7 @@ def _best_trials(found: Tuned) -> Table:
         value = line[column]
         view.add_row(
             str(line["trial"]),
-            *(f"{line[name]:.4g}" for name in names),
+            *(words[name] if pd.isna(line[name]) else f"{line[name]:.4g}" for name in names),
             "" if pd.isna(value) else f"{value:.4f}",
             {"pruned": "given up", "fail": "failed"}.get(line["state"], ""),
         )

@@ -225,12 +225,28 @@ def _kept_environment() -> Iterator[None]:
 @contextmanager
 def _timed(client: Client) -> Iterator[None]:
     """Add what the worker that compiled longest took for it to this process's own time."""
-    from mfdask.kernels.clock import CLOCK, compile_seconds
+    from mfdask.kernels.clock import CLOCK
 
-    before = client.run(compile_seconds, on_error="ignore")
+    before = _compile_seconds(client)
     yield
-    after = client.run(compile_seconds, on_error="ignore")
+    after = _compile_seconds(client)
     CLOCK.seconds += max((n - before.get(who, 0.0) for who, n in after.items()), default=0.0)
+
+
+def _compile_seconds(client: Client) -> dict[str, float]:
+    """Return what each worker has spent compiling; of those that do not answer, nothing."""
+    from dask.utils import parse_timedelta
+
+    from mfdask.kernels.clock import compile_seconds
+
+    if client.status != "running" or client.scheduler is None:
+        return {}
+    limit = {"callback_timeout": parse_timedelta(TIMEOUT)}
+    try:
+        found: dict[str, float] = client.run(compile_seconds, on_error="ignore", **limit)
+    except (OSError, RuntimeError, TimeoutError):  # the cluster is gone, or at a standstill
+        return {}
+    return found
 
 
 def dashboard_link(client: Client) -> str:

@@ -48,6 +48,8 @@ class Parameter:
         What the help calls a value; by default its type.
     many : bool
         Whether the value is a tuple of such, none of them twice.
+    none : str or None
+        The word for None on the command line and in files, such as ``all``.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Parameter:
     tunable: bool = False
     metavar: str | None = None
     many: bool = False
+    none: str | None = None
 
     def check(self, value: Any) -> None:
         """Refuse a value of another type or out of its range.
@@ -76,9 +79,13 @@ class Parameter:
             return
         if self.many:
             different = isinstance(value, tuple) and 0 < len(value) == len(set(value))
-            require(different, self.name, value, "a tuple of different numbers")
+            require(different, self.name, value, "different numbers")
         for one in value if self.many else (value,):
             require(self._fits(one), self.name, one, self.wanted)
+
+    def read(self, value: Any) -> Any:
+        """Return a value of the command line or a file: None for its word."""
+        return None if self.none is not None and value == self.none else value
 
     @property
     def wanted(self) -> str:
@@ -125,8 +132,8 @@ def parameter(default: Any, help: str, option: str | None = None, **limits: Any)
     option : str, optional
         By default the field's name, with dashes.
     **limits
-        `at_least`, `above`, `at_most`, `below`, `choices`, `tunable` and `metavar`, see
-        `Parameter`. The choices of a field of type ``Literal`` are its values.
+        `at_least`, `above`, `at_most`, `below`, `choices`, `tunable`, `metavar` and
+        `none`, see `Parameter`. The choices of a field of type ``Literal`` are its values.
     """
     return field(default=default, metadata={_KEY: {"help": help, "option": option, **limits}})
 

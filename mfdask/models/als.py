@@ -93,16 +93,18 @@ class ALS(MatrixFactorization):
     )
     item_factor_reg: float | None = parameter(
         None,
-        "Regularisation of item factors.  [default: tau]",
+        "Regularisation of item factors.",
         "item-tau",
         at_least=0,
+        none="tau",
         tunable=True,
     )
     item_bias_reg: float | None = parameter(
         None,
-        "Regularisation of item biases.  [default: gamma]",
+        "Regularisation of item biases.",
         "item-gamma",
         at_least=0,
+        none="gamma",
         tunable=True,
     )
     item_prior: ItemPrior = parameter(

@@ -142,11 +142,14 @@ class Estimator(Parametrised, ABC):
         Parameters with a name, for `--preset`.
     unattended : mapping
         Parameters that a night uses unless its configuration says otherwise.
+    begins_afresh : bool
+        Whether `fit` takes no model to start from, and keeps no checkpoints.
     n_sweeps : int
         Passes over the ratings, at most.
     """
 
     model_type: ClassVar[type[Model]]
+    begins_afresh: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     unattended: ClassVar[Mapping[str, Any]] = {}
 

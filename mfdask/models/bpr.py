@@ -88,13 +88,13 @@ class BPR(Estimator):
     user_reg: float = parameter(0.01, "Regularisation of user factors.", at_least=0, tunable=True)
     item_reg: float = parameter(0.01, "Regularisation of item factors.", at_least=0, tunable=True)
     item_bias_reg: float = parameter(
-        0.01, "Regularisation of item biases.", "bias-reg", at_least=0, tunable=True
+        0.01, "Regularisation of item biases.", "item-gamma", at_least=0, tunable=True
     )
     negatives: Literal["uniform", "popularity"] = parameter(
         "uniform", "How items that a user has not rated are drawn: all alike, or by their ratings."
     )
     liked: float | None = parameter(
-        None, "Ratings from here up count as liked.  [default: all]", tunable=True
+        None, "Ratings from here up count as liked.", none="all", tunable=True
     )
     init_scale: float = parameter(0.1, "Standard deviation of the first factors.", above=0)
     seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)

@@ -76,7 +76,10 @@ class IALS(MatrixFactorization):
         tunable=True,
     )
     liked: float | None = parameter(
-        None, "Ratings from this up are observed, lower ones are not.  [default: all]"
+        None,
+        "Ratings from this up are observed, lower ones are not.",
+        none="all",
+        tunable=True,
     )
     weighting: Literal["one", "rating", "log"] = parameter(
         "one",

@@ -178,8 +178,9 @@ class _ItemItem(Estimator):
     """What both have in common: which ratings count, and the histories."""
 
     model_type = ItemItemModel
+    begins_afresh = True
     liked: float | None = parameter(
-        None, "Ratings this high and higher make a history.  [default: all]", tunable=True
+        None, "Ratings this high and higher make a history.", none="all", tunable=True
     )
 
     @property
@@ -220,7 +221,7 @@ class _ItemItem(Estimator):
 
 @dataclass(frozen=True)
 class ItemKNN(_ItemItem):
-    """Item neighbours: the shrunken cosines of the nearest items.
+    """Item neighbours, by their shrunken cosines.
 
     The similarity of two items is ``c / (sqrt(n_1 n_2) + shrinkage)``: `c` users have both in their
     history, `n_1` and `n_2` the one and the other.
@@ -296,12 +297,14 @@ class EASE(_ItemItem):
             products[:, first : first + both.shape[0]] = both.toarray().T
 
         _products(histories, fill, progress)
+        progress("invert", 0, 1)
         products[np.diag_indices(n)] += self.regularisation
         weights = _inverse(products)
         scale = -1.0 / weights.diagonal()
         found = np.empty((n, n), np.float32)
         np.multiply(weights, scale, out=found, casting="same_kind")
         np.fill_diagonal(found, 0.0)
+        progress("invert", 1, 1)
         return found
 
 

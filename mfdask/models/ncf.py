@@ -178,6 +178,7 @@ class NCF(Estimator):
     """
 
     model_type: ClassVar[type[Model]] = NCFModel
+    begins_afresh = True
     kind = "ncf"
 
     form: Literal["implicit", "explicit"] = parameter(
@@ -213,7 +214,7 @@ class NCF(Estimator):
         tunable=True,
     )  # fmt: skip
     liked: float | None = parameter(
-        None, "Ratings from here up count as liked.  [default: all]", tunable=True
+        None, "Ratings from here up count as liked.", none="all", tunable=True
     )
     seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
 

@@ -69,18 +69,17 @@ class _AlignedCounts(Aligned):
 
 @dataclass(frozen=True)
 class Popularity(Estimator):
-    """Popularity: the number of ratings of each item, of all time or of the last days."""
+    """The number of ratings of each item, of all time or of the last days."""
 
     model_type = PopularityModel
+    begins_afresh = True
     days: float | None = parameter(
         None,
-        "Count the ratings of so many last days before the newest training rating alone.  "
-        "[default: of all time]",
+        "Count the ratings of so many last days before the newest training rating alone.",
         above=0,
+        none="all",
     )
-    liked: float | None = parameter(
-        None, "Count ratings this high and higher alone.  [default: all]"
-    )
+    liked: float | None = parameter(None, "Count ratings this high and higher alone.", none="all")
 
     @property
     def kind(self) -> str:

@@ -57,7 +57,7 @@ class Kind:
         Parameters
         ----------
         given : mapping
-            Values by the names of parameters.
+            Values by the names of parameters; `Parameter.none` is None.
         preset : str, optional
         unattended : bool
             Begin with `Estimator.unattended`.
@@ -77,7 +77,8 @@ class Kind:
                     f"`{name}` says nothing to a model of kind {self.name}; leave it out"
                 )
         chosen: dict[str, Any] = dict(self.estimator.unattended) if unattended else {}
-        chosen |= {**(presets[preset] if preset else {}), **given, **self.settled}
+        read = {name: self.open_parameters[name].read(value) for name, value in given.items()}
+        chosen |= {**(presets[preset] if preset else {}), **read, **self.settled}
         return self.estimator(**chosen)
 
 
@@ -138,4 +139,6 @@ def _load(entry: EntryPoint) -> Kind:
     found = entry.load()
     if isinstance(found, Kind):
         return found
-    return Kind(entry.name, found, (found.__doc__ or entry.name).strip().partition("\n")[0])
+    return Kind(
+        entry.name, found, (found.__doc__ or entry.name).strip().partition("\n")[0].rstrip(".")
+    )

@@ -148,7 +148,7 @@ def _learn(night: Night, name: str, data: Dataset) -> dict[str, Any]:
         "client": night.client(),
         "start": start,
         "checkpoint": checkpoint,
-        "checkpoint_every": training.checkpoint_every,
+        "checkpoint_every": 0 if estimator.begins_afresh else training.checkpoint_every,
         "progress": night.progress,
     }
     if training.item_features:

@@ -86,6 +86,20 @@ class Ranking(Parametrised):
             return self.min_ratings
         return _LEAST_RATINGS if model.can(Ability.RATINGS) else 0
 
+    def check_weight(self, model: Model) -> None:
+        """Refuse a bias weight of which a model makes nothing.
+
+        Raises
+        ------
+        InputError
+        """
+        chosen = self.bias_weight != type(self).bias_weight
+        if chosen and not model.estimator.abilities >= _RATED_BY_BIASES:
+            raise InputError(
+                f"`bias_weight` says nothing to a model of kind {model.kind}, which ranks by a "
+                "score of its own; leave it out"
+            )
+
     def unit(self, model: Model) -> str:
         """Say what a score of a model is."""
         weight = self.weight_for(model)

@@ -35,14 +35,14 @@ def tunable_kinds() -> dict[str, Kind]:
 
 
 #: A point of a search: a value for each parameter.
-Point = dict[str, float]
+Point = dict[str, float | None]
 
 
 @dataclass(frozen=True)
 class Values:
     """The values that a parameter takes."""
 
-    values: tuple[float, ...]
+    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class SearchSpace:
         InputError
             If a range is among them.
         """
-        found: dict[tuple[float, ...], Point] = {}
+        found: dict[tuple[float | None, ...], Point] = {}
         for grid in self.grids:
             for name, axis in grid.items():
                 if isinstance(axis, Range):
@@ -132,7 +132,8 @@ class SearchSpace:
             for name, axis in grid.items():
                 before = merged[name]
                 if isinstance(axis, Values) and isinstance(before, Values):
-                    merged[name] = Values(tuple(sorted({*before.values, *axis.values})))
+                    every = {*before.values, *axis.values}
+                    merged[name] = Values(tuple(sorted(every, key=_none_first)))
         return merged
 
     def check(self, base: Estimator) -> None:
@@ -152,7 +153,10 @@ def configured(base: Estimator, point: Point) -> Estimator:
         If one is out of its range.
     """
     own = {each.option: each for each in parameters_of(base).values()}
-    chosen: dict[str, Any] = {own[name].name: own[name].kind(v) for name, v in point.items()}
+    chosen: dict[str, Any] = {
+        own[name].name: None if value is None else own[name].kind(value)
+        for name, value in point.items()
+    }
     return replace(base, **chosen)  # type: ignore[type-var]
 
 
@@ -167,6 +171,10 @@ def train_options(config: Estimator) -> list[str]:
     return options
 
 
+def _none_first(value: float | None) -> float:
+    return -math.inf if value is None else value
+
+
 def _example(tunable: Mapping[str, Parameter]) -> str:
     return "tau=0.01..0.2" if "tau" in tunable else f"{next(iter(tunable), 'NAME')}=VALUES"
 
@@ -179,14 +187,17 @@ def _axes(specs: Sequence[str], tunable: Mapping[str, Parameter]) -> dict[str, A
             raise InputError(f"`specs` {spec}: write NAME=VALUES, NAME one of {', '.join(tunable)}")
         if name in axes:
             raise InputError(f"`specs` {spec}: {name} is given twice; list all its values once")
-        axes[name] = _axis(spec, text, tunable[name].kind is int)
+        axes[name] = _axis(spec, text, tunable[name])
     return axes
 
 
-def _axis(spec: str, text: str, whole: bool) -> Axis:
+def _axis(spec: str, text: str, own: Parameter) -> Axis:
+    whole = own.kind is int
     low, is_range, high = text.partition("..")
     if not is_range:
-        return Values(tuple(dict.fromkeys(_number(spec, part, whole) for part in text.split(","))))
+        parts = map(own.read, text.split(","))
+        each = (None if part is None else _number(spec, part, whole) for part in parts)
+        return Values(tuple(dict.fromkeys(each)))
     found = Range(_number(spec, low, whole), _number(spec, high, whole), whole)
     if found.low >= found.high:
         raise InputError(f"`specs` {spec}: a range goes from the smaller to the larger number")

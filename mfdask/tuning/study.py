@@ -180,7 +180,7 @@ class _AtPoint(BaseSampler):
         trial: FrozenTrial,
         param_name: str,
         param_distribution: BaseDistribution,
-    ) -> float:
+    ) -> float | None:
         """Return the point's value."""
         return self._point[param_name]
 

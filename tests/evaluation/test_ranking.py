@@ -329,7 +329,7 @@ def test_the_gini_coefficient():
     [
         ({"k": 0}, "k must be a whole number from 1 up, not 0"),
         ({"k": 26}, "k must be 25 or less, the items of tiny, not 26"),
-        ({"k": (5, 5)}, "k must be a tuple of different numbers"),
+        ({"k": (5, 5)}, "k must be different numbers"),
         ({"k": (5, 26)}, "k must be 25 or less"),
         ({"negatives": 25}, "negatives must be less than the 25 items of tiny, not 25"),
         ({"negatives": 24, "k": 5}, "nobody has 24 items left that they have not rated"),

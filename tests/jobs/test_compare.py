@@ -108,7 +108,7 @@ def test_bad_input(mfdask, models, small_data, command):
         return mfdask(*command, models / "k4", small_data, *options)
 
     refused(run("--at", 0), "--at must be a whole number from 1 up, not 0")
-    refused(run("--at", "5,5"), "--at must be a tuple of different numbers")
+    refused(run("--at", "5,5"), "--at must be different numbers")
     refused(run("--at", 201), "--at must be 200 or less, the items of synthetic")
     refused(run("--negatives", 200), "--negatives must be less than the 200 items")
     refused(run("--threshold", 11), "--threshold must be 5 or less, the largest rating")

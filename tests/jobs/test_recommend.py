@@ -1,5 +1,7 @@
 """`mfdask recommend`, `similar` and `polarity` as a user meets them."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -228,6 +230,8 @@ def test_a_model_that_only_ranks(mfdask, result_of, model_folder, small_data, tm
     np.testing.assert_array_equal(together["part"], made.together[rated, items])
     shown = " ".join(mfdask("recommend", "ranks", *own, "--user", user).stdout.split())
     assert "score: preference" in shown
+    refused(mfdask("recommend", "ranks", *own, "--bias-weight", "1"), "--bias-weight", "leave it")
+    assert "│ score │ preference │" in " ".join(mfdask("recommend", "ranks", *own).stdout.split())
     stars = ("--data", small_data, "--user", user, "--stars", "ranks")
     refused(mfdask("recommend", model_folder, *stars), "needs a model that predicts ratings")
     item = f"id:{made.items['item_id'][4]}=5"
@@ -307,3 +311,13 @@ def test_a_sensible_list_for_toy_story(mfdask, result_of, movielens_zip):
     assert 1 not in {line["item_id"] for line in said["recommendations"]}
     near = result_of("similar", "m", "toy story", "--min-ratings", 50)["similar"]
     assert "Toy Story 2 (1999)" in {line["title"] for line in near}
+
+
+def test_items_without_titles_go_by_their_ids(mfdask, tmp_path):
+    rows = [f"u{n % 7},item-{n % 11},{n}" for n in range(40)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item,timestamp", *rows]))
+    mfdask("ingest", "log.csv", "--columns", "user=user,item=item", "--out", "log")
+    mfdask("train", "log", "--model", "itemknn", "--out", "m")
+    shown = mfdask("recommend", "m", "--data", "log", "--user", "u1", "--explain").stdout
+    assert "│ 1. item-" in shown
+    assert re.search(r"\+0\.\d{4} item-", shown)

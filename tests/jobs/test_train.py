@@ -127,6 +127,9 @@ def test_published_figures(mfdask, result_of, movielens_zip):
         (("--model", "bayes", "--preset", "small"), "--preset small"),
         (("--model", "bayes", "--sweeps", 30), "--sweeps must be more than the burn-in of 30"),
         (("--item-tau", -1), "--item-tau must be a number from 0 up"),
+        (("--model", "popularity", "--resume"), "begins afresh: leave out --start"),
+        (("--model", "itemknn", "--checkpoint-every", 2), "begins afresh: leave out --start"),
+        (("--model", "itemknn", "--item-features", "f.csv"), "leave out --item-features"),
         (("--dashboard-address", "nowhere"), "host:port"),
         (("--memory-limit", "much"), "a size such as 4GB"),
     ],
@@ -161,6 +164,35 @@ def test_a_preset_may_be_changed(name, estimator, preset, result_of, data):
     result_of("train", data, "--out", "m", *options)
     said = load_model("m").parameters
     assert said == {**estimator(**estimator.presets[preset]).parameters(), "n_sweeps": 2}
+
+
+def test_a_preset_may_be_undone_by_the_word_for_none(result_of, mfdask, data, tmp_path):
+    learn = ("train", data, "--model", "itemknn", "--preset", "small", "--out", "m")
+    options = result_of(*learn, "--liked", "all")["options"]
+    assert options["liked"] == "all"
+    assert load_model("m").parameters["liked"] is None
+    result_of(*learn)
+    assert load_model("m").parameters["liked"] == 4
+    (tmp_path / "o.toml").write_text('liked = "all"')
+    result_of(*learn, "--config", "o.toml")
+    assert load_model("m").parameters["liked"] is None
+    (tmp_path / "o.toml").write_text('liked = "none"')
+    refused(mfdask(*learn, "--config", "o.toml"), "liked = 'none': give a number or all")
+    assert "is not a valid float. Nor is it 'all'" in mfdask(*learn, "--liked", "any").output
+
+
+def test_what_is_no_sweep_is_not_called_one(mfdask, data):
+    shown = mfdask("train", data, "--model", "popularity", "--out", "m").stdout
+    assert "seconds" in shown
+    assert "sweep" not in shown
+
+
+def test_the_help_names_presets_and_the_words_for_none(mfdask):
+    words = " ".join(mfdask("train", "--help").stdout.split())
+    assert "small: als, bias, ease, features, genre, itemknn; large: als, bias" in words
+    assert "--item-gamma FLOAT|gamma" in words
+    assert "Regularisation of item biases. [default: gamma; for bpr 0.01]" in words
+    assert "ease: A linear regression of each item on all others, in closed form;" in words
 
 
 def test_item_features_from_a_file(result_of, mfdask, data, tmp_path):
@@ -275,4 +307,4 @@ def test_resume_goes_on(result_of, data, tmp_path):
 
 def test_a_sampler_learns_its_regularisation(mfdask, data):
     done = mfdask("train", data, "--model", "bayes", "--regularization", 1, *QUIET)
-    refused(done, "--model bayes learns how much to regularise")
+    refused(done, "--model bayes has none of --lambda, --tau and --gamma")

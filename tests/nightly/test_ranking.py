@@ -101,6 +101,13 @@ def test_a_ranking_model_that_has_gone(begun):
         current(begun.home)
 
 
+def test_a_second_model_without_sweeps(nights):
+    nights.arrive("first.csv", 0, 12_000)
+    line = nights.run(ranking={"model": "itemknn", "preset": "small", "liked": "all"})
+    assert (line["status"], line["ranking"]["kind"]) == ("published", "itemknn")
+    assert load_model(current(nights.home).ranking).parameters["liked"] is None
+
+
 @pytest.mark.parametrize(
     ("tables", "words"),
     [

@@ -112,7 +112,9 @@ def test_the_test_part_is_not_read_in_the_search(small, tmp_path):
     shutil.rmtree(data.path / "test")
     with pytest.raises(InputError, match="the file is missing"):
         run(data, tmp_path)
-    with _record(data, GRID, BASE, Settings(sampler="grid"), tmp_path / "s.db") as record:
+    with _record(
+        data, GRID, BASE, Settings(sampler="grid"), tmp_path / "s.db", TuningObjective()
+    ) as record:
         assert len(record.finished()) == 4
 
 

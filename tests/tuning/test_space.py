@@ -3,9 +3,13 @@
 import itertools
 
 import pytest
+from click.testing import CliRunner
 
 from mfdask.errors import InputError
+from mfdask.jobs.cli import main
 from mfdask.models import ALS
+from mfdask.models.bpr import BPR
+from mfdask.models.item_item import ItemKNN
 from mfdask.tuning.space import Range, SearchSpace, Values, configured, train_options
 
 
@@ -90,6 +94,22 @@ def test_a_grid_takes_no_range():
 def test_values_outside_what_a_model_takes(spec):
     with pytest.raises(InputError, match="must be a"):
         SearchSpace.parse([spec]).check(ALS())
+
+
+def test_the_word_for_none():
+    search = SearchSpace.parse(["liked=all,3"], kind="itemknn")
+    assert search.points() == [{"liked": None}, {"liked": 3.0}]
+    assert configured(ItemKNN(liked=4.0), {"liked": None}) == ItemKNN()
+    staged = SearchSpace.parse(["item-tau=0.1,tau"], "paper-grid")
+    assert staged.axes()["item-tau"] == Values((None, 0.1))
+    with pytest.raises(InputError, match="'every' is not right"):
+        SearchSpace.parse(["liked=every"], kind="itemknn")
+
+
+def test_a_search_of_bpr_ends_with_a_command_that_train_takes():
+    options = train_options(BPR(item_bias_reg=0.5))
+    done = CliRunner().invoke(main, ["train", "none", *options])
+    assert "none: no data set" in done.output
 
 
 def test_a_point_becomes_a_command():
