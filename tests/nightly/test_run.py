@@ -231,7 +231,8 @@ def test_metrics_that_cannot_be_written_are_told(metrics, begun, tmp_path, caplo
     """The night has ended all the same: its hook is called, and the next one takes in new files."""
     begun.arrive("new.csv", FIRST, 13_000)
     hook = f"touch {tmp_path}/hooked"
-    assert begun.run(metrics=metrics, hooks={"success": hook})["status"] == "published"
+    with caplog.at_level(logging.ERROR):  # which the open cluster of the tests silences
+        assert begun.run(metrics=metrics, hooks={"success": hook})["status"] == "published"
     assert "metrics: " in caplog.text
     assert (tmp_path / "hooked").exists()
     assert not begun.home.state.exists()
@@ -514,7 +515,7 @@ def test_a_release_says_what_it_is(begun):
     assert facts["before"] == line["before"]
     assert facts["files"] == ["new.csv"]
     taken = json.loads((current(begun.home).folder / "sources.json").read_text())
-    del taken["checksum"]
+    del taken["crc32"]
     assert sorted(taken.values()) == ["first.csv", "new.csv"]
     slices = [score["slice"] for score in facts["scores"]]
     assert slices == ["held out", "newest", "new tonight", "held out before"]
