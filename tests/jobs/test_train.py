@@ -189,7 +189,7 @@ def test_what_is_no_sweep_is_not_called_one(mfdask, data):
 
 def test_the_help_names_presets_and_the_words_for_none(mfdask):
     words = " ".join(mfdask("train", "--help").stdout.split())
-    assert "small: als, bias, ease, features, genre, itemknn; large: als, bias" in words
+    assert "small: als, bias, ease, features, genre, ials, itemknn; large: als, bias" in words
     assert "--item-gamma FLOAT|gamma" in words
     assert "Regularisation of item biases. [default: gamma; for bpr 0.01]" in words
     assert "ease: A linear regression of each item on all others, in closed form;" in words
