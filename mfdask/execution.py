@@ -285,7 +285,8 @@ class ClusterExecutor(Executor):
             yield
 
     def _cancel(self, handles: list[Any]) -> None:
-        self.client.cancel(handles)
+        if self.client.status == "running":  # one that closes answers nobody, and holds no task
+            self.client.cancel(handles)
 
 
 def _bytes_sent(dask_worker: Any) -> int:
