@@ -28,7 +28,8 @@ def listening():
 def workers():
     """Return the processes below this one, but for Python's own resource tracker."""
     below = psutil.Process().children(recursive=True)
-    return {p.pid for p in below if "resource_tracker" not in " ".join(p.cmdline())}
+    running = [p for p in below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return {p.pid for p in running if "resource_tracker" not in " ".join(p.cmdline())}
 
 
 def settings():
