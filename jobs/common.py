@@ -31,7 +31,7 @@ from mfdask.errors import InputError, without_secrets
 from mfdask.ingestion.reading import FEW_ROWS
 from mfdask.kernels.cache import is_compiled
 from mfdask.kernels.clock import CLOCK, compile_seconds
-from mfdask.memory import PeakMemory
+from mfdask.memory import PeakMemory, require_address_space
 from mfdask.nightly.registry import holding
 from mfdask.progress import Progress
 from mfdask.summaries import harmless
@@ -94,6 +94,7 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
     def callback(ctx: click.Context, as_json: bool, debug: bool, **options: Any) -> None:
         _log_to_stderr(debug)
         with ending(ctx.command, debug), _telling_of_compiling() as compiled:
+            require_address_space()
             _refuse_urls(options)
             with _stopping(), holding(_places(options)):
                 outcome = run(**options)

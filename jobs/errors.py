@@ -26,7 +26,12 @@ _DISK = {
 #: The line for a machine, or a limit, that has too little memory.
 LITTLE_MEMORY = "not enough memory; end something else, raise its limit, or take fewer data"
 #: What else than a `MemoryError` says so: a thread without a stack, a library without a place.
-_SIGNS = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
+_SIGNS = (
+    "can't start new thread",
+    "Failed to launch worker thread",
+    "failed to map segment",
+    "Cannot allocate memory",
+)
 
 
 class EndedError(click.ClickException):
@@ -72,9 +77,7 @@ def _explain(error: BaseException, command: click.Command) -> tuple[int, str]:
 def is_of_little_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that memory is at its end."""
     while error is not None:
-        is_said = isinstance(error, RuntimeError | ImportError) and any(
-            sign in str(error) for sign in _SIGNS
-        )
+        is_said = any(sign in str(error) for sign in _SIGNS)
         is_of_system = isinstance(error, OSError) and error.errno == errno.ENOMEM
         if isinstance(error, MemoryError) or is_of_system or is_said:
             return True

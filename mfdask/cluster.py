@@ -10,7 +10,6 @@ import gc
 import logging
 import multiprocessing
 import os
-import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from mfdask.cores import n_cores
-from mfdask.errors import ClusterError, InputError, RefusedError, require
+from mfdask.errors import ClusterError, InputError, require
+from mfdask.memory import require_address_space
 from mfdask.parameters import Parametrised, parameter
 from mfdask.supervision import PATIENCE
 
@@ -88,11 +88,6 @@ class ClusterConfig(Parametrised):
             _check_memory(self.memory_limit)
 
 
-#: Bytes of address space that a process of a cluster needs: with 1.0 GB a fit of 15,000 ratings
-#: begins and never ends, since the worker gets no thread; with 1.5 GB it ends.
-LEAST_ADDRESS_SPACE = 1_500_000_000
-
-
 @contextmanager
 def open_cluster(config: ClusterConfig | None = None) -> Iterator[Client]:
     """Start the local cluster, or join the remote one, for as long as the block runs.
@@ -128,7 +123,7 @@ def _local(config: ClusterConfig) -> Iterator[Client]:
     import dask
     from distributed import Client
 
-    _check_address_space()
+    require_address_space()
     settings = {
         **{f"distributed.nanny.pre-spawn-environ.{name}": said for name, said in _QUIET.items()},
         "logging": {"distributed": "critical"},
@@ -197,16 +192,6 @@ def _silent_libraries() -> Iterator[None]:
         for name in ("distributed", "bokeh", "tornado", "tornado.application"):
             stack.enter_context(silence_logging_cmgr(_log_level(), name))
         yield
-
-
-def _check_address_space() -> None:
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
-        raise RefusedError(
-            f"a process may take {limit / 1e9:.1f} GB of address space (ulimit -v), and a worker "
-            f"needs {LEAST_ADDRESS_SPACE / 1e9:.1f} GB; raise that limit, or join a cluster "
-            "elsewhere with `scheduler`"
-        )
 
 
 @contextmanager

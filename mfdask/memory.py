@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from contextlib import suppress
 from types import TracebackType
@@ -9,6 +10,9 @@ from types import TracebackType
 import psutil
 
 from mfdask.errors import RefusedError
+
+#: Below this limit of address space OpenBLAS waits for ever and Arrow aborts, in place of failing.
+_LEAST_ADDRESS_SPACE = 2_250_000_000
 
 
 class PeakMemory:
@@ -77,4 +81,21 @@ def require_memory(
         raise RefusedError(
             f"{what} needs at least {needed / 2**20:,.0f} MiB of memory and "
             f"{free / 2**20:,.0f} MiB are free; {remedy}"
+        )
+
+
+def require_address_space() -> None:
+    """Refuse to begin where `ulimit -v` leaves the libraries too little.
+
+    Raises
+    ------
+    RefusedError
+        If this process may take less than 2.25 GB of address space.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
+        raise RefusedError(
+            f"a process may take {limit / 1e9:.1f} GB of address space (ulimit -v), and a job "
+            f"needs {_LEAST_ADDRESS_SPACE / 1e9:.2f} GB; raise that limit, or bound resident "
+            "memory in its place (MemoryMax of systemd)"
         )

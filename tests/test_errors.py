@@ -35,6 +35,7 @@ def chained(error):
         pa.ArrowMemoryError("malloc of size 64 failed"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         RuntimeError("can't start new thread"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread: unavailable"),
         ImportError("parsers.so: failed to map segment from shared object"),
         chained(RuntimeError("can't start new thread")),
     ],

@@ -84,3 +84,14 @@ def test_libraries_log_for_debug_alone(mfdask, capsys):
             for name in ("distributed.worker", "tornado.application", "mfdask.x", "own")
         ]
         assert kept == ([] if debug else [False, False, True, True])
+
+
+def test_a_limit_of_address_space_ends_a_job_before_a_library_hangs_at_it(tmp_path):
+    (tmp_path / "ratings.csv").write_text("user,item,rating\n1,2,3\n2,2,4\n1,3,5\n")
+    limited = ["sh", "-c", 'ulimit -v 1200000; exec "$@"', "sh", *_RUN]
+    job = *limited, "ingest", "ratings.csv", "--out", "data"
+    done = subprocess.run(job, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    *_, told = done.stderr.splitlines()
+    assert told.startswith("mfdask: a process may take 1.2 GB of address space (ulimit -v)")
+    assert not (tmp_path / "data").exists()
