@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import click
 
@@ -20,6 +20,7 @@ from mfdask.ingestion.extend import columns_of, extend, ids_of
 from mfdask.ingestion.reading import are_few
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import FORMS, Split
+from mfdask.ratings.values import Ids
 from mfdask.shards import Manifest
 
 from .common import Outcome, Running, facts_table, job, running
@@ -62,8 +63,8 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
     "--ids",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "int", "string"]),
-    help="What user and item ids are.",
+    type=click.Choice(get_args(Ids)),
+    help="What user and item ids are, or in two words those of users and of items.",
 )
 @click.option(
     "--on-bad-rows",
@@ -85,7 +86,7 @@ def main(
     choices: IngestOptions,
     columns: str | None,
     event_values: str | None,
-    ids: Literal["auto", "int", "string"],
+    ids: Ids,
     on_bad_rows: str,
     overwrite: bool,
     cluster: ClusterConfig,

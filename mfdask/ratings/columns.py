@@ -8,11 +8,17 @@ from mfdask.errors import InputError
 from mfdask.ratings.values import ROLES
 
 _GUESSES = {
-    "user": ("userid", "user", "uid", "customerid", "reviewerid"),
-    "item": ("movieid", "itemid", "item", "movie", "iid", "productid", "asin", "isbn", "bookid"),
-    "rating": ("rating", "ratings", "score", "stars", "overall"),
-    "timestamp": ("timestamp", "time", "ts", "unixtime", "datetime", "date", "ratedat"),
-}
+    "user": ("userid", "user", "uid", "customerid", "reviewerid", "visitorid", "cid"),
+    "item": (
+        "movieid", "itemid", "item", "movie", "iid", "productid", "parentasin", "asin", "isbn",
+        "bookid", "animeid", "recipeid", "articleid", "trackid", "songid", "gameid", "businessid",
+    ),
+    "rating": ("rating", "ratings", "score", "stars", "overall", "bookrating"),
+    "timestamp": (
+        "timestamp", "time", "ts", "unixreviewtime", "unixtime", "datetime", "date", "ratedat",
+        "tdat",
+    ),
+}  # fmt: skip
 #: Roles that an empty name leaves out; events and withdrawals have no rating.
 _OPTIONAL = ("rating", "timestamp")
 _SHOWN = 300  # characters of a header in a message
@@ -117,7 +123,11 @@ def _named(header: Sequence[str], name: str, role: str, file: str) -> int | None
 
 
 def _guess(header: Sequence[str], role: str, file: str) -> int | None:
-    plain = [name.casefold().translate({ord(c): None for c in "_- ."}) for name in header]
+    # RecBole's headers name the type behind a colon: user_id:token
+    plain = [
+        name.partition(":")[0].casefold().translate({ord(c): None for c in "_- ."})
+        for name in header
+    ]
     found = next((name for name in _GUESSES[role] if name in plain), None)
     if found is not None and plain.count(found) > 1:
         raise InputError(f"{file}: two columns look like the {role}; say which with {_EXAMPLE}")

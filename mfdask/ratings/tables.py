@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from mfdask.ratings.source import Source
 from mfdask.ratings.text import PART_BYTES, TextFile, open_text
 from mfdask.ratings.values import BOOLEANS, STRING, Ids, Types
 
+_LOG = logging.getLogger(__name__)
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
@@ -79,7 +81,7 @@ def open_tables(
     """
     files = [
         _open(path, label, columns, ids, cache_dir, event_values)
-        for path, label in zip(paths, _labels(paths), strict=True)
+        for path, label in _without_empty(paths)
     ]
     if not any(file.has_rows for file in files):
         raise InputError(f"{origin} has a header but no ratings; nothing to read")
@@ -105,6 +107,15 @@ def open_tables(
         origin=origin,
         has_ratings=has_ratings,
     )
+
+
+def _without_empty(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return files with their labels; of several, without those of no bytes, as Spark leaves."""
+    labelled = list(zip(paths, _labels(paths), strict=True))
+    filled = [(path, label) for path, label in labelled if not path.exists() or path.stat().st_size]
+    if filled and len(filled) < len(paths):
+        _LOG.warning("%d of %d files are empty; left out", len(paths) - len(filled), len(paths))
+    return filled or labelled[:1]
 
 
 def _all_have(files: Sequence[TextFile | ParquetFile], role: str) -> bool:

@@ -1,7 +1,8 @@
 """Read ratings from text files, with fields between commas, tabs, semicolons, bars or ``::``.
 
-Fields may be quoted, but a quoted field may not hold a line break: a row is a line, so that a file
-can be cut at any line end and a bad row be named by its line.
+A row is a line, so that a file can be cut at any line end and a bad row be named by its line. Where
+the start of a file shows line breaks within quotes, it is cut between records instead, its breaks
+are read as spaces, and a bad row is named by the number of its record.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -22,9 +23,11 @@ import pyarrow.csv as pacsv
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, UncleanError, clean
+from mfdask.ratings.records import PIECE, join_lines, join_records, leading_zeros, record_cuts
 from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.values import (
     ROLES,
+    WHOLE,
     Ids,
     Types,
     check_times,
@@ -42,7 +45,8 @@ _ROW_BYTES = 28
 _BOM = b"\xef\xbb\xbf"
 _DOUBLE_COLON = "::"
 _ONE_BYTE = "\x1f"  # stands for ``::`` when Arrow reads, as it knows only one-byte delimiters
-_PIECE = 2**18  # bytes that stay in the cache of a core
+_DECLARED = re.compile("sep=(.|\\t)", re.IGNORECASE)  # the first line that Excel writes
+_COMMA_NUMBER = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _FAN_OUT = 16  # pieces that a piece with a bad row is cut into
 
 
@@ -54,6 +58,9 @@ class TextLayout:
     n_fields: int
     places: Mapping[str, int]
     header_lines: int
+    decimal: str = "."
+    spans_lines: bool = False  # quoted fields hold line breaks
+    keeps_zeros: frozenset[str] = frozenset()  # roles whose ids must not lose leading zeros
 
     @property
     def quote(self) -> str | bool:
@@ -87,7 +94,8 @@ class TextFile:
 
     def parts(self, types: Types, part_bytes: int = PART_BYTES) -> list[Part]:
         """Cut the file at line ends into parts of about `part_bytes`, to be read as `types`."""
-        cuts = _line_cuts(self.path, part_bytes)
+        find_cuts = record_cuts if self.layout.spans_lines else _line_cuts
+        cuts = find_cuts(self.path, part_bytes)
         return [
             Part(
                 self.label,
@@ -116,19 +124,56 @@ def open_text(
     filled = [number for number, line in enumerate(lines) if line.strip()]
     if not filled:
         raise InputError(f"{label} is empty; nothing to read")
-    first = lines[filled[0]]
-    delimiter = _delimiter(first, label)
+    head = filled[0]
+    declared = _DECLARED.fullmatch(lines[head].strip())
+    if declared and len(filled) > 1:
+        head = filled[1]
+    first = lines[head]
+    delimiter = declared.group(1) if declared else _delimiter(first, label)
     layout = TextLayout(delimiter, 0, {}, 0)
     fields = [field.strip() for field in split_line(first, layout)]
     if columns is not None and column_choice.are_positions(columns):
-        places, header_lines = column_choice.by_position(len(fields), columns, label), 0
+        places = column_choice.by_position(len(fields), columns, label)
+        header_lines = head if declared else 0
     else:
-        places, header_lines = column_choice.by_name(fields, columns, label), filled[0] + 1
+        places, header_lines = column_choice.by_name(fields, columns, label), head + 1
     layout = TextLayout(delimiter, len(fields), places, header_lines)
-    rows = [split_line(line, layout) for line in lines[header_lines:]]
+    records = join_records(lines[header_lines:])
+    layout = replace(layout, spans_lines=_spans_lines(records, lines[header_lines:], layout))
+    rows = [
+        split_line(r, layout) for r in (records if layout.spans_lines else lines[header_lines:])
+    ]
     has_rows = not whole or any(line.strip() for line in lines[header_lines:])
+    layout = replace(layout, decimal=_decimal(rows, layout))
     types = _types(rows, layout, ids, event_values, label)
-    return TextFile(path.resolve(), label, layout, types, has_rows)
+    kept = {role for role in ("user", "item") if wanted_ids(ids, role) == "auto"}
+    return TextFile(
+        path.resolve(), label, replace(layout, keeps_zeros=frozenset(kept)), types, has_rows
+    )
+
+
+def _spans_lines(records: list[str], lines: list[str], layout: TextLayout) -> bool:
+    """Whether lines joined at their quotes are rows at least as well as single lines are."""
+    if not layout.quote or not any('"' in line and line.count('"') % 2 for line in lines):
+        return False
+    closed = sum(line.count('"') % 2 for line in lines) > 1
+
+    def share(rows: list[str]) -> float:
+        filled = [row for row in rows if row.strip()]
+        fitting = sum(len(split_line(row, layout)) == layout.n_fields for row in filled)
+        return fitting / max(1, len(filled))
+
+    return closed and share(records) >= share(lines)
+
+
+def _decimal(rows: list[list[str]], layout: TextLayout) -> str:
+    """Tell the decimal sign of ratings: a comma where some have one and none has a point."""
+    place = layout.places.get("rating")
+    if place is None or layout.delimiter == ",":
+        return "."
+    texts = [row[place].strip() for row in rows if len(row) == layout.n_fields]
+    has_comma = any(map(_COMMA_NUMBER.fullmatch, texts))
+    return "," if has_comma and not any("." in text for text in texts) else "."
 
 
 def _types(
@@ -169,7 +214,9 @@ def _sample(path: Path, label: str) -> tuple[list[str], bool]:
 
 
 def _delimiter(line: str, label: str) -> str:
-    """Tell the delimiter from one line: the commonest of the usual ones."""
+    """Tell the delimiter from one line: the commonest of the usual ones; a tab in a .tsv file."""
+    if "\t" in line and ".tsv" in label.casefold():
+        return "\t"
     best = max(",\t;|", key=line.count)
     if best in line:
         return best
@@ -238,10 +285,32 @@ class TextRange:
         if self.begin == 0:
             header_lines = self.layout.header_lines
             data = data[_first_lines(bytes(data[:_SAMPLE_BYTES]), header_lines) :]
+        if self.layout.spans_lines:
+            join_lines(data)
+        self._check_zeros(data)
         lines = TextLines(data, self.layout)
         ratings, rejected = clean(lines, self.types, self.label, first=header_lines)
         n_read = len(ratings) + len(rejected)
         return Parsed(ratings, rejected, n_read, header_lines + lines.n_lines, digest)
+
+    def _check_zeros(self, data: memoryview) -> None:
+        """Refuse ids that would lose their zeros: 0100 is not 100, wherever it stands."""
+        layout = self.layout
+        roles = [role for role in layout.keeps_zeros if self.types[role] == WHOLE]
+        if not roles or not len(places := leading_zeros(data, layout.delimiter)):
+            return
+        text, delimiter = bytes(data), layout.delimiter.encode()
+        places_of = {layout.places[role]: role for role in roles}
+        for place in places.tolist():
+            begin = text.rfind(b"\n", 0, place) + 1
+            role = places_of.get(text.count(delimiter, begin, place))
+            line = text[begin : text.find(b"\n", place) + 1 or None].decode("utf-8", "replace")
+            fields = split_line(line, layout) if role else []
+            if role and len(fields) == layout.n_fields:
+                raise InputError(
+                    f"{self.label}: the {role} id {fields[layout.places[role]]!r} would lose its "
+                    "zeros, as the ids at its start are whole numbers; `ids` string keeps them"
+                )
 
     def _bytes(self) -> memoryview:
         # NumPy asks for huge pages: reading into a bytes object takes three times as long.
@@ -268,7 +337,7 @@ def _first_lines(data: bytes, n_lines: int) -> int:
 def _count_breaks(data: bytes | memoryview) -> int:
     """Count line breaks: piece by piece, in cache, is six times as fast as `bytes.count`."""
     values = np.frombuffer(data, np.uint8)
-    pieces = (values[begin : begin + _PIECE] for begin in range(0, len(values), _PIECE))
+    pieces = (values[begin : begin + PIECE] for begin in range(0, len(values), PIECE))
     return sum(int(np.count_nonzero(piece == ord("\n"))) for piece in pieces)
 
 
@@ -301,6 +370,7 @@ class TextLines:
                 include_columns=wanted,
                 column_types=dict(zip(wanted, types.values(), strict=True)),
                 null_values=[""],
+                decimal_point=layout.decimal,
                 strings_can_be_null=True,
             ),
         )
@@ -336,6 +406,7 @@ class TextLines:
 
     def _rows(self, lines: list[tuple[int, bytes]], types: Types) -> Iterator[Row]:
         places = [self.layout.places[role] for role in types]
+        decimal_place = self.layout.places.get("rating") if self.layout.decimal == "," else None
         for number, line in lines:
             try:
                 text = line.decode()
@@ -347,6 +418,11 @@ class TextLines:
                 continue
             fields = split_line(text, self.layout)
             if len(fields) == self.layout.n_fields:
+                if self.layout.quote and text.count('"') % 2:
+                    yield Row(number, text, None, "a quote is not closed in its line")
+                    continue
+                if decimal_place is not None:
+                    fields[decimal_place] = fields[decimal_place].replace(",", ".", 1)
                 yield Row(number, text, [fields[place] for place in places])
             else:
                 yield Row(number, text, None, _wrong_count(len(fields), self.layout.n_fields))

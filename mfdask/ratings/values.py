@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -44,6 +44,15 @@ EXACT_IN_FLOAT64 = 2**53  # beyond, a number with a point may have lost its last
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_DAY = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
+#: Parts of a second, and by what to divide them; beyond the last it is as good as any.
+_UNITS = (
+    ("milliseconds", 10**3),
+    ("microseconds", 10**6),
+    ("nanoseconds", 10**9),
+    ("them", math.inf),
+)
+_LATEST_OF_UNIT = 32_503_680_000  # the year 3000, in seconds
 _POINTED = re.compile(r"[+-]?[0-9]+\.0*")
 
 
@@ -103,17 +112,26 @@ def sniff_time(texts: Iterable[str]) -> pa.DataType:
     return DECIMAL if votes[DECIMAL] else WHOLE
 
 
-def check_times(texts: Iterable[str], label: str) -> None:
-    """Refuse a sample of times of which all are too late: they count something else.
+def check_times(texts: Sequence[str], label: str) -> None:
+    """Refuse a sample of times of which all are too late, or days: they count something else.
 
     Row by row they would be refused as well, but only once all have been read.
     """
     times = [float(text) for text in texts if _time_type(text) in (WHOLE, DECIMAL)]
-    if min(times, default=0) > LAST_SECOND:
+    first = min(times, default=0)
+    if first > LAST_SECOND:
+        likely = (own for own in _UNITS if first < own[1] * _LATEST_OF_UNIT)
+        unit, divisor = next(likely, _UNITS[-1])
         raise InputError(
-            f"{label}: its timestamps begin at {min(times):.0f}, beyond the year 9999; seconds "
-            "since 1970 are wanted: divide milliseconds by 1000, or leave them out with "
+            f"{label}: its timestamps begin at {first:.0f}, beyond the year 9999; seconds "
+            f"since 1970 are wanted: divide {unit} by {divisor:,}, or leave them out with "
             "`columns` timestamp="
+        )
+    if times and all(_DAY.fullmatch(text) for text in map(str.strip, texts) if text):
+        raise InputError(
+            f"{label}: its timestamps, such as {first:.0f}, are days written as yyyymmdd, not "
+            "seconds since 1970; write them as 2022-01-31, or leave them out with `columns` "
+            "timestamp="
         )
 
 

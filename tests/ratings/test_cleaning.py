@@ -114,11 +114,11 @@ def test_no_utf8_and_long_lines_are_rejected(tmp_path: Path) -> None:
     assert bad["text"].tolist() == ["\\xff,2,3,4", "x" * 500 + "…"]
 
 
-def test_line_break_within_quotes_rejects_both_lines(tmp_path: Path) -> None:
+def test_line_break_within_quotes_makes_one_row_of_both_lines(tmp_path: Path) -> None:
     path = write(tmp_path, f'{HEADER}\n"1\n2",3,4,5\n6,7,8,9\n')
     good, bad = read(open_source(path, ids="int", cache_dir=tmp_path))
     assert good["user_id"].tolist() == [6]
-    assert bad["row"].tolist() == [1, 2]
+    assert bad["row"].tolist() == [1]
 
 
 texts = st.one_of(
