@@ -11,10 +11,11 @@ PIECE = 2**18  # bytes that stay in the cache of a core
 
 def join_records(lines: list[str]) -> list[str]:
     """Join the lines of each record: those up to which its quotes are even in number."""
-    records, pending = [], list[str]()
+    records, pending, quotes = [], list[str](), 0
     for line in lines:
         pending.append(line.rstrip("\r"))
-        if sum(part.count('"') for part in pending) % 2 == 0:
+        quotes += line.count('"')
+        if quotes % 2 == 0:
             records.append(" ".join(pending))
             pending = []
     return records
