@@ -19,7 +19,7 @@ from mfdask.bench.exchange import measure_exchange
 from mfdask.bench.ials import measure_ials
 from mfdask.bench.ingest import measure_ingest
 from mfdask.bench.machine import describe_machine
-from mfdask.bench.rerank import FIGURES, measure_rerank
+from mfdask.bench.rerank import FIGURES, WEIGHTS, measure_rerank
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.bench.topn import TopPlan, measure_topn
 from mfdask.cluster import ClusterConfig
@@ -48,10 +48,13 @@ _SWEEPS = click.option(
 )
 
 
-#: Weights of variety and shares of the long tail.
+#: Weights of variety and of calibration, and shares of the long tail.
 _WEIGHTS = (
-    *((0.0, 0.0), (0.1, 0.0), (0.2, 0.0), (0.5, 0.0)),
-    *((0.0, 0.1), (0.0, 0.2), (0.0, 0.5), (0.2, 0.2)),
+    (0.0, 0.0, 0.0),
+    *((weight, 0.0, 0.0) for weight in (0.1, 0.2, 0.5)),
+    *((0.0, weight, 0.0) for weight in (0.1, 0.2, 0.5, 1.0)),
+    *((0.0, 0.0, share) for share in (0.1, 0.2, 0.5)),
+    *((0.2, 0.0, 0.2), (0.0, 0.2, 0.2)),
 )
 
 
@@ -238,17 +241,17 @@ def topn(
 @click.option(
     "--weights",
     multiple=True,
-    nargs=2,
+    nargs=len(WEIGHTS),
     type=float,
-    metavar="VARIETY TAIL",
-    help="A pair to measure; may be repeated.  [default: a few of either]",
+    metavar="VARIETY CALIBRATION TAIL",
+    help="Weights to measure; may be repeated.  [default: a few of each]",
 )
 @job
-@options_of(Ranking, "ranking", omit=("top", "variety", "tail"))
+@options_of(Ranking, "ranking", omit=("top", *WEIGHTS))
 def rerank(
-    model: Path, data: Path, weights: tuple[tuple[float, float], ...], ranking: Ranking
+    model: Path, data: Path, weights: tuple[tuple[float, float, float], ...], ranking: Ranking
 ) -> Outcome:
-    """Measure lists of more variety, and with more of the long tail.
+    """Measure lists of more variety, calibrated ones, and with more of the long tail.
 
     MODEL is learned again without a tenth of the training ratings of DATA, and the lists are held
     against those.
@@ -524,11 +527,11 @@ def _words_on_lists(found: dict[str, Any]) -> str:
 
 def _rerank_table(found: dict[str, Any]) -> Table:
     """Show what weights make of lists."""
-    names = [name for name in (*FIGURES, "likeness") if name in found["lists"][0]]
-    made = table(f"{found['data']}: lists of 10", "variety, tail", *names, "seconds")
+    names = [name for name in (*FIGURES, "likeness", "divergence") if name in found["lists"][0]]
+    made = table(f"{found['data']}: lists of 10", ", ".join(WEIGHTS), *names, "seconds")
     for one in found["lists"]:
         figures = [f"{one[name]:.4f}" for name in (*names, "seconds")]
-        made.add_row(f"{one['variety']:g}, {one['tail']:g}", *figures)
+        made.add_row(", ".join(f"{one[name]:g}" for name in WEIGHTS), *figures)
     return made
 
 

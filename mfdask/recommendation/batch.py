@@ -131,6 +131,7 @@ def write_recommendations(
         If the disk is too small, or another process is writing there.
     """
     ranking = ranking or Ranking()
+    ranking.check_history(data)
     ref = ModelRef.of(model)
     learned = ref.open()
     check_same_data(learned, data)

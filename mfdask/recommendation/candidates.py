@@ -14,12 +14,13 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.models import Ability, Model
 from mfdask.parameters import Parametrised, parameter
+from mfdask.shards import Dataset
 
 #: Training ratings that an item of a list of predicted stars has at least, by default. A
 #: preference for an item that few have rated is low by itself; predicted stars may be high.
 _LEAST_RATINGS = 100
-#: Items that each place of a list is chosen from, where variety has a weight.
-OFFERED = 10
+#: Items that each place of a list is chosen from, where variety or calibration has a weight.
+_OFFERED = 10
 #: What a model can do whose item biases may weigh less than 1.
 _RATED_BY_BIASES = {Ability.RATINGS, Ability.BIASES}
 #: Unknown ids that are named.
@@ -36,11 +37,13 @@ class Ranking(Parametrised):
     has no biases, ranks by its own score (`Model.score`). Equal scores go by row: the item that was
     rated more often goes first.
 
-    With a weight of `variety` a list is chosen from one ten times as long, item by item: scores
-    then run from 0 for the last of that to 1 for the first, and an item loses `variety` times its
-    likeness to the likest item above it (the cosine of their genres, or of their factors where
-    there are no genres). With a share of `tail` the last places are for the best items of the long
-    tail, as many as are not on the list by then. The scores that are shown stay those of the model.
+    With a weight of `variety` or `calibration` a list is chosen from one ten times as long, item by
+    item: scores then run from 0 for the last of that to 1 for the first. An item loses `variety`
+    times its likeness to the likest item above it (the cosine of their genres, or of their factors
+    where there are no genres). It loses `calibration` times the Kullback-Leibler divergence, in
+    nats, of the genres of the list with it from those of all that the user is known to have rated.
+    With a share of `tail` the last places are for the best items of the long tail, as many as are
+    not on the list by then. The scores that are shown stay those of the model.
     """
 
     top: int = parameter(10, "Length of a list.", at_least=1)
@@ -61,6 +64,12 @@ class Ranking(Parametrised):
         "for the best score.",
         at_least=0,
     )
+    calibration: float = parameter(
+        0.0,
+        "Weight of calibration: of how far the genres of a list are from those of what its user "
+        "has rated, against 1 for the best score.",
+        at_least=0,
+    )
     tail: float = parameter(
         0.0,
         "Share of each list that is of the long tail at least: of items that are not among those "
@@ -72,9 +81,14 @@ class Ranking(Parametrised):
     deny: tuple[Any, ...] = ()  # ids of items: never offer these
 
     @property
+    def places(self) -> int:
+        """Items that each place of a list is chosen from."""
+        return _OFFERED if self.variety or self.calibration else 1
+
+    @property
     def offered(self) -> int:
         """Items that a list is chosen from, at most."""
-        return self.top * (OFFERED if self.variety else 1) * (2 if self.tail else 1)
+        return self.top * self.places * (2 if self.tail else 1)
 
     def weight_for(self, model: Model) -> float:
         """Return the bias weight for a model: 1 where it ranks by a score of its own."""
@@ -98,6 +112,19 @@ class Ranking(Parametrised):
             raise InputError(
                 f"`bias_weight` says nothing to a model of kind {model.kind}, which ranks by a "
                 "score of its own; leave it out"
+            )
+
+    def check_history(self, data: Dataset | None) -> None:
+        """Refuse calibration without the ratings that it goes by.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.calibration and data is None:
+            raise InputError(
+                "`calibration` holds lists against what users have rated: give the model's data "
+                "set, with rated items left out"
             )
 
     def unit(self, model: Model) -> str:

@@ -158,13 +158,14 @@ def recommend_new(model: Model, history: History, ranking: Ranking | None = None
     ranking = ranking or Ranking()
     model.require(Ability.NEW_USERS, "a list for somebody new")
     candidates, reranker = ranking.candidates(model), Reranker.of(model, ranking)
-    best_among = _new_user(model, history, ranking)
+    rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
+    best_among = _new_user(model, history, rated, ranking)
     if reranker is None:
         best, items = best_among(candidates, ranking.top)
     else:
         wanted = zip((candidates, reranker.candidates), reranker.lengths(ranking.top), strict=True)
         lists = [best_among(rows, n) for rows, n in wanted if n]
-        best, items = reranker.choose(lists, ranking.top)
+        best, items = reranker.choose(lists, rated, ranking.top)
     found = items[0][items[0] >= 0]
     table = model.items.loc[found].copy()
     table.insert(0, "rank", np.arange(1, len(found) + 1))
@@ -173,10 +174,9 @@ def recommend_new(model: Model, history: History, ranking: Ranking | None = None
 
 
 def _new_user(
-    model: Model, history: History, ranking: Ranking
+    model: Model, history: History, rated: Rated, ranking: Ranking
 ) -> Callable[[Int32s, int], tuple[Array, Int32s]]:
     """Return what finds the best of some items for somebody new, as `Search.best` for one user."""
-    rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
     if isinstance(model, FactorModel):
         row, factors = fold_in(model, history), model
 

@@ -1,4 +1,4 @@
-"""Lists of more variety, and with more of the long tail."""
+"""Lists of more variety, of the genres of a user's history, and with more of the long tail."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.evaluation.list_metrics import tail_of
 from mfdask.features.encoder import FeatureEncoder
-from mfdask.kernels.rerank import choose_lists
+from mfdask.kernels.rerank import Criteria, choose_lists
+from mfdask.kernels.topn import Rated
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models import Ability, FactorModel, Model
-from mfdask.recommendation.candidates import OFFERED, Ranking
+from mfdask.recommendation.candidates import Ranking
 
 
 class Reranker(NamedTuple):
@@ -24,17 +25,14 @@ class Reranker(NamedTuple):
     Attributes
     ----------
     ranking : Ranking
-    vectors : float32 (items, d)
-        Of length 1, or 0; the product of two is how much alike they are.
-    tail : bool (items,)
-        Which items are of the long tail.
+    criteria : Criteria
+        All but how many items of the long tail are owed.
     candidates : int32 (n,)
-        Rows of those that may be offered.
+        Rows of the items of the long tail that may be offered.
     """
 
     ranking: Ranking
-    vectors: Float32s
-    tail: npt.NDArray[np.bool_]
+    criteria: Criteria
     candidates: Int32s
 
     @classmethod
@@ -44,15 +42,20 @@ class Reranker(NamedTuple):
         Raises
         ------
         InputError
-            If variety is asked for and the items have neither genres nor factors, or the long tail
-            is and none of it may be offered.
+            If variety is asked for and the items have neither genres nor factors, or calibration is
+            and they have no genres, or the long tail is and none of it may be offered.
         """
-        if not (ranking.variety or ranking.tail):
+        if not (ranking.variety or ranking.calibration or ranking.tail):
             return None
         n_train = model.items["n_train"].to_numpy(np.int64)
-        vectors = _vectors(model) if ranking.variety else np.zeros((len(n_train), 0), np.float32)
+        nothing = np.zeros((len(n_train), 0), np.float32)
+        vectors = _vectors(model) if ranking.variety else nothing
+        shares = genre_shares(model) if ranking.calibration else nothing
         tail, candidates = tail_of(n_train), ranking.candidates(model)
-        found = cls(ranking, np.ascontiguousarray(vectors), tail, candidates[tail[candidates]])
+        criteria = Criteria(
+            float(ranking.variety), vectors, float(ranking.calibration), shares, tail, owed=0
+        )
+        found = cls(ranking, criteria, candidates[tail[candidates]])
         if ranking.tail and not len(found.candidates):
             most = n_train[tail].max(initial=0)
             raise InputError(
@@ -64,13 +67,15 @@ class Reranker(NamedTuple):
 
     def lengths(self, top: int) -> tuple[int, int]:
         """Return how many items a list of `top` is chosen from: of all, and of the long tail."""
-        places = OFFERED if self.ranking.variety else 1
+        places = self.ranking.places
         return places * top, places * self._owed(top)
 
     def _owed(self, top: int) -> int:
         return math.ceil(self.ranking.tail * top)
 
-    def choose(self, lists: Iterable[tuple[Float32s, Int32s]], top: int) -> tuple[Float32s, Int32s]:
+    def choose(
+        self, lists: Iterable[tuple[Float32s, Int32s]], rated: Rated, top: int
+    ) -> tuple[Float32s, Int32s]:
         """Return scores and rows of the items chosen, float32 and int32 (users, at most `top`).
 
         `lists` are longer ones of all items and of the long tail, see `topn.Search`.
@@ -78,23 +83,35 @@ class Reranker(NamedTuple):
         scores, items = (np.concatenate(own, axis=1) for own in zip(*lists, strict=True))
         shape = len(items), min(top, items.shape[1])
         best, best_items = np.empty(shape, np.float32), np.empty(shape, np.int32)
-        choose_lists(
-            scores,
-            items,
-            self.vectors,
-            float(self.ranking.variety),
-            self.tail,
-            self._owed(shape[1]),
-            best,
-            best_items,
-        )
+        criteria = self.criteria._replace(owed=self._owed(shape[1]))
+        choose_lists(scores, items, rated, criteria, best, best_items)
         return best, best_items
+
+
+def genre_shares(model: Model) -> Float32s:
+    """Return the shares of the genres in each item, float32 (items, genres).
+
+    Raises
+    ------
+    InputError
+        If no item has a genre.
+    """
+    if not _have_genres(model.items):
+        raise InputError(
+            "`calibration`: the items have no genres to hold a list against; leave it out, or "
+            "ingest ratings with a catalogue of genres"
+        )
+    return np.ascontiguousarray(FeatureEncoder.genres_of(model.items).encode(model.items))
+
+
+def _have_genres(items: pd.DataFrame) -> bool:
+    return "genres" in items and bool(items["genres"].str.len().any())
 
 
 def _vectors(model: Model) -> Float32s:
     """Return a vector of length 1 for each item: of its genres, or else its factors."""
-    if "genres" in model.items and model.items["genres"].str.len().any():
-        vectors = FeatureEncoder.genres_of(model.items).encode(model.items)
+    if _have_genres(model.items):
+        vectors = genre_shares(model)
     elif isinstance(model, FactorModel) and model.can(Ability.FACTORS):
         vectors = model.item_factors
     else:
@@ -103,4 +120,5 @@ def _vectors(model: Model) -> Float32s:
             "out, or ingest ratings with a catalogue of genres"
         )
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, np.where(length > 0, length, 1), dtype=np.float32)
+    scaled = np.divide(vectors, np.where(length > 0, length, 1), dtype=np.float32)
+    return np.ascontiguousarray(scaled)

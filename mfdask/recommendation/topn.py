@@ -68,6 +68,7 @@ def recommend(
         predicts no stars or knows none of the items.
     """
     ranking = ranking or Ranking()
+    ranking.check_history(data)
     check_same_data(model, data)
     check_stars(model, stars)
     rows = known_rows(model, "users", user_ids)
@@ -167,7 +168,7 @@ class RerankedSearch(NamedTuple):
         lists = [self.search.best(rows, rated, n_all)]
         if self.tail is not None:
             lists.append(self.tail.best(rows, rated, n_tail))
-        return self.reranker.choose(lists, top)
+        return self.reranker.choose(lists, rated, top)
 
 
 class FactorSearch(NamedTuple):

@@ -146,16 +146,19 @@ def test_topn(folders: list[str], model: str) -> None:
 
 
 def test_rerank(folders: list[str], model: str) -> None:
-    options = ["--weights", "0", "0", "--weights", "1", "0.3", "--min-ratings", "0"]
-    plain, chosen = said(run("rerank", model, folders[1], "--json", *options))["lists"]
+    options = ["--min-ratings", "0"]
+    for weights in ("0 0 0", "1 0 0.3", "0 1 0"):
+        options += ["--weights", *weights.split()]
+    plain, chosen, calibrated = said(run("rerank", model, folders[1], "--json", *options))["lists"]
     assert (chosen["variety"], chosen["tail"]) == (1, 0.3)
     assert chosen["tail_share"] >= 0.3
     assert chosen["likeness"] < plain["likeness"]
+    assert calibrated["divergence"] < plain["divergence"]
     assert plain["precision"] > 0
     shown = run("rerank", model, folders[1], *options)
     assert shown.exit_code == 0, shown.output
     assert "lists of 10" in shown.stdout
-    assert "1, 0.3" in shown.stdout
+    assert "1, 0, 0.3" in shown.stdout
 
 
 def test_topn_is_shown(folders: list[str], model: str, monkeypatch: pytest.MonkeyPatch) -> None:
