@@ -45,13 +45,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DAY = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
-#: Parts of a second, and by what to divide them; beyond the last it is as good as any.
-_UNITS = (
-    ("milliseconds", 10**3),
-    ("microseconds", 10**6),
-    ("nanoseconds", 10**9),
-    ("them", math.inf),
-)
+#: Parts of a second, and by what to divide them.
+_UNITS = (("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
 _LATEST_OF_UNIT = 32_503_680_000  # the year 3000, in seconds
 _POINTED = re.compile(r"[+-]?[0-9]+\.0*")
 
@@ -124,7 +119,7 @@ def check_times(texts: Sequence[str], label: str) -> None:
         unit, divisor = next(likely, _UNITS[-1])
         raise InputError(
             f"{label}: its timestamps begin at {first:.0f}, beyond the year 9999; seconds "
-            f"since 1970 are wanted: divide {unit} by {divisor:,}, or leave them out with "
+            f"since 1970 are wanted: divide {unit} by {divisor}, or leave them out with "
             "`columns` timestamp="
         )
     if times and all(_DAY.fullmatch(text) for text in map(str.strip, texts) if text):
