@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -114,5 +115,6 @@ def test_empty_part_files_are_left_out_and_said(
 ) -> None:
     write(tmp_path, "", "part-0.csv")
     write(tmp_path, "user,item,rating\n1,2,3\n", "part-1.csv")
-    assert len(read(open_source(str(tmp_path), cache_dir=tmp_path / "c"))[0]) == 1
+    with caplog.at_level(logging.WARNING, "mfdask"):  # whatever level other tests have left
+        assert len(read(open_source(str(tmp_path), cache_dir=tmp_path / "c"))[0]) == 1
     assert "1 of 2 files are empty" in caplog.text
