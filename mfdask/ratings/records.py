@@ -1,12 +1,17 @@
-"""Passes over the bytes of text files: records of several lines, and zeros in front of numbers."""
+"""Passes over the bytes of text files: parts, records of several lines, zeros before numbers."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 PIECE = 2**18  # bytes that stay in the cache of a core
+#: A number that is written with zeros in front.
+LEADING_ZERO = re.compile(r"\s*0[0-9]")
 
 
 def join_records(lines: list[str]) -> list[str]:
@@ -47,9 +52,33 @@ def join_lines(data: memoryview) -> None:
     values[breaks & (_within_quotes(values) == 1)] = ord(" ")
 
 
-def leading_zeros(data: memoryview, delimiter: str) -> np.ndarray:
-    """Return the places of zeros at the start of a field that digits follow, int64 (n,)."""
+def lines_with_zeros(data: memoryview, delimiter: str, columns: list[int]) -> Iterator[str]:
+    """Yield lines that may have a number with zeros in front in one of some columns.
+
+    Only lines with such a number in any column are looked at. Delimiters within quotes count as
+    those of columns here, and so do single colons for ``::``: of lines with quotes, or with
+    colons, all are yielded.
+    """
     values = np.frombuffer(data, np.uint8)
+    places = _leading_zeros(values, delimiter)
+    if not len(places):
+        return
+    breaks, signs, quotes = (
+        np.flatnonzero(values == ord(sign)) for sign in ("\n", delimiter[-1], '"')
+    )
+    lines = np.searchsorted(breaks, places)
+    begins = np.append(-1, breaks)[lines] + 1
+    inside = np.searchsorted(signs, places) - np.searchsorted(signs, begins)
+    quoted = np.searchsorted(quotes, places + 1) > np.searchsorted(quotes, begins)
+    wanted = np.isin(inside, columns) | quoted | (len(delimiter) > 1)
+    ends = np.append(breaks, len(values))
+    for line in np.unique(lines[wanted]).tolist():
+        begin = breaks[line - 1] + 1 if line else 0
+        yield bytes(data[begin : ends[line]]).decode("utf-8", "replace")
+
+
+def _leading_zeros(values: np.ndarray, delimiter: str) -> np.ndarray:
+    """Return the places of zeros at the start of a field that digits follow, int64 (n,)."""
     zero_first = (values[:1] == ord("0")) & (values[1:2] - ord("0") < 10)
     found = [np.flatnonzero(zero_first)]
     for begin in range(0, len(values) - 2, PIECE):
@@ -58,3 +87,24 @@ def leading_zeros(data: memoryview, delimiter: str) -> np.ndarray:
         starts = (before == ord(delimiter[-1])) | (before == ord("\n")) | (before == ord('"'))
         found.append(begin + 1 + np.flatnonzero(starts & zero & (piece[2:] - ord("0") < 10)))
     return np.concatenate(found)
+
+
+def line_cuts(path: Path, part_bytes: int) -> list[int]:
+    """Return where parts begin, and the end of the file: each just behind a line break."""
+    size = path.stat().st_size
+    cuts = [0]
+    with path.open("rb") as file:
+        while cuts[-1] + part_bytes < size:
+            cuts.append(_next_line(file, cuts[-1] + part_bytes - 1, size))
+    return cuts if cuts[-1] == size else [*cuts, size]
+
+
+def _next_line(file: BinaryIO, place: int, size: int) -> int:
+    """Return the place behind the first line break at or after `place`."""
+    file.seek(place)
+    while block := file.read(2**16):
+        found = block.find(b"\n")
+        if found >= 0:
+            return place + found + 1
+        place += len(block)
+    return size

@@ -7,23 +7,35 @@ are read as spaces, and a bad row is named by the number of its record.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from mfdask.errors import InputError
-from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, UncleanError, clean
-from mfdask.ratings.records import PIECE, join_lines, join_records, leading_zeros, record_cuts
+from mfdask.ratings.layout import (
+    BOM,
+    DOUBLE_COLON,
+    SAMPLE_BYTES,
+    TextLayout,
+    sniff_layout,
+    split_line,
+)
+from mfdask.ratings.records import (
+    LEADING_ZERO,
+    PIECE,
+    join_lines,
+    line_cuts,
+    lines_with_zeros,
+    record_cuts,
+)
 from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.values import (
     ROLES,
@@ -39,33 +51,10 @@ from mfdask.ratings.values import (
 )
 
 PART_BYTES = 32 * 2**20
-_SAMPLE_BYTES = 2**18
 #: ``200948,84432,4.5,1112486027`` and the end of the line.
 _ROW_BYTES = 28
-_BOM = b"\xef\xbb\xbf"
-_DOUBLE_COLON = "::"
 _ONE_BYTE = "\x1f"  # stands for ``::`` when Arrow reads, as it knows only one-byte delimiters
-_DECLARED = re.compile("sep=(.|\\t)", re.IGNORECASE)  # the first line that Excel writes
-_COMMA_NUMBER = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _FAN_OUT = 16  # pieces that a piece with a bad row is cut into
-
-
-@dataclass(frozen=True)
-class TextLayout:
-    """How a line is cut into fields: `places` gives the position of each role."""
-
-    delimiter: str
-    n_fields: int
-    places: Mapping[str, int]
-    header_lines: int
-    decimal: str = "."
-    spans_lines: bool = False  # quoted fields hold line breaks
-    keeps_zeros: frozenset[str] = frozenset()  # roles whose ids must not lose leading zeros
-
-    @property
-    def quote(self) -> str | bool:
-        """The quote character, or False: ``::`` files use none, and titles may hold any."""
-        return False if self.delimiter == _DOUBLE_COLON else '"'
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ class TextFile:
 
     def parts(self, types: Types, part_bytes: int = PART_BYTES) -> list[Part]:
         """Cut the file at line ends into parts of about `part_bytes`, to be read as `types`."""
-        find_cuts = record_cuts if self.layout.spans_lines else _line_cuts
+        find_cuts = record_cuts if self.layout.spans_lines else line_cuts
         cuts = find_cuts(self.path, part_bytes)
         return [
             Part(
@@ -120,60 +109,11 @@ def open_text(
     InputError
         The file is empty, is no text, or its columns cannot be told apart.
     """
-    lines, whole = _sample(path, label)
-    filled = [number for number, line in enumerate(lines) if line.strip()]
-    if not filled:
-        raise InputError(f"{label} is empty; nothing to read")
-    head = filled[0]
-    declared = _DECLARED.fullmatch(lines[head].strip())
-    if declared and len(filled) > 1:
-        head = filled[1]
-    first = lines[head]
-    delimiter = declared.group(1) if declared else _delimiter(first, label)
-    layout = TextLayout(delimiter, 0, {}, 0)
-    fields = [field.strip() for field in split_line(first, layout)]
-    if columns is not None and column_choice.are_positions(columns):
-        places = column_choice.by_position(len(fields), columns, label)
-        header_lines = head if declared else 0
-    else:
-        places, header_lines = column_choice.by_name(fields, columns, label), head + 1
-    layout = TextLayout(delimiter, len(fields), places, header_lines)
-    records = join_records(lines[header_lines:])
-    layout = replace(layout, spans_lines=_spans_lines(records, lines[header_lines:], layout))
-    rows = [
-        split_line(r, layout) for r in (records if layout.spans_lines else lines[header_lines:])
-    ]
-    has_rows = not whole or any(line.strip() for line in lines[header_lines:])
-    layout = replace(layout, decimal=_decimal(rows, layout))
+    layout, rows, has_rows = sniff_layout(path, label, columns)
     types = _types(rows, layout, ids, event_values, label)
     kept = {role for role in ("user", "item") if wanted_ids(ids, role) == "auto"}
-    return TextFile(
-        path.resolve(), label, replace(layout, keeps_zeros=frozenset(kept)), types, has_rows
-    )
-
-
-def _spans_lines(records: list[str], lines: list[str], layout: TextLayout) -> bool:
-    """Whether lines joined at their quotes are rows at least as well as single lines are."""
-    if not layout.quote or not any('"' in line and line.count('"') % 2 for line in lines):
-        return False
-    closed = sum(line.count('"') % 2 for line in lines) > 1
-
-    def share(rows: list[str]) -> float:
-        filled = [row for row in rows if row.strip()]
-        fitting = sum(len(split_line(row, layout)) == layout.n_fields for row in filled)
-        return fitting / max(1, len(filled))
-
-    return closed and share(records) >= share(lines)
-
-
-def _decimal(rows: list[list[str]], layout: TextLayout) -> str:
-    """Tell the decimal sign of ratings: a comma where some have one and none has a point."""
-    place = layout.places.get("rating")
-    if place is None or layout.delimiter == ",":
-        return "."
-    texts = [row[place].strip() for row in rows if len(row) == layout.n_fields]
-    has_comma = any(map(_COMMA_NUMBER.fullmatch, texts))
-    return "," if has_comma and not any("." in text for text in texts) else "."
+    layout = replace(layout, keeps_zeros=frozenset(kept))
+    return TextFile(path.resolve(), label, layout, types, has_rows)
 
 
 def _types(
@@ -195,69 +135,6 @@ def _types(
         else:
             types[role] = sniff_id(texts, wanted_ids(ids, role))
     return types
-
-
-def _sample(path: Path, label: str) -> tuple[list[str], bool]:
-    """Return the whole lines of the file's start, and whether they are all of the file."""
-    with path.open("rb") as file:
-        data = file.read(_SAMPLE_BYTES)
-        whole = not file.read(1)
-    if b"\0" in data:
-        raise InputError(f"{label} is not a UTF-8 text file; save it as UTF-8 CSV or Parquet")
-    if b"\n" not in data and b"\r" in data.rstrip(b"\r"):
-        raise InputError(f"{label}: its lines end in CR alone; save it with line ends LF or CR LF")
-    if not whole:
-        data = data[: data.rfind(b"\n") + 1]
-        if not data:
-            raise InputError(f"{label}: its first line is longer than 256 KiB; not a ratings file")
-    return data.removeprefix(_BOM).decode("utf-8", "replace").split("\n"), whole
-
-
-def _delimiter(line: str, label: str) -> str:
-    """Tell the delimiter from one line: the commonest of the usual ones; a tab in a .tsv file."""
-    if "\t" in line and ".tsv" in label.casefold():
-        return "\t"
-    best = max(",\t;|", key=line.count)
-    if best in line:
-        return best
-    if _DOUBLE_COLON in line:
-        return _DOUBLE_COLON
-    raise InputError(
-        f"{label}: no comma, tab, semicolon, bar or '::' in its first line {line.strip()[:80]!r}; "
-        "not a table of ratings"
-    )
-
-
-def split_line(line: str, layout: TextLayout) -> list[str]:
-    """Cut one line into its fields."""
-    line = line.rstrip("\r\n")
-    if layout.quote and '"' in line:
-        try:
-            return next(csv.reader([line], delimiter=layout.delimiter), [])
-        except csv.Error:
-            return []
-    return line.split(layout.delimiter)
-
-
-def _line_cuts(path: Path, part_bytes: int) -> list[int]:
-    """Return where parts begin, and the end of the file: each just behind a line break."""
-    size = path.stat().st_size
-    cuts = [0]
-    with path.open("rb") as file:
-        while cuts[-1] + part_bytes < size:
-            cuts.append(_next_line(file, cuts[-1] + part_bytes - 1, size))
-    return cuts if cuts[-1] == size else [*cuts, size]
-
-
-def _next_line(file: BinaryIO, place: int, size: int) -> int:
-    """Return the place behind the first line break at or after `place`."""
-    file.seek(place)
-    while block := file.read(2**16):
-        found = block.find(b"\n")
-        if found >= 0:
-            return place + found + 1
-        place += len(block)
-    return size
 
 
 @dataclass(frozen=True)
@@ -284,7 +161,7 @@ class TextRange:
         header_lines = 0
         if self.begin == 0:
             header_lines = self.layout.header_lines
-            data = data[_first_lines(bytes(data[:_SAMPLE_BYTES]), header_lines) :]
+            data = data[_first_lines(bytes(data[:SAMPLE_BYTES]), header_lines) :]
         if self.layout.spans_lines:
             join_lines(data)
         self._check_zeros(data)
@@ -296,21 +173,19 @@ class TextRange:
     def _check_zeros(self, data: memoryview) -> None:
         """Refuse ids that would lose their zeros: 0100 is not 100, wherever it stands."""
         layout = self.layout
-        roles = [role for role in layout.keeps_zeros if self.types[role] == WHOLE]
-        if not roles or not len(places := leading_zeros(data, layout.delimiter)):
+        roles = {layout.places[r]: r for r in layout.keeps_zeros if self.types[r] == WHOLE}
+        if not roles:
             return
-        text, delimiter = bytes(data), layout.delimiter.encode()
-        places_of = {layout.places[role]: role for role in roles}
-        for place in places.tolist():
-            begin = text.rfind(b"\n", 0, place) + 1
-            role = places_of.get(text.count(delimiter, begin, place))
-            line = text[begin : text.find(b"\n", place) + 1 or None].decode("utf-8", "replace")
-            fields = split_line(line, layout) if role else []
-            if role and len(fields) == layout.n_fields:
-                raise InputError(
-                    f"{self.label}: the {role} id {fields[layout.places[role]]!r} would lose its "
-                    "zeros, as the ids at its start are whole numbers; `ids` string keeps them"
-                )
+        for line in lines_with_zeros(data, layout.delimiter, list(roles)):
+            fields = split_line(line, layout)
+            if len(fields) != layout.n_fields:
+                continue
+            for place, role in roles.items():
+                if LEADING_ZERO.match(fields[place]):
+                    raise InputError(
+                        f"{self.label}: the {role} id {fields[place]!r} would lose its zeros, as "
+                        "the ids at its start are whole numbers; `ids` string keeps them"
+                    )
 
     def _bytes(self) -> memoryview:
         # NumPy asks for huge pages: reading into a bytes object takes three times as long.
@@ -328,7 +203,7 @@ class TextRange:
 
 def _first_lines(data: bytes, n_lines: int) -> int:
     """Return how many bytes the first lines take, with the mark that some editors put first."""
-    place = len(_BOM) if data.startswith(_BOM) else 0
+    place = len(BOM) if data.startswith(BOM) else 0
     for _ in range(n_lines):
         place = data.find(b"\n", place) + 1 or len(data)
     return place
@@ -355,7 +230,7 @@ class TextLines:
             return {}
         layout = self.layout
         data, delimiter = self.data, layout.delimiter
-        if delimiter == _DOUBLE_COLON:
+        if delimiter == DOUBLE_COLON:
             data, delimiter = bytes(data).replace(b"::", _ONE_BYTE.encode()), _ONE_BYTE
         names = [str(place) for place in range(layout.n_fields)]
         wanted = [names[layout.places[role]] for role in types]

@@ -77,6 +77,13 @@ def test_ids_with_zeros_behind_the_sample_are_refused(tmp_path: Path, line: str)
     assert len(read(open_source(path, ids="int", cache_dir=tmp_path))[0]) == 30_000
 
 
+def test_zeros_behind_quoted_text_are_seen(tmp_path: Path) -> None:
+    filler = "".join(f'{n},"a, b",{n},3\n' for n in range(1, 30_000))
+    path = write(tmp_path, f'user,title,item,rating\n{filler}1,"c, d",0100,3\n')
+    with pytest.raises(InputError, match=r"item id '0100' would lose its zeros"):
+        read(open_source(path, cache_dir=tmp_path))
+
+
 def test_zeros_in_other_columns_and_plain_noughts_are_fine(tmp_path: Path) -> None:
     filler = "".join(f"{n},{n},3,x\n" for n in range(1, 30_000))
     path = write(tmp_path, f"user,item,rating,zip\n{filler}0,0,05,0100\n")
