@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 import socket
 import struct
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
@@ -37,34 +38,54 @@ def load(page):
         return answer.read().decode()
 
 
-async def open_a_tab_and_close_it(page, linger):
-    """Load a page of Bokeh's as a browser does, and break its websocket off."""
-    token = re.search('"token":"([^"]+)"', await asyncio.to_thread(load, page))[1]
-    request = HTTPRequest(f"{page.replace('http', 'ws')}/ws")
-    tab = await websocket_connect(request, subprotocols=["bokeh", token])
-    assert "ACK" in await tab.read_message()
-    stream = tab.protocol.stream
-    if linger is not None:  # then the other side hears that the connection was reset
-        ways = struct.pack("ii", 1, linger)
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ways)
-    stream.close()  # without a word to the other side
-    tab.close()
+@contextmanager
+def tab_of(page):
+    """Load a page of Bokeh's as a browser does; its websocket does not answer within the block."""
+
+    async def open_websocket():
+        token = re.search('"token":"([^"]+)"', await asyncio.to_thread(load, page))[1]
+        request = HTTPRequest(f"{page.replace('http', 'ws')}/ws")
+        tab = await websocket_connect(request, subprotocols=["bokeh", token])
+        assert "ACK" in await tab.read_message()
+        return tab
+
+    async def close(tab):
+        tab.protocol.stream.close()  # without a word to the other side
+        tab.close()
+
+    with asyncio.Runner() as runner:
+        tab = runner.run(open_websocket())
+        try:
+            yield tab.protocol.stream.socket
+        finally:
+            runner.run(close(tab))
 
 
-def test_a_closed_tab_and_a_taken_port_are_not_worth_a_word(small_data, tmp_path):
+def test_closed_and_silent_tabs_and_a_taken_port_are_not_worth_a_word(small_data, tmp_path):
     endless = "train", small_data, "--out", "m", "--sweeps", "100000", "--tolerance", "0"
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = f"{taken.getsockname()[1]}"
         job = *_RUN, *endless, "--threads", "1", "--dashboard-address", f"127.0.0.1:{port}"
-        with subprocess.Popen(job, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        # Workers of other tests leave words there that keep Dask quiet in all that starts then.
+        plain = {name: said for name, said in os.environ.items() if not name.startswith("DASK_")}
+        with (
+            ExitStack() as tabs,
+            subprocess.Popen(
+                job, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=plain
+            ) as running,
+        ):
             try:
                 told = iter(running.stderr.readline, "")
                 page = next(line for line in told if line.startswith("Dask dashboard: "))
                 page = page.removeprefix("Dask dashboard: ").strip()
                 for linger in (None, 0):
-                    asyncio.run(open_a_tab_and_close_it(page, linger))
+                    with tab_of(page) as connection:
+                        if linger is not None:  # then the other side hears of a reset
+                            ways = struct.pack("ii", 1, linger)
+                            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ways)
+                tabs.enter_context(tab_of(page))
                 time.sleep(2)  # pages are renewed each second
             finally:
                 running.terminate()
