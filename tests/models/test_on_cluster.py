@@ -91,20 +91,24 @@ def test_a_checkpoint_resumes_on_a_cluster(data, client, tmp_path):
 
 
 @pytest.mark.parametrize("data", [2], indirect=True)
-def test_a_killed_worker_costs_time_and_nothing_else(data):
+def test_workers_killed_again_and_again_cost_time_and_nothing_else(data):
     config = ALS(n_factors=6, n_sweeps=30)
     killed = []
 
     with open_cluster(ClusterConfig(threads=1, dashboard_address="127.0.0.1:0")) as client:
-        (worker,) = client.scheduler_info(n_workers=-1)["workers"]
+
+        def worker():
+            client.wait_for_workers(1, timeout=60)
+            (pid,) = client.run(os.getpid).values()
+            return pid
 
         def progress(stage, done, total, note=""):
-            if done == 4:
-                killed.append(client.run(os.getpid)[worker])
-                os.kill(killed[0], signal.SIGKILL)
+            if done in {4, 5, 12, 20}:
+                killed.append(worker())
+                os.kill(killed[-1], signal.SIGKILL)
 
         model = config.fit(data, client=client, progress=progress)
-        assert list(client.run(os.getpid).values()) != killed
+        assert len({*killed, worker()}) == 5
     assert_same(model, config.fit(data))
 
 
