@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
 
 from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import Ability, FactorModel, Model
@@ -27,10 +30,10 @@ def model_section(model: Model, data: Dataset, name: str, *, alone: bool = True)
     alone : bool
         Whether no other model is on the page; else the names of figures end in the model's.
     """
-    parts = list(_residuals(model, data))
     if isinstance(model, FactorModel):
-        own = [*_maps(model), *_norms(model)]
-        parts = [*own, *parts, *_examples(model), *_genres(model)]
+        parts = _parts_of_factors(model, data)
+    else:
+        parts = list(_residuals(model, data))
     if not alone:
         for part in parts:
             part.name += f"-{slug(name)}"
@@ -43,24 +46,40 @@ def model_section(model: Model, data: Dataset, name: str, *, alone: bool = True)
     return Section(f"model-{slug(name)}", f"Model {name}", intro, parts)
 
 
-def _maps(model: FactorModel) -> Parts:
+def _parts_of_factors(model: FactorModel, data: Dataset) -> list[Figure | Missing]:
+    why = _why_no_map(model)
+    with ThreadPoolExecutor(1) as pool:  # t-SNE takes seconds, and leaves Python to the others
+        places = None if why else pool.submit(_places, model)
+        others = [*_norms(model), *_residuals(model, data), *_examples(model), *_genres(model)]
+    maps = _maps(places.result()) if places else [Missing("item-map", "Map of items", why)]
+    return [*maps, *others]
+
+
+def _why_no_map(model: FactorModel) -> str:
+    """Return why there are no maps of the items; empty if there are."""
     n_rated, why = int((model.items["n_train"] > 0).sum()), ""
     if model.n_factors < 2:
         why = f"two factors or more; this model has {model.n_factors}."
     elif n_rated < item_map.FEWEST_ITEMS:
         why = f"{item_map.FEWEST_ITEMS} rated items or more; here are {n_rated}."
-    if why:
-        yield Missing("item-map", "Map of items", f"A map needs {why}")
-        return
+    return f"A map needs {why}" if why else ""
+
+
+def _places(model: FactorModel) -> dict[str, pd.DataFrame]:
+    """Return where items and genres are by each method, that of the map of genres first."""
     methods = ["direct"] if model.n_factors == 2 else ["pca", "tsne"]
-    tables = [item_map.placed(model, method) for method in methods]
-    for method, table in zip(methods, tables, strict=True):
+    return {method: item_map.placed(model, method) for method in methods}
+
+
+def _maps(places: dict[str, pd.DataFrame]) -> Parts:
+    for method, table in places.items():
         items = table[table["kind"] == "item"].drop(columns="kind")
         yield item_map.ItemMap(items.reset_index(drop=True), method)
-    places = tables[0][tables[0]["kind"] == "genre"]
-    if len(places):
+    (first, *_) = places.values()
+    genres_there = first[first["kind"] == "genre"]
+    if len(genres_there):
         columns = ["title", "n_train", "x", "y"]
-        yield item_map.GenreMap(places[columns].reset_index(drop=True))
+        yield item_map.GenreMap(genres_there[columns].reset_index(drop=True))
     else:
         yield Missing(item_map.GenreMap.name, item_map.GenreMap.title, "The items have no genres.")
 
