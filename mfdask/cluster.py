@@ -264,8 +264,7 @@ def _guarded(cluster: LocalCluster, allow: str) -> Iterator[None]:
     from mfdask.watch.guard import Guard
 
     server = cluster.scheduler.http_server
-    names = [name.strip() for name in allow.split(",") if name.strip()]
-    server.request_callback = Guard(server.request_callback, names)
+    server.request_callback = Guard(server.request_callback, allow, "dashboard_allow")
     yield
 
 

@@ -26,6 +26,7 @@ FLOORS = [
     {"recommendation"},
     {"downstream"},
     {"bench", "report"},
+    {"app"},
     {"__init__", "__main__"},  # the public face
 ]
 

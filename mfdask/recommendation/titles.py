@@ -45,6 +45,7 @@ class Titles:
     def __init__(self, items: pd.DataFrame) -> None:
         self._items = items
         self._ids = {str(item_id): item_id for item_id in items["item_id"].tolist()}
+        self._rows_of_id = {text: [row] for row, text in enumerate(self._ids)}
         titles = items["title"].tolist() if "title" in items else []
         self._names = [
             (name, year, row)
@@ -78,6 +79,26 @@ class Titles:
         if rows:
             raise InputError(f"{text!r} may be {self._list(rows)}; give its year, or id:… of it")
         raise InputError(f"{text!r}: no such title{self._nearest(_plain(name))}")
+
+    def search(self, text: str, top: int = _SHOWN) -> list[int]:
+        """Return the rows of items that a beginning of a title may mean, for a reader who types.
+
+        Those that fit strictest come first, and of these the most rated; an id comes before all.
+        """
+        name, year = _split(text.strip())
+        plain = _plain(name)
+        hits = (
+            [each for each in self._names if plain in each[0] and year in (None, each[1])]
+            if plain
+            else []
+        )
+        rows = list(self._rows_of_id.get(text.strip(), ()))
+        for fits in (lambda own: own == plain, lambda own: own.startswith(plain),
+                     lambda own: f" {plain}" in own, lambda own: True):  # fmt: skip
+            rows += sorted({row for own, _, row in hits if fits(own)})
+            if len(set(rows)) >= top:
+                break
+        return list(dict.fromkeys(rows))[:top]
 
     def name_of(self, item_id: object) -> str:
         """Return an item's title with its id, or the id alone where it has no title."""

@@ -1,4 +1,4 @@
-"""A check in front of the dashboard: whom a request is for, and which page has sent it.
+"""A check in front of the dashboard and the app: whom a request is for, and which page has sent it.
 
 A page of another site can let a reader's browser ask 127.0.0.1, by a name of its own that is made
 to mean this machine (DNS rebinding), or by a websocket. Neither gets past this check.
@@ -20,8 +20,6 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
-
-_BODY = b"403: this host is not allowed here; name it in `dashboard_allow`\n"
 
 
 def is_allowed(headers: HTTPHeaders, allowed: Collection[str]) -> bool:
@@ -56,15 +54,26 @@ def _name(url: str) -> str:
 
 
 class Guard(HTTPServerConnectionDelegate):
-    """Answers 403 to what `is_allowed` refuses, and hands everything else on to `app`."""
+    """Answers 403 to what `is_allowed` refuses, and hands everything else on to `app`.
 
-    def __init__(self, app: HTTPServerConnectionDelegate, allowed: Collection[str]) -> None:
-        self._app, self._allowed = app, frozenset(name.lower() for name in allowed)
+    Parameters
+    ----------
+    app : HTTPServerConnectionDelegate
+    allowed : str
+        Names of hosts, joined by commas.
+    parameter : str
+        What those are given by, for the answer.
+    """
+
+    def __init__(self, app: HTTPServerConnectionDelegate, allowed: str, parameter: str) -> None:
+        names = (name.strip().lower() for name in allowed.split(","))
+        self._app, self._allowed = app, frozenset(filter(None, names))
+        self._body = f"403: this host is not allowed here; name it in `{parameter}`\n".encode()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Any:
         """Begin to read a request."""
         inner = self._app.start_request(server_conn, request_conn)
-        return _Request(inner, request_conn, self._allowed)
+        return _Request(inner, request_conn, self._allowed, self._body)
 
     def on_close(self, server_conn: object) -> None:
         """Tell the application that a connection has ended."""
@@ -73,9 +82,14 @@ class Guard(HTTPServerConnectionDelegate):
 
 class _Request(HTTPMessageDelegate):
     def __init__(
-        self, inner: HTTPMessageDelegate, connection: HTTPConnection, allowed: Collection[str]
+        self,
+        inner: HTTPMessageDelegate,
+        connection: HTTPConnection,
+        allowed: Collection[str],
+        body: bytes,
     ) -> None:
         self._inner, self._connection, self._allowed = inner, connection, allowed
+        self._body = body
         self._refused = False
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Any:
@@ -91,9 +105,9 @@ class _Request(HTTPMessageDelegate):
         if not self._refused:
             self._inner.finish()
             return
-        length = HTTPHeaders({"Content-Length": str(len(_BODY)), "Content-Type": "text/plain"})
+        length = HTTPHeaders({"Content-Length": str(len(self._body)), "Content-Type": "text/plain"})
         answer = ResponseStartLine("HTTP/1.1", 403, "Forbidden")
-        self._connection.write_headers(answer, length, _BODY)
+        self._connection.write_headers(answer, length, self._body)
         self._connection.finish()
 
     def on_connection_close(self) -> None:

@@ -32,6 +32,16 @@ _INK = f"""(() => {{ {WALK}
   }}));
 }})()"""
 
+_TEXT = f"""(() => {{ {WALK}
+  const texts = [];
+  walk(document, (element) => {{
+    if (["STYLE", "SCRIPT"].includes(element.tagName)) return;
+    for (const node of element.childNodes)
+      if (node.nodeType === 3 && node.textContent.trim()) texts.push(node.textContent.trim());
+  }});
+  return texts.join("\\n");
+}})()"""
+
 
 class Chromium:
     """One page in a browser.
@@ -119,6 +129,50 @@ class Chromium:
         for step in (-3, 0):
             self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + step, y=y)
         time.sleep(0.3)
+
+    def click(self, selector):
+        """Click the first element that fits and is shown, in shadow trees too."""
+        script = f"""(() => {{ {WALK}
+          let place = null;
+          walk(document, (element) => {{
+            if (place || !element.matches({json.dumps(selector)})) return;
+            element.scrollIntoView({{ block: "center" }});
+            const box = element.getBoundingClientRect();
+            if (box.width) place = [box.x + box.width / 2, box.y + box.height / 2];
+          }});
+          return place;
+        }})()"""
+        place = self.run(script)
+        assert place, f"nothing fits {selector}"
+        button = {"x": place[0], "y": place[1], "button": "left", "clickCount": 1}
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, **button)
+
+    def write(self, text):
+        """Type a text, sign by sign, into what has the focus."""
+        for sign in text:
+            self.call("Input.dispatchKeyEvent", type="keyDown", text=sign, key=sign)
+            self.call("Input.dispatchKeyEvent", type="keyUp", key=sign)
+
+    def press(self, key):
+        """Press a key by its name, such as ``Tab``, ``Enter`` or ``ArrowRight``."""
+        code = {"Tab": 9, "Enter": 13, "ArrowRight": 39, "ArrowLeft": 37}[key]
+        said = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        if key == "Enter":
+            said["text"] = "\r"
+        self.call("Input.dispatchKeyEvent", type="keyDown", **said)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def text(self):
+        """Return all texts of the page, in shadow trees too."""
+        return self.run(_TEXT)
+
+    def wait_for(self, true, seconds=20):
+        """Wait until a script, or a text of the page, is so."""
+        end = time.monotonic() + seconds
+        while not (self.run(true) if true.startswith("(") else true in self.text()):
+            assert time.monotonic() < end, f"not so after {seconds} s: {true}; {self.errors}"
+            time.sleep(0.05)
 
     def resize(self, width, height):
         """Make the window another size."""

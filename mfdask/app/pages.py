@@ -1,0 +1,14 @@
+"""The pages of the app, in the order in which they are listed."""
+
+from __future__ import annotations
+
+from mfdask.app.for_you import ForYou
+from mfdask.app.page import AppPage
+from mfdask.app.site import Site
+
+_OF_MODELS: tuple[type[AppPage], ...] = (ForYou,)
+
+
+def pages_of(site: Site) -> list[type[AppPage]]:
+    """Return the pages that there is something for."""
+    return [*_OF_MODELS]

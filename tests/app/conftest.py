@@ -1,0 +1,62 @@
+"""Sites to look at."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfdask.app.site import Shown, Site
+from mfdask.errors import InputError
+from mfdask.models import ALS, BPR, IALS, save_model
+from mfdask.report.browser import find_browser
+from mfdask.shards import Dataset
+from tests.report.chromium import Chromium
+from tests.report.hostile import hostile_data
+
+
+@pytest.fixture(scope="session")
+def small_site(small_data):
+    """Return a site of three models of the small data set; it has no titles of people's own."""
+    data = Dataset.open(small_data)
+    models = {
+        "stars": ALS(n_factors=4, n_sweeps=3).fit(data),
+        "ranks": IALS(n_factors=4, n_sweeps=3).fit(data),
+        "pairs": BPR(n_factors=4, n_sweeps=2).fit(data),
+    }
+    return Site(Shown(models, data))
+
+
+@pytest.fixture(scope="session")
+def hostile_site(client, tmp_path_factory):
+    """Return a site whose titles, ids and genres try to be anything but text."""
+    data = hostile_data(client, tmp_path_factory.mktemp("hostile-app"))
+    return Site(Shown({"<b>als</b>": ALS(n_factors=2, n_sweeps=2).fit(data)}, data))
+
+
+@pytest.fixture(scope="session")
+def movielens_site(movielens_small):
+    """Return a site of real ratings."""
+    models = {
+        "genre": ALS(n_factors=10, n_sweeps=5, item_prior="genre").fit(movielens_small),
+        "ials": IALS(n_factors=10, n_sweeps=3).fit(movielens_small),
+    }
+    return Site(Shown(models, movielens_small))
+
+
+@pytest.fixture(scope="session")
+def small_models(small_site, tmp_path_factory):
+    """Return the folders of the first two models of the small site."""
+    folder = tmp_path_factory.mktemp("models-of-app")
+    for name in ("stars", "ranks"):
+        save_model(small_site.fixed.models[name], folder / name)
+    return [folder / "stars", folder / "ranks"]
+
+
+@pytest.fixture
+def browser():
+    """Return a page in a browser, where there is one."""
+    try:
+        find_browser()
+    except InputError as error:
+        pytest.skip(str(error))
+    with Chromium() as browser:
+        yield browser

@@ -1,0 +1,101 @@
+"""Pages as a reader sees and uses them, in a headless Chromium."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfdask.app.pages import pages_of
+from mfdask.figures import theme
+from tests.app.serving import served
+from tests.report.hostile import SCRIPT
+
+_WIDTH = "[document.documentElement.scrollWidth, innerWidth]"
+_PAPER = "(() => getComputedStyle(document.body).backgroundColor)()"
+_FOCUS = """(() => {
+  let found = document.activeElement;
+  while (found?.shadowRoot?.activeElement) found = found.shadowRoot.activeElement;
+  return `${found.tagName} ${found.dataset.item ?? ""} ${found.dataset.rating ?? ""}`;
+})()"""
+
+
+def check_quiet(browser, url):
+    """Check that nothing was complained of, and nobody else was asked."""
+    assert browser.errors == []
+    here = url.removeprefix("http")
+    others = [u for u in browser.requests if not u.startswith(("data:", "blob:", f"http{here}"))]
+    assert others == []
+
+
+@pytest.fixture(scope="module")
+def address(movielens_site):
+    with served(movielens_site) as url:
+        yield url
+
+
+def test_every_page_fits_in_light_and_dark(address, movielens_site, browser):
+    for page in pages_of(movielens_site):
+        for width in (1400, 420):
+            browser.resize(width, 900)
+            browser.open(f"{address}/{page.path}")
+            for ground, colours in (("light", theme.LIGHT), ("dark", theme.DARK)):
+                browser.prefer(ground)
+                red, green, blue = (int(colours["page"][k : k + 2], 16) for k in (1, 3, 5))
+                assert browser.run(_PAPER) == f"rgb({red}, {green}, {blue})"
+                wide, room = browser.run(_WIDTH)
+                assert wide <= room, (page.path, width)
+    check_quiet(browser, address)
+
+
+def test_typing_and_rating(address, browser):
+    browser.open(f"{address}/for-you?least=20")
+    browser.click("input[type=text]")
+    browser.write("toy st")
+    browser.wait_for("Toy Story 2 (1999)")
+    browser.click("button.star[data-item='1'][data-rating='5']")
+    browser.wait_for("because of Toy Story (1995)")
+    browser.wait_for("(() => location.search.includes('rated=1%3A5'))()")
+    before = browser.text()
+    browser.open(browser.run("location.href"))
+    browser.wait_for("because of Toy Story (1995)")
+    ranked = [line for line in before.split("\n") if line.startswith("because of")]
+    assert ranked == [line for line in browser.text().split("\n") if line.startswith("because of")]
+    browser.click("button[data-name='Horror']")
+    browser.wait_for("(() => location.search.includes('genre=Horror'))()")
+    check_quiet(browser, address)
+
+
+def test_by_the_keyboard_alone(address, browser):
+    browser.open(f"{address}/for-you")
+    for _ in range(30):
+        browser.press("Tab")
+        if browser.run(_FOCUS).startswith("INPUT"):
+            break
+    browser.write("matrix, the")
+    browser.wait_for("Matrix, The (1999)")
+    browser.press("Tab")
+    browser.wait_for(f"({_FOCUS} === 'BUTTON 2571 1')")
+    for _ in range(4):
+        browser.press("Tab")
+    browser.press("Enter")
+    browser.wait_for("because of Matrix, The (1999)")
+    browser.wait_for(f"({_FOCUS} === 'BUTTON 2571 5')")  # whoever goes on keeps their place
+    check_quiet(browser, address)
+
+
+def test_hostile_titles_are_shown_as_they_are(hostile_site, browser):
+    with served(hostile_site) as url:
+        for page in pages_of(hostile_site):
+            browser.open(f"{url}/{page.path}")
+            assert "taken" not in browser.run("document.title")
+        browser.open(f"{url}/for-you")
+        assert SCRIPT in browser.text()
+        browser.click("button.star")
+        browser.wait_for("You have rated:")
+        assert browser.run("document.title").startswith("For you")
+        check_quiet(browser, url)
+
+
+def test_a_server_that_has_gone_is_said(small_site, browser):
+    with served(small_site) as url:
+        browser.open(f"{url}/for-you")
+    browser.wait_for("(document.documentElement.classList.contains('silent'))")

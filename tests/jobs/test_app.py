@@ -1,0 +1,24 @@
+"""The job `app`: what it serves, and what it refuses."""
+
+from mfdask.app.server import AppServer
+from tests.jobs.helpers import refused
+
+
+def test_it_serves_until_interrupted(small_data, model_folder, result_of, monkeypatch):
+    def interrupted(server):
+        server.stop()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AppServer, "run", interrupted)
+    said = result_of("app", model_folder, "--port", 0)
+    assert said["url"].endswith("/for-you")
+    assert "for-you" in said["pages"]
+    assert said["options"]["port"] == 0
+
+
+def test_nothing_to_show(mfdask):
+    refused(mfdask("app"), "give a MODEL, or --home")
+
+
+def test_a_home_without_a_release(mfdask, tmp_path):
+    refused(mfdask("app", "--home", tmp_path), "nothing is published yet")
