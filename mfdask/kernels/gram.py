@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -9,17 +11,22 @@ from mfdask.kernels.compiling import inner
 from mfdask.kernels.simd import (
     HAS_WIDE,
     LANES,
-    add_to,
+    add_outer,
+    add_rows,
     fma,
     load,
-    load_wide,
     mul,
     prefetch,
     splat,
-    splat_wide,
     store,
     zero,
-    zero_wide,
+    zeros_4x8,
+    zeros_4x16,
+    zeros_4x24,
+    zeros_8x8,
+    zeros_8x16,
+    zeros_8x24,
+    zeros_8x32,
 )
 from mfdask.kernels.types import Float32s, Int32s
 
@@ -87,196 +94,44 @@ def gather_weighted(
 
 
 @inner
-def _add8x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
-    """Add ``tile[:, i:i+8]' tile[:, j:j+8]`` to the same block of `gram`."""
-    a0 = zero()
-    b0 = zero()
-    c0 = zero()
-    d0 = zero()
-    e0 = zero()
-    f0 = zero()
-    g0 = zero()
-    h0 = zero()
+def _add_block(
+    tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int, sums: Any
+) -> None:
+    """Add ``tile[:, i:i+r]' tile[:, j:j+c]`` to the same block of `gram`; `sums`, r x c zeros.
+
+    The type of `sums` says how large the block is: this is compiled for each size that is used.
+    """
     for t in range(n):
-        p = t * width + i
-        q = t * width + j
-        x0 = load(tile, q)
-        a0 = fma(splat(tile, p), x0, a0)
-        b0 = fma(splat(tile, p + 1), x0, b0)
-        c0 = fma(splat(tile, p + 2), x0, c0)
-        d0 = fma(splat(tile, p + 3), x0, d0)
-        e0 = fma(splat(tile, p + 4), x0, e0)
-        f0 = fma(splat(tile, p + 5), x0, f0)
-        g0 = fma(splat(tile, p + 6), x0, g0)
-        h0 = fma(splat(tile, p + 7), x0, h0)
-    q = base + i * width + j
-    add_to(gram, q, a0)
-    q += width
-    add_to(gram, q, b0)
-    q += width
-    add_to(gram, q, c0)
-    q += width
-    add_to(gram, q, d0)
-    q += width
-    add_to(gram, q, e0)
-    q += width
-    add_to(gram, q, f0)
-    q += width
-    add_to(gram, q, g0)
-    q += width
-    add_to(gram, q, h0)
+        sums = add_outer(tile, t * width + i, t * width + j, sums)
+    add_rows(gram, base + i * width + j, width, sums)
 
 
 @inner
-def _add4x8(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
-    """Add ``tile[:, i:i+4]' tile[:, j:j+8]`` to the same block of `gram`."""
-    a0 = zero()
-    b0 = zero()
-    c0 = zero()
-    d0 = zero()
-    for t in range(n):
-        p = t * width + i
-        q = t * width + j
-        x0 = load(tile, q)
-        a0 = fma(splat(tile, p), x0, a0)
-        b0 = fma(splat(tile, p + 1), x0, b0)
-        c0 = fma(splat(tile, p + 2), x0, c0)
-        d0 = fma(splat(tile, p + 3), x0, d0)
-    q = base + i * width + j
-    add_to(gram, q, a0)
-    q += width
-    add_to(gram, q, b0)
-    q += width
-    add_to(gram, q, c0)
-    q += width
-    add_to(gram, q, d0)
+def _add_rows_4(tile: Float32s, n: int, width: int, i: int, gram: Float32s, base: int) -> None:
+    """Add four rows of ``tile' tile``, from `i` on, up to the diagonal."""
+    j = np.int64(0)  # as it is later on, or `_add_block` would be compiled for a constant, too
+    while i + 4 - j > 16:
+        _add_block(tile, n, width, i, j, gram, base, zeros_4x24())
+        j += 24
+    if i + 4 - j > 8:
+        _add_block(tile, n, width, i, j, gram, base, zeros_4x16())
+    elif i + 4 > j:
+        _add_block(tile, n, width, i, j, gram, base, zeros_4x8())
 
 
 @inner
-def _add4x16(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
-    """Add ``tile[:, i:i+4]' tile[:, j:j+16]`` to the same block of `gram`."""
-    a0, a1 = zero(), zero()
-    b0, b1 = zero(), zero()
-    c0, c1 = zero(), zero()
-    d0, d1 = zero(), zero()
-    for t in range(n):
-        p = t * width + i
-        q = t * width + j
-        x0 = load(tile, q)
-        x1 = load(tile, q + 8)
-        s = splat(tile, p)
-        a0 = fma(s, x0, a0)
-        a1 = fma(s, x1, a1)
-        s = splat(tile, p + 1)
-        b0 = fma(s, x0, b0)
-        b1 = fma(s, x1, b1)
-        s = splat(tile, p + 2)
-        c0 = fma(s, x0, c0)
-        c1 = fma(s, x1, c1)
-        s = splat(tile, p + 3)
-        d0 = fma(s, x0, d0)
-        d1 = fma(s, x1, d1)
-    q = base + i * width + j
-    add_to(gram, q, a0)
-    add_to(gram, q + 8, a1)
-    q += width
-    add_to(gram, q, b0)
-    add_to(gram, q + 8, b1)
-    q += width
-    add_to(gram, q, c0)
-    add_to(gram, q + 8, c1)
-    q += width
-    add_to(gram, q, d0)
-    add_to(gram, q + 8, d1)
-
-
-@inner
-def _add4x24(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
-    """Add ``tile[:, i:i+4]' tile[:, j:j+24]`` to the same block of `gram`."""
-    a0, a1, a2 = zero(), zero(), zero()
-    b0, b1, b2 = zero(), zero(), zero()
-    c0, c1, c2 = zero(), zero(), zero()
-    d0, d1, d2 = zero(), zero(), zero()
-    for t in range(n):
-        p = t * width + i
-        q = t * width + j
-        x0 = load(tile, q)
-        x1 = load(tile, q + 8)
-        x2 = load(tile, q + 16)
-        s = splat(tile, p)
-        a0 = fma(s, x0, a0)
-        a1 = fma(s, x1, a1)
-        a2 = fma(s, x2, a2)
-        s = splat(tile, p + 1)
-        b0 = fma(s, x0, b0)
-        b1 = fma(s, x1, b1)
-        b2 = fma(s, x2, b2)
-        s = splat(tile, p + 2)
-        c0 = fma(s, x0, c0)
-        c1 = fma(s, x1, c1)
-        c2 = fma(s, x2, c2)
-        s = splat(tile, p + 3)
-        d0 = fma(s, x0, d0)
-        d1 = fma(s, x1, d1)
-        d2 = fma(s, x2, d2)
-    q = base + i * width + j
-    add_to(gram, q, a0)
-    add_to(gram, q + 8, a1)
-    add_to(gram, q + 16, a2)
-    q += width
-    add_to(gram, q, b0)
-    add_to(gram, q + 8, b1)
-    add_to(gram, q + 16, b2)
-    q += width
-    add_to(gram, q, c0)
-    add_to(gram, q + 8, c1)
-    add_to(gram, q + 16, c2)
-    q += width
-    add_to(gram, q, d0)
-    add_to(gram, q + 8, d1)
-    add_to(gram, q + 16, d2)
-
-
-@inner
-def _add4x32(tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int) -> None:
-    """Add ``tile[:, i:i+4]' tile[:, j:j+32]`` to the same block of `gram`, by wide vectors."""
-    a0, a1 = zero_wide(), zero_wide()
-    b0, b1 = zero_wide(), zero_wide()
-    c0, c1 = zero_wide(), zero_wide()
-    d0, d1 = zero_wide(), zero_wide()
-    for t in range(n):
-        p = t * width + i
-        q = t * width + j
-        x0 = load_wide(tile, q)
-        x1 = load_wide(tile, q + 16)
-        s = splat_wide(tile, p)
-        a0 = fma(s, x0, a0)
-        a1 = fma(s, x1, a1)
-        s = splat_wide(tile, p + 1)
-        b0 = fma(s, x0, b0)
-        b1 = fma(s, x1, b1)
-        s = splat_wide(tile, p + 2)
-        c0 = fma(s, x0, c0)
-        c1 = fma(s, x1, c1)
-        s = splat_wide(tile, p + 3)
-        d0 = fma(s, x0, d0)
-        d1 = fma(s, x1, d1)
-    q = base + i * width + j
-    add_to(gram, q, a0)
-    add_to(gram, q + 16, a1)
-    q += width
-    add_to(gram, q, b0)
-    add_to(gram, q + 16, b1)
-    q += width
-    add_to(gram, q, c0)
-    add_to(gram, q + 16, c1)
-    q += width
-    add_to(gram, q, d0)
-    add_to(gram, q + 16, d1)
-
-
-#: A machine without wide vectors has nothing more to compile.
-_widest = _add4x32 if HAS_WIDE else _add4x24
+def _add_rows_8(tile: Float32s, n: int, width: int, i: int, gram: Float32s, base: int) -> None:
+    """Add eight rows of ``tile' tile``, from `i` on, up to the diagonal: a multiple of 8."""
+    j = np.int64(0)
+    while i + 8 - j > 24:
+        _add_block(tile, n, width, i, j, gram, base, zeros_8x32())
+        j += 32
+    if i + 8 - j > 16:
+        _add_block(tile, n, width, i, j, gram, base, zeros_8x24())
+    elif i + 8 - j > 8:
+        _add_block(tile, n, width, i, j, gram, base, zeros_8x16())
+    elif i + 8 > j:
+        _add_block(tile, n, width, i, j, gram, base, zeros_8x8())
 
 
 @njit(nogil=True, cache=True)
@@ -284,22 +139,19 @@ def add_gram(tile: Float32s, n: int, width: int, order: int, gram: Float32s, bas
     """Add ``tile' tile`` to `gram`: its rows below `order`, each up to the diagonal at least.
 
     `tile` holds `n` rows of `width` floats, a multiple of 8; `gram`, from `base` on, `width` x
-    `width` floats. Blocks that the diagonal cuts are computed whole.
+    `width` floats. Blocks of 8 x 8 that the diagonal cuts are computed whole. Every sum is of one
+    lane, in the order of the rows: the blocks' sizes change no bit of it.
     """
-    _add8x8(tile, n, width, 0, 0, gram, base)
-    for i in range(8, order, 4):
-        columns = i + 4
-        j = np.int64(0)  # as it is later on, or `_add4x24` would be compiled for a constant, too
-        while HAS_WIDE and columns - j > 16 and width - j >= 32:
-            _widest(tile, n, width, i, j, gram, base)
-            j += 32
-        while columns - j > 16:
-            _add4x24(tile, n, width, i, j, gram, base)
-            j += 24
-        if columns - j > 8:
-            _add4x16(tile, n, width, i, j, gram, base)
-        elif columns > j:
-            _add4x8(tile, n, width, i, j, gram, base)
+    _add_block(tile, n, width, np.int64(0), np.int64(0), gram, base, zeros_8x8())
+    i = np.int64(8)
+    while i < order:
+        # Registers of sixteen lanes are as many again: eight rows read each value half as often.
+        if HAS_WIDE and order - i > 4:
+            _add_rows_8(tile, n, width, i, gram, base)
+            i += 8
+        else:
+            _add_rows_4(tile, n, width, i, gram, base)
+            i += 4
 
 
 @njit(nogil=True, cache=True)

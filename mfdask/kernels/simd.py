@@ -1,10 +1,11 @@
 """Vectors of float32 for Numba code, of eight lanes: `load`, `splat`, `fma`, `store`, `prefetch`.
 
+`add_outer` works on whole blocks of them, such as `zeros_4x24`, with lanes as the machine has them.
+
 LLVM vectorises neither a rank-1 update into an array (it cannot rule out aliasing) nor a small
 triangular solve. With a vector type the kernels say themselves what stays in which register, and
-still read as ordinary Python. `load_wide`, `splat_wide` and `zero_wide` make vectors of sixteen
-lanes. Every offset counts elements of a flat float32 array; nothing here checks bounds, so callers
-check their arrays once, before the loops.
+still read as ordinary Python. Every offset counts elements of a flat float32 array; nothing here
+checks bounds, so callers check their arrays once, before the loops.
 
 A multiply and the add behind it may be fused, but nothing is reordered: results depend on the input
 alone. Under ``NUMBA_DISABLE_JIT=1`` the same names are plain NumPy.
@@ -13,6 +14,7 @@ alone. Under ``NUMBA_DISABLE_JIT=1`` the same names are plain NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,7 @@ from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, models, register_model
 
 LANES = 8
-_WIDE = 16
-#: Whether one register of this machine holds a wide vector. No result depends on it.
+#: Whether a register of this machine holds sixteen lanes. No result depends on it.
 HAS_WIDE = "+avx512f" in get_host_cpu_features().split(",")
 
 _FLOAT = ir.FloatType()
@@ -62,38 +63,105 @@ def _broadcast(builder: Any, scalar: Any, lanes: int) -> Any:
     )
 
 
-def _makers(lanes: int) -> tuple[Any, Any, Any]:
-    """Return `zero`, `load` and `splat` of vectors of so many lanes."""
-    own, vector = FloatVector(lanes), ir.VectorType(_FLOAT, lanes)
+class RegisterBlock(types.Type):
+    """Numba's name for rows of vectors that stay in registers, each row of the same lanes."""
+
+    def __init__(self, rows: int, lanes: tuple[int, ...]) -> None:
+        self.rows, self.lanes = rows, lanes
+        self.llvm = ir.LiteralStructType([ir.VectorType(_FLOAT, n) for n in lanes * rows])
+        super().__init__(name=f"float32x{rows}x{lanes}")
+
+    def pieces(self) -> list[tuple[int, int, int, int]]:
+        """Return each vector's number, row, first column and lanes."""
+        vectors = list(zip(accumulate((0, *self.lanes)), self.lanes, strict=False))
+        places = [(row, *vector) for row in range(self.rows) for vector in vectors]
+        return [(number, *place) for number, place in enumerate(places)]
+
+
+@register_model(RegisterBlock)
+class _RegisterBlockModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, frontend: RegisterBlock) -> None:
+        super().__init__(manager, frontend, frontend.llvm)
+
+
+def _choose(compiled: Any, plain: Callable[..., Any]) -> Any:
+    return plain if config.DISABLE_JIT else compiled
+
+
+def _zeros(rows: int, *lanes: int) -> Any:
+    """Return the function that makes a block of so many rows of zeros."""
+    block = RegisterBlock(rows, lanes)
 
     @intrinsic
-    def zero(typing: Any) -> Any:
+    def zeros(typing: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return ir.Constant(vector, [0.0] * lanes)
+            return ir.Constant(block.llvm, None)
 
-        return own(), generate
+        return block(), generate
 
-    @intrinsic
-    def load(typing: Any, array: Any, offset: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            place = _address(context, builder, signature.args[0], *args)
-            return builder.load(builder.bitcast(place, vector.as_pointer()), align=4)
-
-        return own(array, types.intp), generate
-
-    @intrinsic
-    def splat(typing: Any, array: Any, offset: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            value = builder.load(_address(context, builder, signature.args[0], *args))
-            return _broadcast(builder, value, lanes)
-
-        return own(array, types.intp), generate
-
-    return zero, load, splat
+    return _choose(zeros, lambda: np.zeros((rows, sum(lanes)), np.float32))
 
 
-_zero, _load, _splat = _makers(LANES)
-_zero_wide, _load_wide, _splat_wide = _makers(_WIDE)
+@intrinsic
+def _add_outer(typing: Any, array: Any, left: Any, right: Any, sums: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array_type, _, _, block = signature.args
+        array, left, right, sums = args
+        column = _address(context, builder, array_type, array, left)
+        line = _address(context, builder, array_type, array, right)
+        for number, row, first, lanes in block.pieces():
+            value = builder.load(builder.gep(column, [_INT32(row)]))
+            factor = _broadcast(builder, value, lanes)
+            pointer = ir.VectorType(_FLOAT, lanes).as_pointer()
+            place = builder.bitcast(builder.gep(line, [_INT32(first)]), pointer)
+            product = builder.fmul(factor, builder.load(place, align=4), flags=_FUSE)
+            total = builder.fadd(product, builder.extract_value(sums, number), flags=_FUSE)
+            sums = builder.insert_value(sums, total, number)
+        return sums
+
+    return sums(array, types.intp, types.intp, sums), generate
+
+
+@intrinsic
+def _add_rows(typing: Any, array: Any, offset: Any, stride: Any, sums: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset, stride, sums = args
+        start = _address(context, builder, signature.args[0], array, offset)
+        for number, row, first, lanes in signature.args[3].pieces():
+            step = builder.add(builder.mul(stride, stride.type(row)), stride.type(first))
+            pointer = ir.VectorType(_FLOAT, lanes).as_pointer()
+            place = builder.bitcast(builder.gep(start, [step]), pointer)
+            total = builder.fadd(builder.load(place, align=4), builder.extract_value(sums, number))
+            builder.store(total, place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, sums), generate
+
+
+@intrinsic
+def _zero(typing: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(_VECTOR, [0.0] * LANES)
+
+    return float32x8(), generate
+
+
+@intrinsic
+def _load(typing: Any, array: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _address(context, builder, signature.args[0], *args)
+        return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+
+    return float32x8(array, types.intp), generate
+
+
+@intrinsic
+def _splat(typing: Any, array: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = builder.load(_address(context, builder, signature.args[0], *args))
+        return _broadcast(builder, value, LANES)
+
+    return float32x8(array, types.intp), generate
 
 
 @intrinsic
@@ -104,17 +172,6 @@ def _store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp, float32x8), generate
-
-
-@intrinsic
-def _add_to(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = _address(context, builder, signature.args[0], *args[:2])
-        place = builder.bitcast(place, args[2].type.as_pointer())
-        builder.store(builder.fadd(builder.load(place, align=4), args[2]), place, align=4)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, vector), generate
 
 
 @intrinsic
@@ -182,12 +239,15 @@ def _plain_store(array: Any, offset: int, vector: Any) -> None:
     array[offset : offset + LANES] = vector
 
 
-def _plain_add_to(array: Any, offset: int, vector: Any) -> None:
-    array[offset : offset + len(vector)] += vector
+def _plain_add_outer(array: Any, left: int, right: int, sums: Any) -> Any:
+    rows, columns = sums.shape
+    return sums + array[left : left + rows, None] * array[right : right + columns]
 
 
-def _choose(compiled: Any, plain: Callable[..., Any]) -> Any:
-    return plain if config.DISABLE_JIT else compiled
+def _plain_add_rows(array: Any, offset: int, stride: int, sums: Any) -> None:
+    for row, values in enumerate(sums):
+        start = offset + row * stride
+        array[start : start + len(values)] += values
 
 
 #: ``zero()``: eight zeros.
@@ -196,14 +256,8 @@ zero = _choose(_zero, lambda: np.zeros(LANES, np.float32))
 load = _choose(_load, lambda array, offset: array[offset : offset + LANES].copy())
 #: ``store(array, offset, vector)``: put them there.
 store = _choose(_store, _plain_store)
-#: ``add_to(array, offset, vector)``: add them to what is there.
-add_to = _choose(_add_to, _plain_add_to)
 #: ``splat(array, offset)``: one value, eight times.
 splat = _choose(_splat, lambda array, offset: np.full(LANES, array[offset], np.float32))
-#: ``zero_wide()``, ``load_wide(array, offset)``, ``splat_wide(array, offset)``: of sixteen lanes.
-zero_wide = _choose(_zero_wide, lambda: np.zeros(_WIDE, np.float32))
-load_wide = _choose(_load_wide, lambda array, offset: array[offset : offset + _WIDE].copy())
-splat_wide = _choose(_splat_wide, lambda array, offset: np.full(_WIDE, array[offset], np.float32))
 #: ``fma(a, b, total)``: ``a * b + total``.
 fma = _choose(_fma, lambda a, b, total: a * b + total)
 #: ``fnma(a, b, total)``: ``total - a * b``.
@@ -219,3 +273,13 @@ load_apart = _choose(
 )
 #: ``prefetch(array, offset)``: ask for that cache line, wait for nothing.
 prefetch = _choose(_prefetch, lambda array, offset: None)
+#: Blocks of rows x columns, all zeros. Where vectors of sixteen lanes have registers, those of
+#: eight rows are made of these.
+zeros_4x8, zeros_4x16, zeros_4x24 = (_zeros(4, *lanes) for lanes in ((8,), (8, 8), (8, 8, 8)))
+zeros_8x8, zeros_8x16 = _zeros(8, 8), _zeros(8, 16)
+zeros_8x24, zeros_8x32 = _zeros(8, 16, 8), _zeros(8, 16, 16)
+#: ``add_outer(array, left, right, sums)``: the block `sums`, and to each of its rows, which are
+#: whole vectors, one of the values from `left` on times all those from `right` on.
+add_outer = _choose(_add_outer, _plain_add_outer)
+#: ``add_rows(array, offset, stride, sums)``: add a block's rows to what is there, `stride` apart.
+add_rows = _choose(_add_rows, _plain_add_rows)
