@@ -14,11 +14,10 @@ from distributed import futures_of
 
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
-from mfdask.ratings.parquet import check_type, parse_table, sniff
+from mfdask.ratings.readers.tabular import SAMPLE_ROWS, check_type, parse_table, sniff
 from mfdask.ratings.source import Parsed, Part, Source
 from mfdask.ratings.values import BOOLEANS, STRING, Ids, Types, check_event_values
 
-_SAMPLE_ROWS = 50_000
 #: Of a part that is cut from a frame of pandas.
 _PART_ROWS = 1_000_000
 
@@ -99,7 +98,7 @@ def _types(
     label: str,
     event_values: Mapping[str, float] | None,
 ) -> Types:
-    sample = _table(frame.head(_SAMPLE_ROWS, npartitions=-1), names)
+    sample = _table(frame.head(SAMPLE_ROWS, npartitions=-1), names)
     if sample.num_rows == 0:
         raise InputError(f"{label}: has columns but no rows; nothing to read")
     for role, name in names.items():

@@ -6,12 +6,12 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.records import join_records
+from mfdask.ratings.source_file import SourceFile
 
 SAMPLE_BYTES = 2**18
 BOM = b"\xef\xbb\xbf"
@@ -55,7 +55,7 @@ class Sniffed(NamedTuple):
     has_rows: bool
 
 
-def sniff_layout(path: Path, label: str, columns: Mapping[str, str] | None) -> Sniffed:
+def sniff_layout(source: SourceFile, columns: Mapping[str, str] | None) -> Sniffed:
     """Find out the layout of a text file.
 
     Raises
@@ -63,7 +63,8 @@ def sniff_layout(path: Path, label: str, columns: Mapping[str, str] | None) -> S
     InputError
         The file is empty, is no text, or its columns cannot be told apart.
     """
-    lines, whole = _sample(path, label)
+    label = source.label
+    lines, whole = _sample(source)
     head, delimiter = _head(lines, label)
     layout = _placed(lines[head], delimiter, columns, label)
     if columns is None or not column_choice.are_positions(columns):
@@ -76,9 +77,10 @@ def sniff_layout(path: Path, label: str, columns: Mapping[str, str] | None) -> S
     return Sniffed(replace(layout, decimal=_decimal(rows, layout)), rows, has_rows)
 
 
-def _sample(path: Path, label: str) -> tuple[list[str], bool]:
+def _sample(source: SourceFile) -> tuple[list[str], bool]:
     """Return the whole lines of the file's start, and whether they are all of the file."""
-    with path.open("rb") as file:
+    label = source.label
+    with source.open() as file:
         data = file.read(SAMPLE_BYTES)
         whole = not file.read(1)
     if b"\0" in data:

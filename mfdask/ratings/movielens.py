@@ -6,16 +6,16 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.ratings.source import IdKind, Source
-from mfdask.ratings.tables import open_tables
-from mfdask.ratings.text import PART_BYTES
-from mfdask.ratings.values import Ids
+from mfdask.ratings.options import ReadOptions
+from mfdask.ratings.source import IdKind
+from mfdask.ratings.source_file import source_files
+from mfdask.ratings.tables import FileSet
 
 NO_GENRES = "(no genres listed)"
 _YEAR = re.compile(r"\((\d{4})(?:\s*[-\u2013]\s*\d{0,4})?\)\s*$")  # series: (1975-1979), (2005-)
@@ -61,48 +61,39 @@ def _form(folder: Path) -> Form | None:
     return next((form for form in FORMS if form.is_in(folder)), None)
 
 
-def open_folder(
-    folder: Path,
-    *,
-    name: str,
-    origin: str,
-    ids: Ids = "auto",
-    cache_dir: Path,
-    part_bytes: int = PART_BYTES,
-) -> Source:
-    """Open the ratings of a MovieLens folder, with its catalogue of movies.
+def file_set(folder: Path, name: str, origin: str, options: ReadOptions) -> FileSet:
+    """Return the ratings of a MovieLens folder, with its catalogue of movies.
 
     Parameters
     ----------
     folder : Path
         A folder that `find_folder` found.
-    name, origin, ids, cache_dir, part_bytes
-        As in `tables.open_tables`; MovieLens ids are integers unless `ids` is "string".
+    name, origin : str
+        See `Source`.
+    options : ReadOptions
+        MovieLens ids are integers unless `ids` is "string".
 
     Returns
     -------
-    Source
-        With a catalogue. Genres are joined by ``|``; a movie without any has the genre
-        "(no genres listed)", also where a form has its own word for it.
+    FileSet
+        Genres are joined by ``|``; a movie without any has the genre "(no genres listed)", also
+        where a form has its own word for it.
 
     Raises
     ------
     InputError
-        A file is damaged.
+        The file of movies is damaged.
     """
     form = _form(folder)
     if form is None:
         raise InputError(f"{folder} is not a MovieLens folder; no {_listed()} in it")
-    kind: IdKind = "string" if ids == "string" else "int"
-    return open_tables(
-        [folder / form.ratings],
-        name=name,
-        origin=origin,
-        columns=form.columns,
-        ids=kind,
-        cache_dir=cache_dir,
-        catalogue=read_catalogue(folder / form.movies, kind),
-        part_bytes=part_bytes,
+    kind: IdKind = "string" if options.ids == "string" else "int"
+    return FileSet(
+        source_files([folder / form.ratings]),
+        name,
+        origin,
+        replace(options, columns=form.columns, ids=kind),
+        read_catalogue(folder / form.movies, kind),
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+from mfdask.ratings.source_file import SourceFile
 
 PIECE = 2**18  # bytes that stay in the cache of a core
 #: A number that is written with zeros in front.
@@ -26,10 +27,10 @@ def join_records(lines: list[str]) -> list[str]:
     return records
 
 
-def record_cuts(path: Path, part_bytes: int) -> list[int]:
+def record_cuts(source: SourceFile, part_bytes: int) -> list[int]:
     """Return where parts begin, and the end of the file: each just behind a record."""
     cuts, begin, is_open = [0], 0, 0
-    with path.open("rb") as file:
+    with source.open() as file:
         while block := file.read(part_bytes):
             values = np.frombuffer(block, np.uint8)
             inside = (_within_quotes(values) + is_open) & 1
@@ -89,11 +90,11 @@ def _leading_zeros(values: np.ndarray, delimiter: str) -> np.ndarray:
     return np.concatenate(found)
 
 
-def line_cuts(path: Path, part_bytes: int) -> list[int]:
+def line_cuts(source: SourceFile, part_bytes: int) -> list[int]:
     """Return where parts begin, and the end of the file: each just behind a line break."""
-    size = path.stat().st_size
+    size = source.size()
     cuts = [0]
-    with path.open("rb") as file:
+    with source.open() as file:
         while cuts[-1] + part_bytes < size:
             cuts.append(_next_line(file, cuts[-1] + part_bytes - 1, size))
     return cuts if cuts[-1] == size else [*cuts, size]

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +27,8 @@ from mfdask.ratings.layout import (
     sniff_layout,
     split_line,
 )
+from mfdask.ratings.options import PART_BYTES, ReadOptions
+from mfdask.ratings.readers.base import Reader
 from mfdask.ratings.records import (
     LEADING_ZERO,
     PIECE,
@@ -37,10 +38,10 @@ from mfdask.ratings.records import (
     record_cuts,
 )
 from mfdask.ratings.source import Parsed, Part
+from mfdask.ratings.source_file import SourceFile
 from mfdask.ratings.values import (
     ROLES,
     WHOLE,
-    Ids,
     Types,
     check_times,
     plain_pattern,
@@ -50,7 +51,6 @@ from mfdask.ratings.values import (
     wanted_ids,
 )
 
-PART_BYTES = 32 * 2**20
 #: ``200948,84432,4.5,1112486027`` and the end of the line.
 _ROW_BYTES = 28
 _ONE_BYTE = "\x1f"  # stands for ``::`` when Arrow reads, as it knows only one-byte delimiters
@@ -63,10 +63,7 @@ class TextFile:
 
     Attributes
     ----------
-    path : Path
-        The file, absolute.
-    label : str
-        Its name for people.
+    file : SourceFile
     layout : TextLayout
         How its lines are cut.
     types : dict
@@ -75,65 +72,51 @@ class TextFile:
         Whether anything follows the header.
     """
 
-    path: Path
-    label: str
+    file: SourceFile
     layout: TextLayout
     types: Types
     has_rows: bool
 
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return self.file.label
+
     def parts(self, types: Types, part_bytes: int = PART_BYTES) -> list[Part]:
         """Cut the file at line ends into parts of about `part_bytes`, to be read as `types`."""
         find_cuts = record_cuts if self.layout.spans_lines else line_cuts
-        cuts = find_cuts(self.path, part_bytes)
+        cuts = find_cuts(self.file, part_bytes)
         return [
             Part(
                 self.label,
-                TextRange(self.path, self.label, begin, end, self.layout, types),
+                TextRange(self.file, begin, end, self.layout, types),
                 n_rows=(end - begin) // _ROW_BYTES,
             )
             for begin, end in pairwise(cuts)
         ]
 
 
-def open_text(
-    path: Path,
-    label: str,
-    columns: Mapping[str, str] | None,
-    ids: Ids,
-    event_values: Mapping[str, float] | None = None,
-) -> TextFile:
-    """Find out the layout and the types of a text file from its first 256 KiB.
-
-    Raises
-    ------
-    InputError
-        The file is empty, is no text, or its columns cannot be told apart.
-    """
-    layout, rows, has_rows = sniff_layout(path, label, columns)
-    types = _types(rows, layout, ids, event_values, label)
-    kept = {role for role in ("user", "item") if wanted_ids(ids, role) == "auto"}
+def _open(file: SourceFile, options: ReadOptions) -> TextFile:
+    """Find out the layout and the types of a text file from its first 256 KiB."""
+    layout, rows, has_rows = sniff_layout(file, options.columns)
+    types = _types(rows, layout, options, file.label)
+    kept = {role for role in ("user", "item") if wanted_ids(options.ids, role) == "auto"}
     layout = replace(layout, keeps_zeros=frozenset(kept))
-    return TextFile(path.resolve(), label, layout, types, has_rows)
+    return TextFile(file, layout, types, has_rows)
 
 
-def _types(
-    rows: list[list[str]],
-    layout: TextLayout,
-    ids: Ids,
-    event_values: Mapping[str, float] | None,
-    label: str,
-) -> Types:
+def _types(rows: list[list[str]], layout: TextLayout, options: ReadOptions, label: str) -> Types:
     rows = [row for row in rows if len(row) == layout.n_fields]
     types: Types = {}
     for role in (role for role in ROLES if role in layout.places):
         texts = [row[layout.places[role]].strip() for row in rows]
         if role == "rating":
-            types[role] = sniff_rating(texts, event_values)
+            types[role] = sniff_rating(texts, options.event_values)
         elif role == "timestamp":
             check_times(texts, label)
             types[role] = sniff_time(texts)
         else:
-            types[role] = sniff_id(texts, wanted_ids(ids, role))
+            types[role] = sniff_id(texts, wanted_ids(options.ids, role))
     return types
 
 
@@ -141,8 +124,7 @@ def _types(
 class TextRange:
     """Reads one byte range of a text file: the `read` of a `Part`."""
 
-    path: Path
-    label: str
+    file: SourceFile
     begin: int
     end: int
     layout: TextLayout
@@ -156,7 +138,7 @@ class TextRange:
         InputError
             The file is gone, or shorter than it was when it was opened.
         """
-        data = self._bytes()
+        data = self.file.read_range(self.begin, self.end)
         digest = hashlib.sha256(data).hexdigest()
         header_lines = 0
         if self.begin == 0:
@@ -166,7 +148,7 @@ class TextRange:
             join_lines(data)
         self._check_zeros(data)
         lines = TextLines(data, self.layout)
-        ratings, rejected = clean(lines, self.types, self.label, first=header_lines)
+        ratings, rejected = clean(lines, self.types, self.file.label, first=header_lines)
         n_read = len(ratings) + len(rejected)
         return Parsed(ratings, rejected, n_read, header_lines + lines.n_lines, digest)
 
@@ -183,22 +165,9 @@ class TextRange:
             for place, role in roles.items():
                 if LEADING_ZERO.match(fields[place]):
                     raise InputError(
-                        f"{self.label}: the {role} id {fields[place]!r} would lose its zeros, as "
+                        f"{self.file.label}: the {role} id {fields[place]!r} would lose its zeros, as "
                         "the ids at its start are whole numbers; `ids` string keeps them"
                     )
-
-    def _bytes(self) -> memoryview:
-        # NumPy asks for huge pages: reading into a bytes object takes three times as long.
-        data = np.empty(self.end - self.begin, np.uint8).data
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.begin)
-                n_read = file.readinto(data)
-        except FileNotFoundError:
-            n_read = 0
-        if n_read < len(data):
-            raise InputError(f"{self.label} became shorter while it was read; start again")
-        return data
 
 
 def _first_lines(data: bytes, n_lines: int) -> int:
@@ -325,3 +294,6 @@ def _wrong_count(found: int, expected: int) -> str:
     if found < expected:
         return f"cut-off line: {found} fields, {expected} expected"
     return f"too many fields: {found}, {expected} expected"
+
+
+TEXT = Reader((".csv", ".tsv", ".txt", ".dat", ".data"), lambda head: True, _open)

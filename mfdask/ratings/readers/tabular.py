@@ -1,21 +1,21 @@
-"""Read ratings from Parquet files, a part for each row group."""
+"""Ratings in tables of typed columns: what all readers share whose files are no text."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, clean
+from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.source import Parsed, Part
+from mfdask.ratings.source_file import SourceFile
 from mfdask.ratings.values import (
     FIRST_SECOND,
     STRING,
@@ -30,77 +30,109 @@ from mfdask.ratings.values import (
     wanted_ids,
 )
 
-_SAMPLE_ROWS = 50_000
+SAMPLE_ROWS = 50_000
 _FAN_OUT = 16
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
-@dataclass(frozen=True)
-class ParquetFile:
-    """A Parquet file whose columns are known: `names` gives the column of each role."""
+class Chunk(Protocol):
+    """A piece of a file that is read at once."""
 
-    path: Path
+    @property
+    def n_rows(self) -> int: ...
+
+    def load(self, names: Sequence[str]) -> tuple[pa.Table, str]:
+        """Return columns, and a digest of what the piece holds. Raises `InputError`."""
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A file of typed columns, as a `base.OpenedFile`.
+
+    Attributes
+    ----------
+    label : str
+    names : mapping
+        Role to column.
+    told : mapping
+        Of these columns, those that the file's folders tell: name to the text of all rows.
+    types : dict
+    chunks : sequence of Chunk
+    """
+
     label: str
     names: Mapping[str, str]
+    told: Mapping[str, str]
     types: Types
-    has_rows: bool
+    chunks: Sequence[Chunk]
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are any."""
+        return any(chunk.n_rows for chunk in self.chunks)
 
     def parts(self, types: Types, part_bytes: int = 0) -> list[Part]:
-        """Make a part of each row group; `part_bytes` is of no use here."""
-        with pq.ParquetFile(self.path) as file:
-            groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
+        """Make a part of each chunk; `part_bytes` is of no use here."""
         return [
             Part(
                 self.label,
-                RowGroup(self.path, self.label, number, self.names, types),
+                TableChunk(chunk, self.label, self.names, self.told, types),
                 first_row=0,
-                n_rows=group.num_rows,
+                n_rows=chunk.n_rows,
             )
-            for number, group in enumerate(groups)
+            for chunk in self.chunks
         ]
 
 
-def open_parquet(
-    path: Path,
-    label: str,
-    columns: Mapping[str, str] | None,
-    ids: Ids,
-    event_values: Mapping[str, float] | None = None,
-) -> ParquetFile:
-    """Find the columns of a Parquet file and how they are to be read.
+def open_table(
+    file: SourceFile,
+    schema: pa.Schema,
+    sample: Callable[[Sequence[str]], pa.Table],
+    chunks: Sequence[Chunk],
+    options: ReadOptions,
+) -> TableFile:
+    """Find the columns of a file and how they are to be read.
+
+    Parameters
+    ----------
+    file : SourceFile
+    schema : Schema
+        Of the file, without the columns that its folders tell.
+    sample : callable
+        Returns the first rows of some columns.
+    chunks : sequence of Chunk
+    options : ReadOptions
 
     Raises
     ------
     InputError
-        The file is not Parquet, or cut off, or lacks a column, or has one of a type that cannot be
-        an id, a rating or a time.
+        The file lacks a column, or has one of a type that cannot be an id, a rating or a time.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            header = file.schema_arrow.names
-            places = column_choice.by_name(header, columns, label)
-            names = {role: header[place] for role, place in places.items()}
-            for role, name in names.items():
-                check_type(file.schema_arrow.field(name).type, name, role, label)
-            batches = file.iter_batches(_SAMPLE_ROWS, columns=list(names.values()))
-            empty = file.schema_arrow.empty_table().select(list(names.values()))
-            sample = next(batches, empty)
-            n_rows = file.metadata.num_rows
-    except PermissionError:
-        raise
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
-        raise _unreadable(label, error) from error
+    label = file.label
+    told = {name: text for name, text in file.constants.items() if name not in schema.names}
+    header = [*schema.names, *told]
+    places = column_choice.by_name(header, options.columns, label)
+    names = {role: header[place] for role, place in places.items()}
+    held = [name for name in names.values() if name not in told]
+    for role, name in names.items():
+        if name in held:
+            check_type(schema.field(name).type, name, role, label)
+    rows = _completed(sample(held), names, told)
     types = {
-        role: sniff(role, sample[name], ids, name, label, event_values)
+        role: sniff(
+            role, rows[name].combine_chunks(), options.ids, name, label, options.event_values
+        )
         for role, name in names.items()
     }
-    return ParquetFile(path.resolve(), label, names, types, n_rows > 0)
+    return TableFile(label, names, told, types, chunks)
 
 
-def _unreadable(label: str, error: Exception) -> InputError:
-    return InputError(
-        f"{label} is not a whole Parquet file ({str(error).splitlines()[0]}); fetch it again"
-    )
+def _completed(table: pa.Table, names: Mapping[str, str], told: Mapping[str, str]) -> pa.Table:
+    """Add the columns that folders tell."""
+    for name in names.values():
+        if name in told:
+            table = table.append_column(name, pa.repeat(told[name], table.num_rows))
+    return table
 
 
 def check_type(value_type: pa.DataType, name: str, role: str, label: str) -> None:
@@ -206,31 +238,26 @@ def _as_names(array: pa.Array) -> pa.Array:
 
 
 @dataclass(frozen=True)
-class RowGroup:
-    """Reads one row group of a Parquet file: the `read` of a `Part`."""
+class TableChunk:
+    """Reads one chunk of a file: the `read` of a `Part`."""
 
-    path: Path
+    chunk: Chunk
     label: str
-    group: int
     names: Mapping[str, str]
+    told: Mapping[str, str]
     types: Types
 
     def __call__(self) -> Parsed:
-        """Read, check and type the group's rows.
+        """Read, check and type the chunk's rows.
 
         Raises
         ------
         InputError
             The file is gone or damaged.
         """
-        try:
-            with pq.ParquetFile(self.path) as file:
-                digest = _digest(self.path, file.metadata.row_group(self.group))
-                table = file.read_row_group(
-                    self.group, columns=list(self.names.values()), use_threads=False
-                )
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _unreadable(self.label, error) from error
+        held = [name for name in self.names.values() if name not in self.told]
+        table, digest = self.chunk.load(held)
+        table = _completed(table, self.names, self.told)
         return parse_table(table, self.names, self.types, self.label, digest)
 
 
@@ -261,20 +288,6 @@ def parse_table(
         columns[role] = _as_names(array) if kind == STRING else array
     ratings, rejected = clean(TableRows(columns), types, label)
     return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
-
-
-def _digest(path: Path, group: pq.RowGroupMetaData) -> str:
-    """Hash the bytes of a row group, as they lie in the file."""
-    chunks = [group.column(number) for number in range(group.num_columns)]
-    begin = min(_chunk_begin(chunk) for chunk in chunks)
-    end = max(_chunk_begin(chunk) + chunk.total_compressed_size for chunk in chunks)
-    with path.open("rb") as file:
-        file.seek(begin)
-        return hashlib.sha256(file.read(end - begin)).hexdigest()
-
-
-def _chunk_begin(chunk: pq.ColumnChunkMetaData) -> int:
-    return chunk.dictionary_page_offset or chunk.data_page_offset
 
 
 class TableRows:

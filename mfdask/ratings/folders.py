@@ -1,0 +1,123 @@
+"""Find the files of ratings that a path means: in archives, folders and globs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mfdask.errors import InputError
+from mfdask.ratings import movielens
+from mfdask.ratings.archive import unpack_gzip, unpack_zip
+from mfdask.ratings.options import ReadOptions
+from mfdask.ratings.readers import SUFFIXES
+from mfdask.ratings.source_file import SourceFile, printable, source_files
+from mfdask.ratings.tables import FileSet
+
+#: What differs between the names of files of one table: numbers, and the ids that Spark gives.
+_VARYING = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-f]{16,}|[0-9]+")
+
+
+def find_files(path: Path, options: ReadOptions) -> FileSet:
+    """Return what belongs together in a file or folder that is there.
+
+    Raises
+    ------
+    InputError
+        An archive is damaged; a folder holds no table, or several.
+    RefusedError
+        There is too little disk for unpacking.
+    """
+    if path.is_file() and path.suffix.casefold() == ".zip":
+        folder = _inner(unpack_zip(path, options.cache_dir, options.progress))
+        return _in_folder(folder, _name(path.stem), printable(path.name), options)
+    if path.is_dir():
+        name = path.resolve().name
+        return _in_folder(path, _name(name), printable(name), options)
+    found = _movielens(path, options)
+    if found is not None:
+        return movielens.file_set(found, _name(found.resolve().name), printable(path.name), options)
+    return FileSet(_plain([path], options), _name(_stem(path)), printable(path.name), options)
+
+
+def matched_files(paths: Sequence[Path], pattern: Path, options: ReadOptions) -> FileSet:
+    """Return all files that a glob matched."""
+    files = [path for path in paths if path.is_file()]
+    if not files:
+        raise InputError(f"{pattern} matches no file, only folders; write {pattern}/*")
+    stem = re.sub(r"[*?\[\]]+", "", _stem(pattern)) or pattern.resolve().parent.name
+    return FileSet(_plain(files, options), _name(stem), printable(pattern.name), options)
+
+
+def _in_folder(folder: Path, name: str, origin: str, options: ReadOptions) -> FileSet:
+    """Return MovieLens in a folder, or its tables of one kind."""
+    found = _movielens(folder, options)
+    if found is not None:
+        return movielens.file_set(found, name, origin, options)
+    return FileSet(_plain(_tables_in(folder, origin), options), name, origin, options)
+
+
+def _movielens(path: Path, options: ReadOptions) -> Path | None:
+    """Find MovieLens in a folder, unless it is to be read in another way."""
+    return None if options.columns or options.event_values else movielens.find_folder(path)
+
+
+def _plain(paths: Sequence[Path], options: ReadOptions) -> list[SourceFile]:
+    """Unpack what is compressed."""
+    return [_unpacked(file, options) for file in source_files(paths)]
+
+
+def _unpacked(file: SourceFile, options: ReadOptions) -> SourceFile:
+    if not file.name.endswith(".gz") or not file.size():
+        return file
+    return replace(file, path=unpack_gzip(file.path, options.cache_dir).resolve())
+
+
+def _inner(folder: Path) -> Path:
+    """Step into the one folder that an archive holds, and the one in that, if it is so."""
+    places = [place for place in folder.iterdir() if not place.name.startswith((".", "__MACOSX"))]
+    return _inner(places[0]) if len(places) == 1 and places[0].is_dir() else folder
+
+
+def _tables_in(folder: Path, origin: str) -> list[Path]:
+    """Return the tables of a folder that belong together: one named ratings, else all alike."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and _suffix(path))
+    if not files:
+        known = ", ".join(SUFFIXES)
+        raise InputError(
+            f"no ratings in the folder {origin}: no file that ends in {known}; name the file, or "
+            "the folder it lies in"
+        )
+    named = [path for path in files if path.name.casefold().partition(".")[0] == "ratings"]
+    if len(named) == 1:
+        return named
+    stems = {(_VARYING.sub("#", _stem(path)), _suffix(path)) for path in files}
+    if len(files) > 1 and len(stems) > 1:
+        listed = ", ".join(path.name for path in files[:8]) + (" …" if len(files) > 8 else "")
+        raise InputError(
+            f"the folder {origin} holds several tables ({listed}); name the one with the ratings, "
+            "or a glob such as 'part-*.csv' that matches those that belong together"
+        )
+    return files
+
+
+def _suffix(path: Path) -> str | None:
+    """Return the suffix that tells the form (that before `.gz`), None if it is no table."""
+    name = path.name.casefold().removesuffix(".gz")
+    if name.startswith((".", "_")):
+        return None
+    return next((end for end in SUFFIXES if name.endswith(end)), None)
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for end in (".gz", *SUFFIXES):
+        if name.casefold().endswith(end):
+            name = name[: -len(end)]
+    return name
+
+
+def _name(text: str) -> str:
+    """Make a short name that is fit for a folder."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "ratings"

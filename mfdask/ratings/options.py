@@ -1,0 +1,40 @@
+"""How a source of ratings is to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfdask.progress import Progress, silent
+from mfdask.ratings.values import Ids
+
+PART_BYTES = 32 * 2**20
+CACHE_DIR = Path("data/downloads")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a reader is told about a source; `formats.open_source` explains each.
+
+    Attributes
+    ----------
+    columns : mapping, optional
+        Role to the name of its column, or to its position from 0 in text without a header.
+    ids : {"auto", "int", "string", "int,string", "string,int"}
+    event_values : mapping, optional
+        Values of the words in the place of ratings.
+    cache_dir : Path
+        Where downloads, and unpacked archives, are kept.
+    part_bytes : int
+        The size of a part of a text file, in bytes.
+    progress : Progress
+        Told how far a download or unpacking is.
+    """
+
+    columns: Mapping[str, str] | None = None
+    ids: Ids = "auto"
+    event_values: Mapping[str, float] | None = None
+    cache_dir: Path = CACHE_DIR
+    part_bytes: int = PART_BYTES
+    progress: Progress = silent

@@ -1,0 +1,33 @@
+"""Readers of ratings, one for each form of file.
+
+A form is one module here that makes a `Reader`, and its place in `READERS`.
+"""
+
+from __future__ import annotations
+
+from mfdask.errors import InputError
+from mfdask.ratings.options import ReadOptions
+from mfdask.ratings.readers.base import OpenedFile, Reader
+from mfdask.ratings.readers.parquet import PARQUET
+from mfdask.ratings.readers.text import TEXT
+from mfdask.ratings.source_file import SourceFile
+
+#: The first that recognises a file reads it; the last one takes any.
+READERS: tuple[Reader, ...] = (PARQUET, TEXT)
+#: Ends of the names of files that hold tables.
+SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
+
+
+def open_file(file: SourceFile, options: ReadOptions) -> OpenedFile:
+    """Find the reader of a file by its name and content, and open it.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, damaged, or not a table of ratings.
+    """
+    if file.size() == 0:
+        raise InputError(f"{file.label} is empty; nothing to read")
+    head = file.head()
+    reader = next(reader for reader in READERS if reader.recognises(file.name, head))
+    return reader.open(file, options)

@@ -1,0 +1,59 @@
+"""What every reader of a form of file is and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mfdask.ratings.options import ReadOptions
+from mfdask.ratings.source import Part
+from mfdask.ratings.source_file import SourceFile
+from mfdask.ratings.values import Types
+
+
+class OpenedFile(Protocol):
+    """A file whose columns are known, and no row of which is read yet.
+
+    Attributes
+    ----------
+    label : str
+        Its name for people.
+    types : dict
+        Role to type, as its start shows them; roles that it lacks are not there.
+    has_rows : bool
+        Whether there is anything but a header.
+    """
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def types(self) -> Types: ...
+    @property
+    def has_rows(self) -> bool: ...
+
+    def parts(self, types: Types, part_bytes: int) -> list[Part]:
+        """Cut the file into parts to be read as `types`, of about `part_bytes` if it can."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A form of file: how it is told from others, and how it is opened.
+
+    Attributes
+    ----------
+    suffixes : tuple of str
+        Ends of names, in small letters.
+    matches : callable
+        Tells the form by a file's first 64 KiB.
+    open : callable
+        Finds out the columns of a file. Raises `InputError` if it is damaged or holds no ratings.
+    """
+
+    suffixes: tuple[str, ...]
+    matches: Callable[[bytes], bool]
+    open: Callable[[SourceFile, ReadOptions], OpenedFile]
+
+    def recognises(self, name: str, head: bytes) -> bool:
+        """Tell whether a file of a name and a start is of this form."""
+        return name.endswith(self.suffixes) or self.matches(head)
