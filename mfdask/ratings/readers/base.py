@@ -13,24 +13,19 @@ from mfdask.ratings.values import Types
 
 
 class OpenedFile(Protocol):
-    """A file whose columns are known, and no row of which is read yet.
-
-    Attributes
-    ----------
-    label : str
-        Its name for people.
-    types : dict
-        Role to type, as its start shows them; roles that it lacks are not there.
-    has_rows : bool
-        Whether there is anything but a header.
-    """
+    """A file whose columns are known, and no row of which is read yet."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """Its name for people."""
+
     @property
-    def types(self) -> Types: ...
+    def types(self) -> Types:
+        """Role to type, as its start shows them; roles that it lacks are not there."""
+
     @property
-    def has_rows(self) -> bool: ...
+    def has_rows(self) -> bool:
+        """Whether there is anything but a header."""
 
     def parts(self, types: Types, part_bytes: int) -> list[Part]:
         """Cut the file into parts to be read as `types`, of about `part_bytes` if it can."""

@@ -39,7 +39,8 @@ class Chunk(Protocol):
     """A piece of a file that is read at once."""
 
     @property
-    def n_rows(self) -> int: ...
+    def n_rows(self) -> int:
+        """How many rows it has."""
 
     def load(self, names: Sequence[str]) -> tuple[pa.Table, str]:
         """Return columns, and a digest of what the piece holds. Raises `InputError`."""

@@ -165,8 +165,8 @@ class TextRange:
             for place, role in roles.items():
                 if LEADING_ZERO.match(fields[place]):
                     raise InputError(
-                        f"{self.file.label}: the {role} id {fields[place]!r} would lose its zeros, as "
-                        "the ids at its start are whole numbers; `ids` string keeps them"
+                        f"{self.file.label}: the {role} id {fields[place]!r} would lose its zeros, "
+                        "as the ids at its start are whole numbers; `ids` string keeps them"
                     )
 
 
