@@ -11,6 +11,7 @@ from mfdask.kernels.compiling import inner
 from mfdask.kernels.simd import (
     HAS_WIDE,
     LANES,
+    add,
     add_outer,
     add_rows,
     fma,
@@ -160,20 +161,19 @@ def quadratic(
 ) -> float:
     """``v' A v`` for the symmetric `A` of `n` rows whose lower triangle lies in `matrix`.
 
-    Rows are `width` floats apart from `base` on; `v` and `scratch` hold `width` floats at least.
-    Row `i` contributes ``v[i] * (2 v[0] A[i, 0] + ... + v[i] A[i, i])``: `scratch` holds that
-    bracket's weights, grown by one place a row.
+    Rows are `width` floats apart from `base` on, and blocks of 8 x 8 that the diagonal cuts lie
+    there whole. `v` holds `width` floats, zero from `n` on, and `scratch` eight.
+    What lies before a row's last block counts twice, in place of what lies above the diagonal.
     """
-    scratch[:width] = np.float32(0.0)
     total = zero()
     for i in range(n):
-        scratch[i] = v[i]
         row = base + i * width
-        inner = zero()
-        for j in range(0, i + 1, LANES):
-            inner = fma(load(matrix, row + j), load(scratch, j), inner)
-        total = fma(splat(v, i), inner, total)
-        scratch[i] = np.float32(2.0) * v[i]
+        last = i // LANES * LANES
+        before = zero()
+        for j in range(0, last, LANES):
+            before = fma(load(matrix, row + j), load(v, j), before)
+        both = fma(load(matrix, row + last), load(v, last), add(before, before))
+        total = fma(splat(v, i), both, total)
     store(scratch, 0, total)
     answer = np.float64(0.0)
     for lane in range(LANES):

@@ -96,8 +96,8 @@ class _Work(NamedTuple):
     scales: Any  # float32 (8,), what multiplies each row's prior
     fidelity: Any  # float32 (1,)
     failed: Any  # bool (8,)
-    v: Any  # float32 (width,)
-    scratch: Any  # float32 (width,)
+    v: Any  # float32 (width,), zero from D + 1 on
+    scratch: Any  # float32 (8,)
 
 
 @inner
@@ -108,6 +108,8 @@ def _work(d: int, width: int) -> _Work:
     system[:] = np.float32(0.0)
     scales = np.empty(LANES, np.float32)
     scales[:] = np.float32(0.0)
+    v = np.empty(width, np.float32)
+    v[:] = np.float32(0.0)  # as what pads a row
     return _Work(
         np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32),
         grams,
@@ -116,8 +118,8 @@ def _work(d: int, width: int) -> _Work:
         scales,
         np.empty(1, np.float32),
         np.empty(LANES, np.bool_),
-        np.empty(width, np.float32),
-        np.empty(width, np.float32),
+        v,
+        np.empty(LANES, np.float32),
     )
 
 
@@ -237,6 +239,7 @@ def _settle(
     stats[SSE] += quadratic(work.grams, lane * width * width, width, v, d + 1, work.scratch)
     for k in range(d):
         v[k] = -v[k + 1] - m[k]
+    v[d] = np.float32(0.0)
     begin = np.int64(0)  # a constant would have `quadratic` compiled for it, too
     precision = prior.precision.reshape(-1)
     stats[PENALTY] += scale * quadratic(precision, begin, width, v, d, work.scratch)
