@@ -34,7 +34,7 @@ from mfdask.kernels.types import Float32s, Int32s
 #: Floats in a tile: 24 KiB, so that it stays in the first-level cache between gather and product.
 TILE_FLOATS = 6144
 #: Ratings between asking for a row and copying it.
-AHEAD = 16
+AHEAD = 32
 
 
 @njit(nogil=True, cache=True)
