@@ -68,3 +68,8 @@ def query_string(state: Mapping[str, Any]) -> str:
         if value not in (None, "", [])
     }
     return urlencode(kept, doseq=True)
+
+
+def unless(value: Any, default: Any) -> Any:
+    """Return a value for the address, None if it is what a fresh page has."""
+    return None if value == default else value

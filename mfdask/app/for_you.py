@@ -12,6 +12,7 @@ import pandas as pd
 from bokeh.layouts import column
 from bokeh.models.widgets import Div, RangeSlider, Slider, TextInput
 
+from mfdask.app.address import unless
 from mfdask.app.lists import (
     button,
     element,
@@ -80,12 +81,12 @@ class ForYou(AppPage):
             "q": self.search.value_input,
             "user": self.user,
             "rated": [f"{item}:{rating:g}" for item, rating in self.rated.items()],
-            "least": _unless(self.least.value, self._least_by_default()),
-            "variety": _unless(self.variety.value, 0),
-            "weight": _unless(self.weight.value, Ranking.bias_weight),
+            "least": unless(self.least.value, self._least_by_default()),
+            "variety": unless(self.variety.value, 0),
+            "weight": unless(self.weight.value, Ranking.bias_weight),
             "genre": self.chosen,
-            "from": _unless(int(first), low),
-            "to": _unless(int(last), high),
+            "from": unless(int(first), low),
+            "to": unless(int(last), high),
         }
 
     def actions(self) -> Mapping[str, Callable[[dict[str, str]], None]]:
@@ -202,7 +203,7 @@ class ForYou(AppPage):
         return watched
 
     def _lacking(self) -> Div | None:
-        have = {"titles": "title" in self.shown.items, "genres": self.shown.genres}
+        have = {"titles": self.shown.has_titles, "genres": self.shown.genres}
         have |= {"years": self.shown.years}
         lines = [f"The items have no {name}" for name, there in have.items() if not there]
         if self.shown.data is None:
@@ -409,8 +410,3 @@ class _Titles(Mapping[Any, str]):
 
     def __len__(self) -> int:
         return len(self._shown.items)
-
-
-def _unless(value: Any, default: Any) -> Any:
-    """Return a value for the address, nothing if it is what a fresh page has."""
-    return None if value == default else value

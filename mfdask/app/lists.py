@@ -23,15 +23,25 @@ _SHARE = 0.2
 
 def element(tag: str, text: Any, kind: str = "", **attributes: object) -> str:
     """Return an HTML element of a text; attributes are as in HTML, with ``_`` for ``-``."""
+    return _around(tag, f"<bdi>{escape(str(text))}</bdi>", kind, attributes)
+
+
+def _around(tag: str, inside: str, kind: str, attributes: Mapping[str, object]) -> str:
     given = {"class": kind} if kind else {}
     given |= {name.replace("_", "-"): str(value) for name, value in attributes.items()}
     said = "".join(f' {name}="{escape(value)}"' for name, value in given.items())
-    return f"<{tag}{said}><bdi>{escape(str(text))}</bdi></{tag}>"
+    return f"<{tag}{said}>{inside}</{tag}>"
 
 
 def button(text: str, do: str, kind: str = "", **attributes: object) -> str:
     """Return a button that asks for an action of the page, with ``data_…`` for what it says."""
     return element("button", text, kind, type="button", data_do=do, **attributes)
+
+
+def line_button(text: str, after: str, do: str, **attributes: object) -> str:
+    """Return a whole line that is a button: a text to the left, another to the right."""
+    inside = element("span", text) + element("span", after, "score")
+    return _around("button", inside, "line", {"type": "button", "data_do": do, **attributes})
 
 
 def title_of(item: Mapping[str, Any]) -> str:

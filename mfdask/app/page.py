@@ -6,14 +6,15 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from bokeh.document import Document
 from bokeh.models import InlineStyleSheet
 from bokeh.models.ui import UIElement
-from bokeh.models.widgets import Div, TextInput
+from bokeh.models.widgets import Div, Select, TextInput
 from jinja2 import Template
 
 from mfdask.app.address import Address, query_string
@@ -23,9 +24,14 @@ from mfdask.figures import ground
 from mfdask.figures.figure import Figure
 from mfdask.figures.ground import asset
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _PACKAGE = "mfdask.app"
+#: Does what takes seconds, one after the other: the machine has other work.
+_POOL = ThreadPoolExecutor(1, "app")
+#: Milliseconds between a reader's move on a map and what follows it.
+_MOMENT = 120
 #: What a browser may do for a page: run and show what this server sends, and talk to it alone.
 _POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -86,14 +92,15 @@ class AppPage(ABC):
     title: ClassVar[str]
     intro: ClassVar[str]
 
-    def __init__(self, site: Site, address: Address) -> None:
-        self.site, self.address = site, address
+    def __init__(self, site: Site, address: Address, document: Document | None = None) -> None:
+        self.site, self.address, self._document = site, address, document
         self._sheet = InlineStyleSheet(css=asset(_PACKAGE, "parts.css"))
         self.widget_sheet = InlineStyleSheet(css=asset(_PACKAGE, "widgets.css"))
         self.did, self.query = TextInput(visible=False), TextInput(visible=False)
         self.notice = self.html("notice")
         self.cards: list[Card] = []
         self._notices: list[str] = []
+        self._waiting: list[Callable[[], None]] = []
         self.guarded(self.build)
         self._notices = [*address.troubles, *self._notices]
         self._show_notices()
@@ -145,6 +152,33 @@ class AppPage(ABC):
             logger.exception("page %s", self.path)
             self._notices.append("This has failed; what went wrong is in the server's log.")
 
+    def later(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Do what takes seconds in a thread, and then change the page by what came of it.
+
+        Other readers are served meanwhile; without a browser it is done at once.
+        """
+        document = self._document
+        if document is None or document.session_context is None:
+            then(work())
+            return
+
+        def finish(done: Future[T]) -> None:
+            document.add_next_tick_callback(lambda: self.do(lambda: then(done.result())))
+
+        _POOL.submit(work).add_done_callback(finish)
+
+    def soon(self, change: Callable[[], None]) -> None:
+        """Change the page in a moment, once for all that asks for it until then."""
+        if self._document is None or self._document.session_context is None:
+            self.do(change)
+        elif change not in self._waiting:
+            self._waiting.append(change)
+            self._document.add_timeout_callback(lambda: self._change_waiting(change), _MOMENT)
+
+    def _change_waiting(self, change: Callable[[], None]) -> None:
+        self._waiting.remove(change)
+        self.do(change)
+
     def html(self, name: str, text: str = "") -> Div:
         """Return a place for HTML, in the style of the page; what is shown must be escaped."""
         return Div(
@@ -155,6 +189,14 @@ class AppPage(ABC):
             sizing_mode="stretch_width",
             margin=0,
         )
+
+    def model_choice(self, models: Sequence[str], change: Callable[[], None]) -> Select:
+        """Return a list to choose a model from, hidden where there is one."""
+        name = self.address.choice("model", models, models[0])
+        options: list[str | tuple[Any, str]] = [*models]
+        select = Select(title="Model", value=name, options=options, visible=len(models) > 1)
+        watched: Select = self.watch(select, change)
+        return watched
 
     def watch(self, widget: Any, change: Callable[[], None], value: str = "value") -> Any:
         """Dress a widget, and follow its value; return it."""
@@ -173,7 +215,7 @@ def fill_document(
 ) -> None:
     """Fill a document that Bokeh's server has begun for a reader."""
     context: Any = document.session_context
-    page = page_type(site, Address(context.request.arguments if context else {}))
+    page = page_type(site, Address(context.request.arguments if context else {}), document)
     roots: dict[str, UIElement] = {"notice": page.notice, "did": page.did, "query": page.query}
     roots |= {card.name: card.root for card in page.cards}
     for name, root in roots.items():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from mfdask.app.for_you import ForYou
+from mfdask.app.map import Map
+from mfdask.app.new_item import NewItem
 from mfdask.app.page import AppPage
 from mfdask.app.site import Site
 
-_OF_MODELS: tuple[type[AppPage], ...] = (ForYou,)
+_OF_MODELS: tuple[type[AppPage], ...] = (ForYou, NewItem, Map)
 
 
 def pages_of(site: Site) -> list[type[AppPage]]:

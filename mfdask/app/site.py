@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.models import Ability, Model, load_model
+from mfdask.models import Ability, FactorModel, Model, load_model
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import published_version, reading
 from mfdask.recommendation import History, Ranking, Titles, explain_new, recommend_new
 from mfdask.recommendation.topn import check_same_data
 from mfdask.shards import Dataset
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,30 @@ class Shown:
     def items(self) -> pd.DataFrame:
         """What the first model knows of its items, in row order."""
         return next(iter(self.models.values())).items
+
+    @cached_property
+    def has_titles(self) -> bool:
+        """Whether any item has a title."""
+        return "title" in self.items and bool((self.items["title"].fillna("") != "").any())
+
+    @cached_property
+    def _remembered(self) -> dict[Hashable, Any]:
+        return {}
+
+    def remember(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was made under a key, for all readers; it is made at its first use."""
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        found: T = self._remembered[key]
+        return found
+
+    def able(self, *abilities: Ability) -> dict[str, FactorModel]:
+        """Return the models of factors that have some abilities, by name."""
+        return {
+            name: model
+            for name, model in self.models.items()
+            if isinstance(model, FactorModel) and set(abilities) <= model.estimator.abilities
+        }
 
     @cached_property
     def titles(self) -> Titles:

@@ -51,8 +51,8 @@ def small_models(small_site, tmp_path_factory):
     return [folder / "stars", folder / "ranks"]
 
 
-@pytest.fixture
-def browser():
+@pytest.fixture(scope="module")
+def one_browser():
     """Return a page in a browser, where there is one."""
     try:
         find_browser()
@@ -60,3 +60,14 @@ def browser():
         pytest.skip(str(error))
     with Chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def browser(one_browser):
+    """Return a page in a browser that has seen nothing yet."""
+    one_browser.resize(1400, 1000)
+    one_browser.prefer("light")
+    one_browser.call("Page.navigate", url="about:blank")
+    one_browser.errors.clear()
+    one_browser.requests.clear()
+    return one_browser

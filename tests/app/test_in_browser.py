@@ -71,7 +71,7 @@ def test_by_the_keyboard_alone(address, browser):
         if browser.run(_FOCUS).startswith("INPUT"):
             break
     browser.write("matrix, the")
-    browser.wait_for("Matrix, The (1999)")
+    browser.wait_for("(() => location.search.endsWith('q=matrix%2C+the'))()")
     browser.press("Tab")
     browser.wait_for(f"({_FOCUS} === 'BUTTON 2571 1')")
     for _ in range(4):
@@ -99,3 +99,24 @@ def test_a_server_that_has_gone_is_said(small_site, browser):
     with served(small_site) as url:
         browser.open(f"{url}/for-you")
     browser.wait_for("(document.documentElement.classList.contains('silent'))")
+
+
+def test_the_map_by_clicks(address, browser):
+    browser.open(f"{address}/map")
+    browser.click("button[data-by='0.6']")
+    browser.wait_for("(() => location.search.includes('view='))()")
+    browser.click("input[type=text]")
+    browser.write("toy st")
+    browser.wait_for("Toy Story 2 (1999)")
+    browser.click("button[data-item='1']")
+    browser.wait_for("(() => location.search.includes('item=1'))()")
+    browser.wait_for("Most like it")
+    check_quiet(browser, address)
+
+
+def test_genres_of_a_new_item(address, browser):
+    browser.open(f"{address}/new-item")
+    browser.click("button[data-name='Horror']")
+    browser.wait_for("(() => location.search.includes('Horror'))()")
+    browser.wait_for("stars on average over 610 users")
+    check_quiet(browser, address)
