@@ -19,6 +19,18 @@ from mfdask.job_registry import registered_jobs
 from .errors import LITTLE_MEMORY, EndedError, is_of_little_memory
 from .pipes import outlive_readers
 
+#: Our jobs in the order of work.
+_GROUPS = {
+    "Data": ("ingest", "inspect", "check", "download"),
+    "Models": ("train", "evaluate", "compare", "abtest", "tune", "models"),
+    "Lists": ("recommend", "similar", "polarity", "densify", "embed"),
+    "Tables": ("anomalies", "churn", "ltv", "inject"),
+    "Nights": ("nightly", "status", "schedule"),
+    "Pages": ("report", "app"),
+    "This machine": ("demo", "warmup", "bench"),
+}
+_OTHERS = "Of other packages"
+
 #: Jobs that are done as soon as they could say what they do.
 _QUICK = {"embed", "inspect", "models", "polarity", "schedule", "similar", "status"}
 
@@ -28,7 +40,13 @@ class JobGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name every job, ours and others'."""
-        return sorted(registered_jobs())
+        return [job.name for jobs in _grouped().values() for job in jobs]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the jobs by groups, and what each does, without importing one."""
+        for title, jobs in _grouped().items():
+            with formatter.section(title):
+                formatter.write_dl([(job.name, _purpose(job) or _unknown(job)) for job in jobs])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -46,14 +64,29 @@ class JobGroup(click.Group):
         return None if job is None else _load(job)
 
 
+def _grouped() -> dict[str, list[EntryPoint]]:
+    """Return the jobs by groups, in the order of work; empty groups go."""
+    jobs = registered_jobs()
+    ours = {title: [jobs.pop(n) for n in names if n in jobs] for title, names in _GROUPS.items()}
+    found = {**ours, _OTHERS: [jobs[name] for name in sorted(jobs)]}
+    return {title: group for title, group in found.items() if group}
+
+
 def _purpose(job: EntryPoint) -> str:
     """Return the first line of a job's module, without importing it."""
     try:
         source = find_spec(job.module)
         text = Path(source.origin or "").read_text() if source else ""
-        return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+        first = '"""'.join(text.split('"""')[:2]) + '"""'  # to read all takes ten times as long
+        tree = ast.parse(first if text.startswith('"""') else text)
+        return (ast.get_docstring(tree) or "").partition("\n")[0]
     except (ImportError, OSError, SyntaxError, ValueError):
         return ""  # importing it says more
+
+
+def _unknown(job: EntryPoint) -> str:
+    """Return why nothing is known of a job, or what itself says."""
+    return _load(job).get_short_help_str(limit=200)
 
 
 def _load(job: EntryPoint) -> click.Command:

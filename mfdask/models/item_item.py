@@ -22,8 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import scipy.linalg
-import scipy.sparse
+import scipy  # loads what is used of it, which takes as long as a short training
 
 from mfdask.cores import n_cores
 from mfdask.errors import InputError

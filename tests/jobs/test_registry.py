@@ -60,7 +60,7 @@ def test_every_file_of_a_job_is_registered():
 @pytest.mark.usefixtures("registered")
 def test_on_the_command_line(mfdask, result_of, model_folder, model, tmp_path):
     listed = mfdask("--help").stdout
-    assert "Count the items of MODEL" in listed
+    assert "A job as another package would bring it" in listed
     assert result_of("count", model_folder, "--out", "n")["items"] == len(model.items)
     assert mfdask("train", "--help").stdout.startswith("Usage: mfdask train [OPTIONS] DATA")
     command = job_command("count", str(model_folder), "--out", str(tmp_path / "m"))
@@ -89,6 +89,27 @@ def test_nobody_has_registered_it(mfdask):
     with pytest.raises(InputError, match="there is no job 'count'"):
         check_jobs((DownstreamConfig("count"),))
     assert mfdask("count").exit_code == 2
+
+
+@pytest.mark.usefixtures("registered")
+def test_help_lists_every_job_in_the_order_of_work(mfdask):
+    told = mfdask("--help").stdout
+    ours = [name for name, job in registered_jobs().items() if job.module.startswith("mfdask.")]
+    lines = told.partition("Of other packages:")
+    assert all(f"\n  {name} " in lines[0] for name in ours)
+    assert "\n  count " in lines[2]
+    places = [told.index(f"\n  {name} ") for name in ("ingest", "train", "recommend", "nightly")]
+    assert places == sorted(places)
+
+
+def test_help_imports_no_job():
+    code = (
+        "import sys; from mfdask.jobs.cli import main; "
+        "main(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"numpy", "pandas", "rich", "numba", "dask", "mfdask.jobs.train"}
 
 
 def test_a_job_loads_its_own_module_alone():
