@@ -84,7 +84,10 @@ class Kind:
 
 def kinds() -> dict[str, Kind]:
     """Return all kinds by name, our own first."""
-    return {name: kind_of(name) for name in dict.fromkeys(entry.name for entry in _entries())}
+    first: dict[str, EntryPoint] = {}
+    for entry in _entries():  # once: that reads what is told of every installed package
+        first.setdefault(entry.name, entry)
+    return {name: _load(entry) for name, entry in first.items()}
 
 
 def kind_of(name: str) -> Kind:
