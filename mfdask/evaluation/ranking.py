@@ -8,7 +8,7 @@ relevant test item.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
@@ -268,6 +268,44 @@ def _batches(data: Dataset, users: Int64s, size: int) -> Iterator[tuple[Shard, S
         inside = users[(users >= train.start) & (users < train.stop)]
         for first in range(0, len(inside), size):
             yield train, test, inside[first : first + size]
+
+
+class HeldOutLists(NamedTuple):
+    """Lists of some users from the whole catalogue, and their ratings of both parts.
+
+    Attributes
+    ----------
+    rows : int64 (users,)
+    lists : sequence of int64 (users, k)
+        For each scorer; -1 where the candidates have run out.
+    train, test : tuple
+        Number of the user here, item, and rating of each, ascending by user.
+    n_users : int
+        Of all batches together.
+    """
+
+    rows: Int64s
+    lists: Sequence[Int64s]
+    train: _Ratings
+    test: _Ratings
+    n_users: int
+
+
+def held_out_lists(
+    scorers: Sequence[Scorer], data: Dataset, plan: RankingPlan
+) -> Iterator[HeldOutLists]:
+    """Yield the lists of all users that have test ratings, or of the sample of them, in batches."""
+    tested = np.flatnonzero(data.users()["n_test"].to_numpy() > 0).astype(np.int64)
+    if plan.n_users is not None and plan.n_users < len(tested):
+        random = np.random.default_rng(plan.seed)
+        tested = np.sort(random.choice(tested, plan.n_users, replace=False))
+    for train, test, rows in _batches(data, tested, max(1, _CELLS // data.n_items)):
+        known, lists = _ratings_of(train, rows), []
+        for scorer in scorers:
+            scores = np.ascontiguousarray(scorer(rows), np.float32)
+            scores[known[0], known[1]] = -np.inf
+            lists.append(best_items(scores, plan.k[0]))
+        yield HeldOutLists(rows, lists, known, _ratings_of(test, rows), len(tested))
 
 
 def _ratings_of(shard: Shard, rows: Int64s) -> _Ratings:
