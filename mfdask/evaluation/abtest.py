@@ -11,7 +11,7 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.evaluation.click_test import ClickModel, daily, decided, simulated_arms
-from mfdask.evaluation.off_policy import Events, effective_events, estimates
+from mfdask.evaluation.off_policy import LoggedEvents, effective_events, estimates
 from mfdask.evaluation.ranking import RankingPlan, held_out_lists
 from mfdask.evaluation.sequential import users_needed
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
@@ -167,7 +167,7 @@ class _Listed(NamedTuple):
         """Return the chance that a visit of one of the users has a click."""
         return float(clicks.visit_rates(self.liked, self.rated).mean())
 
-    def on_list(self, events: Events) -> tuple[int, float]:
+    def on_list(self, events: LoggedEvents) -> tuple[int, float]:
         """Return how many events are on the lists, and how many of equal weight say as much."""
         return int(self.shown.sum()), effective_events(events, self.shown)
 
@@ -175,7 +175,7 @@ class _Listed(NamedTuple):
 class _Log(NamedTuple):
     """Held-out events, and what the two models list."""
 
-    events: Events
+    events: LoggedEvents
     n_users: int
     a: _Listed
     b: _Listed
@@ -192,7 +192,7 @@ class _Log(NamedTuple):
         """Rank for the users of the plan, and read what was held out of them."""
         weight = (data.items()["n_train"].to_numpy(np.float64) + 1) ** options.exposure
         threshold = plan.threshold_on(data)
-        events: list[Events] = []
+        events: list[LoggedEvents] = []
         listed: list[list[_Listed]] = []
         done = 0
         for held in held_out_lists([model.align(data).scores for model in models], data, plan):
@@ -200,7 +200,9 @@ class _Log(NamedTuple):
             own = np.bincount(held.train[0], weight[held.train[1]], minlength=n)
             user, item, rating = held.test
             liked = (rating >= threshold).astype(np.float64)
-            events.append(Events(user + done, liked, weight[item] / (weight.sum() - own)[user]))
+            events.append(
+                LoggedEvents(user + done, liked, weight[item] / (weight.sum() - own)[user])
+            )
             listed.append([_Listed.of(lists, user, item, liked) for lists in held.lists])
             done += n
             progress("lists", done, held.n_users)
@@ -208,7 +210,7 @@ class _Log(NamedTuple):
             raise InputError(f"{data.name}: nobody has test ratings; ingest it with a split")
         joined = [_Listed(*map(np.concatenate, zip(*one, strict=True))) for one in
                   zip(*listed, strict=True)]  # fmt: skip
-        return cls(Events(*map(np.concatenate, zip(*events, strict=True))), done, *joined)
+        return cls(LoggedEvents(*map(np.concatenate, zip(*events, strict=True))), done, *joined)
 
 
 def _estimates(log: _Log, options: ABOptions) -> pd.DataFrame:

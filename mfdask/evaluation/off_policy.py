@@ -29,7 +29,7 @@ from scipy import stats
 from mfdask.kernels.types import Bools, Float64s, Int64s
 
 
-class Events(NamedTuple):
+class LoggedEvents(NamedTuple):
     """Logged events, in any order.
 
     Attributes
@@ -100,12 +100,12 @@ def _interval(value: float, influence: Float64s, level: float) -> Interval:
     return Interval(value, value - room, value + room)
 
 
-def estimates(events: Events, shown: Bools, k: int) -> dict[str, Ratio]:
+def estimates(events: LoggedEvents, shown: Bools, k: int) -> dict[str, Ratio]:
     """Return the estimates of what lists earn, by name: see the module.
 
     Parameters
     ----------
-    events : Events
+    events : LoggedEvents
     shown : bool (n,)
         Whether the item of each event is on its user's list.
     k : int
@@ -126,7 +126,7 @@ def estimates(events: Events, shown: Bools, k: int) -> dict[str, Ratio]:
     }
 
 
-def effective_events(events: Events, shown: Bools) -> float:
+def effective_events(events: LoggedEvents, shown: Bools) -> float:
     """Return how many events of equal weight say as much as those on the lists.
 
     ``(sum of w)^2 / sum of w^2`` (Kish 1965, *Survey Sampling*).

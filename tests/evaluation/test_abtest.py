@@ -10,7 +10,7 @@ import pytest
 from mfdask.errors import InputError
 from mfdask.evaluation.abtest import ABOptions, compare_by_clicks
 from mfdask.evaluation.click_test import ClickModel, daily, decided, simulated_arms
-from mfdask.evaluation.off_policy import Events, Ratio, effective_events, estimates
+from mfdask.evaluation.off_policy import LoggedEvents, Ratio, effective_events, estimates
 from mfdask.evaluation.sequential import (
     Arms,
     always_valid_room,
@@ -53,7 +53,7 @@ def drawn(random, like, shown, n_users):
     at = (random.random((len(user), 1)) > shown[kind].cumsum(axis=1)).sum(axis=1)
     item = at.clip(max=N_ITEMS - 1)
     reward = (random.random(len(user)) < like[kind, item]).astype(float)
-    return Events(user, reward, shown[kind, item]), kind, item
+    return LoggedEvents(user, reward, shown[kind, item]), kind, item
 
 
 def on_lists(lists, kind, item):
@@ -85,7 +85,7 @@ def test_intervals_cover_the_truth():
 
 
 def test_estimates_by_hand():
-    events = Events(np.array([0, 0, 1]), np.array([1.0, 0, 1]), np.array([0.5, 0.25, 0.1]))
+    events = LoggedEvents(np.array([0, 0, 1]), np.array([1.0, 0, 1]), np.array([0.5, 0.25, 0.1]))
     found = estimates(events, np.array([True, True, False]), 2)
     assert found["replay"].value == 0.5
     assert found["inverse propensity"].value == pytest.approx((1 / 0.5 / 2) / 3)
