@@ -60,6 +60,7 @@ def _facts(dataset: Dataset, size: int) -> Table:
         f"rows read = {' + '.join(ends)}": f"{counts.read:,} = {numbers}",
         f"train, test ({made.split}, seed {made.seed})": f"{counts.train:,}, {counts.test:,}",
         "users, items": f"{counts.users:,}, {counts.items:,}",
+        **({"repeats, as events": f"{counts.repeat_events:,}"} if counts.repeat_events else {}),
         made.holds: f"{made.scale}, {step}",
         f"mean training {made.feedback.removesuffix('s')}": f"{made.mean:.4f}",
         "timestamps": "yes" if made.has_timestamps else "no",

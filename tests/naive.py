@@ -190,6 +190,20 @@ def values_of_pairs(frame, repeats):
     return frame.groupby(pair, as_index=False).agg(rules).astype({"rating": "float32"})
 
 
+def events_of_pairs(frame, repeats):
+    """Return the events of pairs that occur at several seconds, each with its value.
+
+    Rows of a pair in the same second are one event, of the value that the rule gives them.
+    """
+    if repeats == "sum":
+        frame = frame[frame["rating"] != 0]
+    key = ["user_id", "item_id", "timestamp"]
+    rule = {"latest": "last"}.get(repeats, repeats)
+    events = frame.groupby(key, as_index=False).agg({"rating": rule})
+    several = events.groupby(key[:2])["rating"].transform("size") > 1
+    return events[several].astype({"rating": "float32"})[[*key[:2], "rating", "timestamp"]]
+
+
 class NaiveIALS:
     """Implicit-feedback ALS in float64, over the dense matrix of all pairs.
 

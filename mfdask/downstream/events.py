@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from mfdask.errors import InputError
+from mfdask.ingestion.repeats import pair_keys, repeats_of
 from mfdask.kernels.types import Bools, Float32s, Int32s, Int64s
 from mfdask.shards import Dataset
 from mfdask.shards.store import Mask, starts_of_kept
@@ -15,6 +17,7 @@ from mfdask.shards.store import Mask, starts_of_kept
 #: Seconds of a day, and of a pause that ends a session.
 DAY = 86_400
 PAUSE = 3600
+_LOG = logging.getLogger(__name__)
 
 
 class Events(NamedTuple):
@@ -93,6 +96,46 @@ def events_of_block(data: Dataset, block: int) -> Events:
     return Events(
         shards[0].start, indptr, items[order], ratings[order], timestamps[order], held_out[order]
     )
+
+
+def actions_of_block(data: Dataset, block: int) -> tuple[Int64s, Int64s]:
+    """Return who acted when, all repeats of a user and an item among it.
+
+    Returns
+    -------
+    users : int64 (actions,)
+        Rows of the block, from 0; in any order where there are repeats or a test part.
+    timestamps : int64 (actions,)
+        Seconds since 1970.
+    """
+    log, start = repeats_of(data, block), int(data.bounds("users")[block])
+    users, times = [log.rows.astype(np.int64) - start], [np.asarray(log.times)]
+    logged = pair_keys(log.rows, log.columns)
+    for part in parts_of(data):
+        shard, own = data.shard("users", block, part), np.asarray(data.timestamps(block, part))
+        rows = shard.rows
+        if len(logged):
+            alone = ~np.isin(pair_keys(rows, shard.indices), logged)
+            rows, own = rows[alone], own[alone]
+        users.append(rows - start)
+        times.append(own)
+    return np.concatenate(users), np.concatenate(times)
+
+
+def warn_of_lost_repeats(data: Dataset, job: str) -> None:
+    """Say that a data set of before has lost its repeats, and which share of its events."""
+    counts = data.manifest.counts
+    if counts.duplicates and counts.repeat_events is None:
+        share = counts.duplicates / (counts.kept + counts.duplicates)
+        _LOG.warning(
+            "%s: was ingested before repeats were kept: %s of its events (%.1f %%) have been "
+            "replaced by later ones, so that `mfdask %s` knows less of the past than there was; "
+            "ingest the sources again",
+            data.address or data.name,
+            f"{counts.duplicates:,}",
+            100 * share,
+            job,
+        )
 
 
 def all_events(data: Dataset) -> Events:

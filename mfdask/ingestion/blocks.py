@@ -12,7 +12,16 @@ from mfdask import kernels
 from mfdask.ingestion.cutoff import kept_folder
 from mfdask.ingestion.partition import read_bucket, take_values
 from mfdask.ingestion.plan import BuildPlan, UserBlock
-from mfdask.shards.store import PARTS, TIMESTAMPS, FileFacts, map_array, write_arrays
+from mfdask.ingestion.repeats import repeats_among, write_repeats
+from mfdask.ingestion.rows import Entries
+from mfdask.shards.store import (
+    PARTS,
+    TIMESTAMPS,
+    FileFacts,
+    FolderStore,
+    map_array,
+    write_arrays,
+)
 
 #: A scale with more different ratings than this has no step worth naming.
 _MOST_VALUES = 1000
@@ -29,7 +38,7 @@ def build_user_block(
     user_keys: npt.NDArray[np.uint64] | None,
     item_keys: npt.NDArray[np.uint64] | None,
 ) -> UserBlock:
-    """Sort a block, drop its duplicates, hold out the test ratings, and write both shards.
+    """Sort a block, hold out the test ratings, and write both shards and the repeats.
 
     Parameters
     ----------
@@ -41,6 +50,7 @@ def build_user_block(
         A key for each row, where the split is by a hash of them (`Split.hashed_sides`).
     """
     columns = bucket_columns(plan, block, starts)
+    events = entries_of(columns)
     if plan.split.kind == "time" and not plan.adds_up:
         order = map_array(plan.root / kept_folder(block) / "order.npy").view(np.ndarray)
     else:
@@ -50,7 +60,10 @@ def build_user_block(
     chosen = dict(zip(PARTS, (order[~held], order[held]), strict=True))
     parts = {part: shard_arrays(places, columns, n_rows) for part, places in chosen.items()}
     files = plan.writer.write_users(block, parts)
-    return describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
+    repeats = repeats_among(order, events, plan.adds_up)
+    files |= write_repeats(FolderStore(plan.root), block, repeats, n_rows)
+    found = describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
+    return found if events.times is None else found._replace(n_repeats=len(repeats.rows))
 
 
 def write_kept(plan: BuildPlan, block: int, starts: list[npt.NDArray[np.int64]]) -> None:
@@ -72,6 +85,11 @@ def bucket_columns(plan: BuildPlan, block: int, starts: list[npt.NDArray[np.int6
     }
     columns["users"] -= plan.user_bounds[block]
     return columns
+
+
+def entries_of(columns: Columns) -> Entries:
+    """Return the ratings of a block in the order in which they came."""
+    return Entries(*(columns[name] for name in ("users", "items", "ratings", TIMESTAMPS)))
 
 
 def describe_block(
@@ -96,13 +114,15 @@ def describe_block(
 def sorted_once(plan: BuildPlan, block: int, columns: Columns) -> npt.NDArray[np.int32]:
     """Return the places of the ratings, ascending by user and item, the latest of each pair.
 
-    Where values are added up, the sum of a pair is put in the place of each of its ratings.
+    Where values are added up, the ratings become a copy with the sum of a pair in the place of
+    each.
     """
     n_rows, n_items = n_rows_of(plan, block), plan.item_bounds[-1]
     users, items, times = columns["users"], columns["items"], columns[TIMESTAMPS]
     order = np.empty(len(users), np.int32)
     kernels.csr.sort_pairs(users, n_rows, items, n_items, np.empty(len(users), np.int64), order)
     if plan.adds_up:
+        columns["ratings"] = columns["ratings"].copy()
         kernels.csr.add_repeats(order, users, items, columns["ratings"])
     return order[
         : kernels.csr.keep_latest(order, users, items, _NO_TIMES if times is None else times)

@@ -325,7 +325,8 @@ def _plan(root: Path, old: Dataset, ids: dict[str, Handle], run: Executor) -> Up
     split, kind = Split.parse(manifest.split), (manifest.feedback, manifest.repeats)
     plan = BuildPlan(root, users, items, split, manifest.seed, None, None, *kind)
     assert old.path is not None
-    return UpdatePlan(plan, old.path, manifest.blocks, manifest.files, manifest.has_timestamps)
+    keeps = manifest.has_timestamps, manifest.counts.repeat_events is not None
+    return UpdatePlan(plan, old.path, manifest.blocks, manifest.files, *keeps)
 
 
 def _new_counts(ranked: Ranked, n_old: int) -> npt.NDArray[np.int64]:

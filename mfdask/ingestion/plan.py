@@ -102,6 +102,8 @@ class UserBlock(NamedTuple):
     n_values : int
     n_withdrawn : int
         Ratings taken out of it.
+    n_repeats : int or None
+        Events in its log of repeats; None where none is kept.
     """
 
     files: dict[str, FileFacts]
@@ -111,6 +113,7 @@ class UserBlock(NamedTuple):
     values: npt.NDArray[np.float32]
     n_values: int
     n_withdrawn: int = 0
+    n_repeats: int | None = None
 
 
 class UpdatePlan(NamedTuple):
@@ -127,6 +130,8 @@ class UpdatePlan(NamedTuple):
     files : mapping
         Its files.
     has_timestamps : bool
+    keeps_repeats : bool
+        Whether it has had a log of repeats from its beginning.
     """
 
     plan: BuildPlan
@@ -134,6 +139,7 @@ class UpdatePlan(NamedTuple):
     old_bounds: Mapping[str, list[int]]
     files: Mapping[str, FileFacts]
     has_timestamps: bool
+    keeps_repeats: bool
 
     def bounds(self, side: str) -> list[int]:
         """Return the bounds of a side of the data set in the making."""

@@ -38,6 +38,7 @@ def count(
         raise InputError(
             f"`split` {plan.split} leaves none of the {test:,} ratings for training; hold out less"
         )
+    repeats = [block.n_repeats for block in users if block.n_repeats is not None]
     return Counts(
         read=n_read,
         kept=train + test,
@@ -49,6 +50,7 @@ def count(
         items=plan.item_bounds[-1],
         withdrawn=n_withdrawn,
         zeros=n_zeros,
+        repeat_events=sum(repeats) if len(repeats) == len(users) else None,
     )
 
 
@@ -76,7 +78,8 @@ def describe(
         "has_timestamps": source.has_timestamps,
     }
     numbers = asdict(counts)
-    del numbers["zeros"]  # follows from the others: fingerprints of ratings stay what they were
+    for follows in ("zeros", "repeat_events"):  # from the others: fingerprints stay what they were
+        del numbers[follows]
     own = [] if plan.feedback == "ratings" else [plan.feedback, plan.repeats]
     said = json.dumps([digests, facts, numbers, *own])
     return Manifest(

@@ -16,19 +16,23 @@ from mfdask.ingestion.blocks import (
     Columns,
     bucket_columns,
     describe_block,
+    entries_of,
     held_out_mask,
     sorted_once,
 )
 from mfdask.ingestion.cutoff import kept_folder
 from mfdask.ingestion.plan import LARGEST_BLOCK, UpdatePlan, UserBlock
+from mfdask.ingestion.repeats import grown_repeats, no_entries, write_repeats
 from mfdask.ingestion.rows import Bools, Entries, SortedRows
 from mfdask.ingestion.withdrawals import read_withdrawn
 from mfdask.shards.store import (
     ARRAYS,
     PARTS,
+    REPEATS,
     SCRATCH,
     TIMESTAMPS,
     FileFacts,
+    FolderStore,
     map_array,
     shard_folder,
     write_arrays,
@@ -43,7 +47,7 @@ _CHANGES = ("rows", "columns", "ratings")
 def extend_user_block(
     growth: UpdatePlan, block: int, starts: _Starts, user_keys: _Keys, item_keys: _Keys
 ) -> UserBlock:
-    """Write both shards of a block, or link to those in which nothing changes.
+    """Write both shards of a block, or link to those in which nothing changes, and its repeats.
 
     What changes for training is left in the scratch folder for `extend_item_block`.
 
@@ -62,7 +66,13 @@ def extend_user_block(
     files: dict[str, FileFacts] = {}
     for part, rows in parts.items():
         files |= _write(growth, part, "users", block, rows, is_old=rows is old[part])
-    return describe_block(files, parts["train"].ratings, parts["test"].ratings, n_withdrawn)
+    both = parts["train"].ratings, parts["test"].ratings
+    if not growth.keeps_repeats:
+        return describe_block(files, *both, n_withdrawn)
+    repeats = _grown_repeats(growth, block, old, starts)
+    n_rows = len(old["train"].starts) - 1
+    files |= write_repeats(FolderStore(growth.plan.root), block, repeats, n_rows)
+    return describe_block(files, *both, n_withdrawn)._replace(n_repeats=len(repeats.rows))
 
 
 def write_kept_times(growth: UpdatePlan, block: int, starts: _Starts) -> None:
@@ -106,6 +116,22 @@ def _grown(
         parts[part] = there.without(places)
         n_withdrawn += len(places)
     return parts, n_withdrawn
+
+
+def _grown_repeats(growth: UpdatePlan, block: int, old: _Parts, starts: _Starts) -> Entries:
+    """Return the repeats of a block with the new ratings and without the withdrawn ones."""
+    log, new = no_entries(), no_entries()
+    if f"{shard_folder(REPEATS, 'users', block)}/indptr.npy" in growth.files:
+        rows = _stored(growth, REPEATS, "users", block)
+        log = Entries(rows.row_numbers, rows.columns, rows.ratings, rows.times)
+    known = []
+    if starts:
+        new = entries_of(bucket_columns(growth.plan, block, starts))
+        for kept in old.values():
+            places, there = kept.find(new.rows, new.columns)
+            known.append(kept.entries(np.unique(places[there])))
+    gone = read_withdrawn(growth.plan, block)
+    return grown_repeats(log, known, new, gone, growth.plan.adds_up)
 
 
 def _new_entries(

@@ -15,7 +15,15 @@ from mfdask.ratings.source import Feedback
 from mfdask.shards import in_memory as matrix
 from mfdask.shards.manifest import Manifest
 from mfdask.shards.remote import RemoteStore, is_url
-from mfdask.shards.store import ARRAYS, SIDES, TIMESTAMPS, FolderStore, Shard, shard_folder
+from mfdask.shards.store import (
+    ARRAYS,
+    REPEATS,
+    SIDES,
+    TIMESTAMPS,
+    FolderStore,
+    Shard,
+    shard_folder,
+)
 from mfdask.summaries import Summarised
 
 #: Files that this process has found to be as their manifest says: name, checksum, time of writing.
@@ -222,8 +230,9 @@ class Dataset(Summarised):
         ----------
         side : {"users", "items"}
         block : int
-        part : {"train", "test"}
-            The test part is cut by users only.
+        part : {"train", "test", "repeats"}
+            The test part and the repeats are cut by users only. Repeats are all events of the pairs
+            that occur several times, by row, index and time.
 
         Raises
         ------
@@ -231,7 +240,7 @@ class Dataset(Summarised):
             If a file is missing or damaged.
         """
         first, stop = self.manifest.blocks[side][block : block + 2]
-        if part == "test" and not self.n_test:  # some data sets have no such files
+        if self._is_empty(part, block):
             return Shard.empty(side, block, first, stop - first)
         folder = shard_folder(part, side, block)
         fresh = [self._verify_once(f"{folder}/{name}.npy") for name in ARRAYS]
@@ -248,10 +257,16 @@ class Dataset(Summarised):
         """
         if not self.manifest.has_timestamps:
             return None
-        if part == "test" and not self.n_test:
+        if self._is_empty(part, block):
             return np.empty(0, np.int64)
         self._verify_once(f"{shard_folder(part, 'users', block)}/{TIMESTAMPS}.npy")
         return self._store.array(part, "users", block, TIMESTAMPS)
+
+    def _is_empty(self, part: str, block: int) -> bool:
+        """Tell whether a part has no files of a user block."""
+        if part == REPEATS:
+            return f"{shard_folder(part, 'users', block)}/indptr.npy" not in self.manifest.files
+        return part == "test" and not self.n_test
 
     def users(self) -> pd.DataFrame:
         """Return the users in row order: `user_id` and the counts `n_read, n_train, n_test`."""

@@ -14,7 +14,7 @@ from mfdask.files import check_checksum, with_checksum
 from mfdask.ratings.source import Feedback, IdKind, Repeats
 from mfdask.shards.store import FileFacts
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 FILE_NAME = "manifest.json"
 
 
@@ -38,6 +38,9 @@ class Counts:
         Ratings taken out again by a withdrawal.
     zeros : int
         Rows of counts that say that nothing has happened.
+    repeat_events : int or None
+        Events of the pairs that occur at several times, each of which is kept with its time. None
+        where they are not: without timestamps, and in data sets of schemas before 5.
     """
 
     read: int
@@ -50,6 +53,7 @@ class Counts:
     items: int
     withdrawn: int = 0
     zeros: int = 0
+    repeat_events: int | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from mfdask.files import crc32
 SIDES = ("users", "items")
 OTHER = {"users": "items", "items": "users"}
 PARTS = ("train", "test")
+#: The part of a data set with all events of pairs that occur several times (user shards alone).
+REPEATS = "repeats"
 #: The arrays that training and scoring read, and the one that lies apart.
 ARRAYS = ("indptr", "indices", "ratings")
 TIMESTAMPS = "timestamps"

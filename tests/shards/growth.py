@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.naive import events_of_pairs
 from tests.shards.oracle import (
     check_shards,
     item_triples,
@@ -68,6 +69,22 @@ def same_data_sparse(found, expected):
         counts = ["n_train", "n_test"]
         pd.testing.assert_frame_equal(one.loc[other.index, counts], other[counts])
         assert (one.drop(other.index)[counts] == 0).all(axis=None)
+
+
+def same_events(data, frame, repeats):
+    """Assert that a data set has kept the events of pairs that occur several times."""
+    n_events = data.manifest.counts.repeat_events
+    if "timestamp" not in frame:
+        assert n_events is None
+        return
+    expected = events_of_pairs(frame, repeats)
+    found = ratings_of(data, "repeats")
+    assert n_events == len(found) == len(expected)
+    pd.testing.assert_frame_equal(in_order(found), in_order(expected), check_dtype=False)
+
+
+def in_order(events):
+    return events.sort_values(["user_id", "item_id", "timestamp"], ignore_index=True)
 
 
 def contents(folder):

@@ -19,7 +19,7 @@ from mfdask.ratings.frames import open_frame
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from tests.naive import values_of_pairs
-from tests.shards.growth import same_data, same_tables, withdrawal
+from tests.shards.growth import same_data, same_events, same_tables, withdrawal
 from tests.shards.oracle import check_shards, memory_source, ratings_of, same_ratings, user_triples
 
 SPLITS = ["none", "random:0.4", "time:0.4", "user-time:0.4", "cold-items:0.4"]
@@ -80,6 +80,8 @@ def test_repeats_are_what_a_group_by_makes_of_them(frames, repeats, split, block
         same_data(found, data)
         same_tables(found, data)
         assert found.manifest.counts == counts
+        for each in (data, found):
+            same_events(each, every, repeats)
         assert (found.feedback, found.manifest.repeats) == (data.feedback, repeats)
 
 

@@ -25,6 +25,7 @@ from tests.shards.growth import (
     random_frame,
     same_data,
     same_data_sparse,
+    same_events,
     same_tables,
     withdrawal,
 )
@@ -99,23 +100,29 @@ def steps(draw):
 
 
 def survivors(has_times, made):
-    """Return the ratings that are left after all steps, by going through them row by row."""
-    rated, until = {}, {}
+    """Return the ratings and the events that are left, by going through all steps row by row."""
+    rated, until, log = {}, {}, {}
     for withdraws, frame in made:
         for row in frame.to_dict("records"):
             pair = row["user_id"], row["item_id"]
             if not withdraws:
+                log[*pair, row.get("timestamp", 0)] = row["rating"]
                 if not has_times or pair not in rated or row["timestamp"] >= rated[pair][0]:
                     rated[pair] = row.get("timestamp", 0), row["rating"]
             elif has_times and "timestamp" in row:
                 until[pair] = max(row["timestamp"], until.get(pair, -1))
             else:
                 rated.pop(pair, None)
+                log = {event: r for event, r in log.items() if event[:2] != pair}
         # Withdrawals with a time count for ever.
         rated = {pair: r for pair, r in rated.items() if r[0] > until.get(pair, -1)}
+        log = {event: r for event, r in log.items() if event[2] > until.get(event[:2], -1)}
     lines = [(*pair, rating, at) for pair, (at, rating) in rated.items()]
     frame = pd.DataFrame(lines, columns=["user_id", "item_id", "rating", "timestamp"])
-    return frame if has_times else frame.drop(columns="timestamp")
+    events = pd.DataFrame(
+        [(*event[:2], r, event[2]) for event, r in log.items()], columns=frame.columns
+    )
+    return (frame, events) if has_times else (frame.drop(columns="timestamp"), None)
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -125,7 +132,7 @@ def test_any_steps_leave_what_an_ingest_of_the_rest_makes(steps, split, blocks):
     parsed = Split.parse(split)
     assume(has_times or not parsed.needs_timestamps)
     choices = IngestOptions(parsed, blocks=blocks, max_rejected=1.0)
-    left = survivors(has_times, made)
+    left, events = survivors(has_times, made)
     with tempfile.TemporaryDirectory() as folder:
         data, other = Path(folder) / "d", Path(folder) / "e"
         try:
@@ -139,6 +146,8 @@ def test_any_steps_leave_what_an_ingest_of_the_rest_makes(steps, split, blocks):
             assume(False)  # all of it is held out or withdrawn
         found, expected = Dataset.open(data, verify=True), Dataset.open(other)
         same_data_sparse(found, expected)
+        if has_times:
+            same_events(found, events, "latest")
         ratings = pd.concat([frame for withdraws, frame in made if not withdraws])
         read = found.users().set_index("user_id")["n_read"]
         assert read.to_dict() == ratings["user_id"].value_counts().to_dict()

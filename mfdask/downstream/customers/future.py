@@ -7,14 +7,14 @@ import pandas as pd
 from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins
-from mfdask.downstream.events import distinct_days, events_of_block
+from mfdask.downstream.events import actions_of_block, distinct_days
 from mfdask.kernels.types import Int64s
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
 
 
 def future_days(data: Dataset, origins: Origins, client: Client | None = None) -> pd.DataFrame:
-    """Count on how many UTC days each user rates in the horizon after each cut-off.
+    """Count on how many UTC days each user acts in the horizon after each cut-off.
 
     Returns
     -------
@@ -32,8 +32,7 @@ def future_days(data: Dataset, origins: Origins, client: Client | None = None) -
 def _block_days(data: Dataset, block: int, cutoffs: list[int], horizon: int) -> Int64s:
     """Return the active days of a block's users after each cut-off, int64 (users, cutoffs)."""
     first, stop = data.bounds("users")[block : block + 2].tolist()
-    events = events_of_block(data, block)
-    users, times = events.users - first, events.timestamps
+    users, times = actions_of_block(data, block)
     days = np.empty((stop - first, len(cutoffs)), np.int64)
     for k, cutoff in enumerate(cutoffs):
         inside = (times >= cutoff) & (times < cutoff + horizon)

@@ -11,6 +11,7 @@ import pandas as pd
 from mfdask.downstream.events import DAY
 from mfdask.errors import InputError
 from mfdask.shards import Dataset
+from mfdask.shards.store import REPEATS
 
 #: In place of a date: the last one whose past is known in whole days.
 LATEST = "latest"
@@ -23,13 +24,12 @@ class Span(NamedTuple):
     last: int
 
     @classmethod
-    def of(cls, data: Dataset, parts: tuple[str, ...] = ("train", "test")) -> Span:
+    def of(cls, data: Dataset, parts: tuple[str, ...] = ("train", "test", REPEATS)) -> Span:
         """Read the times of some parts of a data set that has them."""
         times = [
             data.timestamps(block, part)
             for part in parts
             for block in range(data.n_blocks("users"))
-            if part == "train" or data.n_test
         ]
         filled = [time for time in times if time is not None and len(time)]
         return cls(int(min(t.min() for t in filled)), int(max(t.max() for t in filled)))

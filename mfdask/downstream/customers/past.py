@@ -9,21 +9,29 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.downstream.events import parts_of
 from mfdask.execution import Executor
 from mfdask.ingestion.blocks import shard_arrays
+from mfdask.ingestion.repeats import (
+    joined,
+    one_a_pair,
+    pair_keys,
+    repeated,
+    repeats_of,
+    write_repeats,
+)
+from mfdask.ingestion.rows import Entries
 from mfdask.kernels.csr import sort_pairs
 from mfdask.kernels.types import Int32s, Int64s
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.refs import dataset_ref
-from mfdask.shards.store import SIDES, FolderStore
+from mfdask.shards.store import SIDES, TIMESTAMPS, FolderStore
 from mfdask.shards.writer import DatasetWriter, Files
 
 #: Disk that a rating takes in a past: in a user shard with its time, and in an item shard.
@@ -80,24 +88,32 @@ def _count_block(data: Dataset, block: int, cutoffs: tuple[int, ...]) -> tuple[I
     users = np.zeros((len(cutoffs), stop - first), np.int64)
     items = np.zeros((len(cutoffs), data.n_items), np.int64)
     for k, cutoff in enumerate(cutoffs):
-        for part in parts_of(data):
-            columns = _before(data, block, part, cutoff)
-            users[k] += np.bincount(columns["users"] - first, minlength=stop - first)
-            items[k] += np.bincount(columns["items"], minlength=data.n_items)
+        ratings, _ = _before(data, block, cutoff)
+        users[k] = np.bincount(ratings.rows - first, minlength=stop - first)
+        items[k] = np.bincount(ratings.columns, minlength=data.n_items)
     return users, items
 
 
-def _before(data: Dataset, block: int, part: str, cutoff: int) -> dict[str, npt.NDArray[Any]]:
-    """Return the ratings of a shard before a cut-off, as columns."""
-    shard, times = data.shard("users", block, part), data.timestamps(block, part)
-    assert times is not None
-    kept = np.asarray(times) < cutoff
-    return {
-        "users": shard.rows[kept],
-        "items": shard.indices[kept],
-        "ratings": shard.ratings[kept],
-        "timestamps": times[kept],
-    }
+def _before(data: Dataset, block: int, cutoff: int) -> tuple[Entries, Entries]:
+    """Return the ratings of a user block as they were at a cut-off, and the repeats among them.
+
+    Of a pair with several events the rating is what those before the cut-off make it.
+    """
+    adds_up = data.manifest.repeats != "latest"
+    log = repeats_of(data, block)
+    logged = pair_keys(log.rows, log.columns)
+    log = log.only(np.asarray(log.times) < cutoff)
+    ratings = [_kept_before(data, block, part, cutoff, logged) for part in parts_of(data)]
+    return joined([*ratings, one_a_pair(log, adds_up)]), repeated(log, adds_up)
+
+
+def _kept_before(data: Dataset, block: int, part: str, cutoff: int, logged: Int64s) -> Entries:
+    """Return the ratings of a shard before a cut-off whose pairs are not in the log."""
+    shard, times = data.shard("users", block, part), np.asarray(data.timestamps(block, part))
+    kept, rows = times < cutoff, shard.rows.astype(np.int32)
+    if len(logged):
+        kept &= ~np.isin(pair_keys(rows, shard.indices), logged)
+    return Entries(rows[kept], shard.indices[kept], shard.ratings[kept], times[kept])
 
 
 def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -> Dataset:
@@ -137,18 +153,24 @@ def _write_users(
 ) -> Files:
     """Write one new user shard, gathered from all old ones."""
     first, stop = writer.bounds["users"][block : block + 2]
-    found: dict[str, list[npt.NDArray[Any]]] = {}
-    for old in range(data.n_blocks("users")):
-        for part in parts_of(data):
-            columns = _before(data, old, part, cutoff)
-            users = places["users"][columns["users"]]
-            mine = (users >= first) & (users < stop)
-            columns["users"] = users - np.int32(first)
-            columns["items"] = places["items"][columns["items"]]
-            for name, values in columns.items():
-                found.setdefault(name, []).append(values[mine])
-    merged = {name: np.concatenate(values) for name, values in found.items()}
-    users, items = merged["users"], merged["items"]
-    order, room = np.empty(len(users), np.int32), np.empty(len(users), np.int64)
-    sort_pairs(users, stop - first, items, writer.bounds["items"][-1], room, order)
-    return writer.write_users(block, {"train": shard_arrays(order, merged, stop - first)})
+    found = [
+        [_placed(own, places, first, stop) for own in _before(data, old, cutoff)]
+        for old in range(data.n_blocks("users"))
+    ]
+    ratings, log = (joined(list(each)) for each in zip(*found, strict=True))
+    order, room = np.empty(len(ratings.rows), np.int32), np.empty(len(ratings.rows), np.int64)
+    n_items = writer.bounds["items"][-1]
+    sort_pairs(ratings.rows, stop - first, ratings.columns, n_items, room, order)
+    columns = dict(zip(("users", "items", "ratings", TIMESTAMPS), ratings, strict=True))
+    files = writer.write_users(block, {"train": shard_arrays(order, columns, stop - first)})
+    assert isinstance(writer.store, FolderStore)
+    log = repeated(log, data.manifest.repeats != "latest")  # in the order of the new rows
+    return files | write_repeats(writer.store, block, log, stop - first)
+
+
+def _placed(own: Entries, places: dict[str, Int32s], first: int, stop: int) -> Entries:
+    """Return the entries of a new block, with its rows."""
+    users = places["users"][own.rows]
+    mine = (users >= first) & (users < stop)
+    rest = own.only(mine)
+    return rest._replace(rows=users[mine] - np.int32(first), columns=places["items"][rest.columns])

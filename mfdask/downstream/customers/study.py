@@ -23,7 +23,7 @@ from mfdask.downstream.customers.rolling import (
 )
 from mfdask.downstream.customers.spend import Spend
 from mfdask.downstream.customers.tables import FeatureTable, require_cohort
-from mfdask.downstream.events import require_timestamps
+from mfdask.downstream.events import require_timestamps, warn_of_lost_repeats
 from mfdask.errors import InputError
 from mfdask.files import file_place
 from mfdask.kernels.types import Float64s
@@ -161,6 +161,7 @@ def check_study(
         spend is of nobody known.
     """
     require_timestamps(data, job)
+    warn_of_lost_repeats(data, job)
     span = Span.of(data)
     if spend is not None:
         spend.require_known(data.users()["user_id"])

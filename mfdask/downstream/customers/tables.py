@@ -22,9 +22,11 @@ from mfdask.downstream.customers.past import (
 )
 from mfdask.downstream.customers.refit import Frame, FrozenItems, freeze_items, version_of
 from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
+from mfdask.downstream.events import actions_of_block
 from mfdask.errors import InputError
 from mfdask.execution import Executor
 from mfdask.files import require_space
+from mfdask.kernels.types import Int64s
 from mfdask.models import Ability, FactorModel, Model
 from mfdask.models.factor_model import require_factors
 from mfdask.progress import Progress, silent
@@ -146,7 +148,7 @@ def block_features(
     """Return a block's share of `cohort` and `everyone` of a `FeatureTable`."""
     shard = past.shard("users", block)
     times = np.asarray(past.timestamps(block))
-    habits = rfm(shard.indptr, times, cutoff)
+    habits = rfm(*_actions(past, block), cutoff)
     rows = np.flatnonzero(in_cohort(habits))
     columns = {
         "user_id": past.users()["user_id"].take(rows + shard.start).array,
@@ -155,6 +157,14 @@ def block_features(
     }
     everyone = pd.DataFrame({name: habits[name].astype(np.float32) for name in RHYTHM})
     return pd.DataFrame(columns), everyone
+
+
+def _actions(past: Dataset, block: int) -> tuple[Int64s, Int64s]:
+    """Return where each user's actions begin, and their times."""
+    users, times = actions_of_block(past, block)
+    n_users = int(np.diff(past.bounds("users")[block : block + 2])[0])
+    starts = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))])
+    return starts, times[np.argsort(users, kind="stable")]
 
 
 def require_cohort(table: FeatureTable, least: int) -> None:

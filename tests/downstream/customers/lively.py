@@ -45,11 +45,11 @@ def made_up(users=120, items=300, seed=1, taste_drives_away=0.0, turn_day=None):
     return pd.DataFrame(lines, columns=["user_id", "item_id", "rating", "timestamp"])
 
 
-def taken_in(ratings, folder, client, blocks=2, split="random:0.1"):
+def taken_in(ratings, folder, client, blocks=2, split="random:0.1", repeats="latest"):
     """Ingest ratings and return the folder of the data set."""
     folder.mkdir()
     ratings.to_csv(folder / "ratings.csv", index=False)
-    choices = IngestOptions(Split.parse(split), blocks=blocks)
+    choices = IngestOptions(Split.parse(split), blocks=blocks, repeats=repeats)
     ingest(open_source(str(folder / "ratings.csv")), folder / "d", client=client, choices=choices)
     return folder / "d"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +15,18 @@ from mfdask.downstream.customers import StudyOptions, study_churn
 from mfdask.downstream.customers.churn import KIND, churn_candidates
 from mfdask.downstream.customers.future import future_days
 from mfdask.downstream.customers.origins import Origins, Span, parse_date, timestamp
+from mfdask.downstream.customers.past import histories_as_of, write_past
 from mfdask.downstream.customers.rolling import evaluate_candidates, forecasts
 from mfdask.downstream.customers.tables import feature_tables
+from mfdask.downstream.events import warn_of_lost_repeats
 from mfdask.errors import InputError
+from mfdask.execution import LocalExecutor
 from mfdask.ingestion.build import ingest
 from mfdask.models import ALS
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
+from tests.naive import values_of_pairs
+from tests.shards.oracle import ratings_of, same_ratings
 
 from .lively import DAY, LENGTH, START, taken_in
 
@@ -69,6 +75,64 @@ def test_later_ratings_change_nothing(study, data, ratings, model, client, tmp_p
     assert earlier.table["label"].isna().all()
     same = earlier.table.columns.drop(["created_timestamp", "label"])
     pd.testing.assert_frame_equal(earlier.table[same], study.table[same], check_exact=True)
+
+
+def repeating(ratings):
+    """Return ratings of which pairs come again, and others of the same past.
+
+    The future of the others is shuffled, and longer by events of the pairs of the past.
+    """
+    cutoff = parse_date(CUTOFF)
+    several = ratings.assign(item_id=ratings["item_id"] % 30)
+    is_past = several["timestamp"] < cutoff
+    past, future = several[is_past], several[~is_past]
+    draw = np.random.default_rng(0)
+    columns = {name: draw.permutation(future[name]) for name in ("item_id", "rating")}
+    more = past.assign(timestamp=past["timestamp"] + 400 * DAY, rating=0.5)
+    later = more[more["timestamp"] >= cutoff]
+    return several, pd.concat([later, future.assign(**columns), past])
+
+
+@pytest.mark.parametrize("repeats", ["latest", "sum", "count"])
+def test_a_past_is_the_same_whatever_comes_again(repeats, ratings, client, tmp_path):
+    pasts, run = [], LocalExecutor()
+    for k, frame in enumerate(repeating(ratings)):
+        folder = taken_in(frame, tmp_path / f"r{k}", client, blocks=2 + k, repeats=repeats)
+        data = Dataset.open(folder)
+        (known,) = histories_as_of(data, (parse_date(CUTOFF),), run)
+        pasts.append(write_past(data, known, tmp_path / f"p{k}", run))
+    assert pasts[0].manifest.files == pasts[1].manifest.files  # to the bit
+    assert any(name.startswith("repeats/") for name in pasts[0].manifest.files)
+    several = repeating(ratings)[0].query("timestamp < @parse_date(@CUTOFF)")
+    same_ratings(ratings_of(pasts[0], "train"), values_of_pairs(several, repeats))
+
+
+def test_a_future_of_repeats_changes_nothing(ratings, client, tmp_path):
+    studies = []
+    for k, frame in enumerate(repeating(ratings)):
+        data = Dataset.open(taken_in(frame, tmp_path / f"r{k}", client))
+        assert data.manifest.counts.repeat_events > 0
+        model = ALS(n_factors=3, n_sweeps=2).fit(data)
+        studies.append(study_churn(data, model, CHOICES, tmp_path, client=client))
+    one, two = (study.table for study in studies)
+    same = one.columns.drop(["created_timestamp", "label"])
+    pd.testing.assert_frame_equal(one[same], two[same], check_exact=True)
+    cutoff = parse_date(CUTOFF)
+    times = ratings[ratings["timestamp"] < cutoff].groupby("user_id")["timestamp"]
+    assert one["ratings"].tolist() == times.size()[one["user_id"]].tolist()
+    since = (cutoff - times.max()) / DAY
+    assert one["recency_days"].tolist() == pytest.approx(since[one["user_id"]].tolist())
+
+
+def test_a_data_set_of_before_has_lost_its_repeats(ratings, client, tmp_path, caplog):
+    folder = taken_in(ratings.assign(item_id=ratings["item_id"] % 30), tmp_path / "r", client)
+    data = Dataset.open(folder)
+    counts = replace(data.manifest.counts, repeat_events=None)
+    data.manifest = replace(data.manifest, counts=counts)
+    with caplog.at_level(logging.WARNING, "mfdask"):
+        warn_of_lost_repeats(data, "churn")
+    share = 100 * counts.duplicates / len(ratings)
+    assert f"({share:.1f} %) have been replaced by later ones" in caplog.text
 
 
 def test_a_fold_in_that_has_seen_nothing(ratings, client, tmp_path):
