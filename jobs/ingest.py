@@ -1,7 +1,8 @@
 """Turn raw ratings into a data set, or take them into one that is there.
 
-SOURCE is a file (CSV, TSV, Parquet, MovieLens, gzip, zip), a folder, a glob such as 'logs/*.csv',
-a name to download such as ml-32m, or synthetic:small. Up to two million ratings are taken in by
+SOURCE is a file (CSV, TSV, JSON lines, Parquet, Arrow, ORC, a sparse matrix, Netflix, SQLite; also
+compressed, or in an archive), a folder, a glob such as 'logs/*.csv', a name to download such as
+ml-32m, or synthetic:small. Up to two million ratings are taken in by
 threads of this process, unless an option asks for a cluster; more of them on a local one.
 """
 
@@ -60,6 +61,9 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
     "are bad.  [default: true=1,false=0 where all are booleans]",
 )
 @click.option(
+    "--query", metavar="SQL", help="What is read of a database: SELECT user, item, rating FROM …"
+)
+@click.option(
     "--ids",
     default="auto",
     show_default=True,
@@ -86,6 +90,7 @@ def main(
     choices: IngestOptions,
     columns: str | None,
     event_values: str | None,
+    query: str | None,
     ids: Ids,
     on_bad_rows: str,
     overwrite: bool,
@@ -115,6 +120,7 @@ def main(
             seed=choices.seed,
             progress=run.progress,
             event_values=_event_values(event_values),
+            query=query,
         )
         out = into or out or Path("data") / opened.name
         if before is None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mfdask.errors import InputError
-from mfdask.ratings import movielens
-from mfdask.ratings.archive import unpack_gzip, unpack_zip
+from mfdask.ratings import delta, movielens, netflix
+from mfdask.ratings.archive import CODECS, is_archive, unpack_archive, unpack_file
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers import SUFFIXES
 from mfdask.ratings.source_file import SourceFile, printable, source_files
@@ -29,9 +29,9 @@ def find_files(path: Path, options: ReadOptions) -> FileSet:
     RefusedError
         There is too little disk for unpacking.
     """
-    if path.is_file() and path.suffix.casefold() == ".zip":
-        folder = _inner(unpack_zip(path, options.cache_dir, options.progress))
-        return _in_folder(folder, _name(path.stem), printable(path.name), options)
+    if path.is_file() and is_archive(path):
+        folder = _inner(unpack_archive(path, options.cache_dir, options.progress))
+        return _in_folder(folder, _name(_stem(path)), printable(path.name), options)
     if path.is_dir():
         name = path.resolve().name
         return _in_folder(path, _name(name), printable(name), options)
@@ -55,6 +55,8 @@ def _in_folder(folder: Path, name: str, origin: str, options: ReadOptions) -> Fi
     found = _movielens(folder, options)
     if found is not None:
         return movielens.file_set(found, name, origin, options)
+    if files := netflix.find_ratings(folder):
+        return netflix.file_set(files, name, origin, options)
     return FileSet(_plain(_tables_in(folder, origin), options), name, origin, options)
 
 
@@ -69,9 +71,10 @@ def _plain(paths: Sequence[Path], options: ReadOptions) -> list[SourceFile]:
 
 
 def _unpacked(file: SourceFile, options: ReadOptions) -> SourceFile:
-    if not file.name.endswith(".gz") or not file.size():
+    if file.path.suffix.casefold() not in CODECS or not file.size():
         return file
-    return replace(file, path=unpack_gzip(file.path, options.cache_dir).resolve())
+    plain = unpack_file(file.path, options.cache_dir).resolve()
+    return replace(file, path=plain, name=Path(file.name).stem)
 
 
 def _inner(folder: Path) -> Path:
@@ -82,7 +85,9 @@ def _inner(folder: Path) -> Path:
 
 def _tables_in(folder: Path, origin: str) -> list[Path]:
     """Return the tables of a folder that belong together: one named ratings, else all alike."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and _suffix(path))
+    if delta.is_table(folder):
+        return delta.held_files(folder)
+    files = _visible_tables(folder)
     if not files:
         known = ", ".join(SUFFIXES)
         raise InputError(
@@ -102,20 +107,38 @@ def _tables_in(folder: Path, origin: str) -> list[Path]:
     return files
 
 
+def _visible_tables(folder: Path) -> list[Path]:
+    """Return the tables of a folder, and of folders in it that are named like ``day=7``.
+
+    What may be something else, such as JSON, is left out beside others.
+    """
+    files = [path for path in folder.iterdir() if path.is_file() and _suffix(path)]
+    sure = [path for path in files if _suffix(path) != ".json"]
+    for inner in folder.iterdir():
+        if inner.is_dir() and "=" in inner.name and not inner.name.startswith((".", "_")):
+            sure += _visible_tables(inner)
+    return sorted(sure or files)
+
+
 def _suffix(path: Path) -> str | None:
-    """Return the suffix that tells the form (that before `.gz`), None if it is no table."""
-    name = path.name.casefold().removesuffix(".gz")
+    """Return the suffix that tells the form (before `.gz`), None if it is no table."""
+    name = _decompressed(path.name.casefold())
     if name.startswith((".", "_")):
         return None
     return next((end for end in SUFFIXES if name.endswith(end)), None)
 
 
 def _stem(path: Path) -> str:
-    name = path.name
-    for end in (".gz", *SUFFIXES):
-        if name.casefold().endswith(end):
-            name = name[: -len(end)]
-    return name
+    name = _decompressed(path.name)
+    ends = (".zip", ".tar", ".tgz", ".tbz2", ".txz", *SUFFIXES)
+    end = next((end for end in ends if name.casefold().endswith(end)), "")
+    return name[: len(name) - len(end)]
+
+
+def _decompressed(name: str) -> str:
+    """Return the name of a file without the end that tells how it is compressed."""
+    end = next((end for end in CODECS if name.casefold().endswith(end)), "")
+    return name[: len(name) - len(end)]
 
 
 def _name(text: str) -> str:

@@ -28,14 +28,15 @@ def open_source(
     progress: Progress = silent,
     part_bytes: int = PART_BYTES,
     event_values: Mapping[str, float] | None = None,
+    query: str | None = None,
 ) -> Source:
     """Open the ratings that `text` names, in any form; nothing but their start is read yet.
 
     Parameters
     ----------
     text : str
-        ``synthetic:…``, a file (CSV, TSV, Parquet, zip; text may be gzipped), a folder, a glob
-        such as ``logs/*.csv``, or a name of the download catalogue such as ``ml-1m``.
+        ``synthetic:…``, a file of any form in `readers`, compressed or in an archive, a folder, a
+        glob such as ``logs/*.csv``, or a name of the download catalogue such as ``ml-1m``.
     columns : mapping or None
         Which column is which: `user`, `item`, `rating`, `timestamp` to a name in the header or,
         for text without a header, to a position from 0. Without it the names are guessed. An empty
@@ -55,6 +56,8 @@ def open_source(
     event_values : mapping, optional
         Values of the words that a file has in the place of ratings: ``{"view": 1, "buy": 5}``. Of
         booleans they are 1 and 0 by default.
+    query : str, optional
+        What is read of a database of SQLite.
 
     Returns
     -------
@@ -77,6 +80,7 @@ def open_source(
         columns=columns,
         ids=ids,
         event_values=event_values,
+        query=query,
         cache_dir=cache_dir,
         part_bytes=part_bytes,
         progress=progress,

@@ -14,7 +14,7 @@ from distributed import futures_of
 
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
-from mfdask.ratings.readers.tabular import SAMPLE_ROWS, check_type, parse_table, sniff
+from mfdask.ratings.readers.tabular import SAMPLE_ROWS, TableColumns, check_type, sniff
 from mfdask.ratings.source import Parsed, Part, Source
 from mfdask.ratings.values import BOOLEANS, STRING, Ids, Types, check_event_values
 
@@ -127,4 +127,4 @@ class Partition:
         rows = self.rows.compute(scheduler="synchronous")
         digest = hashlib.sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
         table = _table(rows, self.names)
-        return parse_table(table, self.names, self.types, self.label, digest.hexdigest())
+        return TableColumns(self.label, self.names).parse(table, self.types, digest.hexdigest())

@@ -31,6 +31,11 @@ class TextLayout:
     decimal: str = "."
     spans_lines: bool = False  # quoted fields hold line breaks
     keeps_zeros: frozenset[str] = frozenset()  # roles whose ids must not lose leading zeros
+    constants: tuple[str, ...] = ()  # fields that folders tell, behind those of each line
+
+    def constant(self, role: str) -> str:
+        """Return the text that a role has in all lines."""
+        return self.constants[self.places[role] - self.n_fields]
 
     @property
     def quote(self) -> str | bool:
@@ -66,7 +71,7 @@ def sniff_layout(source: SourceFile, columns: Mapping[str, str] | None) -> Sniff
     label = source.label
     lines, whole = _sample(source)
     head, delimiter = _head(lines, label)
-    layout = _placed(lines[head], delimiter, columns, label)
+    layout = _placed(lines[head], delimiter, columns, source)
     if columns is None or not column_choice.are_positions(columns):
         head += 1
     lines = lines[head:]
@@ -120,15 +125,18 @@ def _delimiter(line: str, label: str) -> str:
     )
 
 
-def _placed(line: str, delimiter: str, columns: Mapping[str, str] | None, label: str) -> TextLayout:
+def _placed(
+    line: str, delimiter: str, columns: Mapping[str, str] | None, source: SourceFile
+) -> TextLayout:
     """Return the layout of a file whose first line with fields is given."""
     layout = TextLayout(delimiter, 0, {}, 0)
     fields = [field.strip() for field in split_line(line, layout)]
     if columns is not None and column_choice.are_positions(columns):
-        places = column_choice.by_position(len(fields), columns, label)
-    else:
-        places = column_choice.by_name(fields, columns, label)
-    return replace(layout, n_fields=len(fields), places=places)
+        places = column_choice.by_position(len(fields), columns, source.label)
+        return replace(layout, n_fields=len(fields), places=places)
+    told = {name: text for name, text in source.constants.items() if name not in fields}
+    places = column_choice.by_name([*fields, *told], columns, source.label)
+    return replace(layout, n_fields=len(fields), places=places, constants=tuple(told.values()))
 
 
 def _spans_lines(records: list[str], lines: list[str], layout: TextLayout) -> bool:
@@ -150,7 +158,7 @@ def _decimal(rows: list[list[str]], layout: TextLayout) -> str:
     place = layout.places.get("rating")
     if place is None or layout.delimiter == ",":
         return "."
-    texts = [row[place].strip() for row in rows if len(row) == layout.n_fields]
+    texts = [row[place].strip() for row in rows if len(row) == layout.n_fields > place]
     has_comma = any(map(_COMMA_NUMBER.fullmatch, texts))
     return "," if has_comma and not any("." in text for text in texts) else "."
 

@@ -24,6 +24,8 @@ class ReadOptions:
     ids : {"auto", "int", "string", "int,string", "string,int"}
     event_values : mapping, optional
         Values of the words in the place of ratings.
+    query : str, optional
+        What is read of a database.
     cache_dir : Path
         Where downloads, and unpacked archives, are kept.
     part_bytes : int
@@ -35,6 +37,7 @@ class ReadOptions:
     columns: Mapping[str, str] | None = None
     ids: Ids = "auto"
     event_values: Mapping[str, float] | None = None
+    query: str | None = None
     cache_dir: Path = CACHE_DIR
     part_bytes: int = PART_BYTES
     progress: Progress = silent

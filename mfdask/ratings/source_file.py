@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
+from urllib.parse import unquote
 
 import numpy as np
 
 from mfdask.errors import InputError
 
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _HEAD = 2**16  # bytes in which a reader recognises its form
 
 
@@ -26,18 +28,16 @@ class SourceFile:
         Absolute.
     label : str
         Its name for people.
+    name : str
+        The last part of its path, in small letters; the form of file may be told by its end.
     constants : mapping
         Columns that its folders tell, such as ``user=7/``: name to the text of all rows.
     """
 
     path: Path
     label: str
+    name: str
     constants: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The last part of its path, in small letters."""
-        return self.path.name.casefold()
 
     def open(self) -> BinaryIO:
         """Open it for reading, at its first byte."""
@@ -88,7 +88,20 @@ def source_files(paths: Sequence[Path]) -> list[SourceFile]:
     if len(set(labels)) < len(labels):
         shared = os.path.commonpath(paths)
         labels = [printable(str(path.relative_to(shared))) for path in paths]
-    return [SourceFile(path.resolve(), label) for path, label in zip(paths, labels, strict=True)]
+    return [
+        SourceFile(path.resolve(), label, path.name.casefold(), _told(path))
+        for path, label in zip(paths, labels, strict=True)
+    ]
+
+
+def _told(path: Path) -> dict[str, str]:
+    """Return the columns that the folders of a path tell: ``user=7/day=2020-01-01/``."""
+    pairs = [part.partition("=") for part in path.parts[:-1]]
+    return {unquote(name): _value(text) for name, sign, text in pairs if sign and name}
+
+
+def _value(text: str) -> str:
+    return "" if text == _NO_VALUE else unquote(text)
 
 
 def printable(name: str) -> str:

@@ -106,9 +106,9 @@ def test_too_little_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_gzip_is_unpacked_once(tmp_path: Path) -> None:
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(b"1,2\n") + gzip.compress(b"3,4\n"))
-    plain = archive.unpack_gzip(path, tmp_path / "cache")
+    plain = archive.unpack_file(path, tmp_path / "cache")
     assert plain.read_bytes() == b"1,2\n3,4\n"
-    assert archive.unpack_gzip(path, tmp_path / "cache") == plain
+    assert archive.unpack_file(path, tmp_path / "cache") == plain
     assert list((tmp_path / "cache").iterdir()) == [plain]
 
 
@@ -116,7 +116,7 @@ def test_gzips_that_end_alike_are_told_apart(tmp_path: Path) -> None:
     path, last = tmp_path / "x.csv.gz", gzip.compress(b"")
     for content in (b"1,2\n", b"3,4\n"):
         path.write_bytes(gzip.compress(content) + last)
-        assert archive.unpack_gzip(path, tmp_path / "cache").read_bytes() == content
+        assert archive.unpack_file(path, tmp_path / "cache").read_bytes() == content
 
 
 def test_damaged_gzips_leave_nothing_behind(tmp_path: Path) -> None:
@@ -127,5 +127,5 @@ def test_damaged_gzips_leave_nothing_behind(tmp_path: Path) -> None:
     for data in (b"", b"plain text, no gzip at all", whole[:-9], bytes(flipped)):
         path.write_bytes(data)
         with pytest.raises(InputError, match=r"x\.csv\.gz is not a"):
-            archive.unpack_gzip(path, tmp_path / "cache")
+            archive.unpack_file(path, tmp_path / "cache")
     assert not (tmp_path / "cache").exists() or not list((tmp_path / "cache").iterdir())

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from mfdask.errors import InputError
 from mfdask.ratings.options import ReadOptions
+from mfdask.ratings.readers.arrow import ARROW
 from mfdask.ratings.readers.base import OpenedFile, Reader
+from mfdask.ratings.readers.json_lines import JSON
+from mfdask.ratings.readers.netflix import NETFLIX
+from mfdask.ratings.readers.orc import ORC
 from mfdask.ratings.readers.parquet import PARQUET
+from mfdask.ratings.readers.sparse import MATRIX_MARKET, NPZ
+from mfdask.ratings.readers.sqlite import SQLITE
 from mfdask.ratings.readers.text import TEXT
+from mfdask.ratings.readers.unread import refuse_unread
 from mfdask.ratings.source_file import SourceFile
 
 #: The first that recognises a file reads it; the last one takes any.
-READERS: tuple[Reader, ...] = (PARQUET, TEXT)
+READERS: tuple[Reader, ...] = (PARQUET, ARROW, ORC, MATRIX_MARKET, NPZ, SQLITE, JSON, NETFLIX, TEXT)
 #: Ends of the names of files that hold tables.
 SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 
@@ -29,5 +36,6 @@ def open_file(file: SourceFile, options: ReadOptions) -> OpenedFile:
     if file.size() == 0:
         raise InputError(f"{file.label} is empty; nothing to read")
     head = file.head()
+    refuse_unread(file.name, head, file.label)
     reader = next(reader for reader in READERS if reader.recognises(file.name, head))
     return reader.open(file, options)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -47,25 +49,74 @@ class Chunk(Protocol):
 
 
 @dataclass(frozen=True)
-class TableFile:
-    """A file of typed columns, as a `base.OpenedFile`.
+class TableColumns:
+    """Which columns of a table are read.
 
     Attributes
     ----------
     label : str
+        What people call the table.
     names : mapping
         Role to column.
     told : mapping
-        Of these columns, those that the file's folders tell: name to the text of all rows.
-    types : dict
-    chunks : sequence of Chunk
+        Of these columns, those that folders tell: name to the text of all rows.
     """
 
     label: str
     names: Mapping[str, str]
-    told: Mapping[str, str]
+    told: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def held(self) -> list[str]:
+        """The columns that the table itself holds."""
+        return [name for name in self.names.values() if name not in self.told]
+
+    def completed(self, table: pa.Table) -> pa.Table:
+        """Add what folders tell."""
+        for name in self.names.values():
+            if name in self.told:
+                table = table.append_column(name, pa.repeat(self.told[name], table.num_rows))
+        return table
+
+    def rows(self, table: pa.Table, types: Types) -> TableRows:
+        """Bring the columns to numbers and text, as `types` want them.
+
+        Raises
+        ------
+        InputError
+            A column holds bytes that are no text.
+        """
+        table, columns = self.completed(table), {}
+        for role, kind in types.items():
+            name = self.names[role]
+            array = _plain(table[name].combine_chunks(), name, self.label)
+            columns[role] = _as_names(array) if kind == STRING else array
+        return TableRows(columns)
+
+    def parse(self, table: pa.Table, types: Types, digest: str) -> Parsed:
+        """Check and type the rows of a table; `digest` is what the part is known by.
+
+        Raises
+        ------
+        InputError
+            A column holds bytes that are no text.
+        """
+        ratings, rejected = clean(self.rows(table, types), types, self.label)
+        return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A file of typed columns, as a `base.OpenedFile`."""
+
+    columns: TableColumns
     types: Types
     chunks: Sequence[Chunk]
+
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return self.columns.label
 
     @property
     def has_rows(self) -> bool:
@@ -77,7 +128,7 @@ class TableFile:
         return [
             Part(
                 self.label,
-                TableChunk(chunk, self.label, self.names, self.told, types),
+                TableChunk(chunk, self.columns, types),
                 first_row=0,
                 n_rows=chunk.n_rows,
             )
@@ -114,26 +165,45 @@ def open_table(
     header = [*schema.names, *told]
     places = column_choice.by_name(header, options.columns, label)
     names = {role: header[place] for role, place in places.items()}
-    held = [name for name in names.values() if name not in told]
+    columns = TableColumns(label, names, told)
     for role, name in names.items():
-        if name in held:
+        if name not in told:
             check_type(schema.field(name).type, name, role, label)
-    rows = _completed(sample(held), names, told)
+    rows = columns.completed(sample(columns.held))
     types = {
         role: sniff(
             role, rows[name].combine_chunks(), options.ids, name, label, options.event_values
         )
         for role, name in names.items()
     }
-    return TableFile(label, names, told, types, chunks)
+    return TableFile(columns, types, chunks)
 
 
-def _completed(table: pa.Table, names: Mapping[str, str], told: Mapping[str, str]) -> pa.Table:
-    """Add the columns that folders tell."""
-    for name in names.values():
-        if name in told:
-            table = table.append_column(name, pa.repeat(told[name], table.num_rows))
-    return table
+def table_of_values(columns: Mapping[str, list[Any]]) -> pa.Table:
+    """Make a table of Python's values; where a column has several types, of their texts."""
+    arrays = {}
+    for name, values in columns.items():
+        try:
+            arrays[name] = pa.array(values)
+        except (pa.ArrowException, TypeError, OverflowError):
+            texts = [None if value is None else written(value) for value in values]
+            arrays[name] = pa.array(texts, STRING)
+        if pa.types.is_null(arrays[name].type):
+            arrays[name] = arrays[name].cast(STRING)
+    return pa.table(arrays)
+
+
+def written(value: object) -> str:
+    """Write a value as cleaning reads it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def table_digest(table: pa.Table) -> str:
+    """Return the SHA-256 of the values of a table."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def check_type(value_type: pa.DataType, name: str, role: str, label: str) -> None:
@@ -243,9 +313,7 @@ class TableChunk:
     """Reads one chunk of a file: the `read` of a `Part`."""
 
     chunk: Chunk
-    label: str
-    names: Mapping[str, str]
-    told: Mapping[str, str]
+    columns: TableColumns
     types: Types
 
     def __call__(self) -> Parsed:
@@ -256,39 +324,8 @@ class TableChunk:
         InputError
             The file is gone or damaged.
         """
-        held = [name for name in self.names.values() if name not in self.told]
-        table, digest = self.chunk.load(held)
-        table = _completed(table, self.names, self.told)
-        return parse_table(table, self.names, self.types, self.label, digest)
-
-
-def parse_table(
-    table: pa.Table, names: Mapping[str, str], types: Types, label: str, digest: str
-) -> Parsed:
-    """Check and type the rows of a table.
-
-    Parameters
-    ----------
-    table : Table
-    names : mapping
-        Role to column.
-    types : mapping
-        Role to what it is read as.
-    label, digest : str
-        The part's name for people, and what it is known by.
-
-    Raises
-    ------
-    InputError
-        A column holds bytes that are no text.
-    """
-    columns = {}
-    for role, kind in types.items():
-        name = names[role]
-        array = _plain(table[name].combine_chunks(), name, label)
-        columns[role] = _as_names(array) if kind == STRING else array
-    ratings, rejected = clean(TableRows(columns), types, label)
-    return Parsed(ratings, rejected, table.num_rows, table.num_rows, digest)
+        table, digest = self.chunk.load(self.columns.held)
+        return self.columns.parse(table, self.types, digest)
 
 
 class TableRows:
