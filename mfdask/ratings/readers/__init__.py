@@ -10,10 +10,11 @@ from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers.arrow import ARROW
 from mfdask.ratings.readers.base import OpenedFile, Reader
 from mfdask.ratings.readers.json_lines import JSON
+from mfdask.ratings.readers.market import MATRIX_MARKET
 from mfdask.ratings.readers.netflix import NETFLIX
+from mfdask.ratings.readers.npz import NPZ
 from mfdask.ratings.readers.orc import ORC
 from mfdask.ratings.readers.parquet import PARQUET
-from mfdask.ratings.readers.sparse import MATRIX_MARKET, NPZ
 from mfdask.ratings.readers.sqlite import SQLITE
 from mfdask.ratings.readers.text import TEXT
 from mfdask.ratings.readers.unread import refuse_unread

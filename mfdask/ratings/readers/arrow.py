@@ -49,11 +49,10 @@ def _open(file: SourceFile, options: ReadOptions) -> TableFile:
             each = max(first, 1) if n_batches > 1 else first
             chunks = [RecordBatch(file, number, each) for number in range(n_batches)]
 
-    def sample(names: Sequence[str]) -> pa.Table:
-        empty = schema.empty_table().select(names)
-        return chunks[0].load(names)[0] if chunks else empty
+        def sample(names: Sequence[str]) -> pa.Table:
+            return chunks[0].load(names)[0] if chunks else schema.empty_table().select(names)
 
-    return open_table(file, schema, sample, chunks, options)
+        return open_table(file, schema, sample, chunks, options)
 
 
 @contextmanager

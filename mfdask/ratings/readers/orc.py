@@ -36,12 +36,12 @@ def _open(file: SourceFile, options: ReadOptions) -> TableFile:
     with _opened(file) as orc:
         schema, n_stripes = orc.schema, orc.nstripes
         each = -(-orc.nrows // max(1, n_stripes))
-    chunks = [Stripe(file, number, each) for number in range(n_stripes)]
+        chunks = [Stripe(file, number, each) for number in range(n_stripes)]
 
-    def sample(names: Sequence[str]) -> pa.Table:
-        return chunks[0].load(names)[0] if chunks else schema.empty_table().select(names)
+        def sample(names: Sequence[str]) -> pa.Table:
+            return chunks[0].load(names)[0] if chunks else schema.empty_table().select(names)
 
-    return open_table(file, schema, sample, chunks, options)
+        return open_table(file, schema, sample, chunks, options)
 
 
 @contextmanager
