@@ -137,7 +137,8 @@ def _explained(path: Path, form: str) -> Iterator[None]:
     except (*_DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _DAMAGED_CODES:
             raise
-        raise InputError(f"{path} is not a whole {form} file ({error}); fetch it again") from error
+        line = " ".join(str(error).split())
+        raise InputError(f"{path} is not a whole {form} file ({line}); fetch it again") from error
 
 
 def unpack_zip(path: Path, cache_dir: Path, progress: Progress = silent) -> Path:

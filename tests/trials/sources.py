@@ -92,7 +92,8 @@ def outcome(path: Path, form: str) -> str:
             parsed = part.read()
             assert parsed.n_read == len(parsed.ratings) + len(parsed.rejected)
     except InputError as error:
-        assert "\n" not in str(error)
+        if "\n" in str(error):
+            raise
         return "refused"
     return "read"
 
