@@ -37,7 +37,9 @@ def find_files(path: Path, options: ReadOptions) -> FileSet:
         return _in_folder(path, _name(name), printable(name), options)
     found = _movielens(path, options)
     if found is not None:
-        return movielens.file_set(found, _name(found.resolve().name), printable(path.name), options)
+        return movielens.movielens_files(
+            found, _name(found.resolve().name), printable(path.name), options
+        )
     return FileSet(_plain([path], options), _name(_stem(path)), printable(path.name), options)
 
 
@@ -54,9 +56,9 @@ def _in_folder(folder: Path, name: str, origin: str, options: ReadOptions) -> Fi
     """Return MovieLens in a folder, or its tables of one kind."""
     found = _movielens(folder, options)
     if found is not None:
-        return movielens.file_set(found, name, origin, options)
+        return movielens.movielens_files(found, name, origin, options)
     if files := netflix.find_ratings(folder):
-        return netflix.file_set(files, name, origin, options)
+        return netflix.netflix_files(files, name, origin, options)
     return FileSet(_plain(_tables_in(folder, origin), options), name, origin, options)
 
 

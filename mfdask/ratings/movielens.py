@@ -61,7 +61,7 @@ def _form(folder: Path) -> Form | None:
     return next((form for form in FORMS if form.is_in(folder)), None)
 
 
-def file_set(folder: Path, name: str, origin: str, options: ReadOptions) -> FileSet:
+def movielens_files(folder: Path, name: str, origin: str, options: ReadOptions) -> FileSet:
     """Return the ratings of a MovieLens folder, with its catalogue of movies.
 
     Parameters

@@ -28,7 +28,7 @@ def find_ratings(folder: Path) -> list[Path]:
     return []
 
 
-def file_set(files: list[Path], name: str, origin: str, options: ReadOptions) -> FileSet:
+def netflix_files(files: list[Path], name: str, origin: str, options: ReadOptions) -> FileSet:
     """Return ratings, with the catalogue of films where it lies beside them.
 
     Raises
