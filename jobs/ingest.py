@@ -20,6 +20,7 @@ from mfdask.ingestion.build import IngestOptions, check_target, ingest
 from mfdask.ingestion.extend import columns_of, extend, ids_of
 from mfdask.ingestion.reading import are_few
 from mfdask.ratings.formats import open_source
+from mfdask.ratings.partitions import load_dask
 from mfdask.ratings.splits import FORMS, Split
 from mfdask.ratings.values import Ids
 from mfdask.shards import Manifest
@@ -126,6 +127,7 @@ def main(
         if before is None:
             check_target(out, overwrite)  # before a cluster is started for nothing
         if cluster != ClusterConfig() or not are_few([opened]):  # else it would not pay
+            load_dask()
             run.start(cluster)
         where: dict[str, Any] = {"client": run.client, "progress": run.progress}
         if before is None:

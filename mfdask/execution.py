@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from mfdask.cluster import SOLVER
 from mfdask.cores import n_cores
-from mfdask.errors import RefusedError
+from mfdask.errors import InputError, RefusedError
 from mfdask.progress import Progress, silent
 from mfdask.supervision import supervised
 
@@ -84,6 +84,38 @@ class Executor(ABC):
     @abstractmethod
     def start(self, name: str, task: Callable[..., Any]) -> None:
         """Start ``task()``, for which nobody waits."""
+
+    def compute(
+        self, task: Callable[..., Any], arguments: Mapping[str, tuple[Any, ...]]
+    ) -> list[Handle]:
+        """Compute a graph of Dask's as a whole: a task for each name, whose first argument it has.
+
+        Parameters
+        ----------
+        task : callable
+        arguments : mapping
+            Name of a task to its arguments, the first of which is a `dask.delayed.Delayed`.
+        """
+        from dask.delayed import delayed
+        from distributed import futures_of
+
+        graph = [
+            delayed(task, pure=False)(*own, dask_key_name=f"{name}-{self.token}")
+            for name, own in arguments.items()
+        ]
+        held = futures_of(graph)  # of a persisted frame: its own cluster has them
+        return self._computed(graph, held[0].client if held else None)
+
+    def _computed(self, graph: list[Any], client: Client | None) -> list[Handle]:
+        """Compute a graph, on the cluster of `client` where that holds some of it."""
+        from dask import compute
+
+        found = client.compute(graph, sync=True) if client else compute(*graph, **self._where())
+        return [_Done(value) for value in found]
+
+    def _where(self) -> dict[str, Any]:
+        """Return where Dask computes if there is no cluster."""
+        return {"scheduler": "synchronous"}
 
     @abstractmethod
     def _completed(self, handles: list[Any]) -> Iterator[None]:
@@ -215,6 +247,9 @@ class ThreadExecutor(Executor):
         """Put the task behind the others."""
         self._pool.submit(task)
 
+    def _where(self) -> dict[str, Any]:
+        return {"scheduler": "threads", "pool": self._pool}
+
     def _completed(self, handles: list[Any]) -> Iterator[None]:
         for handle in as_completed(handles):
             handle.result()
@@ -260,6 +295,14 @@ class ClusterExecutor(Executor):
         call = _call_parallel if self._parallel else _call
         key = f"{name}-{self.token}"
         return self.client.submit(call, task, *args, key=key, **self._options, **place)
+
+    def _computed(self, graph: list[Any], client: Client | None) -> list[Handle]:
+        if client not in (None, self.client):
+            raise InputError(
+                "a frame is persisted on another cluster; give its client, or the frame before "
+                "persist()"
+            )
+        return cast("list[Handle]", self.client.compute(graph, **self._options))
 
     def start(self, name: str, task: Callable[..., Any]) -> None:
         """Submit the task and forget it."""

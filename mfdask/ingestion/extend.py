@@ -215,7 +215,8 @@ def _take(
     """Read sources, and leave out the files that the data set has."""
     source = _joined(old, sources)
     are_counts = old.repeats == "sum" and not withdraws
-    reading = read_source(source, run, "withdrawals" if withdraws else "ratings", are_counts)
+    what = "withdrawals" if withdraws else "ratings"
+    reading = read_source(source, run, what, are_counts)
     known = {taken.digest for taken in old.sources if taken.withdraws == withdraws}
     files: list[TakenFile] = []
     chosen: list[int] = []
@@ -228,8 +229,10 @@ def _take(
             files.append(taken)
             chosen += range(first, first + n_parts)
         first += n_parts
-    parts = tuple(source.parts[number] for number in chosen)
-    return _Taken(replace(source, parts=parts), reading.only(chosen), files)
+    if len(chosen) < len(source.parts):  # batches may hold other files as well: they are read anew
+        source = replace(source, parts=tuple(source.parts[number] for number in chosen))
+        reading = read_source(source, run, f"new-{what}", are_counts)
+    return _Taken(source, reading, files)
 
 
 def _check_read(ratings: _Taken, gone: _Taken, max_rejected: float) -> None:

@@ -1,16 +1,17 @@
-"""Read one part of a source, as a task."""
+"""Read parts of a source that follow each other, as one task."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mfdask.ratings.ids import count_ids, encode
+from mfdask.ratings.partitions import parsed_of
 from mfdask.ratings.source import Parsed, Part
 
 
@@ -24,39 +25,74 @@ class PartFacts(NamedTuple):
     n_zeros: int = 0
 
 
-class ReadPart(NamedTuple):
-    """A part that is read.
+class ReadBatch(NamedTuple):
+    """Parts that are read.
 
     Attributes
     ----------
     ratings : DataFrame
         The good ratings: `user_id`, `item_id` (encoded, see `ids.encode`), `rating` and
-        `timestamp` where there are any, without counts of 0. The index numbers the rows read of the
-        part from 0, good or bad.
+        `timestamp` where there are any, without counts of 0. The index numbers the rows read of
+        these parts from 0, good or bad.
     users, items : Series
         How often each id occurs, see `ids.count_ids`.
     rejected : DataFrame
-        The bad rows.
-    facts : PartFacts
+        The bad rows, with the number of their part among these in a column `part`.
+    facts : list of PartFacts
+        Of each part.
     """
 
     ratings: pd.DataFrame
     users: pd.Series
     items: pd.Series
     rejected: pd.DataFrame
-    facts: PartFacts
+    facts: list[PartFacts]
 
 
-def read_part(part: Part, are_counts: bool = False) -> ReadPart:
-    """Read one part and make it small.
+def read_batch(parts: Sequence[Part], are_counts: bool = False) -> ReadBatch:
+    """Read parts and make them small.
 
     Parameters
     ----------
-    part : Part
+    parts : sequence of Part
+        At least one.
     are_counts : bool
-        Whether its values are to be added up: negative ones are bad, and of 0 nothing is left.
+        Whether their values are to be added up: negative ones are bad, and of 0 nothing is left.
     """
-    parsed = part.read()
+    return clean_batch([part.read() for part in parts], parts, are_counts)
+
+
+def clean_partition(
+    partition: pd.DataFrame, parts: Sequence[Part], are_counts: bool = False
+) -> ReadBatch:
+    """Make a partition of a `frames.parts_frame` small, which holds `parts`."""
+    return clean_batch(parsed_of(partition), parts, are_counts)
+
+
+def clean_batch(
+    parsed: Sequence[Parsed], parts: Sequence[Part], are_counts: bool = False
+) -> ReadBatch:
+    """Make parts that were read small; the other parameters are those of `read_batch`."""
+    cleaned = [_cleaned(one, part, are_counts) for one, part in zip(parsed, parts, strict=True)]
+    ratings = _joined([one.ratings for one in cleaned], [one.facts.n_read for one in cleaned])
+    return ReadBatch(
+        ratings=ratings,
+        users=count_ids(ratings["user_id"]),
+        items=count_ids(ratings["item_id"]),
+        rejected=_joined_rejected([one.rejected for one in cleaned]),
+        facts=[one.facts for one in cleaned],
+    )
+
+
+class _Cleaned(NamedTuple):
+    """A part whose rows are numbered among those that were read of it."""
+
+    ratings: pd.DataFrame
+    rejected: pd.DataFrame
+    facts: PartFacts
+
+
+def _cleaned(parsed: Parsed, part: Part, are_counts: bool) -> _Cleaned:
     if part.event_values is not None:
         parsed = _with_values(parsed, part.event_values, part.file)
     rows, n_zeros = _row_numbers(parsed), 0
@@ -65,21 +101,31 @@ def read_part(part: Part, are_counts: bool = False) -> ReadPart:
         rows, n_zeros = rows[counts > 0], int((counts == 0).sum())
         parsed = _without(parsed, counts < 0, "count is negative", part.file)
         parsed = replace(parsed, ratings=parsed.ratings[parsed.ratings["rating"] > 0])
-    n_rejected = len(parsed.rejected)
-    facts = PartFacts(parsed.n_read, n_rejected, parsed.n_lines, parsed.digest, n_zeros)
+    facts = PartFacts(parsed.n_read, len(parsed.rejected), parsed.n_lines, parsed.digest, n_zeros)
+    parsed.ratings.index = rows  # in place: whoever takes a column out of it leaves no other copy
+    return _Cleaned(parsed.ratings, parsed.rejected, facts)
+
+
+def _joined(ratings: Sequence[pd.DataFrame], n_read: Sequence[int]) -> pd.DataFrame:
+    """Put the ratings of parts behind each other, with encoded ids."""
+    rows = ratings[0].index
+    if len(ratings) > 1:
+        before = np.cumsum([0, *n_read[:-1]])
+        numbers = [own.index.to_numpy() + n for own, n in zip(ratings, before, strict=True)]
+        rows = pd.Index(np.concatenate(numbers))
+    whole = ratings[0] if len(ratings) == 1 else pd.concat(ratings, ignore_index=True)
+    columns: dict[str, Any] = {}
     # Column by column, so that the raw ids of one are gone before the next is encoded.
-    columns = {name: parsed.ratings.pop(name) for name in parsed.ratings.columns.tolist()}
-    for name in ("user_id", "item_id"):
-        columns[name] = pd.Series(encode(columns[name]))
-    values = {name: column.array for name, column in columns.items()}
-    ratings = pd.DataFrame(values, index=rows, copy=False)
-    return ReadPart(
-        ratings=ratings,
-        users=count_ids(ratings["user_id"]),
-        items=count_ids(ratings["item_id"]),
-        rejected=parsed.rejected,
-        facts=facts,
-    )
+    for name in whole.columns.tolist():
+        column = whole.pop(name)
+        columns[name] = encode(column) if name in ("user_id", "item_id") else column.array
+    return pd.DataFrame(columns, index=rows, copy=False)
+
+
+def _joined_rejected(rejected: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put the bad rows of parts behind each other."""
+    bad = [own.assign(part=number) for number, own in enumerate(rejected) if len(own)]
+    return pd.concat(bad, ignore_index=True) if bad else rejected[0].assign(part=0)
 
 
 def _with_values(parsed: Parsed, event_values: Mapping[str, float], file: str) -> Parsed:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +32,7 @@ _SCHEMA = pa.schema(
 def first_bad_row(reading: Reading, parts: Sequence[Part]) -> str:
     """Describe the first bad row: file, row, reason and text. There must be one."""
     number = next(n for n, facts in enumerate(reading.facts) if facts.n_rejected)
-    row = reading.rejected[number].result().iloc[0]
+    row = reading.rejected_of(number).iloc[0]
     place = int(row["row"]) + _rows_before(reading, parts)[number]
     return f"{row['file']}, row {place}: {row['reason']} ({row['text']!r})"
 
@@ -60,7 +62,7 @@ def _bad_rows(reading: Reading, parts: Sequence[Part], numbers: Sequence[int]) -
     before, lines = _rows_before(reading, parts), list[str]()
     for number in numbers:
         if reading.facts[number].n_rejected and len(lines) < _SHOWN:
-            rows = reading.rejected[number].result().head(_SHOWN - len(lines))
+            rows = reading.rejected_of(number).head(_SHOWN - len(lines))
             texts = rows[["row", "reason", "text"]].itertuples(index=False)
             lines += [f"row {row + before[number]}: {why} ({text!r})" for row, why, text in texts]
     return lines
@@ -70,10 +72,13 @@ def write_rejected(
     root: Path, reading: Reading, parts: Sequence[Part], run: Executor, earlier: Path | None = None
 ) -> dict[str, FileFacts]:
     """Write the bad rows of all parts, numbered within their files, behind those of `earlier`."""
-    before = _rows_before(reading, parts)
-    bad = [n for n, facts in enumerate(reading.facts) if facts.n_rejected]
-    frames = [reading.rejected[n] for n in bad]
-    numbers = [before[n] for n in bad]
+    before = np.array(_rows_before(reading, parts))
+    bad = [
+        (frame, before[batch])
+        for frame, batch in zip(reading.rejected, reading.batches, strict=True)
+        if any(reading.facts[number].n_rejected for number in batch)
+    ]
+    frames, numbers = [frame for frame, _ in bad], [first for _, first in bad]
     written = run.submit("write-rejected", _write, root, frames, numbers, earlier)
     return {FILE_NAME: run.results([written])[0]}
 
@@ -109,12 +114,15 @@ def _rows_before(reading: Reading, parts: Sequence[Part]) -> list[int]:
 
 
 def _write(
-    root: Path, frames: list[pd.DataFrame], before: list[int], earlier: Path | None
+    root: Path,
+    frames: list[pd.DataFrame],
+    before: list[npt.NDArray[np.int64]],
+    earlier: Path | None,
 ) -> FileFacts:
     with pq.ParquetWriter(root / FILE_NAME, _SCHEMA) as writer:
         if earlier is not None:
             writer.write_table(pq.read_table(earlier, schema=_SCHEMA))
         for frame, first in zip(frames, before, strict=True):
-            numbered = frame.assign(row=frame["row"] + first)
+            numbered = frame.assign(row=frame["row"] + first[frame["part"]])
             writer.write_table(pa.Table.from_pandas(numbered, _SCHEMA, preserve_index=False))
     return FileFacts.of(root / FILE_NAME)

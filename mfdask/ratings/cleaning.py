@@ -34,6 +34,11 @@ SMALL = 8192  # rows; sifting these costs about as much as trying sixteen smalle
 _TEXT_KEPT = 500  # characters of a rejected row that are kept
 
 
+#: Made once: of many small files each has such a table.
+_NONE_BAD = pd.DataFrame({"file": [], "row": [], "reason": [], "text": []}).astype(
+    {"file": "str", "row": "int64", "reason": "str", "text": "str"}
+)
+
 _Column: TypeAlias = np.ndarray | pa.Array  # Arrow for text, NumPy for numbers
 
 
@@ -151,6 +156,8 @@ class _Sieve:
 
     def rejected(self, file: str) -> pd.DataFrame:
         """Return the bad rows, with the reason for each."""
+        if not self.bad:
+            return _NONE_BAD.copy()
         frame = pd.DataFrame(self.bad, columns=REJECTED_COLUMNS[1:])
         frame = frame.astype({"row": "int64", "reason": "str", "text": "str"})
         too_long = frame["text"].str.len() > _TEXT_KEPT

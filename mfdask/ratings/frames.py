@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
-from distributed import futures_of
+from dask.delayed import Delayed
 
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
+from mfdask.ratings.partitions import parsed_of, partition_of
 from mfdask.ratings.readers.tabular import SAMPLE_ROWS, TableColumns, check_type, sniff
 from mfdask.ratings.source import Parsed, Part, Source
 from mfdask.ratings.values import BOOLEANS, STRING, Ids, Types, check_event_values
@@ -58,14 +58,11 @@ def open_frame(
     Raises
     ------
     InputError
-        If a column is missing or of a type that does not fit, there are no rows, or the frame is
-        persisted on a cluster, where only its own client reaches it.
+        If a column is missing or of a type that does not fit, or there are no rows.
     """
     check_event_values(event_values)
     if isinstance(frame, pd.DataFrame):
         frame = dd.from_pandas(frame, chunksize=_PART_ROWS, sort=False)
-    if futures_of(frame):
-        raise InputError(f"{name}: is persisted on a cluster; give the frame before persist()")
     header = [str(column) for column in frame.columns]
     places = column_choice.by_name(header, columns, name)
     names = {role: header[place] for role, place in places.items()}
@@ -75,13 +72,17 @@ def open_frame(
     if event_values and "rating" not in types:
         raise InputError(f"{name}: no column has the words of `event_values`; name it as rating")
     values = (event_values or BOOLEANS) if types.get("rating") == STRING else None
-    reads = [
-        Partition(frame.partitions[number], name, names, types)
-        for number in range(frame.npartitions)
-    ]
+    parse = FrameParser(TableColumns(name, names), types)
+    meta = partition_of([parse.parsed(frame._meta_nonempty[:0])])
+    typed = frame.map_partitions(parse, meta=meta, enforce_metadata=False)
+    # Optimised once, and computed as one graph: what partitions share is done once.
+    partitions = typed.to_delayed()
     return Source(
         name=name,
-        parts=tuple(Part(name, read, first_row=0, event_values=values) for read in reads),
+        parts=tuple(
+            Part(name, ComputedPart(one), first_row=0, event_values=values, partition=one)
+            for one in partitions
+        ),
         user_kind="string" if types["user"] == STRING else "int",
         item_kind="string" if types["item"] == STRING else "int",
         has_timestamps="timestamp" in types,
@@ -114,17 +115,30 @@ def _table(rows: pd.DataFrame, names: Mapping[str, str]) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Partition:
-    """Computes one partition of a frame: the `read` of a `Part`."""
+class FrameParser:
+    """Makes the rows of a partition, of any types, a partition as in `partitions`."""
 
-    rows: Any
-    label: str
-    names: Mapping[str, str]
+    columns: TableColumns
     types: Types
 
+    def __call__(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Check and type the rows."""
+        return partition_of([self.parsed(rows)])
+
+    def parsed(self, rows: pd.DataFrame) -> Parsed:
+        """Return the rows as a part of a source."""
+        values = pd.util.hash_pandas_object(rows, index=False).to_numpy()
+        digest = hashlib.sha256(values.tobytes()).hexdigest()
+        return self.columns.parse(_table(rows, self.columns.names), self.types, digest)
+
+
+@dataclass(frozen=True)
+class ComputedPart:
+    """Computes one partition of a frame by itself: the `read` of a `Part`."""
+
+    partition: Delayed
+
     def __call__(self) -> Parsed:
-        """Compute, check and type the rows, in the thread that asks for them."""
-        rows = self.rows.compute(scheduler="synchronous")
-        digest = hashlib.sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
-        table = _table(rows, self.names)
-        return TableColumns(self.label, self.names).parse(table, self.types, digest.hexdigest())
+        """Compute it, in the thread that asks."""
+        (parsed,) = parsed_of(self.partition.compute(scheduler="synchronous"))
+        return parsed

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 IdKind = Literal["int", "string"]
 #: What becomes of several rows of one user and item.
@@ -55,7 +58,9 @@ class Part:
 
     `first_row` numbers the first line or row of the file for people: 1 in a text file, 0 in a
     Parquet file. `n_rows` is about how many there are, 0 where nobody knows. `event_values` are
-    those of the words in the place of ratings, None where these are numbers.
+    those of the words in the place of ratings, None where these are numbers. `partition` is the
+    partition of a Dask DataFrame that holds the part alone, see `partitions`, where it comes from
+    such a frame: a graph is then read as a whole, in place of part by part.
     """
 
     file: str
@@ -63,6 +68,7 @@ class Part:
     first_row: int = 1
     n_rows: int = 0
     event_values: Mapping[str, float] | None = None
+    partition: Delayed | None = None
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,44 @@ def test_what_is_no_frame_of_ratings(client: Client) -> None:
         open_frame(FRAME.drop(columns="user_id"))
     with pytest.raises(InputError, match="cannot be the rating"):
         open_frame(FRAME.assign(rating=pd.Timestamp(0)))
-    persisted = dd.from_pandas(FRAME, npartitions=2).persist()
-    with pytest.raises(InputError, match=r"before persist\(\)"):
-        open_frame(persisted)
+
+
+@pytest.mark.parametrize("kind", ["cluster", "threads"])
+def test_a_persisted_frame(client: Client, tmp_path, kind: str) -> None:
+    persisted = dd.from_pandas(FRAME, npartitions=4).persist()
+    run_on = client if kind == "cluster" else None
+    ingest(open_frame(persisted), tmp_path / "a", client=run_on)
+    ingest(open_frame(FRAME), tmp_path / "b")
+    same_data(*(Dataset.open(tmp_path / name) for name in "ab"))
+
+
+class CountedRead:
+    """Makes a partition, and notes that it did."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+
+    def __call__(self, number: int) -> pd.DataFrame:
+        with (self.folder / str(number)).open("a") as log:
+            log.write("read\n")
+        return FRAME[number::8]
+
+
+@pytest.mark.parametrize("kind", ["cluster", "threads"])
+def test_what_partitions_share_is_read_once(client: Client, tmp_path, kind: str) -> None:
+    frame = dd.from_map(CountedRead(tmp_path), list(range(8)), meta=FRAME[:0])
+    shuffled = frame.shuffle("user_id", npartitions=8, shuffle_method="tasks")
+    for file in tmp_path.iterdir():  # meta may have been asked for
+        file.unlink()
+    source = open_frame(shuffled)
+    run_on = client if kind == "cluster" else None
+    before = [len(file.read_text().split()) for file in sorted(tmp_path.iterdir())]
+    ingest(source, tmp_path / "a", client=run_on)
+    reads = [len((tmp_path / str(n)).read_text().split()) for n in range(8)]
+    assert reads == [n + 1 for n in before]
+    ingest(open_frame(FRAME), tmp_path / "b")
+    found, expected = (Dataset.open(tmp_path / name) for name in "ab")
+    assert found.manifest.counts == expected.manifest.counts
 
 
 def test_ratings_in_memory_have_no_frame() -> None:
