@@ -31,19 +31,33 @@ from .options import DATA, MODEL, PATH, options_of
     type=PATH,
     help="Folder of the nights (`home` of nightly.toml); without MODEL the published one is shown.",
 )
+@click.option("--anomalies", type=PATH, help="Folder that `mfdask anomalies` wrote.")
+@click.option("--churn", type=PATH, help="Table that `mfdask churn` wrote.")
+@click.option("--ltv", type=PATH, help="Table that `mfdask ltv` wrote.")
 @job
 @options_of(ServeOptions, "serve")
 def main(
-    models: tuple[Path, ...], data: str | None, home: Path | None, serve: ServeOptions
+    models: tuple[Path, ...],
+    data: str | None,
+    home: Path | None,
+    anomalies: Path | None,
+    churn: Path | None,
+    ltv: Path | None,
+    serve: ServeOptions,
 ) -> Outcome:
     """Serve until interrupted; nothing that is shown is changed."""
     if not models and home is None:
         raise InputError("give a MODEL, or `home` with the folder of the nights")
+    if home is not None and not home.is_dir():
+        raise InputError(f"{home}: no such folder; give `home` of nightly.toml")
     site = Site(
-        shown_of(models, data) if models else None, None if home is None else NightlyPaths(home)
+        shown_of(models, data) if models else None,
+        None if home is None else NightlyPaths(home),
+        anomalies,
+        [table for table in (churn, ltv) if table is not None],
     )
     with closing(site):
-        site.now().warm_up()
+        _warm_up(site)
         pages = pages_of(site)
         server = AppServer(site, pages, serve)
         say(f"{server.url}  (Ctrl-C ends it)")
@@ -55,3 +69,13 @@ def main(
     values = {"url": server.url, "pages": paths, "seconds": seconds}
     facts = {"was at": server.url, "pages": ", ".join(paths), "seconds": f"{seconds:.0f}"}
     return Outcome(values, [facts_table("app", facts)])
+
+
+def _warm_up(site: Site) -> None:
+    """Make ready what readers would wait for; what is not there is for the pages to say."""
+    try:
+        site.now().warm_up()
+    except InputError as error:
+        if site.fixed is not None:
+            raise
+        say(str(error))

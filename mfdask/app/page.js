@@ -29,7 +29,17 @@ function keepPlace() {
     if (element.dataset?.do && JSON.stringify({ ...element.dataset }) === last) return element.focus();
 }
 
-function listen(did, query) {
+function save({ name, text }) {
+  const link = document.createElement("a");
+  // A byte order mark, or spreadsheets take the text for another encoding.
+  link.href = URL.createObjectURL(new Blob(["\ufeff" + text], { type: "text/csv" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function listen(did, query, file) {
+  file.properties.value.change.connect(() => save(JSON.parse(file.value)));
   const answer = (kind, fits) => document.addEventListener(kind, (event) => {
     const element = event.composedPath().find((each) => each.dataset?.do);
     if (element && fits(element)) tell(did, element);
@@ -50,7 +60,7 @@ const began = setInterval(() => {
   const did = found.get_model_by_name("did");
   documents.push({ model: did, roles: JSON.parse(document.getElementById("roles").textContent) });
   repaint();
-  listen(did, found.get_model_by_name("query"));
+  listen(did, found.get_model_by_name("query"), found.get_model_by_name("file"));
   page.dataset.state = "shown";
 }, 50);
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, ClassVar, Literal, TypeVar
 
+import pandas as pd
 from bokeh.document import Document
 from bokeh.models import InlineStyleSheet
 from bokeh.models.ui import UIElement
@@ -23,6 +24,7 @@ from mfdask.errors import MfdaskError
 from mfdask.figures import ground
 from mfdask.figures.figure import Figure
 from mfdask.figures.ground import asset
+from mfdask.report.page import to_csv
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -86,6 +88,8 @@ class AppPage(ABC):
         Hidden: what the reader has done last, as JSON; a page's script writes it.
     query : TextInput
         Hidden: the query string that the browser is to show.
+    file : TextInput
+        Hidden: name and text of a file that the browser is to save, as JSON.
     """
 
     path: ClassVar[str]
@@ -96,10 +100,11 @@ class AppPage(ABC):
         self.site, self.address, self._document = site, address, document
         self._sheet = InlineStyleSheet(css=asset(_PACKAGE, "parts.css"))
         self.widget_sheet = InlineStyleSheet(css=asset(_PACKAGE, "widgets.css"))
-        self.did, self.query = TextInput(visible=False), TextInput(visible=False)
+        self.did, self.query, self.file = (TextInput(visible=False) for _ in range(3))
         self.notice = self.html("notice")
         self.cards: list[Card] = []
         self._notices: list[str] = []
+        self._n_files = 0
         self._waiting: list[Callable[[], None]] = []
         self.guarded(self.build)
         self._notices = [*address.troubles, *self._notices]
@@ -137,17 +142,20 @@ class AppPage(ABC):
         self._show_notices()
         self.query.value = query_string(self.state())
 
+    def offer(self, name: str, table: pd.DataFrame) -> None:
+        """Let the reader save a table as CSV; texts that are formulas elsewhere are none there."""
+        self._n_files += 1
+        said = {"name": f"{name}.csv", "text": to_csv(table), "number": self._n_files}
+        self.file.value = json.dumps(said)
+
     def guarded(self, work: Callable[[], None]) -> None:
         """Run a part of the work; what goes wrong is said on the page."""
         try:
             work()
-        except MfdaskError as error:
+        except (MfdaskError, OSError) as error:
             self._notices.append(str(error))
-        except OSError as error:
-            self._notices.append(
-                f"{error}. A release or data set has been taken away while it was looked at: "
-                "load the page again."
-            )
+            if self._is_outdated():
+                self._notices.append("Another release is published by now: load the page again.")
         except Exception:
             logger.exception("page %s", self.path)
             self._notices.append("This has failed; what went wrong is in the server's log.")
@@ -178,6 +186,14 @@ class AppPage(ABC):
     def _change_waiting(self, change: Callable[[], None]) -> None:
         self._waiting.remove(change)
         self.do(change)
+
+    def _is_outdated(self) -> bool:
+        """Whether another release is published than the one that this page was made from."""
+        shown = getattr(self, "shown", None)
+        try:
+            return shown is not None and self.site.now() is not shown
+        except (MfdaskError, OSError):
+            return True
 
     def html(self, name: str, text: str = "") -> Div:
         """Return a place for HTML, in the style of the page; what is shown must be escaped."""
@@ -216,7 +232,12 @@ def fill_document(
     """Fill a document that Bokeh's server has begun for a reader."""
     context: Any = document.session_context
     page = page_type(site, Address(context.request.arguments if context else {}), document)
-    roots: dict[str, UIElement] = {"notice": page.notice, "did": page.did, "query": page.query}
+    roots: dict[str, UIElement] = {
+        "notice": page.notice,
+        "did": page.did,
+        "query": page.query,
+        "file": page.file,
+    }
     roots |= {card.name: card.root for card in page.cards}
     for name, root in roots.items():
         root.name = name

@@ -6,12 +6,21 @@ from mfdask.app.ab import AB
 from mfdask.app.for_you import ForYou
 from mfdask.app.map import Map
 from mfdask.app.new_item import NewItem
+from mfdask.app.nights import Nights
 from mfdask.app.page import AppPage
 from mfdask.app.site import Site
+from mfdask.app.tables import Customers, Suspects
 
 _OF_MODELS: tuple[type[AppPage], ...] = (ForYou, NewItem, Map, AB)
 
 
 def pages_of(site: Site) -> list[type[AppPage]]:
-    """Return the pages that there is something for."""
-    return [*_OF_MODELS]
+    """Return the pages that there may be something for; each says what it lacks."""
+    pages = [*_OF_MODELS] if site.fixed or site.home else []
+    if site.home is not None:
+        pages.append(Nights)
+    if site.home is not None or site.anomalies is not None:
+        pages.append(Suspects)
+    if site.home is not None or site.customers:
+        pages.append(Customers)
+    return pages

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
 from mfdask.models import Ability, FactorModel, Model, load_model
@@ -144,13 +146,16 @@ class Site:
     fixed : Shown or None
         Models that were named; else those of the published release are shown.
     home : NightlyPaths or None
-    tables : mapping of str to Path
-        Folders and files of the jobs behind the models, by the name of the job.
+    anomalies : Path or None
+        The folder that `mfdask anomalies` has written.
+    customers : sequence of Path
+        The tables of `mfdask churn` and `mfdask ltv`.
     """
 
     fixed: Shown | None = None
     home: NightlyPaths | None = None
-    tables: Mapping[str, Path] = field(default_factory=dict)
+    anomalies: Path | None = None
+    customers: Sequence[Path] = ()
     _newest: Shown | None = None
     _held: ExitStack = field(default_factory=ExitStack)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -182,6 +187,25 @@ class Site:
             self._held.close()
             self._newest, self._held = newest, fresh.pop_all()
 
+    def suspects(self) -> dict[str, Path]:
+        """Return the tables of suspects by name: those given, or of the nights."""
+        folders = [self.anomalies] if self.anomalies else []
+        if self.home is not None and not folders:
+            found = self.home.tables.rglob("suspected_*.parquet")
+            folders = sorted({file.parent for file in found})[:1]
+        return {file.stem: file for folder in folders for file in sorted(folder.glob("*.parquet"))}
+
+    def of_customers(self) -> dict[str, Path]:
+        """Return the tables of users by name: those given, or of the nights."""
+        files = list(self.customers)
+        if self.home is not None and not files:
+            files = [
+                file
+                for file in sorted(self.home.tables.rglob("*.parquet"))
+                if _has_columns(file, {"user_id", "score", "event_timestamp"})
+            ]
+        return {file.stem: file for file in files}
+
     def close(self) -> None:
         """Let go of the release."""
         self._held.close()
@@ -212,6 +236,13 @@ def _names(paths: Sequence[Path]) -> list[str]:
         name if names.count(name) == 1 else str(path)
         for path, name in zip(paths, names, strict=True)
     ]
+
+
+def _has_columns(file: Path, names: set[str]) -> bool:
+    try:
+        return names <= set(pq.read_schema(file).names)
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _own_data(model: Model) -> Dataset | None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from mfdask.app.site import Shown, Site
 from mfdask.errors import InputError
 from mfdask.models import ALS, BPR, IALS, save_model
+from mfdask.nightly import journal
+from mfdask.nightly.paths import NightlyPaths, write_json
+from mfdask.nightly.registry import admit, publish
 from mfdask.report.browser import find_browser
 from mfdask.shards import Dataset
 from tests.report.chromium import Chromium
@@ -71,3 +78,37 @@ def browser(one_browser):
     one_browser.errors.clear()
     one_browser.requests.clear()
     return one_browser
+
+
+@pytest.fixture(scope="module")
+def home_site(small_data, small_site, tmp_path_factory):
+    """Return a site of a home with one published release and a table of customers."""
+    home = NightlyPaths(tmp_path_factory.mktemp("home-of-app"))
+    made = home.root / "made"
+    save_model(small_site.fixed.models["stars"], made / "model")
+    shutil.copytree(small_data, made / "data")
+    facts = {
+        "run": 1, "created": "2026-01-02T03:04:05+00:00", "before": None, "data_as_of": None,
+        "ratings": 8126, "users": 300, "items": 200, "kind": "als", "sweeps": 3, "reasons": [],
+        "files": ["a.csv"], "scores": [
+            {"slice": "held out", "n": 9, "candidate": 0.9, "published": None, "metric": "RMSE"}
+        ],
+    }  # fmt: skip
+    write_json(made / "release.json", facts)
+    home.models.mkdir()
+    admit(made, home.models, "000001")
+    publish(home, "000001")
+    users = small_site.fixed.data.users()["user_id"][:40]
+    home.tables.mkdir()
+    table = pd.DataFrame({"user_id": users, "event_timestamp": 0, "score": np.arange(40.0)})
+    table.to_parquet(home.tables / "churn.parquet")
+    line = {
+        "run": 1, "status": "published", "reason": "", "version": "000001", "ratings": 8126,
+        "ended": facts["created"], "seconds": {"grow": 1.0, "train": 2.0},
+        "memory_bytes": {"train": 10**8}, "files": ["a.csv"],
+        "intake": {"read": 8126, "rejected": {"no rating": 2}, "duplicates": 0},
+    }  # fmt: skip
+    journal.append(home.journal, line)
+    site = Site(home=home)
+    yield site
+    site.close()

@@ -126,7 +126,7 @@ def test_what_goes_wrong_is_said_on_the_page(small_site, monkeypatch):
     page = page_at(Broken, small_site)
     assert "top is &lt;b&gt;wrong&lt;/b&gt;" in page.notice.text
     page.act({"do": "os"})
-    assert "load the page again" in page.notice.text
+    assert "shard.bin" in page.notice.text
     page.act({"do": "fine"})
     assert page.notice.text == ""
     page.act({"do": "bug"})

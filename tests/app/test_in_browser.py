@@ -95,6 +95,24 @@ def test_hostile_titles_are_shown_as_they_are(hostile_site, browser):
         check_quiet(browser, url)
 
 
+def test_tables_of_a_night_by_clicks(home_site, browser):
+    with served(home_site) as url:
+        for page in pages_of(home_site):
+            browser.resize(420, 900)
+            browser.open(f"{url}/{page.path}")
+            wide, room = browser.run(_WIDTH)
+            assert wide <= room, page.path
+        browser.resize(1400, 1000)
+        browser.open(f"{url}/customers")
+        browser.click("button[data-column='score']")
+        browser.wait_for("(() => location.search.includes('lines-sort=score'))()")
+        browser.click("button[data-do='lines-pick']")
+        browser.wait_for("(() => location.search.includes('chosen=user'))()")
+        browser.click("button[data-do='lines-leaf'][data-first='15']")
+        browser.wait_for("16 to 30 of 40 lines")
+        check_quiet(browser, url)
+
+
 def test_a_server_that_has_gone_is_said(small_site, browser):
     with served(small_site) as url:
         browser.open(f"{url}/for-you")

@@ -20,5 +20,10 @@ def test_nothing_to_show(mfdask):
     refused(mfdask("app"), "give a MODEL, or --home")
 
 
-def test_a_home_without_a_release(mfdask, tmp_path):
-    refused(mfdask("app", "--home", tmp_path), "nothing is published yet")
+def test_a_home_without_a_release(result_of, mfdask, tmp_path, monkeypatch):
+    """Its nights may say why there is none."""
+    monkeypatch.setattr(AppServer, "run", AppServer.stop)
+    said = result_of("app", "--home", tmp_path, "--port", 0)
+    assert {"nights", "suspects", "customers"} <= set(said["pages"])
+    assert "nothing is published yet" in mfdask("app", "--home", tmp_path, "--port", 0).stderr
+    refused(mfdask("app", "--home", tmp_path / "none"), "no such folder")

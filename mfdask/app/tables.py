@@ -1,0 +1,153 @@
+"""The pages *Suspects* and *Customers*: tables of other jobs, and what is behind a line."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+from bokeh.layouts import column
+from bokeh.models.widgets import Select
+
+from mfdask.app.address import unless
+from mfdask.app.behind import Timeline, ratings_of_item, ratings_of_user
+from mfdask.app.lists import element
+from mfdask.app.page import AppPage, Card
+from mfdask.app.table import TableView
+from mfdask.errors import InputError
+from mfdask.report.tables import read_parquet
+
+#: Columns that are for programs: factors.
+_FACTOR = re.compile(r"[pq]\d\d+")
+#: Columns that say most come first, in this order, as far as they are there.
+_FIRST = ("user_id", "item_id", "entity", "title", "direction", "band", "score", "value", "reason")
+
+
+class TablesPage(AppPage):
+    """One of several tables, and the ratings behind a line of it."""
+
+    nothing: ClassVar[str]
+
+    @abstractmethod
+    def files(self) -> Mapping[str, Path]:
+        """Return the tables by name."""
+
+    def build(self) -> None:
+        """See `AppPage.build`."""
+        self._files = self.files()
+        if not self._files:
+            raise InputError(self.nothing)
+        names = list(self._files)
+        options: list[str | tuple[Any, str]] = [(name, name.replace("_", " ")) for name in names]
+        value = self.address.choice("table", names, names[0])
+        self.choice: Select = self.watch(
+            Select(title="Table", value=value, options=options, visible=len(names) > 1),
+            self._take_table,
+        )
+        self.table = TableView(self, "lines", self._read(), self._pick, sort="-score")
+        self.behind = TableView(self, "ratings", _NOTHING, filtered=False)
+        self.chosen = self.address.text("chosen")
+        self.about = self.html("about", element("p", "Choose a line of the table.", "soft"))
+        self.timeline = Timeline(_NOTHING)
+        top = column(self.choice, self.table.root, sizing_mode="stretch_width")
+        below = column(self.about, self.behind.root, sizing_mode="stretch_width")
+        self.cards = [
+            Card("lines", "", top, self._caption(), "wide"),
+            Card.of_figure(self.timeline),
+            Card("ratings", "The ratings behind it", below),
+        ]
+        if self.chosen:
+            self._show_ratings()
+
+    def state(self) -> Mapping[str, Any]:
+        """See `AppPage.state`."""
+        first = next(iter(self._files))
+        own = {"table": unless(self.choice.value, first), "chosen": self.chosen}
+        return own | self.table.state() | self.behind.state()
+
+    def actions(self) -> Mapping[str, Callable[[dict[str, str]], None]]:
+        """See `AppPage.actions`."""
+        return {**self.table.actions(), **self.behind.actions()}
+
+    def _read(self) -> pd.DataFrame:
+        table = read_parquet(self._files[self.choice.value], "Parquet table")
+        names = [name for name in table if not _FACTOR.fullmatch(str(name))]
+        first = [name for name in _FIRST if name in names]
+        return table[[*first, *(name for name in names if name not in first)]]
+
+    def _caption(self) -> str:
+        changed = pd.Timestamp(self._files[self.choice.value].stat().st_mtime, unit="s")
+        return f"Written {changed:%Y-%m-%d %H:%M} UTC."
+
+    def _take_table(self) -> None:
+        self.table.take(self._read())
+
+    def _pick(self, line: pd.Series) -> None:
+        for side in ("user", "item"):
+            key = line.get(f"{side}_id")
+            if key is not None and not pd.isna(key):
+                self.chosen = f"{side}:{key}"
+                self._show_ratings()
+                return
+        raise InputError("this line names no user and no item")
+
+    def _show_ratings(self) -> None:
+        side, _, key = self.chosen.partition(":")
+        shown = self.site.now()
+        ids = shown.data.users()["user_id"] if shown.data is not None and side == "user" else None
+        if shown.data is not None and side == "item":
+            ids = shown.data.items()["item_id"]
+        whole = ids is not None and pd.api.types.is_integer_dtype(ids.dtype)
+        read = int(key) if whole and key.lstrip("-").isdigit() else key
+        ratings = (ratings_of_user if side == "user" else ratings_of_item)(shown, read)
+        self.behind.take(ratings)
+        self.timeline.update(ratings)
+        timed = "" if ratings["when"].notna().any() else "; the data set has no times"
+        said = f"{side.capitalize()} {key}: {len(ratings):,} ratings, mean "
+        self.about.text = element("p", f"{said}{ratings['rating'].mean():.2f}{timed}.")
+
+
+class Suspects(TablesPage):
+    """Tables of `mfdask anomalies`."""
+
+    path = "suspects"
+    title = "Suspects"
+    intro = (
+        "Bursts of extreme ratings, shared accounts, items that changed: click a line for its "
+        "ratings."
+    )
+    nothing = "there are no tables of suspects: give the folder that `mfdask anomalies` has written"
+
+    def files(self) -> Mapping[str, Path]:
+        """See `TablesPage.files`."""
+        return self.site.suspects()
+
+
+class Customers(TablesPage):
+    """Tables of `mfdask churn` and `mfdask ltv`."""
+
+    path = "customers"
+    title = "Customers"
+    intro = (
+        "Who may leave, and how much is to come: sort by score, and click a line for the ratings."
+    )
+    nothing = "there are no tables of customers: give one that `mfdask churn` or `ltv` has written"
+
+    def files(self) -> Mapping[str, Path]:
+        """See `TablesPage.files`."""
+        return self.site.of_customers()
+
+
+_NOTHING = pd.DataFrame(
+    {
+        "user_id": pd.Series(dtype="str"),
+        "item_id": pd.Series(dtype="str"),
+        "title": pd.Series(dtype="str"),
+        "rating": pd.Series(dtype="float64"),
+        "when": pd.Series(dtype="datetime64[s]"),
+        "part": pd.Series(dtype="str"),
+    }
+)
