@@ -99,7 +99,7 @@ def _table(data: Dataset, found: Any) -> pd.DataFrame:
     return newest[list(_COLUMNS)]
 
 
-class Timeline(Figure):
+class RatingsOverTime(Figure):
     """Ratings by their times: `when`, `rating`, `title`, `user_id`."""
 
     name = "timeline"

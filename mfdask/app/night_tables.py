@@ -103,7 +103,7 @@ def releases_table(home: NightlyPaths) -> pd.DataFrame:
             "items": release.facts["items"],
             "kind": release.facts["kind"],
             "sweeps": release.facts["sweeps"],
-            **{f"{metric} {part}": value for (metric, part), value in scores_of(release).items()},
+            **{f"{metric} {part}": value for (metric, part), value in gate_scores(release).items()},
         }
         for version, (release, state) in all_releases(home).items()
     ]
@@ -116,7 +116,7 @@ def releases_table(home: NightlyPaths) -> pd.DataFrame:
     return found[::-1].reset_index(drop=True)
 
 
-def scores_of(release: Release) -> dict[tuple[str, str], float]:
+def gate_scores(release: Release) -> dict[tuple[str, str], float]:
     """Return a release's scores by metric and slice."""
     return {
         (metric_of(score), str(score["slice"])): float(score["candidate"] or 0)
@@ -124,12 +124,12 @@ def scores_of(release: Release) -> dict[tuple[str, str], float]:
     }
 
 
-def history_table(home: NightlyPaths) -> pd.DataFrame:
+def score_history(home: NightlyPaths) -> pd.DataFrame:
     """Return `version`, `metric`, `slice` and `value` of all releases, oldest first."""
     found = [
         (version, metric, part, value)
         for version, (release, _) in all_releases(home).items()
-        for (metric, part), value in scores_of(release).items()
+        for (metric, part), value in gate_scores(release).items()
     ]
     return pd.DataFrame(found, columns=["version", "metric", "slice", "value"])
 
@@ -143,7 +143,7 @@ def compared_table(a: Release, b: Release) -> pd.DataFrame:
         (name.replace("_", " "), a.facts[name], b.facts[name]) for name in _FACTS
     ]
     rows.insert(0, ("data as of", a.data_day, b.data_day))
-    scores = scores_of(a), scores_of(b)
+    scores = gate_scores(a), gate_scores(b)
     measured = dict.fromkeys([*scores[0], *scores[1]])
     rows += [(" ".join(key), scores[0].get(key), scores[1].get(key)) for key in measured]
     reasons = ["; ".join(one.facts["reasons"]) for one in (a, b)]

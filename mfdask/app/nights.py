@@ -16,10 +16,10 @@ from mfdask.app.lists import element
 from mfdask.app.night_tables import (
     checks_table,
     compared_table,
-    history_table,
     release_named,
     releases_table,
     runs_table,
+    score_history,
     steps_table,
 )
 from mfdask.app.page import AppPage, Card
@@ -104,7 +104,7 @@ class Nights(AppPage):
         return self.html("now", f'<dl class="facts">{lines}</dl>')
 
     def _figures(self, home: NightlyPaths, lines: list[journal.Line]) -> list[Card]:
-        history, cards = history_table(home), []
+        history, cards = score_history(home), []
         for metric in dict.fromkeys(history["metric"]):
             own = history[history["metric"] == metric].reset_index(drop=True)
             cards.append(Card.of_figure(ScoreHistory(own, str(metric))))

@@ -15,7 +15,7 @@ from bokeh.models.widgets import TextInput
 from mfdask.app.lists import button, element
 from mfdask.app.page import AppPage
 from mfdask.errors import InputError
-from mfdask.figures.figure import written
+from mfdask.figures.figure import cell_words
 from mfdask.recommendation.where import Condition
 
 _LINES = 15
@@ -204,7 +204,7 @@ def cell_text(value: Any) -> str:
         return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return written(value)
+    return cell_words(value)
 
 
 def _joined(table: pd.DataFrame) -> pd.Series:

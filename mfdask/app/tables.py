@@ -13,7 +13,7 @@ from bokeh.layouts import column
 from bokeh.models.widgets import Select
 
 from mfdask.app.address import unless
-from mfdask.app.behind import Timeline, ratings_of_item, ratings_of_user
+from mfdask.app.behind import RatingsOverTime, ratings_of_item, ratings_of_user
 from mfdask.app.lists import element
 from mfdask.app.page import AppPage, Card
 from mfdask.app.table import TableView
@@ -51,7 +51,7 @@ class TablesPage(AppPage):
         self.behind = TableView(self, "ratings", _NOTHING, filtered=False)
         self.chosen = self.address.text("chosen")
         self.about = self.html("about", element("p", "Choose a line of the table.", "soft"))
-        self.timeline = Timeline(_NOTHING)
+        self.timeline = RatingsOverTime(_NOTHING)
         top = column(self.choice, self.table.root, sizing_mode="stretch_width")
         below = column(self.about, self.behind.root, sizing_mode="stretch_width")
         self.cards = [

@@ -254,7 +254,7 @@ def html_table(table: pd.DataFrame) -> str:
     ]
     head = _row("th", [str(name).replace("_", " ") for name in table], kinds)
     lines = table.astype(object).itertuples(index=False)
-    body = "".join(_row("td", map(written, line), kinds) for line in lines)
+    body = "".join(_row("td", map(cell_words, line), kinds) for line in lines)
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
@@ -266,7 +266,7 @@ def _row(tag: str, texts: Iterable[str], kinds: list[str]) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def written(value: Any) -> str:
+def cell_words(value: Any) -> str:
     """Return a value of a table as a person reads it; nothing for what is missing."""
     if pd.isna(value):
         return ""
