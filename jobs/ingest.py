@@ -1,8 +1,8 @@
 """Turn raw ratings into a data set, or take them into one that is there.
 
 SOURCE is a file (CSV, TSV, JSON lines, Parquet, Arrow, ORC, a sparse matrix, Netflix, SQLite; also
-compressed, or in an archive), a folder, a glob such as 'logs/*.csv', a name to download such as
-ml-32m, or synthetic:small. Up to two million ratings are taken in by
+compressed, or in an archive), a folder, a glob such as 'logs/*.csv', a URL of any of these, a name
+to download such as ml-32m, or synthetic:small. Up to two million ratings are taken in by
 threads of this process, unless an option asks for a cluster; more of them on a local one.
 """
 
@@ -65,6 +65,9 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
     "--query", metavar="SQL", help="What is read of a database: SELECT user, item, rating FROM …"
 )
 @click.option(
+    "--wide", is_flag=True, help="A user in each line, an item in each column, named in line 1."
+)
+@click.option(
     "--ids",
     default="auto",
     show_default=True,
@@ -92,6 +95,7 @@ def main(
     columns: str | None,
     event_values: str | None,
     query: str | None,
+    wide: bool,
     ids: Ids,
     on_bad_rows: str,
     overwrite: bool,
@@ -122,6 +126,7 @@ def main(
             progress=run.progress,
             event_values=_event_values(event_values),
             query=query,
+            wide=wide,
         )
         out = into or out or Path("data") / opened.name
         if before is None:

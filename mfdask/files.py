@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mfdask.errors import InputError, NoSpaceError, RefusedError
+from mfdask.errors import InputError, MfdaskError, NoSpaceError, RefusedError
 
 #: What may stand in the place of an output, by the kind that `stat` tells.
 _KINDS = {
@@ -252,3 +252,35 @@ def check_place(out: Path, mark: str, holds: str, name: str = "out") -> None:
 def resolve_link(path: Path) -> Path:
     """Return what a link names now, since it may be moved on while files behind it are read."""
     return path.resolve() if path.is_symlink() else path
+
+
+@contextmanager
+def reading_url(place: str, missing: str) -> Iterator[None]:
+    """Turn errors of fsspec and its drivers, at a URL, into what a user can mend.
+
+    Parameters
+    ----------
+    place : str
+        The URL; its secrets are left out.
+    missing : str
+        How to mend it where nothing is there.
+    """
+    try:
+        yield
+    except MfdaskError:
+        raise
+    except ImportError as error:
+        name = str(getattr(error.__cause__, "name", None))
+        known = name in str(error)  # a module may go by another name than its package
+        how = f"needs the package {name}; pip install {name}" if known else error
+        raise InputError(f"{place}: {how}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{place}: is not there; {missing}") from error
+    except Exception as error:  # each driver has errors of its own
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpaceError(f"{place}: no space left on the disk for a local copy") from error
+        line = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"{place}: cannot be read ({type(error).__name__}: {line}); check the URL, the "
+            "network, and the credentials that fsspec is told of"
+        ) from error

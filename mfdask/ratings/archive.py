@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any, NamedTuple, cast
 
 import pyarrow as pa
@@ -67,7 +67,7 @@ class _Member(NamedTuple):
     open: Callable[[], IO[bytes]]
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(path: PurePath) -> bool:
     """Tell by its name whether a file holds others."""
     return path.name.casefold().endswith((".zip", *_TARS))
 

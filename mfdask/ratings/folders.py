@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from mfdask.errors import InputError
 from mfdask.ratings import delta, movielens, netflix
 from mfdask.ratings.archive import CODECS, is_archive, unpack_archive, unpack_file
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers import SUFFIXES
+from mfdask.ratings.readers.sqlite import SQLITE
 from mfdask.ratings.source_file import SourceFile, printable, source_files
 from mfdask.ratings.tables import FileSet
 
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 #: What differs between the names of files of one table: numbers, and the ids that Spark gives.
 _VARYING = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-f]{16,}|[0-9]+")
 
@@ -31,16 +34,16 @@ def find_files(path: Path, options: ReadOptions) -> FileSet:
     """
     if path.is_file() and is_archive(path):
         folder = _inner(unpack_archive(path, options.cache_dir, options.progress))
-        return _in_folder(folder, _name(_stem(path)), printable(path.name), options)
+        return _in_folder(folder, fit_name(stem(path)), printable(path.name), options)
     if path.is_dir():
         name = path.resolve().name
-        return _in_folder(path, _name(name), printable(name), options)
+        return _in_folder(path, fit_name(name), printable(name), options)
     found = _movielens(path, options)
     if found is not None:
         return movielens.movielens_files(
-            found, _name(found.resolve().name), printable(path.name), options
+            found, fit_name(found.resolve().name), printable(path.name), options
         )
-    return FileSet(_plain([path], options), _name(_stem(path)), printable(path.name), options)
+    return FileSet(_plain([path], options), fit_name(stem(path)), printable(path.name), options)
 
 
 def matched_files(paths: Sequence[Path], pattern: Path, options: ReadOptions) -> FileSet:
@@ -48,8 +51,8 @@ def matched_files(paths: Sequence[Path], pattern: Path, options: ReadOptions) ->
     files = [path for path in paths if path.is_file()]
     if not files:
         raise InputError(f"{pattern} matches no file, only folders; write {pattern}/*")
-    stem = re.sub(r"[*?\[\]]+", "", _stem(pattern)) or pattern.resolve().parent.name
-    return FileSet(_plain(files, options), _name(stem), printable(pattern.name), options)
+    fixed = re.sub(r"[*?\[\]]+", "", stem(pattern)) or pattern.resolve().parent.name
+    return FileSet(_plain(files, options), fit_name(fixed), printable(pattern.name), options)
 
 
 def _in_folder(folder: Path, name: str, origin: str, options: ReadOptions) -> FileSet:
@@ -69,14 +72,18 @@ def _movielens(path: Path, options: ReadOptions) -> Path | None:
 
 def _plain(paths: Sequence[Path], options: ReadOptions) -> list[SourceFile]:
     """Unpack what is compressed."""
-    return [_unpacked(file, options) for file in source_files(paths)]
+    return [unpacked(file, options) for file in source_files(paths)]
 
 
-def _unpacked(file: SourceFile, options: ReadOptions) -> SourceFile:
-    if file.path.suffix.casefold() not in CODECS or not file.size():
+def unpacked(file: SourceFile, options: ReadOptions) -> SourceFile:
+    """Return a file that can be read in parts: itself, or what is compressed in it."""
+    if not file.name.endswith((*CODECS, *SQLITE.suffixes)) or not file.size():
         return file
-    plain = unpack_file(file.path, options.cache_dir).resolve()
-    return replace(file, path=plain, name=Path(file.name).stem)
+    here = file.local(options.cache_dir)
+    if file.name.endswith(SQLITE.suffixes):
+        return replace(file, path=here, system=None)
+    plain = unpack_file(here, options.cache_dir).resolve()
+    return replace(file, path=plain, name=Path(file.name).stem, system=None)
 
 
 def _inner(folder: Path) -> Path:
@@ -96,10 +103,21 @@ def _tables_in(folder: Path, origin: str) -> list[Path]:
             f"no ratings in the folder {origin}: no file that ends in {known}; name the file, or "
             "the folder it lies in"
         )
+    return one_table(files, origin)
+
+
+def one_table(files: list[AnyPath], origin: str) -> list[AnyPath]:
+    """Return the files of a folder that make one table.
+
+    Raises
+    ------
+    InputError
+        They are of several.
+    """
     named = [path for path in files if path.name.casefold().partition(".")[0] == "ratings"]
     if len(named) == 1:
         return named
-    stems = {(_VARYING.sub("#", _stem(path)), _suffix(path)) for path in files}
+    stems = {(_VARYING.sub("#", stem(path)), table_suffix(path)) for path in files}
     if len(files) > 1 and len(stems) > 1:
         listed = ", ".join(path.name for path in files[:8]) + (" …" if len(files) > 8 else "")
         raise InputError(
@@ -114,15 +132,15 @@ def _visible_tables(folder: Path) -> list[Path]:
 
     What may be something else, such as JSON, is left out beside others.
     """
-    files = [path for path in folder.iterdir() if path.is_file() and _suffix(path)]
-    sure = [path for path in files if _suffix(path) != ".json"]
+    files = [path for path in folder.iterdir() if path.is_file() and table_suffix(path)]
+    sure = [path for path in files if table_suffix(path) != ".json"]
     for inner in folder.iterdir():
         if inner.is_dir() and "=" in inner.name and not inner.name.startswith((".", "_")):
             sure += _visible_tables(inner)
     return sorted(sure or files)
 
 
-def _suffix(path: Path) -> str | None:
+def table_suffix(path: PurePath) -> str | None:
     """Return the suffix that tells the form (before `.gz`), None if it is no table."""
     name = _decompressed(path.name.casefold())
     if name.startswith((".", "_")):
@@ -130,7 +148,8 @@ def _suffix(path: Path) -> str | None:
     return next((end for end in SUFFIXES if name.endswith(end)), None)
 
 
-def _stem(path: Path) -> str:
+def stem(path: PurePath) -> str:
+    """Return the name of a file without the ends that tell its form."""
     name = _decompressed(path.name)
     ends = (".zip", ".tar", ".tgz", ".tbz2", ".txz", *SUFFIXES)
     end = next((end for end in ends if name.casefold().endswith(end)), "")
@@ -143,6 +162,6 @@ def _decompressed(name: str) -> str:
     return name[: len(name) - len(end)]
 
 
-def _name(text: str) -> str:
+def fit_name(text: str) -> str:
     """Make a short name that is fit for a folder."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "ratings"

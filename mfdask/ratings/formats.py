@@ -13,6 +13,7 @@ from mfdask.ratings.folders import find_files, matched_files
 from mfdask.ratings.options import CACHE_DIR, PART_BYTES, ReadOptions
 from mfdask.ratings.source import Source
 from mfdask.ratings.tables import FileSet, open_files
+from mfdask.ratings.urls import find_url
 from mfdask.ratings.values import Ids, check_event_values
 
 _SYNTHETIC = "synthetic:"
@@ -29,6 +30,7 @@ def open_source(
     part_bytes: int = PART_BYTES,
     event_values: Mapping[str, float] | None = None,
     query: str | None = None,
+    wide: bool = False,
 ) -> Source:
     """Open the ratings that `text` names, in any form; nothing but their start is read yet.
 
@@ -36,7 +38,8 @@ def open_source(
     ----------
     text : str
         ``synthetic:…``, a file of any form in `readers`, compressed or in an archive, a folder, a
-        glob such as ``logs/*.csv``, or a name of the download catalogue such as ``ml-1m``.
+        glob such as ``logs/*.csv``, a URL of any of these, or a name of the download catalogue such
+        as ``ml-1m``.
     columns : mapping or None
         Which column is which: `user`, `item`, `rating`, `timestamp` to a name in the header or,
         for text without a header, to a position from 0. Without it the names are guessed. An empty
@@ -58,6 +61,8 @@ def open_source(
         booleans they are 1 and 0 by default.
     query : str, optional
         What is read of a database of SQLite.
+    wide : bool
+        Whether text has a user in each line, and an item in each column.
 
     Returns
     -------
@@ -81,6 +86,7 @@ def open_source(
         ids=ids,
         event_values=event_values,
         query=query,
+        wide=wide,
         cache_dir=cache_dir,
         part_bytes=part_bytes,
         progress=progress,
@@ -90,6 +96,8 @@ def open_source(
 
 def _found(text: str, options: ReadOptions) -> FileSet:
     """Find the files that a text means."""
+    if "://" in text:
+        return find_url(text, options)
     path = Path(text).expanduser()
     if text and path.exists():
         return find_files(path, options)

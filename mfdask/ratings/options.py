@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mfdask.progress import Progress, silent
@@ -26,6 +26,8 @@ class ReadOptions:
         Values of the words in the place of ratings.
     query : str, optional
         What is read of a database.
+    wide : bool
+        Whether text has a user in each line, and an item in each column.
     cache_dir : Path
         Where downloads, and unpacked archives, are kept.
     part_bytes : int
@@ -38,6 +40,11 @@ class ReadOptions:
     ids: Ids = "auto"
     event_values: Mapping[str, float] | None = None
     query: str | None = None
+    wide: bool = False
     cache_dir: Path = CACHE_DIR
     part_bytes: int = PART_BYTES
     progress: Progress = silent
+
+    def with_columns(self, columns: Mapping[str, str]) -> ReadOptions:
+        """Return the options of a file whose columns are known."""
+        return replace(self, columns=columns)

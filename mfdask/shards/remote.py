@@ -28,8 +28,8 @@ from typing import TypeGuard
 
 from fsspec.core import url_to_fs
 
-from mfdask.errors import InputError, RefusedError, without_secrets
-from mfdask.files import crc32
+from mfdask.errors import InputError, NoSpaceError, RefusedError, without_secrets
+from mfdask.files import crc32, reading_url
 from mfdask.shards.manifest import FILE_NAME, Manifest
 from mfdask.shards.store import FileFacts, FolderStore
 
@@ -39,6 +39,7 @@ CACHE_VARIABLE = "MFDASK_CACHE"
 #: night.
 UNUSED = 7 * 86_400
 
+_MISSING = "give the URL of a folder that `mfdask ingest` made and that was copied there as a whole"
 _LOG = logging.getLogger(__name__)
 
 
@@ -195,27 +196,14 @@ def _writing(url: str) -> Iterator[None]:
 def _reading(place: str) -> Iterator[None]:
     """Turn errors of fsspec and its drivers into what a user can mend."""
     try:
-        yield
-    except ImportError as error:
-        name = str(getattr(error.__cause__, "name", None))
-        known = name in str(error)  # a module may go by another name than its package
-        how = f"needs the package {name}; pip install {name}" if known else error
-        raise InputError(f"{place}: {how}") from error
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{place}: is not there; give the URL of a folder that `mfdask ingest` made and that "
-            "was copied there as a whole"
-        ) from error
-    except Exception as error:  # each driver has errors of its own
-        _refuse_full(place, error)
-        said = str(error).strip().partition("\n")[0]
-        raise InputError(
-            f"{place}: cannot be read ({type(error).__name__}: {said}); check the URL, the "
-            "network, and the credentials that fsspec is told of"
-        ) from error
+        with reading_url(place, _MISSING):
+            yield
+    except NoSpaceError as error:
+        _refuse_full(place, error.__cause__)
+        raise
 
 
-def _refuse_full(place: str, error: Exception) -> None:
+def _refuse_full(place: str, error: BaseException | None) -> None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise RefusedError(
             f"{place}: no space left on the disk for a local copy in {cache_folder()}; free some, "

@@ -39,7 +39,10 @@ tables = st.lists(
         st.integers(-(2**62), 2**62),
         names,
         st.floats(width=32, allow_nan=False, allow_infinity=False),
-        st.integers(-62_135_596_800, 253_402_300_799),
+        # Not what looks like 2005-04-01 written as a number.
+        st.integers(-62_135_596_800, 253_402_300_799).filter(
+            lambda time: not 19_000_101 <= time <= 20_991_231
+        ),
     ),
     min_size=1,
     max_size=12,
@@ -353,3 +356,26 @@ def test_a_file_is_known_by_its_content(tmp_path: Path) -> None:
         data = forms.ANY[form](SMALL, tmp_path).read_bytes()
         good, _ = opened(Path(write(tmp_path, data, "export.csv")))
         pd.testing.assert_frame_equal(good, SMALL)
+
+
+@pytest.mark.parametrize("part_bytes", [1, 30, 10**6])
+def test_wide_text(tmp_path: Path, part_bytes: int) -> None:
+    wide = SMALL.pivot(index="user_id", columns="item_id", values="rating")
+    wide.to_csv(tmp_path / "r.csv")
+    good, bad = opened(tmp_path / "r.csv", wide=True, part_bytes=part_bytes)
+    assert bad.empty
+    expected = in_any_order(SMALL.drop(columns="timestamp"))
+    pd.testing.assert_frame_equal(in_any_order(good), expected)
+
+
+def test_wide_text_of_names_and_bad_ratings(tmp_path: Path) -> None:
+    text = "name;Alien;Up, and away\r\nann;4,5;NA\r\n007;;3\r\nbob;x;5\r\n"
+    path = Path(write(tmp_path, text.replace("4,5", "4.5"), "r.csv"))
+    good, bad = opened(path, wide=True)
+    assert good["user_id"].tolist() == ["ann", "007", "bob"]
+    assert good["item_id"].tolist() == ["Alien", "Up, and away", "Up, and away"]
+    assert bad[["row", "text"]].to_numpy().tolist() == [[2, "bob,Alien,x"]]
+    with pytest.raises(InputError, match="too few or too many"):
+        opened(Path(write(tmp_path, "u,1,2\n1,5\n", "s.csv")), wide=True)
+    with pytest.raises(InputError, match="twice"):
+        opened(Path(write(tmp_path, "u,1,1\n1,5,4\n", "s.csv")), wide=True)

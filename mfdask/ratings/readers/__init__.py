@@ -18,6 +18,7 @@ from mfdask.ratings.readers.parquet import PARQUET
 from mfdask.ratings.readers.sqlite import SQLITE
 from mfdask.ratings.readers.text import TEXT
 from mfdask.ratings.readers.unread import refuse_unread
+from mfdask.ratings.readers.wide import open_wide
 from mfdask.ratings.source_file import SourceFile
 
 #: The first that recognises a file reads it; the last one takes any.
@@ -36,6 +37,8 @@ def open_file(file: SourceFile, options: ReadOptions) -> OpenedFile:
     """
     if file.size() == 0:
         raise InputError(f"{file.label} is empty; nothing to read")
+    if options.wide:
+        return open_wide(file, options)
     head = file.head()
     refuse_unread(file.name, head, file.label)
     reader = next(reader for reader in READERS if reader.recognises(file.name, head))

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -71,7 +72,7 @@ def _tables(file: SourceFile) -> str:
 def _cursor(file: SourceFile, query: str) -> Iterator[sqlite3.Cursor]:
     """Run a query on a database that is only read."""
     try:
-        with closing(sqlite3.connect(f"{file.path.as_uri()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{Path(file.path).as_uri()}?mode=ro", uri=True)) as database:
             yield database.execute(query)
     except sqlite3.Error as error:
         raise InputError(f"{file.label}: the query fails ({error}); mend `query`") from error
