@@ -18,14 +18,19 @@ from mfdask.downstream.customers import (
     check_out,
     check_study,
     study_churn,
+    with_suggestions,
 )
+from mfdask.errors import InputError
 from mfdask.files import file_lock
-from mfdask.models import load_model
+from mfdask.models import Model, load_model
 from mfdask.results import records
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, table
 from .options import DATA, MODEL, OUT_FILE, cluster_options, options_of
+
+#: Forms of the table.
+FORMS = ("parquet", "csv", "xlsx")
 
 _HEADS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "top_decile_lift": "lift", "brier": "Brier"}
 
@@ -35,21 +40,56 @@ def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
     out = click.option(
         "--out",
         type=OUT_FILE,
-        help="Parquet file for the table.  [default: output/churn or output/ltv, DATA.parquet]",
+        help="File for the table.  [default: output/churn or output/ltv, DATA.parquet]",
     )
-    own = options_of(StudyOptions, "choices")(out(run))
+    kind = click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMS),
+        help="Of the table, where --out is not given.  [default: parquet; else by the ending of "
+        "--out]",
+    )
+    own = options_of(StudyOptions, "choices")(kind(out(run)))
     return click.argument("model", type=MODEL)(click.argument("data", type=DATA)(own))
 
 
 @click.command("churn", help=__doc__)
+@click.option(
+    "--suggest",
+    type=MODEL,
+    help="A model of the same users and items, whose two best items are named for users at risk.",
+)
 @job
 @study_options
 @cluster_options
 def main(
-    model: Path, data: str, out: Path | None, choices: StudyOptions, cluster: ClusterConfig
+    model: Path,
+    data: str,
+    suggest: Path | None,
+    out: Path | None,
+    form: str | None,
+    choices: StudyOptions,
+    cluster: ClusterConfig,
 ) -> Outcome:
     """See the module."""
-    return run_study("churn", study_churn, model, data, out, choices, cluster)
+    ranking = None if suggest is None else load_model(suggest)
+    return run_study(
+        "churn", study_churn, model, data, out_file(out, form), choices, cluster, suggest=ranking
+    )
+
+
+def out_file(out: Path | None, form: str | None) -> tuple[Path | None, str]:
+    """Return the file to write, if it is named, and its form.
+
+    Raises
+    ------
+    InputError
+        If both are given and differ.
+    """
+    ending = (form or "parquet") if out is None else (out.suffix[1:] or "parquet")
+    if form is not None and form != ending:
+        raise InputError(f"`out` {out}: its ending is not that of --format {form}; leave one out")
+    return out, ending
 
 
 def run_study(
@@ -57,21 +97,24 @@ def run_study(
     study: Callable[..., Study],
     model: Path,
     data: str,
-    out: Path | None,
+    place: tuple[Path | None, str],
     choices: StudyOptions,
     cluster: ClusterConfig,
     spend: Spend | None = None,
+    suggest: Model | None = None,
 ) -> Outcome:
     """Open what a study needs, run it, write its tables."""
     dataset = Dataset.open(data)
     learned = load_model(model)
-    out = out or Path("output") / name / f"{dataset.name}.parquet"
+    out = place[0] or Path("output") / name / f"{dataset.name}.{place[1]}"
     check_out(out)
     check_study(dataset, learned, choices, name, spend)  # before the cluster is started
     with file_lock(out, "writing"), running(cluster) as run:
         found = study(
             dataset, learned, choices, out.parent, client=run.client, progress=run.progress
         )
+        if suggest is not None:
+            found = with_suggestions(found, suggest, dataset)
         beside = found.write(out)
     values = {
         "out": str(out),
@@ -80,16 +123,21 @@ def run_study(
         "horizon_days": choices.horizon_days,
         "factors_as_of": choices.as_of,
         "users": len(found.table),
+        "cohort": found.cohorts[-1]["users"],
         "scored_by": found.scored_by.name if found.scored_by else None,
         "model_version": found.table["model_version"].iloc[0],
         "cohorts": found.cohorts,
         "metrics": [] if found.evaluation is None else records(found.evaluation),
+        "calibration": found.calibration,
         "calibration_slopes": found.slopes,
+        "others": found.rhythm,
         "deciles": found.deciles(),
         **run.cost,
     }
     facts = {
-        "scored by": values["scored_by"] or "nothing learned: features alone",
+        f"{values['cohort']:,} with a history, by": values["scored_by"] or "nothing learned",
+        "the others by": found.rhythm["model"],
+        **_recalibrated(found),
         "factors": values["model_version"],
     }
     horizon = values["horizon_days"]
@@ -98,6 +146,17 @@ def run_study(
     if found.evaluation is not None:
         views += [_metrics(found.evaluation), _deciles(values["deciles"])]
     return Outcome(values, views)
+
+
+def _recalibrated(found: Study) -> dict[str, str]:
+    """Return how the newest window moved the scores, and how often intervals held what came."""
+    line, coverage = found.calibration, found.rhythm.get("coverage")
+    facts = {}
+    if line:
+        facts["recalibrated by"] = f"intercept {line['intercept']:+.3f}, slope {line['slope']:.3f}"
+    if coverage is not None:
+        facts["90 % intervals held"] = f"{100 * coverage:.1f} %"
+    return facts
 
 
 def _cohorts(found: Study) -> Table:

@@ -10,7 +10,7 @@ import click
 from mfdask.cluster import ClusterConfig
 from mfdask.downstream.customers import Spend, StudyOptions, study_ltv
 
-from .churn import run_study, study_options
+from .churn import out_file, run_study, study_options
 from .common import Outcome, job
 from .options import cluster_options
 
@@ -29,6 +29,7 @@ def main(
     model: Path,
     data: str,
     out: Path | None,
+    form: str | None,
     spend: str | None,
     choices: StudyOptions,
     cluster: ClusterConfig,
@@ -36,4 +37,4 @@ def main(
     """See the module."""
     amounts = None if spend is None else Spend.read(spend)
     study = partial(study_ltv, spend=amounts)
-    return run_study("ltv", study, model, data, out, choices, cluster, amounts)
+    return run_study("ltv", study, model, data, out_file(out, form), choices, cluster, amounts)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"cores", "decoding", "errors", "figures", "job_registry", "kernels", "progress", "summaries"},
     {"files", "memory", "parameters", "supervision", "watch"},
-    {"cluster", "ratings", "results"},
+    {"cluster", "ratings", "results", "sheets"},
     {"execution"},
     {"shards"},
     {"features", "ingestion"},

@@ -12,10 +12,12 @@ def test_a_table_for_today(result_of, lively, tmp_path):
     said = result_of("churn", *lively, *SHORT)
     assert said["out"] == "output/churn/ratings.parquet"
     table = pd.read_parquet(tmp_path / said["out"])
-    assert len(table) == said["users"]
+    assert len(table) == said["users"] > said["cohort"] == (table["basis"] == "features").sum()
     assert table["label"].isna().all()
-    assert table["scored_by"].unique().tolist() == [said["scored_by"]]
-    assert said["cohorts"][-1] == {"cutoff": said["cutoff"], "users": len(table), "label": None}
+    assert set(table["scored_by"]) == {said["scored_by"], said["others"]["model"]}
+    cohort = {"cutoff": said["cutoff"], "users": said["cohort"], "label": None}
+    assert said["cohorts"][-1] == cohort
+    assert set(said["calibration"]) == {"intercept", "slope"}
     evaluation = pd.read_parquet(tmp_path / said["evaluation"])
     assert evaluation.to_dict("records") == said["metrics"]
     assert set(said["calibration_slopes"]) == {
@@ -27,7 +29,7 @@ def test_a_table_for_today(result_of, lively, tmp_path):
         line["users"] for line in said["cohorts"][1:-1]
     )
     names = {path.name for path in (tmp_path / "output/churn").iterdir()}
-    beside = {f"ratings.{what}.parquet" for what in ("evaluation", "deciles")}
+    beside = {f"ratings.{what}.parquet" for what in ("evaluation", "deciles", "survival")}
     assert names == {"ratings.parquet", *beside}
     deciles = pd.read_parquet(tmp_path / "output/churn/ratings.deciles.parquet")
     assert deciles.to_dict("records") == said["deciles"]
@@ -53,7 +55,19 @@ def test_features_alone(result_of, lively, tmp_path):
     said = result_of("churn", *lively, *arguments, *QUIET)
     assert said["evaluation"] is None
     assert said["metrics"] == said["deciles"] == []
-    assert pd.read_parquet(tmp_path / "f.parquet")["score"].isna().all()
+    assert (pd.read_parquet(tmp_path / "f.parquet")["basis"] == "rhythm").all()
+
+
+def test_a_table_for_a_spreadsheet(result_of, mfdask, lively, tmp_path):
+    arguments = ("--origins", 0, "--cutoff", "2021-03-01", *QUIET)
+    said = result_of("churn", *lively, *arguments, "--format", "csv")
+    assert said["out"] == "output/churn/ratings.csv"
+    assert len(pd.read_csv(tmp_path / said["out"])) == said["users"]
+    result_of("churn", *lively, *arguments, "--out", "c.xlsx")
+    assert (tmp_path / "c.xlsx").read_bytes().startswith(b"PK")
+    done = mfdask("churn", *lively, *arguments, "--out", "c.xlsx", "--format", "csv")
+    assert done.exit_code == 2
+    assert "its ending is not that of --format csv" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_what_is_not_there(data, tmp_path):
     parts = parts_of(findings_section(data, anomalies=tmp_path, churn=file))
     assert parts["attacked-items"].why == "There is no suspected_attacks.parquet."
     assert "c.evaluation.parquet" in parts["churn-metrics"].why
-    assert parts["churn-lift"].why == "c.parquet has no score, label."
+    assert parts["churn-lift"].why == "c.parquet has no label."
     pd.DataFrame({"item_id": [1]}).to_parquet(tmp_path / "drifting_items.parquet")
     empty = pd.DataFrame({"item_id": [1], "date": [pd.Timestamp(0)]}).iloc[:0]
     parts = parts_of(findings_section(data, anomalies=tmp_path))

@@ -1,9 +1,12 @@
-"""The BG/NBD model of repeat activity, from how often and how recently users came.
+"""The BG/NBD and MBG/NBD models of repeat activity, from how often and how recently users came.
 
 The beta-geometric/negative-binomial model of Fader, Hardie and Lee (2005), "Counting Your
 Customers" the Easy Way: An Alternative to the Pareto/NBD Model, Marketing Science 24(2). While
 active, a customer comes back at a rate drawn from ``Gamma(r, alpha)``, and after each return leaves
-for good with a probability drawn from ``Beta(a, b)``.
+for good with a probability drawn from ``Beta(a, b)``. In the modified model of Batislam, Denizel
+and Filiztekin (2007), Empirical Validation and Comparison of Models for Customer Base Analysis,
+International Journal of Research in Marketing 24(3), they may leave after the first time already:
+it is the same model with one more chance to leave.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import betaln, expit, gammaln, hyp2f1
+from scipy.special import betaln, expit, gammaincinv, gammaln, hyp2f1
 
 from mfdask.errors import InputError
 from mfdask.kernels.types import Float64s
@@ -23,6 +26,8 @@ Floats = npt.NDArray[np.floating]
 #: Where the search for the parameters begins, and how far their logarithms may go: beyond, the
 #: likelihood is flat.
 _START, _FARTHEST = np.zeros(4), 12.0
+#: A chance to leave below this is never met, and a geometric number beyond 64 bits.
+_LEAST_CHANCE = 1e-12
 
 
 class Rhythm(NamedTuple):
@@ -44,15 +49,16 @@ class Rhythm(NamedTuple):
 
 
 class BGNBD(NamedTuple):
-    """The parameters; `alpha` is in the unit of time."""
+    """The parameters; `alpha` is in the unit of time. `modified` is MBG/NBD."""
 
     r: float
     alpha: float
     a: float
     b: float
+    modified: bool = False
 
     @classmethod
-    def fit(cls, rhythm: Rhythm) -> BGNBD:
+    def fit(cls, rhythm: Rhythm, modified: bool = False) -> BGNBD:
         """Find the parameters by maximum likelihood.
 
         Raises
@@ -63,46 +69,124 @@ class BGNBD(NamedTuple):
         if not np.any(rhythm.frequency > 0):
             raise InputError("BG/NBD: nobody has come back yet; choose a later `cutoff`")
 
-        def loss(logs: Float64s) -> float:
-            return -float(np.mean(cls(*np.exp(logs)).log_likelihood(rhythm)))
+        def of(logs: Float64s) -> BGNBD:
+            r, alpha, a, b = np.exp(logs).tolist()
+            return cls(r, alpha, a, b, modified)
 
-        found = minimize(loss, _START, method="L-BFGS-B", bounds=[(-_FARTHEST, _FARTHEST)] * 4)
-        return cls(*np.exp(found.x).tolist())
+        def loss(logs: Float64s) -> float:
+            return -float(np.mean(of(logs).log_likelihood(rhythm)))
+
+        bounds = [(-_FARTHEST, _FARTHEST)] * len(_START)
+        return of(minimize(loss, _START, method="L-BFGS-B", bounds=bounds).x)
+
+    def _chances(self, frequency: Float64s) -> Float64s:
+        """Return how often each customer could have left."""
+        return frequency + 1 if self.modified else frequency
 
     def log_likelihood(self, rhythm: Rhythm) -> Float64s:
         """Return the logarithm of each customer's likelihood (eq. 6 of the paper)."""
-        r, alpha, a, b = self
+        r, alpha, a, b, _ = self
         x, t_x, age = (np.asarray(values, np.float64) for values in rhythm)
+        n = self._chances(x)
         rate = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
-        active = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + age)
+        active = betaln(a, b + n) - betaln(a, b) - (r + x) * np.log(alpha + age)
         # Somebody who has come back may have left just then.
-        left = betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b)
-        left = np.where(x > 0, left - (r + x) * np.log(alpha + t_x), -np.inf)
+        left = betaln(a + 1, b + np.maximum(n, 1) - 1) - betaln(a, b)
+        left = np.where(n > 0, left - (r + x) * np.log(alpha + t_x), -np.inf)
         total: Float64s = rate + np.logaddexp(active, left)
         return total
 
     def still_active(self, rhythm: Rhythm) -> Float64s:
         """Return the probability that each customer has not left (Fader & Hardie's note, 2008)."""
-        r, alpha, a, b = self
+        r, alpha, a, b, _ = self
         x, t_x, age = (np.asarray(values, np.float64) for values in rhythm)
-        odds = np.log(a) - np.log(b + np.maximum(x, 1) - 1)
+        n = self._chances(x)
+        odds = np.log(a) - np.log(b + np.maximum(n, 1) - 1)
         odds += (r + x) * (np.log(alpha + age) - np.log(alpha + t_x))
-        return np.where(x > 0, expit(-odds), 1.0)
+        return np.where(n > 0, expit(-odds), 1.0)
 
     def expected(self, rhythm: Rhythm, horizon: float) -> Float64s:
         """Return how many returns each customer will make in the `horizon` (eq. 10 of the paper).
 
-        ``(a + b + x - 1) / (a - 1) * [1 - ((alpha + T) / (alpha + T + t))**(r + x) *
-        2F1(r + x, b + x; a + b + x - 1; t / (alpha + T + t))]`` times the probability of being
-        active.
+        ``(a + b + n - 1) / (a - 1) * [1 - ((alpha + T) / (alpha + T + t))**(r + x) *
+        2F1(r + x, b + n; a + b + n - 1; t / (alpha + T + t))]`` times the probability of being
+        active, with the `n` chances to leave that there were.
         """
-        r, alpha, a, b = self
+        r, alpha, a, b, _ = self
         x, _, age = (np.asarray(values, np.float64) for values in rhythm)
         if abs(a - 1) < 1e-6:  # the formula has a removable pole there
             a += 2e-6
+        n = self._chances(x)
         z = horizon / (alpha + age + horizon)
         # Euler's transformation, (1 - z)**A 2F1(A, B; C; z) = (1 - z)**(C - B) 2F1(C - A, C - B;
         # C; z), leaves the large x in C alone, where it makes the series shorter.
-        shrunk = (1 - z) ** (a - 1) * hyp2f1(a + b - 1 - r, a - 1, a + b + x - 1, z)
-        returns = (a + b + x - 1) / (a - 1) * (1 - shrunk)
-        return self.still_active(rhythm) * returns
+        with np.errstate(over="ignore", invalid="ignore"):
+            shrunk = (1 - z) ** (a - 1) * hyp2f1(a + b - 1 - r + (n - x), a - 1, a + b + n - 1, z)
+            returns = (a + b + n - 1) / (a - 1) * (1 - shrunk)
+        # Where `a` and `b` are in the thousands, out of reach of the series, all leave alike.
+        alike = a / (a + b + n)
+        scale = alpha + age
+        limit = (1 - (scale / (scale + alike * horizon)) ** (r + x)) / alike
+        return self.still_active(rhythm) * np.where(np.isfinite(returns), returns, limit)
+
+    def chance_of_none(
+        self, rhythm: Rhythm, horizon: float, rate_quantile: float | None = None
+    ) -> Float64s:
+        """Return the probability that each customer does not come back in the `horizon`.
+
+        Parameters
+        ----------
+        rhythm : Rhythm
+        horizon : float
+        rate_quantile : float, optional
+            As if the rate of each customer were this quantile of what is known of it. By default
+            the mean over all rates.
+        """
+        x, _, age = (np.asarray(values, np.float64) for values in rhythm)
+        shape, scale = self.r + x, self.alpha + age
+        if rate_quantile is None:
+            stays_away = (scale / (scale + horizon)) ** shape
+        else:
+            stays_away = np.exp(-gammaincinv(shape, rate_quantile) / scale * horizon)
+        return 1.0 - self.still_active(rhythm) * (1.0 - stays_away)
+
+    def draw(
+        self, rhythm: Rhythm, n_draws: int, random: np.random.Generator
+    ) -> tuple[Float64s, Float64s]:
+        """Draw rates, and chances to leave at a return, from what is known of each customer.
+
+        Returns
+        -------
+        rates, leaving : float64 (n_draws, customers)
+            Given that the customer is active, when both are independent: ``Gamma(r + x,
+            alpha + T)`` and ``Beta(a, b + n)``.
+        """
+        x, _, age = (np.asarray(values, np.float64) for values in rhythm)
+        size = (n_draws, len(x))
+        rates = random.gamma(self.r + x, 1 / (self.alpha + age), size)
+        return rates, random.beta(self.a, self.b + self._chances(x), size)
+
+    def draw_returns(
+        self, rhythm: Rhythm, horizon: float, n_draws: int, random: np.random.Generator
+    ) -> Float64s:
+        """Draw how many returns each customer makes in the `horizon`, (n_draws, customers).
+
+        As many as fall into it, or as many as it takes until the customer leaves.
+        """
+        rates, leaving = self.draw(rhythm, n_draws, random)
+        active = random.random(rates.shape) < self.still_active(rhythm)
+        until_left = random.geometric(np.maximum(leaving, _LEAST_CHANCE))
+        return np.where(active, np.minimum(random.poisson(rates * horizon), until_left), 0.0)
+
+    def survival(
+        self, rhythm: Rhythm, times: Float64s, n_draws: int, random: np.random.Generator
+    ) -> Float64s:
+        """Return the mean probability of being active at some times from now, float64 (times,).
+
+        While active, returns at which a customer leaves come at the product of both rates, so
+        ``exp(-rate * leaving * t)`` of those who are active now still are.
+        """
+        rates, leaving = self.draw(rhythm, n_draws, random)
+        active = self.still_active(rhythm)
+        stays = [np.exp(-rates * leaving * time).mean(axis=0) @ active for time in times]
+        return np.array(stays) / max(len(active), 1)

@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
+from mfdask.downstream.customers.everyone import everyone_by_churn
 from mfdask.downstream.customers.future import future_days
 from mfdask.downstream.customers.learners import boosted_chance, logistic
 from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
+from mfdask.downstream.customers.result import ScoreKind, risks
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
 from mfdask.downstream.customers.study import Study, StudyKind, StudyOptions, check_study, conclude
-from mfdask.downstream.customers.tables import feature_tables
+from mfdask.downstream.customers.tables import feature_tables, require_cohort
 from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -32,10 +34,10 @@ def study_churn(
 ) -> Study:
     """Make the churn table of a cut-off: features, probability of churn, and label where known.
 
-    The label is 1 for a user without a rating in the horizon after the cut-off. Logistic
-    regression and boosted trees, on the dates alone and on dates and factors, are tested at each
-    cut-off after learning from earlier ones; the one with the least Brier score at cut-offs that
-    were over by then scores the table.
+    The label is 1 for a user without an event in the horizon after the cut-off. Logistic regression
+    and boosted trees, on the dates alone and on dates and factors, are tested at each cut-off after
+    learning from earlier ones; the one with the least Brier score at cut-offs that were over by
+    then scores the cohort. BG/NBD or MBG/NBD scores the others.
 
     Parameters
     ----------
@@ -64,12 +66,15 @@ def study_churn(
     origins = check_study(data, model, choices, "churn")
     features = feature_tables(data, model, origins, choices.as_of, scratch, client, progress)
     days = future_days(data, origins, client)
+    require_cohort(features[-1], choices.min_cohort)
+    everyone = everyone_by_churn(features, origins, days, choices.discount)
     labelled = {
         each.cutoff: each.cohort.assign(label=_churned(days, each.cutoff, each.cohort["user_id"]))
         for each in features
     }
     candidates = churn_candidates(features[-1].latent_columns)
-    return conclude(features, labelled, origins, candidates, KIND, choices.min_cohort, progress)
+    least = choices.min_cohort
+    return conclude(features, labelled, origins, candidates, KIND, least, everyone, progress)
 
 
 def _churned(days: pd.DataFrame, cutoff: int, users: pd.Series) -> Any:
@@ -78,7 +83,8 @@ def _churned(days: pd.DataFrame, cutoff: int, users: pd.Series) -> Any:
     return (days[cutoff].reindex(users).to_numpy() == 0).astype(np.float64)
 
 
-KIND = StudyKind(churn_measure, CHURN_METRICS, "Int8", binary=True)
+SCORE = ScoreKind("p_churn", "risk", risks, "Int8", "{:+.2f}")
+KIND = StudyKind(churn_measure, CHURN_METRICS, SCORE, binary=True)
 
 
 def churn_candidates(latent_columns: list[str]) -> list[Candidate]:

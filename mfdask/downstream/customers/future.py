@@ -7,6 +7,7 @@ import pandas as pd
 from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins
+from mfdask.downstream.customers.spend import Spend
 from mfdask.downstream.events import actions_of_block, distinct_days
 from mfdask.kernels.types import Int64s
 from mfdask.shards import Dataset
@@ -27,6 +28,14 @@ def future_days(data: Dataset, origins: Origins, client: Client | None = None) -
         arguments = [(source, block, cutoffs, origins.horizon) for block in blocks]
         days = np.concatenate(run.map("future", _block_days, arguments))
     return pd.DataFrame(days, index=pd.Index(data.users()["user_id"]), columns=cutoffs)
+
+
+def future_spend(data: Dataset, origins: Origins, spend: Spend) -> pd.DataFrame:
+    """Return what each user spends in the horizon after each cut-off, as `future_days`."""
+    users = pd.Index(data.users()["user_id"])
+    passed = [cutoff for cutoff in origins.all if origins.passed(cutoff)]
+    columns = {c: spend.between(c, c + origins.horizon, users) for c in passed}
+    return pd.DataFrame(columns, index=users)
 
 
 def _block_days(data: Dataset, block: int, cutoffs: list[int], horizon: int) -> Int64s:

@@ -18,6 +18,8 @@ from mfdask.downstream.customers.rfm import RFM
 from mfdask.kernels.types import Float64s
 
 Predictor = Callable[[pd.DataFrame], Float64s]
+#: Takes features, labels and weights.
+Learner = Callable[[pd.DataFrame, Float64s, Float64s], Predictor]
 
 #: Many small steps of small trees, which do no harm to a few hundred users either.
 _BOOSTING = {
@@ -33,31 +35,36 @@ _BOOSTING = {
 _SKEWED = frozenset((*RFM, "drift"))
 
 
-def logistic(features: pd.DataFrame, label: Float64s) -> Predictor:
+def logistic(features: pd.DataFrame, label: Float64s, weight: Float64s) -> Predictor:
     """Learn a probability by logistic regression on standardised features."""
     if np.ptp(label) == 0:
         return partial(_constant, value=label[0])
     estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    estimator.fit(_straightened(features), label)
+    estimator.fit(_straightened(features), label, logisticregression__sample_weight=weight)
     return lambda later: estimator.predict_proba(_straightened(later))[:, 1]
 
 
-def boosted_chance(features: pd.DataFrame, label: Float64s) -> Predictor:
+def boosted_chance(features: pd.DataFrame, label: Float64s, weight: Float64s) -> Predictor:
     """Learn a probability by boosted trees."""
     if np.ptp(label) == 0:
         return partial(_constant, value=label[0])
     estimator = HistGradientBoostingClassifier(**_BOOSTING)
-    _alone(estimator.fit, features.to_numpy(np.float64), label)
+    _alone(estimator.fit, features.to_numpy(np.float64), label, weight)
     return lambda later: _alone(estimator.predict_proba, later.to_numpy(np.float64))[:, 1]
 
 
-def boosted_amount(features: pd.DataFrame, label: Float64s) -> Predictor:
+def boosted_amount(features: pd.DataFrame, label: Float64s, weight: Float64s) -> Predictor:
     """Learn a mean by boosted trees with Poisson deviance, which keeps it above zero."""
     if not label.any():  # of which there is no logarithm
         return partial(_constant, value=0.0)
     estimator = HistGradientBoostingRegressor(loss="poisson", **_BOOSTING)
-    _alone(estimator.fit, features.to_numpy(np.float64), label)
+    _alone(estimator.fit, features.to_numpy(np.float64), label, weight)
     return lambda later: _alone(estimator.predict, later.to_numpy(np.float64))
+
+
+def as_told(features: pd.DataFrame, label: Float64s, weight: Float64s) -> Predictor:
+    """Learn nothing: the only feature is the prediction."""
+    return lambda later: later.iloc[:, 0].to_numpy(np.float64)
 
 
 def _alone(call: Callable[..., Any], *args: Any) -> Any:

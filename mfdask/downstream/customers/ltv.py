@@ -12,27 +12,20 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
-from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm
-from mfdask.downstream.customers.future import future_days
-from mfdask.downstream.customers.learners import Predictor, boosted_amount
+from mfdask.downstream.customers.everyone import everyone_by_value
+from mfdask.downstream.customers.future import future_days, future_spend
+from mfdask.downstream.customers.learners import as_told, boosted_amount
 from mfdask.downstream.customers.metrics import VALUE_METRICS, value_measure
-from mfdask.downstream.customers.origins import Origins
+from mfdask.downstream.customers.outlook import NAMES, Purchases
+from mfdask.downstream.customers.result import ScoreKind, segments
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
 from mfdask.downstream.customers.spend import SPEND, Spend
 from mfdask.downstream.customers.study import Study, StudyKind, StudyOptions, check_study, conclude
-from mfdask.downstream.customers.tables import RHYTHM, FeatureTable, feature_tables
-from mfdask.downstream.events import DAY
-from mfdask.kernels.types import Float64s
+from mfdask.downstream.customers.tables import FeatureTable, feature_tables, require_cohort
 from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
-
-#: The column of the baseline, which is no feature of the others.
-BASELINE = "bgnbd"
-#: Users that BG/NBD is fitted on at most; its four parameters do not need more.
-_MOST_USERS = 20_000
-_WEEK = 7.0
 
 
 def study_ltv(
@@ -48,10 +41,10 @@ def study_ltv(
     """Make the lifetime value table of a cut-off.
 
     The label is the number of active days in the horizon after the cut-off, or what is spent in it.
-    BG/NBD (a column `bgnbd`, of all users' dates before the cut-off), boosted trees on the dates
-    alone and on dates and factors are tested at each cut-off after learning from earlier ones; the
-    one with the least squared error at cut-offs that were over by then scores the table. For
-    amounts, BG/NBD's days are multiplied by what the user has spent a day so far.
+    BG/NBD and MBG/NBD, boosted trees on the dates alone and on dates and factors are tested at each
+    cut-off after learning from earlier ones; the one with the least squared error at cut-offs that
+    were over by then scores the cohort. The purchase model that was nearer scores the others. For
+    amounts, its days with a purchase are multiplied by what the user spends on one (Gamma-Gamma).
 
     Parameters
     ----------
@@ -79,53 +72,38 @@ def study_ltv(
     """
     origins = check_study(data, model, choices, "ltv", spend)
     features = feature_tables(data, model, origins, choices.as_of, scratch, client, progress)
-    days = future_days(data, origins, client) if spend is None else None
-    labelled = {each.cutoff: _labelled(each, origins, days, spend) for each in features}
+    came = future_days(data, origins, client) if not spend else future_spend(data, origins, spend)
+    own = {
+        each.cutoff: Purchases.of(each.everyone, each.cutoff, origins.horizon, spend)
+        for each in features
+    }
+    require_cohort(features[-1], choices.min_cohort)
+    everyone = everyone_by_value(features, origins, own, came, choices.discount)
+    labelled = {each.cutoff: _labelled(each, own[each.cutoff], came, spend) for each in features}
     candidates = value_candidates(features[-1].latent_columns, list(SPEND) if spend else [])
-    kind = StudyKind(value_measure, VALUE_METRICS, "Float64" if spend else "Int32")
-    return conclude(features, labelled, origins, candidates, kind, choices.min_cohort, progress)
+    score = ScoreKind(
+        "expected_value", "segment", segments, "Float64" if spend else "Int32", "{:+,.2f}"
+    )
+    kind, least = StudyKind(value_measure, VALUE_METRICS, score), choices.min_cohort
+    return conclude(features, labelled, origins, candidates, kind, least, everyone, progress)
 
 
 def _labelled(
-    table: FeatureTable, origins: Origins, days: pd.DataFrame | None, spend: Spend | None
+    table: FeatureTable, own: Purchases, came: pd.DataFrame, spend: Spend | None
 ) -> pd.DataFrame:
-    """Return a cohort with its baseline, and its label where that is known."""
-    made, users, cutoff = table.cohort.copy(), table.cohort["user_id"], table.cutoff
-    baseline = expected_days(table, origins.horizon / DAY)
-    label: Float64s | float = np.nan
-    if spend is not None:
-        for name, values in spend.features(cutoff, users).items():
-            made[name] = values
-        baseline *= (made["spend"] / made["active_days"]).to_numpy()
-        if origins.passed(cutoff):
-            label = spend.between(cutoff, cutoff + origins.horizon, users)
-    elif days is not None and cutoff in days:
-        label = days[cutoff].reindex(users).to_numpy(np.float64)
-    return made.assign(**{BASELINE: baseline, "label": label})
-
-
-def expected_days(table: FeatureTable, horizon_days: float) -> Float64s:
-    """Return the active days that BG/NBD expects of each user of a cohort.
-
-    It is fitted on everybody, for the cohort alone is chosen by what the model is to explain.
-    """
-    everyone = table.everyone
-    if len(everyone) > _MOST_USERS:
-        everyone = everyone.sample(_MOST_USERS, random_state=0)
-    fitted = BGNBD.fit(rhythm(everyone))
-    return fitted.expected(rhythm(table.cohort), horizon_days / _WEEK)
-
-
-def rhythm(users: pd.DataFrame) -> Rhythm:
-    """Return what BG/NBD knows of users, in weeks: active days count as what they come back for."""
-    weeks = {name: users[name].to_numpy(np.float64) / _WEEK for name in users if name in RHYTHM}
-    age, returns = weeks["tenure_days"], users["active_days"].to_numpy(np.float64) - 1
-    recency = np.maximum(age - weeks["recency_days"], 0.0)
-    return Rhythm(returns, np.where(returns > 0, recency, 0.0), age)
+    """Return a cohort with what the purchase models expect, and its label where that is known."""
+    users, cutoff = table.cohort["user_id"], table.cutoff
+    told = {
+        name: own.expected(modified).reindex(users).fillna(0.0).to_numpy()
+        for modified, name in NAMES.items()
+    }
+    amounts = spend.features(cutoff, users) if spend else {}
+    label = came[cutoff].reindex(users).to_numpy(np.float64) if cutoff in came else np.nan
+    return table.cohort.assign(**amounts, **told, label=label)
 
 
 def value_candidates(latent_columns: list[str], more: list[str]) -> list[Candidate]:
-    """Return the baseline and the boosted trees with both feature sets.
+    """Return the purchase models, and the boosted trees with both feature sets.
 
     Parameters
     ----------
@@ -136,11 +114,7 @@ def value_candidates(latent_columns: list[str], more: list[str]) -> list[Candida
     """
     plain = [*RFM, *more]
     return [
-        Candidate("BG/NBD", "dates", [BASELINE], _as_told),
+        *(Candidate(name, "dates", [name], as_told) for name in NAMES.values()),
         Candidate("boosting", PLAIN, plain, boosted_amount),
         Candidate("boosting", FULL, [*plain, *latent_columns], boosted_amount),
     ]
-
-
-def _as_told(features: pd.DataFrame, label: Float64s) -> Predictor:
-    return lambda later: later[BASELINE].to_numpy(np.float64)

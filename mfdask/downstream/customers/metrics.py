@@ -7,6 +7,7 @@ once, and a resample costs a few sums.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
@@ -20,7 +21,9 @@ CHURN_METRICS = ("roc_auc", "pr_auc", "top_decile_lift", "brier")
 VALUE_METRICS = ("gini", "rmse", "mae", "ratio")
 
 #: Probabilities are kept this far from 0 and 1 before their logarithms are taken.
-_EDGE = 1e-6
+EDGE = 1e-6
+#: Of the line that probabilities are recalibrated by, around none.
+PRIOR_DEVIATION = 0.5
 
 
 class _Ranked:
@@ -56,7 +59,7 @@ def churn_measure(label: Float64s, score: Float64s) -> Measure:
             return np.full(len(CHURN_METRICS), np.nan)
         misses = total - hits
         auc = np.trapezoid(hits, misses) / (positives * (n - positives))
-        precision = hits[1:] / np.maximum(total[1:], _EDGE)
+        precision = hits[1:] / np.maximum(total[1:], EDGE)
         average = np.sum(np.diff(hits) * precision) / positives
         lift = np.interp(n / 10, total, hits) / (positives / 10)
         return np.array([auc, average, lift, squared @ weight / n])
@@ -90,15 +93,53 @@ def value_measure(label: Float64s, score: Float64s) -> Measure:
     return measure
 
 
+class Recalibration(NamedTuple):
+    """A line that log-odds are moved by: ``intercept + slope * log-odds`` (Cox 1958).
+
+    A slope of 1 is right, below 1 too sure, above 1 not sure enough. An intercept above 0 with a
+    slope of 1 says that more happened than was told.
+    """
+
+    intercept: float = 0.0
+    slope: float = 1.0
+
+    def apply(self, score: Float64s) -> Float64s:
+        """Return the probabilities moved."""
+        odds = logit(np.clip(score, EDGE, 1 - EDGE))
+        moved: Float64s = expit(self.intercept + self.slope * odds)
+        return moved
+
+
+def calibrate(label: Float64s, score: Float64s) -> Recalibration:
+    """Return the line by which scores become what happened.
+
+    Each of its numbers has a normal prior around (0, 1) with a standard deviation of
+    `PRIOR_DEVIATION`: a few users leave scores nearly as they are.
+    """
+    odds = logit(np.clip(score, EDGE, 1 - EDGE))
+    design = np.column_stack([np.ones_like(odds), odds])
+    prior, strength = np.array([0.0, 1.0]), np.eye(2) / PRIOR_DEVIATION**2
+    line = prior.copy()
+    for _ in range(50):
+        chance = expit(design @ line)
+        hessian = design.T @ (design * (chance * (1 - chance))[:, None]) + strength
+        slope = design.T @ (label - chance) - strength @ (line - prior)
+        step = np.clip(np.linalg.solve(hessian, slope), -1, 1)
+        line += step
+        if np.abs(step).max() < 1e-8:
+            break
+    return Recalibration(*line.tolist())
+
+
 def calibration_slope(label: Float64s, score: Float64s) -> float:
     """Return the slope of a logistic regression of the labels on the scores' log-odds.
 
     1 is right, below 1 too sure, above 1 not sure enough (Cox 1958). Newton's method; NaN where
     the scores tell the labels apart completely, or there is but one of either.
     """
-    odds = logit(np.clip(score, _EDGE, 1 - _EDGE))
+    odds = logit(np.clip(score, EDGE, 1 - EDGE))
     design = np.column_stack([np.ones_like(odds), odds])
-    if np.ptp(label) == 0 or np.ptp(odds) < _EDGE:
+    if np.ptp(label) == 0 or np.ptp(odds) < EDGE:
         return float("nan")
     weights = np.array([0.0, 1.0])
     for _ in range(50):

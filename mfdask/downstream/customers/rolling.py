@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from mfdask.downstream.customers.learners import Predictor
-from mfdask.downstream.customers.metrics import Measure
+from mfdask.downstream.customers.learners import Learner, Predictor
+from mfdask.downstream.customers.metrics import Measure, Recalibration, calibrate
 from mfdask.downstream.customers.origins import Origins, day_of
 from mfdask.errors import InputError
 from mfdask.evaluation.bootstrap import intervals
@@ -20,6 +20,8 @@ from mfdask.progress import Progress, silent
 #: Rows that one model is learned from at most, drawn evenly: more add hours and no accuracy.
 MOST_ROWS = 200_000
 RESAMPLES = 500
+#: What a cut-off weighs of the next one: habits change.
+OLDER = 0.7
 
 #: The feature sets that are held against each other.
 PLAIN, FULL = "rfm", "rfm + latent"
@@ -36,13 +38,13 @@ class Candidate(NamedTuple):
         The name of its features.
     columns : list of str
     learn : callable
-        Takes features and labels, returns what predicts from features (`learners`).
+        Takes features, labels and weights, returns what predicts from features (`learners`).
     """
 
     model: str
     features: str
     columns: list[str]
-    learn: Callable[[pd.DataFrame, Float64s], Predictor]
+    learn: Learner
 
     @property
     def name(self) -> str:
@@ -65,6 +67,12 @@ class Forecast:
         None where the horizon has not passed.
     trained_on : int
         Users and cut-offs that were learned from.
+    predictors : dict
+        What was learned, by the candidate's name.
+    raw : dict
+        Scores before they were recalibrated.
+    calibrations : dict
+        By what they were; empty where there was nothing to do it by.
     """
 
     cutoff: int
@@ -72,6 +80,9 @@ class Forecast:
     scores: dict[str, Float64s]
     label: Float64s | None
     trained_on: int
+    predictors: dict[str, Predictor]
+    raw: dict[str, Float64s] = field(default_factory=dict)
+    calibrations: dict[str, Recalibration] = field(default_factory=dict)
 
 
 def forecasts(
@@ -80,8 +91,12 @@ def forecasts(
     candidates: Sequence[Candidate],
     least: int,
     progress: Progress = silent,
+    binary: bool = False,
 ) -> list[Forecast]:
     """Learn at each cut-off from those before it whose horizon had passed by then, and predict.
+
+    Each cut-off weighs `OLDER` of the one after it. Probabilities are then recalibrated: moved by
+    the line that would have been right at the newest cut-off whose horizon had passed.
 
     Parameters
     ----------
@@ -94,34 +109,52 @@ def forecasts(
         Users that there must be to learn from, over all earlier cut-offs; with fewer, a cut-off is
         passed over.
     progress : Progress, optional
+    binary : bool
+        Whether labels are 0 and 1, and predictions probabilities.
 
     Returns
     -------
     list of Forecast
         Ascending; without cut-offs that have nothing to learn from.
     """
-    found = []
+    found: list[Forecast] = []
     for k, cutoff in enumerate(origins.all, 1):
         before = [tables[origin] for origin in origins.before(cutoff)]
-        known = pd.concat(before, ignore_index=True) if before else pd.DataFrame()
-        if len(known) >= max(least, 1):
-            found.append(_forecast(cutoff, tables[cutoff], known, candidates))
+        if sum(map(len, before)) >= max(least, 1):
+            made = _forecast(cutoff, tables[cutoff], before, candidates)
+            found.append(_recalibrated(made, found, origins) if binary else made)
         progress("forecasts", k, len(origins.all))
     return found
 
 
 def _forecast(
-    cutoff: int, table: pd.DataFrame, known: pd.DataFrame, candidates: Sequence[Candidate]
+    cutoff: int,
+    table: pd.DataFrame,
+    before: Sequence[pd.DataFrame],
+    candidates: Sequence[Candidate],
 ) -> Forecast:
+    newest = len(before) - 1
+    weighed = [own.assign(_weight=OLDER ** (newest - k)) for k, own in enumerate(before)]
+    known = pd.concat(weighed, ignore_index=True)
     if len(known) > MOST_ROWS:
         known = known.sample(MOST_ROWS, random_state=0).sort_index()
     label = known["label"].to_numpy(np.float64)
-    scores = {
-        each.name: each.learn(known[each.columns], label)(table[each.columns])
-        for each in candidates
-    }
+    weight = known["_weight"].to_numpy(np.float64)
+    learned = {each.name: each.learn(known[each.columns], label, weight) for each in candidates}
+    scores = {each.name: learned[each.name](table[each.columns]) for each in candidates}
     own = None if table["label"].isna().any() else table["label"].to_numpy(np.float64)
-    return Forecast(cutoff, pd.Index(table["user_id"]), scores, own, len(known))
+    return Forecast(cutoff, pd.Index(table["user_id"]), scores, own, len(known), learned, scores)
+
+
+def _recalibrated(made: Forecast, found: Sequence[Forecast], origins: Origins) -> Forecast:
+    """Return a forecast with the probabilities moved by what came of the newest one."""
+    passed = [each for each in found if origins.passed(each.cutoff, made.cutoff)]
+    if not passed or passed[-1].label is None:
+        return made
+    newest, label = passed[-1], passed[-1].label
+    lines = {name: calibrate(label, newest.raw[name]) for name in made.raw}
+    scores = {name: lines[name].apply(score) for name, score in made.raw.items()}
+    return replace(made, scores=scores, calibrations=lines)
 
 
 def best_before(

@@ -53,6 +53,7 @@ class Spend:
                 )
         if not len(table):
             raise InputError(f"{name}: holds no line")
+        _refuse_currencies(name, table)
         numbers = pd.to_numeric(table[column], errors="coerce")
         amounts = numbers.to_numpy(np.float64, na_value=np.nan)
         _refuse(name, column, table[column], ~(np.isfinite(amounts) & (amounts >= 0)))
@@ -88,6 +89,28 @@ class Spend:
         sums = inside.groupby("user_id")["amount"].sum()
         return sums.reindex(users, fill_value=0.0).to_numpy(np.float64)
 
+    def purchases(self, cutoff: int, users: Any) -> pd.DataFrame:
+        """Return frequency, recency and amounts before a cut-off, of those who bought by then.
+
+        Returns
+        -------
+        DataFrame
+            By `user_id`: `active_days` with a purchase, `recency_days` and `tenure_days` since the
+            last and the first, and `mean_spend` of such a day.
+        """
+        table = self._table
+        known = table[(table["timestamp"] < cutoff) & (table["amount"] > 0)]
+        known = known[known["user_id"].isin(users)]
+        days = known.assign(day=known["timestamp"] // DAY).groupby("user_id")
+        n_days = days["day"].nunique()
+        columns = {
+            "active_days": n_days.astype(float),
+            "recency_days": (cutoff - days["timestamp"].max()) / DAY,
+            "tenure_days": (cutoff - days["timestamp"].min()) / DAY,
+            "mean_spend": days["amount"].sum() / n_days,
+        }
+        return pd.DataFrame(columns)
+
     def features(self, cutoff: int, users: Any) -> dict[str, np.ndarray]:
         """Return what some users had spent before a cut-off, and in its last 180 days."""
         return {
@@ -105,6 +128,16 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
 
 
+def _refuse_currencies(name: str, table: pd.DataFrame) -> None:
+    """Refuse amounts of several currencies, where a column `currency` says so."""
+    if "currency" in table and table["currency"].nunique(dropna=False) > 1:
+        said = ", ".join(map(str, table["currency"].unique()[:5]))
+        raise InputError(
+            f"{name}: amounts are in several currencies ({said}); convert them to one, or give a "
+            "table of each"
+        )
+
+
 def _seconds(column: pd.Series) -> pd.Series:
     """Return seconds since 1970, missing where there is no time."""
     if pd.api.types.is_numeric_dtype(column.dtype):
@@ -118,6 +151,6 @@ def _refuse(name: str, column: str, values: pd.Series, bad: Any) -> None:
     if len(places):
         raise InputError(
             f"{name}, row {places[0] + 1}: {column} is {values.iloc[places[0]]}, one of "
-            f"{len(places):,} such rows; amounts must be 0 or more, without gaps, and each row "
-            "needs its user and time"
+            f"{len(places):,} such rows; amounts must be 0 or more, without gaps (take a refund "
+            "off its purchase), and each row needs its user and time"
         )

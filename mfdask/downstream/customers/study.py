@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mfdask.downstream.customers.columns import description
+from mfdask.downstream.customers.everyone import Everyone
+from mfdask.downstream.customers.learners import as_told
 from mfdask.downstream.customers.metrics import Measure, by_decile, calibration_slope
-from mfdask.downstream.customers.origins import LATEST, Origins, Span, day_of, timestamp
+from mfdask.downstream.customers.origins import LATEST, Origins, Span, day_of
+from mfdask.downstream.customers.reasons import contributions, in_words
 from mfdask.downstream.customers.refit import AS_OF, check_model
+from mfdask.downstream.customers.result import Scored, ScoreKind, result_table
 from mfdask.downstream.customers.rolling import (
     Candidate,
     Forecast,
@@ -22,7 +27,7 @@ from mfdask.downstream.customers.rolling import (
     require_both,
 )
 from mfdask.downstream.customers.spend import Spend
-from mfdask.downstream.customers.tables import FeatureTable, require_cohort
+from mfdask.downstream.customers.tables import FeatureTable
 from mfdask.downstream.events import require_timestamps, warn_of_lost_repeats
 from mfdask.errors import InputError
 from mfdask.files import file_place
@@ -32,6 +37,7 @@ from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.results import write_table
 from mfdask.shards import Dataset
+from mfdask.sheets import SHEETS, write_sheet
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,9 @@ class StudyOptions(Parametrised):
         "factors-as-of",
         choices=AS_OF,
     )
+    discount: float = parameter(
+        0.1, "ltv: yearly rate by which later value counts less, in `discounted_value`.", at_least=0
+    )
     min_cohort: int = parameter(
         20, "Refuse to score, or to learn from, fewer users than this.", at_least=2
     )
@@ -82,15 +91,15 @@ class StudyKind:
         Prepares the metrics of labels and predictions.
     metrics : tuple of str
         Their names.
-    label_type : {"Int8", "Int32", "Float64"}
-        Of pandas; takes missing ones.
+    score : ScoreKind
+        What is scored.
     binary : bool
         Whether labels are 0 and 1, and predictions probabilities.
     """
 
     measure: Callable[[Float64s, Float64s], Measure]
     metrics: tuple[str, ...]
-    label_type: Literal["Int8", "Int32", "Float64"]
+    score: ScoreKind
     binary: bool = False
 
 
@@ -101,8 +110,8 @@ class Study:
     Attributes
     ----------
     table : DataFrame
-        `user_id, event_timestamp, created_timestamp`, the features, `score`, `scored_by`,
-        `model_version`, `label`; one line a user of the cohort, ascending by id.
+        One line for each user who had done anything, ascending by id; `columns.COLUMNS` says what
+        each column is.
     evaluation : DataFrame or None
         See `rolling.evaluate_candidates`; None where nothing was learned.
     cohorts : list of dict
@@ -110,8 +119,12 @@ class Study:
     forecasts : list of Forecast
     scored_by : Candidate or None
     slopes : dict
-        Calibration slope of each candidate, pooled over the tested cut-offs; None where there is
+        Recalibration slope of each candidate, pooled over the tested cut-offs; None where there is
         none, and empty where labels are not 0 and 1.
+    survival : DataFrame
+        `band`, `users`, `week`, `active`: the mean probability of being active, by week.
+    rhythm : dict
+        `Everyone.facts` of those who are not in the cohort.
     """
 
     table: pd.DataFrame
@@ -120,14 +133,29 @@ class Study:
     forecasts: list[Forecast]
     scored_by: Candidate | None = None
     slopes: dict[str, float | None] = field(default_factory=dict)
+    survival: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rhythm: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def calibration(self) -> dict[str, float] | None:
+        """The line by which the scores of the cohort were moved, if they were."""
+        lines = self.forecasts[-1].calibrations if self.forecasts and self.scored_by else {}
+        return lines[self.scored_by.name]._asdict() if self.scored_by and lines else None
 
     def deciles(self) -> list[dict[str, float]]:
         """Return how the predictions of the candidate that scores the table have borne out."""
         return by_decile(*_tested(self.forecasts, self.scored_by)) if self.scored_by else []
 
     def write(self, out: Path) -> Path | None:
-        """Write the table to `out`, evaluation and deciles beside it; return the former's place."""
-        write_table(self.table, out)
+        """Write the table to `out`, the others beside it; return the place of the evaluation.
+
+        The table is Parquet, or what the ending of `out` says: ``.csv`` or ``.xlsx``.
+        """
+        if out.suffix in SHEETS:
+            write_sheet(self.table, out)
+        else:
+            write_table(self.table, out, description)
+        write_table(self.survival, out.with_name(f"{out.stem}.survival.parquet"))
         if self.evaluation is None:
             return None
         if deciles := self.deciles():
@@ -165,7 +193,7 @@ def check_study(
     span = Span.of(data)
     if spend is not None:
         spend.require_known(data.users()["user_id"])
-        span = Span(span.first, min(span.last, spend.span.last))
+        span = Span(max(span.first, spend.span.first), min(span.last, spend.span.last))
     origins = choices.cutoffs(span)
     check_model(model, data, origins, choices.as_of)
     return origins
@@ -189,6 +217,7 @@ def conclude(
     candidates: Sequence[Candidate],
     kind: StudyKind,
     least: int,
+    everyone: Everyone,
     progress: Progress = silent,
 ) -> Study:
     """Learn, test and score.
@@ -203,7 +232,8 @@ def conclude(
         The first is the one to fall back on.
     kind : StudyKind
     least : int
-        Users to score, and to learn from, at least.
+        Users of the cohort to score, and to learn from, at least.
+    everyone : Everyone
     progress : Progress, optional
 
     Raises
@@ -212,15 +242,21 @@ def conclude(
         If the last cohort is too small, there is too little to learn from, all labels are the same,
         or nothing can be tested.
     """
-    require_cohort(features[-1], least)
-    own = labelled[origins.cutoff]
+    own, latent = labelled[origins.cutoff], features[-1].latent_columns
+    version = features[-1].version
+
+    def made(scored: Scored, *rest: Any) -> Study:
+        table = result_table(scored, everyone, origins, kind.score)
+        groups = table.set_index("user_id")[kind.score.band]
+        survival = everyone.survival(groups).rename(columns={"group": "band"})
+        return replace(Study(table, *rest), survival=survival, rhythm=everyone.facts)
+
     cohorts = [
         {"cutoff": day_of(cutoff), "users": len(table), "label": _mean(table["label"])}
         for cutoff, table in labelled.items()
     ]
     if not origins.earlier:
-        table = _table(own, None, "", features[-1].version, origins, kind)
-        return Study(table, None, cohorts, [])
+        return made(Scored(own, latent, None, None, "", version), None, cohorts, [])
     n_known = sum(len(labelled[origin]) for origin in origins.before(origins.cutoff))
     if n_known < least:
         raise InputError(
@@ -229,34 +265,22 @@ def conclude(
             "`origins`, shorter `horizon_days`, or 0 `origins` for the features alone"
         )
     require_both(labelled, origins)
-    found = forecasts(labelled, origins, candidates, least, progress)
+    found = forecasts(labelled, origins, candidates, least, progress, kind.binary)
     evaluation = evaluate_candidates(found, candidates, kind.measure, kind.metrics)
     chosen = best_before(found, origins, candidates)
-    score = found[-1].scores[chosen.name]
-    table = _table(own, score, chosen.name, features[-1].version, origins, kind)
     slopes = _slopes(found, candidates) if kind.binary else {}
-    return Study(table, evaluation, cohorts, found, chosen, slopes)
+    reasons = _reasons(found[-1], chosen, own, kind.score.unit)
+    scored = Scored(own, latent, found[-1].scores[chosen.name], reasons, chosen.name, version)
+    return made(scored, evaluation, cohorts, found, chosen, slopes)
+
+
+def _reasons(last: Forecast, chosen: Candidate, own: pd.DataFrame, unit: str) -> list[str] | None:
+    """Return the largest contributions to each score; None where a purchase model has made it."""
+    if chosen.learn is as_told:
+        return None
+    features = own[chosen.columns]
+    return in_words(contributions(last.predictors[chosen.name], features), features, unit)
 
 
 def _mean(label: pd.Series) -> float | None:
     return None if label.isna().any() or not len(label) else float(label.mean())
-
-
-def _table(
-    own: pd.DataFrame,
-    score: Float64s | None,
-    scored_by: str,
-    version: str,
-    origins: Origins,
-    kind: StudyKind,
-) -> pd.DataFrame:
-    """Put the columns in the order in which feature stores expect them."""
-    made = own.drop(columns="label")
-    made.insert(1, "event_timestamp", timestamp(origins.cutoff))
-    # Of the data, not of the clock: the same data give the same bytes.
-    made.insert(2, "created_timestamp", timestamp(origins.end))
-    made["score"] = pd.Series(score, dtype="float64") if score is not None else np.nan
-    made["scored_by"] = pd.Series([scored_by or None] * len(made), dtype="str")
-    made["model_version"] = pd.Series([version] * len(made), dtype="str")
-    made["label"] = own["label"].astype(kind.label_type)
-    return made

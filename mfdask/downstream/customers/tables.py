@@ -33,9 +33,6 @@ from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
 
-#: What BG/NBD needs of every user, in the cohort or not.
-RHYTHM = ("active_days", "recency_days", "tenure_days")
-
 
 @dataclass(frozen=True)
 class FeatureTable:
@@ -48,7 +45,7 @@ class FeatureTable:
     cohort : DataFrame
         `user_id` and the features of each user of the cohort, ascending by id.
     everyone : DataFrame
-        `RHYTHM` of every user who had rated anything, float32.
+        `user_id` and the features `RFM` of every user who had done anything.
     version : str
         Of the factors.
     """
@@ -155,8 +152,8 @@ def block_features(
         **{name: values[rows] for name, values in habits.items()},
         **latent(shard, times, rows, cutoff, lens),
     }
-    everyone = pd.DataFrame({name: habits[name].astype(np.float32) for name in RHYTHM})
-    return pd.DataFrame(columns), everyone
+    ids = past.users()["user_id"].iloc[shard.start : shard.stop].array
+    return pd.DataFrame(columns), pd.DataFrame({"user_id": ids, **habits})
 
 
 def _actions(past: Dataset, block: int) -> tuple[Int64s, Int64s]:

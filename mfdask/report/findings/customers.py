@@ -74,10 +74,19 @@ def deciles_of(table: Path) -> pd.DataFrame:
         columns = ["users", "predicted", "actual"]
         found = read_table(beside, columns)[columns]
     else:
-        found = _by_decile(read_table(table, ("score", "label")))
+        found = _by_decile(_scored(table))
     overall = np.average(found["actual"], weights=found["users"])
     found.insert(0, "tenth", np.arange(1, len(found) + 1))
     return found.assign(lift=found["actual"] / overall if overall else np.nan)
+
+
+def _scored(table: Path) -> pd.DataFrame:
+    """Return `score`, under whatever name a table has it, and `label`."""
+    found = read_table(table, ("label",))
+    names = [name for name in ("p_churn", "expected_value", "score") if name in found]
+    if not names:
+        raise Absent(f"{table.name} has no p_churn, and no expected_value.")
+    return found.rename(columns={names[0]: "score"})
 
 
 def _by_decile(table: pd.DataFrame) -> pd.DataFrame:

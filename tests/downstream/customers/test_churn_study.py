@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from mfdask.downstream.customers import StudyOptions, study_churn
 from mfdask.downstream.customers.churn import KIND, churn_candidates
+from mfdask.downstream.customers.columns import description
 from mfdask.downstream.customers.future import future_days
 from mfdask.downstream.customers.origins import Origins, Span, parse_date, timestamp
 from mfdask.downstream.customers.past import histories_as_of, write_past
+from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import evaluate_candidates, forecasts
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.downstream.events import warn_of_lost_repeats
@@ -42,15 +44,20 @@ def study(data, model, tmp_path_factory):
 def test_columns_and_label(study, ratings):
     table = study.table
     assert table.columns[:3].tolist() == ["user_id", "event_timestamp", "created_timestamp"]
-    assert table.columns[-4:].tolist() == ["score", "scored_by", "model_version", "label"]
+    assert table.columns[-4:].tolist() == [
+        "log_neighbour_distance", "scored_by", "model_version", "label",
+    ]  # fmt: skip
+    assert all(description(name) for name in table)
     cutoff = parse_date(CUTOFF)
     assert (table["event_timestamp"] == timestamp(cutoff)).all()
     assert (table["created_timestamp"] == timestamp(ratings["timestamp"].max())).all()
     inside = ratings["timestamp"].between(cutoff, cutoff + 60 * DAY, inclusive="left")
     seen = ratings["user_id"][inside].unique()
     assert table["label"].tolist() == (~table["user_id"].isin(seen)).astype(int).tolist()
-    assert table["score"].between(0, 1).all()
-    assert table.drop(columns="label").notna().all(axis=None)
+    assert table["p_churn"].between(0, 1).all()
+    cohort = table[table["basis"] == "features"]
+    assert cohort.drop(columns="label").notna().all(axis=None)
+    assert table[["p_churn_low", "p_churn_high", "risk", "reason", *RFM]].notna().all(axis=None)
 
 
 def test_active_days_to_come(data, ratings):
@@ -117,6 +124,7 @@ def test_a_future_of_repeats_changes_nothing(ratings, client, tmp_path):
     one, two = (study.table for study in studies)
     same = one.columns.drop(["created_timestamp", "label"])
     pd.testing.assert_frame_equal(one[same], two[same], check_exact=True)
+    assert one["basis"].nunique() == 2
     cutoff = parse_date(CUTOFF)
     times = ratings[ratings["timestamp"] < cutoff].groupby("user_id")["timestamp"]
     assert one["ratings"].tolist() == times.size()[one["user_id"]].tolist()
@@ -214,7 +222,8 @@ def test_latest_is_a_whole_day(data, ratings):
 def test_features_alone(data, model, tmp_path):
     found = study_churn(data, model, replace(CHOICES, origins=0), tmp_path)
     assert found.evaluation is None
-    assert found.table["score"].isna().all()
+    assert found.table["scored_by"].unique().tolist() == [found.rhythm["model"]]
+    assert found.table["p_churn"].between(0, 1).all()
     assert found.table["label"].notna().all()
 
 

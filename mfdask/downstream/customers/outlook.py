@@ -1,0 +1,205 @@
+"""What the purchase models say of every user: whether they are active, and what is to come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm
+from mfdask.downstream.customers.gamma_gamma import Amounts, GammaGamma
+from mfdask.downstream.customers.spend import Spend
+from mfdask.downstream.events import DAY
+from mfdask.kernels.types import Float64s
+
+#: What the models know of a user, beside the mean amount.
+RHYTHM = ("active_days", "recency_days", "tenure_days")
+#: Names of the models, by whether they are modified.
+NAMES = {False: "BG/NBD", True: "MBG/NBD"}
+#: Where nobody has come back yet, nobody is expected to.
+_NOBODY_BACK = BGNBD(1e-9, 1.0, 1.0, 1.0)
+#: Users that a model is fitted on at most; its four parameters do not need more.
+_MOST_USERS = 50_000
+#: Intervals hold so much; they are quantiles of so many draws, for so many users at a time.
+COVERAGE, _DRAWS, _CHUNK = 0.9, 200, 20_000
+#: Discounting is done for so many equal parts of the horizon.
+_PARTS = 4
+#: Weeks ahead of the survival curves.
+_WEEKS: Float64s = np.arange(0.0, 53.0, 2.0)
+_WEEK, _YEAR = 7.0, 365.25
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """Recency, frequency and amounts at a cut-off, of those who had come by then.
+
+    Attributes
+    ----------
+    table : DataFrame
+        By `user_id`, ascending: `RHYTHM`, and `mean_spend` of a day where there are amounts.
+    horizon_days : float
+    """
+
+    table: pd.DataFrame
+    horizon_days: float
+
+    @classmethod
+    def of(
+        cls, everyone: pd.DataFrame, cutoff: int, horizon: int, spend: Spend | None = None
+    ) -> Purchases:
+        """Return the active days of all users, or, with a table of amounts, their purchases."""
+        if spend is None:
+            table = everyone.set_index("user_id")[list(RHYTHM)]
+        else:
+            table = spend.purchases(cutoff, everyone["user_id"])
+        return cls(table.sort_index(), horizon / DAY)
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """What BG/NBD knows, in weeks: active days count as what users come back for."""
+        return rhythm(self.table)
+
+    @cached_property
+    def models(self) -> dict[bool, BGNBD]:
+        """Both models, fitted on everybody: a cohort is chosen by what they are to explain."""
+        fitted_on = self.table
+        if not (fitted_on["active_days"] > 1).any():
+            return dict.fromkeys(NAMES, _NOBODY_BACK)
+        if len(fitted_on) > _MOST_USERS:
+            fitted_on = fitted_on.sample(_MOST_USERS, random_state=0)
+        return {modified: BGNBD.fit(rhythm(fitted_on), modified) for modified in NAMES}
+
+    @property
+    def amounts(self) -> Amounts:
+        """What Gamma-Gamma knows."""
+        columns = (self.table[name].to_numpy(np.float64) for name in ("active_days", "mean_spend"))
+        return Amounts(*columns)
+
+    @cached_property
+    def spending(self) -> GammaGamma | None:
+        """The model of amounts; None where there are none."""
+        has_amounts = "mean_spend" in self.table and len(self.table) > 0
+        return GammaGamma.fit(self.amounts) if has_amounts else None
+
+    @cached_property
+    def mean_spend(self) -> Float64s:
+        """The mean amount of each user, drawn towards that of all; 1 where there are none."""
+        model = self.spending
+        return np.ones(len(self.table)) if model is None else model.expected(self.amounts)
+
+    def expected(self, modified: bool) -> pd.Series:
+        """Return the active days, or the amounts, that a model expects in the horizon, by user."""
+        days = self.models[modified].expected(self.rhythm, self.horizon_days / _WEEK)
+        return pd.Series(days * self.mean_spend, index=self.table.index)
+
+    def better(self, actual: pd.Series) -> bool:
+        """Tell whether the modified model has the less squared error, given what came by user."""
+        came = actual.reindex(self.table.index).to_numpy(np.float64)
+        return min(NAMES, key=lambda m: float(np.nansum((self.expected(m) - came) ** 2)))
+
+    def likelier(self) -> bool:
+        """Tell whether the modified model is the likelier one."""
+        own = self.rhythm
+        return max(NAMES, key=lambda m: float(self.models[m].log_likelihood(own).mean()))
+
+    def outlook(self, modified: bool, discount: float) -> pd.DataFrame:
+        """Return what a model says of each user.
+
+        Parameters
+        ----------
+        modified : bool
+        discount : float
+            A year; see `StudyOptions`.
+
+        Returns
+        -------
+        DataFrame
+            By `user_id`, float64: `p_alive`, `expected_days` with `_low` and `_high`, `mean_spend`
+            where there are amounts, `value` (days or amounts) with `_low` and `_high`, and
+            `discounted`, the share of the value that is left at that rate.
+        """
+        parts = [
+            self._outlook(self.table.iloc[first : first + _CHUNK], modified, discount, first)
+            for first in range(0, max(len(self.table), 1), _CHUNK)
+        ]
+        return pd.concat(parts)
+
+    def _outlook(
+        self, table: pd.DataFrame, modified: bool, discount: float, first: int
+    ) -> pd.DataFrame:
+        model, own, ahead = self.models[modified], rhythm(table), self.horizon_days / _WEEK
+        random = np.random.default_rng([0, first])
+        days = model.expected(own, ahead)
+        drawn = model.draw_returns(own, ahead, _DRAWS, random)
+        found = {"p_alive": model.still_active(own), "expected_days": days}
+        found |= _interval("expected_days", drawn)
+        mean = self.mean_spend[first : first + len(table)]
+        if self.spending is not None:
+            found["mean_spend"] = mean
+            amounts = Amounts(*(each[first : first + len(table)] for each in self.amounts))
+            drawn = self.spending.draw_sums(amounts, drawn, random)
+        found |= {"value": days * mean, **_interval("value", drawn)}
+        found["discounted"] = _discounted(model, own, ahead, discount)
+        return pd.DataFrame(found, index=table.index)
+
+    def chances_of_none(self, modified: bool) -> pd.DataFrame:
+        """Return the probability of no active day in the horizon, `p`, `low` and `high` by user.
+
+        The interval is what is not known of a user's rate.
+        """
+        model, own, ahead = self.models[modified], self.rhythm, self.horizon_days / _WEEK
+        beyond = (1 - COVERAGE) / 2
+        columns = {
+            "p": model.chance_of_none(own, ahead),
+            "low": model.chance_of_none(own, ahead, 1 - beyond),
+            "high": model.chance_of_none(own, ahead, beyond),
+        }
+        return pd.DataFrame(columns, index=self.table.index)
+
+    def survival(self, modified: bool, groups: pd.Series) -> pd.DataFrame:
+        """Return the mean probability of being active by week, of each group of users.
+
+        Returns
+        -------
+        DataFrame
+            `group`, `users`, `week` and `active`.
+        """
+        lines = []
+        for name, users in groups.groupby(groups).groups.items():
+            own = self.table.loc[self.table.index.intersection(users)]
+            if own.empty:
+                continue
+            shown = own.sample(min(len(own), _CHUNK // 4), random_state=0)
+            random = np.random.default_rng(0)
+            model, n_draws = self.models[modified], _DRAWS // 4
+            active = model.survival(rhythm(shown), _WEEKS, n_draws, random)
+            lines += [(name, len(own), week, p) for week, p in zip(_WEEKS, active, strict=True)]
+        return pd.DataFrame(lines, columns=["group", "users", "week", "active"])
+
+
+def rhythm(table: pd.DataFrame) -> Rhythm:
+    """Return what BG/NBD knows of users, in weeks, from the columns `RHYTHM`."""
+    weeks = {name: table[name].to_numpy(np.float64) / _WEEK for name in RHYTHM}
+    age, returns = weeks["tenure_days"], table["active_days"].to_numpy(np.float64) - 1
+    recency = np.maximum(age - weeks["recency_days"], 0.0)
+    return Rhythm(returns, np.where(returns > 0, recency, 0.0), age)
+
+
+def _interval(name: str, drawn: Float64s) -> dict[str, Float64s]:
+    beyond = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
+    ends = np.quantile(drawn, beyond, axis=0, method="inverted_cdf")  # of days: whole numbers
+    return {f"{name}_low": ends[0], f"{name}_high": ends[1]}
+
+
+def _discounted(model: BGNBD, own: Rhythm, ahead: float, discount: float) -> Float64s:
+    """Return which share of what is expected is left, each part taken at its middle."""
+    if not discount:
+        return np.ones(len(own.frequency))
+    ends = np.linspace(0, ahead, _PARTS + 1)
+    expected = np.array([np.zeros(len(own.frequency)), *(model.expected(own, t) for t in ends[1:])])
+    years = (ends[1:] + ends[:-1]) / 2 * _WEEK / _YEAR
+    total = expected[-1]
+    left = (1 + discount) ** -years @ np.diff(expected, axis=0)
+    return np.divide(left, total, out=np.ones_like(total), where=total > 0)
