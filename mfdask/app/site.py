@@ -202,7 +202,7 @@ class Site:
             files = [
                 file
                 for file in sorted(self.home.tables.rglob("*.parquet"))
-                if _has_columns(file, {"user_id", "score", "event_timestamp"})
+                if _has_columns(file, {"user_id", "event_timestamp"})
             ]
         return {file.stem: file for file in files}
 

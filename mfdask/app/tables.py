@@ -23,7 +23,12 @@ from mfdask.report.tables import read_parquet
 #: Columns that are for programs: factors.
 _FACTOR = re.compile(r"[pq]\d\d+")
 #: Columns that say most come first, in this order, as far as they are there.
-_FIRST = ("user_id", "item_id", "entity", "title", "direction", "band", "score", "value", "reason")
+_FIRST = (
+    *("user_id", "item_id", "entity", "title", "direction", "band", "score", "value"),
+    *("p_churn", "risk", "expected_value", "segment", "reason"),
+)
+#: What a table is sorted by at first, the highest first: the first of these that it has.
+_SORTED_BY = ("score", "p_churn", "expected_value")
 
 
 class TablesPage(AppPage):
@@ -47,7 +52,9 @@ class TablesPage(AppPage):
             Select(title="Table", value=value, options=options, visible=len(names) > 1),
             self._take_table,
         )
-        self.table = TableView(self, "lines", self._read(), self._pick, sort="-score")
+        lines = self._read()
+        score = next((name for name in _SORTED_BY if name in lines), _SORTED_BY[0])
+        self.table = TableView(self, "lines", lines, self._pick, sort=f"-{score}")
         self.behind = TableView(self, "ratings", _NOTHING, filtered=False)
         self.chosen = self.address.text("chosen")
         self.about = self.html("about", element("p", "Choose a line of the table.", "soft"))
