@@ -19,6 +19,7 @@ from mfdask.errors import InputError
 from mfdask.ingestion.build import IngestOptions, check_target, ingest
 from mfdask.ingestion.extend import columns_of, extend, ids_of
 from mfdask.ingestion.reading import are_few
+from mfdask.ratings.dialect import Dialect
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.partitions import load_dask
 from mfdask.ratings.splits import FORMS, Split
@@ -84,6 +85,7 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 @click.option("--overwrite", is_flag=True, help="Replace a data set that is there already.")
 @job
 @options_of(IngestOptions, "choices")
+@options_of(Dialect, "dialect")
 @cluster_options
 def main(
     source: str,
@@ -92,6 +94,7 @@ def main(
     withdraw: bool,
     split: str | None,
     choices: IngestOptions,
+    dialect: Dialect,
     columns: str | None,
     event_values: str | None,
     query: str | None,
@@ -125,6 +128,7 @@ def main(
             seed=choices.seed,
             progress=run.progress,
             event_values=_event_values(event_values),
+            dialect=dialect,
             query=query,
             wide=wide,
         )

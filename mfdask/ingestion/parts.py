@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,19 +10,32 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mfdask.errors import InputError
+from mfdask.ratings.forms import Form
 from mfdask.ratings.ids import count_ids, encode
 from mfdask.ratings.partitions import parsed_of
 from mfdask.ratings.source import Parsed, Part
+from mfdask.ratings.values import no_integer, too_large
 
 
 class PartFacts(NamedTuple):
-    """Counts and checksum of a part that was read; `n_zeros` are rows whose count is 0."""
+    """Counts and checksum of a part that was read.
+
+    `n_zeros` are rows whose count is 0, `n_missing` those of the rejected that are so because their
+    rating stands for none.
+    """
 
     n_read: int
     n_rejected: int
     n_lines: int
     digest: str
     n_zeros: int = 0
+    n_missing: int = 0
+
+    @property
+    def n_bad(self) -> int:
+        """Rejected rows that should have been good."""
+        return self.n_rejected - self.n_missing
 
 
 class ReadBatch(NamedTuple):
@@ -93,15 +106,27 @@ class _Cleaned(NamedTuple):
 
 
 def _cleaned(parsed: Parsed, part: Part, are_counts: bool) -> _Cleaned:
-    if part.event_values is not None:
-        parsed = _with_values(parsed, part.event_values, part.file)
+    _check_ids(parsed, part)
+    for role, kind in (("rating", np.float32), ("timestamp", np.int64)):
+        if role in part.forms:
+            parsed = _with_values(parsed, role, part.forms[role], part.file)
+        elif role in parsed.ratings and parsed.ratings[role].dtype != kind:  # beside texts
+            parsed = replace(parsed, ratings=parsed.ratings.astype({role: kind}))
+    n_rejected = len(parsed.rejected)
+    if part.missing and "rating" in parsed.ratings:
+        missing = parsed.ratings["rating"].isin(np.array(part.missing, np.float32)).to_numpy()
+        parsed = _without(parsed, missing, "rating stands for a missing one", part.file)
+    n_missing = len(parsed.rejected) - n_rejected
     rows, n_zeros = _row_numbers(parsed), 0
     if are_counts and "rating" in parsed.ratings:
         counts = parsed.ratings["rating"].to_numpy()
         rows, n_zeros = rows[counts > 0], int((counts == 0).sum())
         parsed = _without(parsed, counts < 0, "count is negative", part.file)
         parsed = replace(parsed, ratings=parsed.ratings[parsed.ratings["rating"] > 0])
-    facts = PartFacts(parsed.n_read, len(parsed.rejected), parsed.n_lines, parsed.digest, n_zeros)
+    n_rejected = len(parsed.rejected)
+    facts = PartFacts(
+        parsed.n_read, n_rejected, parsed.n_lines, parsed.digest, n_zeros, n_missing
+    )
     parsed.ratings.index = rows  # in place: whoever takes a column out of it leaves no other copy
     return _Cleaned(parsed.ratings, parsed.rejected, facts)
 
@@ -128,13 +153,25 @@ def _joined_rejected(rejected: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(bad, ignore_index=True) if bad else rejected[0].assign(part=0)
 
 
-def _with_values(parsed: Parsed, event_values: Mapping[str, float], file: str) -> Parsed:
-    """Put the values of the words in their place; rows of other words are bad."""
-    codes, words = pd.factorize(parsed.ratings["rating"])
-    of_words = [event_values.get(str(word).strip(), np.nan) for word in words]
-    values = np.array(of_words, np.float32)[codes]
-    made = _without(parsed, np.isnan(values), "event has no value", file)
-    return replace(made, ratings=made.ratings.assign(rating=values[~np.isnan(values)]))
+def _check_ids(parsed: Parsed, part: Part) -> None:
+    """Refuse names among numbers, unless numbers are wanted: then they are bad rows."""
+    for role in part.exact_ids:
+        reasons = parsed.rejected["reason"]
+        names = parsed.rejected[reasons.isin([no_integer(role), too_large(role)])]
+        if len(names):
+            raise InputError(
+                f"{part.file}: the {role} id in {names['text'].iloc[0]!r} is no whole number of 64 "
+                "bits, as the ids at the start of the file are; `ids` string keeps all ids as they "
+                "are written, `ids` int leaves such rows out"
+            )
+
+
+def _with_values(parsed: Parsed, column: str, form: Form, file: str) -> Parsed:
+    """Put values in the place of texts; rows with texts of another form are bad."""
+    codes, texts = pd.factorize(parsed.ratings[column])
+    values, good = form.read(pd.Index(texts, dtype="str"))
+    made = _without(parsed, ~good[codes], form.reason, file)
+    return replace(made, ratings=made.ratings.assign(**{column: values[codes][good[codes]]}))
 
 
 def _without(parsed: Parsed, bad: npt.NDArray[np.bool_], reason: str, file: str) -> Parsed:

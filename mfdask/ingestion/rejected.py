@@ -43,7 +43,7 @@ def refuse_bad_rows(reading: Reading, parts: Sequence[Part], max_rejected: float
     for file, of_file in groupby(numbered, key=lambda pair: pair[1][0].file):
         own = [(number, facts) for number, (_, facts) in of_file]
         read = sum(facts.n_read for _, facts in own)
-        bad = sum(facts.n_rejected for _, facts in own)
+        bad = sum(facts.n_bad for _, facts in own)
         if bad > max_rejected * read:
             first = "; ".join(_bad_rows(reading, parts, [number for number, _ in own]))
             raise InputError(

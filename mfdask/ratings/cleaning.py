@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 from pandas.api.extensions import ExtensionArray
 
 from mfdask.ratings.source import REJECTED_COLUMNS
+from mfdask.ratings.times import time_range
 from mfdask.ratings.values import (
     EXACT_IN_FLOAT64,
-    FIRST_SECOND,
-    LAST_SECOND,
+    STRING,
     ROLES,
     BadValueError,
     Types,
@@ -181,14 +181,17 @@ def _joined(pieces: list[_Column]) -> np.ndarray | ExtensionArray:
 
 def _checked(columns: dict[str, pa.Array], types: Types) -> dict[str, _Column]:
     """Bring typed columns into their final types; raises if any row is bad."""
-    checks = {"rating": _ratings, "timestamp": _seconds}
     made = {}
     for role, value_type in types.items():
         array = columns.get(role, pa.array([], value_type))
         if array.null_count:
             raise UncleanError(role)
-        check = _ids if pa.types.is_large_string(value_type) else checks.get(role, _ids)
-        made[role] = check(array)
+        if role == "timestamp" and value_type != STRING:
+            made[role] = _seconds(array, value_type)
+        elif role == "rating" and value_type != STRING:
+            made[role] = _ratings(array)
+        else:
+            made[role] = _ids(array)
     return made
 
 
@@ -213,13 +216,15 @@ def _ratings(array: pa.Array) -> np.ndarray:
     return values
 
 
-def _seconds(array: pa.Array) -> np.ndarray:
+def _seconds(array: pa.Array, kind: pa.DataType) -> np.ndarray:
     if pa.types.is_timestamp(array.type):
         return array.cast(pa.int64()).to_numpy() // 1_000_000_000
-    if pa.types.is_integer(array.type):
-        values = array.cast(pa.int64()).to_numpy()
-    else:
+    if pa.types.is_floating(array.type):
         values = np.floor(array.to_numpy())
-    if not np.all((values >= FIRST_SECOND) & (values <= LAST_SECOND)):
+    else:
+        values = array.cast(pa.int64()).to_numpy()
+    first, last, per_second = time_range(kind)
+    if not np.all((values >= first) & (values <= last)):
         raise UncleanError("not finite, or no time")
-    return values.astype(np.int64, copy=False)
+    values = values.astype(np.int64, copy=False)
+    return values if per_second == 1 else values // per_second

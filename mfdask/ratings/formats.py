@@ -9,6 +9,7 @@ from pathlib import Path
 from mfdask.errors import InputError
 from mfdask.progress import Progress, silent
 from mfdask.ratings import catalogue
+from mfdask.ratings.dialect import Dialect
 from mfdask.ratings.folders import find_files, matched_files
 from mfdask.ratings.options import CACHE_DIR, PART_BYTES, ReadOptions
 from mfdask.ratings.source import Source
@@ -31,6 +32,7 @@ def open_source(
     event_values: Mapping[str, float] | None = None,
     query: str | None = None,
     wide: bool = False,
+    dialect: Dialect = Dialect(),
 ) -> Source:
     """Open the ratings that `text` names, in any form; nothing but their start is read yet.
 
@@ -63,6 +65,8 @@ def open_source(
         What is read of a database of SQLite.
     wide : bool
         Whether text has a user in each line, and an item in each column.
+    dialect : Dialect, optional
+        How texts and values are written; what it does not say is guessed.
 
     Returns
     -------
@@ -87,6 +91,7 @@ def open_source(
         event_values=event_values,
         query=query,
         wide=wide,
+        dialect=dialect,
         cache_dir=cache_dir,
         part_bytes=part_bytes,
         progress=progress,

@@ -13,10 +13,14 @@ from dask.delayed import Delayed
 
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
+from mfdask.ratings.dialect import Dialect
+from mfdask.ratings.kinds import Kinds, types_of
+from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.partitions import parsed_of, partition_of
 from mfdask.ratings.readers.tabular import SAMPLE_ROWS, TableColumns, check_type, sniff
 from mfdask.ratings.source import Parsed, Part, Source
-from mfdask.ratings.values import BOOLEANS, STRING, Ids, Types, check_event_values
+from mfdask.ratings.tables import reading_of
+from mfdask.ratings.values import STRING, Ids, Types, check_event_values
 
 #: Of a part that is cut from a frame of pandas.
 _PART_ROWS = 1_000_000
@@ -30,6 +34,7 @@ def open_frame(
     ids: Ids = "auto",
     catalogue: pd.DataFrame | None = None,
     event_values: Mapping[str, float] | None = None,
+    dialect: Dialect = Dialect(),
 ) -> Source:
     """Take ratings from a DataFrame: from all that Dask reads, such as a database or a lake.
 
@@ -49,6 +54,8 @@ def open_frame(
         See `Source`.
     event_values : mapping, optional
         Values of the words in the place of ratings, as in `open_source`.
+    dialect : Dialect, optional
+        How values are written, as in `open_source`.
 
     Returns
     -------
@@ -68,11 +75,12 @@ def open_frame(
     names = {role: header[place] for role, place in places.items()}
     # Strings as column names, whatever they were: those of the roles are told by place.
     frame = frame[[frame.columns[place] for place in places.values()]]
-    types = _types(frame, names, ids, name, event_values)
-    if event_values and "rating" not in types:
+    options = ReadOptions(columns, ids, event_values, dialect=dialect)
+    kinds = _kinds(frame, names, options, name)
+    if event_values and "rating" not in kinds:
         raise InputError(f"{name}: no column has the words of `event_values`; name it as rating")
-    values = (event_values or BOOLEANS) if types.get("rating") == STRING else None
-    parse = FrameParser(TableColumns(name, names), types)
+    said = reading_of(kinds, options)
+    parse = FrameParser(TableColumns(name, names), types_of(kinds))
     meta = partition_of([parse.parsed(frame._meta_nonempty[:0])])
     typed = frame.map_partitions(parse, meta=meta, enforce_metadata=False)
     # Optimised once, and computed as one graph: what partitions share is done once.
@@ -80,32 +88,28 @@ def open_frame(
     return Source(
         name=name,
         parts=tuple(
-            Part(name, ComputedPart(one), first_row=0, event_values=values, partition=one)
+            Part(name, ComputedPart(one), first_row=0, partition=one, **said)
             for one in partitions
         ),
-        user_kind="string" if types["user"] == STRING else "int",
-        item_kind="string" if types["item"] == STRING else "int",
-        has_timestamps="timestamp" in types,
+        user_kind="string" if kinds["user"] == STRING else "int",
+        item_kind="string" if kinds["item"] == STRING else "int",
+        has_timestamps="timestamp" in kinds,
         catalogue=catalogue,
         origin=f"{name}, a DataFrame",
-        has_ratings="rating" in types,
+        has_ratings="rating" in kinds,
     )
 
 
-def _types(
-    frame: dd.DataFrame,
-    names: Mapping[str, str],
-    ids: Ids,
-    label: str,
-    event_values: Mapping[str, float] | None,
-) -> Types:
+def _kinds(
+    frame: dd.DataFrame, names: Mapping[str, str], options: ReadOptions, label: str
+) -> Kinds:
     sample = _table(frame.head(SAMPLE_ROWS, npartitions=-1), names)
     if sample.num_rows == 0:
         raise InputError(f"{label}: has columns but no rows; nothing to read")
     for role, name in names.items():
         check_type(sample.schema.field(name).type, name, role, label)
     return {
-        role: sniff(role, sample[name].combine_chunks(), ids, name, label, event_values)
+        role: sniff(role, sample[name].combine_chunks(), options, name, label)
         for role, name in names.items()
     }
 

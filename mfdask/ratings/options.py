@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mfdask.progress import Progress, silent
+from mfdask.ratings.dialect import Dialect
 from mfdask.ratings.values import Ids
 
 PART_BYTES = 32 * 2**20
@@ -28,6 +29,8 @@ class ReadOptions:
         What is read of a database.
     wide : bool
         Whether text has a user in each line, and an item in each column.
+    dialect : Dialect
+        How texts and values are written.
     cache_dir : Path
         Where downloads, and unpacked archives, are kept.
     part_bytes : int
@@ -41,6 +44,7 @@ class ReadOptions:
     event_values: Mapping[str, float] | None = None
     query: str | None = None
     wide: bool = False
+    dialect: Dialect = Dialect()
     cache_dir: Path = CACHE_DIR
     part_bytes: int = PART_BYTES
     progress: Progress = silent

@@ -79,12 +79,12 @@ def parts_frame(source: Source, batches: Sequence[Batch]) -> dd.DataFrame:
 def _meta(source: Source) -> pd.DataFrame:
     """Return a partition without rows."""
     of_kind = {"int": "int64", "string": "str"}
-    words = any(part.event_values is not None for part in source.parts)
+    as_text = {role for part in source.parts for role in part.forms}
     types = {"user_id": of_kind[source.user_kind], "item_id": of_kind[source.item_kind]}
     if source.has_ratings:
-        types["rating"] = "str" if words else "float32"
+        types["rating"] = "str" if "rating" in as_text else "float32"
     if source.has_timestamps:
-        types["timestamp"] = "int64"
+        types["timestamp"] = "str" if "timestamp" in as_text else "int64"
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
 

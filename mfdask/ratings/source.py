@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
+
+from mfdask.ratings.forms import Form, Words
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
@@ -28,8 +30,8 @@ class Parsed:
     ----------
     ratings : DataFrame
         The good rows: `user_id`, `item_id` (int64 or str, as the source's `user_kind` and
-        `item_kind` say), `rating` (float32, finite; str where the part has `event_values`),
-        `timestamp` (int64, seconds since 1970, of the years 1 to 9999). The last two are absent
+        `item_kind` say), `rating` (float32, finite), `timestamp` (int64, seconds since 1970, of the
+        years 1 to 9999). The last two are texts where the part has `forms` of them, and are absent
         where the source has none. The index is the
         row's number within the part, rejected rows counted, so it has gaps where rows were
         rejected.
@@ -57,8 +59,10 @@ class Part:
     """A piece of a source that one task reads: `read` can be pickled and called anywhere.
 
     `first_row` numbers the first line or row of the file for people: 1 in a text file, 0 in a
-    Parquet file. `n_rows` is about how many there are, 0 where nobody knows. `event_values` are
-    those of the words in the place of ratings, None where these are numbers. `partition` is the
+    Parquet file. `n_rows` is about how many there are, 0 where nobody knows. `forms` are
+    those of the ratings or times that are read as texts, by their roles. `missing` are ratings that
+    stand for none. `exact_ids` are the roles whose ids are numbers because those at the start of
+    their file are: a name among them is no bad row, but says that all are names. `partition` is the
     partition of a Dask DataFrame that holds the part alone, see `partitions`, where it comes from
     such a frame: a graph is then read as a whole, in place of part by part.
     """
@@ -67,7 +71,9 @@ class Part:
     read: Callable[[], Parsed]
     first_row: int = 1
     n_rows: int = 0
-    event_values: Mapping[str, float] | None = None
+    forms: Mapping[str, Form] = field(default_factory=dict)
+    missing: tuple[float, ...] = ()
+    exact_ids: frozenset[str] = frozenset()
     partition: Delayed | None = None
 
 
@@ -113,4 +119,5 @@ class Source:
         """What becomes of several rows of one user and item, unless somebody wants it otherwise."""
         if not self.has_ratings:
             return "count"
-        return "sum" if any(part.event_values for part in self.parts) else "latest"
+        ratings = (part.forms.get("rating") for part in self.parts)
+        return "sum" if any(isinstance(form, Words) for form in ratings) else "latest"

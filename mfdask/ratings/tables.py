@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
 from mfdask.errors import InputError
+from mfdask.ratings.kinds import Kinds, forms_of, types_of
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers import open_file
 from mfdask.ratings.readers.base import OpenedFile
-from mfdask.ratings.source import Source
+from mfdask.ratings.source import Part, Source
 from mfdask.ratings.source_file import SourceFile
-from mfdask.ratings.values import BOOLEANS, STRING, Types
+from mfdask.ratings.values import STRING, wanted_ids
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,14 +62,10 @@ def open_files(file_set: FileSet) -> Source:
             f"{origin}: no column has the words of `event_values`; name it with `columns` "
             "rating=NAME"
         )
-    named = {role for file in files for role, kind in file.types.items() if kind == STRING}
-    parts = [
-        part
-        for file in files
-        for part in file.parts(_with_names(file.types, named), options.part_bytes)
-    ]
-    if "rating" in named:
-        parts = [replace(part, event_values=options.event_values or BOOLEANS) for part in parts]
+    named = {
+        role for file in files for role in ("user", "item") if file.kinds.get(role) == STRING
+    }
+    parts = [part for file in files for part in _parts(file, named, options)]
     return Source(
         name=file_set.name,
         parts=tuple(parts),
@@ -90,9 +88,9 @@ def _without_empty(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
 
 def _all_have(files: Sequence[OpenedFile], role: str) -> bool:
     """Whether all files have a column, or none has it."""
-    having = [file for file in files if role in file.types]
+    having = [file for file in files if role in file.kinds]
     if 0 < len(having) < len(files):
-        without = next(file for file in files if role not in file.types)
+        without = next(file for file in files if role not in file.kinds)
         raise InputError(
             f"{having[0].label} has {role}s, {without.label} has none; "
             f"leave them out with `columns` {role}="
@@ -100,6 +98,24 @@ def _all_have(files: Sequence[OpenedFile], role: str) -> bool:
     return bool(having)
 
 
-def _with_names(types: Types, named: set[str]) -> Types:
-    """Read the roles `named` as text: what one file needs, all files do."""
-    return {role: STRING if role in named else kind for role, kind in types.items()}
+def _parts(file: OpenedFile, named: set[str], options: ReadOptions) -> list[Part]:
+    """Cut a file into parts, with the roles `named` as text: what one file needs, all files do."""
+    kinds = {role: STRING if role in named else kind for role, kind in file.kinds.items()}
+    return [
+        replace(part, **reading_of(kinds, options))
+        for part in file.parts(types_of(kinds), options.part_bytes)
+    ]
+
+
+def reading_of(kinds: Kinds, options: ReadOptions) -> dict[str, Any]:
+    """Return what a `Part` says of how its values are read."""
+    exact = {
+        role
+        for role in ("user", "item")
+        if kinds[role] != STRING and wanted_ids(options.ids, role) == "auto"
+    }
+    return {
+        "forms": forms_of(kinds),
+        "missing": options.dialect.missing or (),
+        "exact_ids": frozenset(exact),
+    }

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import pyarrow as pa
 
 from mfdask.errors import InputError
+from mfdask.ratings.forms import FLOAT32_END
+from mfdask.ratings.times import bad_count, date_seconds, plain_counts, time_range
 
 #: What ids are; in two words what those of users and of items are.
 Ids = Literal["auto", "int", "string", "int,string", "string,int"]
@@ -26,33 +27,20 @@ ROLES = {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp": 
 STRING = pa.large_string()
 WHOLE = pa.int64()
 DECIMAL = pa.float64()  # as a type of ids: whole numbers that were written as 12.0
-LOCAL_TIME = pa.timestamp("ns")  # ISO dates without a zone, taken as UTC
-ZONED_TIME = pa.timestamp("ns", tz="UTC")  # ISO dates that carry a zone
-
-#: What texts of a column of booleans stand for.
-BOOLEANS = {
-    written: value
-    for text, value in (("true", 1.0), ("false", 0.0))
-    for written in (text, text.capitalize(), text.upper())
-}
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-_FLOAT32_END = 2.0**128 - 2.0**103  # from here on a number rounds to infinity
-#: The years 1 to 9999, of which calendars know. Milliseconds of our days are far beyond them.
-FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 EXACT_IN_FLOAT64 = 2**53  # beyond, a number with a point may have lost its last digits
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_DAY = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
-#: Parts of a second, and by what to divide them.
-_UNITS = (("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
-_LATEST_OF_UNIT = 32_503_680_000  # the year 3000, in seconds
 _POINTED = re.compile(r"[+-]?[0-9]+\.0*")
 
 
 class BadValueError(ValueError):
     """A value, and so its row, cannot be used: the reason in words."""
+
+
+class NoIntegerError(BadValueError):
+    """An id that is a name, or too long, among numbers."""
 
 
 def wanted_ids(ids: Ids, role: str) -> str:
@@ -66,18 +54,13 @@ def sniff_id(texts: Iterable[str], ids: str) -> pa.DataType:
         return STRING
     found = [text for text in map(str.strip, texts) if text]
     if all(map(_CANONICAL.fullmatch, found)):
-        return WHOLE
+        fit = ids == "int" or all(_INT64_MIN <= int(text) <= _INT64_MAX for text in found)
+        return WHOLE if fit else STRING
     has_points = any(map(_POINTED.fullmatch, found))
     if ids == "int":
         return DECIMAL if has_points else WHOLE
     whole = (text.rstrip("0").removesuffix(".") if "." in text else text for text in found)
     return DECIMAL if all(map(_CANONICAL.fullmatch, whole)) else STRING
-
-
-def sniff_rating(texts: Iterable[str], event_values: Mapping[str, float] | None) -> pa.DataType:
-    """Choose how ratings are read: as words if words have values, or if all are booleans."""
-    found = {text.strip() for text in texts} - {""}
-    return STRING if event_values or (found and found <= BOOLEANS.keys()) else pa.float64()
 
 
 def check_event_values(event_values: Mapping[str, float] | None) -> None:
@@ -89,59 +72,10 @@ def check_event_values(event_values: Mapping[str, float] | None) -> None:
     """
     for word, value in (event_values or {}).items():
         number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not (word.strip() and number and abs(value) < _FLOAT32_END):
+        if not (word.strip() and number and abs(value) < FLOAT32_END):
             raise InputError(
                 f"`event_values` {word}={value}: write WORD=NUMBER,… such as view=1,buy=5"
             )
-
-
-def sniff_time(texts: Iterable[str]) -> pa.DataType:
-    """Choose how timestamps are read: as what most of a sample of their texts can be read."""
-    votes = {WHOLE: 0, DECIMAL: 0, LOCAL_TIME: 0, ZONED_TIME: 0}
-    for text in texts:
-        seen = _time_type(text.strip())
-        if seen is not None:
-            votes[seen] += 1
-    if votes[LOCAL_TIME] + votes[ZONED_TIME] > votes[WHOLE] + votes[DECIMAL]:
-        return LOCAL_TIME if votes[LOCAL_TIME] > votes[ZONED_TIME] else ZONED_TIME
-    return DECIMAL if votes[DECIMAL] else WHOLE
-
-
-def check_times(texts: Sequence[str], label: str) -> None:
-    """Refuse a sample of times of which all are too late, or days: they count something else.
-
-    Row by row they would be refused as well, but only once all have been read.
-    """
-    times = [float(text) for text in texts if _time_type(text) in (WHOLE, DECIMAL)]
-    first = min(times, default=0)
-    if first > LAST_SECOND:
-        likely = (own for own in _UNITS if first < own[1] * _LATEST_OF_UNIT)
-        unit, divisor = next(likely, _UNITS[-1])
-        raise InputError(
-            f"{label}: its timestamps begin at {first:.0f}, beyond the year 9999; seconds "
-            f"since 1970 are wanted: divide {unit} by {divisor}, or leave them out with "
-            "`columns` timestamp="
-        )
-    if times and all(_DAY.fullmatch(text) for text in map(str.strip, texts) if text):
-        raise InputError(
-            f"{label}: its timestamps, such as {first:.0f}, are days written as yyyymmdd, not "
-            "seconds since 1970; write them as 2022-01-31, or leave them out with `columns` "
-            "timestamp="
-        )
-
-
-def _time_type(text: str) -> pa.DataType | None:
-    if _INTEGER.fullmatch(text):
-        return WHOLE
-    try:
-        _number(text, "timestamp")
-        return DECIMAL
-    except BadValueError:
-        pass
-    try:
-        return LOCAL_TIME if datetime.fromisoformat(text).tzinfo is None else ZONED_TIME
-    except ValueError:
-        return None
 
 
 def plain_pattern(role: str, value_type: pa.DataType) -> str | None:
@@ -154,7 +88,7 @@ def plain_pattern(role: str, value_type: pa.DataType) -> str | None:
     if value_type == STRING:
         return r"[!#-+\--9<-{}~]+"  # printable ASCII without quotes, spaces and delimiters
     if role == "timestamp":
-        return r"-?[0-9]{1,10}" if value_type in (WHOLE, DECIMAL) else None
+        return plain_counts(value_type)
     if value_type == WHOLE:
         return r"-?[0-9]{1,18}"
     return r"-?[0-9]{1,15}(?:\.0{0,9})?" if value_type == DECIMAL else None
@@ -167,17 +101,42 @@ def row_reader(types: Types) -> Callable[[list[str]], list[int | float | str]]:
     slow way, value by value: it defines what is right, the fast ways only repeat it.
     """
     readers = [_reader(role, value_type) for role, value_type in types.items()]
-    return lambda texts: [read(text) for read, text in zip(readers, texts, strict=True)]
+
+    def read(texts: list[str]) -> list[int | float | str]:
+        values: list[int | float | str] = []
+        name = None
+        for of_role, text in zip(readers, texts, strict=True):
+            try:
+                values.append(of_role(text))
+            except NoIntegerError as error:
+                name = name or error
+        if name is not None:  # last: the row is good but for it
+            raise name
+        return values
+
+    return read
 
 
 def _reader(role: str, value_type: pa.DataType) -> Callable[[str], int | float | str]:
     if role == "rating":
         return (lambda text: _present(text, role)) if value_type == STRING else _rating
-    if role == "timestamp":
-        return _date_seconds if pa.types.is_timestamp(value_type) else _seconds
     if pa.types.is_large_string(value_type):
-        return lambda text: _present(text, f"{role} id")
+        return lambda text: _present(text, role if role == "timestamp" else f"{role} id")
+    if role == "timestamp":
+        if pa.types.is_timestamp(value_type):
+            return _date_seconds
+        return lambda text: _seconds(text, value_type)
     return lambda text: _int_id(text, role)
+
+
+def no_integer(role: str) -> str:
+    """Return the reason why an id that is a name is bad among numbers."""
+    return f"{role} id is not an integer (ids = string keeps it)"
+
+
+def too_large(role: str) -> str:
+    """Return the reason why an id that is too long is bad among numbers."""
+    return f"{role} id does not fit into 64 bits (ids = string keeps it)"
 
 
 def _present(text: str, what: str) -> str:
@@ -191,7 +150,7 @@ def _int_id(text: str, role: str) -> int:
     if _INTEGER.fullmatch(text):
         value = int(text)
         if not _INT64_MIN <= value <= _INT64_MAX:
-            raise BadValueError(f"{role} id does not fit into 64 bits (ids = string keeps it)")
+            raise NoIntegerError(too_large(role))
         return value
     try:
         number = _number(text, role)
@@ -201,7 +160,7 @@ def _int_id(text: str, role: str) -> int:
         return int(number)
     if number != number:  # how pandas writes a missing number
         raise BadValueError(f"missing {role} id")
-    raise BadValueError(f"{role} id is not an integer (ids = string keeps it)")
+    raise NoIntegerError(no_integer(role))
 
 
 def _number(text: str, what: str) -> float:
@@ -215,12 +174,12 @@ def _number(text: str, what: str) -> float:
 
 def _rating(text: str) -> float:
     value = _number(_present(text.strip(), "rating"), "rating")
-    if not abs(value) < _FLOAT32_END:
+    if not abs(value) < FLOAT32_END:
         raise BadValueError("rating is not finite")
     return value
 
 
-def _seconds(text: str) -> int:
+def _seconds(text: str, kind: pa.DataType) -> int:
     text = _present(text.strip(), "timestamp")
     value = int(text) if _INTEGER.fullmatch(text) else None
     if value is None:
@@ -228,18 +187,15 @@ def _seconds(text: str) -> int:
         if not math.isfinite(number):
             raise BadValueError("timestamp is not finite")
         value = math.floor(number)
-    if not FIRST_SECOND <= value <= LAST_SECOND:
-        raise BadValueError("timestamp is not a second since 1970 of the years 1 to 9999")
-    return value
+    reason = bad_count(value, kind)
+    if reason:
+        raise BadValueError(reason)
+    return value // time_range(kind).per_second
 
 
 def _date_seconds(text: str) -> int:
+    text = _present(text.strip(), "timestamp")
     try:
-        moment = datetime.fromisoformat(_present(text.strip(), "timestamp"))
-    except BadValueError:
-        raise
+        return date_seconds(text)
     except ValueError:
         raise BadValueError("timestamp is not an ISO date") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(seconds=1)

@@ -155,17 +155,16 @@ def test_parquet_times_beyond_the_calendar(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["int64", "uint64", "float64", "str"])
-def test_milliseconds_are_told_before_all_is_read(tmp_path: Path, kind: str) -> None:
+def test_milliseconds_are_read_as_such(tmp_path: Path, kind: str) -> None:
     times = [1_600_000_000_000, 1_600_000_000_500]
     frame = pd.DataFrame({"user": 1, "item": [1, 2], "rating": 1.0, "ts": times})
     frame = frame.astype({"ts": kind})
     frame.to_parquet(tmp_path / "r.parquet")
     frame.to_csv(tmp_path / "r.csv", index=False)
     for name in ("r.parquet", "r.csv"):
-        with pytest.raises(InputError, match=f"{name}: its timestamps begin at 16.*timestamp=$"):
-            open_source(str(tmp_path / name), cache_dir=tmp_path)
-        source = open_source(str(tmp_path / name), columns={"timestamp": ""}, cache_dir=tmp_path)
-        assert len(read(source)[0]) == 2
+        good, bad = read(open_source(str(tmp_path / name), cache_dir=tmp_path))
+        assert good["timestamp"].tolist() == [1_600_000_000] * 2
+        assert not len(bad)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -191,7 +190,11 @@ def test_parquet_of_unusual_types(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "r.parquet")
     good, bad = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
-    assert good.to_numpy().tolist() == [["b", 1, 1.5, 0], ["b", 3, 3.0, 172800]]
+    assert good["user_id"].tolist() == ["b", "a", "b"]
+    assert good["item_id"].tolist() == ["1", str(2**64 - 1), "3"]
+    assert good["timestamp"].tolist() == [0, 86400, 172800]
+    good, bad = read(open_source(str(tmp_path / "r.parquet"), ids="string,int", cache_dir=tmp_path))
+    assert good["item_id"].tolist() == [1, 3]
     assert bad["reason"].tolist() == ["item id does not fit into 64 bits (ids = string keeps it)"]
 
 
@@ -210,10 +213,10 @@ def test_decimals_are_ids_to_the_last_digit(tmp_path: Path) -> None:
     users = pa.array(map(Decimal, ids), pa.decimal128(38, 0))
     table = pa.table({"user": users, "item": users, "rating": [1.0, 2.0, 3.0]})
     pq.write_table(table, tmp_path / "r.parquet")
-    good, bad = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
+    good, bad = read(open_source(str(tmp_path / "r.parquet"), ids="int", cache_dir=tmp_path))
     assert good["user_id"].tolist() == ids[:2]
     assert bad["reason"].tolist() == ["user id does not fit into 64 bits (ids = string keeps it)"]
-    good, _ = read(open_source(str(tmp_path / "r.parquet"), ids="string", cache_dir=tmp_path))
+    good, _ = read(open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path))
     assert good["item_id"].tolist() == [str(one) for one in ids]
 
 
@@ -245,8 +248,10 @@ def test_ids_are_integers_only_if_nothing_is_lost(
     frame = pd.DataFrame({"user": ids, "item": 1, "rating": 1})
     frame.to_csv(tmp_path / "r.csv", index=False)
     frame.to_parquet(tmp_path / "r.parquet")
-    for name in ("r.csv", "r.parquet"):
-        source = open_source(str(tmp_path / name), cache_dir=tmp_path)
+    source = open_source(str(tmp_path / "r.parquet"), cache_dir=tmp_path)
+    assert read(source)[0]["user_id"].tolist() == ids  # somebody wrote them as text
+    for name, wanted in (("r.csv", "auto"), ("r.parquet", "int" if kind == "int" else "auto")):
+        source = open_source(str(tmp_path / name), ids=wanted, cache_dir=tmp_path)
         assert (source.user_kind, source.item_kind) == (kind, "int")
         good, bad = read(source)
         assert good["user_id"].tolist() == (

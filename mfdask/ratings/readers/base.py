@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from mfdask.ratings.kinds import Kinds
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.source import Part
 from mfdask.ratings.source_file import SourceFile
@@ -20,8 +21,8 @@ class OpenedFile(Protocol):
         """Its name for people."""
 
     @property
-    def types(self) -> Types:
-        """Role to type, as its start shows them; roles that it lacks are not there."""
+    def kinds(self) -> Kinds:
+        """Role to kind, as its start shows them; roles that it lacks are not there."""
 
     @property
     def has_rows(self) -> bool:

@@ -16,6 +16,7 @@ import pyarrow.json as pajson
 
 from mfdask.errors import InputError
 from mfdask.ratings.cleaning import Row, UncleanError, clean
+from mfdask.ratings.kinds import Kinds
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers.base import OpenedFile, Reader
 from mfdask.ratings.readers.tabular import (
@@ -29,6 +30,7 @@ from mfdask.ratings.readers.tabular import (
 from mfdask.ratings.records import count_lines, line_cuts
 from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.source_file import SourceFile
+from mfdask.ratings.times import time_range
 from mfdask.ratings.values import STRING, WHOLE, Types
 
 _SAMPLE_BYTES = 2**18
@@ -54,7 +56,7 @@ def _open(file: SourceFile, options: ReadOptions) -> OpenedFile:
         why = "its lines are Python's dicts" if text.startswith("{'") else "no line is an object"
         raise InputError(f"{file.label} is not JSON lines: {why}; {_AS_LINES}")
     table = _open_table(file, rows, [], options)
-    return JsonFile(file, table.columns, _schema(rows), table.types, bool(rows))
+    return JsonFile(file, table.columns, _schema(rows), table.kinds, bool(rows))
 
 
 def _object(line: str) -> dict[str, Any] | None:
@@ -132,7 +134,7 @@ class JsonFile:
     file: SourceFile
     columns: TableColumns
     schema: pa.Schema
-    types: Types
+    kinds: Kinds
     has_rows: bool
 
     @property
@@ -234,8 +236,8 @@ class JsonLines:
                     Row(number, text, ["" if value is None else written(value) for value in row])
                 )
         arrays = {
-            role: pa.array([row[place] for row in plain], _PLAIN.get(role, types[role]))
-            for place, role in enumerate(types)
+            role: pa.array([row[place] for row in plain], _plain_type(role, kind))
+            for place, (role, kind) in enumerate(types.items())
         }
         return np.array(places, np.int64), TableRows(arrays), iter(odd)
 
@@ -260,18 +262,22 @@ class JsonLines:
         return values
 
 
-#: The types of values that are plain, where they do not depend on those wanted.
-_PLAIN = {"rating": pa.float64(), "timestamp": WHOLE}
+def _plain_type(role: str, kind: pa.DataType) -> pa.DataType:
+    """Return the type of values that are plain."""
+    if kind == STRING:
+        return kind
+    return pa.float64() if role == "rating" else WHOLE
 
 
 def _plain_test(role: str, kind: pa.DataType) -> Any:
     """Return a test for values that are surely good."""
-    if role == "rating" and kind != STRING:
-        return lambda value: type(value) in (int, float) and abs(value) < 1e30
-    if role == "timestamp":
-        return lambda value: type(value) is int and abs(value) < 2**35
     if kind == STRING:
         return lambda value: type(value) is str and value and value.isascii()
+    if role == "rating":
+        return lambda value: type(value) in (int, float) and abs(value) < 1e30
+    if role == "timestamp":
+        first, last, _ = time_range(kind)
+        return lambda value: type(value) is int and first <= value <= last
     return lambda value: type(value) is int and abs(value) < 2**62
 
 

@@ -14,10 +14,11 @@ from itertools import pairwise
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import clean
+from mfdask.ratings.kinds import Kinds
 from mfdask.ratings.layout import TextLayout
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers.base import Reader
-from mfdask.ratings.readers.text import TextLines, sniff_types
+from mfdask.ratings.readers.text import TextLines, sniff_kinds
 from mfdask.ratings.records import line_cuts
 from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.source_file import SourceFile
@@ -42,7 +43,7 @@ class MarketFile:
         The byte at which its entries begin, in line `first_line`.
     first_line : int
     layout : TextLayout
-    types : dict
+    kinds : mapping
     has_rows : bool
     """
 
@@ -50,7 +51,7 @@ class MarketFile:
     begin: int
     first_line: int
     layout: TextLayout
-    types: Types
+    kinds: Kinds
     has_rows: bool
 
     @property
@@ -89,8 +90,8 @@ def _open(file: SourceFile, options: ReadOptions) -> MarketFile:
     _check_length(file, begin, int(sizes[2]))
     layout = _layout(kind[3] == "pattern", options, file.label)
     rows = [_separated(line).decode("utf-8", "replace").split() for line in lines[place + 1 : -1]]
-    types = sniff_types(rows, layout, options, file.label)
-    return MarketFile(file, begin, place + 2, layout, types, sizes[2] != b"0")
+    kinds = sniff_kinds(rows, layout, options, file.label)
+    return MarketFile(file, begin, place + 2, layout, kinds, sizes[2] != b"0")
 
 
 def _layout(is_pattern: bool, options: ReadOptions, label: str) -> TextLayout:

@@ -11,10 +11,11 @@ import numpy as np
 
 from mfdask.errors import InputError
 from mfdask.ratings.cleaning import clean
+from mfdask.ratings.kinds import Kinds
 from mfdask.ratings.layout import TextLayout
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers.base import Reader
-from mfdask.ratings.readers.text import TextLines, sniff_types
+from mfdask.ratings.readers.text import TextLines, sniff_kinds
 from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.source_file import SourceFile
 from mfdask.ratings.values import Types
@@ -35,7 +36,7 @@ class NetflixFile:
 
     file: SourceFile
     layout: TextLayout
-    types: Types
+    kinds: Kinds
     has_rows: bool
 
     @property
@@ -69,8 +70,8 @@ def _open(file: SourceFile, options: ReadOptions) -> NetflixFile:
         data = opened.read(_SAMPLE_BYTES)
     lines, _ = _with_items(data[: data.rfind(b"\n") + 1])
     rows = [line.split(",") for line in lines.decode("utf-8", "replace").splitlines()]
-    types = sniff_types(rows, layout, options, file.label)
-    return NetflixFile(file, layout, types, bool(rows))
+    kinds = sniff_kinds(rows, layout, options, file.label)
+    return NetflixFile(file, layout, kinds, bool(rows))
 
 
 def _cuts(file: SourceFile, part_bytes: int) -> list[int]:

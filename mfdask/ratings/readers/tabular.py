@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -15,22 +16,12 @@ import pyarrow.compute as pc
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import Row, clean
+from mfdask.ratings.kinds import Kind, Kinds, sniff_kind
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.source_file import SourceFile
-from mfdask.ratings.values import (
-    FIRST_SECOND,
-    STRING,
-    WHOLE,
-    Ids,
-    Types,
-    check_times,
-    plain_pattern,
-    sniff_id,
-    sniff_rating,
-    sniff_time,
-    wanted_ids,
-)
+from mfdask.ratings.times import time_range
+from mfdask.ratings.values import STRING, WHOLE, Types, plain_pattern, wanted_ids
 
 SAMPLE_ROWS = 50_000
 _FAN_OUT = 16
@@ -110,7 +101,7 @@ class TableFile:
     """A file of typed columns, as a `base.OpenedFile`."""
 
     columns: TableColumns
-    types: Types
+    kinds: Kinds
     chunks: Sequence[Chunk]
 
     @property
@@ -170,13 +161,11 @@ def open_table(
         if name not in told:
             check_type(schema.field(name).type, name, role, label)
     rows = columns.completed(sample(columns.held))
-    types = {
-        role: sniff(
-            role, rows[name].combine_chunks(), options.ids, name, label, options.event_values
-        )
+    kinds = {
+        role: sniff(role, rows[name].combine_chunks(), options, name, label, name not in told)
         for role, name in names.items()
     }
-    return TableFile(columns, types, chunks)
+    return TableFile(columns, kinds, chunks)
 
 
 def table_of_values(columns: Mapping[str, list[Any]]) -> pa.Table:
@@ -229,7 +218,12 @@ def _is_text(value_type: pa.DataType) -> bool:
         or pa.types.is_string_view(value_type)
         or pa.types.is_binary(value_type)
         or pa.types.is_large_binary(value_type)
+        or _is_uuid(value_type)
     )
+
+
+def _is_uuid(value_type: pa.DataType) -> bool:
+    return value_type in (pa.uuid(), pa.binary(16))
 
 
 def _is_number(value_type: pa.DataType) -> bool:
@@ -243,22 +237,44 @@ def _is_number(value_type: pa.DataType) -> bool:
 def sniff(
     role: str,
     array: pa.Array,
-    ids: Ids,
+    options: ReadOptions,
     name: str,
     label: str,
-    event_values: Mapping[str, float] | None = None,
-) -> pa.DataType:
-    """Choose how a column is read, from a sample of it; its name and the file's are for errors."""
+    is_typed: bool = True,
+) -> Kind:
+    """Choose how a column is read.
+
+    Parameters
+    ----------
+    role : str
+    array : Array
+        The column's first rows.
+    options : ReadOptions
+    name, label : str
+        The column and the file, for messages.
+    is_typed : bool
+        Whether a text is one because somebody wanted it so: then its numbers are names.
+    """
+    value_type = array.type
+    if pa.types.is_dictionary(value_type):
+        value_type = value_type.value_type
     plain = _plain(array, name, label)
-    is_text = pa.types.is_large_string(plain.type)
-    texts = [text for text in plain.to_pylist() if text] if is_text else []
-    if role == "rating":
-        return sniff_rating(texts, event_values)
-    if role == "timestamp":
-        check_times(texts if is_text else [str(pc.min(plain).as_py())], label)
-        return sniff_time(texts) if is_text else WHOLE
-    wanted = wanted_ids(ids, role)
-    return sniff_id(texts, wanted) if is_text or wanted == "string" else WHOLE
+    if role in ("user", "item"):
+        wanted = wanted_ids(options.ids, role)
+        if wanted == "auto" and (is_typed and _is_text(value_type) or _are_too_large(plain)):
+            return STRING
+        if wanted != "string" and not pa.types.is_large_string(plain.type):
+            return WHOLE
+    elif role == "timestamp" and pa.types.is_temporal(value_type):
+        return WHOLE
+    texts = ["" if value is None else str(value) for value in plain.to_pylist()]
+    return sniff_kind(role, texts, options, label)
+
+
+def _are_too_large(ids: pa.Array) -> bool:
+    """Whether some numbers do not fit into 64 bits with a sign."""
+    largest = pc.max(ids).as_py() if ids.type == pa.uint64() else None
+    return largest is not None and largest >= 2**63
 
 
 def _plain(array: pa.Array, name: str, label: str) -> pa.Array:
@@ -271,6 +287,9 @@ def _plain(array: pa.Array, name: str, label: str) -> pa.Array:
         return _whole_seconds(array)
     if pa.types.is_boolean(array.type):
         return array.cast(STRING)
+    if _is_uuid(array.type):
+        held = array.storage if isinstance(array, pa.ExtensionArray) else array
+        return pa.array([b and str(UUID(bytes=b)) for b in held.to_pylist()], STRING)
     if _is_text(array.type):
         try:
             text = array.cast(STRING)
@@ -338,7 +357,7 @@ class TableRows:
     def columns(self, types: Types) -> dict[str, pa.Array]:
         """Read texts as the types say, numbers as they are. Raises where a text does not fit."""
         return {
-            role: array.cast(types[role]) if pa.types.is_large_string(array.type) else array
+            role: _typed(array, types[role]) if pa.types.is_large_string(array.type) else array
             for role, array in self.arrays.items()
         }
 
@@ -369,6 +388,11 @@ class TableRows:
             yield Row(place, ",".join(texts), texts)
 
 
+def _typed(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Read texts; those of counts of time as numbers."""
+    return array.cast(WHOLE if pa.types.is_duration(kind) else kind)
+
+
 def _are_plain(array: pa.Array, role: str, value_type: pa.DataType) -> np.ndarray:
     """Tell which values are surely good."""
     if pa.types.is_large_string(array.type):
@@ -377,7 +401,10 @@ def _are_plain(array: pa.Array, role: str, value_type: pa.DataType) -> np.ndarra
             return np.zeros(len(array), bool)
         found = pc.match_substring_regex(array, f"^(?:{pattern})$")
     elif role == "timestamp":
-        found = pc.less(pc.abs(array.cast(pa.float64(), safe=False)), float(-FIRST_SECOND))
+        first, last, _ = time_range(value_type)
+        counts = array.cast(pa.float64(), safe=False)
+        # Half, as a float may be a little off.
+        found = pc.and_(pc.greater_equal(counts, float(first)), pc.less(counts, last / 2))
     elif pa.types.is_integer(array.type):
         found = pc.less(array, pa.scalar(2**62, array.type))
     else:

@@ -19,6 +19,7 @@ import pyarrow.csv as pacsv
 
 from mfdask.errors import InputError
 from mfdask.ratings.cleaning import Row, UncleanError, clean
+from mfdask.ratings.kinds import Kind, Kinds, sniff_kind
 from mfdask.ratings.layout import (
     BOM,
     DOUBLE_COLON,
@@ -44,11 +45,7 @@ from mfdask.ratings.values import (
     STRING,
     WHOLE,
     Types,
-    check_times,
     plain_pattern,
-    sniff_id,
-    sniff_rating,
-    sniff_time,
     wanted_ids,
 )
 
@@ -67,15 +64,15 @@ class TextFile:
     file : SourceFile
     layout : TextLayout
         How its lines are cut.
-    types : dict
-        Role to type, as sniffed from the file's start.
+    kinds : mapping
+        Role to kind, as sniffed from the file's start.
     has_rows : bool
         Whether anything follows the header.
     """
 
     file: SourceFile
     layout: TextLayout
-    types: Types
+    kinds: Kinds
     has_rows: bool
 
     @property
@@ -100,28 +97,22 @@ class TextFile:
 def _open(file: SourceFile, options: ReadOptions) -> TextFile:
     """Find out the layout and the types of a text file from its first 256 KiB."""
     layout, rows, has_rows = sniff_layout(file, options.columns)
-    types = sniff_types(rows, layout, options, file.label)
+    kinds = sniff_kinds(rows, layout, options, file.label)
     kept = {role for role in ("user", "item") if wanted_ids(options.ids, role) == "auto"}
     layout = replace(layout, keeps_zeros=frozenset(kept))
-    return TextFile(file, layout, types, has_rows)
+    return TextFile(file, layout, kinds, has_rows)
 
 
-def sniff_types(
+def sniff_kinds(
     rows: list[list[str]], layout: TextLayout, options: ReadOptions, label: str
-) -> Types:
+) -> Kinds:
     """Choose how the columns are read, from a sample of rows as fields."""
     rows = [[*row, *layout.constants] for row in rows if len(row) == layout.n_fields]
-    types: Types = {}
+    kinds: dict[str, Kind] = {}
     for role in (role for role in ROLES if role in layout.places):
         texts = [row[layout.places[role]].strip() for row in rows]
-        if role == "rating":
-            types[role] = sniff_rating(texts, options.event_values)
-        elif role == "timestamp":
-            check_times(texts, label)
-            types[role] = sniff_time(texts)
-        else:
-            types[role] = sniff_id(texts, wanted_ids(options.ids, role))
-    return types
+        kinds[role] = sniff_kind(role, texts, options, label, layout.decimal)
+    return kinds
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""Choose how each column of a source is read, from a sample of its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, cast
+
+import pyarrow as pa
+
+from mfdask.ratings.forms import BOOLEANS, Form, Numbers, Words, sniff_numbers
+from mfdask.ratings.options import ReadOptions
+from mfdask.ratings.times import Dates, sniff_times
+from mfdask.ratings.values import STRING, Types, sniff_id, wanted_ids
+
+#: How a column is read: as values of an Arrow type, or as texts that have a form.
+Kind: TypeAlias = pa.DataType | Form
+Kinds: TypeAlias = Mapping[str, Kind]
+
+
+def sniff_kind(
+    role: str, texts: Sequence[str], options: ReadOptions, label: str, decimal: str = "."
+) -> Kind:
+    """Choose how a column is read.
+
+    Parameters
+    ----------
+    role : str
+    texts : sequence of str
+        Of the first rows.
+    options : ReadOptions
+    label : str
+        The file, for messages.
+    decimal : str
+        The decimal sign of ratings.
+
+    Raises
+    ------
+    InputError
+        The texts can be none of the role, or it cannot be told what they mean.
+    """
+    if role == "timestamp":
+        return sniff_times(texts, label, options.dialect.timestamp_format)
+    if role == "rating":
+        return _rating(texts, options.event_values, label, decimal)
+    return sniff_id(texts, wanted_ids(options.ids, role))
+
+
+def _rating(
+    texts: Sequence[str], event_values: Mapping[str, float] | None, label: str, decimal: str
+) -> Kind:
+    if event_values:
+        return Words(event_values)
+    found = {text.strip() for text in texts} - {""}
+    if found and found <= BOOLEANS.keys():
+        return Words(BOOLEANS)
+    return sniff_numbers(found, Numbers(decimal=decimal), label) or pa.float64()
+
+
+def types_of(kinds: Kinds) -> Types:
+    """Return what the columns are read as; those of a form as texts."""
+    return {role: STRING if isinstance(k, _FORMS) else k for role, k in kinds.items()}
+
+
+def forms_of(kinds: Kinds) -> dict[str, Form]:
+    """Return the forms of the columns that have one."""
+    return {role: cast("Form", k) for role, k in kinds.items() if isinstance(k, _FORMS)}
+
+
+_FORMS = (Words, Numbers, Dates)

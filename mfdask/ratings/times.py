@@ -1,0 +1,412 @@
+"""Times: counts since 1970 in seconds or parts of them, ISO dates, and dates in other forms."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from mfdask.errors import InputError
+
+WHOLE = pa.int64()  # seconds since 1970, of any time
+DECIMAL = pa.float64()
+LOCAL_TIME = pa.timestamp("ns")  # ISO dates without a zone, taken as UTC
+ZONED_TIME = pa.timestamp("ns", tz="UTC")  # ISO dates that carry a zone
+
+#: The years 1 to 9999, of which calendars know.
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Unit = Literal["s", "ms", "us", "ns"]
+#: What counts of time are in, and how many make a second.
+PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_NAMES: dict[Unit, str] = {
+    "s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"
+}  # fmt: skip
+#: From 1973 on a count of seconds shows by its size that it is one, and one of parts of a second
+#: from 1978 on, behind the last second that there is, up to the year 3000.
+_SECONDS_SHOW, _PARTS_SHOW = 10**8, LAST_SECOND + 1
+_LATEST = 32_503_680_000
+_ENOUGH = 20  # counts that show a habit, such as 0 for no time
+#: Counts that stand for no time where all others are of our days.
+NO_TIMES = (0, -1)
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_DAY = r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+_CLOCK = r"(?:[01][0-9]|2[0-3])[0-5][0-9]"
+#: Digits that are dates and no counts, and their form.
+_DIGIT_DATES = {
+    "%Y": re.compile(r"(?:19|20)[0-9]{2}"),
+    "%Y%m%d": re.compile(_DAY),
+    "%Y%m%d%H%M": re.compile(_DAY + _CLOCK),
+    "%Y%m%d%H%M%S": re.compile(_DAY + _CLOCK + "[0-5][0-9]"),
+}
+_FEW = 0.01  # share of counts that may be mistakes
+_MOST_FORMS = 4  # of one column; more are mistakes
+FORMS = (
+    "seconds, ms, us or ns since 1970, ISO dates such as 2022-01-31T18:00:00Z, and dates such as "
+    "31.01.2022 18:00, 1/31/2022 6:00 PM and Jan 31, 2022"
+)
+
+
+@dataclass(frozen=True)
+class Dates:
+    """Dates in one or some forms, as a `forms.Form`; without a zone they are taken as UTC.
+
+    Attributes
+    ----------
+    formats : tuple of str
+        As `strptime` takes them, tried in turn.
+    """
+
+    formats: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why a text is none of them."""
+        return f"timestamp is not of the form {' or '.join(self.formats)}"
+
+    def read(self, texts: pd.Index) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Return the seconds since 1970 of texts, and which are dates."""
+        texts = texts.str.strip()
+        seconds, known = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.bool_)
+        for form in self.formats:
+            rest = np.flatnonzero(~known)
+            moments = pd.to_datetime(texts[rest], format=form, errors="coerce", utc=True)
+            good = np.asarray(moments.notna())
+            units = np.asarray(moments.asi8) // PER_SECOND[moments.unit]
+            seconds[rest[good]], known[rest[good]] = units[good], True
+        return seconds, known
+
+
+TimeKind: TypeAlias = pa.DataType | Dates
+
+
+def check_format(given: str | None) -> None:
+    """Refuse a form of times that cannot be meant.
+
+    Raises
+    ------
+    InputError
+    """
+    if given is None or given in PER_SECOND:
+        return
+    try:
+        pd.to_datetime(pd.Index(["x"]), format=given, errors="coerce")
+    except ValueError as error:
+        raise InputError(
+            f"`timestamp_format` {given}: {error}; write s, ms, us, ns or a form such as %d.%m.%Y"
+        ) from None
+    if "%" not in given:
+        raise InputError(
+            f"`timestamp_format` {given}: write s, ms, us, ns or a form such as %d.%m.%Y"
+        )
+
+
+def sniff_times(texts: Sequence[str], label: str, given: str | None = None) -> TimeKind:
+    """Choose how times are read, from a sample of their texts.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    label : str
+        The file, for messages.
+    given : str, optional
+        A unit or a form that is known.
+
+    Returns
+    -------
+    DataType or Dates
+        A duration is a count of its unit.
+
+    Raises
+    ------
+    InputError
+        The texts are of no form that is read, or it cannot be told which of two is meant. Row by
+        row they would be refused as well, but only once all have been read.
+    """
+    texts = [text for text in map(str.strip, texts) if text]
+    if given is not None:
+        return _given(texts, label, given)
+    kinds = {text: _kind(text) for text in set(texts)}
+    votes = Counter(kinds[text] for text in texts)
+    numbers, moments = votes[WHOLE] + votes[DECIMAL], votes[LOCAL_TIME] + votes[ZONED_TIME]
+    if votes[None] > max(numbers, moments):
+        shapes = [shape for text in texts if kinds[text] is None and (shape := date_shape(text))]
+        if len(shapes) > max(numbers, moments):
+            return _dates(shapes, texts[0], label)
+        if not numbers + moments:
+            raise InputError(_no_form(texts[0], label))
+    if moments > numbers:
+        return LOCAL_TIME if votes[LOCAL_TIME] > votes[ZONED_TIME] else ZONED_TIME
+    counts = [float(text) for text in texts if kinds[text] in (WHOLE, DECIMAL)]
+    _check_digits([text for text in texts if kinds[text] is not None], label)
+    unit = _unit(counts, label)
+    if unit is None or (unit == "s" and votes[DECIMAL]):
+        return DECIMAL if votes[DECIMAL] else WHOLE
+    return pa.duration(unit)
+
+
+def _given(texts: Sequence[str], label: str, given: str) -> TimeKind:
+    if given == "s":  # of any time, zero too
+        return DECIMAL if DECIMAL in set(map(_kind, set(texts))) else WHOLE
+    if given in PER_SECOND:
+        return pa.duration(given)
+    dates = Dates((given,))
+    if texts and not dates.read(pd.Index(list(texts[:1000]), dtype="str"))[1].any():
+        raise InputError(
+            f"{label}: `timestamp_format` {given} reads none of its first timestamps, such as "
+            f"{texts[0]!r}"
+        )
+    return dates
+
+
+def _kind(text: str) -> pa.DataType | None:
+    if _INTEGER.fullmatch(text):
+        return WHOLE
+    try:
+        if text.isascii() and "_" not in text:  # Python would take 1_000, and digits of any script
+            float(text)
+            return DECIMAL
+    except ValueError:
+        pass
+    try:
+        return LOCAL_TIME if datetime.fromisoformat(text).tzinfo is None else ZONED_TIME
+    except ValueError:
+        return None
+
+
+def _check_digits(texts: Sequence[str], label: str) -> None:
+    """Refuse numbers that are dates: as seconds they would all be of one day in 1970."""
+    for form, digits in _DIGIT_DATES.items():
+        if len(texts) >= (_ENOUGH if form == "%Y" else 1) and all(map(digits.fullmatch, texts)):
+            raise InputError(
+                f"{label}: its timestamps, such as {texts[0]}, look like dates of the form {form}, "
+                f"not like seconds since 1970; say `timestamp_format` {form}, or s if they are "
+                "seconds, or leave them out with `columns` timestamp="
+            )
+
+
+def _unit(counts: Sequence[float], label: str) -> Unit | None:
+    """Tell what counts are in; None where their size does not show it."""
+    own = [count for count in counts if count not in NO_TIMES]
+    if not own and len(counts) >= _ENOUGH:
+        raise InputError(
+            f"{label}: all its timestamps are {counts[0]:.0f}, which is no time; leave them out "
+            "with `columns` timestamp=, or say `timestamp_format` s if they are right"
+        )
+    found = {_unit_of(count): count for count in own}
+    votes = Counter(map(_unit_of, own))
+    if not own:
+        return None
+    ((unit, n),) = votes.most_common(1)
+    if len(own) < _ENOUGH:
+        return None if len(votes) > 1 or unit == "s" else unit
+    if n >= (1 - _FEW) * len(own):
+        return unit
+    if None in found:
+        return None
+    listed = " and ".join(f"{count:.0f} ({_NAMES[u]})" for u, count in found.items() if u)
+    raise InputError(
+        f"{label}: its timestamps are in several units, such as {listed}; write all in one, or "
+        "leave them out with `columns` timestamp="
+    )
+
+
+def _unit_of(count: float) -> Unit | None:
+    if _SECONDS_SHOW <= count <= LAST_SECOND:
+        return "s"
+    parts = ((unit, n) for unit, n in PER_SECOND.items() if unit != "s")
+    return next((u for u, n in parts if _PARTS_SHOW * n / 1000 <= count < _LATEST * n), None)
+
+
+class TimeRange(NamedTuple):
+    """Counts that are times, from `first` to `last`, of which `per_second` make a second."""
+
+    first: int
+    last: int
+    per_second: int
+
+
+def time_range(kind: pa.DataType) -> TimeRange:
+    """Return the counts that are surely times where all are of a kind.
+
+    Those in seconds are of any time, or, as a duration, not zero or before 1970; those in parts of
+    a second are such that they cannot be in another unit.
+    """
+    if not pa.types.is_duration(kind):
+        return TimeRange(FIRST_SECOND, LAST_SECOND, 1)
+    n = PER_SECOND[kind.unit]
+    first = 1 if kind.unit == "s" else _PARTS_SHOW * n // 1000
+    return TimeRange(first, min(LAST_SECOND * n, 2**63 - 1), n)
+
+
+def plain_counts(kind: pa.DataType) -> str | None:
+    """Return a pattern of texts that are surely counts of a kind; None if there is no such."""
+    if kind in (WHOLE, DECIMAL):
+        return r"-?[0-9]{1,10}"
+    if not pa.types.is_duration(kind):
+        return None
+    digits = len(str(10**9 * PER_SECOND[kind.unit]))  # from 2001 on
+    return rf"[1-9][0-9]{{{digits - 1}}}"
+
+
+def bad_count(count: int, kind: pa.DataType) -> str | None:
+    """Say why a count is no time; None where it is one."""
+    if pa.types.is_duration(kind):
+        if count in NO_TIMES:
+            return f"missing timestamp ({count})"
+        if kind.unit != "s":
+            first, last, _ = time_range(kind)
+            mixed = f"timestamp is not in {_NAMES[kind.unit]}, as the first of the file are"
+            return None if first <= count <= last else mixed
+    if FIRST_SECOND <= count <= LAST_SECOND:
+        return None
+    return "timestamp is not a second since 1970 of the years 1 to 9999"
+
+
+def date_seconds(text: str) -> int:
+    """Return the second since 1970 of an ISO date. Raises `ValueError`."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - EPOCH) // timedelta(seconds=1)
+
+
+_TIME = re.compile(
+    r"(?<![0-9])[0-9]{1,2}:[0-9]{2}(?P<second>:[0-9]{2}(?P<part>\.[0-9]{1,6})?)?"
+    r"(?P<half>(?P<blank> ?)[AaPp][Mm]\b)?"
+)
+_TOKEN = re.compile(r"[A-Za-z]+|[0-9]+")
+_ZONE = re.compile(r"[+-][0-9]{2}:?[0-9]{2}(?![0-9])")
+_LITERALS = ("T", "Z", "UTC", "GMT")
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_LONG_MONTHS = (
+    "January February March April May June July August September October November December"
+).split()
+_WEEKDAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
+_LONG_WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_WORDS = {
+    word.casefold(): sign
+    for words, sign in (
+        (_LONG_MONTHS, "%B"), (_MONTHS, "%b"), (_LONG_WEEKDAYS, "%A"), (_WEEKDAYS, "%a"),
+    )
+    for word in words
+}  # fmt: skip
+_FIRST, _SECOND = "{first}", "{second}"  # two numbers, one the day, one the month
+
+
+class Shape(NamedTuple):
+    """The form of one date; `numbers` are the two that may be day and month in either order."""
+
+    form: str
+    numbers: tuple[int, int] | None
+
+
+def date_shape(text: str) -> Shape | None:
+    """Tell the form of a date; None where it is none that is known."""
+    text = re.sub(r"\s+", " ", text)
+    if "%" in text or "{" in text:
+        return None
+    time = _TIME.search(text)
+    before, after = (text[: time.start()], text[time.end() :]) if time else (text, "")
+    zone = _ZONE.search(after)
+    behind = ""
+    if zone:
+        after, behind = after[: zone.start()], after[zone.end() :]
+    pieces = [before, after, behind]
+    tokens = [token for piece in pieces for token in _TOKEN.findall(piece)]
+    signs, numbers = _signs(tokens)
+    if signs is None:
+        return None
+    given = iter(signs)
+    made = [_TOKEN.sub(lambda found: next(given), piece) for piece in pieces]
+    return Shape(
+        made[0] + _time_form(time) + made[1] + ("%z" if zone else "") + made[2], numbers
+    )
+
+
+def _time_form(time: re.Match[str] | None) -> str:
+    if time is None:
+        return ""
+    second = (":%S" if time["second"] else "") + (".%f" if time["part"] else "")
+    return f"%I:%M{second}{time['blank']}%p" if time["half"] else f"%H:%M{second}"
+
+
+def _signs(tokens: Sequence[str]) -> tuple[list[str] | None, tuple[int, int] | None]:
+    """Return what stands in the place of each word and number of a date."""
+    signs = [_WORDS.get(token.casefold(), "") for token in tokens]
+    words = [n for n, token in enumerate(tokens) if token.isalpha() and not signs[n]]
+    for n in words:
+        if tokens[n] not in _LITERALS:
+            return None, None
+        signs[n] = tokens[n]
+    years = [n for n, token in enumerate(tokens) if token.isdecimal() and len(token) == 4]
+    small = [n for n, token in enumerate(tokens) if token.isdecimal() and len(token) <= 2]
+    n_numbers = sum(token.isdecimal() for token in tokens)
+    if len(years) > 1 or len(years) + len(small) < n_numbers:
+        return None, None
+    if years:
+        signs[years[0]] = "%Y"
+    else:
+        if not small:
+            return None, None
+        signs[small.pop()] = "%y"
+    if any(sign in ("%b", "%B") for sign in signs):
+        if len(small) != 1:
+            return None, None
+        signs[small[0]] = "%d"
+        return signs, None
+    if len(small) != 2:
+        return None, None
+    if years and years[0] < small[0]:
+        signs[small[0]], signs[small[1]] = "%m", "%d"
+        return signs, None
+    signs[small[0]], signs[small[1]] = _FIRST, _SECOND
+    return signs, (int(tokens[small[0]]), int(tokens[small[1]]))
+
+
+def _no_form(example: str, label: str) -> str:
+    return (
+        f"{label}: its timestamps, such as {example!r}, are of no form that is read: {FORMS}; say "
+        "`timestamp_format` with the signs of strptime, or leave them out with `columns` timestamp="
+    )
+
+
+def _dates(shapes: Sequence[Shape], example: str, label: str) -> Dates:
+    """Choose the forms of dates that are not of ISO."""
+    common = [form for form, _ in Counter(shape.form for shape in shapes).most_common(_MOST_FORMS)]
+    pairs = [shape.numbers for shape in shapes if shape.numbers]
+    first, second = _order(pairs, common[0], example, label) if pairs else ("%d", "%m")
+    return Dates(tuple(f.replace(_FIRST, first).replace(_SECOND, second) for f in common))
+
+
+def _order(
+    pairs: Sequence[tuple[int, int]], form: str, example: str, label: str
+) -> tuple[str, str]:
+    """Tell whether the day or the month comes first."""
+    day_first = any(first > 12 for first, _ in pairs)
+    month_first = any(second > 12 for _, second in pairs)
+    if day_first != month_first:
+        return ("%d", "%m") if day_first else ("%m", "%d")
+    if not day_first and _FIRST + "." in form:  # with points the day comes first everywhere
+        return "%d", "%m"
+    likely = [
+        form.replace(_FIRST, first).replace(_SECOND, second)
+        for first, second in (("%d", "%m"), ("%m", "%d"))
+    ]
+    seen = "some have the day first, others the month" if day_first else (
+        "day or month may come first in those at its start"
+    )
+    raise InputError(
+        f"{label}: its timestamps, such as {example!r}, can be read in two ways: {seen}; say "
+        f"`timestamp_format` '{likely[0]}' or '{likely[1]}'"
+    )
