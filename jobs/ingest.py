@@ -125,6 +125,7 @@ def main(
             source,
             columns=roles,
             ids=ids_of(before, ids) if before else ids,
+            exact=before is not None and ids == "auto",
             seed=choices.seed,
             progress=run.progress,
             event_values=_event_values(event_values),

@@ -191,7 +191,8 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
             if kind != known:
                 raise InputError(
                     f"{source.origin}: its {side} ids are of kind {kind}, those of the data set "
-                    f"of kind {known}; read it with `ids` auto, or ingest everything again"
+                    f"of kind {known}; read it with `ids` {ids_of(old)} if they are the same, or "
+                    "ingest everything again"
                 )
     for source in sources:
         if old.feedback == "ratings" and not source.has_ratings:

@@ -13,6 +13,7 @@ from mfdask.errors import InputError
 from mfdask.models import Ability, Estimator, kind_of
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
 from mfdask.parameters import Parametrised, parameter
+from mfdask.ratings.dialect import Dialect
 from mfdask.ratings.splits import Split
 from mfdask.shards.remote import is_url
 
@@ -33,8 +34,10 @@ class InboxConfig(Parametrised):
 
 
 @dataclass(frozen=True)
-class DataConfig(Parametrised):
+class DataConfig(Dialect):
     """Options of the ingest; later nights extend the data set of the first.
+
+    How files are written is said as to `mfdask ingest`.
 
     Attributes
     ----------

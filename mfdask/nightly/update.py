@@ -178,7 +178,13 @@ class DataUpdate:
             columns, values = {**self.config.columns, "rating": ""}, None
         elif self.begin is not None:
             columns = columns_of(Manifest.read(self.begin), columns)
-        return open_source(str(file), columns=columns, cache_dir=cache, event_values=values)
+        return open_source(
+            str(file),
+            columns=columns,
+            cache_dir=cache,
+            event_values=values,
+            dialect=self.config,
+        )
 
 
 def _check_split(begin: Dataset) -> None:

@@ -33,6 +33,7 @@ def open_source(
     query: str | None = None,
     wide: bool = False,
     dialect: Dialect = Dialect(),
+    exact: bool = False,
 ) -> Source:
     """Open the ratings that `text` names, in any form; nothing but their start is read yet.
 
@@ -67,6 +68,8 @@ def open_source(
         Whether text has a user in each line, and an item in each column.
     dialect : Dialect, optional
         How texts and values are written; what it does not say is guessed.
+    exact : bool
+        Whether `ids` of int refuse, as auto does, numbers that would lose zeros in front.
 
     Returns
     -------
@@ -92,6 +95,7 @@ def open_source(
         query=query,
         wide=wide,
         dialect=dialect,
+        exact=exact,
         cache_dir=cache_dir,
         part_bytes=part_bytes,
         progress=progress,

@@ -75,7 +75,7 @@ def open_frame(
     names = {role: header[place] for role, place in places.items()}
     # Strings as column names, whatever they were: those of the roles are told by place.
     frame = frame[[frame.columns[place] for place in places.values()]]
-    options = ReadOptions(columns, ids, event_values, dialect=dialect)
+    options = ReadOptions(columns, ids, event_values=event_values, dialect=dialect)
     kinds = _kinds(frame, names, options, name)
     if event_values and "rating" not in kinds:
         raise InputError(f"{name}: no column has the words of `event_values`; name it as rating")

@@ -23,6 +23,8 @@ class ReadOptions:
     columns : mapping, optional
         Role to the name of its column, or to its position from 0 in text without a header.
     ids : {"auto", "int", "string", "int,string", "string,int"}
+    exact : bool
+        Whether numbers are refused that would lose zeros in front though `ids` wants numbers.
     event_values : mapping, optional
         Values of the words in the place of ratings.
     query : str, optional
@@ -41,6 +43,7 @@ class ReadOptions:
 
     columns: Mapping[str, str] | None = None
     ids: Ids = "auto"
+    exact: bool = False
     event_values: Mapping[str, float] | None = None
     query: str | None = None
     wide: bool = False

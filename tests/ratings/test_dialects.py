@@ -127,3 +127,10 @@ def test_empty_part_files_are_left_out_and_said(
     with caplog.at_level(logging.WARNING, "mfdask"):  # whatever level other tests have left
         assert len(read(open_source(str(tmp_path), cache_dir=tmp_path / "c"))[0]) == 1
     assert "1 of 2 files are empty" in caplog.text
+
+
+def test_numbers_may_be_wanted_and_yet_exact(tmp_path: Path) -> None:
+    path = write(tmp_path, "user,item,rating\n1,2,3\n0100,2,3\n")
+    source = open_source(path, ids="int", exact=True, cache_dir=tmp_path)
+    with pytest.raises(InputError, match="'0100' would lose its zeros"):
+        read(source)

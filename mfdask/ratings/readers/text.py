@@ -98,7 +98,8 @@ def _open(file: SourceFile, options: ReadOptions) -> TextFile:
     """Find out the layout and the types of a text file from its first 256 KiB."""
     layout, rows, has_rows = sniff_layout(file, options.columns)
     kinds = sniff_kinds(rows, layout, options, file.label)
-    kept = {role for role in ("user", "item") if wanted_ids(options.ids, role) == "auto"}
+    exact = ("auto", "int") if options.exact else ("auto",)
+    kept = {role for role in ("user", "item") if wanted_ids(options.ids, role) in exact}
     layout = replace(layout, keeps_zeros=frozenset(kept))
     return TextFile(file, layout, kinds, has_rows)
 
