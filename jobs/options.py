@@ -74,7 +74,7 @@ def _type_of(own: Parameter) -> click.ParamType:
 
 
 def _said(own: Parameter) -> str:
-    if own.many:
+    if own.many and own.default is not None:
         return ",".join(map(str, own.default))
     if isinstance(own.default, bool):
         return own.option if own.default else f"no-{own.option}"

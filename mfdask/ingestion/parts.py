@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.ratings.forms import Form
+from mfdask.ratings.forms import ValueForm
 from mfdask.ratings.ids import count_ids, encode
 from mfdask.ratings.partitions import parsed_of
 from mfdask.ratings.source import Parsed, Part
@@ -166,7 +166,7 @@ def _check_ids(parsed: Parsed, part: Part) -> None:
             )
 
 
-def _with_values(parsed: Parsed, column: str, form: Form, file: str) -> Parsed:
+def _with_values(parsed: Parsed, column: str, form: ValueForm, file: str) -> Parsed:
     """Put values in the place of texts; rows with texts of another form are bad."""
     codes, texts = pd.factorize(parsed.ratings[column])
     values, good = form.read(pd.Index(texts, dtype="str"))

@@ -29,7 +29,7 @@ BOOLEANS = {
 }
 
 
-class Form(Protocol):
+class ValueForm(Protocol):
     """A way to read the different texts of a column."""
 
     @property
@@ -41,8 +41,8 @@ class Form(Protocol):
 
 
 @dataclass(frozen=True)
-class Words:
-    """Words in the place of ratings, each with its value."""
+class WordValues:
+    """WordValues in the place of ratings, each with its value."""
 
     values: Mapping[str, float]
 

@@ -7,13 +7,13 @@ from typing import TypeAlias, cast
 
 import pyarrow as pa
 
-from mfdask.ratings.forms import BOOLEANS, Form, Numbers, Words, sniff_numbers
+from mfdask.ratings.forms import BOOLEANS, ValueForm, Numbers, WordValues, sniff_numbers
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.times import Dates, sniff_times
 from mfdask.ratings.values import STRING, Types, sniff_id, wanted_ids
 
 #: How a column is read: as values of an Arrow type, or as texts that have a form.
-Kind: TypeAlias = pa.DataType | Form
+Kind: TypeAlias = pa.DataType | ValueForm
 Kinds: TypeAlias = Mapping[str, Kind]
 
 
@@ -49,10 +49,10 @@ def _rating(
     texts: Sequence[str], event_values: Mapping[str, float] | None, label: str, decimal: str
 ) -> Kind:
     if event_values:
-        return Words(event_values)
+        return WordValues(event_values)
     found = {text.strip() for text in texts} - {""}
     if found and found <= BOOLEANS.keys():
-        return Words(BOOLEANS)
+        return WordValues(BOOLEANS)
     return sniff_numbers(found, Numbers(decimal=decimal), label) or pa.float64()
 
 
@@ -61,9 +61,9 @@ def types_of(kinds: Kinds) -> Types:
     return {role: STRING if isinstance(k, _FORMS) else k for role, k in kinds.items()}
 
 
-def forms_of(kinds: Kinds) -> dict[str, Form]:
+def forms_of(kinds: Kinds) -> dict[str, ValueForm]:
     """Return the forms of the columns that have one."""
-    return {role: cast("Form", k) for role, k in kinds.items() if isinstance(k, _FORMS)}
+    return {role: cast("ValueForm", k) for role, k in kinds.items() if isinstance(k, _FORMS)}
 
 
-_FORMS = (Words, Numbers, Dates)
+_FORMS = (WordValues, Numbers, Dates)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from mfdask.ratings.forms import Form, Words
+from mfdask.ratings.forms import ValueForm, WordValues
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
@@ -71,7 +71,7 @@ class Part:
     read: Callable[[], Parsed]
     first_row: int = 1
     n_rows: int = 0
-    forms: Mapping[str, Form] = field(default_factory=dict)
+    forms: Mapping[str, ValueForm] = field(default_factory=dict)
     missing: tuple[float, ...] = ()
     exact_ids: frozenset[str] = frozenset()
     partition: Delayed | None = None
@@ -120,4 +120,4 @@ class Source:
         if not self.has_ratings:
             return "count"
         ratings = (part.forms.get("rating") for part in self.parts)
-        return "sum" if any(isinstance(form, Words) for form in ratings) else "latest"
+        return "sum" if any(isinstance(form, WordValues) for form in ratings) else "latest"

@@ -59,7 +59,7 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Dates:
-    """Dates in one or some forms, as a `forms.Form`; without a zone they are taken as UTC.
+    """Dates in one or some forms, as a `forms.ValueForm`; without a zone they are taken as UTC.
 
     Attributes
     ----------
@@ -197,35 +197,41 @@ def _check_digits(texts: Sequence[str], label: str) -> None:
 
 def _unit(counts: Sequence[float], label: str) -> Unit | None:
     """Tell what counts are in; None where their size does not show it."""
-    own = [count for count in counts if count not in NO_TIMES]
-    if not own and len(counts) >= _ENOUGH:
-        raise InputError(
-            f"{label}: all its timestamps are {counts[0]:.0f}, which is no time; leave them out "
-            "with `columns` timestamp=, or say `timestamp_format` s if they are right"
-        )
-    found = {_unit_of(count): count for count in own}
-    votes = Counter(map(_unit_of, own))
-    if not own:
+    values = np.array(counts)
+    own = values[~np.isin(values, NO_TIMES)]
+    if not len(own):
+        if len(counts) >= _ENOUGH:
+            raise InputError(_no_times(counts[0], label))
         return None
-    ((unit, n),) = votes.most_common(1)
+    shares = {unit: np.mean(_shows(own, unit)) for unit in PER_SECOND}
+    unit = max(shares, key=lambda unit: shares[unit])
     if len(own) < _ENOUGH:
-        return None if len(votes) > 1 or unit == "s" else unit
-    if n >= (1 - _FEW) * len(own):
+        return unit if unit != "s" and shares[unit] == 1 else None
+    if shares[unit] >= 1 - _FEW:
         return unit
-    if None in found:
+    if sum(shares.values()) < 1:
         return None
-    listed = " and ".join(f"{count:.0f} ({_NAMES[u]})" for u, count in found.items() if u)
+    examples = {unit: own[_shows(own, unit)] for unit in shares if shares[unit]}
+    listed = " and ".join(f"{found[0]:.0f} ({_NAMES[u]})" for u, found in examples.items())
     raise InputError(
         f"{label}: its timestamps are in several units, such as {listed}; write all in one, or "
         "leave them out with `columns` timestamp="
     )
 
 
-def _unit_of(count: float) -> Unit | None:
-    if _SECONDS_SHOW <= count <= LAST_SECOND:
-        return "s"
-    parts = ((unit, n) for unit, n in PER_SECOND.items() if unit != "s")
-    return next((u for u, n in parts if _PARTS_SHOW * n / 1000 <= count < _LATEST * n), None)
+def _no_times(count: float, label: str) -> str:
+    return (
+        f"{label}: all its timestamps are {count:.0f}, which is no time; leave them out with "
+        "`columns` timestamp=, or say `timestamp_format` s if they are right"
+    )
+
+
+def _shows(counts: npt.NDArray[np.float64], unit: Unit) -> npt.NDArray[np.bool_]:
+    """Tell which counts can be in no other unit."""
+    n = PER_SECOND[unit]
+    if unit == "s":
+        return (counts >= _SECONDS_SHOW) & (counts <= LAST_SECOND)
+    return (counts >= _PARTS_SHOW * n / 1000) & (counts < _LATEST * n)
 
 
 class TimeRange(NamedTuple):

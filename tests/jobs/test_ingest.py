@@ -103,7 +103,7 @@ def test_cold_items_have_no_training_ratings():
         (["half.csv", "--on-bad-rows", "fail"], "1 of its 2 rows are bad, 50 %, and 0 % may be"),
         (["half.csv"], "1 % may be: row 3: "),
         (["half.csv", "--max-rejected", "0.4"], "with a larger --max-rejected"),
-        (["bad.csv"], "none of its 1 rows is a rating"),
+        (["bad.csv"], "its ratings are no numbers"),
     ],
 )
 def test_wrong_usage_ends_with_one_line_and_code_2(words, message):
