@@ -124,9 +124,7 @@ def _cleaned(parsed: Parsed, part: Part, are_counts: bool) -> _Cleaned:
         parsed = _without(parsed, counts < 0, "count is negative", part.file)
         parsed = replace(parsed, ratings=parsed.ratings[parsed.ratings["rating"] > 0])
     n_rejected = len(parsed.rejected)
-    facts = PartFacts(
-        parsed.n_read, n_rejected, parsed.n_lines, parsed.digest, n_zeros, n_missing
-    )
+    facts = PartFacts(parsed.n_read, n_rejected, parsed.n_lines, parsed.digest, n_zeros, n_missing)
     parsed.ratings.index = rows  # in place: whoever takes a column out of it leaves no other copy
     return _Cleaned(parsed.ratings, parsed.rejected, facts)
 

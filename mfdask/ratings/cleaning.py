@@ -23,8 +23,8 @@ from mfdask.ratings.source import REJECTED_COLUMNS
 from mfdask.ratings.times import time_range
 from mfdask.ratings.values import (
     EXACT_IN_FLOAT64,
-    STRING,
     ROLES,
+    STRING,
     BadValueError,
     Types,
     row_reader,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from mfdask.parameters import Parametrised, parameter
 from mfdask.ratings.times import check_format
@@ -30,3 +29,7 @@ class Dialect(Parametrised):
         """Refuse what cannot be meant."""
         super().__post_init__()
         check_format(self.timestamp_format)
+
+
+#: Nothing is said.
+AS_GUESSED = Dialect()

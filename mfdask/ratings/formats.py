@@ -9,7 +9,7 @@ from pathlib import Path
 from mfdask.errors import InputError
 from mfdask.progress import Progress, silent
 from mfdask.ratings import catalogue
-from mfdask.ratings.dialect import Dialect
+from mfdask.ratings.dialect import AS_GUESSED, Dialect
 from mfdask.ratings.folders import find_files, matched_files
 from mfdask.ratings.options import CACHE_DIR, PART_BYTES, ReadOptions
 from mfdask.ratings.source import Source
@@ -32,7 +32,7 @@ def open_source(
     event_values: Mapping[str, float] | None = None,
     query: str | None = None,
     wide: bool = False,
-    dialect: Dialect = Dialect(),
+    dialect: Dialect = AS_GUESSED,
     exact: bool = False,
 ) -> Source:
     """Open the ratings that `text` names, in any form; nothing but their start is read yet.

@@ -13,7 +13,7 @@ from dask.delayed import Delayed
 
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
-from mfdask.ratings.dialect import Dialect
+from mfdask.ratings.dialect import AS_GUESSED, Dialect
 from mfdask.ratings.kinds import Kinds, types_of
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.partitions import parsed_of, partition_of
@@ -34,7 +34,7 @@ def open_frame(
     ids: Ids = "auto",
     catalogue: pd.DataFrame | None = None,
     event_values: Mapping[str, float] | None = None,
-    dialect: Dialect = Dialect(),
+    dialect: Dialect = AS_GUESSED,
 ) -> Source:
     """Take ratings from a DataFrame: from all that Dask reads, such as a database or a lake.
 
@@ -88,8 +88,7 @@ def open_frame(
     return Source(
         name=name,
         parts=tuple(
-            Part(name, ComputedPart(one), first_row=0, partition=one, **said)
-            for one in partitions
+            Part(name, ComputedPart(one), first_row=0, partition=one, **said) for one in partitions
         ),
         user_kind="string" if kinds["user"] == STRING else "int",
         item_kind="string" if kinds["item"] == STRING else "int",

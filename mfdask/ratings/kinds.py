@@ -7,7 +7,7 @@ from typing import TypeAlias, cast
 
 import pyarrow as pa
 
-from mfdask.ratings.forms import BOOLEANS, ValueForm, Numbers, WordValues, sniff_numbers
+from mfdask.ratings.forms import BOOLEANS, Numbers, ValueForm, WordValues, sniff_numbers
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.times import Dates, sniff_times
 from mfdask.ratings.values import STRING, Types, sniff_id, wanted_ids

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mfdask.progress import Progress, silent
-from mfdask.ratings.dialect import Dialect
+from mfdask.ratings.dialect import AS_GUESSED, Dialect
 from mfdask.ratings.values import Ids
 
 PART_BYTES = 32 * 2**20
@@ -47,7 +47,7 @@ class ReadOptions:
     event_values: Mapping[str, float] | None = None
     query: str | None = None
     wide: bool = False
-    dialect: Dialect = Dialect()
+    dialect: Dialect = AS_GUESSED
     cache_dir: Path = CACHE_DIR
     part_bytes: int = PART_BYTES
     progress: Progress = silent

@@ -62,9 +62,7 @@ def open_files(file_set: FileSet) -> Source:
             f"{origin}: no column has the words of `event_values`; name it with `columns` "
             "rating=NAME"
         )
-    named = {
-        role for file in files for role in ("user", "item") if file.kinds.get(role) == STRING
-    }
+    named = {role for file in files for role in ("user", "item") if file.kinds.get(role) == STRING}
     parts = [part for file in files for part in _parts(file, named, options)]
     return Source(
         name=file_set.name,

@@ -294,12 +294,23 @@ _TIME = re.compile(
 _TOKEN = re.compile(r"[A-Za-z]+|[0-9]+")
 _ZONE = re.compile(r"[+-][0-9]{2}:?[0-9]{2}(?![0-9])")
 _LITERALS = ("T", "Z", "UTC", "GMT")
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-_LONG_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
-_WEEKDAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
-_LONG_WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_LONG_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+_LONG_WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _WORDS = {
     word.casefold(): sign
     for words, sign in (
@@ -335,9 +346,7 @@ def date_shape(text: str) -> Shape | None:
         return None
     given = iter(signs)
     made = [_TOKEN.sub(lambda found: next(given), piece) for piece in pieces]
-    return Shape(
-        made[0] + _time_form(time) + made[1] + ("%z" if zone else "") + made[2], numbers
-    )
+    return Shape(made[0] + _time_form(time) + made[1] + ("%z" if zone else "") + made[2], numbers)
 
 
 def _time_form(time: re.Match[str] | None) -> str:
@@ -409,8 +418,10 @@ def _order(
         form.replace(_FIRST, first).replace(_SECOND, second)
         for first, second in (("%d", "%m"), ("%m", "%d"))
     ]
-    seen = "some have the day first, others the month" if day_first else (
-        "day or month may come first in those at its start"
+    seen = (
+        "some have the day first, others the month"
+        if day_first
+        else ("day or month may come first in those at its start")
     )
     raise InputError(
         f"{label}: its timestamps, such as {example!r}, can be read in two ways: {seen}; say "

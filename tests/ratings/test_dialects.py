@@ -100,7 +100,9 @@ def test_zeros_in_other_columns_and_plain_noughts_are_fine(tmp_path: Path) -> No
         ("01/02/2022", "`timestamp_format` '%d/%m/%Y' or '%m/%d/%Y'"),
     ],
 )
-def test_times_of_doubtful_meaning_are_refused_with_the_mend(tmp_path: Path, time: str, message: str) -> None:
+def test_times_of_doubtful_meaning_are_refused_with_the_mend(
+    tmp_path: Path, time: str, message: str
+) -> None:
     path = write(tmp_path, f"user,item,rating,ts\n1,2,3,{time}\n1,3,3,{time}\n")
     with pytest.raises(InputError) as raised:
         open_source(path, cache_dir=tmp_path)

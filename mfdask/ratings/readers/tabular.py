@@ -262,7 +262,7 @@ def sniff(
     if role in ("user", "item"):
         wanted = wanted_ids(options.ids, role)
         exact = wanted == "auto" or (wanted == "int" and options.exact)
-        if exact and (is_typed and _is_text(value_type) or _are_too_large(plain)):
+        if exact and ((is_typed and _is_text(value_type)) or _are_too_large(plain)):
             return STRING
         if wanted != "string" and not pa.types.is_large_string(plain.type):
             return WHOLE
