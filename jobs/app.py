@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mfdask.app.pages import pages_of
+from mfdask.app.pages import pages_of, warm_up
 from mfdask.app.server import AppServer, ServeOptions
 from mfdask.app.site import Site, shown_of
 from mfdask.errors import InputError
@@ -57,7 +57,7 @@ def main(
         [table for table in (churn, ltv) if table is not None],
     )
     with closing(site):
-        _warm_up(site)
+        _make_ready(site)
         pages = pages_of(site)
         server = AppServer(site, pages, serve)
         say(f"{server.url}  (Ctrl-C ends it)")
@@ -71,10 +71,10 @@ def main(
     return Outcome(values, [facts_table("app", facts)])
 
 
-def _warm_up(site: Site) -> None:
+def _make_ready(site: Site) -> None:
     """Make ready what readers would wait for; what is not there is for the pages to say."""
     try:
-        site.now().warm_up()
+        warm_up(site)
     except InputError as error:
         if site.fixed is not None:
             raise

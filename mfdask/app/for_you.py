@@ -42,8 +42,8 @@ from mfdask.recommendation import (
 from mfdask.recommendation.candidates import parse_id
 
 _TOP = 10
-#: Titles that are offered to begin with, and those of a known user that are shown.
-_TO_BEGIN, _OF_USER = 6, 8
+#: Titles that are offered at a time, and those of a known user that are shown.
+_TO_BEGIN, _OF_USER = 6, 6
 _MOST_WANTED = 1000
 
 
@@ -166,7 +166,7 @@ class ForYou(AppPage):
         self.least = self._slider("Ratings an item has at least", "least", least, most, 5)
         self.variety = self._slider("Variety", "variety", 0, 1, 0.05)
         self.weight = self._slider(
-            "Weight of what everybody thinks of an item", "weight", Ranking.bias_weight, 1, 0.05
+            "Weight of an item's general esteem", "weight", Ranking.bias_weight, 1, 0.05
         )
         self.weight.visible = any(
             {Ability.RATINGS, Ability.BIASES} <= model.estimator.abilities
@@ -224,7 +224,7 @@ class ForYou(AppPage):
     def _show_hits(self) -> None:
         text = self.search.value_input or self.search.value
         if text.strip():
-            rows = self.shown.titles.search(text)
+            rows = self.shown.titles.search(text, _TO_BEGIN)
             empty = "No title has that; try a part of one word."
         else:
             rows = [
@@ -366,9 +366,9 @@ class ForYou(AppPage):
         items = self.shown.items
         good = np.ones(len(items), np.bool_)
         if genres:
+            text, kinds = pd.factorize(items["genres"].fillna(""))
             wanted = set(genres)
-            texts = items["genres"].fillna("")
-            good &= np.array([not wanted.isdisjoint(own.split("|")) for own in texts])
+            good &= np.array([not wanted.isdisjoint(own.split("|")) for own in kinds])[text]
         if years is not None and years != self.shown.years:
             year = items["year"].to_numpy(np.float64, na_value=np.nan)
             good &= (year >= years[0]) & (year <= years[1])

@@ -99,10 +99,10 @@ def stars(item: Mapping[str, Any], rating: float | None, levels: Sequence[float]
     return f'<span class="stars">{"".join(buttons)}</span>'
 
 
-def item_line(item: Mapping[str, Any], after: str, before: str = "") -> str:
-    """Return a line of a list: the item, what is known of it, and HTML around that."""
+def item_line(item: Mapping[str, Any], after: str) -> str:
+    """Return a line of a list: the item, HTML to the right of it, and below what is known of it."""
     name = element("span", title_of(item), "what")
-    return f"<li>{before}<span>{name}{element('span', about(item), 'soft')}</span>{after}</li>"
+    return f"<li>{name}{after}{element('span', about(item), 'soft below')}</li>"
 
 
 def ranked_list(items: pd.DataFrame, scores: Sequence[str], reasons: Mapping[Any, str]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, ClassVar, Literal, TypeVar
 
+import numba
 import pandas as pd
 from bokeh.document import Document
 from bokeh.models import InlineStyleSheet
@@ -166,7 +167,7 @@ class AppPage(ABC):
         Other readers are served meanwhile; without a browser it is done at once.
         """
         document = self._document
-        if document is None or document.session_context is None:
+        if document is None or document.session_context is None or not _kernels_share_threads():
             then(work())
             return
 
@@ -224,6 +225,14 @@ class AppPage(ABC):
     def _show_notices(self) -> None:
         lines = "".join(f"<p><bdi>{escape(line)}</bdi></p>" for line in self._notices)
         self.notice.text = f'<div class="notice" role="alert">{lines}</div>' if lines else ""
+
+
+def _kernels_share_threads() -> bool:
+    """Whether kernels may run in two threads at once: one of Numba's layers ends the process."""
+    try:
+        return numba.threading_layer() != "workqueue"
+    except ValueError:  # none has run yet
+        return False
 
 
 def fill_document(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mfdask.app.ab import AB
+from mfdask.app.address import Address
 from mfdask.app.for_you import ForYou
 from mfdask.app.map import Map
 from mfdask.app.new_item import NewItem
@@ -24,3 +25,15 @@ def pages_of(site: Site) -> list[type[AppPage]]:
     if site.home is not None or site.customers:
         pages.append(Customers)
     return pages
+
+
+def warm_up(site: Site) -> None:
+    """Make ready what the first readers would wait for: compiled code, and places on the map.
+
+    Raises
+    ------
+    InputError
+        If there are no models to show.
+    """
+    site.now().warm_up()
+    Map(site, Address({}))

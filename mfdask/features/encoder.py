@@ -32,7 +32,7 @@ class Shares:
     @classmethod
     def of(cls, column: pd.Series) -> Shares:
         """Take all values of a column, sorted."""
-        values = sorted(set(_pieces(column)) - {""})
+        values = sorted(set(_split(_texts(column).drop_duplicates())) - {""})
         return cls(str(column.name), tuple(values))
 
     @property
@@ -42,13 +42,15 @@ class Shares:
 
     def encode(self, items: pd.DataFrame) -> Float32s:
         """Return the shares, float32 (items, values)."""
-        pieces = _pieces(items[self.column])
+        # Many items have the same text, each of which is read once.
+        text, kinds = pd.factorize(_texts(items[self.column]))
+        pieces = _split(pd.Series(kinds, dtype="str"))
         places = pd.Index(self.values, dtype="str").get_indexer(pd.Index(pieces))
-        flags = np.zeros((len(items), len(self.values)), np.float32)
+        flags = np.zeros((len(kinds), len(self.values)), np.float32)
         known = places >= 0
         flags[pieces.index.to_numpy()[known], places[known]] = 1
         flags /= np.maximum(flags.sum(axis=1, keepdims=True), 1)
-        return flags
+        return flags[text]
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,8 @@ class FeatureEncoder:
         return cls(columns, said["of_genres"])
 
 
-def _pieces(column: pd.Series) -> pd.Series:
-    """Return the values of all items one by one; the index is the item's place.
+def _texts(column: pd.Series) -> pd.Series:
+    """Return a column of texts, empty where they are missing.
 
     Raises
     ------
@@ -196,8 +198,12 @@ def _pieces(column: pd.Series) -> pd.Series:
     known = column.dropna()
     if len(known) and not pd.api.types.is_string_dtype(known):
         raise InputError(f"item feature {column.name!r}: neither numbers nor text; leave it out")
-    text = column.astype("str").fillna("").reset_index(drop=True)
-    return text.str.split("|").explode()
+    return column.astype("str").fillna("").reset_index(drop=True)
+
+
+def _split(texts: pd.Series) -> pd.Series:
+    """Return the values of all texts one by one; the index is the text's place."""
+    return texts.str.split("|").explode()
 
 
 def _numbers(column: pd.Series) -> npt.NDArray[np.float64]:

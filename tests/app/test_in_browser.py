@@ -33,16 +33,16 @@ def address(movielens_site):
 
 
 def test_every_page_fits_in_light_and_dark(address, movielens_site, browser):
+    grounds = (("light", theme.LIGHT, 1400), ("dark", theme.DARK, 420))
     for page in pages_of(movielens_site):
-        for width in (1400, 420):
+        browser.open(f"{address}/{page.path}")
+        for ground, colours, width in grounds:
             browser.resize(width, 900)
-            browser.open(f"{address}/{page.path}")
-            for ground, colours in (("light", theme.LIGHT), ("dark", theme.DARK)):
-                browser.prefer(ground)
-                red, green, blue = (int(colours["page"][k : k + 2], 16) for k in (1, 3, 5))
-                assert browser.run(_PAPER) == f"rgb({red}, {green}, {blue})"
-                wide, room = browser.run(_WIDTH)
-                assert wide <= room, (page.path, width)
+            browser.prefer(ground)
+            red, green, blue = (int(colours["page"][k : k + 2], 16) for k in (1, 3, 5))
+            assert browser.run(_PAPER) == f"rgb({red}, {green}, {blue})"
+            wide, room = browser.run(_WIDTH)
+            assert wide <= room, (page.path, width)
     check_quiet(browser, address)
 
 
