@@ -32,7 +32,7 @@ _BLOCK = 2**20
 #: What reading a damaged archive raises: its module itself, and what it hands bytes on to.
 _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError,
-    NotImplementedError,
+    NotImplementedError, IndexError,
 )  # fmt: skip
 #: The same of an `OSError`: that of bzip2, gzip or zstd has no code, a place is before the start, a
 #: name is junk.

@@ -129,3 +129,12 @@ def test_damaged_gzips_leave_nothing_behind(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"x\.csv\.gz is not a"):
             archive.unpack_file(path, tmp_path / "cache")
     assert not (tmp_path / "cache").exists() or not list((tmp_path / "cache").iterdir())
+
+
+def test_a_member_without_a_name(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"r.csv": b"1"})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 46] = 0  # names end at a zero byte
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="not a whole zip file"):
+        archive.unpack_zip(path, tmp_path / "cache")

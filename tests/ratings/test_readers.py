@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
 from mfdask.errors import InputError, RefusedError
+from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings import archive
 from mfdask.ratings.formats import open_source
 
@@ -379,3 +380,26 @@ def test_wide_text_of_names_and_bad_ratings(tmp_path: Path) -> None:
         opened(Path(write(tmp_path, "u,1,2\n1,5\n", "s.csv")), wide=True)
     with pytest.raises(InputError, match="twice"):
         opened(Path(write(tmp_path, "u,1,1\n1,5,4\n", "s.csv")), wide=True)
+
+
+@pytest.mark.parametrize("form", ["csv", "feather", "json_lines", "json_list", "orc", "sqlite"])
+@settings(relaxed, max_examples=5)
+@given(
+    rows=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 3)), min_size=2),
+    repeated=st.integers(0, 3),
+)
+def test_each_row_is_counted_once(
+    form: str, rows: list[tuple], repeated: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """In any form, what is read is kept, rejected or a duplicate; 0 stands for a bad rating."""
+    frame = pd.DataFrame([*rows, *rows[:repeated], (9, 9, 1)], columns=forms.COLUMNS[:3])
+    frame["rating"] = frame["rating"].where(frame["rating"] > 0, np.nan).astype("float64")
+    folder = tmp_path_factory.mktemp("t")
+    path = forms.ANY[form](frame.assign(timestamp=range(len(frame))), folder)
+    source = open_source(str(path), cache_dir=folder / "cache", **forms.options(form))
+    counts = ingest(source, folder / "d", choices=IngestOptions(max_rejected=1.0)).counts
+    good = frame.dropna()
+    assert counts.read == len(frame)
+    assert counts.rejected == len(frame) - len(good)
+    assert counts.kept == len(good.drop_duplicates(forms.COLUMNS[:2]))
+    assert counts.read == counts.kept + counts.rejected + counts.duplicates

@@ -66,7 +66,7 @@ def _opened(file: SourceFile) -> Iterator[pa.RecordBatchFileReader | pa.RecordBa
             raw.seek(0)
             with pa.ipc.open_file(raw) if is_file else pa.ipc.open_stream(raw) as reader:
                 yield reader
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         line = (str(error).splitlines() or [""])[0]
         raise InputError(
             f"{file.label} is not a whole Arrow file ({line}); fetch it again"

@@ -51,7 +51,7 @@ def _opened(file: SourceFile) -> Iterator[pa.orc.ORCFile]:
     try:
         with file.open() as raw:
             yield orc.ORCFile(raw)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         line = (str(error).splitlines() or [""])[0]
         raise InputError(
             f"{file.label} is not a whole ORC file ({line}); fetch it again"

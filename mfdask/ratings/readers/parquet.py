@@ -58,7 +58,7 @@ def _opened(file: SourceFile) -> Iterator[tuple[pa.NativeFile, pq.ParquetFile]]:
             yield raw, parquet
     except PermissionError:
         raise
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         line = str(error).splitlines()[0]
         raise InputError(
             f"{file.label} is not a whole Parquet file ({line}); fetch it again"

@@ -294,4 +294,4 @@ def _wrong_count(found: int, expected: int) -> str:
     return f"too many fields: {found}, {expected} expected"
 
 
-TEXT = Reader((".csv", ".tsv", ".txt", ".dat", ".data"), lambda head: True, _open)
+TEXT = Reader((".csv", ".tsv", ".txt", ".dat", ".data", ".tab", ".inter"), lambda head: True, _open)
