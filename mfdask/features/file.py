@@ -111,7 +111,8 @@ class ItemFeatures:
         InputError
             If it asks for a file and there is none, or the other way round, or that says nothing.
         """
-        wanted = item_prior == "features"
+        follows = item_prior.split("+")
+        wanted = "features" in follows
         if wanted and source is None:
             raise InputError(
                 "a prior of item features needs their file; give `item_features`, a CSV or Parquet "
@@ -127,7 +128,7 @@ class ItemFeatures:
         if source is not None:
             file = FeatureFile.at(source)
             return cls(FeatureEncoder.of(file.match(data).table), file)
-        if item_prior == "genre":
+        if "genre" in follows:
             return cls(FeatureEncoder.genres_of(data.items()))
         return None
 

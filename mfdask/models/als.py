@@ -6,18 +6,19 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from mfdask.features.file import ItemFeatures
 from mfdask.kernels.types import Float32s
 from mfdask.models.base import Ability, Estimator
-from mfdask.models.design import FeatureSums, RowPrior, fit_weights, prior_penalty, ridge
+from mfdask.models.design import Array, Regression, RowPrior, pack, ridge
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.registry import Kind
-from mfdask.models.updates import MAX_FACTORS, ItemPrior
+from mfdask.models.updates import MAX_FACTORS, ItemPrior, UserPrior
 from mfdask.parameters import parameter
-from mfdask.shards import Dataset
+from mfdask.shards import SIDES, Dataset
 
 #: Good for data of a size without tuning; `docs/models.md` says how they were found.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -107,11 +108,19 @@ class ALS(MatrixFactorization):
         none="gamma",
         tunable=True,
     )
+    user_prior: UserPrior = parameter(
+        "zero", "What users are drawn around: zero, or what it says of them which items they rated."
+    )
     item_prior: ItemPrior = parameter(
-        "zero", "What items are drawn around: zero, or what genres or features from a file say."
+        "zero",
+        "What items are drawn around: zero, or what genres, features from a file, or the users who "
+        "rated them say; two are joined by +.",
     )
     weight_reg: float = parameter(
-        0.05, "Regularisation of the weights of genres or features.", above=0, tunable=True
+        0.05,
+        "Regularisation of the weights of genres, features, or what is rated.",
+        above=0,
+        tunable=True,
     )
     update: Literal["joint", "alternating"] = parameter(
         "joint",
@@ -143,8 +152,9 @@ class ALS(MatrixFactorization):
     @property
     def kind(self) -> str:
         """Return what items follow, else ``"als"``, or ``"bias"`` where there are no factors."""
-        if self.item_prior != "zero":
-            return self.item_prior
+        described = self.follows("items") - {"rated"}
+        if described:
+            return min(described)
         return "als" if self.n_factors else "bias"
 
     @property
@@ -153,7 +163,7 @@ class ALS(MatrixFactorization):
         found = {*super().abilities, Ability.BIASES, Ability.NEW_USERS, Ability.OBJECTIVE}
         if self.n_factors:
             found |= {Ability.FACTORS, Ability.SINGLE_VECTORS}
-        if self.item_prior != "zero":
+        if self.follows("items") - {"rated"}:
             found.add(Ability.NEW_ITEMS)
         return frozenset(found)
 
@@ -179,7 +189,7 @@ class ALS(MatrixFactorization):
 
     def learns(self, side: str) -> bool:
         """Whether a side's prior is learned from its rows: where it follows features."""
-        return side == "items" and self.item_prior != "zero"
+        return bool(self.follows(side))
 
     def prior(self, side: str) -> RowPrior:
         """Return the prior of rows that are drawn to zero."""
@@ -191,14 +201,20 @@ class ALS(MatrixFactorization):
         return RowPrior(self.fidelity, precision, np.zeros((1, len(precision))))
 
     def learned_prior(
-        self, side: str, sweep: int, sums: FeatureSums, squared_error: float | None, n_ratings: int
+        self,
+        side: str,
+        sweep: int,
+        sums: Regression,
+        squared_error: float | None,
+        n_ratings: int,
+        before: RowPrior,
     ) -> RowPrior:
         """Return the prior with the weights that suit the rows best."""
         plain = self.prior(side)
-        weights = fit_weights(sums, plain.precision, self.weight_reg)
+        weights = sums.fit(plain.precision, self.weight_reg)
         own = self.weight_reg * float(np.square(weights).sum())
         prior = replace(plain, weights=weights)
-        return replace(prior, penalty=prior_penalty(sums, prior) + own)
+        return replace(prior, penalty=sums.penalty(prior) + own)
 
     def model(
         self, data: Dataset, result: FitResult, features: ItemFeatures | None, collector: None
@@ -209,23 +225,35 @@ class ALS(MatrixFactorization):
             data,
             result.history,
             mean=self.update_config(data.mean).mean_rating,
-            user_rows=result.rows["users"],
-            item_rows=result.rows["items"].copy(),  # what a worker sends cannot be written to
+            user_rows=result.rows["users"].copy(),  # what a worker sends cannot be written to
+            item_rows=result.rows["items"].copy(),
             encoder=features.encoder if features else None,
-            feature_weights=result.item_prior.weights.astype(np.float32) if features else None,
+            feature_weights=_float32(result.priors["items"].weights) if features else None,
             item_features=features.own_table(data) if features else None,
+            shared={
+                side: _float32(result.priors[side].weights[0])
+                for side in SIDES
+                if "rated" in self.follows(side)
+            },
+            rated_rows=_design(result.priors["users"].rated),
         )
+        # Their rows lie on the prior of the sweep before; what is learned last is what counts.
         if features:
-            # Their rows lie on the prior of the sweep before; what is learned last is what counts.
             unrated = (model.items["n_train"] == 0).to_numpy()
             model.item_rows[unrated] = model.rows_of_new_items(model.described_items[unrated])
+        for side, table in (("users", model.users), ("items", model.items)):
+            if side in model.shared and not (features and side == "items"):
+                model.rows(side)[table["n_train"] == 0] = model.cold_start_row(side)
         return model
 
     def objective(self, model: FactorModel, squared_error: float) -> float:
         """Return the objective of a model whose squared error over the training ratings is given.
 
-        That of the last sweep in the model's history.
+        That of the last sweep in the model's history, from which it is taken where a prior follows
+        what is rated: the model does not keep who rated what.
         """
+        if model.shared:
+            return model.history[-1].objective
         total = self.fidelity * squared_error
         if model.feature_weights is not None:
             weights = model.feature_weights.astype(np.float64)
@@ -245,7 +273,16 @@ class ALS(MatrixFactorization):
         return float(scale @ (np.square(own) @ np.diag(self.prior(side).precision)))
 
 
-PLAIN = Kind("als", ALS, "biases and factors", {"item_prior": "zero"})
-BIAS = Kind("bias", ALS, "biases alone", {"item_prior": "zero", "n_factors": 0})
+def _float32(values: npt.NDArray[np.floating]) -> Float32s:
+    return values.astype(np.float32)
+
+
+def _design(rows: Array | None) -> Float32s | None:
+    return None if rows is None else pack(rows[:, 0], rows[:, 1:])
+
+
+_UNKNOWING = {"user_prior": "zero", "item_prior": "zero"}
+PLAIN = Kind("als", ALS, "biases and factors")
+BIAS = Kind("bias", ALS, "biases alone", {**_UNKNOWING, "n_factors": 0})
 GENRE = Kind("genre", ALS, "als, items drawn towards what genres say", {"item_prior": "genre"})
 FEATURES = Kind("features", ALS, "towards what a file says", {"item_prior": "features"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,12 @@ from mfdask.features.file import ItemFeatures
 from mfdask.kernels.types import Float32s, Float64s
 from mfdask.models.als import ALS
 from mfdask.models.base import Ability, Estimator
-from mfdask.models.design import FeatureSums, RowPrior, empty_rows, ridge
+from mfdask.models.design import Regression, RowPrior, empty_rows, ridge
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.posterior import BayesianModel, Samples, pack_draws
 from mfdask.models.registry import Kind
-from mfdask.models.updates import MAX_FACTORS, ItemPrior
+from mfdask.models.updates import MAX_FACTORS, ItemPrior, UserPrior
 from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
@@ -57,8 +57,13 @@ class Bayes(MatrixFactorization):
     n_samples: int = parameter(
         0, "Draws that the model keeps; 0: all that fit into 256 MiB.", "samples", at_least=0
     )
+    user_prior: UserPrior = parameter(
+        "zero", "What users are drawn around: a common mean, or what the items they rated say."
+    )
     item_prior: ItemPrior = parameter(
-        "zero", "What items are drawn around: a common mean, or what genres or features say."
+        "zero",
+        "What items are drawn around: a common mean, or what genres, features, or the users who "
+        "rated them say; two are joined by +.",
     )
     centre: bool = parameter(True, "Learn deviations from the mean training rating.")
     seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
@@ -82,7 +87,7 @@ class Bayes(MatrixFactorization):
         found = {*super().abilities, Ability.BIASES, Ability.NEW_USERS, Ability.DEVIATIONS}
         if self.n_factors:
             found.add(Ability.FACTORS)
-        if self.item_prior != "zero":
+        if self.follows("items") - {"rated"}:
             found.add(Ability.NEW_ITEMS)
         return frozenset(found)
 
@@ -115,17 +120,28 @@ class Bayes(MatrixFactorization):
         return RowPrior(1.0, precision, np.zeros((1, len(precision))))
 
     def learned_prior(
-        self, side: str, sweep: int, sums: FeatureSums, squared_error: float | None, n_ratings: int
+        self,
+        side: str,
+        sweep: int,
+        sums: Regression,
+        squared_error: float | None,
+        n_ratings: int,
+        before: RowPrior,
     ) -> RowPrior:
         """Draw a side's prior, given its rows as they are."""
         if squared_error is None:
             first = self.prior(side)
-            weights = np.zeros((len(sums.gram), len(first.precision)))
+            weights = np.zeros((sums.n_features, len(first.precision)))
             return RowPrior(first.fidelity, first.precision, weights)
         noise = np.random.Generator(np.random.Philox([self.seed, sweep, len(SIDES)]))
         rows = np.random.Generator(np.random.Philox([self.seed, sweep, SIDES.index(side)]))
-        precision, weights = draw_row_prior(sums, rows)
-        return RowPrior(draw_noise_precision(squared_error, n_ratings, noise), precision, weights)
+        precision, weights = draw_row_prior(sums, rows, before.rated_precision)
+        fidelity = draw_noise_precision(squared_error, n_ratings, noise)
+        drawn = RowPrior(fidelity, precision, weights)
+        if sums.n_features == sums.n_dense:
+            return drawn
+        rated = draw_rated_precision(weights[sums.n_dense :], precision, rows)
+        return replace(drawn, rated_precision=rated)
 
     def key(self, side: str, sweep: int) -> np.uint64 | None:
         """Return the key of the sweep's random numbers."""
@@ -171,6 +187,7 @@ class Bayes(MatrixFactorization):
             feature_weights=_mean_weights(samples, self.n_factors) if features else None,
             item_features=features.own_table(data) if features else None,
             samples=samples,
+            rated_rows=rows.get("rated"),
         )
 
 
@@ -221,6 +238,11 @@ class DrawCollector:
                 f"draws-{side}-precisions": np.empty((draws, d, d)),
                 f"draws-{side}-weights": np.empty((draws, self._seen[side].shape[1], d)),
             }
+        if "rated" in estimator.follows("users"):
+            self._arrays |= {
+                "draws-rated": empty_rows(data.n_items, draws * self._k),
+                "draws-rated-biases": np.empty((data.n_items, draws), np.float32),
+            }
 
     def wants(self, sweep: int) -> bool:
         """Whether the rows after a sweep are to be added."""
@@ -241,6 +263,10 @@ class DrawCollector:
             factors /= np.float32(math.sqrt(len(self._sweeps)))
             self._arrays[f"draws-{side}-precisions"][s] = prior.precision
             self._arrays[f"draws-{side}-weights"][s] = prior.weights
+        said = priors["users"].rated
+        if said is not None:
+            self._arrays["draws-rated-biases"][:, s] = said[:, 0]
+            self._arrays["draws-rated"][:, place] = said[:, 1:] / math.sqrt(len(self._sweeps))
         self._drawn += 1
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -261,32 +287,51 @@ class DrawCollector:
             {side: found[f"draws-{side}-biases"] for side in SIDES},
             {side: found[f"draws-{side}-precisions"] for side in SIDES},
             {side: found[f"draws-{side}-weights"] for side in SIDES},
+            found.get("draws-rated-biases"),
         )
 
     def rows(self) -> dict[str, Float32s]:
-        """Return the model's design rows: mean biases, and the factors of all draws."""
-        for side in SIDES:
-            biases = self._arrays[f"draws-{side}-biases"]
-            self._arrays[f"draws-{side}"][:, 0] = biases.mean(axis=1)
-        return {side: self._arrays[f"draws-{side}"] for side in SIDES}
+        """Return design rows of all draws side by side: mean biases, and the factors.
+
+        Those of ``users`` and ``items``, and of what having ``rated`` an item says, if anything.
+        """
+        wanted = [name for name in (*SIDES, "rated") if f"draws-{name}" in self._arrays]
+        for name in wanted:
+            biases = self._arrays[f"draws-{name}-biases"]
+            self._arrays[f"draws-{name}"][:, 0] = biases.mean(axis=1)
+        return {name: self._arrays[f"draws-{name}"] for name in wanted}
 
 
-def draw_row_prior(sums: FeatureSums, random: np.random.Generator) -> tuple[Float64s, Float64s]:
+def draw_row_prior(
+    sums: Regression, random: np.random.Generator, rated_precision: float = _WEIGHT_PRECISION
+) -> tuple[Float64s, Float64s]:
     """Draw the precision (D, D) and the feature weights (features, D) of a side from its rows.
 
     With the one feature 1 this is the Normal-Wishart posterior of Bishop (2006), eq. 2.234 on, with
     ``beta_0 = 2``, ``nu_0 = D``, ``W_0 = I`` and ``m_0 = 0``; with more it is that of a regression
-    of the rows on the features, whose weights have the precision ``beta_0`` times the rows'.
+    of the rows on the features, whose weights have the precision ``beta_0`` times the rows'; those
+    of what is rated have one of their own in its place.
     """
-    d = len(sums.square)
-    gram = sums.gram + _WEIGHT_PRECISION * np.eye(len(sums.gram))
-    mean = np.linalg.solve(gram, sums.cross)
-    scatter = np.eye(d) + sums.square - mean.T @ gram @ mean
-    precision = _draw_wishart(d + sums.n, (scatter + scatter.T) / 2, random)
-    noise = random.standard_normal(mean.shape)
-    spread = np.linalg.solve(np.linalg.cholesky(gram).T, noise)
+    strength = np.full(sums.n_features, _WEIGHT_PRECISION)
+    strength[sums.n_dense :] = rated_precision
+    mean, explained = sums.mean(strength)
+    scatter = np.eye(len(explained)) + sums.square - explained
+    degrees = len(scatter) + sums.n
+    precision = _draw_wishart(degrees, (scatter + scatter.T) / 2, random)
+    spread = sums.spread(strength, random)
     weights = mean + np.linalg.solve(np.linalg.cholesky(precision).T, spread.T).T
     return precision, weights.astype(np.float64)
+
+
+def draw_rated_precision(
+    weights: Float64s, precision: Float64s, random: np.random.Generator
+) -> float:
+    """Draw what the weights' precision is as a share of the rows': Simm et al. (2017).
+
+    From ``Gamma(1/2 + F D/2, rate 1/2 + tr(W P W')/2)``, of weights `W` (F, D).
+    """
+    own = float(np.sum(precision * (weights.T @ weights)))
+    return float(random.gamma((1 + weights.size) / 2) / ((1 + own) / 2))
 
 
 def _draw_wishart(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -146,6 +146,13 @@ class RowPrior:
         to it.
     unrated : Unrated or None
         What counts as ratings of 0 for every row.
+    rated : float32 (rows of the other side, D) or None
+        What having rated each of them adds to a row's mean, times one over the root of how many a
+        row has rated.
+    means : float32 (rows, D) or None
+        The rows' means, where they follow what is rated.
+    rated_precision : float
+        Of the weights in `rated` when they are drawn next, as a share of `precision`.
     """
 
     fidelity: float
@@ -153,6 +160,21 @@ class RowPrior:
     weights: Float64s
     penalty: float | None = None
     unrated: Unrated | None = None
+    rated: Array | None = None
+    means: Array | None = None
+    rated_precision: float = 2.0
+
+    @property
+    def first_mean(self) -> Float64s:
+        """The mean of the first row: of all, where they follow nothing."""
+        own = self.weights if self.means is None else self.means
+        return own[0].astype(np.float64)
+
+    def of_rows(self, start: int, stop: int) -> RowPrior:
+        """Return the prior of some rows of the side."""
+        if self.means is None:
+            return self
+        return replace(self, means=self.means[start:stop], rated=None)
 
     def scale(self, n_ratings: npt.ArrayLike, reg_scaling: float) -> Float64s:
         """Return what multiplies the precision for rows of so many ratings."""
@@ -178,7 +200,10 @@ class RowPrior:
         padded[:, :d] = self.precision
         unrated = np.zeros((width, width), np.float32)
         unrated[1 : d + 1, 1 : d + 1] = self.unrated_gram()
-        mean = self.weights if features is None else features @ self.weights
+        if self.means is not None:
+            mean: npt.NDArray[Any] = self.means
+        else:
+            mean = self.weights if features is None else features @ self.weights
         pull = mean @ self.precision
         return kernel.Prior(
             np.float32(self.fidelity),
@@ -189,6 +214,41 @@ class RowPrior:
             unrated.ravel(),
             self.unrated.n if self.unrated else 0.0,
         )
+
+
+class Regression(Protocol):
+    """The rated rows `W` of a side regressed on features `F`: what a prior is learned from.
+
+    `S` is what multiplies each row's prior. Features that are kept as numbers come first.
+    """
+
+    @property
+    def n(self) -> int:
+        """Rated rows."""
+
+    @property
+    def square(self) -> Float64s:
+        """``W' S W``."""
+
+    @property
+    def n_dense(self) -> int:
+        """Features that are kept as numbers."""
+
+    @property
+    def n_features(self) -> int:
+        """All features."""
+
+    def fit(self, precision: Float64s, weight_reg: float) -> Float64s:
+        """Return the weights (features, D) that minimise the rows' penalty and their own."""
+
+    def mean(self, strength: Float64s) -> tuple[Float64s, Float64s]:
+        """Return the mean of drawn weights, and the part of `square` that it explains."""
+
+    def spread(self, strength: Float64s, random: np.random.Generator) -> Float64s:
+        """Return noise whose columns have the covariance ``(F' S F + strength)^-1``."""
+
+    def penalty(self, prior: RowPrior) -> float:
+        """Return ``sum s (w - m)' P (w - m)`` over the rated rows."""
 
 
 def ridge(n_factors: int, bias_reg: float, factor_reg: float) -> Float64s:
@@ -221,6 +281,37 @@ class FeatureSums(NamedTuple):
         """Add blocks up, in their order."""
         n, gram, cross, square = (sum(parts[1:], parts[0]) for parts in zip(*blocks, strict=True))
         return cls(n, gram, cross, square)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, all of them dense."""
+        return len(self.gram)
+
+    @property
+    def n_dense(self) -> int:
+        """Number of features that are kept as numbers: all."""
+        return len(self.gram)
+
+    def fit(self, precision: Float64s, weight_reg: float) -> Float64s:
+        """Return the weights that minimise the rows' penalty and their own; see `fit_weights`."""
+        return fit_weights(self, precision, weight_reg)
+
+    def mean(self, strength: Float64s) -> tuple[Float64s, Float64s]:
+        """Return the mean of drawn weights (features, D), and the part of `square` it explains."""
+        gram = self.gram + np.diag(strength)
+        mean: Float64s = np.linalg.solve(gram, self.cross)
+        return mean, mean.T @ gram @ mean
+
+    def spread(self, strength: Float64s, random: np.random.Generator) -> Float64s:
+        """Return noise (features, D) whose columns have the covariance ``(gram + strength)^-1``."""
+        noise = random.standard_normal(self.cross.shape)
+        root = np.linalg.cholesky(self.gram + np.diag(strength))
+        spread: Float64s = np.linalg.solve(root.T, noise)
+        return spread
+
+    def penalty(self, prior: RowPrior) -> float:
+        """Return ``sum s (w - W'f)' P (w - W'f)`` over the rated rows."""
+        return prior_penalty(self, prior)
 
 
 def feature_gram(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -18,12 +18,14 @@ from mfdask.features.encoder import FeatureEncoder
 from mfdask.features.file import ItemFeatures
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import SOURCES, Ability, Aligned, Model, checked_rows
-from mfdask.models.design import RowPrior, Unrated, empty_rows, pack, swap_bias_columns
+from mfdask.models.design import RowPrior, Unrated, empty_rows, pack, swap_bias_columns, unknowns
 from mfdask.models.half_step import pair_predictions, predict_shard
+from mfdask.models.rated import rated_mean
 from mfdask.shards import SIDES, Dataset, Shard
 
 _FEATURES = "features.parquet"
 _ITEM_FEATURES = "item_features.parquet"
+_RATED = "rated.parquet"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -43,6 +45,10 @@ class FactorModel(Model):
         Bias and factors that each feature stands for.
     item_features : DataFrame or None
         The columns that are encoded, one line an item, where they are not those of `items`.
+    shared : dict of float32 (n_factors + 1,)
+        What all rows of a side have in common, where its prior follows what is rated.
+    rated_rows : float32 (n_items, width) or None
+        What having rated each item says of a user, as design rows, where their prior follows that.
     """
 
     mean: float
@@ -51,6 +57,8 @@ class FactorModel(Model):
     encoder: FeatureEncoder | None = None
     feature_weights: Float32s | None = None
     item_features: pd.DataFrame | None = None
+    shared: dict[str, Float32s] = field(default_factory=dict)
+    rated_rows: Float32s | None = None
 
     @property
     def n_factors(self) -> int:
@@ -149,6 +157,8 @@ class FactorModel(Model):
         """
         if side == "items" and self.encoder:
             return self.rows_of_new_items(pd.DataFrame(index=[0]))
+        if side in self.shared:
+            return pack(self.shared[side][:1], self.shared[side][None, 1:])
         return empty_rows(1, self.n_factors)
 
     def sources(
@@ -170,11 +180,14 @@ class FactorModel(Model):
         return predicted
 
     def draws(self, items: Int32s) -> Iterator[tuple[Float32s, RowPrior]]:
-        """Yield the design rows of some items and the users' prior, once for each draw.
+        """Yield the rows of some items and the prior of who rated them, once for each draw.
 
         A model that is one point has one draw: itself.
         """
-        yield self.item_rows[items], self.user_prior
+        prior = self.user_prior
+        if self.rated_rows is not None:
+            prior = rated_mean(prior, unknowns(self.rated_rows[items], self.n_factors + 1))
+        yield self.item_rows[items], prior
 
     @cached_property
     def user_prior(self) -> RowPrior:
@@ -182,7 +195,10 @@ class FactorModel(Model):
         estimator: Any = self.estimator
         weight = estimator.update_config(self.mean).unrated_weight
         unrated = Unrated.of(self.item_rows, self.n_factors, weight) if weight else None
-        return replace(estimator.prior("users"), unrated=unrated)
+        prior = replace(estimator.prior("users"), unrated=unrated)
+        if "users" in self.shared:
+            prior = replace(prior, weights=self.shared["users"][None].astype(np.float64))
+        return prior
 
     def join_draws(self, drawn: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as those of the model."""
@@ -212,14 +228,20 @@ class FactorModel(Model):
 
     def description(self) -> dict[str, Any]:
         """Return what `model.json` says of this kind of model alone."""
-        return {"mean": self.mean} | ({"coding": self.encoder.to_dict()} if self.encoder else {})
+        coding = {"coding": self.encoder.to_dict()} if self.encoder else {}
+        shared = {side: own.tolist() for side, own in self.shared.items()}
+        return {"mean": self.mean, **coding, **({"shared": shared} if shared else {})}
 
     def columns(self, side: str) -> dict[str, pa.Array]:
         """Return ``bias, f00…`` of a side."""
         return _unknowns(self.rows(side)[:, 0], self.rows(side)[:, 2 : self.n_factors + 2])
 
     def write(self, folder: Path) -> None:
-        """Write what the items' prior follows, if anything."""
+        """Write what the priors follow, if anything."""
+        if self.rated_rows is not None:
+            own = _unknowns(self.rated_rows[:, 0], self.rated_rows[:, 2 : self.n_factors + 2])
+            table = pa.table({"item_id": pa.array(self.items["item_id"]), **own})
+            pq.write_table(table, folder / _RATED)
         if self.feature_weights is not None:
             weights = _unknowns(self.feature_weights[:, 0], self.feature_weights[:, 1:])
             pq.write_table(pa.table({"feature": self.feature_names, **weights}), folder / _FEATURES)
@@ -241,6 +263,10 @@ class FactorModel(Model):
             user_rows=sides["users"][1],
             items=sides["items"][0],
             item_rows=sides["items"][1],
+            shared={
+                side: np.array(own, np.float32) for side, own in said.get("shared", {}).items()
+            },
+            rated_rows=read_rated(folder, n_factors),
             **_read_features(folder, n_factors, said.get("coding")),
             **facts,
         )
@@ -320,6 +346,13 @@ def split_table(frame: pd.DataFrame, n_factors: int) -> tuple[pd.DataFrame, Floa
     names = [factor_column(k) for k in range(n_factors)]
     rows = pack(frame["bias"].to_numpy(np.float32), frame[names].to_numpy(np.float32))
     return frame.drop(columns=["bias", *names]), rows
+
+
+def read_rated(folder: Path, n_factors: int) -> Float32s | None:
+    """Read what having rated an item says of a user, if the users' prior follows that."""
+    if not (folder / _RATED).exists():
+        return None
+    return split_table(pq.read_table(folder / _RATED).to_pandas(), n_factors)[1]
 
 
 def _read_features(folder: Path, n_factors: int, said: Any) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
@@ -36,6 +37,7 @@ from mfdask.models.design import FeatureSums, RowPrior, initial_rows, training_b
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.half_step import Totals, UpdateConfig
+from mfdask.models.rated import RatedRegression
 from mfdask.models.registry import check_data
 from mfdask.models.store import count_factors, load_side
 from mfdask.models.updates import AlternatingUpdates, Collector
@@ -56,13 +58,13 @@ class FitResult(NamedTuple):
     ----------
     rows : dict of float32 (n, width)
         Design rows of each side.
-    item_prior : RowPrior
-        What the items' prior would be in the next sweep.
+    priors : dict of RowPrior
+        What each side's prior would be in the next sweep.
     history : list of Sweep
     """
 
     rows: dict[str, Float32s]
-    item_prior: RowPrior
+    priors: dict[str, RowPrior]
     history: list[Sweep]
 
 
@@ -196,10 +198,14 @@ class _Plan:
                 given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
                 observed = run.submit_each(f"observed-{side}", tasks.observed_block, given, home)
                 plan.observed[side] = observed
-        for side in filter(estimator.learns, SIDES):
+        for side in filter(plan.learns_from_sums, SIDES):
             each = zip(plan.shards(side), features[side], repeat(estimator.reg_scaling))
             plan.grams[side] = run.submit_each(f"gram-{side}", tasks.block_gram, each)
         return plan
+
+    def learns_from_sums(self, side: str) -> bool:
+        """Whether a side's prior is learned from sums over its blocks, for want of more."""
+        return self.estimator.learns(side) and "rated" not in self.estimator.follows(side)
 
     @property
     def predicts_ratings(self) -> bool:
@@ -259,34 +265,61 @@ class _Plan:
         sums = self.run.submit_each(f"unrated-{side}-{sweep}", tasks.unrated_block, each, home)
         return self.run.submit(f"beside-{side}-{sweep}", tasks.with_unrated, prior, sums)
 
-    def learned(self, sweep: int, side: str, blocks: list[Any], totals: Any) -> Any:
+    def learned(self, sweep: int, side: str, blocks: list[Any], totals: Any, before: Any) -> Any:
         """Return the prior of a side for the sweep after this one, learned from its rows."""
-        estimator, data = self.estimator, self.data
-        d, scaling = repeat(estimator.n_factors + 1), repeat(estimator.reg_scaling)
+        estimator, data, scaling = self.estimator, self.data, self.estimator.reg_scaling
+        name, step = f"prior-{side}-{sweep}", (estimator, side, sweep + 1)
+        known = totals, data.n_train, before
+        if not self.learns_from_sums(side):
+            # One task has all of a side, and the other side's has another worker meanwhile.
+            own, other = (
+                [shard_ref(self.run, data, s, b) for b in range(data.n_blocks(s))]
+                for s in (side, OTHER[side])
+            )
+            d = estimator.n_factors + 1
+            given = own, other, self.features[side], blocks, d, scaling
+            return self.run.submit(name, _learn_rated_prior, *step, *known, *given)
         each = zip(
             self.shards(side),
             self.features[side],
             self.grams[side],
             blocks,
-            d,
-            scaling,
+            repeat(estimator.n_factors + 1),
+            repeat(scaling),
             strict=False,
         )
         sums = self.run.submit_each(f"feature_sums-{side}-{sweep}", tasks.block_sums, each)
-        name, step = f"prior-{side}-{sweep}", (estimator, side, sweep + 1)
-        return self.run.submit(name, _learn_prior, *step, sums, totals, data.n_train)
+        return self.run.submit(name, _learn_prior, *step, *known, sums)
 
 
 def _learn_prior(
     estimator: AlternatingUpdates,
     side: str,
     sweep: int,
-    sums: list[FeatureSums],
     totals: Totals | None,
     n_ratings: int,
+    before: RowPrior,
+    sums: list[FeatureSums],
 ) -> RowPrior:
-    squared = None if totals is None else float(totals.items[SSE])
-    return estimator.learned_prior(side, sweep, FeatureSums.total(sums), squared, n_ratings)
+    squared, total = _squared_error(totals), FeatureSums.total(sums)
+    return estimator.learned_prior(side, sweep, total, squared, n_ratings, before)
+
+
+def _learn_rated_prior(
+    estimator: AlternatingUpdates,
+    side: str,
+    sweep: int,
+    totals: Totals | None,
+    n_ratings: int,
+    before: RowPrior,
+    *given: Any,
+) -> RowPrior:
+    squared, rows = _squared_error(totals), RatedRegression.of(*given)
+    return rows.placed(estimator.learned_prior(side, sweep, rows, squared, n_ratings, before))
+
+
+def _squared_error(totals: Totals | None) -> float | None:
+    return None if totals is None else float(totals.items[SSE])
 
 
 @dataclass(frozen=True)
@@ -312,8 +345,13 @@ class _State:
         totals: Any,
         priors: dict[str, Any] | None = None,
     ) -> _State:
-        learned = {side: plan.learned(sweep, side, blocks[side], totals) for side in plan.grams}
-        return cls(sweep, blocks, given, scores, totals, priors or {}, learned)
+        estimator = plan.estimator
+        priors = priors or {side: estimator.prior(side) for side in SIDES}
+        learned = {
+            side: plan.learned(sweep, side, blocks[side], totals, priors[side])
+            for side in filter(estimator.learns, SIDES)
+        }
+        return cls(sweep, blocks, given, scores, totals, priors, learned)
 
     def next_prior(self, plan: _Plan, side: str) -> Any:
         """Return a side's prior for the next sweep, a handle where it is learned."""
@@ -357,8 +395,8 @@ class _Loop:
             if each_sweep:
                 each_sweep(history[-1])
             self._keep(states[0], history)
-        item_prior = _value(states[0].next_prior(plan, "items"))
-        return FitResult(_gather(plan, states[0]), item_prior, history)
+        priors = {side: _value(states[0].next_prior(plan, side)) for side in SIDES}
+        return FitResult(_gather(plan, states[0]), priors, history)
 
     def _keep(self, state: _State, history: list[Sweep]) -> None:
         """Gather draws, and write a checkpoint of all that the next sweeps need, when due."""
@@ -369,6 +407,8 @@ class _Loop:
         if not self.manager.due(sweep):
             return
         arrays: dict[str, npt.NDArray[Any]] = dict(_gather(plan, state))
+        for side, prior in state.priors.items():
+            arrays[f"rated-precision-{side}"] = np.array(_value(prior).rated_precision)
         if collector:
             arrays |= collector.arrays()
         if plan.data.n_test and plan.estimator.averages(sweep):
@@ -443,7 +483,14 @@ def _resume(plan: _Plan, resumed: Checkpoint) -> _State:
             "load-tested", _load_score, zip(repeat(folder), range(len(scores)))
         )
     totals = run.submit("load-account", Totals.of_errors, [resumed.squared_error])
-    return _State.make(plan, sweep, blocks, given, scores, totals)
+    priors = {side: _load_prior(plan.estimator, folder, side) for side in SIDES}
+    return _State.make(plan, sweep, blocks, given, scores, totals, priors)
+
+
+def _load_prior(estimator: AlternatingUpdates, folder: str, side: str) -> RowPrior:
+    """Return a side's prior with all that the next one takes from it."""
+    precision = float(load_array(folder, f"rated-precision-{side}"))
+    return replace(estimator.prior(side), rated_precision=precision)
 
 
 def _load_score(folder: str, block: int) -> tasks.BlockScore:
@@ -491,11 +538,11 @@ def _account(plan: _Plan, state: _State) -> dict[str, Any]:
     data, totals = plan.data, state.totals.result()
     users, items = totals.users, totals.items
     moved, norm = users[MOVED] + items[MOVED], users[NORM] + items[NORM]
-    penalty = users[PENALTY] + items[PENALTY]
-    if "items" in state.learned:
+    penalty = 0.0
+    for side, sums in (("users", users), ("items", items)):
         # The rows were solved around the weights before; the objective is that of the newest.
-        own = _value(state.learned["items"]).penalty
-        penalty = penalty if own is None else users[PENALTY] + own
+        own = _value(state.learned[side]).penalty if side in state.learned else None
+        penalty += sums[PENALTY] if own is None else own
     rated = plan.predicts_ratings
     tested = rated and data.n_test
     return {

@@ -259,7 +259,8 @@ def update_block(
     key: np.uint64 | None,
 ) -> BlockUpdate:
     """Do a half-step on a block; see `half_step`."""
-    return half_step(shard, _received(fixed), before.rows, config, prior, features, key)
+    own = prior.of_rows(shard.start, shard.start + shard.n_rows)
+    return half_step(shard, _received(fixed), before.rows, config, own, features, key)
 
 
 def block_gram(shard: Shard, features: Array | None, reg_scaling: float) -> Float64s:

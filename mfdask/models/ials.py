@@ -16,12 +16,12 @@ from mfdask.errors import InputError, require
 from mfdask.features.file import ItemFeatures
 from mfdask.kernels.types import Float32s
 from mfdask.models.base import Ability, Score
-from mfdask.models.design import FeatureSums, RowPrior, ridge
+from mfdask.models.design import Regression, RowPrior, ridge
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.registry import Kind
-from mfdask.models.updates import MAX_FACTORS, ItemPrior
+from mfdask.models.updates import MAX_FACTORS, ItemPrior, UserPrior
 from mfdask.parameters import parameter
 from mfdask.shards import Dataset, Shard
 
@@ -95,6 +95,7 @@ class IALS(MatrixFactorization):
 
     kind = "ials"
     score = Score.PREFERENCE
+    user_prior: UserPrior = "zero"
     item_prior: ItemPrior = "zero"
     centre = False
 
@@ -165,7 +166,13 @@ class IALS(MatrixFactorization):
         return RowPrior(2.0, precision, np.zeros((1, len(precision))))
 
     def learned_prior(
-        self, side: str, sweep: int, sums: FeatureSums, squared_error: float | None, n_ratings: int
+        self,
+        side: str,
+        sweep: int,
+        sums: Regression,
+        squared_error: float | None,
+        n_ratings: int,
+        before: RowPrior,
     ) -> RowPrior:
         """Return the prior, which does not change."""
         return self.prior(side)

@@ -19,9 +19,11 @@ from mfdask.kernels.types import Float32s, Float64s, Int32s
 from mfdask.models.design import RowPrior, pack, unknowns
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.half_step import read_only
+from mfdask.models.rated import rated_mean
 from mfdask.shards import SIDES
 
 _SAMPLES = "samples.parquet"
+_RATED_BIASES = "rated_biases.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +40,15 @@ class Samples:
         What the rows of a side were drawn with.
     weights : dict of float64 (S, features, D)
         What the features of a side stand for; the one feature 1 where it has none.
+    rated_biases : float32 (n_items, S) or None
+        What having rated an item says of a user's bias, where their prior follows that.
     """
 
     noise_precision: Float64s
     biases: dict[str, Float32s]
     precisions: dict[str, Float64s]
     weights: dict[str, Float64s]
+    rated_biases: Float32s | None = None
 
     def __len__(self) -> int:
         """Return the number of draws."""
@@ -65,10 +70,9 @@ class Samples:
                 columns[f"{side}_{what}"] = array[side].reshape(len(self), -1).tolist()
         pq.write_table(pa.table(columns), folder / _SAMPLES)
         for side in SIDES:
-            table = pa.Table.from_pandas(ids[side], preserve_index=False)
-            for s, bias in enumerate(self.biases[side].T):
-                table = table.append_column(f"s{s:02d}", pa.array(np.ascontiguousarray(bias)))
-            pq.write_table(table, folder / _biases_file(side))
+            _write_biases(folder / _biases_file(side), ids[side], self.biases[side])
+        if self.rated_biases is not None:
+            _write_biases(folder / _RATED_BIASES, ids["items"], self.rated_biases)
 
     @classmethod
     def read(cls, folder: Path, n_factors: int) -> Samples:
@@ -90,11 +94,20 @@ class Samples:
 
         noise = table["noise_precision"].to_numpy()
         biases = {side: _read_biases(folder / _biases_file(side), len(noise)) for side in SIDES}
-        return cls(noise, biases, arrays("precisions"), arrays("weights"))
+        file = folder / _RATED_BIASES
+        rated = _read_biases(file, len(noise)) if file.exists() else None
+        return cls(noise, biases, arrays("precisions"), arrays("weights"), rated)
 
 
 def _biases_file(side: str) -> str:
     return f"{side.removesuffix('s')}_biases.parquet"
+
+
+def _write_biases(file: Path, ids: pd.DataFrame, biases: Float32s) -> None:
+    table = pa.Table.from_pandas(ids, preserve_index=False)
+    for s, bias in enumerate(biases.T):
+        table = table.append_column(f"s{s:02d}", pa.array(np.ascontiguousarray(bias)))
+    pq.write_table(table, file)
 
 
 def _read_biases(file: Path, draws: int) -> Float32s:
@@ -145,16 +158,26 @@ class BayesianModel(FactorModel):
         return pack_draws(self.samples.weights[side])
 
     def draws(self, items: Int32s) -> Iterator[tuple[Float32s, RowPrior]]:
-        """Yield the design rows of some items and the users' prior, once for each draw."""
+        """Yield the rows of some items and the prior of who rated them, once for each draw."""
+        biases = self.samples.rated_biases
         for s in range(len(self.samples)):
-            yield self.draw_rows("items", s, items), self.samples.prior("users", s)
+            prior = self.samples.prior("users", s)
+            if self.rated_rows is not None and biases is not None:
+                factors = self._drawn_factors(self.rated_rows, s, items)
+                prior = rated_mean(prior, np.column_stack([biases[items, s], factors]))
+            yield self.draw_rows("items", s, items), prior
 
     def draw_rows(self, side: str, sample: int, rows: Int32s) -> Float32s:
         """Return design rows of one draw, float32 (len(rows), width of one draw)."""
+        factors = self._drawn_factors(self.rows(side), sample, rows)
+        return pack(self.samples.biases[side][rows, sample], factors)
+
+    def _drawn_factors(self, design: Float32s, sample: int, rows: Int32s) -> Float32s:
+        """Return some rows' factors of one draw, from design rows of all draws."""
         n = len(self.samples)
         k = self.n_factors // n
-        factors = self.rows(side)[rows, 2 + sample * k : 2 + (sample + 1) * k]
-        return pack(self.samples.biases[side][rows, sample], factors * np.float32(math.sqrt(n)))
+        factors: Float32s = design[rows, 2 + sample * k : 2 + (sample + 1) * k]
+        return factors * np.float32(math.sqrt(n))
 
     def join_draws(self, drawn: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as those of the model."""

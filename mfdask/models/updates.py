@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.models.base import Estimator
-from mfdask.models.design import Array, FeatureSums, RowPrior
+from mfdask.models.design import Array, Regression, RowPrior
 from mfdask.models.half_step import UpdateConfig
 from mfdask.shards import Shard
 
 MAX_FACTORS = 256
 
-ItemPrior = Literal["zero", "genre", "features"]
+UserPrior = Literal["zero", "rated"]
+ItemPrior = Literal["zero", "genre", "features", "rated", "genre+rated", "features+rated"]
 
 
 class Collector(Protocol):
@@ -44,8 +45,8 @@ class AlternatingUpdates(Estimator):
         Length of a factor vector.
     n_sweeps : int
         Sweeps, at most.
-    item_prior : {"zero", "genre", "features"}
-        What item rows are drawn to.
+    user_prior, item_prior : str
+        What the rows of a side are drawn to; several things are joined by ``+``.
     centre : bool
         Take the mean training rating off first.
     seed : int
@@ -59,6 +60,7 @@ class AlternatingUpdates(Estimator):
     """
 
     n_factors: int
+    user_prior: UserPrior
     item_prior: ItemPrior
     centre: bool
     seed: int
@@ -69,7 +71,12 @@ class AlternatingUpdates(Estimator):
     @property
     def needs_item_features(self) -> bool:
         """Whether the items' prior follows features from a file."""
-        return self.item_prior == "features"
+        return "features" in self.follows("items")
+
+    def follows(self, side: str) -> frozenset[str]:
+        """Return what the prior of a side follows: nothing, or some of genre, features, rated."""
+        prior = self.user_prior if side == "users" else self.item_prior
+        return frozenset(prior.split("+")) - {"zero"}
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
@@ -93,12 +100,18 @@ class AlternatingUpdates(Estimator):
 
     @abstractmethod
     def learned_prior(
-        self, side: str, sweep: int, sums: FeatureSums, squared_error: float | None, n_ratings: int
+        self,
+        side: str,
+        sweep: int,
+        sums: Regression,
+        squared_error: float | None,
+        n_ratings: int,
+        before: RowPrior,
     ) -> RowPrior:
-        """Return the prior of a side for a sweep.
+        """Return the prior of a side for a sweep, with the weights of all its features.
 
-        `sums` are of its rows as they are, `squared_error` is over the `n_ratings` training
-        ratings; None at a random start.
+        `sums` are of its rows as they are, which were drawn to `before`; `squared_error` is over
+        the `n_ratings` training ratings, None at a random start.
         """
 
     def key(self, side: str, sweep: int) -> np.uint64 | None:

@@ -112,7 +112,7 @@ def _shares_of_draw(
         design[:, 0] = 1
     scaled = prior.precision * prior.scale(own.n_ratings, config.reg_scaling)
     system = prior.fidelity * (design.T @ design + prior.unrated_gram()) + scaled
-    pulls = np.column_stack([scaled @ prior.weights[0], prior.fidelity * design.T * beyond])
+    pulls = np.column_stack([scaled @ prior.first_mean, prior.fidelity * design.T * beyond])
     parts = np.zeros((1 + len(items), len(system)))
     parts[np.append(0, 1 + own.indices)] = np.linalg.solve(system, pulls).T
     return parts

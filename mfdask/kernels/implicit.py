@@ -1,0 +1,54 @@
+"""Sums over what each row has rated: products with the matrix that has a 1 for each rating."""
+
+from __future__ import annotations
+
+from numba import njit, prange
+
+from mfdask.kernels.compiling import inner
+from mfdask.kernels.simd import LANES, add, load, store
+from mfdask.kernels.types import Float32s, Int32s, Int64s
+
+#: Ratings whose rows of values stay in the nearest cache while all lanes pass over them.
+_TILE = 64
+
+
+@inner
+def _sum_row(
+    indices: Int32s, start: int, stop: int, values: Float32s, width: int, out: Float32s, base: int
+) -> None:
+    """Add the values of what one row has rated to its sums."""
+    while start < stop:
+        end = min(start + _TILE, stop)
+        for v in range(0, width, LANES):
+            total = load(out, base + v)
+            for t in range(start, end):
+                total = add(total, load(values, indices[t] * width + v))
+            store(out, base + v, total)
+        start = end
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def sum_rated(
+    indptr: Int64s, indices: Int32s, bounds: Int64s, values: Float32s, out: Float32s
+) -> None:
+    """Fill `out` with the sums of the other side's values over what each row has rated.
+
+    Each row is summed by one thread in the order of its ratings, so that threads change nothing.
+
+    Parameters
+    ----------
+    indptr : int64 (rows + 1,)
+    indices : int32 (ratings,)
+        Rows of the other side; not checked.
+    bounds : int64 (chunks + 1,)
+        From `rows.chunk_bounds`; chunks are what threads share.
+    values : float32 (rows of the other side, columns)
+        Columns are a multiple of 8.
+    out : float32 (rows, columns)
+    """
+    width = values.shape[1]
+    flat, sums = values.reshape(-1), out.reshape(-1)
+    for c in prange(len(bounds) - 1):
+        for row in range(bounds[c], bounds[c + 1]):
+            out[row] = 0.0
+            _sum_row(indices, indptr[row], indptr[row + 1], flat, width, sums, row * width)
