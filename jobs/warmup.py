@@ -65,6 +65,7 @@ def _parts(folder: Path) -> dict[str, Callable[[], None]]:
         **learn,
         "evaluate": partial(_evaluate, folder),
         "recommend": partial(_recommend, folder),
+        "priors of what is rated": partial(_train, folder, "als", user_prior="rated"),
         "all threads": partial(_share_out, folder),
         "tune": partial(_hold_out, folder),
         "densify": partial(_densify, folder),
@@ -109,13 +110,13 @@ def _ingest(folder: Path) -> None:
     extend(folder / "data", [open_source(str(folder / "new"))])
 
 
-def _train(folder: Path, kind: str) -> None:
+def _train(folder: Path, kind: str, **chosen: str) -> None:
     from mfdask.models import kind_of, save_model
     from mfdask.shards import Dataset
 
     few = {"n_sweeps": 2, "burn_in": 1, "n_samples": 1}
     given = {name: n for name, n in few.items() if name in kind_of(kind).open_parameters}
-    model = kind_of(kind).configure(given, None).fit(Dataset.open(folder / "data"))
+    model = kind_of(kind).configure({**given, **chosen}, None).fit(Dataset.open(folder / "data"))
     save_model(model, folder / kind)
 
 
@@ -146,14 +147,14 @@ def _recommend(folder: Path) -> None:
 
 def _share_out(folder: Path) -> None:
     """Do what few ratings would not be shared out for among all threads."""
-    from mfdask.kernels import predict, rows, topn
+    from mfdask.kernels import implicit, predict, rows, topn
 
-    modules: list[Any] = [predict, rows, topn]
+    modules: list[Any] = [implicit, predict, rows, topn]
     before = [module.FEW for module in modules]
     try:
         for module in modules:
             module.FEW = -1
-        _train(folder, "als")
+        _train(folder, "als", user_prior="rated")
         _recommend(folder)
     finally:
         for module, few in zip(modules, before, strict=True):

@@ -237,3 +237,16 @@ class NaiveIALS:
         for side, rows in self.rows.items():
             total += self.strengths(side) @ (rows**2).sum(axis=1)
         return total
+
+
+def rated_features(matrix):
+    """Return the constant 1, and for each pair that is rated one over the root of the row's n."""
+    rated = (np.asarray(matrix) != 0).astype(float)
+    n = np.maximum(rated.sum(axis=1, keepdims=True), 1)
+    return np.hstack([np.ones((len(rated), 1)), rated / np.sqrt(n)])
+
+
+def regress(features, rows, scale, strength):
+    """Return the weights whose penalty ``strength * W**2`` joins ``scale * (rows - F W)**2``."""
+    system = (features.T * scale) @ features + np.diag(strength)
+    return np.linalg.solve(system, (features.T * scale) @ rows)

@@ -11,9 +11,9 @@ import numpy as np
 
 from mfdask.bench.rounds import seconds_of
 from mfdask.kernels.rows import CHUNKS, Block, chunk_bounds, row_width, solve_rows
+from mfdask.kernels.types import read_only
 from mfdask.models import ALS
 from mfdask.models.design import Array, initial_rows
-from mfdask.models.half_step import read_only
 from mfdask.models.sampling import join_shards
 from mfdask.shards import OTHER, SIDES, Dataset
 

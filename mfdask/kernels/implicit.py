@@ -5,9 +5,12 @@ from __future__ import annotations
 from numba import njit, prange
 
 from mfdask.kernels.compiling import inner
+from mfdask.kernels.rows import CHUNKS, chunk_bounds
 from mfdask.kernels.simd import LANES, add, load, store
 from mfdask.kernels.types import Float32s, Int32s, Int64s
 
+#: Additions up to which one thread does them all, in a few milliseconds.
+FEW = 10_000_000
 #: Ratings whose rows of values stay in the nearest cache while all lanes pass over them.
 _TILE = 64
 
@@ -27,10 +30,26 @@ def _sum_row(
         start = end
 
 
-@njit(nogil=True, parallel=True, cache=True)
-def sum_rated(
-    indptr: Int64s, indices: Int32s, bounds: Int64s, values: Float32s, out: Float32s
+@njit(nogil=True, cache=True)
+def _sum_alone(
+    first: int, last: int, indptr: Int64s, indices: Int32s, values: Float32s, out: Float32s
 ) -> None:
+    width = values.shape[1]
+    flat, sums = values.reshape(-1), out.reshape(-1)
+    for row in range(first, last):
+        out[row] = 0.0
+        _sum_row(indices, indptr[row], indptr[row + 1], flat, width, sums, row * width)
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def _sum_together(
+    bounds: Int64s, indptr: Int64s, indices: Int32s, values: Float32s, out: Float32s
+) -> None:
+    for c in prange(len(bounds) - 1):
+        _sum_alone(bounds[c], bounds[c + 1], indptr, indices, values, out)
+
+
+def sum_rated(indptr: Int64s, indices: Int32s, values: Float32s, out: Float32s) -> None:
     """Fill `out` with the sums of the other side's values over what each row has rated.
 
     Each row is summed by one thread in the order of its ratings, so that threads change nothing.
@@ -40,15 +59,11 @@ def sum_rated(
     indptr : int64 (rows + 1,)
     indices : int32 (ratings,)
         Rows of the other side; not checked.
-    bounds : int64 (chunks + 1,)
-        From `rows.chunk_bounds`; chunks are what threads share.
     values : float32 (rows of the other side, columns)
         Columns are a multiple of 8.
     out : float32 (rows, columns)
     """
-    width = values.shape[1]
-    flat, sums = values.reshape(-1), out.reshape(-1)
-    for c in prange(len(bounds) - 1):
-        for row in range(bounds[c], bounds[c + 1]):
-            out[row] = 0.0
-            _sum_row(indices, indptr[row], indptr[row + 1], flat, width, sums, row * width)
+    if len(indices) * values.shape[1] <= FEW:
+        _sum_alone(0, len(out), indptr, indices, values, out)
+    else:
+        _sum_together(chunk_bounds(indptr, CHUNKS, 1), indptr, indices, values, out)

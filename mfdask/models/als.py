@@ -213,8 +213,7 @@ class ALS(MatrixFactorization):
         plain = self.prior(side)
         weights = sums.fit(plain.precision, self.weight_reg)
         own = self.weight_reg * float(np.square(weights).sum())
-        prior = replace(plain, weights=weights)
-        return replace(prior, penalty=sums.penalty(prior) + own)
+        return replace(plain, weights=weights, penalty=sums.penalty(weights, plain.precision) + own)
 
     def model(
         self, data: Dataset, result: FitResult, features: ItemFeatures | None, collector: None

@@ -17,13 +17,13 @@ from mfdask.execution import Executor
 from mfdask.kernels import bpr as kernel
 from mfdask.kernels.random import stream
 from mfdask.kernels.rows import Block, row_width
-from mfdask.kernels.types import Float32s, Int32s
+from mfdask.kernels.types import Float32s, Int32s, read_only
 from mfdask.models.base import Ability, Estimator, Score, Sweep
 from mfdask.models.checkpoint import CheckpointManager, fit_identity, load_rows
 from mfdask.models.design import initial_rows, swap_bias_columns, training_bytes
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.fit import check_start, warm_rows
-from mfdask.models.half_step import pair_predictions, read_only
+from mfdask.models.half_step import pair_predictions
 from mfdask.models.registry import Kind
 from mfdask.models.sampling import (
     Pairs,

@@ -170,6 +170,11 @@ class RowPrior:
         own = self.weights if self.means is None else self.means
         return own[0].astype(np.float64)
 
+    def of_user(self, rated: Array) -> RowPrior:
+        """Return the prior of one row alone, the weights (rated, D) of what it rated given."""
+        total = rated.sum(axis=0, dtype=np.float64) / np.sqrt(max(len(rated), 1))
+        return replace(self, means=(self.weights[:1] + total).astype(np.float32))
+
     def of_rows(self, start: int, stop: int) -> RowPrior:
         """Return the prior of some rows of the side."""
         if self.means is None:
@@ -247,7 +252,7 @@ class Regression(Protocol):
     def spread(self, strength: Float64s, random: np.random.Generator) -> Float64s:
         """Return noise whose columns have the covariance ``(F' S F + strength)^-1``."""
 
-    def penalty(self, prior: RowPrior) -> float:
+    def penalty(self, weights: Float64s, precision: Float64s) -> float:
         """Return ``sum s (w - m)' P (w - m)`` over the rated rows."""
 
 
@@ -299,19 +304,20 @@ class FeatureSums(NamedTuple):
     def mean(self, strength: Float64s) -> tuple[Float64s, Float64s]:
         """Return the mean of drawn weights (features, D), and the part of `square` it explains."""
         gram = self.gram + np.diag(strength)
-        mean: Float64s = np.linalg.solve(gram, self.cross)
+        mean = np.linalg.solve(gram, self.cross).astype(np.float64)
         return mean, mean.T @ gram @ mean
 
     def spread(self, strength: Float64s, random: np.random.Generator) -> Float64s:
         """Return noise (features, D) whose columns have the covariance ``(gram + strength)^-1``."""
         noise = random.standard_normal(self.cross.shape)
         root = np.linalg.cholesky(self.gram + np.diag(strength))
-        spread: Float64s = np.linalg.solve(root.T, noise)
-        return spread
+        return np.linalg.solve(root.T, noise).astype(np.float64)
 
-    def penalty(self, prior: RowPrior) -> float:
+    def penalty(self, weights: Float64s, precision: Float64s) -> float:
         """Return ``sum s (w - W'f)' P (w - W'f)`` over the rated rows."""
-        return prior_penalty(self, prior)
+        cross = weights.T @ self.cross
+        scatter = self.square - cross - cross.T + weights.T @ self.gram @ weights
+        return float(np.sum(precision * scatter))
 
 
 def feature_gram(
@@ -372,10 +378,3 @@ def fit_weights(sums: FeatureSums, precision: Float64s, weight_reg: float) -> Fl
 def unknowns(rows: Array, d: int) -> Array:
     """Return ``[bias, factors]`` of design rows, float32 (n, D)."""
     return np.delete(rows[:, : d + 1], 1, axis=1)
-
-
-def prior_penalty(sums: FeatureSums, prior: RowPrior) -> float:
-    """Return ``sum s (w - W'f)' P (w - W'f)`` over the rated rows that `sums` are of."""
-    cross = prior.weights.T @ sums.cross
-    scatter = sums.square - cross - cross.T + prior.weights.T @ sums.gram @ prior.weights
-    return float(np.sum(prior.precision * scatter))

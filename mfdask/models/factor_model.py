@@ -20,7 +20,6 @@ from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import SOURCES, Ability, Aligned, Model, checked_rows
 from mfdask.models.design import RowPrior, Unrated, empty_rows, pack, swap_bias_columns, unknowns
 from mfdask.models.half_step import pair_predictions, predict_shard
-from mfdask.models.rated import rated_mean
 from mfdask.shards import SIDES, Dataset, Shard
 
 _FEATURES = "features.parquet"
@@ -186,7 +185,7 @@ class FactorModel(Model):
         """
         prior = self.user_prior
         if self.rated_rows is not None:
-            prior = rated_mean(prior, unknowns(self.rated_rows[items], self.n_factors + 1))
+            prior = prior.of_user(unknowns(self.rated_rows[items], self.n_factors + 1))
         yield self.item_rows[items], prior
 
     @cached_property

@@ -22,6 +22,7 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.execution import Executor
 from mfdask.features.file import ItemFeatures
+from mfdask.features.rated import RatedRegression
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE
 from mfdask.kernels.types import Float32s
 from mfdask.models import half_step as tasks
@@ -33,16 +34,15 @@ from mfdask.models.checkpoint import (
     load_array,
     load_rows,
 )
-from mfdask.models.design import FeatureSums, RowPrior, initial_rows, training_bytes
+from mfdask.models.design import FeatureSums, RowPrior, initial_rows, training_bytes, unknowns
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.half_step import Totals, UpdateConfig
-from mfdask.models.rated import RatedRegression
 from mfdask.models.registry import check_data
 from mfdask.models.store import count_factors, load_side
 from mfdask.models.updates import AlternatingUpdates, Collector
 from mfdask.progress import Progress, silent
-from mfdask.shards import OTHER, SIDES, Dataset
+from mfdask.shards import OTHER, SIDES, Dataset, Shard
 from mfdask.shards.refs import dataset_ref, executor_for, shard_ref
 
 if TYPE_CHECKING:
@@ -276,8 +276,7 @@ class _Plan:
                 [shard_ref(self.run, data, s, b) for b in range(data.n_blocks(s))]
                 for s in (side, OTHER[side])
             )
-            d = estimator.n_factors + 1
-            given = own, other, self.features[side], blocks, d, scaling
+            given = own, other, self.features[side], blocks
             return self.run.submit(name, _learn_rated_prior, *step, *known, *given)
         each = zip(
             self.shards(side),
@@ -312,10 +311,19 @@ def _learn_rated_prior(
     totals: Totals | None,
     n_ratings: int,
     before: RowPrior,
-    *given: Any,
+    own: list[Shard],
+    other: list[Shard],
+    features: list[Float32s | None],
+    blocks: list[tasks.BlockUpdate],
 ) -> RowPrior:
-    squared, rows = _squared_error(totals), RatedRegression.of(*given)
-    return rows.placed(estimator.learned_prior(side, sweep, rows, squared, n_ratings, before))
+    """Learn the weights of all features, and turn them into the means of all rows."""
+    rows = [unknowns(block.rows, estimator.n_factors + 1) for block in blocks]
+    sums = RatedRegression.of(own, other, features, rows, estimator.reg_scaling)
+    squared = _squared_error(totals)
+    prior = estimator.learned_prior(side, sweep, sums, squared, n_ratings, before)
+    weights = prior.weights.astype(np.float32)
+    dense, rated = prior.weights[: sums.n_dense], weights[sums.n_dense :]
+    return replace(prior, weights=dense, rated=rated, means=sums.times(weights))
 
 
 def _squared_error(totals: Totals | None) -> float | None:

@@ -12,7 +12,7 @@ from mfdask.errors import InputError
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
 from mfdask.kernels.rows import SSE
-from mfdask.kernels.types import Float64s, Int32s
+from mfdask.kernels.types import Float64s, Int32s, read_only
 from mfdask.models.design import (
     Array,
     FeatureSums,
@@ -81,13 +81,6 @@ class BlockUpdate(NamedTuple):
 
     rows: Array
     totals: npt.NDArray[np.float64]
-
-
-def read_only(array: Any) -> Any:
-    """Return a plain read-only view: the kernels are compiled for this kind of array alone."""
-    view = np.asarray(array).view(np.ndarray)
-    view.flags.writeable = False
-    return view
 
 
 def half_step(

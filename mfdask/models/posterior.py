@@ -15,11 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfdask.kernels.samples import DrawnSide, spread_pairs
-from mfdask.kernels.types import Float32s, Float64s, Int32s
+from mfdask.kernels.types import Float32s, Float64s, Int32s, read_only
 from mfdask.models.design import RowPrior, pack, unknowns
 from mfdask.models.factor_model import FactorModel
-from mfdask.models.half_step import read_only
-from mfdask.models.rated import rated_mean
 from mfdask.shards import SIDES
 
 _SAMPLES = "samples.parquet"
@@ -164,7 +162,7 @@ class BayesianModel(FactorModel):
             prior = self.samples.prior("users", s)
             if self.rated_rows is not None and biases is not None:
                 factors = self._drawn_factors(self.rated_rows, s, items)
-                prior = rated_mean(prior, np.column_stack([biases[items, s], factors]))
+                prior = prior.of_user(np.column_stack([biases[items, s], factors]))
             yield self.draw_rows("items", s, items), prior
 
     def draw_rows(self, side: str, sample: int, rows: Int32s) -> Float32s:

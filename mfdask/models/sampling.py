@@ -15,8 +15,7 @@ from mfdask.kernels.bpr import DRAWS
 from mfdask.kernels.merge import find_pairs
 from mfdask.kernels.random import bits, stream
 from mfdask.kernels.rows import Block
-from mfdask.kernels.types import Float32s, Int32s
-from mfdask.models.half_step import read_only
+from mfdask.kernels.types import Float32s, Int32s, read_only
 from mfdask.shards import Dataset, Shard
 from mfdask.shards.refs import shard_ref
 

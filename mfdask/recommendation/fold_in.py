@@ -12,10 +12,10 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated
-from mfdask.kernels.types import Float32s, Int32s
+from mfdask.kernels.types import Float32s, Int32s, read_only
 from mfdask.models import Ability, FactorModel, Model
 from mfdask.models.design import Array, empty_rows, pack, swap_bias_columns, unknowns
-from mfdask.models.half_step import UpdateConfig, half_step, read_only
+from mfdask.models.half_step import UpdateConfig, half_step
 from mfdask.recommendation.candidates import Ranking, known_rows
 from mfdask.recommendation.rerank import Reranker
 from mfdask.recommendation.topn import best_of_rows, best_scored, tiles_among

@@ -13,10 +13,10 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.evaluation.ranking import best_items
 from mfdask.kernels.topn import Rated, Tiles, pack_tiles, top_items
+from mfdask.kernels.types import read_only
 from mfdask.models import Ability, FactorModel, Model
 from mfdask.models.base import SOURCES
 from mfdask.models.design import Array
-from mfdask.models.half_step import read_only
 from mfdask.recommendation.candidates import Ranking, known_rows
 from mfdask.recommendation.rerank import Reranker
 from mfdask.shards import Dataset

@@ -26,6 +26,7 @@ JOBS = [
     (*_TRAIN, "--out", "bias", "--model", "bias"),
     (*_TRAIN, "--out", "genre", "--model", "genre"),
     ("train", "d", "--out", "bayes", "--model", "bayes", "--sweeps", "6", "--burn-in", "2"),
+    (*_TRAIN, "--out", "rated", "--user-prior", "rated", "--item-prior", "genre+rated"),
     (*_TRAIN, "--out", "bpr", "--model", "bpr"),
     *(("evaluate", model, "d", "--ranking") for model in ("als", "bias", "genre", "bayes")),
     ("compare", "als", "genre", "d", "--resamples", "10"),

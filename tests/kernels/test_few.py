@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from mfdask.kernels import predict, rows, topn
+from mfdask.kernels.types import read_only
 from mfdask.models import ALS
 from mfdask.models.design import initial_rows
-from mfdask.models.half_step import half_step, pair_predictions, read_only
+from mfdask.models.half_step import half_step, pair_predictions
 from mfdask.shards import Shard
 
 

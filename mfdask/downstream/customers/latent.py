@@ -17,9 +17,9 @@ from mfdask.downstream.customers.refit import FrozenItems
 from mfdask.downstream.events import DAY
 from mfdask.kernels.normal import row_grams
 from mfdask.kernels.rows import Block, row_width
-from mfdask.kernels.types import Float64s, Int64s
+from mfdask.kernels.types import Float64s, Int64s, read_only
 from mfdask.models.design import Array, empty_rows, unknowns
-from mfdask.models.half_step import half_step, read_only
+from mfdask.models.half_step import half_step
 from mfdask.shards import Shard
 
 #: Drift is between the ratings of so many days before the cut-off, and all before those.

@@ -30,10 +30,10 @@ from mfdask.execution import Reference, executor
 from mfdask.files import atomic_directory, file_lock, replace_folder, require_space
 from mfdask.kernels.dense import fill_block, interleave
 from mfdask.kernels.topn import GROUP, TILE
+from mfdask.kernels.types import read_only
 from mfdask.models import Ability, FactorModel
 from mfdask.models.design import Array
 from mfdask.models.factor_model import require_factors
-from mfdask.models.half_step import read_only
 from mfdask.models.store import ModelRef
 from mfdask.progress import Progress, silent
 from mfdask.recommendation.candidates import known_rows

@@ -8,7 +8,7 @@ it are passes over the shards of one side, with its transpose over those of the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,8 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.kernels.implicit import sum_rated
-from mfdask.kernels.rows import CHUNKS, chunk_bounds
 from mfdask.kernels.simd import LANES
-from mfdask.kernels.types import Float32s, Float64s
-from mfdask.models.design import RowPrior, aligned, unknowns
-from mfdask.models.half_step import BlockUpdate, read_only
+from mfdask.kernels.types import Float32s, Float64s, read_only
 from mfdask.shards import Shard
 
 #: Length of what is left of the right-hand side, as a share of it, at which a solution will do.
@@ -59,11 +56,10 @@ class RatedRegression:
         own: list[Shard],
         other: list[Shard],
         features: list[Float32s | None],
-        blocks: list[BlockUpdate],
-        d: int,
+        rows: list[Float32s],
         reg_scaling: float,
     ) -> RatedRegression:
-        """Return the regression of all blocks of a side."""
+        """Return the regression of all blocks of a side, of ``[bias, factors]`` in `rows`."""
         n = np.concatenate([np.diff(shard.indptr) for shard in own])[:, None].astype(np.float64)
         parts = [
             np.ones((shard.n_rows, 1), np.float32) if dense is None else dense
@@ -73,7 +69,7 @@ class RatedRegression:
             own,
             other,
             np.concatenate(parts),
-            np.concatenate([unknowns(block.rows, d) for block in blocks]),
+            np.concatenate(rows),
             (1 / np.sqrt(np.maximum(n, 1))).astype(np.float32),
             np.where(n > 0, np.maximum(n, 1) ** reg_scaling, 0.0).astype(np.float32),
         )
@@ -160,16 +156,10 @@ class RatedRegression:
         right += np.sqrt(strength)[:, None].astype(np.float32) * own
         return self.solve(strength[:, None], right).astype(np.float64)
 
-    def penalty(self, prior: RowPrior) -> float:
+    def penalty(self, weights: Float64s, precision: Float64s) -> float:
         """Return ``sum s (w - m)' P (w - m)`` over the rated rows."""
-        away = self.rows - self.times(prior.weights.astype(np.float32))
-        return float(np.sum(prior.precision * _products(away, self.scale * away)))
-
-    def placed(self, prior: RowPrior) -> RowPrior:
-        """Return a prior of all features' weights as one with the means of the rows."""
-        weights = prior.weights.astype(np.float32)
-        dense, rated = prior.weights[: self.n_dense], weights[self.n_dense :]
-        return replace(prior, weights=dense, rated=rated, means=self.times(weights))
+        away = self.rows - self.times(weights.astype(np.float32))
+        return float(np.sum(precision * _products(away, self.scale * away)))
 
 
 def conjugate_gradients(
@@ -241,18 +231,11 @@ def _sum_over(shards: list[Shard], values: Float32s) -> Float32s:
     """Return the sums of the other side's values over what each row has rated."""
     width = _wide(values.shape[1])
     values = np.ascontiguousarray(_padded(values, width) if values.shape[1] < width else values)
-    out = aligned(sum(shard.n_rows for shard in shards), width)
+    out = np.empty((sum(shard.n_rows for shard in shards), width), np.float32)
     begin = 0
     for shard in shards:
         own = out[begin : begin + shard.n_rows]
         indptr, indices = read_only(shard.indptr), read_only(shard.indices)
-        bounds = chunk_bounds(indptr, CHUNKS, 1)
-        sum_rated(indptr, indices, bounds, read_only(values), own)
+        sum_rated(indptr, indices, read_only(values), own)
         begin += shard.n_rows
     return out
-
-
-def rated_mean(prior: RowPrior, rated: Float32s) -> RowPrior:
-    """Return the prior of one user, of what has been rated the weights (ratings, D) are given."""
-    total = rated.sum(axis=0, dtype=np.float64) / np.sqrt(max(len(rated), 1))
-    return replace(prior, means=(prior.weights[:1] + total).astype(np.float32))

@@ -1,0 +1,204 @@
+"""Priors that follow what is rated: weights against a direct solution, draws, and what is kept."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mfdask.errors import InputError
+from mfdask.features.rated import RatedRegression
+from mfdask.models import ALS, Bayes, load_model, save_model
+from mfdask.models.bayes import draw_rated_precision, draw_row_prior
+from mfdask.recommendation import History, fold_in
+from mfdask.shards import Dataset
+from tests.models.test_bayes import simulate
+from tests.naive import rated_features, regress
+
+BOTH = {"user_prior": "rated", "item_prior": "rated"}
+POINT = ALS(n_factors=3, n_sweeps=8, weight_reg=0.02, **BOTH)
+DRAWN = Bayes(n_factors=3, n_sweeps=9, burn_in=3, **BOTH)
+
+
+class Killed(Exception):
+    pass
+
+
+def regression(ratings, side, rows, reg_scaling=0.0, dense=None):
+    data = Dataset.from_csr(ratings)
+    other = "items" if side == "users" else "users"
+    own, others = ([data.shard(s, b) for b in range(data.n_blocks(s))] for s in (side, other))
+    return RatedRegression.of(own, others, [dense] * len(own), [rows], reg_scaling)
+
+
+def some_rows(n, d=4, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
+
+
+def assert_same(one, other):
+    for side in ("users", "items"):
+        np.testing.assert_array_equal(one.rows(side), other.rows(side))
+    np.testing.assert_array_equal(one.rated_rows, other.rated_rows)
+
+
+@pytest.mark.parametrize("side", ["users", "items"])
+@pytest.mark.parametrize("reg_scaling", [0.0, 0.7])
+def test_weights_are_those_of_a_direct_solution(side, reg_scaling, ratings):
+    matrix = ratings.toarray() if side == "users" else ratings.toarray().T
+    n = (matrix != 0).sum(axis=1)
+    rows, features = some_rows(len(matrix)), rated_features(matrix)
+    sums = regression(ratings, side, rows, reg_scaling)
+    scale = np.where(n > 0, np.maximum(n, 1.0) ** reg_scaling, 0.0)
+    precision = np.diag([2.0, 0.5, 0.5, 0.5])
+    found = sums.fit(precision, 0.3)
+    for k, own in enumerate(np.diag(precision)):
+        wanted = regress(features, rows[:, k], scale, np.full(features.shape[1], 0.3 / own))
+        np.testing.assert_allclose(found[:, k], wanted, atol=1e-3 * np.abs(wanted).max())
+    np.testing.assert_allclose(sums.times(found.astype(np.float32)), features @ found, atol=1e-5)
+    away = rows - features @ found
+    penalty = (scale * (away**2 @ np.diag(precision))).sum()
+    assert sums.penalty(found, precision) == pytest.approx(penalty, rel=1e-5)
+
+
+def test_dense_features_join_what_is_rated(ratings):
+    genres = np.random.default_rng(3).random((30, 2)).astype(np.float32)
+    rows, features = some_rows(30), rated_features(ratings.toarray().T)[:, 1:]
+    features = np.hstack([genres, features])
+    scale = (ratings.toarray() != 0).any(axis=0).astype(float)
+    strength = np.concatenate([[2.0, 2.0], np.full(40, 0.7)])
+    sums = regression(ratings, "items", rows, dense=genres)
+    mean, explained = sums.mean(strength)
+    wanted = regress(features, rows.astype(float), scale, strength)
+    np.testing.assert_allclose(mean, wanted, atol=1e-3 * np.abs(wanted).max())
+    np.testing.assert_allclose(
+        explained, wanted.T @ ((features.T * scale) @ rows), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_noise_of_the_weights_has_their_covariance(ratings):
+    features = rated_features(ratings.toarray())
+    scale = (ratings.toarray() != 0).any(axis=1).astype(float)
+    strength = np.concatenate([[2.0], np.full(30, 0.6)])
+    wanted = np.linalg.inv((features.T * scale) @ features + np.diag(strength))
+    sums = regression(ratings, "users", some_rows(40, 64))
+    random = np.random.default_rng(1)
+    drawn = np.hstack([sums.spread(strength, random) for _ in range(150)])
+    n = drawn.shape[1]
+    assert (np.abs(drawn.mean(axis=1)) < 4.5 * np.sqrt(np.diag(wanted) / n)).all()
+    error = np.sqrt((np.outer(np.diag(wanted), np.diag(wanted)) + wanted**2) / n)
+    assert (np.abs(drawn @ drawn.T / n - wanted) < 5 * error).all()
+
+
+def test_precision_of_the_weights_is_found_again():
+    """Weights that were drawn with a precision say which it was."""
+    random = np.random.default_rng(4)
+    rows = np.diag([4.0, 1.0, 0.25])
+    weights = random.normal(size=(3000, 3)) / np.sqrt(7 * np.diag(rows))
+    drawn = [draw_rated_precision(weights, rows, random) for _ in range(300)]
+    assert np.mean(drawn) == pytest.approx(7, rel=0.04)
+    assert np.std(drawn) == pytest.approx(7 * np.sqrt(2 / 9000), rel=0.2)
+
+
+def test_priors_are_calibrated_by_simulation(ratings):
+    """Precisions and weights from their prior have uniform ranks among draws given their rows."""
+    random = np.random.default_rng(11)
+    features, d, trials, draws = rated_features(ratings.toarray()), 2, 100, 9
+    strength = np.concatenate([[2.0], np.full(30, 2.0)])
+    ranks = np.zeros((trials, 3), int)
+    for trial in range(trials):
+        root = random.normal(size=(d, d))
+        precision = root @ root.T  # Wishart of d degrees of freedom and identity scale
+        spread = np.linalg.cholesky(np.linalg.inv(precision))
+        weights = random.normal(size=(31, d)) / np.sqrt(strength)[:, None] @ spread.T
+        rows = features @ weights + random.normal(size=(40, d)) @ spread.T
+        sums = regression(ratings, "users", rows.astype(np.float32))
+        found = [draw_row_prior(sums, random, 2.0) for _ in range(draws)]
+        for k, (own, each) in enumerate(
+            [
+                (precision[0, 0], [p[0, 0] for p, _ in found]),
+                (weights[0, 1], [w[0, 1] for _, w in found]),
+                (weights[5, 0], [w[5, 0] for _, w in found]),
+            ]
+        ):
+            ranks[trial, k] = (np.array(each) < own).sum()
+    for own in ranks.T:
+        counts = np.bincount(own // 2, minlength=5)
+        assert ((counts - trials / 5) ** 2 / (trials / 5)).sum() < 18.5  # chi-square, 4: p = 0.001
+
+
+def test_next_to_no_regularisation_is_refused(ratings, monkeypatch):
+    monkeypatch.setattr("mfdask.features.rated.MOST_STEPS", 3)
+    with pytest.raises(InputError, match="3 steps of conjugate gradients"):
+        dataclasses.replace(POINT, weight_reg=1e-7).fit(ratings)
+
+
+def test_the_objective_only_falls_and_is_that_of_the_model(ratings):
+    model = POINT.fit(ratings)
+    objectives = [sweep.objective for sweep in model.history]
+    assert (np.diff(objectives) < 1e-6 * np.array(objectives[1:])).all()
+    assert model.objective(0.0) == objectives[-1]
+
+
+@pytest.mark.parametrize("config", [POINT, DRAWN])
+def test_two_workers_make_the_model_of_one_process(config, small_data, client):
+    data = Dataset.open(small_data)
+    config = dataclasses.replace(config, item_prior="genre+rated", n_sweeps=6)
+    alone, spread = config.fit(data), config.fit(data, client=client)
+    needed = config.fit(data, client=client, exchange="needed")
+    assert_same(alone, spread)
+    assert_same(alone, needed)
+    assert [s.test_rmse for s in alone.history] == [s.test_rmse for s in spread.history]
+
+
+@pytest.mark.parametrize("config", [POINT, DRAWN])
+def test_resumes_bit_for_bit(config, small_data, tmp_path):
+    data = Dataset.open(small_data)
+
+    def progress(stage, done, total, note=""):
+        if done == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        config.fit(data, checkpoint=tmp_path / "c", checkpoint_every=2, progress=progress)
+    resumed = config.fit(data, checkpoint=tmp_path / "c", resume=True)
+    assert_same(resumed, config.fit(data))
+
+
+@pytest.mark.parametrize("config", [POINT, DRAWN])
+def test_it_is_read_back_as_it_was(config, ratings, tmp_path):
+    model = config.fit(ratings)
+    save_model(model, tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    assert_same(model, again)
+    history = History.of(model, {3: 4.0, 5: 1.5})
+    np.testing.assert_array_equal(fold_in(model, history), fold_in(again, history))
+    pairs = [2, 10**6], [3, 10**6]
+    np.testing.assert_array_equal(model.predict(*pairs), again.predict(*pairs))
+
+
+def test_a_new_user_is_drawn_to_what_their_items_say(ratings):
+    """Somebody with the history of a user of the training part gets that user's row."""
+    model = dataclasses.replace(POINT, n_sweeps=100).fit(ratings)
+    data = Dataset.from_csr(ratings)
+    for row in (0, 12):
+        found = fold_in(model, History.of_user(data, row))[0]
+        np.testing.assert_allclose(found, model.user_rows[row], atol=0.01)
+    prior = next(model.draws(History.of_user(data, 0).items))[1]
+    assert np.abs(prior.first_mean - model.user_prior.first_mean).max() > 0.05
+
+
+def test_rows_without_ratings_have_what_all_share(ratings):
+    for config in (POINT, DRAWN):
+        model = config.fit(ratings)
+        np.testing.assert_allclose(model.user_rows[7], model.cold_start_row("users")[0], atol=1e-6)
+        np.testing.assert_allclose(model.item_rows[11], model.cold_start_row("items")[0], atol=1e-6)
+
+
+def test_intervals_cover_what_was_simulated():
+    ratings, truth, seen = simulate(150, 60, 2, 0.3, 0.5, 6)
+    model = Bayes(n_factors=2, n_sweeps=90, burn_in=30, **BOTH).fit(ratings)
+    users, items = np.nonzero(~seen)
+    fresh = truth[users, items] + 0.5 * np.random.default_rng(8).normal(size=len(users))
+    places = users.astype(np.int32), items.astype(np.int32)
+    away = np.abs(fresh - model.predict_rows(*places, clip=False)) / model.predict_std(*places)
+    for width, share in ((0.674, 0.5), (1.282, 0.8), (1.96, 0.95)):
+        assert (away < width).mean() == pytest.approx(share, abs=0.02)
