@@ -34,6 +34,8 @@ _WEIGHT_PRECISION = 2.0
 #: Precisions of the first sweep, when there are no rows yet to learn them from. Rows that start
 #: close together spread as far as the ratings ask; rows that start far apart take long to return.
 _FIRST_BIAS_PRECISION, _FIRST_FACTOR_PRECISION = 30.0, 300.0
+#: Precisions of the sweeps that solve, with a noise precision of 1.
+_START_BIAS_PRECISION, _START_FACTOR_PRECISION = 4.0, 12.0
 #: Kept samples of both sides' factors take so many bytes at most, where their number is not given.
 _SAMPLE_BYTES = 256 * 2**20
 
@@ -54,6 +56,9 @@ class Bayes(MatrixFactorization):
     )
     n_sweeps: int = parameter(180, "Sweeps in all.", "sweeps", at_least=1)
     burn_in: int = parameter(30, "First sweeps, whose draws are not kept.", at_least=0)
+    start_sweeps: int = parameter(
+        0, "First of these, which solve for the rows as als does, in place of drawing.", at_least=0
+    )
     n_samples: int = parameter(
         0, "Draws that the model keeps; 0: all that fit into 256 MiB.", "samples", at_least=0
     )
@@ -76,6 +81,8 @@ class Bayes(MatrixFactorization):
     def __post_init__(self) -> None:
         """Refuse parameters that cannot be meant."""
         super().__post_init__()
+        most = f"up to the burn-in of {self.burn_in}"
+        require(self.start_sweeps <= self.burn_in, "start_sweeps", self.start_sweeps, most)
         kept = self.n_sweeps - self.burn_in
         require(kept >= 1, "n_sweeps", self.n_sweeps, f"more than the burn-in of {self.burn_in}")
         wanted = f"1 to the {kept} sweeps after the burn-in, or 0 for all that fit"
@@ -128,7 +135,10 @@ class Bayes(MatrixFactorization):
         n_ratings: int,
         before: RowPrior,
     ) -> RowPrior:
-        """Draw a side's prior, given its rows as they are."""
+        """Draw a side's prior, given its rows as they are; at the start it is that of als."""
+        if sweep <= self.start_sweeps:
+            precision = ridge(self.n_factors, _START_BIAS_PRECISION, _START_FACTOR_PRECISION)
+            return RowPrior(1.0, precision, np.zeros((sums.n_features, len(precision))))
         if squared_error is None:
             first = self.prior(side)
             weights = np.zeros((sums.n_features, len(first.precision)))
@@ -144,7 +154,9 @@ class Bayes(MatrixFactorization):
         return replace(drawn, rated_precision=rated)
 
     def key(self, side: str, sweep: int) -> np.uint64 | None:
-        """Return the key of the sweep's random numbers."""
+        """Return the key of the sweep's random numbers; a sweep of the start has none."""
+        if sweep <= self.start_sweeps:
+            return None
         words = np.random.SeedSequence([self.seed, sweep, SIDES.index(side)])
         return np.uint64(words.generate_state(1, np.uint64)[0])
 

@@ -202,3 +202,12 @@ def test_intervals_cover_what_was_simulated():
     away = np.abs(fresh - model.predict_rows(*places, clip=False)) / model.predict_std(*places)
     for width, share in ((0.674, 0.5), (1.282, 0.8), (1.96, 0.95)):
         assert (away < width).mean() == pytest.approx(share, abs=0.02)
+
+
+def test_the_first_sweeps_may_solve(ratings):
+    config = Bayes(n_factors=2, n_sweeps=6, burn_in=4, start_sweeps=3)
+    model = config.fit(ratings)
+    assert [sweep.fidelity == 1.0 for sweep in model.history] == [True] * 3 + [False] * 3
+    assert (np.diff([sweep.objective for sweep in model.history[:3]]) < 0).all()
+    with pytest.raises(InputError, match="start_sweeps"):
+        dataclasses.replace(config, start_sweeps=5)
