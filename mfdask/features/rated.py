@@ -20,8 +20,9 @@ from mfdask.kernels.simd import LANES
 from mfdask.kernels.types import Float32s, Float64s, read_only
 from mfdask.shards import Shard
 
-#: Length of what is left of the right-hand side, as a share of it, at which a solution will do.
-TOLERANCE = 1e-4
+#: Length of what is left of the right-hand side, as a share of it, at which a solution will do: for
+#: weights that are solved for, and for drawn ones, whose own spread is a hundred times as wide.
+FIT_TOLERANCE, DRAW_TOLERANCE = 1e-4, 1e-2
 #: Steps of conjugate gradients at most: more are taken only where almost nothing is regularised.
 MOST_STEPS = 500
 
@@ -41,6 +42,8 @@ class RatedRegression:
         What each rating of a row counts: one over the root of their number.
     scale : float32 (n, 1)
         What multiplies each row's prior; 0 for rows without ratings, which say nothing.
+    before : float32 (features, D) or None
+        The weights of the sweep before, where a solution begins.
     """
 
     own: list[Shard]
@@ -49,6 +52,7 @@ class RatedRegression:
     rows: Float32s
     root: Float32s
     scale: Float32s
+    before: Float32s | None = None
 
     @classmethod
     def of(
@@ -58,6 +62,7 @@ class RatedRegression:
         features: list[Float32s | None],
         rows: list[Float32s],
         reg_scaling: float,
+        before: Float32s | None = None,
     ) -> RatedRegression:
         """Return the regression of all blocks of a side, of ``[bias, factors]`` in `rows`."""
         n = np.concatenate([np.diff(shard.indptr) for shard in own])[:, None].astype(np.float64)
@@ -72,6 +77,7 @@ class RatedRegression:
             np.concatenate(rows),
             (1 / np.sqrt(np.maximum(n, 1))).astype(np.float32),
             np.where(n > 0, np.maximum(n, 1) ** reg_scaling, 0.0).astype(np.float32),
+            before,
         )
 
     @property
@@ -107,12 +113,18 @@ class RatedRegression:
         sums = _sum_over(self.other, self.root * values)[:, : values.shape[1]]
         return np.concatenate([self.dense.T @ values, sums])
 
-    def solve(self, shift: npt.NDArray[np.floating], right: Float32s) -> Float32s:
+    def solve(
+        self,
+        shift: npt.NDArray[np.floating],
+        right: Float32s,
+        tolerance: float,
+        first: Float32s | None = None,
+    ) -> Float32s:
         """Return ``(F' S F + shift)^-1 right``; `shift` fits (features, columns)."""
-        width = _wide(right.shape[1])
+        columns, width = right.shape[1], _wide(right.shape[1])
         # Columns that only fill up a vector are zero, whatever is added to the matrix for them.
         own = _padded(np.broadcast_to(shift, right.shape), width)
-        own[:, right.shape[1] :] = 1
+        own[:, columns:] = 1
         diagonal = self._diagonal() + own
 
         def product(vectors: Float32s) -> Float32s:
@@ -120,7 +132,9 @@ class RatedRegression:
             found += own * vectors
             return found
 
-        return conjugate_gradients(product, diagonal, _padded(right, width))[:, : right.shape[1]]
+        begin = np.zeros((len(right), width), np.float32) if first is None else _padded(first, width)
+        wanted = _padded(right, width)
+        return conjugate_gradients(product, diagonal, wanted, begin, tolerance)[:, :columns]
 
     def _diagonal(self) -> Float32s:
         """Return the diagonal of ``F' S F``, float32 (features, 1)."""
@@ -135,12 +149,12 @@ class RatedRegression:
         own = np.diag(precision)
         shift = np.divide(weight_reg, own, out=np.ones_like(own), where=own > 0)
         right = self.transposed(self.rows) * (own > 0).astype(np.float32)
-        return self.solve(shift[None], right).astype(np.float64)
+        return self.solve(shift[None], right, FIT_TOLERANCE, self.before).astype(np.float64)
 
     def mean(self, strength: Float64s) -> tuple[Float64s, Float64s]:
         """Return the mean of drawn weights (features, D), and the part of `square` it explains."""
         right = self.transposed(self.rows)
-        found = self.solve(strength[:, None], right)
+        found = self.solve(strength[:, None], right, DRAW_TOLERANCE)
         return found.astype(np.float64), _products(found, right)
 
     def spread(self, strength: Float64s, random: np.random.Generator) -> Float64s:
@@ -154,7 +168,7 @@ class RatedRegression:
         right = self.transposed(rows)
         own = random.standard_normal((self.n_features, d), np.float32)
         right += np.sqrt(strength)[:, None].astype(np.float32) * own
-        return self.solve(strength[:, None], right).astype(np.float64)
+        return self.solve(strength[:, None], right, DRAW_TOLERANCE).astype(np.float64)
 
     def penalty(self, weights: Float64s, precision: Float64s) -> float:
         """Return ``sum s (w - m)' P (w - m)`` over the rated rows."""
@@ -163,7 +177,11 @@ class RatedRegression:
 
 
 def conjugate_gradients(
-    product: Callable[[Float32s], Float32s], diagonal: Float32s, right: Float32s
+    product: Callable[[Float32s], Float32s],
+    diagonal: Float32s,
+    right: Float32s,
+    found: Float32s,
+    tolerance: float,
 ) -> Float32s:
     """Solve for all columns at once, float32 (n, columns), each by a search of its own.
 
@@ -173,15 +191,18 @@ def conjugate_gradients(
         Multiplies the symmetric positive definite matrix with columns.
     diagonal : float32 (n, 1) or (n, columns)
         Of the matrix, which the search divides by.
-    right : float32 (n, columns)
+    right, found : float32 (n, columns)
+        The right-hand sides, and where to begin; `found` is changed in place.
+    tolerance : float
+        Length of what is left of a right-hand side, as a share of it, at which to end.
 
     Raises
     ------
     InputError
-        If a column is not solved to `TOLERANCE` in `MOST_STEPS`.
+        If a column is not solved in `MOST_STEPS`.
     """
-    found, left = np.zeros_like(right), right.copy()
-    goal = TOLERANCE**2 * _dots(right, right)
+    left = right - product(found) if found.any() else right.copy()
+    goal = tolerance**2 * _dots(right, right)
     direction = left / diagonal
     slope = _dots(left, direction)
     for _ in range(MOST_STEPS):

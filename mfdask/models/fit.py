@@ -198,14 +198,17 @@ class _Plan:
                 given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
                 observed = run.submit_each(f"observed-{side}", tasks.observed_block, given, home)
                 plan.observed[side] = observed
-        for side in filter(plan.learns_from_sums, SIDES):
+        for side in filter(estimator.learns, SIDES):
+            if side in plan.following_rated:
+                continue
             each = zip(plan.shards(side), features[side], repeat(estimator.reg_scaling))
             plan.grams[side] = run.submit_each(f"gram-{side}", tasks.block_gram, each)
         return plan
 
-    def learns_from_sums(self, side: str) -> bool:
-        """Whether a side's prior is learned from sums over its blocks, for want of more."""
-        return self.estimator.learns(side) and "rated" not in self.estimator.follows(side)
+    @property
+    def following_rated(self) -> list[str]:
+        """The sides whose prior follows what is rated."""
+        return [side for side in SIDES if "rated" in self.estimator.follows(side)]
 
     @property
     def predicts_ratings(self) -> bool:
@@ -270,7 +273,7 @@ class _Plan:
         estimator, data, scaling = self.estimator, self.data, self.estimator.reg_scaling
         name, step = f"prior-{side}-{sweep}", (estimator, side, sweep + 1)
         known = totals, data.n_train, before
-        if not self.learns_from_sums(side):
+        if side in self.following_rated:
             # One task has all of a side, and the other side's has another worker meanwhile.
             own, other = (
                 [shard_ref(self.run, data, s, b) for b in range(data.n_blocks(s))]
@@ -318,7 +321,11 @@ def _learn_rated_prior(
 ) -> RowPrior:
     """Learn the weights of all features, and turn them into the means of all rows."""
     rows = [unknowns(block.rows, estimator.n_factors + 1) for block in blocks]
-    sums = RatedRegression.of(own, other, features, rows, estimator.reg_scaling)
+    weights_before = None
+    if before.rated is not None:
+        weights_before = np.concatenate([before.weights.astype(np.float32), before.rated])
+    scaling = estimator.reg_scaling
+    sums = RatedRegression.of(own, other, features, rows, scaling, weights_before)
     squared = _squared_error(totals)
     prior = estimator.learned_prior(side, sweep, sums, squared, n_ratings, before)
     weights = prior.weights.astype(np.float32)
@@ -354,7 +361,7 @@ class _State:
         priors: dict[str, Any] | None = None,
     ) -> _State:
         estimator = plan.estimator
-        priors = priors or {side: estimator.prior(side) for side in SIDES}
+        priors = {side: estimator.prior(side) for side in SIDES} | (priors or {})
         learned = {
             side: plan.learned(sweep, side, blocks[side], totals, priors[side])
             for side in filter(estimator.learns, SIDES)
@@ -415,8 +422,8 @@ class _Loop:
         if not self.manager.due(sweep):
             return
         arrays: dict[str, npt.NDArray[Any]] = dict(_gather(plan, state))
-        for side, prior in state.priors.items():
-            arrays[f"rated-precision-{side}"] = np.array(_value(prior).rated_precision)
+        for side in plan.following_rated:
+            arrays |= _prior_arrays(_value(state.priors[side]), side)
         if collector:
             arrays |= collector.arrays()
         if plan.data.n_test and plan.estimator.averages(sweep):
@@ -491,14 +498,30 @@ def _resume(plan: _Plan, resumed: Checkpoint) -> _State:
             "load-tested", _load_score, zip(repeat(folder), range(len(scores)))
         )
     totals = run.submit("load-account", Totals.of_errors, [resumed.squared_error])
-    priors = {side: _load_prior(plan.estimator, folder, side) for side in SIDES}
+    priors = {side: _load_prior(plan.estimator, folder, side) for side in plan.following_rated}
     return _State.make(plan, sweep, blocks, given, scores, totals, priors)
 
 
+def _prior_arrays(prior: RowPrior, side: str) -> dict[str, npt.NDArray[Any]]:
+    """Return what the next prior takes from one that follows what is rated."""
+    arrays = {
+        "weights": prior.weights,
+        "rated": np.empty((0, prior.weights.shape[1])) if prior.rated is None else prior.rated,
+        "precision": np.array(prior.rated_precision),
+    }
+    return {f"prior-{side}-{name}": array for name, array in arrays.items()}
+
+
 def _load_prior(estimator: AlternatingUpdates, folder: str, side: str) -> RowPrior:
-    """Return a side's prior with all that the next one takes from it."""
-    precision = float(load_array(folder, f"rated-precision-{side}"))
-    return replace(estimator.prior(side), rated_precision=precision)
+    weights, rated, precision = (
+        load_array(folder, f"prior-{side}-{name}") for name in ("weights", "rated", "precision")
+    )
+    return replace(
+        estimator.prior(side),
+        weights=weights,
+        rated=rated if len(rated) else None,
+        rated_precision=float(precision),
+    )
 
 
 def _load_score(folder: str, block: int) -> tasks.BlockScore:

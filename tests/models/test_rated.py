@@ -59,7 +59,8 @@ def test_weights_are_those_of_a_direct_solution(side, reg_scaling, ratings):
     assert sums.penalty(found, precision) == pytest.approx(penalty, rel=1e-5)
 
 
-def test_dense_features_join_what_is_rated(ratings):
+def test_dense_features_join_what_is_rated(ratings, monkeypatch):
+    monkeypatch.setattr("mfdask.features.rated.DRAW_TOLERANCE", 1e-4)
     genres = np.random.default_rng(3).random((30, 2)).astype(np.float32)
     rows, features = some_rows(30), rated_features(ratings.toarray().T)[:, 1:]
     features = np.hstack([genres, features])
