@@ -23,7 +23,7 @@ from mfdask.errors import InputError
 from mfdask.execution import Executor
 from mfdask.features.file import ItemFeatures
 from mfdask.features.rated import RatedRegression
-from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE
+from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE, row_width
 from mfdask.kernels.types import Float32s
 from mfdask.models import half_step as tasks
 from mfdask.models.base import Ability, Sweep
@@ -154,7 +154,10 @@ class MatrixFactorization(AlternatingUpdates):
 
     def training_bytes(self, n_rows: int) -> int:
         """Return what a fit of so many users and items together holds in memory at least."""
-        return training_bytes(n_rows, self.n_factors, self.n_draws(n_rows))
+        # A search for weights of what is rated holds seven arrays of them for each side.
+        following = sum("rated" in self.follows(side) for side in SIDES)
+        own = 7 * following * n_rows * 4 * row_width(self.n_factors)
+        return training_bytes(n_rows, self.n_factors, self.n_draws(n_rows)) + own
 
     def model_bytes(self, n_rows: int) -> int:
         """Return what the model's directory takes at most: ids and titles are guessed."""

@@ -52,11 +52,16 @@ def check_model(model: Model, data: Dataset, origins: Origins, as_of: str) -> No
     Raises
     ------
     InputError
-        If the model is of another data set or kind, or, for ``fold-in``, its training ratings reach
-        beyond the first cut-off.
+        If the model is of another data set or kind, its users' prior follows what they have rated,
+        or, for ``fold-in``, its training ratings reach beyond the first cut-off.
     """
     check_same_data(model, data)
     require_factors(model, "a table about users", Ability.SINGLE_VECTORS)
+    if model.parameters.get("user_prior", "zero") != "zero":
+        raise InputError(
+            "`model`: a table about users holds them against one mean, and here each has one by "
+            "what they rated; train a model with `user_prior` zero"
+        )
     first, seen = origins.all[0], Span.of(data, ("train",)).last
     if as_of == "fold-in" and seen >= first:
         raise InputError(
