@@ -132,7 +132,7 @@ class RatedRegression:
             found += own * vectors
             return found
 
-        begin = np.zeros((len(right), width), np.float32) if first is None else _padded(first, width)
+        begin = _padded(right[:, :0] if first is None else first, width)
         wanted = _padded(right, width)
         return conjugate_gradients(product, diagonal, wanted, begin, tolerance)[:, :columns]
 

@@ -9,8 +9,8 @@ from mfdask.kernels.rows import CHUNKS, chunk_bounds
 from mfdask.kernels.simd import LANES, add, load, store
 from mfdask.kernels.types import Float32s, Int32s, Int64s
 
-#: Additions up to which one thread does them all, in some 50 milliseconds: a pass is short, and on a
-#: busy machine threads wait for each other longer than that.
+#: Additions up to which one thread does them all, in some 50 milliseconds: a pass is short, and
+#: threads of a busy machine wait for each other for longer.
 FEW = 200_000_000
 #: Ratings whose rows of values stay in the nearest cache while all lanes pass over them.
 _TILE = 64
