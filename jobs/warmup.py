@@ -117,7 +117,7 @@ def _train(folder: Path, kind: str, **chosen: str) -> None:
     few = {"n_sweeps": 2, "burn_in": 1, "n_samples": 1}
     given = {name: n for name, n in few.items() if name in kind_of(kind).open_parameters}
     model = kind_of(kind).configure({**given, **chosen}, None).fit(Dataset.open(folder / "data"))
-    save_model(model, folder / kind)
+    save_model(model, folder / "-".join((kind, *chosen.values())))
 
 
 def _evaluate(folder: Path) -> None:
