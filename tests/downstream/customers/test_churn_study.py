@@ -158,7 +158,7 @@ def test_a_fold_in_that_has_seen_nothing(ratings, client, tmp_path):
 
 def test_users_with_means_of_their_own_are_refused(data, tmp_path):
     model = ALS(n_factors=2, n_sweeps=1, user_prior="rated").fit(data)
-    with pytest.raises(InputError, match="train a model with `user_prior` zero"):
+    with pytest.raises(InputError, match="train a model with user_prior zero"):
         study_churn(data, model, CHOICES, tmp_path)
 
 
