@@ -134,6 +134,7 @@ def _next(values: dict[str, Any]) -> str:
         f"The data set is {data}, the models are {bias} and {als}.\n"
         f"Open {values['report']} in a browser to see what they look like.\n\n"
         "What to try next:\n"
+        f"  mfdask app {als}          (pages for a browser)\n"
         f"  mfdask inspect {data}\n"
         f"  mfdask evaluate {als} {data}\n"
         f"  mfdask train {data} --factors 40 --sweeps 20\n"

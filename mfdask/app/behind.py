@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bokeh.models import DatetimeTickFormatter, NumeralTickFormatter, Range1d
+from bokeh.models.annotations import BoxAnnotation
 from bokeh.models.ui import UIElement
 
 from mfdask.app.site import Shown
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, add_hover, new_plot
-from mfdask.figures.theme import MAIN
+from mfdask.figures.theme import MAIN, OTHER
 from mfdask.report.parts import named
 from mfdask.shards import Dataset
 
@@ -104,7 +105,10 @@ class RatingsOverTime(Figure):
 
     name = "timeline"
     title = "Its ratings over time"
-    caption = "Each dot is a rating of the user, or of the item, that was chosen in the table."
+    caption = (
+        "Each dot is a rating of the user, or of the item, that was chosen in the table; the time "
+        "that the line is about is shaded."
+    )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
         """Return the ratings that have a time."""
@@ -117,6 +121,8 @@ class RatingsOverTime(Figure):
         ranges: dict[str, Any] = {"x_range": Range1d(), "y_range": Range1d()}
         self._plot = plot = new_plot("", "rating", height=300, x_axis_type="datetime", **ranges)
         plot.yaxis.formatter = NumeralTickFormatter(format="0.[0]")
+        self._span = BoxAnnotation(fill_color=OTHER, fill_alpha=0.12, visible=False)
+        plot.add_layout(self._span)
         look = self.filled(MAIN, fill_alpha=0.45, size=7)
         words = [
             ("", "@title"),
@@ -129,6 +135,12 @@ class RatingsOverTime(Figure):
         plot.hover[-1].formatters = {"@when": "datetime"}
         plot.xaxis.formatter = DatetimeTickFormatter(days="%d %b %Y", months="%b %Y", years="%Y")
         return plot
+
+    def shade(self, start: Any, end: Any) -> None:
+        """Mark a span of time, none where an end is missing."""
+        known = not (pd.isna(start) or pd.isna(end))
+        ends = [pd.Timestamp(moment) for moment in (start, end)] if known else [None, None]
+        self._span.update(left=ends[0], right=ends[1], visible=known)
 
     def follow(self) -> None:
         """Take over the ends, with some room; of nothing, any."""

@@ -19,6 +19,8 @@ from mfdask.figures.figure import cell_words
 from mfdask.recommendation.where import Condition
 
 _LINES = 15
+#: Signs of a text that takes a line or two.
+_LONG = 60
 
 
 class TableView:
@@ -155,12 +157,10 @@ class TableView:
         return f'<th class="{kind}" aria-sort="{order}">{inside}</th>'
 
     def _line(self, index: int, values: list[str], kinds: list[str]) -> str:
-        cells = [
-            f'<td class="{kind}"><bdi>{escape(value)}</bdi></td>'
-            for value, kind in zip(values, kinds, strict=True)
-        ]
+        cells = [_cell(value, kind) for value, kind in zip(values, kinds, strict=True)]
         if self._pick is not None and cells:
-            shown = button(values[0] or "show", f"{self._name}-pick", data_line=index)
+            name = next(filter(None, values[:2]), "show")
+            shown = button(name, f"{self._name}-pick", data_line=index)
             cells[0] = f'<td class="text">{shown}</td>'
         return f"<tr>{''.join(cells)}</tr>"
 
@@ -176,6 +176,14 @@ class TableView:
         if n:
             parts.append(button("Save as CSV", f"{self._name}-save"))
         return f'<div class="pager">{"".join(parts)}</div>'
+
+
+def _cell(value: str, kind: str) -> str:
+    """Return a cell; of a long text two lines, and the whole where the mouse rests on it."""
+    text = f"<bdi>{escape(value)}</bdi>"
+    if len(value) > _LONG:
+        text = f'<span class="long" title="{escape(value)}">{text}</span>'
+    return f'<td class="{kind}">{text}</td>'
 
 
 def _kind(column: pd.Series) -> str:

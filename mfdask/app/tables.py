@@ -16,7 +16,7 @@ from mfdask.app.address import unless
 from mfdask.app.behind import RatingsOverTime, ratings_of_item, ratings_of_user
 from mfdask.app.lists import element
 from mfdask.app.page import AppPage, Card
-from mfdask.app.table import TableView
+from mfdask.app.table import TableView, cell_text
 from mfdask.errors import InputError
 from mfdask.report.tables import read_parquet
 
@@ -98,6 +98,8 @@ class TablesPage(AppPage):
             if key is not None and not pd.isna(key):
                 self.chosen = f"{side}:{key}"
                 self._show_ratings()
+                self.about.text += _facts(line)
+                self.timeline.shade(line.get("window_start"), line.get("window_end"))
                 return
         raise InputError("this line names no user and no item")
 
@@ -112,9 +114,17 @@ class TablesPage(AppPage):
         ratings = (ratings_of_user if side == "user" else ratings_of_item)(shown, read)
         self.behind.take(ratings)
         self.timeline.update(ratings)
+        self.timeline.shade(None, None)
         timed = "" if ratings["when"].notna().any() else "; the data set has no times"
         said = f"{side.capitalize()} {key}: {len(ratings):,} ratings, mean "
         self.about.text = element("p", f"{said}{ratings['rating'].mean():.2f}{timed}.")
+
+
+def _facts(line: pd.Series) -> str:
+    """Return all that a line says."""
+    texts = {str(name).replace("_", " "): cell_text(value) for name, value in line.items()}
+    said = (element("dt", name) + element("dd", text) for name, text in texts.items() if text)
+    return f'<dl class="facts">{"".join(said)}</dl>'
 
 
 class Suspects(TablesPage):
