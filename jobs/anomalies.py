@@ -1,7 +1,7 @@
 """Look for attacks (dishonest ratings), shared accounts, and items that changed.
 
-MODEL was learned from DATA, an ingested data set with timestamps. What comes out is a folder of
-Parquet tables, each line of which gives its reason.
+MODEL was learned from DATA, an ingested data set; without timestamps only attacks are looked for.
+What comes out is a folder of Parquet tables, each line of which gives its reason.
 """
 
 from __future__ import annotations
@@ -77,9 +77,15 @@ def main(
 
 def _facts(summary: dict[str, Any]) -> dict[str, str]:
     facts = {}
+    if left := summary["not_looked_for"]:
+        facts["not looked for, without times"] = ", ".join(left)
     if attacks := summary.get("attacks"):
         facts["suspected attacks: items"] = f"{attacks['items']:,} of {summary['items']:,}"
         facts["suspected attacks: users"] = f"{attacks['users']:,} of {summary['users']:,}"
+        facts["groups of attackers"] = f"{attacks['groups']:,}"
+        for way, words in (("accounts", "all ratings of theirs"), ("targets", "of those items")):
+            n = attacks[f"ratings_of_{way}"]
+            facts[words] = f"{n:,} ({n / summary['ratings']:.1%})"
         if "cleaned" in attacks:
             facts["ratings left out"] = f"{attacks['ratings_left_out']:,}"
             facts["cleaned ratings"] = attacks["cleaned"]
@@ -105,9 +111,9 @@ def _attacked(out: Path, summary: dict[str, Any]) -> list[Table]:
         view.add_row(
             line["title"],
             line["direction"],
-            f"{line['window_start']:%Y-%m-%d}",
+            "" if pd.isna(line["window_start"]) else f"{line['window_start']:%Y-%m-%d}",
             f"{line['n_extreme']:,}",
-            f"{line['n_expected']:.2g}",
+            "" if pd.isna(line["n_expected"]) else f"{line['n_expected']:.2g}",
             f"{line['prediction']:.2f}",
             f"{line['prediction_cleaned']:.2f}",
             str(line["item_id"]),

@@ -77,7 +77,7 @@ def require_timestamps(data: Dataset, job: str) -> None:
 
 
 def events_of_block(data: Dataset, block: int) -> Events:
-    """Return the events of one block of users.
+    """Return the events of one block of users; all times are 0 where the source had none.
 
     Users of equal time keep the order of their item rows, so the result is the same every time.
     """
@@ -87,7 +87,12 @@ def events_of_block(data: Dataset, block: int) -> Events:
     users = np.concatenate([np.repeat(np.arange(n), np.diff(shard.indptr)) for shard in shards])
     items = np.concatenate([shard.indices for shard in shards])
     times = [data.timestamps(block, part) for part in parts]
-    timestamps = np.concatenate([np.asarray(time) for time in times])
+    timestamps = np.concatenate(
+        [
+            np.zeros(len(shard.indices), np.int64) if time is None else np.asarray(time)
+            for shard, time in zip(shards, times, strict=True)
+        ]
+    )
     order = np.lexsort((items, timestamps, users))
     held_out = np.repeat([part == "test" for part in parts], [len(s.indices) for s in shards])
     indptr = np.zeros(n + 1, np.int64)

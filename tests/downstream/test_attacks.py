@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from mfdask.downstream.anomalies.attacks import AttackLimits, extreme_ratings, suspected_attacks
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
 from mfdask.downstream.anomalies.cleaning import (
+    dishonest,
     predictions_without,
     write_cleaned,
 )
@@ -110,12 +111,15 @@ def test_the_columns_tell_what_was_found(attacked, data):
         (attacked.items == line["item"])
         & (attacked.ratings >= 4.5)
         & (attacked.timestamps >= line["window_start"])
-        & (attacked.timestamps < line["window_end"])
+        & (attacked.timestamps <= line["window_end"])
     )
     assert line["n_extreme"] == inside.sum()
+    times = attacked.timestamps[inside]
+    assert (line["window_start"], line["window_end"]) == (times.min(), times.max())
     assert set(found.users["user"]) >= set(attacked.users[inside])
     assert (found.users["honest_share"] <= AttackLimits.honest_share).all()
-    assert found.scores.items[line["item"]] == line["score"] == found.items["score"].max()
+    assert line["score"] == found.items["score"].max()
+    assert found.scores.items[line["item"]] == line["evidence"] == found.scores.items.max()
     assert found.items["q"].between(0, AttackLimits.fdr).all()
 
 
@@ -270,15 +274,16 @@ def test_events_without_users(events):
 
 def test_cleaned_ratings_are_read_again(events, data, client, tmp_path):
     gone = np.array([2, 5], np.int32)
-    left_out = write_cleaned(data, events, gone, tmp_path / "clean")
+    which = dishonest(events, gone, gone, "accounts")
+    left_out = write_cleaned(data, events, which, tmp_path / "clean")
     again = ingest(open_source(str(tmp_path / "clean")), tmp_path / "d", client=client)
     assert again.counts.kept == len(events.ratings) - left_out
     assert again.counts.users == data.n_users - 2
     assert left_out == np.isin(events.users, gone).sum()
-    write_cleaned(data, events, gone[:1], tmp_path / "clean")  # replaces it
+    write_cleaned(data, events, ~which, tmp_path / "clean")  # replaces it
     (tmp_path / "other").mkdir()
     with pytest.raises(InputError, match="holds no cleaned ratings"):
-        write_cleaned(data, events, gone, tmp_path / "other")
+        write_cleaned(data, events, which, tmp_path / "other")
 
 
 def test_predictions_return_to_what_they_were(data, events):

@@ -137,7 +137,8 @@ def test_windows_are_those_of_a_slow_count(line, interest, days):
                 continue
             share = naive_share(interest, item, begin, begin + 2 * days)
             seen = p[item, begin]
-            due, rest, outside = share / (1 - share), others[item] - seen, total[item] - count + 0.5
+            due = share / max(1 - share, 1e-9)  # a window may hold all of an item's life
+            rest, outside = others[item] - seen, total[item] - count + 0.5
             vague = 1 / outside
             if seen / (rest + 0.5) > due:
                 due = seen / (rest + 0.5)

@@ -53,6 +53,24 @@ def test_an_attack(kind, direction, events):
     assert not made.events.held_out[n:].any()
 
 
+@pytest.mark.parametrize("stars", ["near", "mixed"])
+def test_times_of_genuine_users_and_milder_ratings(stars, events):
+    plan = AttackPlan("obfuscated", size=0.2, timing="calendar", target_stars=stars)
+    made = inject_attack(events, N_ITEMS, plan, seed=7)
+    n = len(events.items)
+    (target,) = made.truth["attacked_items"].to_dict("records")
+    for user, template in made.truth["attack_users"][["user", "template"]].to_numpy():
+        times = [
+            made.timestamps[slice(*made.events.indptr[[row, row + 1]])] for row in (user, template)
+        ]
+        assert np.array_equal(*times)
+    on_target = made.items[n:] == target["item"]
+    given = set(np.unique(made.ratings[n:][on_target]).tolist())
+    assert given == ({4.0} if stars == "near" else {4.0, 5.0})
+    times = made.timestamps[n:][on_target]
+    assert (target["window_start"], target["window_end"]) == (times.min(), times.max() + 1)
+
+
 def test_targets_are_little_known_and_can_move(events):
     counts = np.bincount(events.items, minlength=N_ITEMS)
     means = np.bincount(events.items, events.ratings, N_ITEMS) / np.maximum(counts, 1)

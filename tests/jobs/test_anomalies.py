@@ -57,7 +57,7 @@ def test_from_an_attack_to_clean_ratings(mfdask, result_of, small_data, client, 
     assert shown.exit_code == 0, shown.output
     assert "attacked items" in shown.stdout
     assert [path.name for path in sorted((tmp_path / "a").iterdir())] == [
-        "summary.json", "suspected_attacks.parquet"
+        "attack_groups.parquet", "summary.json", "suspected_attacks.parquet"
     ]  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_nothing_suspected_has_the_same_columns(result_of, model, small_data, tm
     table = pd.read_parquet(tmp_path / said["out"] / "suspected_attacks.parquet")
     assert len(table) == 0
     assert table.dtypes.astype(str)[["item_id", "user_id", "reason", "window_start"]].tolist() == [
-        "int64", "Int64", "str", "datetime64[ms]"
+        "int64", "Int64", "str", "datetime64[ms, UTC]"
     ]  # fmt: skip
 
 
@@ -95,7 +95,8 @@ def test_bad_input(options, words, mfdask, model, small_data, tmp_path):
 def test_data_that_will_not_do(mfdask, model, small_data, client, tmp_path):
     (tmp_path / "plain.csv").write_text("user,item,rating\n1,1,3\n1,2,4\n2,1,5\n2,2,1\n")
     ingest(open_source("plain.csv"), tmp_path / "plain", client=client)
-    refused(mfdask("anomalies", model, "plain", *QUIET), "no timestamps", "mfdask anomalies")
+    drift = "--only", "drift", *QUIET
+    refused(mfdask("anomalies", model, "plain", *drift), "no timestamps", "mfdask anomalies")
     ingest(
         open_source("synthetic:users=30,items=20,ratings=300"), tmp_path / "other", client=client
     )

@@ -9,17 +9,24 @@ import numpy as np
 import pandas as pd
 
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
-from mfdask.downstream.anomalies.calendar import HALF_DAY
 from mfdask.downstream.anomalies.calibration import false_discovery
 from mfdask.downstream.anomalies.control import (
     LEAST_SCORE,
     FalseAlarms,
     Scores,
     false_alarms,
-    scores_of,
 )
-from mfdask.downstream.anomalies.evidence import Surprise, add_profiles
+from mfdask.downstream.anomalies.evidence import Sameness, Surprise, add_profiles
 from mfdask.downstream.anomalies.members import suspects_of
+from mfdask.downstream.anomalies.suspicion import (
+    Lives,
+    Suspicion,
+    attacker_scores,
+    held_to_values,
+    scores_of_all_ratings,
+    suspicion_of,
+)
+from mfdask.downstream.anomalies.verdicts import with_other_items, with_other_users
 from mfdask.downstream.events import Events
 from mfdask.errors import InputError
 from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s, Int64s
@@ -27,6 +34,9 @@ from mfdask.parameters import Parametrised, parameter
 
 #: A rating is extreme within this share of the scale from its end: 5 and 4.5 of half to five stars.
 EXTREME = 1 / 9
+#: Without a level that is given, so many of 1,000 honest items, or users, may be in bursts like a
+#: suspected one; users in a burst come in groups.
+_ITEMS, _USERS = 1.0, 5.0
 #: The sign of what each kind of attack does to a rating.
 SIGNS = {"push": 1, "nuke": -1}
 
@@ -41,15 +51,24 @@ class AttackLimits(Parametrised):
         above=0,
         below=1,
     )
-    false_per_1000: float = parameter(
-        1.0,
-        "Honest items of 1,000 that may be suspected of a push; the same again for talking down.",
+    false_per_1000: float | None = parameter(
+        None,
+        "Honest items of 1,000 that may be suspected: this level alone decides, in place of --fdr.",
         at_least=0,
+        none="by --fdr",
     )
-    # A burst has three members or more, so false alarms among users come in groups.
-    false_users_per_1000: float = 5.0
-    # Members of a burst are suspected where at most this share of them is to be expected.
-    honest_share: float = 0.2
+    false_users_per_1000: float | None = parameter(
+        None,
+        "Honest users of 1,000 that may be suspected: this level alone decides, in place of --fdr.",
+        at_least=0,
+        none="by --fdr",
+    )
+    honest_share: float = parameter(
+        0.2,
+        "Members of a burst are suspected where at most this share of them is to be expected.",
+        above=0,
+        at_most=1,
+    )
     seed: int = 0  # of the draw of the control ratings
 
 
@@ -63,24 +82,31 @@ class Attacks(NamedTuple):
         is told, of users the strongest of the item that made them suspects: `item` (row),
         `direction` (``"push"`` or ``"nuke"``), `score` (``-log10`` of the chance that an honest
         window holds so many), `q` (Benjamini-Hochberg over all windows), `window_start` and
-        `window_end` (seconds, the end not included), `n_extreme` ratings in it, `n_expected`,
-        `n_extreme_ever` of the item, `agreement` (`Surprise.agreement`), and
-        `expected_false_per_1000`: of 1,000 honest items, or users, how many score as high for this
-        direction. Users have `user` and the columns of `suspects_of` and `add_profiles` too.
-    scores : Scores
-        Of all items and users, suspected or not; 0 where there is nothing to say.
+        `window_end` (seconds: of the first and the last rating of the burst), `n_extreme` ratings
+        in it, `n_expected`, `n_extreme_ever` of the item, `agreement` (`Surprise.agreement`),
+        `evidence` (of all kinds: `Suspicion`), and `expected_false_per_1000`: of 1,000 honest
+        items, or users, how many have as much. Users have `user` and the columns of `suspects_of`
+        and `add_profiles` too. Who is suspected for other evidence than bursts stands behind, see
+        `with_other_items`.
+    suspicion : Suspicion
+        Of all items and users, suspected or not.
     """
 
     items: pd.DataFrame
     users: pd.DataFrame
-    scores: Scores
+    suspicion: Suspicion
+
+    @property
+    def scores(self) -> Scores:
+        """Evidence of all items and users."""
+        return Scores(self.suspicion.items, self.suspicion.users)
 
 
 class _Side(NamedTuple):
     """Bursts of one direction (push or nuke), and their false-alarm rates."""
 
     direction: str
-    users: Int32s  # of the extreme ratings, in the order of `Chosen`
+    places: Int32s  # of the extreme ratings, in the order of `Chosen`
     tested: int
     bursts: Bursts
     agreement: Float64s
@@ -88,14 +114,22 @@ class _Side(NamedTuple):
     honest_items: FalseAlarms
     honest_users: FalseAlarms
 
+    @classmethod
+    def empty(cls) -> _Side:
+        """Return a side without bursts, of ratings without times."""
+        no, none = np.zeros(0, np.int32), np.zeros(0)
+        bursts = Bursts(no, no, no, no.astype(np.int64), no.astype(np.int64), no, none, none, none)
+        alarms = FalseAlarms(none, 1)
+        return cls("push", no, 0, bursts, none, Scores(none, none), alarms, alarms)
+
 
 def suspected_attacks(events: Events, n_items: int, rule: AttackLimits | None = None) -> Attacks:
-    """Find bursts of extreme ratings that honest users would not make, and who made them.
+    """Find what honest users would not do to items, and who did it.
 
     Parameters
     ----------
     events : Events
-        Of all users.
+        Of all users. Where all times are the same nothing can be said of bursts.
     n_items : int
         Item rows, rated or not.
     rule : AttackLimits, optional
@@ -110,41 +144,88 @@ def suspected_attacks(events: Events, n_items: int, rule: AttackLimits | None = 
         If all ratings are alike.
     """
     rule = rule or AttackLimits()
-    sides = _sides(events, n_items, rule)
-    bursts, members = _suspected(sides, int(events.timestamps.min()), rule)
-    items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
-    sure = bursts[bursts["false_users"] <= rule.false_users_per_1000]
-    users = suspects_of(sure, members, rule.honest_share).join(sure, on="burst")
-    users = add_profiles(users, events, n_items)
-    scores = Scores(*(np.maximum(*two) for two in zip(*(s.scores for s in sides), strict=True)))
-    return Attacks(_public(items, "false_items"), _public(users, "false_users"), scores)
-
-
-def _public(lines: pd.DataFrame, false_rate: str) -> pd.DataFrame:
-    """Return a table without the columns that only serve to make it."""
-    named = lines.rename(columns={false_rate: "expected_false_per_1000"})
-    inner = ["burst", "dispersion", "false_items", "false_users"]
-    return named.drop(columns=inner, errors="ignore")
-
-
-def _sides(events: Events, n_items: int, rule: AttackLimits) -> list[_Side]:
-    """Look for bursts in both directions."""
-    extreme = extreme_ratings(events.ratings)
-    plain = ~extreme["push"] & ~extreme["nuke"]
-    line = Timeline.of(events, n_items, plain)
     surprise = Surprise(events, n_items)
-    random = np.random.default_rng(rule.seed)
+    extreme = extreme_ratings(events.ratings)
+    sides, scores = [_Side.empty()], []
+    if np.ptp(events.timestamps) > 0:
+        plain = ~extreme["push"] & ~extreme["nuke"]
+        line = Timeline.of(events, n_items, plain)
+        lives, sameness = Lives(line), Sameness(events.ratings, line)
+        sides = _sides(line, extreme, plain, (surprise, sameness, lives), rule.seed)
+        both = zip(*(side.scores for side in sides), strict=True)
+        burst = Scores(*(np.maximum(*two) for two in both))
+        scores = [burst, scores_of_all_ratings(line, sameness, lives)]
+    suspicion = suspicion_of(events, n_items, surprise.above, scores)
+    bursts, members = _suspected(sides, events, suspicion, rule)
+    items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
+    users = _members(bursts, members, scores, rule)
+    users = add_profiles(users, events, n_items)
+    chosen = _beyond(suspicion.items, rule.false_per_1000, rule.fdr)
+    n_bursts = len(items)
+    items = with_other_items(items, chosen, suspicion)
+    chosen = _beyond(suspicion.users, rule.false_users_per_1000, rule.fdr)
+    if rule.false_users_per_1000 is None:  # nobody attacks but by an item, bursts have theirs
+        chosen &= _raters(events, items["item"].to_numpy(np.int64)[n_bursts:], n_items)
+    if rule.false_users_per_1000 is not None:
+        users = users[chosen[users["user"].to_numpy(np.int64)]]
+    users = with_other_users(users, chosen, suspicion)
+    return Attacks(_public(items), _public(users), suspicion)
+
+
+def _raters(events: Events, items: Int64s, n_items: int) -> Bools:
+    """Return who has rated one of some items, bool (users,)."""
+    among = np.zeros(n_items, bool)
+    among[items] = True
+    found = np.zeros(len(events.indptr) - 1, bool)
+    found[events.users[among[events.items]] - events.start] = True
+    return found
+
+
+def _beyond(evidence: Float64s, level: float | None, fdr: float) -> Bools:
+    """Return which rows have too much evidence to be honest, bool (rows,)."""
+    p = 10.0**-evidence
+    return false_discovery(p, len(p)) <= fdr if level is None else 1000 * p <= level
+
+
+def _public(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the columns that only serve to make it."""
+    inner = ["burst", "dispersion", "false_users"]
+    return lines.drop(columns=inner, errors="ignore").reset_index(drop=True)
+
+
+def _sides(
+    line: Timeline,
+    extreme: dict[str, Bools],
+    plain: Bools,
+    evidence: tuple[Surprise, Sameness, Lives],
+    seed: int,
+) -> list[_Side]:
+    """Look for bursts in both directions."""
+    surprise, sameness, lives = evidence
+    random = np.random.default_rng(seed)
     sides = []
     for direction, sign in SIGNS.items():
         chosen = Chosen.of(line, extreme[direction], plain)
         tested = find_bursts(chosen, line)
         agreement = sign * surprise.agreement(chosen, tested)
         strong = (agreement > 0) & (tested.score >= LEAST_SCORE)
-        bursts = tested.take(strong)
-        found = len(tested.score), bursts, agreement[strong], scores_of(bursts, chosen, line)
+        bursts = held_to_values(tested.take(strong), sameness, line)
+        scores = attacker_scores(bursts, chosen, line, lives)
+        found = len(tested.score), bursts, agreement[strong], scores
         honest = false_alarms(line, plain, len(chosen.places), random)
-        sides.append(_Side(direction, line.users[chosen.places], *found, *honest))
+        sides.append(_Side(direction, chosen.places, *found, *honest))
     return sides
+
+
+def _members(
+    bursts: pd.DataFrame, members: pd.DataFrame, scores: list[Scores], rule: AttackLimits
+) -> pd.DataFrame:
+    """Return the members of suspected bursts who have no life of their own besides them."""
+    sure = bursts[bursts["false_users"] <= _USERS] if rule.false_users_per_1000 is None else bursts
+    users = suspects_of(sure, members, rule.honest_share).join(sure, on="burst")
+    if not len(users):
+        return users
+    return users[scores[0].users[users["user"]] >= sure["score"].min()].reset_index(drop=True)
 
 
 def extreme_ratings(ratings: Float32s) -> dict[str, Bools]:
@@ -163,22 +244,22 @@ def extreme_ratings(ratings: Float32s) -> dict[str, Bools]:
 
 
 def _suspected(
-    sides: list[_Side], begin: int, rule: AttackLimits
+    sides: list[_Side], events: Events, suspicion: Suspicion, rule: AttackLimits
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the suspected bursts, the strongest first, and their members.
-
-    `begin` is the time of the first half-day, in seconds.
-    """
+    """Return the suspected bursts, the strongest first, and their members."""
     facts, members, before = [], [], 0
     tested = sum(side.tested for side in sides)
-    p_values = 10.0 ** -np.concatenate([side.bursts.score for side in sides])
-    q_values = false_discovery(p_values, tested)
-    for side, q in zip(sides, np.split(q_values, [len(sides[0].bursts.score)]), strict=True):
-        few = side.honest_items.per_1000(side.bursts.score) <= rule.false_per_1000
-        which = np.flatnonzero((q <= rule.fdr) & few)
+    scores = [side.bursts.score for side in sides]
+    q_values = false_discovery(10.0 ** -np.concatenate(scores), tested)
+    users = events.users
+    for side, q in zip(
+        sides, np.split(q_values, np.cumsum([len(s) for s in scores])[:-1]), strict=True
+    ):
+        which = np.flatnonzero(_enough(side, q, suspicion, rule))
         burst, member = side.bursts.take(which).members()
-        members.append(pd.DataFrame({"user": side.users[member], "burst": burst + before}))
-        facts.append(_facts(side, which, q[which], begin))
+        places = side.places[member]
+        members.append(pd.DataFrame({"user": users[places], "burst": burst + before}))
+        facts.append(_facts(side, which, q[which], events.timestamps[places], suspicion))
         before += len(which)
     both = pd.concat(facts, ignore_index=True)
     order = np.argsort(-both["score"].to_numpy(), kind="stable")  # of equals the shorter window
@@ -187,23 +268,37 @@ def _suspected(
     return both.iloc[order].reset_index(drop=True), rated.assign(burst=rank[rated["burst"]])
 
 
-def _facts(side: _Side, which: Int64s, q: Float64s, begin: int) -> pd.DataFrame:
-    """Return bursts of one direction as a table."""
+def _enough(side: _Side, q: Float64s, suspicion: Suspicion, rule: AttackLimits) -> Bools:
+    """Return which bursts are suspected."""
+    if rule.false_per_1000 is not None:
+        return _beyond(suspicion.items, rule.false_per_1000, rule.fdr)[side.bursts.item]
+    return (q <= rule.fdr) & (side.honest_items.per_1000(side.bursts.score) <= _ITEMS)
+
+
+def _facts(
+    side: _Side, which: Int64s, q: Float64s, times: Int64s, suspicion: Suspicion
+) -> pd.DataFrame:
+    """Return bursts of one direction as a table; `times` are those of their members."""
     bursts = side.bursts.take(which)
+    begin = np.cumsum(bursts.n) - bursts.n
+    first, last = (
+        each.reduceat(times, begin) if len(begin) else times for each in (np.minimum, np.maximum)
+    )
     return pd.DataFrame(
         {
             "item": bursts.item,
             "direction": side.direction,
             "score": bursts.score,
             "q": q,
-            "window_start": begin + bursts.start * HALF_DAY,
-            "window_end": begin + bursts.stop * HALF_DAY,
+            "window_start": first,
+            "window_end": last,
             "n_extreme": bursts.n,
             "n_expected": bursts.expected,
             "n_extreme_ever": bursts.total,
             "agreement": side.agreement[which],
             "dispersion": bursts.dispersion,
-            "false_items": side.honest_items.per_1000(bursts.score),
+            "evidence": suspicion.items[bursts.item],
+            "expected_false_per_1000": 1000 * 10.0 ** -suspicion.items[bursts.item],
             "false_users": side.honest_users.per_1000(bursts.score),
         }
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,11 @@ from distributed import Client
 from mfdask.downstream.anomalies import cleaning
 from mfdask.downstream.anomalies.attacks import AttackLimits, Attacks, suspected_attacks
 from mfdask.downstream.anomalies.drift import drifting_items
+from mfdask.downstream.anomalies.evidence import Surprise
+from mfdask.downstream.anomalies.groups import groups_of
 from mfdask.downstream.anomalies.residuals import cross_fitted_residuals
 from mfdask.downstream.anomalies.sharing import suspected_sharing
-from mfdask.downstream.anomalies.tables import attack_table
+from mfdask.downstream.anomalies.tables import attack_scores, attack_table, group_table
 from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError, require
 from mfdask.files import atomic_directory, check_place, file_lock
@@ -44,6 +46,15 @@ class Options(Parametrised):
     folds: int = parameter(
         5, "Parts of the ratings; each is judged by a model learned from the others.", at_least=2
     )
+    every: bool = parameter(
+        False,
+        "Also write the scores of all items and accounts, suspected of an attack or not.",
+        "all",
+    )
+    clean: Literal["accounts", "targets"] = parameter(
+        "accounts",
+        "What --clean-out leaves out of the suspects' ratings: all, or those of suspected items.",
+    )
     rule: AttackLimits = field(default_factory=AttackLimits)  # when an attack is suspected
     clean_out: Path | None = None  # folder for the ratings without suspected attackers
 
@@ -67,8 +78,10 @@ def write_anomalies(
 ) -> dict[str, Any]:
     """Write a Parquet table of each kind of anomaly, and a summary.
 
-    ``suspected_attacks.parquet`` (see `attack_table`), ``suspected_sharing.parquet`` (the flagged
-    lines of `suspected_sharing`), ``drifting_items.parquet`` (those of `drifting_items`), all with
+    ``suspected_attacks.parquet`` (see `attack_table`), ``attack_groups.parquet`` (`groups_of`), if
+    asked for ``item_scores.parquet`` and ``account_scores.parquet``,
+    ``suspected_sharing.parquet`` (the flagged lines of `suspected_sharing`),
+    ``drifting_items.parquet`` (those of `drifting_items`), all with
     raw ids, and ``summary.json``. The folder appears when it is whole; one that is there already
     is replaced.
 
@@ -77,7 +90,7 @@ def write_anomalies(
     model : Model
         Learned from `data`.
     data : Dataset
-        With timestamps.
+        Without timestamps only attacks are looked for.
     out : Path
     options : Options, optional
     client : distributed.Client, optional
@@ -92,14 +105,14 @@ def write_anomalies(
     Raises
     ------
     InputError
-        If the options make no sense, there are no timestamps, the model is of other data, or `out`
-        or the folder of cleaned ratings holds something else.
+        If the options make no sense or need timestamps that are not there, the model is of other
+        data, or `out` or the folder of cleaned ratings holds something else.
     RefusedError
         If the disk is too small, or another process is writing there.
     """
     options = options or Options()
     data.require_ratings("anomalies")
-    require_timestamps(data, "anomalies")
+    parts = _possible(data, options.parts)
     model.require(Ability.RATINGS, "a search for anomalies")
     check_same_data(model, data)
     check_anomalies_place(out)
@@ -107,10 +120,13 @@ def write_anomalies(
         check_place(options.clean_out, cleaning.MARK, "cleaned ratings", "clean_out")
     found: dict[str, Any] = {}
     with file_lock(out, "writing"), atomic_directory(out) as fresh:
-        for part, table, facts in _parts(model, data, options, client, progress):
-            table.to_parquet(fresh / f"{TABLES[part]}.parquet", index=False)
+        for part, tables, facts in _parts(
+            model, data, replace(options, parts=parts), client, progress
+        ):
+            for name, table in tables.items():
+                table.to_parquet(fresh / f"{name}.parquet", index=False)
             found[part] = facts
-            progress("anomalies", len(found), len(options.parts), part)
+            progress("anomalies", len(found), len(parts), part)
         summary = {
             "job": _JOB,
             "data": data.name,
@@ -120,16 +136,26 @@ def write_anomalies(
             "users": data.n_users,
             "items": data.n_items,
             "folds": options.folds,
+            "not_looked_for": [part for part in options.parts if part not in parts],
             **found,
         }
         (fresh / MARK).write_text(json.dumps(summary, indent=1) + "\n")
     return summary
 
 
+def _possible(data: Dataset, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what can be looked for: attacks alone where there are no times."""
+    if data.manifest.has_timestamps:
+        return parts
+    if "attacks" not in parts:
+        require_timestamps(data, "anomalies")
+    return ("attacks",)
+
+
 def _parts(
     model: Model, data: Dataset, options: Options, client: Client | None, progress: Progress
-) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:
-    """Yield each part's name, table and summary; what one part alone needs is gone by the next."""
+) -> Iterator[tuple[str, dict[str, pd.DataFrame], dict[str, Any]]]:
+    """Yield each part's name, tables and summary; what one part alone needs is gone by the next."""
     events = all_events(data)
     if "attacks" in options.parts:
         yield "attacks", *_attacks(model, data, events, options, client)
@@ -138,11 +164,11 @@ def _parts(
     residuals = cross_fitted_residuals(model, data, options.folds, client, progress)
     if "sharing" in options.parts:
         judged = suspected_sharing(events, data.n_items, residuals)
-        yield "sharing", *_flagged(judged, "user", data.users()[["user_id"]])
+        yield "sharing", *_flagged(judged, "user", data.users()[["user_id"]], "sharing")
     del events
     if "drift" in options.parts:
         judged = drifting_items(residuals, data.n_items)
-        yield "drift", *_flagged(judged, "item", data.items()[["item_id", "title"]])
+        yield "drift", *_flagged(judged, "item", data.items()[["item_id", "title"]], "drift")
 
 
 def check_anomalies_place(out: Path) -> None:
@@ -164,15 +190,20 @@ def check_anomalies_place(out: Path) -> None:
 
 def _attacks(
     model: Model, data: Dataset, events: Events, options: Options, client: Client | None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Look for attacks, and for what goes away without the attackers."""
     found = suspected_attacks(events, data.n_items, options.rule)
     suspects = np.unique(found.users["user"].to_numpy(np.int32))
+    items = np.unique(found.items["item"].to_numpy(np.int32))
+    groups = groups_of(events, Surprise(events, data.n_items).above, suspects, data.n_items)
+    dishonest = {way: cleaning.dishonest(events, suspects, items, way) for way in cleaning.WAYS}
     said: dict[str, Any] = {
-        "items": int(found.items["item"].nunique()),
-        "items_per_1000": 1000 * found.items["item"].nunique() / max(data.n_items, 1),
+        "items": len(items),
+        "items_per_1000": 1000 * len(items) / max(data.n_items, 1),
         "users": len(suspects),
         "users_per_1000": 1000 * len(suspects) / data.n_users,
+        "groups": int(groups["group"].nunique()),
+        **{f"ratings_of_{way}": int(which.sum()) for way, which in dishonest.items()},
         **asdict(options.rule),
     }
     predictions = _predictions(model, data, found, suspects, client)
@@ -181,8 +212,14 @@ def _attacks(
         said["mean_prediction_change"] = float(moved.abs().mean())
     if options.clean_out is not None:
         said["cleaned"] = str(options.clean_out)
-        said["ratings_left_out"] = cleaning.write_cleaned(data, events, suspects, options.clean_out)
-    return attack_table(found, predictions, data), said
+        said["ratings_left_out"] = cleaning.write_cleaned(
+            data, events, dishonest[options.clean], options.clean_out
+        )
+    tables = {TABLES["attacks"]: attack_table(found, predictions, data)}
+    tables["attack_groups"] = group_table(groups, data)
+    if options.every:
+        tables |= attack_scores(found.suspicion, data)
+    return tables, said
 
 
 def _predictions(
@@ -196,8 +233,8 @@ def _predictions(
 
 
 def _flagged(
-    judged: pd.DataFrame, row: str, ids: pd.DataFrame
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+    judged: pd.DataFrame, row: str, ids: pd.DataFrame, part: str
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Return the flagged lines, with raw ids in the place of rows, and how many they are."""
     flagged = judged[judged["flagged"]]
     named = ids.iloc[flagged[row]].reset_index(drop=True)
@@ -206,4 +243,5 @@ def _flagged(
         f"{row}s_judged": len(judged),
         f"{row}s_per_1000": 1000 * len(flagged) / max(len(judged), 1),
     }
-    return named.join(flagged.drop(columns=[row, "flagged"]).reset_index(drop=True)), facts
+    table = named.join(flagged.drop(columns=[row, "flagged"]).reset_index(drop=True))
+    return {TABLES[part]: table}, facts

@@ -13,7 +13,7 @@ from mfdask.downstream.events import Events
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
 
 #: Lengths of the windows, in days.
-WINDOWS = (1, 7, 30)
+WINDOWS = (1, 7, 30, 90, 365)
 #: Ratings that a window must hold to be tested: two may always meet by chance.
 LEAST = 3
 #: Scores end here, where the chances leave the range of a float64.

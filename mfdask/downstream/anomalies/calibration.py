@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import norm, rankdata
 
-from mfdask.kernels.types import Float64s
+from mfdask.kernels.types import Float64s, Int64s
+
+#: Rows of like activity are compared with each other, in so many groups of so many rows at least.
+_GROUPS, _LEAST_ROWS = 8, 50
+#: With fewer positive scores in a group, all rows are one; and with fewer in all, there is no tail.
+_LEAST_SAID = 20
+#: A tenfold rarer score is higher by this share of the usual one at least.
+_LEAST_SCALE = 0.2
+#: Between these quantiles of the positive scores a tail is learned: of one kind of evidence, and of
+#: all together. A tenth of the rows may be anything but honest and hardly move them.
+_QUANTILES, _TOGETHER = (0.5, 0.8), (0.8, 0.9)
 
 
 def tail_share(scores: Float64s, null: Float64s) -> Float64s:
@@ -27,3 +38,74 @@ def false_discovery(p: Float64s, tested: int) -> Float64s:
     q = np.empty(len(p))
     q[order] = np.minimum(np.minimum.accumulate(ranked[::-1])[::-1], 1.0)
     return q
+
+
+def alike(activity: Int64s) -> list[Int64s]:
+    """Return rows in groups of like activity, int64 each."""
+    groups = int(np.clip(len(activity) // _LEAST_ROWS, 1, _GROUPS))
+    return np.array_split(np.argsort(activity, kind="stable"), groups)
+
+
+def rank_evidence(scores: Float64s, activity: Int64s) -> Float64s:
+    """Return ``-log10`` of the share of rows of like activity that score as high, float64 (rows,).
+
+    A conformal p-value: its distribution is uniform whatever that of the scores. It is never below
+    one over the rows of a group.
+    """
+    found = np.zeros(len(scores))
+    for rows in alike(activity):
+        found[rows] = -np.log10(rankdata(-scores[rows]) / (len(rows) + 1))
+    return found
+
+
+def tail_evidence(scores: Float64s, activity: Int64s) -> Float64s:
+    """Return ``-log10`` of the chance that an honest row scores as high, float64 (rows,).
+
+    The chance is the share of rows of like activity with any score, times an exponential tail above
+    the lower of `_QUANTILES` of these, its scale from both; below that it is the share itself. So
+    it goes beyond the rows that are there, and some that are not honest do not hide each other.
+
+    Parameters
+    ----------
+    scores : float64 (rows,)
+        0 where there is nothing to say.
+    activity : int64 (rows,)
+        Numbers of ratings.
+    """
+    found = np.zeros(len(scores))
+    groups = alike(activity)
+    if min(np.count_nonzero(scores[rows] > 0) for rows in groups) < _LEAST_SAID:
+        return _tail(scores)
+    for rows in groups:
+        found[rows] = _tail(scores[rows])
+    return found
+
+
+def normal_evidence(scores: Float64s, activity: Int64s) -> Float64s:
+    """Do as `tail_evidence` for larger ones of two normal scores, of unknown spread from 1 up."""
+    found = np.zeros(len(scores))
+    usual = norm.ppf(np.sqrt(_QUANTILES[1]))
+    for rows in alike(activity):
+        spread = max(float(np.quantile(scores[rows], _QUANTILES[1])) / usual, 1.0)
+        found[rows] = -(norm.logsf(scores[rows] / spread) + np.log(2)) / np.log(10)
+    return np.maximum(found, 0.0)
+
+
+def calibrated(evidence: Float64s) -> Float64s:
+    """Bring several kinds of evidence, put together, to the measure of one, float64 (rows,)."""
+    return _tail(evidence, _TOGETHER)
+
+
+def _tail(scores: Float64s, quantiles: tuple[float, float] = _QUANTILES) -> Float64s:
+    """Return the evidence of one group; `tail_evidence` says how."""
+    found, said = np.zeros(len(scores)), scores > 0
+    if not said.any():
+        return found
+    own = scores[said]
+    low, high = np.quantile(own, quantiles)
+    left, decades = -np.log10(1 - quantiles[0]), np.log10((1 - quantiles[0]) / (1 - quantiles[1]))
+    scale = max((high - low) / decades, _LEAST_SCALE * low)
+    ranked = -np.log10(rankdata(-own) / len(own))
+    beyond = (own > low) & (len(own) >= _LEAST_SAID)
+    found[said] = np.where(beyond, left + (own - low) / scale, ranked) - np.log10(said.mean())
+    return np.maximum(found, 0.0)

@@ -14,28 +14,38 @@ from mfdask.downstream.anomalies.residuals import MOST_SWEEPS, Refitter
 from mfdask.downstream.events import Events
 from mfdask.downstream.ratings_folder import write_ratings_folder
 from mfdask.files import atomic_directory, check_place, file_lock
-from mfdask.kernels.types import Float64s, Int32s
+from mfdask.kernels.types import Bools, Float64s, Int32s
 from mfdask.models import Model
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
 
 #: Tells a folder of cleaned ratings from others.
 MARK = "cleaned.json"
+#: What of suspected attackers is left out.
+WAYS = ("accounts", "targets")
 
 
-def write_cleaned(data: Dataset, events: Events, suspects: Int32s, out: Path) -> int:
-    """Write all ratings but those of suspected attackers, as a folder that `mfdask ingest` reads.
+def dishonest(events: Events, suspects: Int32s, items: Int32s, way: str) -> Bools:
+    """Return which ratings are to be left out, bool (ratings,).
 
-    All that an attacker has rated goes: the other ratings are there to look honest. Whoever rated
-    an attacked item and is not suspected stays, and so do its honest ratings.
+    ``"accounts"``: all of the suspects, since an attacker's other ratings are there to look
+    honest. ``"targets"``: theirs of suspected items, which costs less where somebody is wrongly
+    suspected. Others who rated a suspected item keep their ratings.
+    """
+    theirs = np.isin(events.users, suspects)
+    return theirs if way == "accounts" else theirs & np.isin(events.items, items)
+
+
+def write_cleaned(data: Dataset, events: Events, left_out: Bools, out: Path) -> int:
+    """Write all ratings but some, as a folder that `mfdask ingest` reads.
 
     Parameters
     ----------
     data : Dataset
     events : Events
         Its events, of all users.
-    suspects : int32 (suspects,)
-        User rows.
+    left_out : bool (ratings,)
+        See `dishonest`.
     out : Path
         Cleaned ratings that are there already are replaced.
 
@@ -52,12 +62,14 @@ def write_cleaned(data: Dataset, events: Events, suspects: Int32s, out: Path) ->
         If the disk is too small, or another process is writing there.
     """
     check_place(out, MARK, "cleaned ratings", "clean_out")
-    kept = events.only(~np.isin(events.users, suspects))
+    kept = events.only(~left_out)
     removed = len(events.ratings) - len(kept.ratings)
     said = {
         "data": data.name,
         "fingerprint": data.fingerprint,
-        "users_left_out": len(suspects),
+        "users_left_out": int(
+            (np.diff(events.indptr) > 0).sum() - (np.diff(kept.indptr) > 0).sum()
+        ),
         "ratings_left_out": removed,
     }
     with file_lock(out, "writing"), atomic_directory(out) as fresh:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mfdask.downstream.events import DAY, Events
 from mfdask.downstream.inject.injected import Injected, Scale, allowed, places_of
-from mfdask.downstream.inject.recipes import RECIPES, World
+from mfdask.downstream.inject.recipes import IN_ORDER, RECIPES, World
 from mfdask.downstream.inject.sessions import moved_into
 from mfdask.errors import InputError, require
 from mfdask.kernels.types import Float32s, Int32s, Int64s
@@ -37,6 +37,17 @@ class AttackPlan(Parametrised):
     )
     window_days: float = parameter(7.0, "Days within which all attackers rate.", above=0)
     n_targets: int = parameter(1, "Attacked items.", "targets", at_least=1)
+    timing: Literal["window", "calendar"] = parameter(
+        "window",
+        "window: attackers rate within --window-days; calendar: at the very times of the genuine "
+        "users that they are modelled on.",
+    )
+    target_stars: Literal["end", "near", "mixed"] = parameter(
+        "end",
+        "What targets get: the end of the scale, two ninths of it nearer to the middle (4 of 5 "
+        "stars), or either by chance.",
+        "target-stars",
+    )
     target_ratings: tuple[int, int] = (5, 50)  # of an item that may be one, from and to
     fillers: Literal["popular", "uniform"] = parameter(
         "popular",
@@ -81,7 +92,7 @@ def inject_attack(
     """
     random = np.random.default_rng([seed, 1])
     targets = _targets(events, n_items, plan, exclude, random)
-    window = _window(events, targets, plan, random)
+    window = _window(events, targets, plan, random) if plan.timing == "window" else None
     templates = _templates(events, plan, random)
     world = World(
         events,
@@ -92,6 +103,7 @@ def inject_attack(
         uniform=plan.fillers == "uniform",
     )
     profiles = [_profile(world, plan, window, row, random) for row in templates]
+    window = window or _span(profiles, targets)
     return Injected(_behind(events, profiles), n_items, _truth(world, plan, window, templates))
 
 
@@ -160,11 +172,14 @@ def _templates(events: Events, plan: AttackPlan, random: np.random.Generator) ->
 def _profile(
     world: World,
     plan: AttackPlan,
-    window: tuple[int, int],
+    window: tuple[int, int] | None,
     template: int,
     random: np.random.Generator,
 ) -> _Profile:
-    """Make one attacker with as many ratings and sessions as the template."""
+    """Make one attacker with as many ratings and sessions as the template.
+
+    Without a window the times are the template's own.
+    """
     events, n_targets = world.events, len(world.targets)
     own = slice(*events.indptr[template : template + 2])
     length = own.stop - own.start
@@ -172,16 +187,24 @@ def _profile(
     kept = np.sort(random.permutation(others)[: length - n_targets])
     fillers = RECIPES[plan.kind](world, (events.items[kept], events.ratings[kept]), random)
     # Fillers are in the order of time in a copy, and in none elsewhere.
-    order = np.arange(len(kept)) if plan.kind == "copy" else random.permutation(len(kept))
+    order = np.arange(len(kept)) if plan.kind in IN_ORDER else random.permutation(len(kept))
     is_target = np.zeros(length, bool)
     is_target[random.permutation(length)[:n_targets]] = True
     items = np.empty(length, np.int32)
-    ratings = np.full(length, world.target_rating, np.float32)
+    ratings = world.target_ratings(length, plan.target_stars, random)
     items[is_target] = random.permutation(world.targets)
     items[~is_target], ratings[~is_target] = (column[order] for column in fillers)
-    times = moved_into(events.timestamps[own], *window, random)
+    times = events.timestamps[own]
+    if window is not None:
+        times = moved_into(times, *window, random)
     order = np.lexsort((items, times))  # equal times go by item, as in all events
     return _Profile(items[order], ratings[order], times[order])
+
+
+def _span(profiles: list[_Profile], targets: Int32s) -> tuple[int, int]:
+    """Return the times of the first and the last rating of the targets, the latter not included."""
+    times = np.concatenate([p.timestamps[np.isin(p.items, targets)] for p in profiles])
+    return int(times.min()), int(times.max()) + 1
 
 
 def _behind(events: Events, profiles: list[_Profile]) -> Events:

@@ -25,6 +25,13 @@ Fillers = tuple[Int32s, Float32s]
 SELECTED, SELECTED_POOL = 10, 30
 #: Share of the rated items that count as popular for average-over-popular.
 POPULAR_SHARE = 0.2
+#: A rating near the end of the scale is so much of the scale from it: 4 of half to five stars.
+NEAR = 2 / 9
+#: Of an obfuscated copy, the share of items that are others, and the deviation of the noise of
+#: the ratings, as a share of the scale.
+SWAPPED, NOISE = 0.2, 0.15
+#: Kinds whose fillers come in the order of the template's time.
+IN_ORDER = ("copy", "obfuscated")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +60,17 @@ class World:
     def target_rating(self) -> float:
         """What the targets get."""
         return self.scale.high if self.push else self.scale.low
+
+    def target_ratings(self, n: int, stars: str, random: np.random.Generator) -> Float32s:
+        """Return `n` ratings of targets: at the end of the scale, near it, or mixed, float32."""
+        end, sign = self.target_rating, 1 if self.push else -1
+        if stars == "end":
+            return np.full(n, end, np.float32)
+        wanted = end - sign * NEAR * (self.scale.high - self.scale.low)
+        values = self.scale.values
+        near = values[np.argmin(np.abs(values - wanted))] if len(values) else wanted
+        chance = 1.0 if stars == "near" else 0.5
+        return np.where(random.random(n) < chance, near, end).astype(np.float32)
 
     @cached_property
     def counts(self) -> Int64s:
@@ -179,6 +197,17 @@ def _copy(world: World, template: Fillers, random: np.random.Generator) -> Fille
     return template
 
 
+def _obfuscated(world: World, template: Fillers, random: np.random.Generator) -> Fillers:
+    """Copy the genuine user, with some items that are others and noise on all ratings."""
+    items, ratings = template[0].copy(), template[1].astype(np.float64)
+    swapped = np.flatnonzero(random.random(len(items)) < SWAPPED)
+    others = world.draw(len(swapped), random, but=items)
+    items[swapped[: len(others)]] = others
+    ratings[swapped] = random.normal(*world.overall, len(swapped))
+    noise = NOISE * (world.scale.high - world.scale.low)
+    return items, world.scale.near(ratings + random.normal(0, noise, len(items)), random)
+
+
 def _selected(
     world: World, pool: Int64s, n: int, random: np.random.Generator
 ) -> tuple[Int32s, Int32s]:
@@ -198,4 +227,5 @@ RECIPES: Mapping[str, Recipe] = {
     "love-hate": _love_hate,
     "aop": _average_over_popular,
     "copy": _copy,
+    "obfuscated": _obfuscated,
 }

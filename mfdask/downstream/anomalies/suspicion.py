@@ -1,0 +1,172 @@
+"""One calibrated score an account, and one an item, of all evidence for attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
+from mfdask.downstream.anomalies.calibration import (
+    calibrated,
+    normal_evidence,
+    rank_evidence,
+    tail_evidence,
+)
+from mfdask.downstream.anomalies.choices import (
+    Company,
+    company,
+    incoherence,
+    normal_scores,
+)
+from mfdask.downstream.anomalies.control import LEAST_SCORE, Scores
+from mfdask.downstream.anomalies.evidence import Sameness
+from mfdask.downstream.events import Events
+from mfdask.kernels.types import Bools, Float64s, Int64s
+from mfdask.models.design import Array
+
+#: Less of a user's ratings than this in a burst, and the account has a life of its own.
+OWN_LIFE = 0.5
+#: In days: over longer times the values that an item gets change for honest reasons.
+LONGEST = 90
+#: In days: up to this a burst of extreme ratings needs no other sign.
+LONGEST_PLAIN = 30
+#: The company that somebody keeps counts up to so many times what speaks against the choices.
+_COMPANY = 2.0
+
+
+class Suspicion(NamedTuple):
+    """Evidence for attacks, each ``-log10`` of the chance that an honest row has as much.
+
+    Attributes
+    ----------
+    items, users : float64
+        All evidence together.
+    burst, choice, company : float64 (users,)
+        Of the parts; see `suspicion_of`.
+    around : Company
+    """
+
+    items: Float64s
+    users: Float64s
+    burst: Float64s
+    choice: Float64s
+    company: Float64s
+    around: Company
+
+
+class Agreed(NamedTuple):
+    """Values of ratings, and which are more common than usual in each burst; see `Sameness`."""
+
+    common: Bools
+    values: Int64s
+
+
+class Lives:
+    """How much of each user's ratings lies in a time."""
+
+    def __init__(self, line: Timeline) -> None:
+        self._span = int(line.halves.max()) + 1
+        self._keys = line.users.astype(np.int64) * self._span + line.halves
+        self._lengths = np.bincount(line.users, minlength=line.n_users)
+
+    def share(self, users: Int64s, start: Int64s, stop: Int64s) -> Float64s:
+        """Return the share of each user's ratings from one half-day to before another."""
+        first, last = (
+            np.searchsorted(self._keys, users * self._span + np.clip(at, 0, self._span))
+            for at in (start, stop)
+        )
+        return np.asarray((last - first) / self._lengths[users])
+
+
+def attacker_scores(
+    bursts: Bursts, chosen: Chosen, line: Timeline, lives: Lives, agreed: Agreed | None = None
+) -> Scores:
+    """Give items and members their highest score, but for members with a life of their own.
+
+    With `agreed` only those count as members who gave a value that is more common than usual.
+    """
+    found = Scores(np.zeros(line.n_items), np.zeros(line.n_users))
+    strong = np.flatnonzero(bursts.score >= LEAST_SCORE)
+    bursts = bursts.take(strong)
+    np.maximum.at(found.items, bursts.item, bursts.score)
+    burst, member = bursts.members()
+    places = chosen.places[member]
+    if agreed is not None:
+        kept = agreed.common[strong[burst], agreed.values[places]]
+        burst, places = burst[kept], places[kept]
+    users = line.users[places].astype(np.int64)
+    kept = lives.share(users, bursts.start[burst], bursts.stop[burst]) >= OWN_LIFE
+    np.maximum.at(found.users, users[kept], bursts.score[burst[kept]])
+    return found
+
+
+def held_to_values(bursts: Bursts, sameness: Sameness, line: Timeline) -> Bursts:
+    """Return bursts whose score over long times is no more than `Sameness` of all ratings says.
+
+    Over months honest interest comes and goes too, but it does not change what an item gets.
+    """
+    slow = np.flatnonzero(bursts.stop - bursts.start > 2 * LONGEST_PLAIN)
+    own = bursts.take(slow)
+    span = int(line.halves.max()) + 1
+    keys = line.items[line.order].astype(np.int64) * span + line.halves[line.order]
+    first, last = (
+        np.searchsorted(keys, own.item.astype(np.int64) * span + np.clip(at, 0, span)).astype(
+            np.int32
+        )
+        for at in (own.start, own.stop)
+    )
+    sure, _ = sameness.of(own._replace(first=first, n=last - first))
+    score = bursts.score.copy()
+    score[slow] = np.minimum(own.score, sure)
+    return bursts._replace(score=score)
+
+
+def scores_of_all_ratings(line: Timeline, sameness: Sameness, lives: Lives) -> Scores:
+    """Score bursts of ratings of any size, whose values are others than the item's usual ones.
+
+    Nothing that happens in the window makes a burst more likely here, so a release has one too:
+    the score is the smaller one of that of the burst and of `Sameness`.
+    """
+    everything = np.ones(len(line.items), bool)
+    chosen = Chosen.of(line, everything, ~everything)
+    bursts = find_bursts(chosen, line)
+    brief = bursts.stop - bursts.start <= 2 * LONGEST
+    bursts = bursts.take(brief & (bursts.score >= LEAST_SCORE))
+    sure, common = sameness.of(bursts)
+    bursts = bursts._replace(score=np.minimum(bursts.score, sure))
+    return attacker_scores(bursts, chosen, line, lives, Agreed(common, sameness.values))
+
+
+def suspicion_of(events: Events, n_items: int, above: Array, bursts: Sequence[Scores]) -> Suspicion:
+    """Bring all evidence to one measure, and weigh it together.
+
+    The measure is the chance that an honest row has as much: of the strongest burst that a user is
+    a member of (each kind of burst by itself), of choices that do not go together, and of the
+    company that a user is in. The latter two, added, see no times. Company alone is no evidence: it
+    counts up to `_COMPANY` times what a user's own choices say. The larger of the two is what
+    counts, brought to the measure again: an attacker need not be conspicuous in every way.
+
+    Parameters
+    ----------
+    events : Events
+    n_items : int
+    above : float64 (ratings,)
+        Stars above the user's own level.
+    bursts : sequence of Scores
+        See `attacker_scores`; empty without times.
+    """
+    n_users, activity = len(events.indptr) - 1, np.diff(events.indptr)
+    popularity = np.bincount(events.items, minlength=n_items)
+    strange = incoherence(events, n_items)
+    with_whom = company(events, above, normal_scores(strange, activity), n_items)
+    burst, items = np.zeros(n_users), normal_evidence(with_whom.items, popularity)
+    for scores in bursts:
+        burst = np.maximum(burst, tail_evidence(scores.users, activity))
+        items = np.maximum(items, tail_evidence(scores.items, popularity))
+    choice = rank_evidence(strange, activity)
+    around = np.minimum(tail_evidence(with_whom.users, activity), _COMPANY * choice)
+    profile = tail_evidence(choice + around, activity)
+    users = calibrated(np.maximum(burst, profile))
+    return Suspicion(calibrated(items), users, burst, choice, around, with_whom)
