@@ -16,13 +16,12 @@ from mfdask.shards import Dataset
 _COLUMNS = {
     "entity": "str", "item_id": None, "user_id": None, "title": "str", "direction": "str",
     "score": "float64", "q": "float64", "expected_false_per_1000": "float64",
-    "window_start": "datetime64[s, UTC]",
-    "window_end": "datetime64[s, UTC]", "n_extreme": "int64",
-    "n_expected": "float64", "n_extreme_ever": "int64", "agreement": "float64",
-    "n_items": "Int64", "honest_share": "float64", "share_in_window": "float64",
-    "resemblance": "float64", "evidence": "float64", "burst_evidence": "float64",
-    "choice_evidence": "float64", "company_evidence": "float64", "prediction": "float64", "prediction_cleaned": "float64",
-    "reason": "str",
+    "window_start": "datetime64[s, UTC]", "window_end": "datetime64[s, UTC]",
+    "n_extreme": "int64", "n_expected": "float64", "n_extreme_ever": "int64",
+    "agreement": "float64", "n_items": "Int64", "honest_share": "float64",
+    "share_in_window": "float64", "resemblance": "float64", "evidence": "float64",
+    "burst_evidence": "float64", "choice_evidence": "float64", "company_evidence": "float64",
+    "prediction": "float64", "prediction_cleaned": "float64", "reason": "str",
 }  # fmt: skip
 
 
