@@ -205,6 +205,15 @@ def test_deciles_beside_the_table(churn):
     np.testing.assert_allclose(found["lift"], [1.6, 0.8])
 
 
+def test_who_is_still_active(churn, data):
+    lines = [(b, 10, w, 1 / (w + k)) for k, b in enumerate(("low", "high"), 1) for w in (0.0, 2.0)]
+    curves = pd.DataFrame(lines, columns=["band", "users", "week", "active"])
+    curves.to_parquet(churn.with_name("churn.survival.parquet"))
+    found = parts_of(findings_section(data, churn=churn))["churn-survival"].table()
+    assert found["week"].tolist() == [0, 2]
+    assert found["high"].tolist() == [0.5, 0.25]
+
+
 def test_what_came_is_not_known_yet(churn, data):
     table = pd.read_parquet(churn)
     table["label"] = pd.array([None] * len(table), dtype="Int8")

@@ -16,8 +16,14 @@ from mfdask.downstream.customers.metrics import CHURN_METRICS, churn_measure
 from mfdask.downstream.customers.result import ScoreKind, risks
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
-from mfdask.downstream.customers.study import Study, StudyKind, StudyOptions, check_study, conclude
-from mfdask.downstream.customers.tables import feature_tables, require_cohort
+from mfdask.downstream.customers.study import (
+    Study,
+    StudyKind,
+    StudyOptions,
+    check_study,
+    conclude,
+    features_of,
+)
 from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -64,9 +70,8 @@ def study_churn(
         If the disk is too small.
     """
     origins = check_study(data, model, choices, "churn")
-    features = feature_tables(data, model, origins, choices.as_of, scratch, client, progress)
+    features = features_of(data, model, origins, choices, scratch, client, progress)
     days = future_days(data, origins, client)
-    require_cohort(features[-1], choices.min_cohort)
     everyone = everyone_by_churn(features, origins, days, choices.discount)
     labelled = {
         each.cutoff: each.cohort.assign(label=_churned(days, each.cutoff, each.cohort["user_id"]))

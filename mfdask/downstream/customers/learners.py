@@ -31,6 +31,8 @@ _BOOSTING = {
     "early_stopping": False,
     "random_state": 0,
 }
+#: As many as the estimators have.
+_MOST_BINS = 255
 #: Counts, times and distances: their logarithms are nearer to a straight line.
 _SKEWED = frozenset((*RFM, "drift"))
 
@@ -48,9 +50,9 @@ def boosted_chance(features: pd.DataFrame, label: Float64s, weight: Float64s) ->
     """Learn a probability by boosted trees."""
     if np.ptp(label) == 0:
         return partial(_constant, value=label[0])
-    estimator = HistGradientBoostingClassifier(**_BOOSTING)
-    _alone(estimator.fit, features.to_numpy(np.float64), label, weight)
-    return lambda later: _alone(estimator.predict_proba, later.to_numpy(np.float64))[:, 1]
+    estimator, bins = HistGradientBoostingClassifier(**_BOOSTING), _Bins(features)
+    _alone(estimator.fit, bins.of(features), label, weight)
+    return lambda later: _alone(estimator.predict_proba, bins.of(later))[:, 1]
 
 
 def boosted_amount(features: pd.DataFrame, label: Float64s, weight: Float64s) -> Predictor:
@@ -58,8 +60,28 @@ def boosted_amount(features: pd.DataFrame, label: Float64s, weight: Float64s) ->
     if not label.any():  # of which there is no logarithm
         return partial(_constant, value=0.0)
     estimator = HistGradientBoostingRegressor(loss="poisson", **_BOOSTING)
-    _alone(estimator.fit, features.to_numpy(np.float64), label, weight)
-    return lambda later: _alone(estimator.predict, later.to_numpy(np.float64))
+    bins = _Bins(features)
+    _alone(estimator.fit, bins.of(features), label, weight)
+    return lambda later: _alone(estimator.predict, bins.of(later))
+
+
+class _Bins:
+    """The bins of features that trees are grown on, by quantiles.
+
+    The estimators bin for themselves, but with weights they look up each quantile anew: that is
+    most of the time of a fit. What comes in so many different numbers they take as it is.
+    """
+
+    def __init__(self, features: pd.DataFrame) -> None:
+        shares = np.linspace(0, 1, _MOST_BINS + 1)[1:-1]
+        values = features.to_numpy(np.float64)
+        self._edges = [np.unique(np.quantile(column, shares)) for column in values.T]
+
+    def of(self, features: pd.DataFrame) -> Float64s:
+        """Return the bin of each value, float64 (users, features)."""
+        columns = zip(self._edges, features.to_numpy(np.float64).T, strict=True)
+        bins = [np.searchsorted(edges, values, side="right") for edges, values in columns]
+        return np.column_stack(bins).astype(np.float64)
 
 
 def as_told(features: pd.DataFrame, label: Float64s, weight: Float64s) -> Predictor:

@@ -21,8 +21,15 @@ from mfdask.downstream.customers.result import ScoreKind, segments
 from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.rolling import FULL, PLAIN, Candidate
 from mfdask.downstream.customers.spend import SPEND, Spend
-from mfdask.downstream.customers.study import Study, StudyKind, StudyOptions, check_study, conclude
-from mfdask.downstream.customers.tables import FeatureTable, feature_tables, require_cohort
+from mfdask.downstream.customers.study import (
+    Study,
+    StudyKind,
+    StudyOptions,
+    check_study,
+    conclude,
+    features_of,
+)
+from mfdask.downstream.customers.tables import FeatureTable
 from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -71,13 +78,12 @@ def study_ltv(
         As `study_churn`.
     """
     origins = check_study(data, model, choices, "ltv", spend)
-    features = feature_tables(data, model, origins, choices.as_of, scratch, client, progress)
+    features = features_of(data, model, origins, choices, scratch, client, progress)
     came = future_days(data, origins, client) if not spend else future_spend(data, origins, spend)
     own = {
         each.cutoff: Purchases.of(each.everyone, each.cutoff, origins.horizon, spend)
         for each in features
     }
-    require_cohort(features[-1], choices.min_cohort)
     everyone = everyone_by_value(features, origins, own, came, choices.discount)
     labelled = {each.cutoff: _labelled(each, own[each.cutoff], came, spend) for each in features}
     candidates = value_candidates(features[-1].latent_columns, list(SPEND) if spend else [])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins, Span, day_of
 from mfdask.errors import InputError
@@ -21,6 +22,8 @@ from mfdask.shards import Dataset
 
 #: `StudyOptions.as_of`: learn anew at each cut-off, or take the model's items as they are.
 AS_OF = ("refit", "fold-in")
+#: Of a refit that begins with an earlier one.
+WARM_SWEEPS = 4
 
 
 class FrozenItems(NamedTuple):
@@ -69,6 +72,20 @@ def check_model(model: Model, data: Dataset, origins: Origins, as_of: str) -> No
             f"the first cut-off is {day_of(first)}: it has seen the future; use refit, fewer "
             "`origins`, or a model of a data set with a split such as time:0.1"
         )
+
+
+def refit_warm(
+    model: FactorModel, past: Dataset, start: Path | None, client: Client | None
+) -> FactorModel:
+    """Learn a model again from a past, from the rows of an earlier past's model if there is one.
+
+    Those have seen nothing later, and lie so near that `WARM_SWEEPS` do.
+    """
+    if start is None:
+        return model.refit(past, client=client)
+    fitted = model.refitter(WARM_SWEEPS)(past, client=client, start=start)
+    assert isinstance(fitted, FactorModel)
+    return fitted
 
 
 def freeze_items(model: FactorModel, rows: Array, version: str, file: Path) -> FrozenItems:

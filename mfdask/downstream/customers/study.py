@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from distributed import Client
 
 from mfdask.downstream.customers.columns import description
 from mfdask.downstream.customers.everyone import Everyone
+from mfdask.downstream.customers.kept import kept_features
 from mfdask.downstream.customers.learners import as_told
 from mfdask.downstream.customers.metrics import Measure, by_decile, calibration_slope
 from mfdask.downstream.customers.origins import LATEST, Origins, Span, day_of
@@ -27,12 +30,13 @@ from mfdask.downstream.customers.rolling import (
     require_both,
 )
 from mfdask.downstream.customers.spend import Spend
-from mfdask.downstream.customers.tables import FeatureTable
+from mfdask.downstream.customers.tables import FeatureTable, feature_tables, require_cohort
 from mfdask.downstream.events import require_timestamps, warn_of_lost_repeats
 from mfdask.errors import InputError
 from mfdask.files import file_place
 from mfdask.kernels.types import Float64s
-from mfdask.models import Model
+from mfdask.models import Ability, Model
+from mfdask.models.factor_model import require_factors
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.results import write_table
@@ -70,6 +74,12 @@ class StudyOptions(Parametrised):
     )
     discount: float = parameter(
         0.1, "ltv: yearly rate by which later value counts less, in `discounted_value`.", at_least=0
+    )
+    features: str | None = parameter(
+        None,
+        "Folder that keeps the features of the cut-offs: churn and ltv of the same data, model and "
+        "cut-offs, told the same folder, make them once.",
+        metavar="FOLDER",
     )
     min_cohort: int = parameter(
         20, "Refuse to score, or to learn from, fewer users than this.", at_least=2
@@ -197,6 +207,32 @@ def check_study(
     origins = choices.cutoffs(span)
     check_model(model, data, origins, choices.as_of)
     return origins
+
+
+def features_of(
+    data: Dataset,
+    model: Model,
+    origins: Origins,
+    choices: StudyOptions,
+    scratch: Path,
+    client: Client | None,
+    progress: Progress,
+) -> list[FeatureTable]:
+    """Return the feature tables of a study, made or kept; refuse a last cohort that is too small.
+
+    Raises
+    ------
+    InputError, RefusedError
+    """
+    learned = require_factors(model, "a table about users", Ability.SINGLE_VECTORS)
+    make = partial(feature_tables, data, learned, origins, choices.as_of, scratch, client, progress)
+    if choices.features is None:
+        found = make()
+    else:
+        kept = Path(choices.features)
+        found = kept_features(kept, data, learned, origins, choices.as_of, make)
+    require_cohort(found[-1], choices.min_cohort)
+    return found
 
 
 def check_out(out: Path) -> None:

@@ -20,7 +20,13 @@ from mfdask.downstream.customers.past import (
     histories_as_of,
     write_past,
 )
-from mfdask.downstream.customers.refit import Frame, FrozenItems, freeze_items, version_of
+from mfdask.downstream.customers.refit import (
+    Frame,
+    FrozenItems,
+    freeze_items,
+    refit_warm,
+    version_of,
+)
 from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
 from mfdask.downstream.events import actions_of_block
 from mfdask.errors import InputError
@@ -29,6 +35,7 @@ from mfdask.files import require_space
 from mfdask.kernels.types import Int64s
 from mfdask.models import Ability, FactorModel, Model
 from mfdask.models.factor_model import require_factors
+from mfdask.models.store import save_model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
@@ -112,12 +119,14 @@ def _lenses(
     data: Dataset, model: FactorModel, origins: Origins, as_of: str, folder: Path, run: Executor
 ) -> Iterator[tuple[HistoryAsOf, Dataset, FrozenItems]]:
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
-    frame = None
+    frame, start = None, None
     seen = [] if as_of == "refit" else [model.data.fingerprint]
     for k, known in enumerate(histories_as_of(data, origins.all, run)):
         past = write_past(data, known, folder / f"{k}", run)
         if as_of == "refit":
-            fitted = model.refit(past, client=run.client)
+            fitted = refit_warm(model, past, start, run.client)
+            start = folder / f"model-{k}"
+            save_model(fitted, start)
             rows = frame.turn(fitted) if frame else fitted.item_rows
             # What a refit's vectors depend on: its past, and through the axes all pasts before.
             seen.append(past.fingerprint)

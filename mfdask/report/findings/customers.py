@@ -18,6 +18,8 @@ from mfdask.report.parts import rule
 from mfdask.report.plot_row import PlotRow
 from mfdask.report.tables import Absent, read_table
 
+#: Bands of risk and of value, and how their lines are drawn.
+_BANDS = {"high": "solid", "medium": "dashed", "middle": "dashed", "low": "dotted"}
 _BARS = (
     "Bars are 95 % intervals over users drawn anew; of Brier score, RMSE and MAE, less is better."
 )
@@ -50,6 +52,21 @@ def deciles_figures(table: Path) -> list[Figure]:
     """
     deciles = deciles_of(table)
     return [Lift(deciles), Foretold(deciles)]
+
+
+def survival_figures(table: Path) -> list[Figure]:
+    """Return the figure of who is still active, by week.
+
+    Raises
+    ------
+    Absent
+        If there are no curves beside the table.
+    """
+    file = table.with_name(f"{table.stem}.survival.parquet")
+    found = read_table(file, ("band", "users", "week", "active"))
+    wide = found.pivot(index="week", columns="band", values="active")
+    bands = [band for band in _BANDS if band in wide]
+    return [Survival(wide[bands].reset_index().rename_axis(columns=None))]
 
 
 def deciles_of(table: Path) -> pd.DataFrame:
@@ -201,6 +218,29 @@ class Foretold(Figure):
         plot.line("predicted", "actual", source=self.source, line_color=MAIN, line_width=2)
         dots = plot.scatter("predicted", "actual", size=9, **self.filled(MAIN))
         add_hover(plot, dots, _TENTH_TOOLTIPS)
+        return plot
+
+
+class Survival(Figure):
+    """Probability of being active: `week` and a column for each band."""
+
+    name = "survival"
+    title = "who is still active"
+    caption = (
+        "The mean probability that users have not left for good, so many weeks after the cut-off, "
+        "by the bands of the table."
+    )
+
+    def draw(self) -> UIElement:
+        """Return a line for each band."""
+        plot = new_plot("weeks after the cut-off", "probability of being active")
+        plot.y_range = DataRange1d(start=0, end=1)
+        for band, dash in _BANDS.items():
+            if band in self.source.data:
+                look: dict[str, Any] = {"line_color": MAIN, "line_dash": dash, "line_width": 2}
+                line = plot.line("week", band, source=self.source, legend_label=band, **look)
+                tips = [(band, f"@{band}{{0.000}}"), ("week", "@week")]
+                add_hover(plot, line, tips)
         return plot
 
 

@@ -50,6 +50,9 @@ def findings_section(
         own = [
             *_or_missing("metrics", customers.Metrics.title, table, job, customers.metrics_of),
             *_or_missing("lift", "lift and calibration", table, job, customers.deciles_figures),
+            *_or_missing(
+                "survival", customers.Survival.title, table, job, customers.survival_figures
+            ),
         ]
         for part in own:
             part.name, part.title = f"{job}-{part.name}", f"{job}: {part.title}"

@@ -11,10 +11,11 @@ from mfdask.downstream.customers.density import log_neighbour_distance
 from mfdask.downstream.customers.latent import CHANGE_DAYS, RECENT_DAYS
 from mfdask.downstream.customers.origins import Origins, Span, parse_date
 from mfdask.downstream.customers.past import histories_as_of, write_past
-from mfdask.downstream.customers.refit import Frame
+from mfdask.downstream.customers.refit import Frame, refit_warm
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.execution import LocalExecutor, executor
 from mfdask.models import ALS
+from mfdask.models.store import save_model
 from mfdask.shards import bounds
 from tests.shards.oracle import item_triples, ratings_of, same_ratings, user_triples
 
@@ -127,8 +128,11 @@ def solved(lines, fitted):
     return inverse @ x.T @ y, inverse
 
 
-def test_latent_features(tables, past, model, ratings, origins):
-    fitted = model.refit(past)
+def test_latent_features(tables, past, data, model, ratings, origins, tmp_path):
+    run = LocalExecutor()
+    (known,) = histories_as_of(data, origins.earlier, run)
+    save_model(model.refit(write_past(data, known, tmp_path / "p", run)), tmp_path / "m")
+    fitted = refit_warm(model, past, tmp_path / "m", None)
     noise = fitted.history[-1].train_rmse ** 2
     known = before(ratings, origins.cutoff)
     age = (origins.cutoff - known["timestamp"]) / DAY

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from mfdask.downstream.customers import StudyOptions, study_churn, with_suggestions
+from mfdask.downstream.customers import StudyOptions, study_churn, study_ltv, with_suggestions
 from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm
 from mfdask.downstream.customers.everyone import shifted
 from mfdask.downstream.customers.gamma_gamma import Amounts, GammaGamma
@@ -136,3 +138,17 @@ def test_everybody_is_there(data, model, ratings, tmp_path):
     assert abs(others["p_churn"].mean() - others["label"].mean()) < 0.2
     week_0 = found.survival[found.survival["week"] == 0]
     assert week_0["users"].sum() == len(found.table)
+
+
+def test_features_are_made_once(data, model, tmp_path):
+    choices = StudyOptions("2021-03-01", 60, 2, features=str(tmp_path / "kept"))
+    first = study_churn(data, model, choices, tmp_path)
+    again = study_churn(data, model, choices, tmp_path / "nowhere")  # nothing is written there
+    pd.testing.assert_frame_equal(first.table, again.table, check_exact=True)
+    assert study_ltv(data, model, choices, tmp_path / "nowhere").table["basis"].notna().all()
+    (kept,) = (tmp_path / "kept").iterdir()
+    (kept / "tables.json").write_text("{")
+    study_churn(data, model, choices, tmp_path)
+    study_churn(data, model, replace(choices, origins=1), tmp_path)
+    (other,) = (tmp_path / "kept").iterdir()
+    assert other != kept
