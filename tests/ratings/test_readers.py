@@ -326,9 +326,11 @@ def test_a_database_without_a_query_names_its_tables(tmp_path: Path) -> None:
     path = forms.sqlite(SMALL, tmp_path)
     with pytest.raises(InputError, match=r"the tables r; .*SELECT"):
         opened(path)
-    for query in ("SELECT * FROM s", "DELETE FROM r", "ATTACH 'x.db' AS x"):
-        with pytest.raises(InputError):
+    attach = f"ATTACH '{tmp_path / 'x.db'}' AS x"
+    for query in ("SELECT * FROM s", "DELETE FROM r", attach, "PRAGMA user_version = 3"):
+        with pytest.raises(InputError, match="the query fails"):
             opened(path, query=query)
+    assert not (tmp_path / "x.db").exists()
     good, _ = opened(path, query="SELECT user_id, item_id, rating FROM r WHERE rating > 3")
     assert good["rating"].tolist() == [4, 5]
 

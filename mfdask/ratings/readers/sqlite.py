@@ -22,6 +22,11 @@ from mfdask.ratings.readers.tabular import (
 )
 from mfdask.ratings.source_file import SourceFile
 
+#: What a query may do: nothing that writes, also into other files.
+_ALLOWED = {
+    sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class QueryResult:
@@ -68,11 +73,16 @@ def _tables(file: SourceFile) -> str:
         return ", ".join(str(name) for (name,) in cursor) or "none"
 
 
+def _authorize(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
+
+
 @contextmanager
 def _cursor(file: SourceFile, query: str) -> Iterator[sqlite3.Cursor]:
     """Run a query on a database that is only read."""
     try:
         with closing(sqlite3.connect(f"{Path(file.path).as_uri()}?mode=ro", uri=True)) as database:
+            database.set_authorizer(_authorize)
             yield database.execute(query)
     except sqlite3.Error as error:
         raise InputError(f"{file.label}: the query fails ({error}); mend `query`") from error
