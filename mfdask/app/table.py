@@ -159,8 +159,7 @@ class TableView:
     def _line(self, index: int, values: list[str], kinds: list[str]) -> str:
         cells = [_cell(value, kind) for value, kind in zip(values, kinds, strict=True)]
         if self._pick is not None and cells:
-            name = next(filter(None, values[:2]), "show")
-            shown = button(name, f"{self._name}-pick", data_line=index)
+            shown = button(values[0] or "show", f"{self._name}-pick", data_line=index)
             cells[0] = f'<td class="text">{shown}</td>'
         return f"<tr>{''.join(cells)}</tr>"
 

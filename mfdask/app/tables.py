@@ -60,10 +60,12 @@ class TablesPage(AppPage):
         self.about = self.html("about", element("p", "Choose a line of the table.", "soft"))
         self.timeline = RatingsOverTime(_NOTHING)
         top = column(self.choice, self.table.root, sizing_mode="stretch_width")
+        self.facts = self.html("facts")
+        over_time = column(self.timeline.root, self.facts, sizing_mode="stretch_width")
         below = column(self.about, self.behind.root, sizing_mode="stretch_width")
         self.cards = [
             Card("lines", "", top, self._caption(), "wide"),
-            Card.of_figure(self.timeline),
+            Card("timeline", self.timeline.title, over_time, self.timeline.caption),
             Card("ratings", "The ratings behind it", below),
         ]
         if self.chosen:
@@ -98,7 +100,7 @@ class TablesPage(AppPage):
             if key is not None and not pd.isna(key):
                 self.chosen = f"{side}:{key}"
                 self._show_ratings()
-                self.about.text += _facts(line)
+                self.facts.text = _facts(line)
                 self.timeline.shade(line.get("window_start"), line.get("window_end"))
                 return
         raise InputError("this line names no user and no item")
@@ -115,6 +117,7 @@ class TablesPage(AppPage):
         self.behind.take(ratings)
         self.timeline.update(ratings)
         self.timeline.shade(None, None)
+        self.facts.text = ""
         timed = "" if ratings["when"].notna().any() else "; the data set has no times"
         said = f"{side.capitalize()} {key}: {len(ratings):,} ratings, mean "
         self.about.text = element("p", f"{said}{ratings['rating'].mean():.2f}{timed}.")
@@ -122,8 +125,12 @@ class TablesPage(AppPage):
 
 def _facts(line: pd.Series) -> str:
     """Return all that a line says."""
-    texts = {str(name).replace("_", " "): cell_text(value) for name, value in line.items()}
-    said = (element("dt", name) + element("dd", text) for name, text in texts.items() if text)
+    said = (
+        element("dt", str(name).replace("_", " "))
+        + element("dd", value if str(name).endswith("_id") else cell_text(value))
+        for name, value in line.items()
+        if cell_text(value)
+    )
     return f'<dl class="facts">{"".join(said)}</dl>'
 
 
