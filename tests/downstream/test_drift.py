@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
-import scipy.special
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from mfdask.downstream.anomalies.calibration import false_discovery, tail_share
-from mfdask.downstream.anomalies.drift import SPREAD, TRIM, drifting_items, usual_movement
+from mfdask.downstream.anomalies import changes as module
+from mfdask.downstream.anomalies.calibration import false_discovery
+from mfdask.downstream.anomalies.drift import drifting_items
 from mfdask.downstream.anomalies.residuals import Residuals
 from mfdask.downstream.inject import DriftPlan, MixPlan, inject_drift, inject_mix
 from mfdask.kernels import trends as kernel
@@ -37,67 +38,48 @@ def test_runs_are_of_nearly_equal_length():
     assert kernel.bin_means(np.arange(10.0), 3).tolist() == [1, 4, 7.5]
 
 
-def _naive_step(values, weights, background, deflate):
-    """Weigh every step with the densities of normal variables."""
-    n = len(values)
-    first = max(int(np.ceil(TRIM * n)), 1)
-    logs, steps = [], []
-    for k in range(first, n - first + 1):
-        before, after = (
-            np.average(values[part], weights=weights[part]) for part in (np.s_[:k], np.s_[k:])
-        )
-        variance = 1 / weights[:k].sum() + 1 / weights[k:].sum()
-        usual = variance + background
-        step = (after - before) * (1 if deflate else np.sqrt(usual / variance))
-        log = scipy.stats.norm.logpdf(step, scale=np.sqrt(usual + SPREAD))
-        logs.append(log - scipy.stats.norm.logpdf(step, scale=np.sqrt(usual)))
-        steps.append((abs(step) / np.sqrt(usual), k, after - before))
-    evidence = scipy.special.logsumexp(logs) - np.log(len(logs))
-    sureness, place, step = max(steps)
-    return [evidence, place, step, sureness]
+def _naive(values, weights, first, last):
+    """Return the squared difference of a stretch from the rest, in units of chance, and stars."""
+    inside = np.zeros(len(values), bool)
+    inside[first:last] = True
+    means = [np.average(values[part], weights=weights[part]) for part in (inside, ~inside)]
+    variance = sum(1 / weights[part].sum() for part in (inside, ~inside))
+    return (means[0] - means[1]) ** 2 / variance, means[0] - means[1]
 
 
-def test_steps_are_weighed_as_normal_densities_say():
+def test_changes_are_the_largest_of_all_places():
     random = np.random.default_rng(1)
-    lengths = [2, 3, 11, 40]
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
-    values, weights = random.normal(size=indptr[-1]), random.uniform(0.5, 2, indptr[-1])
-    keys = random.random(indptr[-1], np.float32)
-    plain, shuffled = np.empty((2, len(lengths), 4))
-    kernel.find_steps(indptr, values, weights, SPREAD, 0.3, TRIM, plain)
-    kernel.find_steps_shuffled(indptr, values, weights, keys, SPREAD, 0.3, TRIM, shuffled)
-    for s in range(len(lengths)):
-        own = np.arange(indptr[s], indptr[s + 1])
-        wanted = _naive_step(values[own], weights[own], 0.3, True)
-        assert plain[s].tolist() == pytest.approx(wanted)
-        own = own[np.argsort(keys[own])]
-        wanted = _naive_step(values[own], weights[own], 0.3, False)
-        assert shuffled[s, [0, 1, 3]].tolist() == pytest.approx([wanted[k] for k in (0, 1, 3)])
+    n, least = 2 * module.BINS, round(2 * module.TRIM * module.BINS)
+    values, weights = random.normal(size=n), random.uniform(0.5, 2, n)
+    values[20:44] += 1.0
+    edges = np.arange(0, n + 1, 2)[None]
+    runs = module._Runs.of(edges, weights, values)
+    step, pulse = module._step(runs), module._pulse(runs)
+    steps = {k: _naive(values, weights, k, n) for k in range(least, n - least + 1, 2)}
+    best = max(steps, key=lambda k: steps[k][0])
+    assert (step.square[0], step.size[0]) == pytest.approx(steps[best])
+    assert 2 * step.first[0] == best
+    pulses = {
+        (k, m): _naive(values, weights, k, m)
+        for k in range(0, n, 2)
+        for m in range(k + least, min(k + n - least, n) + 1, 2)
+    }
+    best = max(pulses, key=lambda k: pulses[k][0])
+    assert (pulse.square[0], pulse.size[0]) == pytest.approx(pulses[best])
+    assert (2 * pulse.first[0], 2 * pulse.last[0]) == best
 
 
-def test_a_bayes_factor_is_one_in_the_mean_where_nothing_moves():
+def test_a_ramp_is_a_weighted_regression():
     random = np.random.default_rng(2)
-    indptr = np.arange(0, 20_001 * 20, 20)
-    values = random.normal(size=indptr[-1])
-    out = np.empty((len(indptr) - 1, 4))
-    kernel.find_steps(indptr, values, np.ones(len(values)), SPREAD, 0.0, TRIM, out)
-    assert np.exp(out[:, kernel.EVIDENCE]).mean() == pytest.approx(1, abs=0.06)
-
-
-def test_usual_movement_is_the_variance_of_steps():
-    random = np.random.default_rng(3)
-    indptr = np.arange(0, 3001 * 40, 40)
-    steps = np.repeat(random.normal(0, 0.4, 3000), 40) * (np.arange(indptr[-1]) % 40 >= 20)
-    noise = random.normal(size=indptr[-1])
-    weights = np.ones(len(noise))
-    assert usual_movement(indptr, noise + steps, weights) == pytest.approx(0.16, abs=0.04)
-    assert usual_movement(indptr, noise, weights) < 0.01
-    assert usual_movement(np.array([0]), noise[:0], weights[:0]) == 0
+    n = 4 * module.BINS
+    values, weights = random.normal(size=n), random.uniform(0.5, 2, n)
+    found = module._ramp(module._Runs.of(np.arange(0, n + 1, 4)[None], weights, values))
+    at = np.repeat((np.arange(module.BINS) + 0.5) / module.BINS, 4)
+    slope, _ = np.polyfit(at, values, 1, w=np.sqrt(weights))
+    assert found.size[0] == pytest.approx(slope)
 
 
 def test_shares_and_rates():
-    null = np.array([1.0, 2.0, 2.0, 3.0])
-    assert tail_share(np.array([0.0, 2.0, 9.0]), null).tolist() == [1, 0.8, 0.2]
     p = np.random.default_rng(4).random(50) ** 3
     assert np.allclose(false_discovery(p, len(p)), scipy.stats.false_discovery_control(p))
 
@@ -116,17 +98,19 @@ def _residuals(error, n_items, seed=0):
 
 def test_steps_are_found_and_dated():
     random = np.random.default_rng(5)
-    error = random.normal(size=(100, 300))
-    error[40:, :10] -= 1.0
-    found = drifting_items(_residuals(error.reshape(-1), 300), 300).set_index("item")
+    error = random.normal(size=(100, 600))
+    error[40:, ::60] -= 1.5
+    found = drifting_items(_residuals(error.reshape(-1), 600), 600).set_index("item")
+    found.index = np.where(found.index % 60 == 0, found.index // 60, found.index + 600)
     flagged = found[found["flagged"]]
     assert len(set(flagged.index) & set(range(10))) >= 8
     assert len(set(flagged.index) - set(range(10))) <= 2  # 5 % of the flagged are to be expected
     true = flagged[flagged.index < 10]
     assert (true["direction"] == "down").all()
-    days = (true["date"] - np.datetime64("1970-01-11")).dt.days + 10
+    assert (true["kind"] == "step").mean() >= 0.7
+    days = (true["date"] - pd.Timestamp("1970-01-11", tz="UTC")).dt.days + 10
     assert np.median(np.abs(days - 40)) <= 3
-    assert true["change"].mean() == pytest.approx(-1, abs=0.15)
+    assert true["change"].mean() == pytest.approx(-1.5, abs=0.2)
     assert (true["n_before"] + true["n_after"] == 100).all()
     assert (true["trend"] < 0).all()
     assert "ratings fell by" in true["reason"].iloc[0]
@@ -185,3 +169,36 @@ def test_other_people_are_no_drift(movielens_zip):
     assert trap.sum() == 60
     assert not found["flagged"].any()
     assert (found["p"] <= 0.05)[trap].sum() <= 8  # 3 are to be expected; more with a chance of 1 %
+
+
+@pytest.mark.parametrize("kind", ["pulse", "spread"])
+def test_what_does_not_last_and_what_divides(kind):
+    random = np.random.default_rng(10)
+    error = random.normal(size=(120, 300))
+    if kind == "pulse":
+        error[40:70, ::30] -= 1.5
+    else:
+        error[60:, ::30] *= 3.0
+    found = drifting_items(_residuals(error.reshape(-1), 300), 300).set_index("item")
+    found.index = np.where(found.index % 30 == 0, found.index // 30, found.index + 300)
+    true = found[found["flagged"] & (found.index < 10)]
+    assert len(true) >= 8
+    assert (found["flagged"] & (found.index >= 10)).sum() <= 2
+    assert (true["kind"] == kind).mean() >= 0.8
+    own = true[true["kind"] == kind]
+    assert (own["direction"] == ("down" if kind == "pulse" else "apart")).all()
+    assert own["until"].notna().all() == (kind == "pulse")
+    assert ("only" if kind == "pulse" else "differ by") in own["reason"].iloc[0]
+
+
+@pytest.mark.movielens
+@pytest.mark.parametrize(("shape", "size", "least"), [("step", 1.0, 13), ("pulse", 2.0, 12)])
+def test_real_ratings_with_changes_at_a_rate(movielens_zip, shape, size, least):
+    events, n_items = read_movielens(movielens_zip)
+    plan = DriftPlan(n_items=25, size=size, min_ratings=50, shape=shape)
+    made = inject_drift(events, n_items, plan, seed=2)
+    found = drifting_items(residuals_of(made.events, n_items), n_items)
+    flagged = found[found["flagged"]]
+    true = flagged["item"].isin(made.truth["drifting_items"]["item"])
+    assert true.sum() >= least
+    assert (~true).sum() <= 0.25 * len(flagged)  # 5 % are to be expected; more by chance

@@ -156,9 +156,10 @@ def _parts(
     model: Model, data: Dataset, options: Options, client: Client | None, progress: Progress
 ) -> Iterator[tuple[str, dict[str, pd.DataFrame], dict[str, Any]]]:
     """Yield each part's name, tables and summary; what one part alone needs is gone by the next."""
-    events = all_events(data)
+    events, attacked = all_events(data), pd.Series(dtype="int64")
     if "attacks" in options.parts:
-        yield "attacks", *_attacks(model, data, events, options, client)
+        attacked, tables, said = _attacks(model, data, events, options, client)
+        yield "attacks", tables, said
     if options.parts == ("attacks",):
         return
     residuals = cross_fitted_residuals(model, data, options.folds, client, progress)
@@ -168,6 +169,7 @@ def _parts(
     del events
     if "drift" in options.parts:
         judged = drifting_items(residuals, data.n_items)
+        judged["flagged"] &= ~judged["item"].isin(attacked)  # these are listed already
         yield "drift", *_flagged(judged, "item", data.items()[["item_id", "title"]], "drift")
 
 
@@ -190,8 +192,8 @@ def check_anomalies_place(out: Path) -> None:
 
 def _attacks(
     model: Model, data: Dataset, events: Events, options: Options, client: Client | None
-) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Look for attacks, and for what goes away without the attackers."""
+) -> tuple[pd.Series, dict[str, pd.DataFrame], dict[str, Any]]:
+    """Look for attacks, and for what goes away without the attackers; items come first."""
     found = suspected_attacks(events, data.n_items, options.rule)
     suspects = np.unique(found.users["user"].to_numpy(np.int32))
     items = np.unique(found.items["item"].to_numpy(np.int32))
@@ -219,7 +221,7 @@ def _attacks(
     tables["attack_groups"] = group_table(groups, data)
     if options.every:
         tables |= attack_scores(found.suspicion, data)
-    return tables, said
+    return found.items["item"], tables, said
 
 
 def _predictions(

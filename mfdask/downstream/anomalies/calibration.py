@@ -18,15 +18,6 @@ _LEAST_SCALE = 0.2
 _QUANTILES, _TOGETHER = (0.5, 0.8), (0.8, 0.9)
 
 
-def tail_share(scores: Float64s, null: Float64s) -> Float64s:
-    """Return the share of `null` that is at least each score, with the score itself among them.
-
-    Never 0, so that it is a p-value: ``(1 + #{null >= score}) / (1 + n)`` (Davison & Hinkley 1997).
-    """
-    below = np.searchsorted(np.sort(null), scores, side="left")
-    return np.asarray((1.0 + len(null) - below) / (1.0 + len(null)))
-
-
 def false_discovery(p: Float64s, tested: int) -> Float64s:
     """Return for each p-value the false-discovery rate (q-value) of flagging all as small.
 
@@ -40,9 +31,9 @@ def false_discovery(p: Float64s, tested: int) -> Float64s:
     return q
 
 
-def alike(activity: Int64s) -> list[Int64s]:
-    """Return rows in groups of like activity, int64 each."""
-    groups = int(np.clip(len(activity) // _LEAST_ROWS, 1, _GROUPS))
+def alike(activity: Int64s, least: int = _LEAST_ROWS) -> list[Int64s]:
+    """Return rows in groups of like activity, int64 each, of so many rows at least."""
+    groups = int(np.clip(len(activity) // least, 1, _GROUPS))
     return np.array_split(np.argsort(activity, kind="stable"), groups)
 
 

@@ -18,6 +18,7 @@ from mfdask.parameters import Parametrised, parameter
 #: Between these shares of an item's ratings a step lies, and a ramp begins and ends.
 _STEP = (0.3, 0.7)
 _RAMP = ((0.1, 0.4), (0.6, 0.9))
+_PULSE = ((0.2, 0.4), (0.5, 0.7))
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,11 @@ class DriftPlan(Parametrised):
         10, "Move the ratings of N items up or down.", "drift", at_least=1, metavar="N"
     )
     size: float = parameter(0.5, "Stars by which a drift moves ratings.", "drift-size", above=0)
-    shape: Literal["step", "ramp"] = parameter(
-        "step", "Whether a drift moves ratings all at once, or little by little.", "drift-shape"
+    shape: Literal["step", "ramp", "pulse", "spread"] = parameter(
+        "step",
+        "Whether a drift moves ratings all at once, little by little, for a while only, or apart: "
+        "those above the item's mean up and the others down.",
+        "drift-shape",
     )
     direction: Literal["both", "up", "down"] = parameter(
         "both", "Which way the ratings of an item move.", "drift-direction"
@@ -51,9 +55,9 @@ def inject_drift(
     -------
     Injected
         With the table `drifting_items`: `item`, `size` (stars, with its sign), `shape`, `begin`
-        and `end` (seconds; the same for a step), `n_before`, `n_after` (ratings before the
-        beginning, and from the end on), `shift` (the mean change of the latter: nearer to zero
-        than the size where the scale ends).
+        and `end` (seconds; the same for a step and a spread), `n_before`, `n_after` (ratings before
+        the beginning, and with the whole drift), `shift` (the mean change of the latter: nearer to
+        zero than the size where the scale ends).
 
     Raises
     ------
@@ -71,10 +75,13 @@ def inject_drift(
     for (item, places), size in zip(chosen, sizes, strict=True):
         times, old = events.timestamps[places], events.ratings[places]
         begin, end = _dates(times, plan, random)
-        shift = size * effect(times, begin, end)
+        there = effect(times, begin, end, plan.shape)
+        shift = size * there
+        if plan.shape == "spread":
+            shift = np.abs(shift) * np.sign(old - old.mean())
         moved = scale.near(old + shift, random)
         ratings[places] = np.where(shift == 0, old, moved)  # none: ratings stay as they are
-        after = times >= end
+        after = there == 1
         lines.append(
             {
                 "item": item,
@@ -91,8 +98,10 @@ def inject_drift(
     return Injected(events._replace(ratings=ratings), n_items, truth)
 
 
-def effect(times: Int64s, begin: int, end: int) -> Float64s:
+def effect(times: Int64s, begin: int, end: int, shape: str = "step") -> Float64s:
     """Return how much of the drift is there at each time, 0 to 1."""
+    if shape == "pulse":
+        return ((times >= begin) & (times < end)).astype(np.float64)
     if begin == end:
         return (times >= begin).astype(np.float64)
     return np.clip((times - begin) / (end - begin), 0.0, 1.0)
@@ -100,7 +109,7 @@ def effect(times: Int64s, begin: int, end: int) -> Float64s:
 
 def _dates(times: Int64s, plan: DriftPlan, random: np.random.Generator) -> tuple[int, int]:
     """Draw the beginning and the end: moments at which the item was rated."""
-    ranges = (_STEP,) if plan.shape == "step" else _RAMP
+    ranges = {"ramp": _RAMP, "pulse": _PULSE}.get(plan.shape, (_STEP,))
     places = [int(random.uniform(*share) * len(times)) for share in ranges]
     dates = np.sort(times)[places]
     return int(dates[0]), int(dates[-1])

@@ -82,7 +82,8 @@ def _attacks(data: Dataset, folder: Path) -> list[Figure]:
     if items.empty:
         raise Absent("No item seems attacked.")
     shown = items.head(_PLOTS)
-    marks = shown[["item_id", "window_start", "window_end"]].set_axis(
+    known = shown.dropna(subset=["window_start"])  # not all evidence is of a time
+    marks = known[["item_id", "window_start", "window_end"]].set_axis(
         ["item_id", "start", "end"], axis=1
     )
     caption = (
@@ -110,7 +111,7 @@ def _drift(data: Dataset, folder: Path) -> list[Figure]:
     shown = items.head(_PLOTS)
     marks = shown[["item_id"]].assign(start=shown["date"], end=shown["date"])
     caption = f"{_surest(items, 'item')}, and what was found."
-    columns = "item_id title change date n_before n_after q reason"
+    columns = "item_id title kind change date n_before n_after q reason"
     listed = _listed(items, columns, "drift-table", "Drifting items", caption)
     return [Drifting(_timelines(data, shown, "QS"), marks), listed]
 

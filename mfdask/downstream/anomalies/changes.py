@@ -1,0 +1,182 @@
+"""Changes in time series of residuals: steps, ramps, pulses, and a spread that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import rankdata
+
+from mfdask.downstream.anomalies.calibration import alike
+from mfdask.kernels.types import Float64s, Int64s
+
+#: A series is looked at in so many runs of ratings, of equal length.
+BINS = 40
+#: Share at either end of an item's ratings in which no step is looked for; a pulse lasts at least
+#: as long, and leaves as much.
+TRIM = 0.1
+#: Statistics of series that do not change are taken as known up to this quantile of all.
+_HONEST = 0.8
+#: Series that are compared with each other, at least: some that changed may be among them.
+_LEAST_ROWS = 75
+#: Is added to squares, in units of what is usual, before their logarithm is taken.
+_SMALL = 0.1
+#: The kinds of change.
+KINDS = ("step", "ramp", "pulse", "spread")
+
+
+class Changes(NamedTuple):
+    """The likeliest change of each series.
+
+    Attributes
+    ----------
+    kind : int64 (series,)
+        Place in `KINDS`.
+    p : float64 (series,)
+        Of as large a change of any kind where nothing changes but what usually does.
+    first, last : int64 (series,)
+        The first rating of the change and the first behind it, counted from the series' begin; of a
+        step and a spread both are the first rating behind it.
+    size : float64 (series,)
+        Stars: of means, of a ramp from end to end; of a spread the change of the deviation.
+    """
+
+    kind: Int64s
+    p: Float64s
+    first: Int64s
+    last: Int64s
+    size: Float64s
+
+
+class _Found(NamedTuple):
+    """The largest statistic of each series (a squared normal one), and where it is, in runs."""
+
+    square: Float64s
+    first: Int64s
+    last: Int64s
+    size: Float64s
+
+
+class _Runs(NamedTuple):
+    """Sums over the runs before each edge, float64 (series, `BINS` + 1)."""
+
+    weight: Float64s
+    total: Float64s
+
+    @classmethod
+    def of(cls, edges: Int64s, weights: Float64s, values: Float64s) -> _Runs:
+        sums = (np.concatenate([[0.0], np.cumsum(x)]) for x in (weights, weights * values))
+        return cls(*(s[edges] - s[edges[:, :1]] for s in sums))
+
+    def against(self, weight: Float64s, total: Float64s) -> tuple[Float64s, Float64s]:
+        """Return how parts of the series differ from the rest: the squared statistic, and stars."""
+        rest = np.maximum(self.weight[:, -1:] - weight, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = total / weight - (self.total[:, -1:] - total) / rest
+            square = size**2 * weight * rest / self.weight[:, -1:]
+        good = np.isfinite(square)
+        return np.where(good, square, 0.0), np.where(good, size, 0.0)
+
+
+def find_changes(indptr: Int64s, values: Float64s, weights: Float64s) -> Changes:
+    """Look for the likeliest change of each series, and how likely it is by chance.
+
+    A step is sought by the largest difference of means before and behind (CUSUM), a pulse by that
+    of a stretch against the rest (two breaks), a ramp by weighted regression on the order, a change
+    of the spread as a step in the logarithms of squares. All are squared and in units of chance. A
+    series moves more than by chance as fans come first and tastes change; and it has been looked
+    at in many places. Both are learned from the bulk of series of like length: up to the quantile
+    `_HONEST` chances are shares of the series, and beyond it they fall as those of a squared normal
+    variable do. Chances are those of the smallest of three (lasting, pulse, spread), times three.
+
+    Parameters
+    ----------
+    indptr : int64 (series + 1,)
+    values : float64 (values,)
+        In the order of time within a series.
+    weights : float64 (values,)
+        One over the variance of each.
+    """
+    lengths = np.diff(indptr)
+    places = lengths[:, None] * np.arange(BINS + 1) // BINS
+    edges = indptr[:-1, None] + places
+    runs = _Runs.of(edges, weights, values)
+    found = [_step(runs), _ramp(runs), _pulse(runs), _spread(edges, values, weights)]
+    lasting = np.maximum(found[0].square, found[1].square)
+    families = [chances(x, lengths) for x in (lasting, found[2].square, found[3].square)]
+    family = np.argmin(families, axis=0)
+    ramp = found[1].square > found[0].square
+    kind = np.where(family == 0, ramp.astype(np.int64), family + 1)
+    rows = np.arange(len(kind))
+    first, last, size = (np.stack(x)[kind, rows] for x in list(zip(*found, strict=True))[1:])
+    p = np.minimum(3 * np.min(families, axis=0), 1.0)
+    return Changes(kind, p, places[rows, first], places[rows, last], size)
+
+
+def chances(squares: Float64s, lengths: Int64s) -> Float64s:
+    """Return the chance of as large a statistic in a series that does not change, float64."""
+    p = np.ones(len(squares))
+    for rows in alike(lengths, _LEAST_ROWS) if len(squares) else []:
+        own = squares[rows] / 2
+        usual = np.quantile(own, _HONEST)
+        ranked = rankdata(-own) / (len(own) + 1)
+        p[rows] = np.where(own > usual, (1 - _HONEST) * np.exp(usual - own), ranked)
+    return p
+
+
+def _step(runs: _Runs) -> _Found:
+    """Find the step with the largest statistic."""
+    first = round(TRIM * BINS)
+    inner = slice(first, BINS - first + 1)
+    square, size = runs.against(runs.weight[:, inner], runs.total[:, inner])
+    best = np.argmax(square, axis=1)
+    rows = np.arange(len(best))
+    return _Found(square[rows, best], best + first, best + first, -size[rows, best])
+
+
+def _pulse(runs: _Runs) -> _Found:
+    """Find the stretch that differs most from the rest."""
+    n, rows = len(runs.weight), np.arange(len(runs.weight))
+    found = _Found(np.zeros(n), np.zeros(n, np.int64), np.full(n, BINS), np.zeros(n))
+    for length, weight, total in _stretches(runs):
+        square, size = runs.against(weight, total)
+        best = np.argmax(square, axis=1)
+        better = square[rows, best] > found.square
+        at = rows[better], best[better]
+        found.square[better], found.size[better] = square[at], size[at]
+        found.first[better], found.last[better] = at[1], at[1] + length
+    return found
+
+
+def _stretches(runs: _Runs) -> Iterator[tuple[int, Float64s, Float64s]]:
+    """Yield the sums over all stretches of each length."""
+    for length in range(round(TRIM * BINS), BINS - round(TRIM * BINS) + 1):
+        weight, total = (x[:, length:] - x[:, :-length] for x in runs)
+        yield length, weight, total
+
+
+def _ramp(runs: _Runs) -> _Found:
+    """Regress on the order of the runs."""
+    weight, total = (np.diff(x, axis=1) for x in runs)
+    at = (np.arange(BINS) + 0.5) / BINS
+    whole = np.maximum(weight.sum(axis=1), np.finfo(np.float64).tiny)
+    away = at - (weight @ at / whole)[:, None]
+    known = np.maximum((weight * away**2).sum(axis=1), np.finfo(np.float64).tiny)
+    slope = (total * away).sum(axis=1) / known
+    n = len(slope)
+    return _Found(slope**2 * known, np.zeros(n, np.int64), np.full(n, BINS), slope)
+
+
+def _spread(edges: Int64s, values: Float64s, weights: Float64s) -> _Found:
+    """Find the step of the logarithms of squares; the size is that of the deviation, in stars."""
+    logs = np.log(weights * values**2 + _SMALL)
+    scale = 1.0 / max(float(logs.var()), np.finfo(np.float64).tiny) if len(logs) else 1.0
+    found = _step(_Runs.of(edges, np.full(len(logs), scale), logs))
+    squares = np.concatenate([[0.0], np.cumsum(values**2)])
+    cut = edges[np.arange(len(edges)), found.first]
+    before, behind = (
+        np.sqrt((squares[stop] - squares[start]) / np.maximum(stop - start, 1))
+        for start, stop in ((edges[:, 0], cut), (cut, edges[:, -1]))
+    )
+    return found._replace(size=behind - before)
