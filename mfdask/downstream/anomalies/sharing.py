@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mfdask.downstream.anomalies.calibration import false_discovery, tail_evidence
 from mfdask.downstream.anomalies.people import People, compare_people
 from mfdask.downstream.anomalies.residuals import Residuals
 from mfdask.downstream.anomalies.sessions import Sessions, find_sessions
@@ -26,7 +27,7 @@ def suspected_sharing(
     n_items: int,
     residuals: Residuals | None = None,
     *,
-    false_alarms: float = 0.01,
+    max_q: float = 0.05,
     min_days: int = 3,
     seed: int = 42,
 ) -> pd.DataFrame:
@@ -43,9 +44,8 @@ def suspected_sharing(
     n_items : int
     residuals : Residuals, optional
         Of the same events; only `residual_support` needs them.
-    false_alarms : float
-        Share of the judged accounts that is flagged at most, in (0, 1): that many were false if
-        each were one person's.
+    max_q : float
+        The share of false ones among the flagged accounts that is put up with, in (0, 1).
     min_days : int
         Accounts with fewer active days, or with one session, are not judged.
     seed : int
@@ -59,16 +59,16 @@ def suspected_sharing(
         `handover_evidence` (log, for a second person from some day on), `handover` (UTC date, the
         likeliest), `handover_p` (of as much evidence if the sessions came in any order),
         `n_sessions`, `active_days`, `n_ratings`, `residual_support` (error of the rating model on
-        this account over that on all; NaN without residuals), `expected_false_per_1000` (of 1,000
-        accounts like those judged, how many score as high; a rank, so shared accounts among them
-        only make it too large), `reason`.
+        this account over that on all; NaN without residuals), `p` (that an account of one person
+        scores as high: `tail_evidence`, learned from the bulk of accounts with about as many
+        sessions), `q` (Benjamini-Hochberg), `expected_false_per_1000` (``1000 p``), `reason`.
 
     Raises
     ------
     InputError
-        If `false_alarms` is no such share.
+        If `max_q` is no such share.
     """
-    require(0 < false_alarms < 1, "false_alarms", false_alarms, "a share between 0 and 1")
+    require(0 < max_q < 1, "max_q", max_q, "a share between 0 and 1")
     sessions = find_sessions(events, n_items)
     people = compare_people(sessions)
     found = np.empty((len(events.indptr) - 1, 3))
@@ -77,9 +77,10 @@ def suspected_sharing(
     table["residual_support"] = np.nan if residuals is None else _misfit(residuals, len(table))
     table["handover_p"] = _handover_chance(sessions, people, found, seed)
     table = table[(table["active_days"] >= min_days) & (table["n_sessions"] > 1)].copy()
-    share = table["score"].rank(ascending=False, method="max") / max(len(table), 1)
-    table["expected_false_per_1000"] = 1000 * share
-    table["flagged"] = share <= false_alarms
+    table["p"] = _chance(table)
+    table["q"] = false_discovery(table["p"].to_numpy(), len(table))
+    table["expected_false_per_1000"] = 1000 * table["p"]
+    table["flagged"] = table["q"] <= max_q
     table["dispersion_percentile"] = _percentile_among_alike(table)
     table["reason"] = [_reason(line) for line in table.itertuples()]
     return table.sort_values(["score", "user"], ascending=[False, True], ignore_index=True)
@@ -103,6 +104,14 @@ def _table(events: Events, sessions: Sessions, found: Float64s) -> pd.DataFrame:
             "n_ratings": np.diff(events.indptr),
         }
     )
+
+
+def _chance(table: pd.DataFrame) -> Float64s:
+    """Return how likely each score is of one person; up to the median nothing is said."""
+    if table.empty:
+        return np.zeros(0)
+    above = (table["score"] - table["score"].median()).clip(lower=0.0).to_numpy()
+    return np.asarray(10.0 ** -tail_evidence(above, table["n_sessions"].to_numpy()))
 
 
 def _misfit(residuals: Residuals, n_users: int) -> Float64s:
