@@ -15,7 +15,7 @@ from mfdask.ratings.forms import ValueForm
 from mfdask.ratings.ids import count_ids, encode
 from mfdask.ratings.partitions import parsed_of
 from mfdask.ratings.source import Parsed, Part
-from mfdask.ratings.values import no_integer, too_large
+from mfdask.ratings.values import other_kinds
 
 
 class PartFacts(NamedTuple):
@@ -106,7 +106,7 @@ class _Cleaned(NamedTuple):
 
 
 def _cleaned(parsed: Parsed, part: Part, are_counts: bool) -> _Cleaned:
-    _check_ids(parsed, part)
+    _check_kinds(parsed, part)
     for role, kind in (("rating", np.float32), ("timestamp", np.int64)):
         if role in part.forms:
             parsed = _with_values(parsed, role, part.forms[role], part.file)
@@ -151,16 +151,21 @@ def _joined_rejected(rejected: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(bad, ignore_index=True) if bad else rejected[0].assign(part=0)
 
 
-def _check_ids(parsed: Parsed, part: Part) -> None:
-    """Refuse names among numbers, unless numbers are wanted: then they are bad rows."""
-    for role in part.exact_ids:
-        reasons = parsed.rejected["reason"]
-        names = parsed.rejected[reasons.isin([no_integer(role), too_large(role)])]
-        if len(names):
+def _check_kinds(parsed: Parsed, part: Part) -> None:
+    """Refuse values of another kind than those at the start, unless that kind is wanted."""
+    for role in part.settled:
+        others = parsed.rejected[parsed.rejected["reason"].isin(other_kinds(role))]
+        if len(others) and role == "rating":
             raise InputError(
-                f"{part.file}: the {role} id in {names['text'].iloc[0]!r} is no whole number of 64 "
-                "bits, as the ids at the start of the file are; `ids` string keeps all ids as they "
-                "are written, `ids` int leaves such rows out"
+                f"{part.file}: the rating in {others['text'].iloc[0]!r} has a decimal comma, those "
+                "at the start of the file have none; `decimal` , reads them, `decimal` . leaves "
+                "such rows out"
+            )
+        if len(others):
+            raise InputError(
+                f"{part.file}: the {role} id in {others['text'].iloc[0]!r} is no whole number of "
+                "64 bits, as the ids at the start of the file are; `ids` string keeps all ids as "
+                "they are written, `ids` int leaves such rows out"
             )
 
 

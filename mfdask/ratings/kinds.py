@@ -41,19 +41,20 @@ def sniff_kind(
     if role == "timestamp":
         return sniff_times(texts, label, options.dialect.timestamp_format)
     if role == "rating":
-        return _rating(texts, options.event_values, label, decimal)
+        form = Numbers(decimal=decimal, thousands=options.dialect.thousands or "")
+        return _rating(texts, options.event_values, label, form)
     return sniff_id(texts, wanted_ids(options.ids, role))
 
 
 def _rating(
-    texts: Sequence[str], event_values: Mapping[str, float] | None, label: str, decimal: str
+    texts: Sequence[str], event_values: Mapping[str, float] | None, label: str, form: Numbers
 ) -> Kind:
     if event_values:
         return WordValues(event_values)
     found = {text.strip() for text in texts} - {""}
     if found and found <= BOOLEANS.keys():
         return WordValues(BOOLEANS)
-    return sniff_numbers(found, Numbers(decimal=decimal), label) or pa.float64()
+    return sniff_numbers(found, form, label) or pa.float64()
 
 
 def types_of(kinds: Kinds) -> Types:

@@ -6,10 +6,13 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import NamedTuple
 
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
+from mfdask.ratings.columns import are_positions
+from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.records import join_records
 from mfdask.ratings.source_file import SourceFile
 
@@ -17,7 +20,11 @@ SAMPLE_BYTES = 2**18
 BOM = b"\xef\xbb\xbf"
 DOUBLE_COLON = "::"
 _DECLARED = re.compile("sep=(.|\\t)", re.IGNORECASE)  # the first line that Excel writes
-_COMMA_NUMBER = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_LINES_SPLIT = 200  # to tell the delimiter
+_NUMBER = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]+)?\s*")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")
+_COMMA_NUMBER = re.compile(r"[+-]?[0-9]+(,[0-9]+)+")
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,10 @@ class TextLayout:
     spans_lines: bool = False  # quoted fields hold line breaks
     keeps_zeros: frozenset[str] = frozenset()  # roles whose ids must not lose leading zeros
     constants: tuple[str, ...] = ()  # fields that folders tell, behind those of each line
+    encoding: str = "utf-8"
+    comment: str = ""  # what lines begin with that are no rows
+    blanks: bool = False  # any number of blanks and tabs is one delimiter, written as a tab
+    names: tuple[str, ...] = ()  # of the fields and constants
 
     def constant(self, role: str) -> str:
         """Return the text that a role has in all lines."""
@@ -40,7 +51,25 @@ class TextLayout:
     @property
     def quote(self) -> str | bool:
         """The quote character, or False: ``::`` files use none, and titles may hold any."""
-        return False if self.delimiter == DOUBLE_COLON else '"'
+        return False if len(self.delimiter) > 1 else '"'
+
+    @property
+    def cuts_anywhere(self) -> bool:
+        """Whether a line break is one byte, and so a place to cut the file at."""
+        return not self.encoding.casefold().replace("_", "-").startswith(("utf-16", "utf-32"))
+
+    def described(self) -> str:
+        """Say how lines are read, for people."""
+        sign = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}.get(self.delimiter)
+        names = dict(enumerate(self.names))
+        places = (f"{role} {names.get(place, place)}" for role, place in self.places.items())
+        notes = [
+            *(["decimal comma"] if self.decimal == "," else []),
+            *([self.encoding] if self.encoding != "utf-8" else []),
+            *(["line breaks within quotes"] if self.spans_lines else []),
+        ]
+        between = "blanks" if self.blanks else sign or repr(self.delimiter)
+        return "; ".join([f"text, {between} between fields", ", ".join(places), *notes])
 
 
 class Sniffed(NamedTuple):
@@ -60,7 +89,7 @@ class Sniffed(NamedTuple):
     has_rows: bool
 
 
-def sniff_layout(source: SourceFile, columns: Mapping[str, str] | None) -> Sniffed:
+def sniff_layout(source: SourceFile, options: ReadOptions) -> Sniffed:
     """Find out the layout of a text file.
 
     Raises
@@ -68,75 +97,157 @@ def sniff_layout(source: SourceFile, columns: Mapping[str, str] | None) -> Sniff
     InputError
         The file is empty, is no text, or its columns cannot be told apart.
     """
-    label = source.label
-    lines, whole = _sample(source)
-    head, delimiter = _head(lines, label)
-    layout = _placed(lines[head], delimiter, columns, source)
-    if columns is None or not column_choice.are_positions(columns):
-        head += 1
-    lines = lines[head:]
+    columns, said = options.columns, options.dialect
+    lines, whole, encoding = _sample(source, said.encoding)
+    sample = Sample(lines, said.comment, columns is None or not are_positions(columns))
+    if not sample.has_lines:
+        raise InputError(f"{source.label} is empty; nothing to read")
+    delimiter = said.sign or sample.declared or _delimiter(sample.filled, source.label)
+    first, head = sample.head(delimiter)
+    layout = _placed(first, delimiter, columns, source)
+    layout = replace(layout, encoding=encoding, comment=said.comment or "")
+    lines = sample.rows(head)
     records = join_records(lines)
     layout = replace(layout, header_lines=head, spans_lines=_spans_lines(records, lines, layout))
     rows = [split_line(row, layout) for row in (records if layout.spans_lines else lines)]
     has_rows = not whole or any(line.strip() for line in lines)
-    return Sniffed(replace(layout, decimal=_decimal(rows, layout)), rows, has_rows)
+    decimal = said.decimal or _decimal(rows, layout, source.label, said.thousands)
+    return Sniffed(replace(layout, decimal=decimal), rows, has_rows)
 
 
-def _sample(source: SourceFile) -> tuple[list[str], bool]:
-    """Return the whole lines of the file's start, and whether they are all of the file."""
+def _sample(source: SourceFile, said: str | None) -> tuple[list[str], bool, str]:
+    """Return the whole lines of the file's start, whether they are all, and their encoding."""
     label = source.label
     with source.open() as file:
         data = file.read(SAMPLE_BYTES)
         whole = not file.read(1)
-    if b"\0" in data:
-        raise InputError(f"{label} is not a UTF-8 text file; save it as UTF-8 CSV or Parquet")
-    if b"\n" not in data and b"\r" in data.rstrip(b"\r"):
+    encoding = said or ("utf-16" if data.startswith(_WIDE_BOMS) else "utf-8")
+    if b"\0" in data and encoding == "utf-8":
+        raise InputError(
+            f"{label} is not a UTF-8 text file; say its `encoding`, or save it as UTF-8 CSV or "
+            "Parquet"
+        )
+    text = data.removeprefix(BOM).decode(encoding, "replace")
+    if "\n" not in text and "\r" in text.rstrip("\r"):
         raise InputError(f"{label}: its lines end in CR alone; save it with line ends LF or CR LF")
     if not whole:
-        data = data[: data.rfind(b"\n") + 1]
-        if not data:
+        text = text[: text.rfind("\n") + 1]
+        if not text:
             raise InputError(f"{label}: its first line is longer than 256 KiB; not a ratings file")
-    return data.removeprefix(BOM).decode("utf-8", "replace").split("\n"), whole
+    lines = text.split("\n")
+    n_bad = sum("\ufffd" in line for line in lines)
+    if said is None and n_bad > 1 + len(lines) // 100:
+        raise InputError(
+            f"{label}: {n_bad:,} of its first {len(lines):,} lines are not UTF-8 text; say its "
+            "`encoding`, such as latin-1 or cp1252"
+        )
+    return lines, whole, encoding
 
 
-def _head(lines: Sequence[str], label: str) -> tuple[int, str]:
-    """Return the number of the first line with fields, and what delimits them."""
-    filled = [number for number, line in enumerate(lines) if line.strip()]
-    if not filled:
-        raise InputError(f"{label} is empty; nothing to read")
-    declared = _DECLARED.fullmatch(lines[filled[0]].strip())
-    if declared and len(filled) > 1:
-        return filled[1], declared.group(1)
-    return filled[0], _delimiter(lines[filled[0]], label)
+class Head(NamedTuple):
+    """The line that has the names, or the first row, and how many lines come before the rows."""
+
+    line: str
+    n_lines: int
 
 
-def _delimiter(line: str, label: str) -> str:
-    """Tell the delimiter from one line: the commonest of the usual ones; a tab in a .tsv file."""
-    if "\t" in line and ".tsv" in label.casefold():
+class Sample:
+    """The lines of a file's start: remarks, a header perhaps, rows."""
+
+    def __init__(self, lines: list[str], comment: str | None, has_header: bool) -> None:
+        self.lines = lines
+        self.comment = comment
+        self.has_header = has_header
+        numbers = [n for n, line in enumerate(lines) if line.strip()]
+        self.remarks = [n for n in numbers if lines[n].startswith(comment)] if comment else []
+        if not comment:
+            self.remarks = list(takewhile(lambda n: lines[n].startswith(("#", "%")), numbers))
+        rows = [n for n in numbers if n not in set(self.remarks)]
+        if not comment and not rows:  # a header, and nothing else
+            self.remarks, rows = [], numbers
+        found = _DECLARED.fullmatch(lines[rows[0]].strip()) if len(rows) > 1 else None
+        self.declared = found[1] if found else None
+        self._numbers = rows[1:] if found else rows
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether there is any but remarks."""
+        return bool(self._numbers)
+
+    @property
+    def filled(self) -> list[str]:
+        """The lines that hold something, from the header on."""
+        return [self.lines[number] for number in self._numbers]
+
+    def head(self, delimiter: str) -> Head:
+        """Find the header: the first line, or a remark in front of the first row that names it."""
+        first = self._numbers[0]
+        if not self.has_header:
+            return Head(self.lines[first], first)
+        layout = TextLayout(delimiter, 0, {}, 0)
+        remark = self.lines[self.remarks[-1]].lstrip("#% ") if self.remarks else ""
+        fields = split_line(self.lines[first], layout)
+        is_row = any(map(_NUMBER.fullmatch, fields))
+        if is_row and remark and len(split_line(remark, layout)) == len(fields):
+            return Head(remark, first)
+        return Head(self.lines[first], first + 1)
+
+    def rows(self, n_lines: int) -> list[str]:
+        """Return the lines behind the header; remarks are blank."""
+        remarks = set(self.remarks)
+        return [
+            "" if number in remarks else line
+            for number, line in enumerate(self.lines)
+            if number >= n_lines
+        ]
+
+
+def _delimiter(lines: Sequence[str], label: str) -> str:
+    """Tell the delimiter: of the usual ones that which cuts most lines alike, into most fields."""
+    first = lines[0]
+    if "\t" in first and ".tsv" in label.casefold():
         return "\t"
-    best = max(",\t;|", key=line.count)
-    if best in line:
-        return best
-    if DOUBLE_COLON in line:
-        return DOUBLE_COLON
+    found = [sign for sign in (",", "\t", ";", "|", DOUBLE_COLON) if sign in first]
+    if found:
+        return max(found, key=lambda sign: _fit(lines[:_LINES_SPLIT], sign))
+    share, n_fields = _fit([" ".join(line.split()) for line in lines[:_LINES_SPLIT]], " ")
+    if share > 0.9 and n_fields > 1:
+        return " "
     raise InputError(
-        f"{label}: no comma, tab, semicolon, bar or '::' in its first line {line.strip()[:80]!r}; "
-        "not a table of ratings"
+        f"{label}: no comma, tab, semicolon, bar or '::' in its first line {first.strip()[:80]!r}; "
+        "not a table of ratings, or say its `delimiter`"
     )
+
+
+def _fit(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
+    """Return the share of lines that have as many fields as the first, and how many that is."""
+    layout = TextLayout(delimiter, 0, {}, 0)
+    first, *counts = (len(split_line(line, layout)) for line in lines)
+    return round(sum(n == first for n in counts) / max(1, len(counts)), 1), first
 
 
 def _placed(
     line: str, delimiter: str, columns: Mapping[str, str] | None, source: SourceFile
 ) -> TextLayout:
     """Return the layout of a file whose first line with fields is given."""
-    layout = TextLayout(delimiter, 0, {}, 0)
+    if delimiter == " ":
+        line, delimiter, blanks = "\t".join(line.split()), "\t", True
+    else:
+        blanks = False
+    layout = TextLayout(delimiter, 0, {}, 0, blanks=blanks)
     fields = [field.strip() for field in split_line(line, layout)]
-    if columns is not None and column_choice.are_positions(columns):
+    if columns is not None and are_positions(columns):
         places = column_choice.by_position(len(fields), columns, source.label)
         return replace(layout, n_fields=len(fields), places=places)
     told = {name: text for name, text in source.constants.items() if name not in fields}
     places = column_choice.by_name([*fields, *told], columns, source.label)
-    return replace(layout, n_fields=len(fields), places=places, constants=tuple(told.values()))
+    return replace(
+        layout,
+        n_fields=len(fields),
+        places=places,
+        constants=tuple(told.values()),
+        names=(*fields, *told),
+    )
 
 
 def _spans_lines(records: list[str], lines: list[str], layout: TextLayout) -> bool:
@@ -153,22 +264,58 @@ def _spans_lines(records: list[str], lines: list[str], layout: TextLayout) -> bo
     return closed and share(records) >= share(lines)
 
 
-def _decimal(rows: list[list[str]], layout: TextLayout) -> str:
+def _decimal(rows: list[list[str]], layout: TextLayout, label: str, thousands: str | None) -> str:
     """Tell the decimal sign of ratings: a comma where some have one and none has a point."""
     place = layout.places.get("rating")
-    if place is None or layout.delimiter == ",":
+    if place is None or thousands == ",":
         return "."
+    if thousands == ".":
+        return ","
     texts = [row[place].strip() for row in rows if len(row) == layout.n_fields > place]
-    has_comma = any(map(_COMMA_NUMBER.fullmatch, texts))
-    return "," if has_comma and not any("." in text for text in texts) else "."
+    with_comma = list(filter(_COMMA_NUMBER.fullmatch, texts))
+    if not with_comma or any("." in text for text in texts):
+        return "."
+    if all(map(_THOUSANDS.fullmatch, with_comma)):
+        raise InputError(
+            f"{label}: its ratings, such as {with_comma[0]!r}, may be thousands or have a decimal "
+            "comma; say `thousands` , or `decimal` ,"
+        )
+    return ","
 
 
 def split_line(line: str, layout: TextLayout) -> list[str]:
     """Cut one line into its fields."""
     line = line.rstrip("\r\n")
+    if layout.blanks:
+        line = "\t".join(line.split())
     if layout.quote and '"' in line:
         try:
             return next(csv.reader([line], delimiter=layout.delimiter), [])
         except csv.Error:
             return []
     return line.split(layout.delimiter)
+
+
+def plain_text(data: memoryview, layout: TextLayout, label: str) -> memoryview:
+    """Bring bytes of a file to UTF-8, with blank lines for remarks and tabs for blanks.
+
+    Raises
+    ------
+    InputError
+        They are no text of the encoding.
+    """
+    if layout.encoding == "utf-8" and not layout.comment and not layout.blanks:
+        return data
+    held = bytes(data)
+    if layout.encoding != "utf-8":
+        try:
+            held = held.decode(layout.encoding).encode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{label} is not text of this encoding ({error}); say another `encoding`"
+            ) from None
+    if layout.comment:
+        held = re.sub(rb"(?m)^" + re.escape(layout.comment.encode()) + rb"[^\r\n]*", b"", held)
+    if layout.blanks:
+        held = re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", held))
+    return memoryview(bytearray(held))

@@ -61,9 +61,10 @@ class Part:
     `first_row` numbers the first line or row of the file for people: 1 in a text file, 0 in a
     Parquet file. `n_rows` is about how many there are, 0 where nobody knows. `forms` are
     those of the ratings or times that are read as texts, by their roles. `missing` are ratings that
-    stand for none. `exact_ids` are the roles whose ids are numbers because those at the start of
-    their file are: a name among them is no bad row, but says that all are names. `partition` is the
-    partition of a Dask DataFrame that holds the part alone, see `partitions`, where it comes from
+    stand for none. `settled` are the roles whose kind the start of
+    their file has settled: an id that is a name behind numbers, or a rating with a decimal comma
+    behind others, is no bad row, but says that all are to be read in another way. `partition` is
+    the partition of a Dask DataFrame that holds the part alone, see `partitions`, where it comes from
     such a frame: a graph is then read as a whole, in place of part by part.
     """
 
@@ -73,7 +74,7 @@ class Part:
     n_rows: int = 0
     forms: Mapping[str, ValueForm] = field(default_factory=dict)
     missing: tuple[float, ...] = ()
-    exact_ids: frozenset[str] = frozenset()
+    settled: frozenset[str] = frozenset()
     partition: Delayed | None = None
 
 

@@ -107,13 +107,15 @@ def _parts(file: OpenedFile, named: set[str], options: ReadOptions) -> list[Part
 
 def reading_of(kinds: Kinds, options: ReadOptions) -> dict[str, Any]:
     """Return what a `Part` says of how its values are read."""
-    exact = {
+    settled = {
         role
         for role in ("user", "item")
         if kinds[role] != STRING and wanted_ids(options.ids, role) == "auto"
     }
+    if options.dialect.decimal is None and "rating" in kinds:
+        settled.add("rating")
     return {
         "forms": forms_of(kinds),
         "missing": options.dialect.missing or (),
-        "exact_ids": frozenset(exact),
+        "settled": frozenset(settled),
     }

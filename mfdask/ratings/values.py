@@ -31,6 +31,7 @@ DECIMAL = pa.float64()  # as a type of ids: whole numbers that were written as 1
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 EXACT_IN_FLOAT64 = 2**53  # beyond, a number with a point may have lost its last digits
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
+_COMMA_NUMBER = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _POINTED = re.compile(r"[+-]?[0-9]+\.0*")
 
@@ -129,6 +130,15 @@ def _reader(role: str, value_type: pa.DataType) -> Callable[[str], int | float |
     return lambda text: _int_id(text, role)
 
 
+#: The reason why a rating with a comma is bad where those at the start have none.
+COMMA = "rating has a decimal comma (decimal = , reads it)"
+
+
+def other_kinds(role: str) -> tuple[str, ...]:
+    """Return the reasons that say that a column is of another kind than its start."""
+    return (COMMA,) if role == "rating" else (no_integer(role), too_large(role))
+
+
 def no_integer(role: str) -> str:
     """Return the reason why an id that is a name is bad among numbers."""
     return f"{role} id is not an integer (ids = string keeps it)"
@@ -173,7 +183,10 @@ def _number(text: str, what: str) -> float:
 
 
 def _rating(text: str) -> float:
-    value = _number(_present(text.strip(), "rating"), "rating")
+    text = _present(text.strip(), "rating")
+    if _COMMA_NUMBER.fullmatch(text):
+        raise BadValueError(COMMA)
+    value = _number(text, "rating")
     if not abs(value) < FLOAT32_END:
         raise BadValueError("rating is not finite")
     return value

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mfdask.errors import InputError
+from mfdask.ingestion.parts import read_batch
+from mfdask.ratings.dialect import Dialect
 from mfdask.ratings.formats import open_source
 
 from .test_cleaning import read, relaxed, write
@@ -136,3 +139,100 @@ def test_numbers_may_be_wanted_and_yet_exact(tmp_path: Path) -> None:
     source = open_source(path, ids="int", exact=True, cache_dir=tmp_path)
     with pytest.raises(InputError, match="'0100' would lose its zeros"):
         read(source)
+
+
+@st.composite
+def dialects(draw: st.DrawFn) -> dict[str, str | None]:
+    """A way to write tables, that may be guessed right."""
+    delimiter = draw(st.sampled_from([",", ";", "\t", "|", "::", "space", "~", "@|@"]))
+    decimal = draw(st.sampled_from(".,"))
+    return {
+        "delimiter": delimiter,
+        "decimal": decimal,
+        "thousands": draw(st.sampled_from([None, "'", {".": ",", ",": "."}[decimal]])),
+        "encoding": draw(st.sampled_from(["utf-8", "utf-16", "latin-1", "utf-8-sig"])),
+        "comment": draw(st.sampled_from([None, "#", "//"])),
+    }
+
+
+plain = st.text("abcxyzäöü0123456789-_", min_size=1, max_size=6).map(lambda text: "i" + text)
+ratings = st.lists(
+    st.tuples(st.integers(0, 2**62), plain, st.integers(-(10**6), 10**6)), min_size=1, max_size=20
+)
+
+
+@relaxed
+@given(rows=ratings, dialect=dialects(), part_bytes=st.integers(1, 300), crlf=st.booleans())
+def test_any_table_in_any_dialect_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[int, str, int]],
+    dialect: dict,
+    part_bytes: int,
+    crlf: bool,
+) -> None:
+    sign = "  " if dialect["delimiter"] == "space" else dialect["delimiter"]
+    lines = [sign.join(["user", "item", "rating"])]
+    for user, item, hundredths in rows:
+        whole, _, rest = f"{hundredths / 100:,.2f}".partition(".")
+        number = whole.replace(",", dialect["thousands"] or "") + dialect["decimal"] + rest
+        quoted = f'"{number}"' if len(sign) == 1 else number
+        lines.append(sign.join([str(user), item, quoted]))
+        if dialect["comment"]:
+            lines.append(f"{dialect['comment']} no row")
+    if dialect["delimiter"] == "::" and dialect["decimal"] == ",":
+        dialect = {**dialect, "delimiter": None}  # it is guessed
+    text = ("\r\n" if crlf else "\n").join(lines)
+    folder = tmp_path_factory.mktemp("t")
+    path = write(folder, text.encode(dialect["encoding"]))
+    source = open_source(path, cache_dir=folder, part_bytes=part_bytes, dialect=Dialect(**dialect))
+    batch = read_batch(source.parts)
+    assert [facts.n_rejected for facts in batch.facts] == [0] * len(source.parts)
+    assert batch.ratings["user_id"].astype("object").tolist() == [row[0] for row in rows]
+    assert batch.ratings["item_id"].astype("object").tolist() == [row[1] for row in rows]
+    right = [np.float32(row[2] / 100) for row in rows]
+    assert batch.ratings["rating"].tolist() == right
+
+
+def test_layouts_are_guessed_from_many_lines(tmp_path: Path) -> None:
+    texts = {
+        "user item rating\n1 2 4.5\n1  3 \t 5\n": (2, [4.5, 5]),
+        "% bipartite\n% user item rating\n1 2 4\n2 2 1\n": (2, [4, 1]),
+        "#user,item,rating\n1,2,4\n": (2, [4]),
+        'user,item,rating\n1,2,"4,5"\n1,2,"3,0"\n': (2, [4.5, 3]),
+        "user;item;rating;a,b,c,d,e\n1;2;3;x\n1;2;4;y\n": (2, [3, 4]),
+    }
+    for text, (item, right) in texts.items():
+        good, _ = read(open_source(write(tmp_path, text), cache_dir=tmp_path))
+        assert good["rating"].tolist() == right, text
+        assert good["item_id"].iloc[0] == item
+
+
+def test_utf16_and_latin1(tmp_path: Path) -> None:
+    text = "user,item,rating\n" + "".join(f"é{n},2,4\n" for n in range(200))
+    good, _ = read(open_source(write(tmp_path, text.encode("utf-16")), cache_dir=tmp_path))
+    assert good["user_id"].iloc[-1] == "é199"
+    path = write(tmp_path, text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"not UTF-8 text; say its encoding, such as latin-1"):
+        open_source(path, cache_dir=tmp_path)
+    with pytest.raises(InputError, match="encoding klingon"):
+        Dialect(encoding="klingon")
+    with pytest.raises(InputError, match=r"not text of this encoding.*another encoding"):
+        read(open_source(path, cache_dir=tmp_path, dialect=Dialect(encoding="utf-8-sig")))
+
+
+def test_thousands_and_decimal_commas_that_look_alike_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "user;item;rating\n1;2;1,250\n1;3;2\n")
+    with pytest.raises(InputError, match="thousands , or decimal ,"):
+        open_source(path, cache_dir=tmp_path)
+    for dialect, right in ((Dialect(decimal=","), 1.25), (Dialect(thousands=","), 1250)):
+        batch = read_batch(open_source(path, cache_dir=tmp_path, dialect=dialect).parts)
+        assert batch.ratings["rating"].tolist() == [right, 2]
+
+
+def test_a_decimal_comma_behind_the_sample_is_refused(tmp_path: Path) -> None:
+    filler = "".join(f"{n};{n};3\n" for n in range(1, 30_000))
+    path = write(tmp_path, f"user;item;rating\n{filler}1;1;4,5\n")
+    with pytest.raises(InputError, match=r"'1;1;4,5' has a decimal comma.*decimal , reads them"):
+        read_batch(open_source(path, cache_dir=tmp_path).parts)
+    source = open_source(path, cache_dir=tmp_path, dialect=Dialect(decimal=","))
+    assert read_batch(source.parts).ratings["rating"].iloc[-1] == 4.5

@@ -22,9 +22,9 @@ from mfdask.ratings.cleaning import Row, UncleanError, clean
 from mfdask.ratings.kinds import Kind, Kinds, sniff_kind
 from mfdask.ratings.layout import (
     BOM,
-    DOUBLE_COLON,
     SAMPLE_BYTES,
     TextLayout,
+    plain_text,
     sniff_layout,
     split_line,
 )
@@ -51,7 +51,7 @@ from mfdask.ratings.values import (
 
 #: ``200948,84432,4.5,1112486027`` and the end of the line.
 _ROW_BYTES = 28
-_ONE_BYTE = "\x1f"  # stands for ``::`` when Arrow reads, as it knows only one-byte delimiters
+_ONE_BYTE = "\x1f"  # stands for ``::`` and the like: Arrow knows only delimiters of one byte
 _FAN_OUT = 16  # pieces that a piece with a bad row is cut into
 
 
@@ -75,6 +75,10 @@ class TextFile:
     kinds: Kinds
     has_rows: bool
 
+    def described(self) -> str:
+        """Say how it is read."""
+        return self.layout.described()
+
     @property
     def label(self) -> str:
         """Its name for people."""
@@ -84,6 +88,8 @@ class TextFile:
         """Cut the file at line ends into parts of about `part_bytes`, to be read as `types`."""
         find_cuts = record_cuts if self.layout.spans_lines else line_cuts
         cuts = find_cuts(self.file, part_bytes)
+        if not self.layout.cuts_anywhere:
+            cuts = [0, cuts[-1]]
         return [
             Part(
                 self.label,
@@ -96,11 +102,13 @@ class TextFile:
 
 def _open(file: SourceFile, options: ReadOptions) -> TextFile:
     """Find out the layout and the types of a text file from its first 256 KiB."""
-    layout, rows, has_rows = sniff_layout(file, options.columns)
+    layout, rows, has_rows = sniff_layout(file, options)
     kinds = sniff_kinds(rows, layout, options, file.label)
     exact = ("auto", "int") if options.exact else ("auto",)
     kept = {role for role in ("user", "item") if wanted_ids(options.ids, role) in exact}
-    layout = replace(layout, keeps_zeros=frozenset(kept))
+    # Texts of ratings that have a form have its decimal sign, too.
+    decimal = layout.decimal if kinds.get("rating") == pa.float64() else "."
+    layout = replace(layout, keeps_zeros=frozenset(kept), decimal=decimal)
     return TextFile(file, layout, kinds, has_rows)
 
 
@@ -136,6 +144,7 @@ class TextRange:
         """
         data = self.file.read_range(self.begin, self.end)
         digest = hashlib.sha256(data).hexdigest()
+        data = plain_text(data, self.layout, self.file.label)
         header_lines = 0
         if self.begin == 0:
             header_lines = self.layout.header_lines
@@ -188,8 +197,9 @@ class TextLines:
             return {}
         layout = self.layout
         data, delimiter = self.data, layout.delimiter
-        if delimiter == DOUBLE_COLON:
-            data, delimiter = bytes(data).replace(b"::", _ONE_BYTE.encode()), _ONE_BYTE
+        if len(delimiter.encode()) > 1:
+            data = bytes(data).replace(delimiter.encode(), _ONE_BYTE.encode())
+            delimiter = _ONE_BYTE
         names = [str(place) for place in range(layout.n_fields)]
         held = [role for role in types if layout.places[role] < layout.n_fields]
         wanted = [names[layout.places[role]] for role in held]
