@@ -59,13 +59,13 @@ class Part:
     """A piece of a source that one task reads: `read` can be pickled and called anywhere.
 
     `first_row` numbers the first line or row of the file for people: 1 in a text file, 0 in a
-    Parquet file. `n_rows` is about how many there are, 0 where nobody knows. `forms` are
-    those of the ratings or times that are read as texts, by their roles. `missing` are ratings that
-    stand for none. `settled` are the roles whose kind the start of
-    their file has settled: an id that is a name behind numbers, or a rating with a decimal comma
-    behind others, is no bad row, but says that all are to be read in another way. `partition` is
-    the partition of a Dask DataFrame that holds the part alone, see `partitions`, where it comes from
-    such a frame: a graph is then read as a whole, in place of part by part.
+    Parquet file. `n_rows` is about how many there are, 0 where nobody knows. `forms` are those of
+    the ratings or times that are read as texts, by their roles. `missing` are ratings that stand
+    for none. `settled` are the roles whose kind the start of their file has settled: an id that is
+    a name behind numbers, or a rating with a decimal comma behind others, is no bad row, but says
+    that all are to be read in another way. `partition` is the partition of a Dask DataFrame that
+    holds the part alone, see `partitions`, where it comes from such a frame: a graph is then read
+    as a whole, in place of part by part.
     """
 
     file: str
