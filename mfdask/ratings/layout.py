@@ -99,7 +99,7 @@ def sniff_layout(source: SourceFile, options: ReadOptions) -> Sniffed:
     """
     columns, said = options.columns, options.dialect
     lines, whole, encoding = _sample(source, said.encoding)
-    sample = Sample(lines, said.comment, columns is None or not are_positions(columns))
+    sample = TopLines(lines, said.comment, columns is None or not are_positions(columns))
     if not sample.has_lines:
         raise InputError(f"{source.label} is empty; nothing to read")
     delimiter = said.sign or sample.declared or _delimiter(sample.filled, source.label)
@@ -151,7 +151,7 @@ class Head(NamedTuple):
     n_lines: int
 
 
-class Sample:
+class TopLines:
     """The lines of a file's start: remarks, a header perhaps, rows."""
 
     def __init__(self, lines: list[str], comment: str | None, has_header: bool) -> None:
