@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 from scipy.special import xlogy
 from scipy.stats import chi2
 
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline
+from mfdask.downstream.anomalies.calendar import Ints
 from mfdask.downstream.events import Events
-from mfdask.kernels.types import Bools, Float32s, Float64s, Int64s
+from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s
 
 #: Ratings of average size that a user's or an item's own are taken together with.
 _SHRINK = 5.0
@@ -75,6 +74,9 @@ class Sameness:
         self._n = len(edges) + 1
         self._usual = np.bincount(self.values, minlength=self._n) / len(ratings)
         self._line = line
+        self._in_order = self.values[line.order].astype(np.uint8)
+        by_time = np.argsort(line.halves, kind="stable")
+        self._times, self._by_time = line.halves[by_time], self.values[by_time].astype(np.uint8)
 
     def of(self, bursts: Bursts) -> tuple[Float64s, Bools]:
         """Return how sure it is that the values are others, and which are more common than usual.
@@ -95,44 +97,51 @@ class Sameness:
         common : bool (bursts, values)
             More common than either.
         """
-        sides = self._elsewhere(bursts), self._meanwhile(bursts)
         ratios, common = np.zeros((2, len(bursts.n))), np.ones((len(bursts.n), self._n), bool)
+        elsewhere, meanwhile = self._ends_of_items(bursts), self._ends_of_times(bursts)
         for value in range(self._n):
-            inside = self._inside(bursts, value)
+            before, earlier = _before(self._in_order == value), _before(self._by_time == value)
+            inside = before[bursts.first + bursts.n] - before[bursts.first]
             share = inside / bursts.n
-            for ratio, usual in zip(ratios, (next(side) for side in sides), strict=True):
+            for ratio, usual in zip(
+                ratios,
+                (
+                    self._usual_share(value, before, elsewhere, inside, bursts.n),
+                    self._usual_share(value, earlier, meanwhile, inside, bursts.n),
+                ),
+                strict=True,
+            ):
                 ratio += xlogy(inside, share) - xlogy(inside, usual)
                 common[:, value] &= share > usual
         return -chi2.logsf(2 * ratios.min(axis=0), self._n - 1) / np.log(10), common
 
-    def _inside(self, bursts: Bursts, value: int) -> Int64s:
-        """Return how many of the ratings of each burst have a value."""
-        before = self._before(value)
-        return before[bursts.first + bursts.n] - before[bursts.first]
+    def _ends_of_items(self, bursts: Bursts) -> tuple[Ints, Ints]:
+        """Return where each burst's item begins and ends, by item and time."""
+        return self._line.starts[bursts.item], self._line.starts[bursts.item + 1]
 
-    def _before(self, value: int) -> Int64s:
-        return np.concatenate([[0], np.cumsum(self.values[self._line.order] == value)])
+    def _ends_of_times(self, bursts: Bursts) -> tuple[Ints, Ints]:
+        """Return where each burst's window begins and ends, by time."""
+        span = int(self._times[-1]) + 1
+        first, last = (
+            np.searchsorted(self._times, np.clip(at, 0, span).astype(self._times.dtype))
+            for at in (bursts.start, bursts.stop)
+        )
+        return first, last
 
-    def _elsewhere(self, bursts: Bursts) -> Iterator[Float64s]:
-        """Yield the share that each value has among the item's other ratings."""
-        begin, end = (self._line.starts[bursts.item + k] for k in (0, 1))
-        for value in range(self._n):
-            before = self._before(value)
-            outside = before[end] - before[begin] - self._inside(bursts, value)
-            outside = outside + _USUAL * self._usual[value]
-            yield outside / (end - begin - bursts.n + _USUAL)
+    def _usual_share(
+        self, value: int, before: Ints, ends: tuple[Ints, Ints], inside: Ints, n: Ints
+    ) -> Float64s:
+        """Return the share of a value among the ratings between the ends, outside of the burst."""
+        first, last = ends
+        others = np.maximum(before[last] - before[first] - inside, 0) + _USUAL * self._usual[value]
+        return np.asarray(others / (np.maximum(last - first - n, 0) + _USUAL))
 
-    def _meanwhile(self, bursts: Bursts) -> Iterator[Float64s]:
-        """Yield the share that each value has among all ratings in the window of each burst."""
-        span = int(self._line.halves.max()) + 1
-        ends = [np.clip(at, 0, span) for at in (bursts.start, bursts.stop)]
-        first, last = np.searchsorted(np.sort(self._line.halves), ends)
-        by_time = self.values[np.argsort(self._line.halves, kind="stable")]
-        for value in range(self._n):
-            before = np.concatenate([[0], np.cumsum(by_time == value)])
-            all_others = before[last] - before[first] - self._inside(bursts, value)
-            all_others = np.maximum(all_others, 0) + _USUAL * self._usual[value]
-            yield all_others / (np.maximum(last - first - bursts.n, 0) + _USUAL)
+
+def _before(which: Bools) -> Int32s:
+    """Return how many of the chosen come before each place, int32 (places + 1,)."""
+    found = np.zeros(len(which) + 1, np.int32)
+    np.cumsum(which, out=found[1:])
+    return found
 
 
 def add_profiles(suspects: pd.DataFrame, events: Events, n_items: int) -> pd.DataFrame:
