@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,10 @@ from mfdask.ingestion.plan import BuildPlan, UserBlock
 from mfdask.ratings.source import Source
 from mfdask.shards.manifest import Counts, Manifest, TakenFile
 from mfdask.shards.store import FileFacts
+
+_LOG = logging.getLogger(__name__)
+#: With more different values there is no scale that one could lie outside of.
+_SCALE = 100
 
 
 def count(
@@ -66,6 +71,8 @@ def describe(
     """Return the manifest; `digests` are those of all that went into the data set."""
     values = np.unique(np.concatenate([block.values for block in users]))
     complete = sum(block.n_values for block in users) == sum(len(block.values) for block in users)
+    if complete and plan.feedback == "ratings":
+        _warn_of_outliers(source.origin, outliers(values))
     facts: dict[str, Any] = {
         "split": str(plan.split),
         "seed": plan.seed,
@@ -108,3 +115,37 @@ def rating_step(values: npt.NDArray[np.float32]) -> float | None:
     # Ratings themselves are as exact as 32 bits are.
     off = np.abs(places - np.rint(places)) - 2.0**-23 * np.abs(values) / step
     return float(f"{step:.7g}") if off.max() < 1e-3 else None
+
+
+def outliers(values: npt.NDArray[np.float32]) -> list[float]:
+    """Return ratings that may stand for none: -1 or 99 beside 1 to 10.
+
+    Parameters
+    ----------
+    values : float32 (values,)
+        Different ratings, ascending.
+
+    Returns
+    -------
+    list of float
+        The smallest if it alone is negative, and either end if it is farther from the others than
+        these are from each other; none where there are three other values at most, or very many.
+    """
+    if not 4 < len(values) <= _SCALE:
+        return []
+    low, high = values[0], values[-1]
+    below = low < 0 <= values[1] or values[1] - low > high - values[1]
+    above = high - values[-2] > values[-2] - low
+    return [float(end) for end, far in ((low, below), (high, above)) if far]
+
+
+def _warn_of_outliers(origin: str, found: list[float]) -> None:
+    if found:
+        shown = ",".join(f"{value:g}" for value in found)
+        _LOG.warning(
+            "%s: ratings of %s lie outside the others; if they stand for none, read it with "
+            "--missing %s",
+            origin,
+            shown.replace(",", " and "),
+            shown,
+        )

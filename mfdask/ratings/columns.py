@@ -140,7 +140,7 @@ def _not_found(header: Sequence[str], role: str, file: str) -> str:
             f"{file}: no header, the first line is {_listed(header)}; say which column is "
             "which by position from 0: `columns` user=0,item=1,rating=2,timestamp=3"
         )
-    none = ", or rating= if each row is an event" if role == "rating" else ""
+    none = ", or `columns` rating= if each row is an event" if role == "rating" else ""
     return (
         f"{file}: no column looks like the {role} in the header {_listed(header)}; "
         f"write {_EXAMPLE} with names from it{none}"

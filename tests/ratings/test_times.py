@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from mfdask.errors import InputError
 from mfdask.ingestion.parts import clean_partition, read_batch
+from mfdask.ingestion.summary import outliers
 from mfdask.ratings.dialect import Dialect
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.partitions import partition_of
@@ -208,3 +210,20 @@ def test_files_with_and_without_words_are_read_together(tmp_path: Path) -> None:
         assert batch.ratings["rating"].tolist() == [5, 4.5]
         assert batch.ratings["timestamp"].tolist() == [1672444800, 1600000000]
         assert batch.ratings.dtypes["timestamp"] == "int64"
+
+
+@pytest.mark.parametrize(
+    ("values", "right"),
+    [
+        ([-1, *range(1, 11)], [-1]),
+        ([*range(1, 11), 99], [99]),
+        ([-1, *range(1, 11), 99], [-1, 99]),
+        (range(11), []),
+        (range(-10, 11), []),
+        ([0.5, 1, 1.5, 2, 2.5, 3, 5], []),
+        ([1, 2, 9], []),
+        (range(200), []),
+    ],
+)
+def test_ratings_that_may_stand_for_none_are_found(values, right: list[float]) -> None:
+    assert outliers(np.array(list(values), np.float32)) == right
