@@ -69,6 +69,7 @@ def main(model: Path, data: str, ranking: bool, allow_leaks: bool, plan: Ranking
         "score": learned.score,
         "same_data": learned.data.fingerprint == dataset.fingerprint,
         "leaked": leaked,
+        "split": dataset.manifest.split,
     }
     views: list[RenderableType] = []
     if learned.can(Ability.RATINGS):
@@ -176,7 +177,7 @@ def _summary(values: dict[str, Any], model: Model) -> Table:
     ):
         if values["by_source"][source]:
             facts[f"predictions, {what}"] = f"{values['by_source'][source]:,}"
-    return facts_table("held-out ratings", facts)
+    return facts_table(f"held-out ratings ({values['split']})", facts)
 
 
 def _slices(test: Accuracy) -> Table:

@@ -9,6 +9,7 @@ threads of this process, unless an option asks for a cluster; more of them on a 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,6 +49,12 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 )
 @click.option(
     "--split", metavar="KIND:SHARE", help=f"What is held out: {FORMS}.  [default: random:0.1]"
+)
+@click.option(
+    "--test",
+    metavar="SOURCE",
+    help="What is held out, in place of --split: ratings of a second source, such as u1.test "
+    "beside u1.base. They are never trained on, even if SOURCE has them too.",
 )
 @click.option(
     "--columns",
@@ -93,6 +100,7 @@ def main(
     into: Path | None,
     withdraw: bool,
     split: str | None,
+    test: str | None,
     choices: IngestOptions,
     dialect: Dialect,
     columns: str | None,
@@ -107,13 +115,13 @@ def main(
     """Read the source, write the data set."""
     if withdraw and into is None:
         raise InputError("--withdraw takes ratings out of a data set: name it with --into DATA")
-    if into and (out or split or choices.blocks or choices.repeats or overwrite):
+    if into and (out or split or test or choices.blocks or choices.repeats or overwrite):
         raise InputError(
-            "--into keeps a data set as it is cut: leave out --out, --split, --blocks, --repeats, "
-            "--overwrite"
+            "--into keeps a data set as it is cut: leave out --out, --split, --test, --blocks, "
+            "--repeats, --overwrite"
         )
     share = 0.0 if on_bad_rows == "fail" else choices.max_rejected
-    choices = replace(choices, split=Split.parse(split or "random:0.1"), max_rejected=share)
+    choices = replace(choices, split=Split.parse(split) if split else None, max_rejected=share)
     with running() as run:
         before = Manifest.read(into) if into else None
         roles = _columns(columns)
@@ -121,8 +129,8 @@ def main(
             roles = {**(roles or {}), "rating": ""}
         elif before:
             roles = columns_of(before, roles)
-        opened = open_source(
-            source,
+        read = partial(
+            open_source,
             columns=roles,
             ids=ids_of(before, ids) if before else ids,
             exact=before is not None and ids == "auto",
@@ -133,15 +141,18 @@ def main(
             query=query,
             wide=wide,
         )
+        opened = read(source)
+        held_out = read(test) if test else None
         out = into or out or Path("data") / opened.name
         if before is None:
             check_target(out, overwrite)  # before a cluster is started for nothing
-        if cluster != ClusterConfig() or not are_few([opened]):  # else it would not pay
+        sources = [opened] if held_out is None else [opened, held_out]
+        if cluster != ClusterConfig() or not are_few(sources):  # else it would not pay
             load_dask()
             run.start(cluster)
         where: dict[str, Any] = {"client": run.client, "progress": run.progress}
         if before is None:
-            made = ingest(opened, out, choices=choices, overwrite=overwrite, **where)
+            made = ingest(opened, out, test=held_out, choices=choices, overwrite=overwrite, **where)
         elif withdraw:
             made = extend(out, [], withdrawn=[opened], **where)
         else:

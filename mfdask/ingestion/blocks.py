@@ -10,10 +10,12 @@ import pandas as pd
 
 from mfdask import kernels
 from mfdask.ingestion.cutoff import kept_folder
+from mfdask.ingestion.given import drop_shared
 from mfdask.ingestion.partition import read_bucket, take_values
 from mfdask.ingestion.plan import BuildPlan, UserBlock
 from mfdask.ingestion.repeats import repeats_among, write_repeats
 from mfdask.ingestion.rows import Entries
+from mfdask.ratings.splits import GIVEN
 from mfdask.shards.store import (
     PARTS,
     TIMESTAMPS,
@@ -50,6 +52,9 @@ def build_user_block(
         A key for each row, where the split is by a hash of them (`Split.hashed_sides`).
     """
     columns = bucket_columns(plan, block, starts)
+    n_shared = 0
+    if plan.split.kind == GIVEN:
+        columns, n_shared = drop_shared(columns)
     events = entries_of(columns)
     if plan.split.kind == "time" and not plan.adds_up:
         order = map_array(plan.root / kept_folder(block) / "order.npy").view(np.ndarray)
@@ -63,6 +68,7 @@ def build_user_block(
     repeats = repeats_among(order, events, plan.adds_up)
     files |= write_repeats(FolderStore(plan.root), block, repeats, n_rows)
     found = describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
+    found = found._replace(n_shared=n_shared)
     return found if events.times is None else found._replace(n_repeats=len(repeats.rows))
 
 
@@ -186,7 +192,7 @@ def _held(
         held = kernels.splits.hold_out_last(order, users, items, n_rows, times, item_keys, n_last)
     elif split.kind == "time":
         held = take_values(times, order) >= plan.cutoff
-    elif split.kind == "sequence":
+    elif split.is_by_rows:
         held = take_values(columns["draws"], order)
     else:
         held = np.zeros(len(order), np.bool_)

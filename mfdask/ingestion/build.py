@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from mfdask.execution import Executor, Handle, executor
 from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
 from mfdask.ingestion.blocks import build_user_block, write_kept
 from mfdask.ingestion.cutoff import time_cutoff
+from mfdask.ingestion.given import join_test, rows_held_out
 from mfdask.ingestion.partition import fill_buckets, load_kernels
 from mfdask.ingestion.plan import LARGEST_BLOCK, BuildPlan, UserBlock
 from mfdask.ingestion.provenance import taken_files
@@ -28,7 +30,7 @@ from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, rank_ids
 from mfdask.ratings.source import Feedback, Repeats, Source
-from mfdask.ratings.splits import Split, id_keys, sequence_draws
+from mfdask.ratings.splits import GIVEN, Split, id_keys, sequence_draws
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.manifest import FILE_NAME, Manifest
 from mfdask.shards.store import SCRATCH, SIDES, FolderStore, write_arrays
@@ -37,6 +39,7 @@ from mfdask.shards.writer import Files, merged
 if TYPE_CHECKING:
     from distributed import Client
 
+_LOG = logging.getLogger(__name__)
 #: Disk that a rating takes while it is ingested: in a bucket, and in a user and an item shard.
 _BYTES_PER_RATING = 21 + 16 + 8
 
@@ -45,7 +48,7 @@ _BYTES_PER_RATING = 21 + 16 + 8
 class IngestOptions(Parametrised):
     """How a source is turned into a data set."""
 
-    split: Split = field(default_factory=lambda: Split("random", 0.1))  # what is held out
+    split: Split | None = None  # what is held out: random:0.1, unless a test part is given
     seed: int = parameter(42, "Seed of the split, and of synthetic ratings.")
     blocks: int | None = parameter(
         None,
@@ -71,6 +74,7 @@ def ingest(
     source: Source,
     out: Path | str,
     *,
+    test: Source | None = None,
     client: Client | None = None,
     choices: IngestOptions | None = None,
     overwrite: bool = False,
@@ -84,6 +88,9 @@ def ingest(
     out : Path
         Folder of the data set, or a link to it. It is there as a whole or not at all, whatever
         happens.
+    test : Source, optional
+        What is held out, in place of a split. Its pairs of user and item are no training ratings,
+        even if `source` has them too.
     client : distributed.Client, optional
         Its workers read and write; they see the same files as this process. Without one, threads
         of this process do: a little data is done before a cluster has started.
@@ -99,21 +106,35 @@ def ingest(
     Raises
     ------
     InputError
-        If no rating is good, too many rows of a file are bad, the split cannot be done, or `out` is
-        taken.
+        If no rating is good, too many rows of a file are bad, the split cannot be done, `test` does
+        not fit, or `out` is taken.
     RefusedError
         If another process is ingesting into `out`, or disk or memory would not do.
     """
     choices = choices or IngestOptions()
-    if choices.split.needs_timestamps and not source.has_timestamps:
+    split = _split(choices, test)
+    if test is not None:
+        source = join_test(source, test)
+    if split.needs_timestamps and not source.has_timestamps:
         raise InputError(
-            f"`split` {choices.split}: {source.name} has no timestamps; choose random or sequence"
+            f"`split` {split}: {source.name} has no timestamps; choose random or sequence"
         )
     out = resolve_link(Path(out).absolute())
     with explained(out), file_lock(out, "ingesting into"):
         check_target(out, overwrite)
         with atomic_directory(out) as fresh, executor(client, progress, parallel=False) as run:
-            return _build(source, fresh, choices, run)
+            return _build(source, fresh, replace(choices, split=split), run)
+
+
+def _split(choices: IngestOptions, test: Source | None) -> Split:
+    """Return what holds ratings out."""
+    if test is not None and choices.split is not None:
+        raise InputError(f"`test` is what is held out; leave out `split` {choices.split}")
+    if test is not None:
+        return Split(GIVEN)
+    if choices.split == Split(GIVEN):
+        raise InputError(f"`split` {GIVEN}: give the ratings that are held out as `test`")
+    return choices.split or Split("random", 0.1)
 
 
 @contextmanager
@@ -161,7 +182,7 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
     refuse_useless(reading, source, choices.max_rejected)
     files = write_rejected(root, reading, source.parts, run)
     ids = _rank(root, reading, source, run)
-    plan = _plan(root, reading, ids, choices, run)
+    plan = _plan(root, reading, ids, choices, source.n_test_parts, run)
     plan = plan._replace(feedback=_feedback(source, repeats), repeats=repeats)
     starts = partition(plan, reading, ids, run)
     taken = [file for file, _ in taken_files(source.parts, reading.facts)]
@@ -170,6 +191,12 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
     del reading  # and with it the ratings that the workers hold: they are in the buckets now
     users = _build_users(plan, starts, ids, run)
     counts = count(n_read, n_rejected, n_zeros, users, plan)
+    if n_shared := sum(block.n_shared for block in users):
+        _LOG.warning(
+            "%s: %s training rows are left out: the test part has their user and item",
+            source.name,
+            f"{n_shared:,}",
+        )
     files |= merged(block.files for block in users)
     files |= write_rest(plan, plan.writer.write_items, ids, run)
     manifest = describe(source, plan, counts, users, files, digests, taken)
@@ -206,7 +233,12 @@ def _rank(root: Path, reading: Reading, source: Source, run: Executor) -> dict[s
 
 
 def _plan(
-    root: Path, reading: Reading, ids: dict[str, Handle], choices: IngestOptions, run: Executor
+    root: Path,
+    reading: Reading,
+    ids: dict[str, Handle],
+    choices: IngestOptions,
+    n_test_parts: int,
+    run: Executor,
 ) -> BuildPlan:
     """Cut both sides into blocks, and find what the split needs to know of all ratings."""
     n_good = reading.n_read - reading.n_rejected
@@ -214,12 +246,16 @@ def _plan(
     n_blocks = choices.blocks or default_blocks(n_good)
     cuts = [run.submit(f"cut-{side}", _bounds, ids[side], n_blocks) for side in ("users", "items")]
     user_bounds, item_bounds = run.results(cuts)
-    draws = None
-    if choices.split.kind == "sequence":
+    split, draws = choices.split, None
+    assert split is not None
+    if split.is_by_rows:
         draws = f"{SCRATCH}/split/draws.npy"
-        drawn = sequence_draws(reading.n_read, choices.split.share, choices.seed)
+        if split.kind == GIVEN:
+            drawn = rows_held_out(reading, n_test_parts)
+        else:
+            drawn = sequence_draws(reading.n_read, split.share, choices.seed)
         write_arrays(root, f"{SCRATCH}/split", {"draws": drawn})
-    return BuildPlan(root, user_bounds, item_bounds, choices.split, choices.seed, None, draws)
+    return BuildPlan(root, user_bounds, item_bounds, split, choices.seed, None, draws)
 
 
 def partition(

@@ -36,7 +36,7 @@ from mfdask.ingestion.withdrawals import write_withdrawn
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, append_ids
 from mfdask.ratings.source import Part, Source
-from mfdask.ratings.splits import Split
+from mfdask.ratings.splits import GIVEN, Split
 from mfdask.ratings.values import Ids
 from mfdask.shards.dataset import Dataset
 from mfdask.shards.manifest import Manifest, TakenFile
@@ -180,10 +180,12 @@ def columns_of(data: Manifest, wanted: Mapping[str, str] | None = None) -> dict[
 
 def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]) -> None:
     """Raise `InputError` for what does not fit the data set."""
-    if Split.parse(old.split).kind == "sequence":
+    split = Split.parse(old.split)
+    if split.is_by_rows:
+        how = "is of files of its own" if split.kind == GIVEN else "draws for all rows in file order"
         raise InputError(
-            f"{old.name}: its split {old.split} draws for all rows in file order and cannot be "
-            "extended; ingest everything again, with random or time if more is to come"
+            f"{old.name}: its split {old.split} {how} and cannot be extended; ingest everything "
+            "again, with random or time if more is to come"
         )
     for source in [*sources, *withdrawn]:
         for side, kind in (("user", source.user_kind), ("item", source.item_kind)):
@@ -247,23 +249,17 @@ def _check_read(ratings: _Taken, gone: _Taken, max_rejected: float) -> None:
 
 def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
     """Make one source of several, and of nothing a source without parts."""
-    parts: list[Part] = []
-    for number, source in enumerate(sources):
-        taken = {part.file for part in parts}
-        for part in source.parts:
-            # Names tell files apart: one that occurs in two sources gets a number.
-            file = f"{part.file} ({number + 1})" if part.file in taken else part.file
-            parts.append(replace(part, file=file))
-    catalogues = [s.catalogue for s in reversed(sources) if s.catalogue is not None]
-    return Source(
+    nothing = Source(
         name=old.name,
-        parts=tuple(parts),
+        parts=(),
         user_kind=old.user_kind,
         item_kind=old.item_kind,
         has_timestamps=old.has_timestamps,
-        catalogue=pd.concat(catalogues, ignore_index=True) if catalogues else None,
+        catalogue=None,
         origin=old.origin,
     )
+    return nothing.joined(sources)
+
 
 
 def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, run: Executor) -> Manifest:

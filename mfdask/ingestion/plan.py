@@ -59,7 +59,8 @@ class BuildPlan(NamedTuple):
     cutoff : int or None
         Of the split `time`: the first second that is held out.
     draws : str or None
-        Of the split `sequence`: its array, relative to `root`, one bool for each row read.
+        Of the splits `sequence` and `given`: which rows are held out, an array relative to `root`,
+        one bool for each row read.
     feedback : {"ratings", "counts", "events"}
     repeats : {"latest", "sum", "count"}
         See `Manifest`, both.
@@ -104,6 +105,8 @@ class UserBlock(NamedTuple):
         Ratings taken out of it.
     n_repeats : int or None
         Events in its log of repeats; None where none is kept.
+    n_shared : int
+        Training rows left out, since the test part that is given has their user and item.
     """
 
     files: dict[str, FileFacts]
@@ -114,6 +117,7 @@ class UserBlock(NamedTuple):
     n_values: int
     n_withdrawn: int = 0
     n_repeats: int | None = None
+    n_shared: int = 0
 
 
 class UpdatePlan(NamedTuple):

@@ -106,7 +106,8 @@ class Sweep:
 class DataFacts:
     """Facts about the data that a model was learned from.
 
-    `address` is the folder of the data set, None where it was in memory or at a URL.
+    `address` is the folder of the data set, None where it was in memory or at a URL. `split` says
+    what is held out of it, and is empty in models that were saved before it was kept.
     """
 
     name: str
@@ -116,6 +117,7 @@ class DataFacts:
     rating_min: float
     rating_max: float
     address: str | None = None
+    split: str = ""
 
     @classmethod
     def of(cls, data: Dataset) -> DataFacts:
@@ -128,6 +130,7 @@ class DataFacts:
             data.rating_min,
             data.rating_max,
             None if data.path is None else data.address,  # a URL may hold a secret
+            data.manifest.split,
         )
 
 

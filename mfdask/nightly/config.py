@@ -324,13 +324,13 @@ def _refuse_urls(places: Mapping[str, str]) -> None:
 
 def _check(config: NightlyConfig) -> None:
     """Refuse values that cannot be meant, before a night begins."""
-    split = Split.parse(config.data.split).kind
+    split = Split.parse(config.data.split)
     # Else the files of the home's own would be met in the inbox, and taken in or set aside.
     apart = not config.home.resolve().is_relative_to((config.home / config.inbox.folder).resolve())
     for good, place, wanted in (
         (apart, "inbox.folder", "a folder that holds nothing else, and not the home"),
-        (split != "none", "data.split", "something held out, for the gate"),
-        (split != "sequence", "data.split", "another: one by file order cannot grow"),
+        (split.kind != "none", "data.split", "something held out, for the gate"),
+        (not split.is_by_rows, "data.split", "another: one by file order cannot grow"),
         (not config.at or is_time_of_day(config.at), "at", "a time of day, HH:MM"),
     ):
         if not good:

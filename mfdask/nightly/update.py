@@ -189,8 +189,8 @@ class DataUpdate:
 
 def _check_split(begin: Dataset) -> None:
     """Refuse a split that no gate could judge, or that cannot grow."""
-    split = begin.manifest.split
-    if Split.parse(split).kind in ("none", "sequence"):
+    split = Split.parse(begin.manifest.split)
+    if split.kind == "none" or split.is_by_rows:
         raise InputError(
             f"{begin.path}: with its split, {split}, nothing is held out for the gate, or nothing "
             "can be taken in; ingest it again with random or time"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
@@ -99,6 +99,8 @@ class Source:
         Where it came from, for the manifest (no absolute path: a file name or a spec).
     has_ratings : bool
         False where only users and items are read: events, or withdrawals.
+    n_test_parts : int
+        So many of the last parts are the test part, where one is given.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Source:
     catalogue: pd.DataFrame | None
     origin: str
     has_ratings: bool = True
+    n_test_parts: int = 0
 
     @property
     def n_rows(self) -> int:
@@ -122,3 +125,18 @@ class Source:
             return "count"
         ratings = (part.forms.get("rating") for part in self.parts)
         return "sum" if any(isinstance(form, WordValues) for form in ratings) else "latest"
+
+    def joined(self, others: Sequence[Source]) -> Source:
+        """Return a source with the parts of others behind; what later catalogues say comes first.
+
+        Names tell files apart: one that occurs in two sources gets a number.
+        """
+        parts = list(self.parts)
+        for number, source in enumerate(others, 1 if self.parts else 0):
+            taken = {part.file for part in parts}
+            for part in source.parts:
+                file = f"{part.file} ({number + 1})" if part.file in taken else part.file
+                parts.append(replace(part, file=file))
+        catalogues = [s.catalogue for s in [*reversed(others), self] if s.catalogue is not None]
+        catalogue = pd.concat(catalogues, ignore_index=True) if catalogues else None
+        return replace(self, parts=tuple(parts), catalogue=catalogue)

@@ -15,7 +15,9 @@ FORMS = (
     "1), leave-one-out or none"
 )
 _KINDS = ("random", "time", "user-time", "sequence", "cold-items")
-_WITHOUT_SHARE = ("none", "leave-one-out")
+_WITHOUT_SHARE = ("none", "leave-one-out", "given")
+#: How a data set says that its test part came in files of its own.
+GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Split:
                     share, one draw for each row read, in file order
     `cold-items`    every rating of some items, about that share of them, by a hash of
                     item id and seed: an item's side never changes either
+    `given`         the rows of a test part that is read from files of its own
     `none`          nothing
     ==============  ==================================================================
 
@@ -41,7 +44,7 @@ class Split:
     kind : str
     share : float
         Of the ratings, or for `cold-items` of the items, that is held out, in (0, 1); 0 for
-        `none` and `leave-one-out`.
+        `none`, `leave-one-out` and `given`.
     """
 
     kind: str
@@ -81,6 +84,11 @@ class Split:
     def is_by_hash(self) -> bool:
         """Whether a rating's side never changes when others are added."""
         return self.kind in ("random", "cold-items", "none")
+
+    @property
+    def is_by_rows(self) -> bool:
+        """Whether rows are held out by their place in what was read: no more can be taken in."""
+        return self.kind in ("sequence", GIVEN)
 
     @property
     def needs_timestamps(self) -> bool:

@@ -178,3 +178,25 @@ def test_what_cannot_go_into_a_data_set(words, message, small_data):
     assert done.exit_code == 2
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_a_test_part_of_its_own(tmp_path):
+    rows = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 1, 3], "rating": [1.0, 2, 3, 4]})
+    rows.to_csv("train.csv", index=False)
+    rows[2:].to_csv("test.csv", index=False)
+    done = run("ingest", "train.csv", "--test", "test.csv", "--out", "d", "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert (said["read"], said["train"], said["test"], said["duplicates"]) == (6, 2, 2, 2)
+    made = Dataset.open("d").manifest
+    assert (made.split, made.origin) == ("given", "train.csv, test part test.csv")
+    assert [taken.file for taken in made.sources] == ["train.csv", "test.csv"]
+    assert run("train", "d", "--out", "m", "--factors", 1, "--sweeps", 1).exit_code == 0
+    assert json.loads(Path("m/model.json").read_text())["data"]["split"] == "given"
+    assert "held-out ratings (given)" in run("evaluate", "m", "d").stdout
+    refused = run("ingest", "train.csv", "--test", "test.csv", "--split", "time:0.1", "--out", "e")
+    assert refused.exit_code == 2
+    assert "leave out --split time:0.1" in refused.output
+    unnamed = run("ingest", "train.csv", "--split", "given", "--out", "e")
+    assert unnamed.exit_code == 2
+    assert "held out as --test" in unnamed.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from mfdask.errors import InputError
 from mfdask.ingestion.build import IngestOptions, ingest
+from mfdask.ingestion.extend import extend
 from mfdask.kernels.splits import _mix
 from mfdask.ratings.splits import Split, id_keys
 from mfdask.shards import Dataset
@@ -169,3 +171,66 @@ def test_one_rating_that_is_held_out_is_refused(client, tmp_path):
     with pytest.raises(InputError, match="leaves none of the 1 ratings for training"):
         ingest(memory_source(frame), tmp_path / "d", client=client, choices=choices)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def given(client, tmp_path):
+    """Return a function that ingests a training and a test part."""
+
+    def run(train, test, **choices):
+        choices = IngestOptions(blocks=3, max_rejected=1.0, **choices)
+        sources = [memory_source(part, [len(part) // 2]) for part in (train, test)]
+        out = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        ingest(sources[0], out, test=sources[1], client=client, choices=choices)
+        return Dataset.open(out, verify=True)
+
+    return run
+
+
+def test_a_given_test_part_is_held_out_whole(given, frame, caplog):
+    train, test = frame[:900], frame[900:]
+    with caplog.at_level(logging.WARNING):
+        data = given(train, test)
+    shared = pairs(latest(train)) & pairs(latest(test))
+    assert shared
+    same_ratings(ratings_of(data, "test"), latest(test))
+    kept = latest(train)
+    alone = [pair not in shared for pair in zip(kept["user_id"], kept["item_id"], strict=True)]
+    same_ratings(ratings_of(data, "train"), kept[alone])
+    good = train[train["rating"].notna()]
+    left_out = sum(pair in shared for pair in zip(good["user_id"], good["item_id"], strict=True))
+    assert f"{left_out} training rows are left out" in caplog.text
+    assert data.manifest.split == "given"
+    counts = data.manifest.counts
+    assert counts.read == counts.kept + counts.rejected + counts.duplicates == len(frame)
+
+
+def test_counts_are_not_added_up_over_both_parts(given, frame):
+    good = frame[frame["rating"].notna()].reset_index(drop=True)
+    data = given(good[:900], good[900:], repeats="sum")
+    sums = good[900:].groupby(["user_id", "item_id"])["rating"].sum()
+    test = ratings_of(data, "test").set_index(["user_id", "item_id"])["rating"]
+    pd.testing.assert_series_equal(test.sort_index(), sums, check_dtype=False)
+
+
+def test_users_and_items_of_a_given_test_part_alone_have_no_training_ratings(given, frame):
+    new = pd.DataFrame({"user_id": [99], "item_id": ["new"], "rating": [3.0], "timestamp": [1]})
+    data = given(frame, new)
+    users, items = data.users().set_index("user_id"), data.items().set_index("item_id")
+    assert (users["n_train"][99], users["n_test"][99]) == (0, 1)
+    assert (items["n_train"]["new"], items["n_test"]["new"]) == (0, 1)
+
+
+def test_a_given_test_part_must_fit(given, frame, tmp_path):
+    train, test = frame[:900], frame[900:]
+    with pytest.raises(InputError, match="leave out split random:0.1"):
+        given(train, test, split=Split.parse("random:0.1"))
+    with pytest.raises(InputError, match="split given: give the ratings that are held out"):
+        ingest(memory_source(train), tmp_path / "d", choices=IngestOptions(Split.parse("given")))
+    with pytest.raises(InputError, match="timestamps in both or in none"):
+        given(train, test.drop(columns="timestamp"))
+    with pytest.raises(InputError, match="item ids of one kind"):
+        given(train, test.assign(item_id=1))
+    data = given(train, test)
+    with pytest.raises(InputError, match="of files of its own and cannot be extended"):
+        extend(data.path, [memory_source(train)])
