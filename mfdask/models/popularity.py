@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -30,7 +31,7 @@ class PopularityModel(Model):
     Attributes
     ----------
     counts : float32 (items,)
-        float32 holds whole numbers up to 2**24 exactly.
+        Weighted by age where there is a half-life. float32 holds whole numbers up to 2**24 exactly.
     """
 
     counts: Float32s
@@ -69,7 +70,7 @@ class _AlignedCounts(Aligned):
 
 @dataclass(frozen=True)
 class Popularity(Estimator):
-    """The number of ratings of each item, of all time or of the last days."""
+    """The number of ratings of each item, of all time or of the last days, or weighted by age."""
 
     model_type = PopularityModel
     begins_afresh = True
@@ -78,6 +79,13 @@ class Popularity(Estimator):
         "Count the ratings of so many last days before the newest training rating alone.",
         above=0,
         none="all",
+    )
+    half_life: float | None = parameter(
+        None,
+        "A rating counts half as much for each so many days that it is older than the newest "
+        "training rating.",
+        above=0,
+        none="no",
     )
     liked: float | None = parameter(None, "Count ratings this high and higher alone.", none="all")
 
@@ -102,32 +110,36 @@ class Popularity(Estimator):
         Raises
         ------
         InputError
-            If there are no timestamps where days are counted, or nothing is liked.
+            If there are no timestamps where ages count, or nothing is liked.
         """
         began = time.perf_counter()
         check_liked(self.liked, data)
-        since = self._since(data)
-        counts = np.zeros(data.n_items, np.int64)
+        newest = self._newest(data)
+        counts = np.zeros(data.n_items)
         for block in range(data.n_blocks("users")):
             shard = data.shard("users", block)
-            counted = shard.ratings >= least_liked(self.liked)
-            if since is not None:
-                counted &= _times(data, block) > since
-            counts += np.bincount(shard.indices[counted], minlength=data.n_items)
+            weights = (shard.ratings >= least_liked(self.liked)).astype(np.float64)
+            if newest is not None:
+                times = data.timestamps(block)
+                assert times is not None
+                weights *= self._weights(newest - times)
+            counts += np.bincount(shard.indices, weights, minlength=data.n_items)
         sweep = Sweep(1, float("nan"), None, None, 0.0, time.perf_counter() - began)
         return PopularityModel.of_data(self, data, [sweep], counts=counts.astype(np.float32))
 
-    def _since(self, data: Dataset) -> float | None:
-        """Return the second before the first that counts; None: all count."""
-        if self.days is None:
+    def _newest(self, data: Dataset) -> int | None:
+        """Return the time of the newest training rating; None where no age counts."""
+        option = "days" if self.days is not None else "half_life"
+        if getattr(self, option) is None:
             return None
-        blocks = [_times(data, block) for block in range(data.n_blocks("users"))]
-        newest = max((int(times.max()) for times in blocks if len(times)), default=0)
-        return newest - self.days * _DAY
+        if not data.manifest.has_timestamps:
+            raise InputError(f"`{option}`: {data.name} has no timestamps; leave it out")
+        times = (data.timestamps(block) for block in range(data.n_blocks("users")))
+        return max((int(own.max()) for own in times if own is not None and len(own)), default=0)
 
-
-def _times(data: Dataset, block: int) -> np.ndarray:
-    times = data.timestamps(block)
-    if times is None:
-        raise InputError(f"`days`: {data.name} has no timestamps; leave it out")
-    return times
+    def _weights(self, ages: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return what ratings of these ages, in seconds, count."""
+        weights = np.ones(len(ages))
+        if self.half_life is not None:
+            weights = np.exp2(-ages / (self.half_life * _DAY))
+        return weights if self.days is None else weights * (ages < self.days * _DAY)

@@ -152,6 +152,14 @@ def test_recent_popularity_counts_the_last_days(client, tmp_path):
     data = Dataset.open(tmp_path / "d")
     counts = dict(zip(data.items()["item_id"], Popularity(days=5.0).fit(data).counts, strict=True))
     assert {item: n for item, n in counts.items() if n} == {29: 2, 28: 2, 27: 1}
+    weighted = dict(
+        zip(data.items()["item_id"], Popularity(half_life=3.0).fit(data).counts, strict=True)
+    )
+    for item in range(n // 2):
+        ages = [n - 1 - place for place in (2 * item, 2 * item + 1)]
+        assert weighted[item] == pytest.approx(sum(0.5 ** (age / 3.0) for age in ages))
+    both = Popularity(days=5.0, half_life=3.0).fit(data).counts
+    assert both.sum() == pytest.approx(sum(0.5 ** (age / 3.0) for age in range(5)))
 
 
 def test_bad_input(data, monkeypatch):
@@ -160,6 +168,8 @@ def test_bad_input(data, monkeypatch):
             estimator.fit(data)
     with pytest.raises(InputError, match="days: tiny has no timestamps"):
         Popularity(days=3.0).fit(data)
+    with pytest.raises(InputError, match="half_life: tiny has no timestamps"):
+        Popularity(half_life=3.0).fit(data)
     with pytest.raises(InputError, match="regularisation must be a number above 0"):
         EASE(regularisation=0.0)
     few = type("Memory", (), {"available": 1000})
