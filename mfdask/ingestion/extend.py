@@ -35,7 +35,7 @@ from mfdask.ingestion.update_blocks import extend_item_block, extend_user_block,
 from mfdask.ingestion.withdrawals import write_withdrawn
 from mfdask.progress import Progress, silent
 from mfdask.ratings.ids import Ranked, append_ids
-from mfdask.ratings.source import Part, Source
+from mfdask.ratings.source import Source
 from mfdask.ratings.splits import GIVEN, Split
 from mfdask.ratings.values import Ids
 from mfdask.shards.dataset import Dataset
@@ -182,7 +182,9 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
     """Raise `InputError` for what does not fit the data set."""
     split = Split.parse(old.split)
     if split.is_by_rows:
-        how = "is of files of its own" if split.kind == GIVEN else "draws for all rows in file order"
+        how = (
+            "is of files of its own" if split.kind == GIVEN else "draws for all rows in file order"
+        )
         raise InputError(
             f"{old.name}: its split {old.split} {how} and cannot be extended; ingest everything "
             "again, with random or time if more is to come"
@@ -259,7 +261,6 @@ def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
         origin=old.origin,
     )
     return nothing.joined(sources)
-
 
 
 def _grow(old: Dataset, root: Path, ratings: _Taken, gone: _Taken, run: Executor) -> Manifest:

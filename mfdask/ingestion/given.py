@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.ingestion.reading import Reading
-from mfdask.ratings.source import Source
 from mfdask.ingestion.repeats import pair_keys
+from mfdask.ratings.source import Source
 
 #: What both parts must agree in, and what to say of it.
 _SAME = {
@@ -59,7 +59,5 @@ def drop_shared(columns: dict[str, Any]) -> tuple[dict[str, Any], int]:
     shared = ~is_test & np.isin(keys, keys[is_test])
     if not shared.any():
         return columns, 0
-    kept = {
-        name: None if values is None else values[~shared] for name, values in columns.items()
-    }
+    kept = {name: None if values is None else values[~shared] for name, values in columns.items()}
     return kept, int(shared.sum())

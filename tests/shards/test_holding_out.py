@@ -223,9 +223,9 @@ def test_users_and_items_of_a_given_test_part_alone_have_no_training_ratings(giv
 
 def test_a_given_test_part_must_fit(given, frame, tmp_path):
     train, test = frame[:900], frame[900:]
-    with pytest.raises(InputError, match="leave out split random:0.1"):
+    with pytest.raises(InputError, match=r"leave out split random:0\.1"):
         given(train, test, split=Split.parse("random:0.1"))
-    with pytest.raises(InputError, match="split given: give the ratings that are held out"):
+    with pytest.raises(InputError, match=r"split given: give the ratings that are held out"):
         ingest(memory_source(train), tmp_path / "d", choices=IngestOptions(Split.parse("given")))
     with pytest.raises(InputError, match="timestamps in both or in none"):
         given(train, test.drop(columns="timestamp"))
