@@ -158,7 +158,7 @@ def main(
         else:
             made = extend(out, [opened], max_rejected=choices.max_rejected, **where)
     taken = len(made.sources) - (len(before.sources) if before else 0)
-    return _outcome(made, out, taken, run)
+    return _outcome(made, out, taken, opened.reading, run)
 
 
 def _columns(text: str | None) -> dict[str, str] | None:
@@ -189,7 +189,7 @@ def _pairs(text: str, wanted: str) -> dict[str, str]:
     return pairs
 
 
-def _outcome(made: Manifest, out: Path, taken: int, run: Running) -> Outcome:
+def _outcome(made: Manifest, out: Path, taken: int, reading: str, run: Running) -> Outcome:
     counts = made.counts
     values: dict[str, Any] = {
         "data": str(out),
@@ -203,6 +203,7 @@ def _outcome(made: Manifest, out: Path, taken: int, run: Running) -> Outcome:
         "feedback": made.feedback,
         "repeats": made.repeats,
         "files_taken": taken,
+        "read_as": reading,
         "train": counts.train,
         "test": counts.test,
         "users": counts.users,
@@ -211,6 +212,7 @@ def _outcome(made: Manifest, out: Path, taken: int, run: Running) -> Outcome:
     }
     facts = {
         "files taken in": f"{taken:,} of {len(made.sources):,}",
+        **({"read as": reading} if reading else {}),
         "rows read": f"{counts.read:,}",
         "  rejected": f"{counts.rejected:,}",
         "  duplicates": f"{counts.duplicates:,}",

@@ -62,6 +62,19 @@ def types_of(kinds: Kinds) -> Types:
     return {role: STRING if isinstance(k, _FORMS) else k for role, k in kinds.items()}
 
 
+def notes_of(kinds: Kinds) -> str:
+    """Say what is special of how times and ratings are read, for people."""
+    time, rating = kinds.get("timestamp"), kinds.get("rating")
+    notes = []
+    if isinstance(time, Dates):
+        notes.append(f"times {' or '.join(time.formats)}")
+    elif isinstance(time, pa.DataType) and pa.types.is_duration(time):
+        notes.append(f"times in {time.unit}")
+    if isinstance(rating, Numbers) and rating.out_of is not None:
+        notes.append(f"ratings out of {rating.out_of:g}")
+    return "".join(f"; {note}" for note in notes)
+
+
 def forms_of(kinds: Kinds) -> dict[str, ValueForm]:
     """Return the forms of the columns that have one."""
     return {role: cast("ValueForm", k) for role, k in kinds.items() if isinstance(k, _FORMS)}

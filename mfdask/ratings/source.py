@@ -101,6 +101,8 @@ class Source:
         False where only users and items are read: events, or withdrawals.
     n_test_parts : int
         So many of the last parts are the test part, where one is given.
+    reading : str
+        How the first file is read, as it was told or guessed, for people.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Source:
     origin: str
     has_ratings: bool = True
     n_test_parts: int = 0
+    reading: str = ""
 
     @property
     def n_rows(self) -> int:

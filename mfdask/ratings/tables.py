@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.ratings.kinds import Kinds, forms_of, types_of
+from mfdask.ratings.kinds import Kinds, forms_of, notes_of, types_of
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers import open_file
 from mfdask.ratings.readers.base import OpenedFile
@@ -73,6 +73,7 @@ def open_files(file_set: FileSet) -> Source:
         catalogue=file_set.catalogue,
         origin=origin,
         has_ratings=has_ratings,
+        reading=f"{files[0].described()}{notes_of(files[0].kinds)}",
     )
 
 

@@ -227,3 +227,12 @@ def test_files_with_and_without_words_are_read_together(tmp_path: Path) -> None:
 )
 def test_ratings_that_may_stand_for_none_are_found(values, right: list[float]) -> None:
     assert outliers(np.array(list(values), np.float32)) == right
+
+
+def test_what_was_guessed_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path, "User-ID;ISBN;Book-Rating;date\n1;2;4,5;31.12.2022\n")
+    source = open_source(path, cache_dir=tmp_path)
+    assert source.reading == (
+        "text, semicolon between fields; user User-ID, item ISBN, rating Book-Rating, timestamp "
+        "date; decimal comma; times %d.%m.%Y"
+    )

@@ -24,6 +24,9 @@ class OpenedFile(Protocol):
     def kinds(self) -> Kinds:
         """Role to kind, as its start shows them; roles that it lacks are not there."""
 
+    def described(self) -> str:
+        """Say how it is read, for people."""
+
     @property
     def has_rows(self) -> bool:
         """Whether there is anything but a header."""

@@ -137,6 +137,10 @@ class JsonFile:
     kinds: Kinds
     has_rows: bool
 
+    def described(self) -> str:
+        """Say how it is read."""
+        return f"JSON, {self.columns.described()}"
+
     @property
     def label(self) -> str:
         """Its name for people."""

@@ -54,6 +54,10 @@ class MarketFile:
     kinds: Kinds
     has_rows: bool
 
+    def described(self) -> str:
+        """Say how it is read."""
+        return "a sparse matrix"
+
     @property
     def label(self) -> str:
         """Its name for people."""

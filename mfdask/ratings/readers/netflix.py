@@ -39,6 +39,10 @@ class NetflixFile:
     kinds: Kinds
     has_rows: bool
 
+    def described(self) -> str:
+        """Say how it is read."""
+        return "blocks of ratings, one for each item"
+
     @property
     def label(self) -> str:
         """Its name for people."""

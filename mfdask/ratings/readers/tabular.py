@@ -57,6 +57,10 @@ class TableColumns:
     names: Mapping[str, str]
     told: Mapping[str, str] = field(default_factory=dict)
 
+    def described(self) -> str:
+        """Say which column is which."""
+        return ", ".join(f"{role} {name}" for role, name in self.names.items())
+
     @property
     def held(self) -> list[str]:
         """The columns that the table itself holds."""
@@ -103,6 +107,10 @@ class TableFile:
     columns: TableColumns
     kinds: Kinds
     chunks: Sequence[Chunk]
+
+    def described(self) -> str:
+        """Say how it is read."""
+        return self.columns.described()
 
     @property
     def label(self) -> str:
