@@ -8,15 +8,20 @@ from mfdask.errors import InputError
 from mfdask.ratings.values import ROLES
 
 _GUESSES = {
-    "user": ("userid", "user", "uid", "customerid", "reviewerid", "visitorid", "cid"),
+    "user": ("userid", "user", "uid", "customerid", "reviewerid", "visitorid", "cid",
+        "memberid", "reviewer", "authorid", "username", "playerid", "accountid",
+    ),
     "item": (
         "movieid", "itemid", "item", "movie", "iid", "productid", "parentasin", "asin", "isbn",
         "bookid", "animeid", "recipeid", "articleid", "trackid", "songid", "gameid", "businessid",
+        "gmapid", "artistid", "videoid", "newsid", "jokeid", "hotelid", "venueid", "placeid",
+        "courseid", "beerid", "showid", "appid", "sku",
     ),
-    "rating": ("rating", "ratings", "score", "stars", "overall", "bookrating"),
+    "rating": ("rating", "ratings", "score", "stars", "overall", "bookrating", "userrating",
+        "reviewscore", "reviewoverall", "ratingscore"),
     "timestamp": (
         "timestamp", "time", "ts", "unixreviewtime", "unixtime", "datetime", "date", "ratedat",
-        "tdat",
+        "tdat", "reviewtime", "reviewdate", "createdat", "eventtime", "ratingdate", "timems",
     ),
 }  # fmt: skip
 #: Roles that an empty name leaves out; events and withdrawals have no rating.

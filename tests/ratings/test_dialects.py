@@ -116,7 +116,9 @@ def test_times_of_doubtful_meaning_are_refused_with_the_mend(
     "header",
     [
         "User-ID,ISBN,Book-Rating", "user_id,anime_id,rating", "user_id,recipe_id,rating",
-        "reviewerID,asin,overall", "user_id:token,item_id:token,rating:float",
+        "reviewerID,asin,overall",
+        "user_id,gmap_id,rating", "username,hotel_id,review_score",
+        "user_id:token,item_id:token,rating:float",
     ],
 )  # fmt: skip
 def test_columns_of_public_sets_are_guessed(tmp_path: Path, header: str) -> None:
