@@ -22,7 +22,6 @@ from mfdask.models.base import Ability, Estimator, Score, Sweep
 from mfdask.models.checkpoint import CheckpointManager, fit_identity, load_rows
 from mfdask.models.design import initial_rows, swap_bias_columns, training_bytes
 from mfdask.models.factor_model import FactorModel
-from mfdask.models.fit import check_start, warm_rows
 from mfdask.models.half_step import pair_predictions
 from mfdask.models.registry import Kind
 from mfdask.models.sampling import (
@@ -34,6 +33,7 @@ from mfdask.models.sampling import (
     shards_of,
 )
 from mfdask.models.store import count_factors
+from mfdask.models.sweeps import check_start, warm_rows
 from mfdask.models.updates import MAX_FACTORS
 from mfdask.parameters import parameter
 from mfdask.progress import Progress, silent

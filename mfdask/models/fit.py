@@ -1,8 +1,4 @@
-"""The fit loop of matrix factorisation: sweeps of half-steps, history and checkpoints.
-
-Everything between two waits is submitted as tasks, and the tasks' handles are the state: on a
-cluster, rows go from worker to worker and never through the client.
-"""
+"""The fit loop of matrix factorisation: sweeps until there are enough, history and checkpoints."""
 
 from __future__ import annotations
 
@@ -10,40 +6,40 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import pairwise, repeat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from mfdask.errors import InputError
-from mfdask.execution import Executor
 from mfdask.features.file import ItemFeatures
-from mfdask.features.rated import RatedRegression
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE, row_width
 from mfdask.kernels.types import Float32s
-from mfdask.models import half_step as tasks
-from mfdask.models.base import Ability, Sweep
+from mfdask.models.base import Sweep
 from mfdask.models.checkpoint import (
-    Checkpoint,
     CheckpointManager,
     fit_identity,
     load_array,
-    load_rows,
 )
-from mfdask.models.design import FeatureSums, RowPrior, initial_rows, training_bytes, unknowns
-from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
+from mfdask.models.design import RowPrior, training_bytes
+from mfdask.models.exchange import ExchangeMode
 from mfdask.models.factor_model import FactorModel
-from mfdask.models.half_step import Totals, UpdateConfig
 from mfdask.models.registry import check_data
-from mfdask.models.store import count_factors, load_side
+from mfdask.models.store import count_factors
+from mfdask.models.sweeps import (
+    Plan,
+    State,
+    begin,
+    gather,
+    prior_arrays,
+    resume,
+    submit_sweep,
+    value_of,
+)
 from mfdask.models.updates import AlternatingUpdates, Collector
 from mfdask.progress import Progress, silent
-from mfdask.shards import OTHER, SIDES, Dataset, Shard
-from mfdask.shards.refs import dataset_ref, executor_for, shard_ref
+from mfdask.shards import SIDES, Dataset
+from mfdask.shards.refs import executor_for
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -134,7 +130,7 @@ class MatrixFactorization(AlternatingUpdates):
         manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
         collector = self.collector(data, features)
         with executor_for(data, client) as run:
-            loop = _Loop(_Plan.make(self, data, run, features, exchange), manager, collector)
+            loop = _Loop(Plan.make(self, data, run, features, exchange), manager, collector)
             result = loop.run(start, progress, each_sweep)
         return self.model(data, result, features, collector)
 
@@ -164,223 +160,11 @@ class MatrixFactorization(AlternatingUpdates):
         return n_rows * (4 * (self.n_factors + 1) * self.n_draws(n_rows) + 100)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Parameters that all sweeps of a fit share."""
-
-    estimator: AlternatingUpdates
-    data: Dataset
-    run: Executor
-    config: UpdateConfig
-    features: dict[str, list[Any]]  # handles, one a block of the side; None without features
-    grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
-    placement: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
-    observed: dict[str, list[Any]]  # shards of observations, where feedback is implicit
-
-    @classmethod
-    def make(
-        cls,
-        estimator: AlternatingUpdates,
-        data: Dataset,
-        run: Executor,
-        item_features: ItemFeatures | None,
-        exchange: ExchangeMode,
-    ) -> _Plan:
-        placement = place_blocks(run, data, estimator.n_factors, exchange)
-        features: dict[str, list[Any]] = {side: [None] * data.n_blocks(side) for side in SIDES}
-        if item_features:
-            source = dataset_ref(run, data)
-            own = [
-                (item_features, source, *rows) for rows in pairwise(data.bounds("items").tolist())
-            ]
-            features["items"] = run.submit_each("features", encode_items, own)
-        config = estimator.update_config(data.mean)
-        plan = cls(estimator, data, run, config, features, {}, placement, {})
-        if config.unrated_weight:
-            for side in SIDES:
-                given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
-                observed = run.submit_each(f"observed-{side}", tasks.observed_block, given, home)
-                plan.observed[side] = observed
-        for side in filter(estimator.learns, SIDES):
-            if side in plan.following_rated:
-                continue
-            each = zip(plan.shards(side), features[side], repeat(estimator.reg_scaling))
-            plan.grams[side] = run.submit_each(f"gram-{side}", tasks.block_gram, each)
-        return plan
-
-    @property
-    def following_rated(self) -> list[str]:
-        """The sides whose prior follows what is rated."""
-        return [side for side in SIDES if "rated" in self.estimator.follows(side)]
-
-    @property
-    def predicts_ratings(self) -> bool:
-        return Ability.RATINGS in self.estimator.abilities
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        return self.data.rating_min, self.data.rating_max
-
-    def shards(self, side: str, part: str = "train") -> list[Any]:
-        """Return what tasks are given to have the shards of a side."""
-        if part == "train" and side in self.observed:
-            return self.observed[side]
-        return [
-            shard_ref(self.run, self.data, side, b, part, self.placement[side].packed(b))
-            for b in range(self.data.n_blocks(side))
-        ]
-
-    def cut(self, side: str, whole: Any) -> list[Any]:
-        """Return the blocks of a whole side, each at its home."""
-        each = [(whole, *rows) for rows in pairwise(self.data.bounds(side).tolist())]
-        home = self.placement[side].home
-        return self.run.submit_each(f"cut-{side}", tasks.cut_block, each, home)
-
-    def join(self, sweep: int, side: str, blocks: list[Any]) -> Any:
-        """Return the blocks of a side as one."""
-        return self.run.submit(f"join-{side}-{sweep}", tasks.join_blocks, blocks)
-
-    def hand_over(self, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
-        """Return what each block of the other side is given of a side's rows."""
-        own, other = self.placement[side], self.placement[OTHER[side]]
-        if not other.pieces:
-            # Joined once where all is in one place; where it is not, one worker would have to send
-            # the joined side to all others.
-            alone = len(self.run.workers) < 2
-            whole = self.join(sweep, side, blocks) if alone else blocks
-            return [whole] * self.data.n_blocks(OTHER[side])
-        given = []
-        for g, (group, pieces) in enumerate(zip(other.groups, other.pieces, strict=True)):
-            stem, each = f"parcel-{side}-{sweep}-{g}", zip(blocks, pieces, strict=True)
-            parcels = self.run.submit_each(stem, tasks.take_rows, each, own.home)
-            given += [parcels] * len(group)
-        return given
-
-    def sums(self, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
-        """Return the blocks with their sums, or the sums alone where blocks do not travel."""
-        if not self.placement[OTHER[side]].pieces:
-            return blocks
-        stem, home = f"totals-{side}-{sweep}", self.placement[side].home
-        return self.run.submit_each(stem, tasks.totals_of, zip(blocks), home)
-
-    def beside(self, sweep: int, side: str, prior: Any, others: list[Any]) -> Any:
-        """Return the prior of a side beside the blocks of the other, as far as these join it."""
-        if not self.config.unrated_weight:
-            return prior
-        each, home = zip(others, repeat(self.config)), self.placement[OTHER[side]].home
-        sums = self.run.submit_each(f"unrated-{side}-{sweep}", tasks.unrated_block, each, home)
-        return self.run.submit(f"beside-{side}-{sweep}", tasks.with_unrated, prior, sums)
-
-    def learned(self, sweep: int, side: str, blocks: list[Any], totals: Any, before: Any) -> Any:
-        """Return the prior of a side for the sweep after this one, learned from its rows."""
-        estimator, data, scaling = self.estimator, self.data, self.estimator.reg_scaling
-        name, step = f"prior-{side}-{sweep}", (estimator, side, sweep + 1)
-        known = totals, data.n_train, before
-        if side in self.following_rated:
-            # One task has all of a side, and the other side's has another worker meanwhile.
-            own, other = (
-                [shard_ref(self.run, data, s, b) for b in range(data.n_blocks(s))]
-                for s in (side, OTHER[side])
-            )
-            given = own, other, self.features[side], blocks
-            return self.run.submit(name, _learn_rated_prior, *step, *known, *given)
-        each = zip(
-            self.shards(side),
-            self.features[side],
-            self.grams[side],
-            blocks,
-            repeat(estimator.n_factors + 1),
-            repeat(scaling),
-            strict=False,
-        )
-        sums = self.run.submit_each(f"feature_sums-{side}-{sweep}", tasks.block_sums, each)
-        return self.run.submit(name, _learn_prior, *step, *known, sums)
-
-
-def _learn_prior(
-    estimator: AlternatingUpdates,
-    side: str,
-    sweep: int,
-    totals: Totals | None,
-    n_ratings: int,
-    before: RowPrior,
-    sums: list[FeatureSums],
-) -> RowPrior:
-    squared, total = _squared_error(totals), FeatureSums.total(sums)
-    return estimator.learned_prior(side, sweep, total, squared, n_ratings, before)
-
-
-def _learn_rated_prior(
-    estimator: AlternatingUpdates,
-    side: str,
-    sweep: int,
-    totals: Totals | None,
-    n_ratings: int,
-    before: RowPrior,
-    own: list[Shard],
-    other: list[Shard],
-    features: list[Float32s | None],
-    blocks: list[tasks.BlockUpdate],
-) -> RowPrior:
-    """Learn the weights of all features, and turn them into the means of all rows."""
-    rows = [unknowns(block.rows, estimator.n_factors + 1) for block in blocks]
-    weights_before = None
-    if before.rated is not None:
-        weights_before = np.concatenate([before.weights.astype(np.float32), before.rated])
-    scaling = estimator.reg_scaling
-    sums = RatedRegression.of(own, other, features, rows, scaling, weights_before)
-    squared = _squared_error(totals)
-    prior = estimator.learned_prior(side, sweep, sums, squared, n_ratings, before)
-    weights = prior.weights.astype(np.float32)
-    dense, rated = prior.weights[: sums.n_dense], weights[sums.n_dense :]
-    return replace(prior, weights=dense, rated=rated, means=sums.times(weights))
-
-
-def _squared_error(totals: Totals | None) -> float | None:
-    return None if totals is None else float(totals.items[SSE])
-
-
-@dataclass(frozen=True)
-class _State:
-    """Both sides after a sweep, as handles."""
-
-    sweep: int
-    blocks: dict[str, list[Any]]  # BlockUpdate
-    given: list[Any]  # what each block of users is given of the items' rows
-    scores: list[Any]  # BlockScore, one a block of users; None before the first sweep
-    totals: Any  # Totals; None at a random start
-    priors: dict[str, Any]  # what the rows were drawn to
-    learned: dict[str, Any]  # RowPrior for the next sweep, of each side that learns one
-
-    @classmethod
-    def make(
-        cls,
-        plan: _Plan,
-        sweep: int,
-        blocks: dict[str, list[Any]],
-        given: list[Any],
-        scores: list[Any],
-        totals: Any,
-        priors: dict[str, Any] | None = None,
-    ) -> _State:
-        estimator = plan.estimator
-        priors = {side: estimator.prior(side) for side in SIDES} | (priors or {})
-        learned = {
-            side: plan.learned(sweep, side, blocks[side], totals, priors[side])
-            for side in filter(estimator.learns, SIDES)
-        }
-        return cls(sweep, blocks, given, scores, totals, priors, learned)
-
-    def next_prior(self, plan: _Plan, side: str) -> Any:
-        """Return a side's prior for the next sweep, a handle where it is learned."""
-        return self.learned[side] if side in self.learned else plan.estimator.prior(side)
-
-
 @dataclass
 class _Loop:
     """The sweeps of one fit."""
 
-    plan: _Plan
+    plan: Plan
     manager: CheckpointManager
     collector: Collector | None
 
@@ -393,13 +177,13 @@ class _Loop:
         history = list(resumed.history) if resumed else []
         if resumed and self.collector:
             self.collector.load(len(history), lambda name: load_array(resumed.folder, name))
-        states = [_resume(plan, resumed) if resumed else _begin(plan, start)]
+        states = [resume(plan, resumed) if resumed else begin(plan, start)]
         publisher = _publisher(run.client) if run.client else None
         clock, sent = time.perf_counter(), run.bytes_sent()
         while len(history) < estimator.n_sweeps and not _settled(history, estimator.tolerance):
             # The next sweep is submitted before the last one is waited for: workers never idle.
             while len(states) <= run.lookahead and states[-1].sweep < estimator.n_sweeps:
-                states.append(_submit_sweep(plan, states[-1]))
+                states.append(submit_sweep(plan, states[-1]))
             states.pop(0)
             account = _account(plan, states[0])
             clock, seconds = time.perf_counter(), time.perf_counter() - clock
@@ -413,20 +197,20 @@ class _Loop:
             if each_sweep:
                 each_sweep(history[-1])
             self._keep(states[0], history)
-        priors = {side: _value(states[0].next_prior(plan, side)) for side in SIDES}
-        return FitResult(_gather(plan, states[0]), priors, history)
+        priors = {side: value_of(states[0].next_prior(plan, side)) for side in SIDES}
+        return FitResult(gather(plan, states[0]), priors, history)
 
-    def _keep(self, state: _State, history: list[Sweep]) -> None:
+    def _keep(self, state: State, history: list[Sweep]) -> None:
         """Gather draws, and write a checkpoint of all that the next sweeps need, when due."""
         plan, collector, sweep = self.plan, self.collector, len(history)
         if collector and collector.wants(sweep):
-            priors = {side: _value(prior) for side, prior in state.priors.items()}
-            collector.add(_gather(plan, state), priors)
+            priors = {side: value_of(prior) for side, prior in state.priors.items()}
+            collector.add(gather(plan, state), priors)
         if not self.manager.due(sweep):
             return
-        arrays: dict[str, npt.NDArray[Any]] = dict(_gather(plan, state))
+        arrays: dict[str, npt.NDArray[Any]] = dict(gather(plan, state))
         for side in plan.following_rated:
-            arrays |= _prior_arrays(_value(state.priors[side]), side)
+            arrays |= prior_arrays(value_of(state.priors[side]), side)
         if collector:
             arrays |= collector.arrays()
         if plan.data.n_test and plan.estimator.averages(sweep):
@@ -435,139 +219,7 @@ class _Loop:
         self.manager.keep(arrays, history, float(state.totals.result().items[SSE]))
 
 
-def _value(prior: Any) -> RowPrior:
-    found: RowPrior = prior if isinstance(prior, RowPrior) else prior.result()
-    return found
-
-
-def _begin(plan: _Plan, start: Path | None) -> _State:
-    """Place the first rows: random ones, or those of the model to start from."""
-    run, estimator, data = plan.run, plan.estimator, plan.data
-    if start is not None:
-        check_start(start, estimator.n_factors)
-    whole = {}
-    for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
-        shape = (n, estimator.n_factors, estimator.init_scale, estimator.seed, side)
-        whole[side] = run.submit(f"start-{side}", initial_rows, *shape)
-        if start is not None:
-            known = (str(start.absolute()), dataset_ref(run, data), side, whole[side])
-            whole[side] = run.submit(f"warm-{side}", warm_rows, *known)
-    blocks = {side: plan.cut(side, whole[side]) for side in SIDES}
-    given = plan.hand_over(0, "items", blocks["items"])
-    totals = None
-    if start is not None:
-        each = zip(plan.shards("users"), blocks["users"], given, repeat(plan.config.mean_rating))
-        errors = run.submit_each("start_error", tasks.block_error, each)
-        totals = run.submit("start_account", Totals.of_errors, errors)
-    return _State.make(plan, 0, blocks, given, [None] * data.n_blocks("users"), totals)
-
-
-def check_start(path: Path, n_factors: int) -> None:
-    """Refuse to start from a model with other factors, or from none."""
-    found = count_factors(path)
-    if found != n_factors:
-        raise InputError(
-            f"{path}: has {found} factors and this fit {n_factors}; give `n_factors` {found}, or "
-            "start from another model"
-        )
-
-
-def warm_rows(path: str, data: Dataset, side: str, rows: Float32s) -> Float32s:
-    """Put the rows of a model, by raw id, in place of those of `rows` that it knows."""
-    ids, known = load_side(path, side)
-    wanted = (data.users() if side == "users" else data.items()).iloc[:, 0]
-    found = ids.get_indexer(pd.Index(wanted))
-    warm = rows.copy()
-    warm[found >= 0] = known[found[found >= 0]]
-    return warm
-
-
-def encode_items(features: ItemFeatures, data: Dataset, start: int, stop: int) -> Float32s:
-    """Return the features of a block of items, float32 (items, features)."""
-    return features.encode(data, slice(start, stop))
-
-
-def _resume(plan: _Plan, resumed: Checkpoint) -> _State:
-    """Place the rows of a checkpoint."""
-    run, data, folder = plan.run, plan.data, resumed.folder
-    sweep = len(resumed.history)
-    blocks = {
-        side: plan.cut(side, run.submit(f"load-{side}", load_rows, folder, side)) for side in SIDES
-    }
-    given = plan.hand_over(sweep, "items", blocks["items"])
-    scores: list[Any] = [None] * data.n_blocks("users")
-    if data.n_test and plan.estimator.averages(sweep):
-        scores = run.submit_each(
-            "load-tested", _load_score, zip(repeat(folder), range(len(scores)))
-        )
-    totals = run.submit("load-account", Totals.of_errors, [resumed.squared_error])
-    priors = {side: _load_prior(plan.estimator, folder, side) for side in plan.following_rated}
-    return _State.make(plan, sweep, blocks, given, scores, totals, priors)
-
-
-def _prior_arrays(prior: RowPrior, side: str) -> dict[str, npt.NDArray[Any]]:
-    """Return what the next prior takes from one that follows what is rated."""
-    arrays = {
-        "weights": prior.weights,
-        "rated": np.empty((0, prior.weights.shape[1])) if prior.rated is None else prior.rated,
-        "precision": np.array(prior.rated_precision),
-    }
-    return {f"prior-{side}-{name}": array for name, array in arrays.items()}
-
-
-def _load_prior(estimator: AlternatingUpdates, folder: str, side: str) -> RowPrior:
-    weights, rated, precision = (
-        load_array(folder, f"prior-{side}-{name}") for name in ("weights", "rated", "precision")
-    )
-    return replace(
-        estimator.prior(side),
-        weights=weights,
-        rated=rated if len(rated) else None,
-        rated_precision=float(precision),
-    )
-
-
-def _load_score(folder: str, block: int) -> tasks.BlockScore:
-    """Return the running mean of a block from a checkpoint."""
-    n = int(load_array(folder, f"tested-{block}-n"))
-    return tasks.BlockScore(0.0, load_array(folder, f"tested-{block}"), n)
-
-
-def _submit_sweep(plan: _Plan, before: _State) -> _State:
-    """Submit one sweep: users against items, then items against the users just solved."""
-    run, estimator, sweep = plan.run, plan.estimator, before.sweep + 1
-    blocks, given = dict(before.blocks), before.given
-    priors = {side: before.next_prior(plan, side) for side in SIDES}
-    for side in SIDES:
-        prior = plan.beside(sweep, side, priors[side], blocks[OTHER[side]])
-        each = zip(
-            plan.shards(side), given, blocks[side], repeat(plan.config), repeat(prior),
-            plan.features[side], repeat(estimator.key(side, sweep)),
-        )  # fmt: skip
-        stem, home = f"half_step-{side}-{sweep}", plan.placement[side].home
-        blocks[side] = run.submit_each(stem, tasks.update_block, each, home)
-        given = plan.hand_over(sweep, side, blocks[side])
-    scores = _score(plan, before, sweep, blocks["users"], given)
-    sums = [plan.sums(sweep, side, blocks[side]) for side in SIDES]
-    totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, scores, priors["items"])
-    return _State.make(plan, sweep, blocks, given, scores, totals, priors)
-
-
-def _score(
-    plan: _Plan, before: _State, sweep: int, users: list[Any], given: list[Any]
-) -> list[Any]:
-    """Predict the test ratings of each block of users, if there are any to be predicted."""
-    if not (plan.data.n_test and plan.predicts_ratings):
-        return [None] * len(users)
-    averaged = plan.scale if plan.estimator.averages(sweep) else None
-    earlier = before.scores if averaged else repeat(None)
-    mean, shards = repeat(plan.config.mean_rating), plan.shards("users", "test")
-    each = zip(shards, users, given, mean, repeat(averaged), earlier)
-    home = plan.placement["users"].home
-    return plan.run.submit_each(f"test-{sweep}", tasks.score_block, each, home)
-
-
-def _account(plan: _Plan, state: _State) -> dict[str, Any]:
+def _account(plan: Plan, state: State) -> dict[str, Any]:
     """Wait for a sweep, and return its line of the history but for the time it took."""
     data, totals = plan.data, state.totals.result()
     users, items = totals.users, totals.items
@@ -575,7 +227,7 @@ def _account(plan: _Plan, state: _State) -> dict[str, Any]:
     penalty = 0.0
     for side, sums in (("users", users), ("items", items)):
         # The rows were solved around the weights before; the objective is that of the newest.
-        own = _value(state.learned[side]).penalty if side in state.learned else None
+        own = value_of(state.learned[side]).penalty if side in state.learned else None
         penalty += sums[PENALTY] if own is None else own
     rated = plan.predicts_ratings
     tested = rated and data.n_test
@@ -595,7 +247,7 @@ def _publisher(client: Client) -> ProgressPublisher:
     return ProgressPublisher(client)
 
 
-def _event(plan: _Plan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
+def _event(plan: Plan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
     """Return what the dashboard is told of a sweep."""
     from mfdask.watch import SweepEvent
 
@@ -622,9 +274,3 @@ def _settled(history: list[Sweep], tolerance: float) -> bool:
         return False
     before, after = history[-2].objective, history[-1].objective
     return before - after < tolerance * before
-
-
-def _gather(plan: _Plan, state: _State) -> dict[str, Float32s]:
-    """Return the whole sides, joined anew where blocks were handed over in parcels."""
-    joined = [plan.join(state.sweep, side, state.blocks[side]) for side in SIDES]
-    return dict(zip(SIDES, (handle.result() for handle in joined), strict=True))
