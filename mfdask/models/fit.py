@@ -27,12 +27,12 @@ from mfdask.models.factor_model import FactorModel
 from mfdask.models.registry import check_data
 from mfdask.models.store import count_factors
 from mfdask.models.sweeps import (
-    Plan,
-    State,
-    begin,
-    gather,
+    FitPlan,
+    FitState,
+    join_rows,
     prior_arrays,
-    resume,
+    resumed_state,
+    started_state,
     submit_sweep,
     value_of,
 )
@@ -130,7 +130,7 @@ class MatrixFactorization(AlternatingUpdates):
         manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
         collector = self.collector(data, features)
         with executor_for(data, client) as run:
-            loop = _Loop(Plan.make(self, data, run, features, exchange), manager, collector)
+            loop = _Loop(FitPlan.make(self, data, run, features, exchange), manager, collector)
             result = loop.run(start, progress, each_sweep)
         return self.model(data, result, features, collector)
 
@@ -164,7 +164,7 @@ class MatrixFactorization(AlternatingUpdates):
 class _Loop:
     """The sweeps of one fit."""
 
-    plan: Plan
+    plan: FitPlan
     manager: CheckpointManager
     collector: Collector | None
 
@@ -177,7 +177,7 @@ class _Loop:
         history = list(resumed.history) if resumed else []
         if resumed and self.collector:
             self.collector.load(len(history), lambda name: load_array(resumed.folder, name))
-        states = [resume(plan, resumed) if resumed else begin(plan, start)]
+        states = [resumed_state(plan, resumed) if resumed else started_state(plan, start)]
         publisher = _publisher(run.client) if run.client else None
         clock, sent = time.perf_counter(), run.bytes_sent()
         while len(history) < estimator.n_sweeps and not _settled(history, estimator.tolerance):
@@ -198,17 +198,17 @@ class _Loop:
                 each_sweep(history[-1])
             self._keep(states[0], history)
         priors = {side: value_of(states[0].next_prior(plan, side)) for side in SIDES}
-        return FitResult(gather(plan, states[0]), priors, history)
+        return FitResult(join_rows(plan, states[0]), priors, history)
 
-    def _keep(self, state: State, history: list[Sweep]) -> None:
+    def _keep(self, state: FitState, history: list[Sweep]) -> None:
         """Gather draws, and write a checkpoint of all that the next sweeps need, when due."""
         plan, collector, sweep = self.plan, self.collector, len(history)
         if collector and collector.wants(sweep):
             priors = {side: value_of(prior) for side, prior in state.priors.items()}
-            collector.add(gather(plan, state), priors)
+            collector.add(join_rows(plan, state), priors)
         if not self.manager.due(sweep):
             return
-        arrays: dict[str, npt.NDArray[Any]] = dict(gather(plan, state))
+        arrays: dict[str, npt.NDArray[Any]] = dict(join_rows(plan, state))
         for side in plan.following_rated:
             arrays |= prior_arrays(value_of(state.priors[side]), side)
         if collector:
@@ -219,7 +219,7 @@ class _Loop:
         self.manager.keep(arrays, history, float(state.totals.result().items[SSE]))
 
 
-def _account(plan: Plan, state: State) -> dict[str, Any]:
+def _account(plan: FitPlan, state: FitState) -> dict[str, Any]:
     """Wait for a sweep, and return its line of the history but for the time it took."""
     data, totals = plan.data, state.totals.result()
     users, items = totals.users, totals.items
@@ -247,7 +247,7 @@ def _publisher(client: Client) -> ProgressPublisher:
     return ProgressPublisher(client)
 
 
-def _event(plan: Plan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
+def _event(plan: FitPlan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
     """Return what the dashboard is told of a sweep."""
     from mfdask.watch import SweepEvent
 

@@ -34,7 +34,7 @@ from mfdask.shards.refs import dataset_ref, shard_ref
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitPlan:
     """Parameters that all sweeps of a fit share."""
 
     estimator: AlternatingUpdates
@@ -54,7 +54,7 @@ class Plan:
         run: Executor,
         item_features: ItemFeatures | None,
         exchange: ExchangeMode,
-    ) -> Plan:
+    ) -> FitPlan:
         """Place the shards, and submit what all sweeps share."""
         placement = place_blocks(run, data, estimator.n_factors, exchange)
         features: dict[str, list[Any]] = {side: [None] * data.n_blocks(side) for side in SIDES}
@@ -213,7 +213,7 @@ def _squared_error(totals: Totals | None) -> float | None:
 
 
 @dataclass(frozen=True)
-class State:
+class FitState:
     """Both sides after a sweep, as handles."""
 
     sweep: int
@@ -227,14 +227,14 @@ class State:
     @classmethod
     def make(
         cls,
-        plan: Plan,
+        plan: FitPlan,
         sweep: int,
         blocks: dict[str, list[Any]],
         given: list[Any],
         scores: list[Any],
         totals: Any,
         priors: dict[str, Any] | None = None,
-    ) -> State:
+    ) -> FitState:
         """Return the state after a sweep, and submit what the next one's priors are learned by."""
         estimator = plan.estimator
         priors = {side: estimator.prior(side) for side in SIDES} | (priors or {})
@@ -244,7 +244,7 @@ class State:
         }
         return cls(sweep, blocks, given, scores, totals, priors, learned)
 
-    def next_prior(self, plan: Plan, side: str) -> Any:
+    def next_prior(self, plan: FitPlan, side: str) -> Any:
         """Return a side's prior for the next sweep, a handle where it is learned."""
         return self.learned[side] if side in self.learned else plan.estimator.prior(side)
 
@@ -255,7 +255,7 @@ def value_of(prior: Any) -> RowPrior:
     return found
 
 
-def begin(plan: Plan, start: Path | None) -> State:
+def started_state(plan: FitPlan, start: Path | None) -> FitState:
     """Place the first rows: random ones, or those of the model to start from."""
     run, estimator, data = plan.run, plan.estimator, plan.data
     if start is not None:
@@ -274,7 +274,7 @@ def begin(plan: Plan, start: Path | None) -> State:
         each = zip(plan.shards("users"), blocks["users"], given, repeat(plan.config.mean_rating))
         errors = run.submit_each("start_error", tasks.block_error, each)
         totals = run.submit("start_account", Totals.of_errors, errors)
-    return State.make(plan, 0, blocks, given, [None] * data.n_blocks("users"), totals)
+    return FitState.make(plan, 0, blocks, given, [None] * data.n_blocks("users"), totals)
 
 
 def check_start(path: Path, n_factors: int) -> None:
@@ -302,7 +302,7 @@ def encode_items(features: ItemFeatures, data: Dataset, start: int, stop: int) -
     return features.encode(data, slice(start, stop))
 
 
-def resume(plan: Plan, resumed: Checkpoint) -> State:
+def resumed_state(plan: FitPlan, resumed: Checkpoint) -> FitState:
     """Place the rows of a checkpoint."""
     run, data, folder = plan.run, plan.data, resumed.folder
     sweep = len(resumed.history)
@@ -317,7 +317,7 @@ def resume(plan: Plan, resumed: Checkpoint) -> State:
         )
     totals = run.submit("load-account", Totals.of_errors, [resumed.squared_error])
     priors = {side: _load_prior(plan.estimator, folder, side) for side in plan.following_rated}
-    return State.make(plan, sweep, blocks, given, scores, totals, priors)
+    return FitState.make(plan, sweep, blocks, given, scores, totals, priors)
 
 
 def prior_arrays(prior: RowPrior, side: str) -> dict[str, npt.NDArray[Any]]:
@@ -348,7 +348,7 @@ def _load_score(folder: str, block: int) -> tasks.BlockScore:
     return tasks.BlockScore(0.0, load_array(folder, f"tested-{block}"), n)
 
 
-def submit_sweep(plan: Plan, before: State) -> State:
+def submit_sweep(plan: FitPlan, before: FitState) -> FitState:
     """Submit one sweep: users against items, then items against the users just solved."""
     run, estimator, sweep = plan.run, plan.estimator, before.sweep + 1
     blocks, given = dict(before.blocks), before.given
@@ -365,10 +365,12 @@ def submit_sweep(plan: Plan, before: State) -> State:
     scores = _score(plan, before, sweep, blocks["users"], given)
     sums = [plan.sums(sweep, side, blocks[side]) for side in SIDES]
     totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, scores, priors["items"])
-    return State.make(plan, sweep, blocks, given, scores, totals, priors)
+    return FitState.make(plan, sweep, blocks, given, scores, totals, priors)
 
 
-def _score(plan: Plan, before: State, sweep: int, users: list[Any], given: list[Any]) -> list[Any]:
+def _score(
+    plan: FitPlan, before: FitState, sweep: int, users: list[Any], given: list[Any]
+) -> list[Any]:
     """Predict the test ratings of each block of users, if there are any to be predicted."""
     if not (plan.data.n_test and plan.predicts_ratings):
         return [None] * len(users)
@@ -380,7 +382,7 @@ def _score(plan: Plan, before: State, sweep: int, users: list[Any], given: list[
     return plan.run.submit_each(f"test-{sweep}", tasks.score_block, each, home)
 
 
-def gather(plan: Plan, state: State) -> dict[str, Float32s]:
+def join_rows(plan: FitPlan, state: FitState) -> dict[str, Float32s]:
     """Return the whole sides, joined anew where blocks were handed over in parcels."""
     joined = [plan.join(state.sweep, side, state.blocks[side]) for side in SIDES]
     return dict(zip(SIDES, (handle.result() for handle in joined), strict=True))

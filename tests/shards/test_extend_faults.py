@@ -107,7 +107,7 @@ def wrong(change):
     ("source", "message"),
     [
         (wrong({"item_id": 3}), "its item ids are of kind int, those of the data set of kind str"),
-        (wrong({"user_id": "ann"}), "user ids are of kind string, .* ids auto"),
+        (wrong({"user_id": "ann"}), "user ids are of kind string, .* read it with ids int,"),
         (wrong({"timestamp": None}), "has no timestamps, the data set has; columns"),
         (memory_source(NEW[:0].astype({"item_id": "str"})), "holds no ratings"),
     ],
