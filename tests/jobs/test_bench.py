@@ -16,6 +16,7 @@ from mfdask.bench import sweep as bench_sweep
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.jobs.cli import main
 from mfdask.models import ALS, save_model
+from mfdask.ratings.splits import Split
 from mfdask.ratings.synthetic import open_synthetic
 from mfdask.shards import Dataset
 
@@ -30,7 +31,7 @@ def folders(client: Client, tmp_path_factory: pytest.TempPathFactory) -> list[st
     for ratings, split in ((1600, "none"), (800, "random:0.1")):
         source = open_synthetic(f"synthetic:users=60,items=80,ratings={ratings}", seed=3)
         out = root / f"{ratings}"
-        choices = IngestOptions(split=type(IngestOptions().split).parse(split))
+        choices = IngestOptions(split=Split.parse(split))
         ingest(source, out, client=client, choices=choices)
         made.append(str(out))
     return made
