@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -29,6 +29,7 @@ from mfdask.shards import Manifest
 
 from .common import Outcome, Running, facts_table, job, running
 from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
+from .sources import columns_by_role, source_options, values_of_words
 
 
 @click.command("ingest", help=__doc__)
@@ -56,32 +57,7 @@ from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
     help="What is held out, in place of --split: ratings of a second source, such as u1.test "
     "beside u1.base. They are never trained on, even if SOURCE has them too.",
 )
-@click.option(
-    "--columns",
-    metavar="ROLE=NAME,…",
-    help="Which column is which: user=…,item=…,rating=…,timestamp=…, by name, or by position "
-    "from 0 where there is no header; without a rating each row is an event.  [default: guessed]",
-)
-@click.option(
-    "--map",
-    "event_values",
-    metavar="WORD=NUMBER,…",
-    help="What words in the place of ratings are worth, such as view=1,buy=5; rows of other words "
-    "are bad.  [default: true=1,false=0 where all are booleans]",
-)
-@click.option(
-    "--query", metavar="SQL", help="What is read of a database: SELECT user, item, rating FROM …"
-)
-@click.option(
-    "--wide", is_flag=True, help="A user in each line, an item in each column, named in line 1."
-)
-@click.option(
-    "--ids",
-    default="auto",
-    show_default=True,
-    type=click.Choice(get_args(Ids)),
-    help="What user and item ids are, or in two words those of users and of items.",
-)
+@source_options
 @click.option(
     "--on-bad-rows",
     default="reject",
@@ -124,7 +100,7 @@ def main(
     choices = replace(choices, split=Split.parse(split) if split else None, max_rejected=share)
     with running() as run:
         before = Manifest.read(into) if into else None
-        roles = _columns(columns)
+        roles = columns_by_role(columns)
         if withdraw:
             roles = {**(roles or {}), "rating": ""}
         elif before:
@@ -136,7 +112,7 @@ def main(
             exact=before is not None and ids == "auto",
             seed=choices.seed,
             progress=run.progress,
-            event_values=_event_values(event_values),
+            event_values=values_of_words(event_values),
             dialect=dialect,
             query=query,
             wide=wide,
@@ -159,34 +135,6 @@ def main(
             made = extend(out, [opened], max_rejected=choices.max_rejected, **where)
     taken = len(made.sources) - (len(before.sources) if before else 0)
     return _outcome(made, out, taken, opened.reading, run)
-
-
-def _columns(text: str | None) -> dict[str, str] | None:
-    """Read ``user=uid,item=iid``; which roles there are is for `open_source` to know."""
-    if text is None:
-        return None
-    wanted = "user=NAME,item=NAME,rating=NAME,timestamp=NAME, each once"
-    return _pairs(text, f"--columns {text}: write {wanted}")
-
-
-def _event_values(text: str | None) -> dict[str, float] | None:
-    """Read ``view=1,buy=5``."""
-    if text is None:
-        return None
-    wanted = f"--map {text}: write WORD=NUMBER,… such as view=1,buy=5, each word once"
-    try:
-        return {word: float(value) for word, value in _pairs(text, wanted).items()}
-    except ValueError as error:
-        raise InputError(wanted) from error
-
-
-def _pairs(text: str, wanted: str) -> dict[str, str]:
-    """Take apart ``key=value,…``; `wanted` is what to say where it is anything else."""
-    parts = [part.strip().partition("=") for part in text.split(",")]
-    pairs = {key: value for key, _, value in parts}
-    if len(pairs) < len(parts) or not all(sign for _, sign, _ in parts):
-        raise InputError(wanted)
-    return pairs
 
 
 def _outcome(made: Manifest, out: Path, taken: int, reading: str, run: Running) -> Outcome:

@@ -160,7 +160,10 @@ def test_files_of_one_name_in_several_folders_are_files_of_their_own():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["new.csv", "--into", "d", "--split", "none"], "leave out --out, --split, --blocks"),
+        (
+            ["new.csv", "--into", "d", "--split", "none"],
+            "leave out --out, --split, --test, --blocks",
+        ),
         (["new.csv", "--into", "d", "--repeats", "sum"], "--repeats, --overwrite"),
         (["new.csv", "--withdraw"], "name it with --into DATA"),
         (["new.csv", "--into", "nowhere"], "nowhere: no data set, there is no such folder"),

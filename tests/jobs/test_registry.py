@@ -19,7 +19,7 @@ from tests.jobs.helpers import refused
 
 ROOT = Path(__file__).parents[2]
 #: Modules beside the jobs.
-SHARED = {"__init__", "cli", "common", "errors", "ids", "lists", "options", "pipes"}
+SHARED = {"__init__", "cli", "common", "errors", "ids", "lists", "options", "pipes", "sources"}
 
 NIGHTS = """
 home = "home"
