@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from bokeh.models import Rect
 from bokeh.plotting import figure
 
 from mfdask.report.heat_map import HeatMap
@@ -34,8 +35,8 @@ class RatingsByMonth(HeatMap):
     def draw(self) -> figure:
         """Return the cells without lines between them: there are hundreds of months."""
         plot = super().draw()
-        for cells in plot.renderers:
-            cells.glyph.update(line_color=None, tags=[])
+        for cells in plot.select(Rect):
+            cells.update(line_color=None, tags=[])
         return plot
 
     @classmethod
