@@ -200,13 +200,15 @@ def test_withdrawals_come_last_beside_a_bad_file_too(begun):
     assert (line["new_ratings"], list(line["bad"])) == (900, ["c.csv"])
 
 
-def test_milliseconds_are_set_aside(begun):
-    begun.arrive(
-        "ms.csv", FIRST, 13_000, lambda lines: lines.assign(timestamp=lines["timestamp"] * 1000)
-    )
+def test_times_in_several_units_are_set_aside(begun):
+    def mixed(lines):
+        units = np.where(np.arange(len(lines)) % 2, 1, 1000)
+        return lines.assign(timestamp=lines["timestamp"] * units)
+
+    begun.arrive("ms.csv", FIRST, 13_000, mixed)
     line = begun.run()
     assert line["status"] == "refused"
-    assert "divide milliseconds by 1000" in line["bad"]["ms.csv"]
+    assert "in several units" in line["bad"]["ms.csv"]
 
 
 def test_a_name_that_is_no_text(begun):
