@@ -208,8 +208,7 @@ class ForYou(AppPage):
         lines = [f"The items have no {name}" for name, there in have.items() if not there]
         if self.shown.data is None:
             lines.append(
-                "The models' data set is not here (give --data): what a known user has rated is "
-                "not left out"
+                "The models' data set is not here: what a known user has rated is not left out"
             )
         if not lines:
             return None

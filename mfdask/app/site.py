@@ -55,7 +55,7 @@ class Shown:
             if first is not None and model.data.fingerprint != first.data.fingerprint:
                 raise InputError(
                     f"{name}: was learned from {model.data.name}, with other ratings than the "
-                    f"first model's {first.data.name}; show models of other data on another --port"
+                    f"first model's {first.data.name}; show models of other data in an app of their own"
                 )
 
     @cached_property

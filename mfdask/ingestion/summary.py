@@ -143,8 +143,8 @@ def _warn_of_outliers(origin: str, found: list[float]) -> None:
     if found:
         shown = ",".join(f"{value:g}" for value in found)
         _LOG.warning(
-            "%s: ratings of %s lie outside the others; if they stand for none, read it with "
-            "--missing %s",
+            "%s: ratings of %s lie outside the others; if they stand for none, give them as "
+            "missing: %s",
             origin,
             shown.replace(",", " and "),
             shown,

@@ -60,14 +60,14 @@ class Survey:
         bad = self.files[self.files["bad"] > MAX_REJECTED * self.files["read"]]
         said = [
             f"{file}: ingest refuses it, {own:,} of its {read:,} rows are bad and "
-            f"{MAX_REJECTED:.0%} may be; see the reasons, or raise --max-rejected"
+            f"{MAX_REJECTED:.0%} may be; see the reasons"
             for file, read, own in bad.itertuples(index=False)
         ]
         far = [f"{value:g}" for value in outliers(self.ratings.index.to_numpy(np.float32))]
         if far:
             said.append(
                 f"ratings of {' and '.join(far)} lie outside the others; if they stand for none, "
-                f"read it with --missing {','.join(far)}"
+                f"give them as missing: {','.join(far)}"
             )
         return said
 

@@ -50,7 +50,7 @@ def test_what_an_ingest_would_refuse_or_warn_of_is_said(tmp_path, result_of):
     (tmp_path / "r.csv").write_text("user,item,rating\n" + "\n".join(rows) + "\n")
     refusal, sentinel = result_of("check", "r.csv")["warnings"]
     assert refusal.startswith("r.csv: ingest refuses it, 4 of its 64 rows are bad")
-    assert sentinel.endswith("--missing 99")
+    assert sentinel.endswith("give them as missing: 99")
 
 
 def test_bad_input(tmp_path, mfdask):

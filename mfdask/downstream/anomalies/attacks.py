@@ -53,15 +53,15 @@ class AttackLimits(Parametrised):
     )
     false_per_1000: float | None = parameter(
         None,
-        "Honest items of 1,000 that may be suspected: this level alone decides, in place of --fdr.",
+        "Honest items of 1,000 that may be suspected: this level decides, not the fdr.",
         at_least=0,
-        none="by --fdr",
+        none="fdr",
     )
     false_users_per_1000: float | None = parameter(
         None,
-        "Honest users of 1,000 that may be suspected: this level alone decides, in place of --fdr.",
+        "Honest users of 1,000 that may be suspected: this level decides, not the fdr.",
         at_least=0,
-        none="by --fdr",
+        none="fdr",
     )
     honest_share: float = parameter(
         0.2,

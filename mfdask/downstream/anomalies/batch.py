@@ -53,7 +53,7 @@ class Options(Parametrised):
     )
     clean: Literal["accounts", "targets"] = parameter(
         "accounts",
-        "What --clean-out leaves out of the suspects' ratings: all, or those of suspected items.",
+        "What cleaning leaves out of the suspects' ratings: all, or those of suspected items.",
     )
     rule: AttackLimits = field(default_factory=AttackLimits)  # when an attack is suspected
     clean_out: Path | None = None  # folder for the ratings without suspected attackers

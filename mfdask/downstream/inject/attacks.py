@@ -39,7 +39,7 @@ class AttackPlan(Parametrised):
     n_targets: int = parameter(1, "Attacked items.", "targets", at_least=1)
     timing: Literal["window", "calendar"] = parameter(
         "window",
-        "window: attackers rate within --window-days; calendar: at the very times of the genuine "
+        "window: attackers rate within some days; calendar: at the very times of the genuine "
         "users that they are modelled on.",
     )
     target_stars: Literal["end", "near", "mixed"] = parameter(
