@@ -55,7 +55,7 @@ class Shown:
             if first is not None and model.data.fingerprint != first.data.fingerprint:
                 raise InputError(
                     f"{name}: was learned from {model.data.name}, with other ratings than the "
-                    f"first model's {first.data.name}; show models of other data in an app of their own"
+                    f"first model's {first.data.name}; show it in an app of its own"
                 )
 
     @cached_property
