@@ -167,7 +167,8 @@ def test_a_scheduler_started_by_hand_shows_it_too(small_data, tmp_path, browser)
                 with fit_held(client, small_data, sweeps=3, held=2):
                     until(lambda: "Sweep 2 of at most 3" in text(browser, "told"))
                 status = client.dashboard_link.replace(PATH, "/status")
-            tabs = urllib.request.urlopen(status).read().decode()
+            with urllib.request.urlopen(status) as answer:
+                tabs = answer.read().decode()
     assert 'href="mfdask"' in tabs
     assert browser.errors == []
 
