@@ -92,7 +92,7 @@ def test_a_model_of_other_data_is_refused(small_site, hostile_site):
     with pytest.raises(InputError, match="was learned from"):
         Shown({"m": model}, hostile_site.fixed.data)
     other = hostile_site.fixed.models["<b>als</b>"]
-    with pytest.raises(InputError, match="show models of other data on another"):
+    with pytest.raises(InputError, match="show it in an app of its own"):
         Shown({"m": model, "n": other}, None)
 
 
