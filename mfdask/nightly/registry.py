@@ -320,9 +320,14 @@ def roll_back(home: NightlyPaths) -> Release:
     RefusedError
         If there is none.
     InputError
-        If it is damaged.
+        If it is damaged, or releases are there and nothing says which is published.
     """
     release = current(home)
+    if release is None and releases(home.models):
+        raise InputError(
+            f"{home.models / _CURRENT}: is not there, though releases are; promote one of "
+            "`mfdask models list`"
+        )
     before = release.facts["before"] if release else None
     if before is None or not (home.models / before).exists():
         raise RefusedError(

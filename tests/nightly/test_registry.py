@@ -118,6 +118,14 @@ def test_a_damaged_release_stands_in_nobodys_way(home):
         promote(home, "000002")
 
 
+def test_nobody_says_which_release_is_published(home):
+    (home.models / "current").unlink()
+    with pytest.raises(InputError, match="current: is not there, though releases are"):
+        roll_back(home)
+    promote(home, version_name(5, None))
+    assert published(home) == 5
+
+
 def test_a_candidate_can_be_promoted(home):
     make(home.candidates, 6)
     promote(home, version_name(6, None))
