@@ -10,7 +10,7 @@ import numpy as np
 
 from mfdask.ratings.source_file import SourceFile
 
-PIECE = 2**18  # bytes that stay in the cache of a core
+PIECE = 2**16  # bytes: what is made of them is below what malloc maps and gives back each time
 #: A number that is written with zeros in front.
 LEADING_ZERO = re.compile(r"\s*0[0-9]")
 
