@@ -27,8 +27,9 @@ _OPTIONS = (
     ),
     click.option(
         "--query",
-        metavar="SQL",
-        help="What is read of a database: SELECT user, item, rating FROM …",
+        metavar="TEXT",
+        help="What is read of a database, SELECT user, item, rating FROM …; or the sheet of a "
+        "workbook.",
     ),
     click.option(
         "--wide", is_flag=True, help="A user in each line, an item in each column, named in line 1."

@@ -63,7 +63,7 @@ def open_source(
         Values of the words that a file has in the place of ratings: ``{"view": 1, "buy": 5}``. Of
         booleans they are 1 and 0 by default.
     query : str, optional
-        What is read of a database of SQLite.
+        What is read of a database of SQLite, in SQL; of a workbook, the name of the sheet.
     wide : bool
         Whether text has a user in each line, and an item in each column.
     dialect : Dialect, optional

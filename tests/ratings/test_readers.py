@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 import tarfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mfdask.errors import InputError, RefusedError
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings import archive
 from mfdask.ratings.formats import open_source
+from mfdask.sheets import write_sheet
 
 from . import forms
 from .test_cleaning import read, relaxed, write
@@ -335,11 +337,38 @@ def test_a_database_without_a_query_names_its_tables(tmp_path: Path) -> None:
     assert good["rating"].tolist() == [4, 5]
 
 
+def test_a_sheet_of_a_workbook(tmp_path: Path) -> None:
+    write_sheet(SMALL, tmp_path / "r.xlsx")
+    good, bad = opened(tmp_path / "r.xlsx")
+    pd.testing.assert_frame_equal(good, SMALL)
+    assert bad.empty
+    pd.testing.assert_frame_equal(opened(tmp_path / "r.xlsx", query="table")[0], SMALL)
+
+
+def test_ids_that_a_cell_cannot_hold_are_bad_rows(tmp_path: Path) -> None:
+    large = SMALL.assign(item_id=[2**53 + 1, *SMALL["item_id"][1:]])
+    write_sheet(large, tmp_path / "r.xlsx")
+    good, bad = opened(tmp_path / "r.xlsx")
+    assert len(bad) == 1
+    pd.testing.assert_frame_equal(good.reset_index(drop=True), SMALL[1:].reset_index(drop=True))
+
+
+def test_workbooks_that_cannot_be_read_say_why(tmp_path: Path, monkeypatch) -> None:
+    write_sheet(SMALL, tmp_path / "r.xlsx")
+    with pytest.raises(InputError, match="has the sheets table; name one"):
+        opened(tmp_path / "r.xlsx", query="ratings")
+    (tmp_path / "cut.xlsx").write_bytes((tmp_path / "r.xlsx").read_bytes()[:400])
+    with pytest.raises(InputError, match="is not a whole workbook"):
+        opened(tmp_path / "cut.xlsx")
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    with pytest.raises(InputError, match=r"pip install 'mfdask\[sheets\]'; or .* CSV"):
+        opened(tmp_path / "r.xlsx")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "mend"),
     [
-        ("r.xlsx", b"PK\x03\x04", "as CSV"),
-        ("r.csv", b"PK\x03\x04", r"\.zip, or save it as CSV"),
+        ("r.csv", b"PK\x03\x04", r"\.zip or \.xlsx"),
         ("r.h5", b"\x89HDF\r\n", "to_parquet"),
         ("r.pkl", b"\x80\x04", "to_parquet"),
         ("r.csv", b"\x1f\x8b\x08", r"\.gz"),

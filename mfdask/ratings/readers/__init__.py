@@ -19,10 +19,13 @@ from mfdask.ratings.readers.sqlite import SQLITE
 from mfdask.ratings.readers.text import TEXT
 from mfdask.ratings.readers.unread import refuse_unread
 from mfdask.ratings.readers.wide import open_wide
+from mfdask.ratings.readers.workbook import WORKBOOK
 from mfdask.ratings.source_file import SourceFile
 
 #: The first that recognises a file reads it; the last one takes any.
-READERS: tuple[Reader, ...] = (PARQUET, ARROW, ORC, MATRIX_MARKET, NPZ, SQLITE, JSON, NETFLIX, TEXT)
+READERS: tuple[Reader, ...] = (
+    PARQUET, ARROW, ORC, MATRIX_MARKET, NPZ, SQLITE, WORKBOOK, JSON, NETFLIX, TEXT,
+)  # fmt: skip
 #: Ends of the names of files that hold tables.
 SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mfdask.errors import InputError
 
-_CSV = "save the sheet with the ratings as CSV"
 _PANDAS = "load it with pandas and write it with to_parquet('ratings.parquet')"
 _R = "write it with arrow::write_parquet(ratings, 'ratings.parquet') in R"
 _ARCHIVE = "unpack it, and give the folder"
+#: Forms that are read and are zip files.
+_ZIPPED = (".npz", ".xlsx", ".xlsb", ".ods")
 _FORMS = {
-    (".xlsx", ".xls", ".xlsb", ".ods"): ("a spreadsheet", _CSV),
     (".h5", ".hdf5", ".hdf"): ("HDF5", _PANDAS),
     (".pkl", ".pickle", ".joblib"): ("a pickle, which could run any program", _PANDAS),
     (".sav", ".dta", ".sas7bdat", ".xpt"): ("a file of a statistics program", _PANDAS),
@@ -25,7 +25,7 @@ _FORMS = {
     (".7z", ".rar"): ("an archive of a kind that is not read", _ARCHIVE),
 }  # fmt: skip
 _STARTS = {
-    b"PK\x03\x04": "a zip file or a spreadsheet; let its name end in .zip, or save it as CSV",
+    b"PK\x03\x04": "a zip file or a workbook; let its name end in .zip or .xlsx",
     b"\x89HDF": f"HDF5, which is not read; {_PANDAS}",
     b"Obj\x01": "Avro, which is not read; write it as Parquet",
     b"\x1f\x8b": "compressed by gzip; let its name end in .gz",
@@ -51,5 +51,5 @@ def refuse_unread(name: str, head: bytes, label: str) -> None:
         if name.endswith(suffixes):
             raise InputError(f"{label} is {form}, which is not read; {mend}")
     for start, what in _STARTS.items():
-        if head.startswith(start) and not name.endswith(".npz"):
+        if head.startswith(start) and not name.endswith(_ZIPPED):
             raise InputError(f"{label} is {what}")
