@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from mfdask.errors import InputError
-from mfdask.ratings import delta, movielens, netflix
+from mfdask.ratings import delta, movielens, netflix_prize
 from mfdask.ratings.archive import CODECS, is_archive, unpack_archive, unpack_file
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers import SUFFIXES
@@ -60,8 +60,8 @@ def _in_folder(folder: Path, name: str, origin: str, options: ReadOptions) -> Fi
     found = _movielens(folder, options)
     if found is not None:
         return movielens.movielens_files(found, name, origin, options)
-    if files := netflix.find_ratings(folder):
-        return netflix.netflix_files(files, name, origin, options)
+    if files := netflix_prize.find_ratings(folder):
+        return netflix_prize.netflix_files(files, name, origin, options)
     return FileSet(_plain(_tables_in(folder, origin), options), name, origin, options)
 
 

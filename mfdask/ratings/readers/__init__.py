@@ -9,9 +9,9 @@ from mfdask.errors import InputError
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers.arrow import ARROW
 from mfdask.ratings.readers.base import OpenedFile, Reader
+from mfdask.ratings.readers.blocks import BLOCKS
 from mfdask.ratings.readers.json_lines import JSON
 from mfdask.ratings.readers.market import MATRIX_MARKET
-from mfdask.ratings.readers.netflix import NETFLIX
 from mfdask.ratings.readers.npz import NPZ
 from mfdask.ratings.readers.orc import ORC
 from mfdask.ratings.readers.parquet import PARQUET
@@ -24,7 +24,7 @@ from mfdask.ratings.source_file import SourceFile
 
 #: The first that recognises a file reads it; the last one takes any.
 READERS: tuple[Reader, ...] = (
-    PARQUET, ARROW, ORC, MATRIX_MARKET, NPZ, SQLITE, WORKBOOK, JSON, NETFLIX, TEXT,
+    PARQUET, ARROW, ORC, MATRIX_MARKET, NPZ, SQLITE, WORKBOOK, JSON, BLOCKS, TEXT,
 )  # fmt: skip
 #: Ends of the names of files that hold tables.
 SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import ClassVar, Protocol
 
 from mfdask.ratings.kinds import Kinds
 from mfdask.ratings.options import ReadOptions
-from mfdask.ratings.source import Part
+from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.source_file import SourceFile
 from mfdask.ratings.values import Types
 
@@ -33,6 +35,57 @@ class OpenedFile(Protocol):
 
     def parts(self, types: Types, part_bytes: int) -> list[Part]:
         """Cut the file into parts to be read as `types`, of about `part_bytes` if it can."""
+
+
+@dataclass(frozen=True)
+class LineFile(ABC):
+    """A file that can be cut between its lines: what all forms of text share of an `OpenedFile`.
+
+    Attributes
+    ----------
+    file : SourceFile
+    kinds : mapping
+        Role to kind, as sniffed from the file's start.
+    has_rows : bool
+        Whether anything follows the header.
+    """
+
+    #: What a row takes about, in bytes.
+    row_bytes: ClassVar[int]
+
+    file: SourceFile
+    kinds: Kinds
+    has_rows: bool
+
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return self.file.label
+
+    @property
+    def first_line(self) -> int:
+        """The number of the first line that parts hold."""
+        return 1
+
+    @abstractmethod
+    def cuts(self, part_bytes: int) -> list[int]:
+        """Return the bytes at which parts of about `part_bytes` begin, and the last one's end."""
+
+    @abstractmethod
+    def reads(self, begin: int, end: int, types: Types) -> Callable[[], Parsed]:
+        """Return what reads the bytes from `begin` to before `end` as `types`."""
+
+    def parts(self, types: Types, part_bytes: int) -> list[Part]:
+        """Cut the file into parts to be read as `types`."""
+        return [
+            Part(
+                self.label,
+                self.reads(begin, end, types),
+                first_row=self.first_line,
+                n_rows=max(1, (end - begin) // self.row_bytes),
+            )
+            for begin, end in pairwise(self.cuts(part_bytes))
+        ]
 
 
 @dataclass(frozen=True)

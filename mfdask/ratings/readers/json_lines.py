@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,8 @@ import pyarrow.json as pajson
 
 from mfdask.errors import InputError
 from mfdask.ratings.cleaning import Row, UncleanError, clean
-from mfdask.ratings.kinds import Kinds
 from mfdask.ratings.options import ReadOptions
-from mfdask.ratings.readers.base import OpenedFile, Reader
+from mfdask.ratings.readers.base import LineFile, OpenedFile, Reader
 from mfdask.ratings.readers.tabular import (
     TableColumns,
     TableFile,
@@ -28,14 +26,13 @@ from mfdask.ratings.readers.tabular import (
     written,
 )
 from mfdask.ratings.records import count_lines, line_cuts
-from mfdask.ratings.source import Parsed, Part
+from mfdask.ratings.source import Parsed
 from mfdask.ratings.source_file import SourceFile
 from mfdask.ratings.times import time_range
 from mfdask.ratings.values import STRING, WHOLE, Types
 
 _SAMPLE_BYTES = 2**18
 _FAN_OUT = 16
-_ROW_BYTES = 120
 _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"'}]|\[\s*\{)")
 _BOM = b"\xef\xbb\xbf"
 _AS_LINES = "write a line for each row, as pandas does with to_json(orient='records', lines=True)"
@@ -56,7 +53,7 @@ def _open(file: SourceFile, options: ReadOptions) -> OpenedFile:
         why = "its lines are Python's dicts" if text.startswith("{'") else "no line is an object"
         raise InputError(f"{file.label} is not JSON lines: {why}; {_AS_LINES}")
     table = _open_table(file, rows, [], options)
-    return JsonFile(file, table.columns, _schema(rows), table.kinds, bool(rows))
+    return JsonFile(file, table.kinds, bool(rows), table.columns, _schema(rows))
 
 
 def _object(line: str) -> dict[str, Any] | None:
@@ -128,34 +125,25 @@ class JsonList:
 
 
 @dataclass(frozen=True)
-class JsonFile:
-    """JSON lines whose columns are known, as a `base.OpenedFile`."""
+class JsonFile(LineFile):
+    """JSON lines whose columns are known."""
 
-    file: SourceFile
+    row_bytes = 120
+
     columns: TableColumns
     schema: pa.Schema
-    kinds: Kinds
-    has_rows: bool
 
     def described(self) -> str:
         """Say how it is read."""
         return f"JSON, {self.columns.described()}"
 
-    @property
-    def label(self) -> str:
-        """Its name for people."""
-        return self.file.label
+    def cuts(self, part_bytes: int) -> list[int]:
+        """Cut it at line ends."""
+        return line_cuts(self.file, part_bytes)
 
-    def parts(self, types: Types, part_bytes: int) -> list[Part]:
-        """Cut the file at line ends."""
-        return [
-            Part(
-                self.label,
-                JsonRange(self.file, begin, end, self.columns, self.schema, types),
-                n_rows=max(1, (end - begin) // _ROW_BYTES),
-            )
-            for begin, end in pairwise(line_cuts(self.file, part_bytes))
-        ]
+    def reads(self, begin: int, end: int, types: Types) -> JsonRange:
+        """Return what reads some of its bytes."""
+        return JsonRange(self.file, begin, end, self.columns, self.schema, types)
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 from mfdask.errors import InputError
 from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import clean
-from mfdask.ratings.kinds import Kinds
 from mfdask.ratings.layout import TextLayout
 from mfdask.ratings.options import ReadOptions
-from mfdask.ratings.readers.base import Reader
+from mfdask.ratings.readers.base import LineFile, Reader
 from mfdask.ratings.readers.text import TextLines, sniff_kinds
 from mfdask.ratings.records import line_cuts
-from mfdask.ratings.source import Parsed, Part
+from mfdask.ratings.source import Parsed
 from mfdask.ratings.source_file import SourceFile
 from mfdask.ratings.values import Types
 
@@ -29,52 +27,43 @@ _COLUMNS = {"user": "user", "item": "item"}
 _BLANKS = re.compile(rb"[ \t]+")
 _EDGES = re.compile(rb"^ | (?=\r?$)", re.MULTILINE)
 _BLOCK = 2**22
-_ROW_BYTES = 14
 
 
 @dataclass(frozen=True)
-class MarketFile:
-    """A matrix whose columns are known, as a `base.OpenedFile`.
+class MarketFile(LineFile):
+    """A matrix whose columns are known.
 
     Attributes
     ----------
-    file : SourceFile
-    begin : int
-        The byte at which its entries begin, in line `first_line`.
-    first_line : int
     layout : TextLayout
-    kinds : mapping
-    has_rows : bool
+    head_lines : int
+        Lines before its entries, and the bytes that they take.
+    head_bytes : int
     """
 
-    file: SourceFile
-    begin: int
-    first_line: int
+    row_bytes = 14
+
     layout: TextLayout
-    kinds: Kinds
-    has_rows: bool
+    head_lines: int
+    head_bytes: int
 
     def described(self) -> str:
         """Say how it is read."""
         return "a sparse matrix"
 
     @property
-    def label(self) -> str:
-        """Its name for people."""
-        return self.file.label
+    def first_line(self) -> int:
+        """The number of the line behind its head."""
+        return self.head_lines + 1
 
-    def parts(self, types: Types, part_bytes: int) -> list[Part]:
-        """Cut the file at line ends behind its head."""
-        cuts = [cut for cut in line_cuts(self.file, part_bytes) if cut > self.begin]
-        return [
-            Part(
-                self.label,
-                EntryRange(self.file, begin, end, self.layout, types),
-                first_row=self.first_line,
-                n_rows=(end - begin) // _ROW_BYTES,
-            )
-            for begin, end in pairwise([self.begin, *cuts])
-        ]
+    def cuts(self, part_bytes: int) -> list[int]:
+        """Cut it at line ends behind its head."""
+        begin = self.head_bytes
+        return [begin, *(cut for cut in line_cuts(self.file, part_bytes) if cut > begin)]
+
+    def reads(self, begin: int, end: int, types: Types) -> EntryRange:
+        """Return what reads some of its bytes."""
+        return EntryRange(self.file, begin, end, self.layout, types)
 
 
 def _open(file: SourceFile, options: ReadOptions) -> MarketFile:
@@ -95,7 +84,7 @@ def _open(file: SourceFile, options: ReadOptions) -> MarketFile:
     layout = _layout(kind[3] == "pattern", options, file.label)
     rows = [_separated(line).decode("utf-8", "replace").split() for line in lines[place + 1 : -1]]
     kinds = sniff_kinds(rows, layout, options, file.label)
-    return MarketFile(file, begin, place + 2, layout, kinds, sizes[2] != b"0")
+    return MarketFile(file, kinds, sizes[2] != b"0", layout, place + 1, begin)
 
 
 def _layout(is_pattern: bool, options: ReadOptions, label: str) -> TextLayout:

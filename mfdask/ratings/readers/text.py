@@ -11,7 +11,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +27,8 @@ from mfdask.ratings.layout import (
     sniff_layout,
     split_line,
 )
-from mfdask.ratings.options import PART_BYTES, ReadOptions
-from mfdask.ratings.readers.base import Reader
+from mfdask.ratings.options import ReadOptions
+from mfdask.ratings.readers.base import LineFile, Reader
 from mfdask.ratings.records import (
     LEADING_ZERO,
     count_lines,
@@ -38,7 +37,7 @@ from mfdask.ratings.records import (
     lines_with_zeros,
     record_cuts,
 )
-from mfdask.ratings.source import Parsed, Part
+from mfdask.ratings.source import Parsed
 from mfdask.ratings.source_file import SourceFile
 from mfdask.ratings.values import (
     ROLES,
@@ -49,55 +48,31 @@ from mfdask.ratings.values import (
     wanted_ids,
 )
 
-#: ``200948,84432,4.5,1112486027`` and the end of the line.
-_ROW_BYTES = 28
 _ONE_BYTE = "\x1f"  # stands for ``::`` and the like: Arrow knows only delimiters of one byte
 _FAN_OUT = 16  # pieces that a piece with a bad row is cut into
 
 
 @dataclass(frozen=True)
-class TextFile:
-    """A text file whose layout is known.
+class TextFile(LineFile):
+    """A text file whose layout, how its lines are cut, is known."""
 
-    Attributes
-    ----------
-    file : SourceFile
-    layout : TextLayout
-        How its lines are cut.
-    kinds : mapping
-        Role to kind, as sniffed from the file's start.
-    has_rows : bool
-        Whether anything follows the header.
-    """
+    row_bytes = 28  # 200948,84432,4.5,1112486027 and the end of the line
 
-    file: SourceFile
     layout: TextLayout
-    kinds: Kinds
-    has_rows: bool
 
     def described(self) -> str:
         """Say how it is read."""
         return self.layout.described()
 
-    @property
-    def label(self) -> str:
-        """Its name for people."""
-        return self.file.label
-
-    def parts(self, types: Types, part_bytes: int = PART_BYTES) -> list[Part]:
-        """Cut the file at line ends into parts of about `part_bytes`, to be read as `types`."""
+    def cuts(self, part_bytes: int) -> list[int]:
+        """Cut it at line ends, or behind records of several lines."""
         find_cuts = record_cuts if self.layout.spans_lines else line_cuts
         cuts = find_cuts(self.file, part_bytes)
-        if not self.layout.cuts_anywhere:
-            cuts = [0, cuts[-1]]
-        return [
-            Part(
-                self.label,
-                TextRange(self.file, begin, end, self.layout, types),
-                n_rows=(end - begin) // _ROW_BYTES,
-            )
-            for begin, end in pairwise(cuts)
-        ]
+        return cuts if self.layout.cuts_anywhere else [0, cuts[-1]]
+
+    def reads(self, begin: int, end: int, types: Types) -> TextRange:
+        """Return what reads some of its bytes."""
+        return TextRange(self.file, begin, end, self.layout, types)
 
 
 def _open(file: SourceFile, options: ReadOptions) -> TextFile:
@@ -109,7 +84,7 @@ def _open(file: SourceFile, options: ReadOptions) -> TextFile:
     # Texts of ratings that have a form have its decimal sign, too.
     decimal = layout.decimal if kinds.get("rating") == pa.float64() else "."
     layout = replace(layout, keeps_zeros=frozenset(kept), decimal=decimal)
-    return TextFile(file, layout, kinds, has_rows)
+    return TextFile(file, kinds, has_rows, layout)
 
 
 def sniff_kinds(

@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from typing import BinaryIO
 
 import numpy as np
 
 from mfdask.errors import InputError
 from mfdask.ratings.cleaning import clean
-from mfdask.ratings.kinds import Kinds
 from mfdask.ratings.layout import TextLayout
 from mfdask.ratings.options import ReadOptions
-from mfdask.ratings.readers.base import Reader
+from mfdask.ratings.readers.base import LineFile, Reader
 from mfdask.ratings.readers.text import TextLines, sniff_kinds
-from mfdask.ratings.source import Parsed, Part
+from mfdask.ratings.source import Parsed
 from mfdask.ratings.source_file import SourceFile
 from mfdask.ratings.values import Types
 
@@ -24,43 +23,38 @@ _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*[0-9]+:[ \t]*\r?\n[^,:\r\n]+,[^,:\r\n
 _HEAD = re.compile(rb"^([0-9]+):[ \t]*\r?$", re.MULTILINE)
 _SAMPLE_BYTES = 2**18
 _PROBE_BYTES = 2**20
-_ROW_BYTES = 20
 #: Of a line with its item put in front: ``7,1488844,3,2005-09-06``.
 _LAYOUT = TextLayout(",", 4, {"user": 1, "item": 0, "rating": 2, "timestamp": 3}, 0)
 _COLUMNS = ("item", "user", "rating", "timestamp")
 
 
 @dataclass(frozen=True)
-class NetflixFile:
-    """A file of blocks, as a `base.OpenedFile`."""
+class BlockFile(LineFile):
+    """A file of blocks whose columns are known."""
 
-    file: SourceFile
+    row_bytes = 20
+
     layout: TextLayout
-    kinds: Kinds
-    has_rows: bool
 
     def described(self) -> str:
         """Say how it is read."""
         return "blocks of ratings, one for each item"
 
-    @property
-    def label(self) -> str:
-        """Its name for people."""
-        return self.file.label
+    def cuts(self, part_bytes: int) -> list[int]:
+        """Cut it in front of blocks."""
+        size = self.file.size()
+        cuts = [0]
+        with self.file.open() as opened:
+            while cuts[-1] + part_bytes < size:
+                cuts.append(_next_block(opened, cuts[-1] + part_bytes, size))
+        return cuts if cuts[-1] == size else [*cuts, size]
 
-    def parts(self, types: Types, part_bytes: int) -> list[Part]:
-        """Cut the file in front of blocks."""
-        return [
-            Part(
-                self.label,
-                BlockRange(self.file, begin, end, self.layout, types),
-                n_rows=(end - begin) // _ROW_BYTES,
-            )
-            for begin, end in pairwise(_cuts(self.file, part_bytes))
-        ]
+    def reads(self, begin: int, end: int, types: Types) -> BlockRange:
+        """Return what reads some of its bytes."""
+        return BlockRange(self.file, begin, end, self.layout, types)
 
 
-def _open(file: SourceFile, options: ReadOptions) -> NetflixFile:
+def _open(file: SourceFile, options: ReadOptions) -> BlockFile:
     given = {} if options.columns is None else dict(options.columns)
     left_out = {role for role, name in given.items() if not name}
     if any(name and name != role for role, name in given.items()):
@@ -75,24 +69,14 @@ def _open(file: SourceFile, options: ReadOptions) -> NetflixFile:
     lines, _ = _with_items(data[: data.rfind(b"\n") + 1])
     rows = [line.split(",") for line in lines.decode("utf-8", "replace").splitlines()]
     kinds = sniff_kinds(rows, layout, options, file.label)
-    return NetflixFile(file, layout, kinds, bool(rows))
+    return BlockFile(file, kinds, bool(rows), layout)
 
 
-def _cuts(file: SourceFile, part_bytes: int) -> list[int]:
-    """Return where parts begin, each in front of a block, and the end of the file."""
-    size = file.size()
-    cuts = [0]
-    with file.open() as opened:
-        while cuts[-1] + part_bytes < size:
-            cuts.append(_next_block(opened, cuts[-1] + part_bytes, size))
-    return cuts if cuts[-1] == size else [*cuts, size]
-
-
-def _next_block(opened: object, place: int, size: int) -> int:
+def _next_block(opened: BinaryIO, place: int, size: int) -> int:
     """Return the place of the first block that begins behind `place`."""
     held = b""
-    opened.seek(place)  # type: ignore[attr-defined]
-    while block := opened.read(_PROBE_BYTES):  # type: ignore[attr-defined]
+    opened.seek(place)
+    while block := opened.read(_PROBE_BYTES):
         held += block
         found = re.search(rb"\n[0-9]+:[ \t]*\r?\n", held)
         if found:
@@ -114,14 +98,14 @@ def _with_items(data: bytes) -> tuple[bytes, list[int]]:
     """
     data = data.replace(b"\r\n", b"\n")
     heads = list(_HEAD.finditer(data))
-    lines, before = [data[: heads[0].start()] if heads else data], []
+    ends = [*(head.start() for head in heads), len(data)]
+    lines, before = [data[: ends[0]]], []
     n_before = lines[0].count(b"\n")
-    for head, following in pairwise([*heads, None]):
-        end = len(data) if following is None else following.start()
-        body = data[head.end() + 1 : end].removesuffix(b"\n")  # type: ignore[union-attr]
+    for head, end in zip(heads, ends[1:], strict=True):
+        body = data[head.end() + 1 : end].removesuffix(b"\n")
         before.append(n_before)
         if body:
-            prefix = head.group(1) + b","  # type: ignore[union-attr]
+            prefix = head.group(1) + b","
             lines.append(prefix + body.replace(b"\n", b"\n" + prefix) + b"\n")
             n_before += body.count(b"\n") + 1
     return b"".join(lines), before
@@ -152,4 +136,4 @@ class BlockRange:
         return Parsed(ratings, rejected, n_read, lines.n_lines + len(before), digest)
 
 
-NETFLIX = Reader((), lambda head: _START.match(head) is not None, _open)
+BLOCKS = Reader((), lambda head: _START.match(head) is not None, _open)
