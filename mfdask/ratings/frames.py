@@ -17,7 +17,8 @@ from mfdask.ratings.dialect import AS_GUESSED, Dialect
 from mfdask.ratings.kinds import Kinds, types_of
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.partitions import parsed_of, partition_of
-from mfdask.ratings.readers.tabular import SAMPLE_ROWS, TableColumns, check_type, sniff
+from mfdask.ratings.readers.column_types import check_type, column_kind
+from mfdask.ratings.readers.tabular import SAMPLE_ROWS, TableColumns
 from mfdask.ratings.source import Parsed, Part, Source
 from mfdask.ratings.tables import reading_of
 from mfdask.ratings.values import STRING, Ids, Types, check_event_values
@@ -108,7 +109,7 @@ def _kinds(
     for role, name in names.items():
         check_type(sample.schema.field(name).type, name, role, label)
     return {
-        role: sniff(role, sample[name].combine_chunks(), options, name, label)
+        role: column_kind(role, sample[name].combine_chunks(), options, name, label)
         for role, name in names.items()
     }
 

@@ -7,9 +7,10 @@ from typing import TypeAlias, cast
 
 import pyarrow as pa
 
+from mfdask.ratings.dates import Dates
 from mfdask.ratings.forms import BOOLEANS, Numbers, ValueForm, WordValues, sniff_numbers
 from mfdask.ratings.options import ReadOptions
-from mfdask.ratings.times import Dates, sniff_times
+from mfdask.ratings.times import sniff_times
 from mfdask.ratings.values import STRING, Types, sniff_id, wanted_ids
 
 #: How a column is read: as values of an Arrow type, or as texts that have a form.

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from mfdask.errors import InputError
 from mfdask.ingestion.parts import clean_partition, read_batch
 from mfdask.ingestion.summary import outliers
+from mfdask.ratings.dates import date_shape
 from mfdask.ratings.dialect import Dialect
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.partitions import partition_of
-from mfdask.ratings.times import date_shape, sniff_times
+from mfdask.ratings.times import sniff_times
 
 from .test_cleaning import relaxed, write
 

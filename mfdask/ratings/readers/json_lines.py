@@ -17,13 +17,12 @@ from mfdask.errors import InputError
 from mfdask.ratings.cleaning import Row, UncleanError, clean
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers.base import LineFile, OpenedFile, Reader
+from mfdask.ratings.readers.column_types import table_of_values, written
+from mfdask.ratings.readers.table_rows import TableRows
 from mfdask.ratings.readers.tabular import (
     TableColumns,
     TableFile,
-    TableRows,
     open_table,
-    table_of_values,
-    written,
 )
 from mfdask.ratings.records import count_lines, line_cuts
 from mfdask.ratings.source import Parsed

@@ -13,12 +13,12 @@ import pyarrow as pa
 from mfdask.errors import InputError
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers.base import Reader
+from mfdask.ratings.readers.column_types import table_of_values
 from mfdask.ratings.readers.tabular import (
     SAMPLE_ROWS,
     TableFile,
     open_table,
     table_digest,
-    table_of_values,
 )
 from mfdask.ratings.source_file import SourceFile
 

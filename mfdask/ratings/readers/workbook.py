@@ -11,7 +11,8 @@ import pyarrow as pa
 from mfdask.errors import InputError
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.readers.base import Reader
-from mfdask.ratings.readers.tabular import TableFile, open_table, table_digest, table_of_values
+from mfdask.ratings.readers.column_types import table_of_values
+from mfdask.ratings.readers.tabular import TableFile, open_table, table_digest
 from mfdask.ratings.source_file import SourceFile
 
 _EXACT = 2**53  # whole numbers below it are exact in a cell, which holds a double
