@@ -15,7 +15,7 @@ from mfdask.ratings.forms import ValueForm
 from mfdask.ratings.ids import count_ids, encode
 from mfdask.ratings.partitions import parsed_of
 from mfdask.ratings.source import Parsed, Part
-from mfdask.ratings.values import other_kinds
+from mfdask.ratings.values import NO_IDS, ROLES, other_kinds
 
 
 class PartFacts(NamedTuple):
@@ -112,6 +112,10 @@ def _cleaned(parsed: Parsed, part: Part, are_counts: bool) -> _Cleaned:
             parsed = _with_values(parsed, role, part.forms[role], part.file)
         elif role in parsed.ratings and parsed.ratings[role].dtype != kind:  # beside texts
             parsed = replace(parsed, ratings=parsed.ratings.astype({role: kind}))
+    for role in part.named:
+        nameless = parsed.ratings[ROLES[role]].isin(NO_IDS).to_numpy()
+        reason = f"{role} id stands for none (ids = string keeps it)"
+        parsed = _without(parsed, nameless, reason, part.file)
     n_rejected = len(parsed.rejected)
     if part.missing and "rating" in parsed.ratings:
         missing = parsed.ratings["rating"].isin(np.array(part.missing, np.float32)).to_numpy()

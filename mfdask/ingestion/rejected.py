@@ -24,6 +24,7 @@ FILE_NAME = "rejected.parquet"
 MAX_REJECTED = 0.01
 #: Bad rows that a message names.
 _SHOWN = 3
+_TEXT_SHOWN = 120  # characters of a bad row in a message
 _SCHEMA = pa.schema(
     [("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
 )
@@ -64,8 +65,14 @@ def _bad_rows(reading: Reading, parts: Sequence[Part], numbers: Sequence[int]) -
         if reading.facts[number].n_rejected and len(lines) < _SHOWN:
             rows = reading.rejected_of(number).head(_SHOWN - len(lines))
             texts = rows[["row", "reason", "text"]].itertuples(index=False)
-            lines += [f"row {row + before[number]}: {why} ({text!r})" for row, why, text in texts]
+            lines += [
+                f"row {row + before[number]}: {why} ({_short(text)!r})" for row, why, text in texts
+            ]
     return lines
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _TEXT_SHOWN else text[:_TEXT_SHOWN] + "…"
 
 
 def write_rejected(

@@ -143,13 +143,19 @@ def _not_found(header: Sequence[str], role: str, file: str) -> str:
     if any(_is_number(name) for name in header):
         return (
             f"{file}: no header, the first line is {_listed(header)}; say which column is "
-            "which by position from 0: `columns` user=0,item=1,rating=2,timestamp=3"
+            f"which by position from 0: `columns` {_positions(len(header))}"
         )
     none = ", or `columns` rating= if each row is an event" if role == "rating" else ""
     return (
         f"{file}: no column looks like the {role} in the header {_listed(header)}; "
         f"write {_EXAMPLE} with names from it{none}"
     )
+
+
+def _positions(n_fields: int) -> str:
+    """Return positions that so many fields may have."""
+    places = [f"{role}={place}" for place, role in enumerate(ROLES) if place < n_fields]
+    return ",".join(places if n_fields > 2 else [*places, "rating="])
 
 
 def _listed(header: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ BOM = b"\xef\xbb\xbf"
 DOUBLE_COLON = "::"
 _DECLARED = re.compile("sep=(.|\\t)", re.IGNORECASE)  # the first line that Excel writes
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+ESCAPED = ('\\"', '""')  # a quote within quotes as some write it, and as CSV has it
 _LINES_SPLIT = 200  # to tell the delimiter
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]+)?\s*")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")
@@ -43,6 +44,7 @@ class TextLayout:
     comment: str = ""  # what lines begin with that are no rows
     blanks: bool = False  # any number of blanks and tabs is one delimiter, written as a tab
     names: tuple[str, ...] = ()  # of the fields and constants
+    escapes: bool = False  # a quote within quotes is written \", and not twice
 
     def constant(self, role: str) -> str:
         """Return the text that a role has in all lines."""
@@ -66,6 +68,7 @@ class TextLayout:
         notes = [
             *(["decimal comma"] if self.decimal == "," else []),
             *([self.encoding] if self.encoding != "utf-8" else []),
+            *(['\\" for a quote within quotes'] if self.escapes else []),
             *(["line breaks within quotes"] if self.spans_lines else []),
         ]
         between = "blanks" if self.blanks else sign or repr(self.delimiter)
@@ -107,6 +110,8 @@ def sniff_layout(source: SourceFile, options: ReadOptions) -> Sniffed:
     layout = _placed(first, delimiter, columns, source)
     layout = replace(layout, encoding=encoding, comment=said.comment or "")
     lines = sample.rows(head)
+    if _escapes(lines, layout):
+        layout, lines = replace(layout, escapes=True), [line.replace(*ESCAPED) for line in lines]
     records = join_records(lines)
     layout = replace(layout, header_lines=head, spans_lines=_spans_lines(records, lines, layout))
     rows = [split_line(row, layout) for row in (records if layout.spans_lines else lines)]
@@ -250,6 +255,14 @@ def _placed(
     )
 
 
+def _escapes(lines: list[str], layout: TextLayout) -> bool:
+    r"""Whether lines have as many fields as the first one only if they write quotes as \"."""
+    escaped = [line for line in lines if ESCAPED[0] in line] if layout.quote else []
+    fields = [(split_line(e, layout), split_line(e.replace(*ESCAPED), layout)) for e in escaped]
+    n_fits = [sum(len(own) == layout.n_fields for own in way) for way in zip(*fields, strict=True)]
+    return bool(escaped) and n_fits[0] < n_fits[1]
+
+
 def _spans_lines(records: list[str], lines: list[str], layout: TextLayout) -> bool:
     """Whether lines joined at their quotes are rows at least as well as single lines are."""
     if not layout.quote or not any('"' in line and line.count('"') % 2 for line in lines):
@@ -304,7 +317,7 @@ def plain_text(data: memoryview, layout: TextLayout, label: str) -> memoryview:
     InputError
         They are no text of the encoding.
     """
-    if layout.encoding == "utf-8" and not layout.comment and not layout.blanks:
+    if layout.encoding == "utf-8" and not (layout.comment or layout.blanks or layout.escapes):
         return data
     held = bytes(data)
     if layout.encoding != "utf-8":
@@ -314,6 +327,8 @@ def plain_text(data: memoryview, layout: TextLayout, label: str) -> memoryview:
             raise InputError(
                 f"{label} is not text of this encoding ({error}); say another `encoding`"
             ) from None
+    if layout.escapes:
+        held = held.replace(ESCAPED[0].encode(), ESCAPED[1].encode())
     if layout.comment:
         held = re.sub(rb"(?m)^" + re.escape(layout.comment.encode()) + rb"[^\r\n]*", b"", held)
     if layout.blanks:

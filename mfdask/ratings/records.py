@@ -27,11 +27,17 @@ def join_records(lines: list[str]) -> list[str]:
     return records
 
 
-def record_cuts(source: SourceFile, part_bytes: int) -> list[int]:
-    """Return where parts begin, and the end of the file: each just behind a record."""
+def record_cuts(source: SourceFile, part_bytes: int, escapes: bool = False) -> list[int]:
+    r"""Return where parts begin, and the end of the file: each just behind a record.
+
+    With `escapes`, ``\"`` neither opens nor closes.
+    """
     cuts, begin, is_open = [0], 0, 0
     with source.open() as file:
         while block := file.read(part_bytes):
+            if escapes:
+                block += file.read(1) if block.endswith(b"\\") else b""
+                block = block.replace(b'\\"', b'""')
             values = np.frombuffer(block, np.uint8)
             inside = (_within_quotes(values) + is_open) & 1
             ends = np.flatnonzero((values == ord("\n")) & (inside == 0))

@@ -63,9 +63,10 @@ class Part:
     the ratings or times that are read as texts, by their roles. `missing` are ratings that stand
     for none. `settled` are the roles whose kind the start of their file has settled: an id that is
     a name behind numbers, or a rating with a decimal comma behind others, is no bad row, but says
-    that all are to be read in another way. `partition` is the partition of a Dask DataFrame that
-    holds the part alone, see `partitions`, where it comes from such a frame: a graph is then read
-    as a whole, in place of part by part.
+    that all are to be read in another way. `named` are the roles of ids that are texts unasked, so
+    that words such as NULL stand for none among them. `partition` is the partition of a Dask
+    DataFrame that holds the part alone, see `partitions`, where it comes from such a frame: a graph
+    is then read as a whole, in place of part by part.
     """
 
     file: str
@@ -75,6 +76,7 @@ class Part:
     forms: Mapping[str, ValueForm] = field(default_factory=dict)
     missing: tuple[float, ...] = ()
     settled: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
     partition: Delayed | None = None
 
 

@@ -108,15 +108,14 @@ def _parts(file: OpenedFile, named: set[str], options: ReadOptions) -> list[Part
 
 def reading_of(kinds: Kinds, options: ReadOptions) -> dict[str, Any]:
     """Return what a `Part` says of how its values are read."""
-    settled = {
-        role
-        for role in ("user", "item")
-        if kinds[role] != STRING and wanted_ids(options.ids, role) == "auto"
-    }
+    free = {role for role in ("user", "item") if wanted_ids(options.ids, role) == "auto"}
+    named = {role for role in free if kinds[role] == STRING}
+    settled = free - named
     if options.dialect.decimal is None and "rating" in kinds:
         settled.add("rating")
     return {
         "forms": forms_of(kinds),
         "missing": options.dialect.missing or (),
         "settled": frozenset(settled),
+        "named": frozenset(named),
     }

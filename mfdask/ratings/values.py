@@ -28,6 +28,9 @@ STRING = pa.large_string()
 WHOLE = pa.int64()
 DECIMAL = pa.float64()  # as a type of ids: whole numbers that were written as 12.0
 
+#: Words that databases and programs write in the place of an id that is missing.
+NO_IDS = frozenset({"NULL", "null", r"\N", "<NA>", "NaN", "nan", "None"})
+
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 EXACT_IN_FLOAT64 = 2**53  # beyond, a number with a point may have lost its last digits
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)")  # 007 is a name: as a number it would lose its zeros
@@ -53,7 +56,7 @@ def sniff_id(texts: Iterable[str], ids: str) -> pa.DataType:
     """Choose how ids are read, from a sample of their texts; `ids` other than "auto" decides."""
     if ids == "string":
         return STRING
-    found = [text for text in map(str.strip, texts) if text]
+    found = [text for text in map(str.strip, texts) if text and text not in NO_IDS]
     if all(map(_CANONICAL.fullmatch, found)):
         fit = ids == "int" or all(_INT64_MIN <= int(text) <= _INT64_MAX for text in found)
         return WHOLE if fit else STRING
@@ -156,7 +159,8 @@ def _present(text: str, what: str) -> str:
 
 
 def _int_id(text: str, role: str) -> int:
-    text = _present(text.strip(), f"{role} id")
+    text = text.strip()
+    text = _present("" if text in NO_IDS else text, f"{role} id")
     if _INTEGER.fullmatch(text):
         value = int(text)
         if not _INT64_MIN <= value <= _INT64_MAX:
@@ -168,8 +172,6 @@ def _int_id(text: str, role: str) -> int:
         number = math.inf
     if number.is_integer() and abs(number) < EXACT_IN_FLOAT64:  # 1.2e5
         return int(number)
-    if number != number:  # how pandas writes a missing number
-        raise BadValueError(f"missing {role} id")
     raise NoIntegerError(no_integer(role))
 
 

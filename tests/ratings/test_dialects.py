@@ -14,6 +14,7 @@ from mfdask.errors import InputError
 from mfdask.ingestion.parts import read_batch
 from mfdask.ratings.dialect import Dialect
 from mfdask.ratings.formats import open_source
+from mfdask.ratings.values import NO_IDS
 
 from .test_cleaning import read, relaxed, write
 
@@ -59,6 +60,49 @@ def test_records_of_several_lines_read_back_in_any_parts(
     assert not len(bad)
     assert good["user_id"].tolist() == [f"u{n}" for n in range(len(rows))]
     assert good["rating"].tolist() == [n % 5 + 1 for n in range(len(rows))]
+
+
+@relaxed
+@given(st.lists(words, min_size=1, max_size=30), st.integers(8, 200))
+def test_backslashes_before_quotes_read_back_in_any_parts(
+    tmp_path_factory: pytest.TempPathFactory, reviews: list[str], part_bytes: int
+) -> None:
+    folder = tmp_path_factory.mktemp("r")
+    rows = [
+        '"u{n}";"i\\"{n}";"{r}";"{text}"\n'.format(n=n, r=n % 5 + 1, text=text.replace('"', '\\"'))
+        for n, text in enumerate(['a "b";c', *reviews])
+    ]
+    path = write(folder, "user;item;rating;review\n" + "".join(rows))
+    good, bad = read(open_source(path, cache_dir=folder, part_bytes=part_bytes))
+    assert not len(bad)
+    assert good["item_id"].tolist() == [f'i"{n}' for n in range(len(rows))]
+    assert good["rating"].tolist() == [n % 5 + 1 for n in range(len(rows))]
+
+
+def test_a_backslash_at_the_end_of_a_field_is_a_backslash(tmp_path: Path) -> None:
+    path = write(tmp_path, 'user,item,rating\n"C:\\",2,3\n"D:\\",2,4\n')
+    good, _ = read(open_source(path, cache_dir=tmp_path))
+    assert good["user_id"].tolist() == ["C:\\", "D:\\"]
+
+
+@pytest.mark.parametrize("none", sorted(NO_IDS))
+def test_words_for_no_id_are_no_ids(tmp_path: Path, none: str) -> None:
+    path = write(tmp_path, f"user,item,rating\n1,a,3\n{none},b,4\n2,{none},5\n")
+    batch = read_batch(open_source(path, cache_dir=tmp_path).parts)
+    assert batch.ratings["rating"].tolist() == [3]
+    assert batch.users.index.dtype == "int64"
+    assert batch.rejected["row"].tolist() == [1, 2]
+    assert batch.rejected["reason"].tolist() == [
+        "missing user id", "item id stands for none (ids = string keeps it)",
+    ]  # fmt: skip
+    kept = read_batch(open_source(path, cache_dir=tmp_path, ids="string").parts)
+    assert len(kept.ratings) == 3
+
+
+def test_positions_that_are_named_are_there(tmp_path: Path) -> None:
+    for row, right in (("1,2", "user=0,item=1,rating=$"), ("1,2,3", "user=0,item=1,rating=2$")):
+        with pytest.raises(InputError, match=right):
+            open_source(write(tmp_path, f"{row}\n{row}\n"), cache_dir=tmp_path)
 
 
 def test_single_stray_quote_joins_no_lines(tmp_path: Path) -> None:

@@ -66,8 +66,10 @@ class TextFile(LineFile):
 
     def cuts(self, part_bytes: int) -> list[int]:
         """Cut it at line ends, or behind records of several lines."""
-        find_cuts = record_cuts if self.layout.spans_lines else line_cuts
-        cuts = find_cuts(self.file, part_bytes)
+        if self.layout.spans_lines:
+            cuts = record_cuts(self.file, part_bytes, self.layout.escapes)
+        else:
+            cuts = line_cuts(self.file, part_bytes)
         return cuts if self.layout.cuts_anywhere else [0, cuts[-1]]
 
     def reads(self, begin: int, end: int, types: Types) -> TextRange:
