@@ -91,7 +91,7 @@ def test_words_for_no_id_are_no_ids(tmp_path: Path, none: str) -> None:
     batch = read_batch(open_source(path, cache_dir=tmp_path).parts)
     assert batch.ratings["rating"].tolist() == [3]
     assert batch.users.index.dtype == "int64"
-    assert batch.rejected["row"].tolist() == [1, 2]
+    assert batch.rejected["row"].tolist() == [2, 3]
     assert batch.rejected["reason"].tolist() == [
         "missing user id", "item id stands for none (ids = string keeps it)",
     ]  # fmt: skip
