@@ -18,6 +18,8 @@ from mfdask.ratings.source_file import SourceFile, printable, source_files
 from mfdask.ratings.tables import FileSet
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)
+#: Begins of the names of text that comes with tables.
+_NOTES = ("readme", "license", "licence", "changelog")
 #: What differs between the names of files of one table: numbers, and the ids that Spark gives.
 _VARYING = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-f]{16,}|[0-9]+")
 
@@ -143,7 +145,7 @@ def _visible_tables(folder: Path) -> list[Path]:
 def table_suffix(path: PurePath) -> str | None:
     """Return the suffix that tells the form (before `.gz`), None if it is no table."""
     name = _decompressed(path.name.casefold())
-    if name.startswith((".", "_")):
+    if name.startswith((".", "_", *_NOTES)):
         return None
     return next((end for end in SUFFIXES if name.endswith(end)), None)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, cast
 
 import pyarrow as pa
 
+from mfdask.errors import InputError
 from mfdask.ratings.dates import Dates
 from mfdask.ratings.forms import BOOLEANS, Numbers, ValueForm, WordValues, sniff_numbers
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.times import sniff_times
 from mfdask.ratings.values import STRING, Types, sniff_id, wanted_ids
 
+#: As spreadsheets show numbers of more than eleven digits.
+_ROUNDED = re.compile(r"[0-9](?:\.[0-9]{1,5})?E\+(?:1[1-9]|[2-9][0-9])")
 #: How a column is read: as values of an Arrow type, or as texts that have a form.
 Kind: TypeAlias = pa.DataType | ValueForm
 Kinds: TypeAlias = Mapping[str, Kind]
@@ -44,7 +48,14 @@ def sniff_kind(
     if role == "rating":
         form = Numbers(decimal=decimal, thousands=options.dialect.thousands or "")
         return _rating(texts, options.event_values, label, form)
-    return sniff_id(texts, wanted_ids(options.ids, role))
+    wanted = wanted_ids(options.ids, role)
+    rounded = next(filter(_ROUNDED.fullmatch, texts), None) if wanted == "auto" else None
+    if rounded:
+        raise InputError(
+            f"{label}: the {role} id {rounded!r} was rounded by a spreadsheet, and may stand for "
+            "several; export the ids as text, or `ids` string takes them as they are"
+        )
+    return sniff_id(texts, wanted)
 
 
 def _rating(

@@ -107,6 +107,8 @@ def sniff_layout(source: SourceFile, options: ReadOptions) -> Sniffed:
         raise InputError(f"{source.label} is empty; nothing to read")
     delimiter = said.sign or sample.declared or _delimiter(sample.filled, source.label)
     first, head = sample.head(delimiter)
+    if sample.has_header and _lacks_name(first, sample.rows(head), delimiter):
+        first = f"row{delimiter}{first}"
     layout = _placed(first, delimiter, columns, source)
     layout = replace(layout, encoding=encoding, comment=said.comment or "")
     lines = sample.rows(head)
@@ -215,9 +217,10 @@ def _delimiter(lines: Sequence[str], label: str) -> str:
     found = [sign for sign in (",", "\t", ";", "|", DOUBLE_COLON) if sign in first]
     if found:
         return max(found, key=lambda sign: _fit(lines[:_LINES_SPLIT], sign))
-    share, n_fields = _fit([" ".join(line.split()) for line in lines[:_LINES_SPLIT]], " ")
-    if share > 0.9 and n_fields > 1:
-        return " "
+    for rows in (lines[:_LINES_SPLIT], lines[1:_LINES_SPLIT]):  # the header may lack a name
+        share, n_fields = _fit(rows or [""], " ")
+        if share > 0.9 and n_fields > 1:
+            return " "
     raise InputError(
         f"{label}: no comma, tab, semicolon, bar or '::' in its first line {first.strip()[:80]!r}; "
         "not a table of ratings, or say its `delimiter`"
@@ -226,9 +229,16 @@ def _delimiter(lines: Sequence[str], label: str) -> str:
 
 def _fit(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
     """Return the share of lines that have as many fields as the first, and how many that is."""
-    layout = TextLayout(delimiter, 0, {}, 0)
+    layout = TextLayout("\t" if delimiter == " " else delimiter, 0, {}, 0, blanks=delimiter == " ")
     first, *counts = (len(split_line(line, layout)) for line in lines)
     return round(sum(n == first for n in counts) / max(1, len(counts)), 1), first
+
+
+def _lacks_name(first: str, lines: Sequence[str], delimiter: str) -> bool:
+    """Whether rows have one more field than the header: R writes their names, and no head."""
+    rows = [line for line in lines if line.strip()][:_LINES_SPLIT]
+    found = {_fit([row], delimiter)[1] for row in rows}
+    return found == {1 + _fit([first], delimiter)[1]}
 
 
 def _placed(

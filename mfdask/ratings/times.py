@@ -35,6 +35,7 @@ _NAMES: dict[Unit, str] = {
 #: from 1978 on, behind the last second that there is, up to the year 3000.
 _SECONDS_SHOW, _PARTS_SHOW = 10**8, LAST_SECOND + 1
 _LATEST = 32_503_680_000
+_DAYS = 30_000, 60_000  # from 1900 on: of the years 1982 to 2064
 _ENOUGH = 20  # counts that show a habit, such as 0 for no time
 #: Counts that stand for no time where all others are of our days.
 NO_TIMES = (0, -1)
@@ -172,6 +173,11 @@ def _unit(counts: Sequence[float], label: str) -> Unit | None:
         if len(counts) >= _ENOUGH:
             raise InputError(_no_times(counts[0], label))
         return None
+    if len(own) >= _ENOUGH and np.all((own >= _DAYS[0]) & (own < _DAYS[1])):
+        raise InputError(
+            f"{label}: its timestamps, such as {own[0]:g}, look like days as spreadsheets count "
+            "them; write them as dates, or say `timestamp_format` s if they are seconds"
+        )
     shares = {unit: np.mean(_shows(own, unit)) for unit in PER_SECOND}
     unit = max(shares, key=lambda unit: shares[unit])
     if len(own) < _ENOUGH:

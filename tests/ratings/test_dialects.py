@@ -99,6 +99,31 @@ def test_words_for_no_id_are_no_ids(tmp_path: Path, none: str) -> None:
     assert len(kept.ratings) == 3
 
 
+def test_ids_that_a_spreadsheet_rounded_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "user,item,rating\n7.65612E+16,1,3\n7.65612E+16,2,4\n")
+    with pytest.raises(InputError, match=r"'7\.65612E\+16' was rounded .*ids string"):
+        open_source(path, cache_dir=tmp_path)
+    assert len(read(open_source(path, cache_dir=tmp_path, ids="string"))[0]) == 2
+    path = write(tmp_path, "user,item,rating\n1e+05,1,3\n")  # as R writes it
+    assert read(open_source(path, cache_dir=tmp_path))[0]["user_id"].tolist() == ["1e+05"]
+
+
+@pytest.mark.parametrize("delimiter", [",", " ", "\t"])
+def test_names_of_rows_may_lack_a_head(tmp_path: Path, delimiter: str) -> None:
+    rows = [["user", "item", "rating"], ['"1"', "7", "8", "3.5"], ['"2"', "7", "9", "4"]]
+    path = write(tmp_path, "".join(delimiter.join(row) + "\n" for row in rows))
+    good, _ = read(open_source(path, cache_dir=tmp_path))
+    assert good["user_id"].tolist() == [7, 7]
+    assert good["rating"].tolist() == [3.5, 4]
+
+
+def test_notes_beside_a_table_are_none(tmp_path: Path) -> None:
+    write(tmp_path, "user,item,rating\n1,2,3\n", "train.csv")
+    for name in ("README.txt", "LICENSE.txt"):
+        write(tmp_path, "hello\n", name)
+    assert len(read(open_source(str(tmp_path), cache_dir=tmp_path))[0]) == 1
+
+
 def test_positions_that_are_named_are_there(tmp_path: Path) -> None:
     for row, right in (("1,2", "user=0,item=1,rating=$"), ("1,2,3", "user=0,item=1,rating=2$")):
         with pytest.raises(InputError, match=right):

@@ -22,7 +22,7 @@ from mfdask.ratings.formats import open_source
 from mfdask.ratings.partitions import partition_of
 from mfdask.ratings.times import sniff_times
 
-from .test_cleaning import relaxed, write
+from .test_cleaning import read, relaxed, write
 
 DAYS = [dt.datetime(2022, 12, 31, 18, 5, 9), dt.datetime(2023, 1, 2, 3, 4, 5)]
 
@@ -107,6 +107,15 @@ def test_counts_in_two_units_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "\n".join(["user,item,rating,ts", *lines]))
     with pytest.raises(InputError, match=r"several units.*seconds.*milliseconds.*write all in one"):
         open_source(path, cache_dir=tmp_path)
+
+
+def test_days_of_a_spreadsheet_are_refused(tmp_path: Path) -> None:
+    rows = "".join(f"{n},1,3,{45_000 + n / 7:.5f}\n" for n in range(30))
+    path = write(tmp_path, f"user,item,rating,timestamp\n{rows}")
+    with pytest.raises(InputError, match="days as spreadsheets count them; write them as dates"):
+        open_source(path, cache_dir=tmp_path)
+    seconds = Dialect(timestamp_format="s")
+    assert len(read(open_source(path, cache_dir=tmp_path, dialect=seconds))[0]) == 30
 
 
 def test_years_and_noughts_alone_are_refused(tmp_path: Path) -> None:
