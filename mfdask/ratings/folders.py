@@ -90,7 +90,8 @@ def unpacked(file: SourceFile, options: ReadOptions) -> SourceFile:
 
 def _inner(folder: Path) -> Path:
     """Step into the one folder that an archive holds, and the one in that, if it is so."""
-    places = [place for place in folder.iterdir() if not place.name.startswith((".", "__MACOSX"))]
+    hidden = (".", "__macosx", *_NOTES)
+    places = [p for p in folder.iterdir() if not p.name.casefold().startswith(hidden)]
     return _inner(places[0]) if len(places) == 1 and places[0].is_dir() else folder
 
 
