@@ -17,7 +17,7 @@ from rich.table import Table
 from mfdask.cluster import ClusterConfig
 from mfdask.downstream.anomalies.attacks import AttackLimits
 from mfdask.downstream.anomalies.batch import PARTS, Options, write_anomalies
-from mfdask.models import Ability, load_model
+from mfdask.models import Ability, load_model, require_ability
 from mfdask.shards import Dataset
 
 from .common import Outcome, facts_table, job, running, table
@@ -65,7 +65,7 @@ def main(
     out = out or Path("output/anomalies") / dataset.name
     wanted = tuple(filter(None, map(str.strip, parts.split(","))))
     options = replace(options, parts=wanted, rule=limits, clean_out=clean_out)
-    learned.require(Ability.RATINGS, "a search for anomalies")  # before a cluster is started
+    require_ability(learned, Ability.RATINGS, "a search for anomalies")
     with running(cluster) as run:
         summary = write_anomalies(
             learned, dataset, out, options, client=run.client, progress=run.progress

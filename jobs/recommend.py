@@ -11,7 +11,7 @@ import pandas as pd
 
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
-from mfdask.models import Ability, Model, load_model
+from mfdask.models import Ability, Model, load_model, require_ability
 from mfdask.recommendation import (
     History,
     Ranking,
@@ -240,7 +240,7 @@ def _for_users(
 def _for_new_person(
     model: Model, rated: tuple[str, ...], ranking: Ranking, stars: Model | None, reasons: bool
 ) -> Outcome:
-    model.require(Ability.NEW_USERS, "a list for somebody new")
+    require_ability(model, Ability.NEW_USERS, "a list for somebody new")
     history = History.of(model, _ratings(model, rated))
     found = recommend_new(model, history, ranking)
     names = _rated_lines(history, model.items)
@@ -262,7 +262,7 @@ def _for_new_person(
 
 def _stars_of_new(stars: Model, rated: list[dict[str, Any]], items: pd.Series) -> Any:
     """Return what another model predicts of items, from those rated that it knows."""
-    stars.require(Ability.RATINGS, "a column of predicted stars")
+    require_ability(stars, Ability.RATINGS, "a column of predicted stars")
     known = sort_ids(stars, "items", [line["item_id"] for line in rated], "--rated").known
     ratings = {line["item_id"]: line["rating"] for line in rated if line["item_id"] in known}
     return predict_new(stars, History.of(stars, ratings), items)

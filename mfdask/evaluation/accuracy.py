@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.models import Ability, Model
+from mfdask.models import Ability, Model, require_ability
 from mfdask.models.base import SOURCES
 from mfdask.shards import SIDES, Dataset
 
@@ -121,7 +121,7 @@ def evaluate(model: Model, data: Dataset, part: str = "test") -> Accuracy:
     InputError
         If that part of the data set is empty, or it or the model is not of ratings.
     """
-    model.require(Ability.RATINGS, "an error")
+    require_ability(model, Ability.RATINGS, "an error")
     data.require_ratings("an error of predicted ratings")
     aligned = model.align(data)
     user_bin, item_bin = (bin_of(aligned.n_train(side)) for side in SIDES)

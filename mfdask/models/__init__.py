@@ -3,12 +3,12 @@
 from mfdask.models.als import ALS
 from mfdask.models.base import Ability, Estimator, Model
 from mfdask.models.bayes import Bayes
-from mfdask.models.bpr import BPR
+from mfdask.models.bpr import BPR, BPRModel
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.ials import IALS
 from mfdask.models.ncf import NCF, NCFModel
 from mfdask.models.posterior import BayesianModel
-from mfdask.models.registry import check_data, kind_of, kinds
+from mfdask.models.registry import check_data, kind_of, kinds, require_ability
 from mfdask.models.store import check_model_place, load_model, save_model
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "IALS",
     "NCF",
     "Ability",
+    "BPRModel",
     "Bayes",
     "BayesianModel",
     "Estimator",
@@ -28,5 +29,6 @@ __all__ = [
     "kind_of",
     "kinds",
     "load_model",
+    "require_ability",
     "save_model",
 ]

@@ -286,19 +286,6 @@ class Model(Summarised):
         """Whether the model can do something."""
         return ability in self.estimator.abilities
 
-    def require(self, ability: Ability, what: str) -> None:
-        """Refuse a model that lacks an ability which `what` needs.
-
-        Raises
-        ------
-        InputError
-        """
-        if not self.can(ability):
-            raise InputError(
-                f"{what} needs a model that {ability}, which one of kind {self.kind} with these "
-                "parameters does not; train another, see `mfdask train --help`"
-            )
-
     # ---- ids and predictions
 
     def rows_of(self, side: str, ids: Any) -> Int32s:
@@ -382,8 +369,10 @@ class Model(Summarised):
         InputError
             If the model does not know it (`Ability.DEVIATIONS`).
         """
-        self.require(Ability.DEVIATIONS, "a standard deviation")
-        raise NotImplementedError
+        raise InputError(
+            f"a standard deviation needs a model that {Ability.DEVIATIONS}, and one of kind "
+            f"{self.kind} does not"
+        )
 
     def mean_predictions(self, users: Int32s, items: Int32s) -> npt.NDArray[np.float64]:
         """Return the mean unclipped prediction of each item over some users, float64 (items,)."""

@@ -15,18 +15,20 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.execution import Executor
 from mfdask.kernels import bpr as kernel
+from mfdask.kernels.pairwise import shares_of_pairs
 from mfdask.kernels.random import stream
 from mfdask.kernels.rows import Block, row_width
-from mfdask.kernels.types import Float32s, Int32s, read_only
+from mfdask.kernels.types import Float32s, Float64s, Int32s, read_only
 from mfdask.models.base import Ability, Estimator, Score, Sweep
 from mfdask.models.checkpoint import CheckpointManager, fit_identity, load_rows
-from mfdask.models.design import initial_rows, swap_bias_columns, training_bytes
+from mfdask.models.design import initial_rows, swap_bias_columns, training_bytes, unknowns
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.half_step import pair_predictions
 from mfdask.models.registry import Kind
 from mfdask.models.sampling import (
     Pairs,
     check_liked,
+    draw_others,
     draw_pairs,
     join_shards,
     least_liked,
@@ -50,6 +52,41 @@ _BLOCKS = 32
 _ITEMS, _USERS, _RATINGS = 64, 4, 2048
 
 
+@dataclass(frozen=True, kw_only=True, repr=False)
+class BPRModel(FactorModel):
+    """Predicts the log-odds ``b_i + p_u . q_i`` of a preference.
+
+    A user whom it has not seen gets the factors that minimise the loss of training, the items held
+    still; see `shares_of_pairs`.
+    """
+
+    def shares_of_history(self, items: Int32s, ratings: Float32s) -> Float64s:
+        """Return what each rating adds to the row ``[bias, factors]`` of who gave it.
+
+        float64 (ratings, n_factors + 1); the bias is 0. Ratings that are not liked add nothing. Of
+        what is not rated, all is held against the liked items, or what is drawn by the seed.
+
+        Parameters
+        ----------
+        items : int32 (ratings,)
+            Rows of what is rated, ascending.
+        ratings : float32 (ratings,)
+        """
+        estimator: Any = self.estimator
+        shares = np.zeros((len(items), self.n_factors + 1))
+        liked = ratings >= least_liked(estimator.liked)
+        popular = estimator.negatives == "popularity"
+        weights = self.items["n_train"].to_numpy() if popular else np.ones(len(self.items))
+        others = draw_others(estimator.seed, items, weights)
+        if liked.any() and len(others):
+            own, other = (
+                unknowns(self.item_rows[rows], self.n_factors + 1).astype(np.float64)
+                for rows in (items[liked], others)
+            )
+            shares[liked, 1:] = shares_of_pairs(own, other, estimator.user_reg)
+        return shares
+
+
 @dataclass(frozen=True)
 class BPR(Estimator):
     """Bayesian personalised ranking: what a user likes is scored above what they have not rated.
@@ -65,7 +102,7 @@ class BPR(Estimator):
     >>> model = BPR(n_factors=40).fit(Dataset.open("data/ml-32m"))  # doctest: +SKIP
     """
 
-    model_type: ClassVar[type[FactorModel]] = FactorModel
+    model_type: ClassVar[type[BPRModel]] = BPRModel
     kind = "bpr"
     score = Score.LOG_ODDS
 
@@ -102,7 +139,10 @@ class BPR(Estimator):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What its models can do."""
-        return frozenset({Ability.FACTORS})
+        found = {Ability.FACTORS}
+        if self.user_reg:  # without, factors of a user may grow without end
+            found.add(Ability.NEW_USERS)
+        return frozenset(found)
 
     def identity(self) -> dict[str, Any]:
         """Return the parameters that shape the states: not how many there are."""
@@ -138,7 +178,7 @@ class BPR(Estimator):
         progress: Progress = silent,
         each_sweep: Callable[[Sweep], None] | None = None,
         **_: Any,
-    ) -> FactorModel:
+    ) -> BPRModel:
         """Learn a model; the options are those of `MatrixFactorization.fit`.
 
         With a client, all sweeps run on one of its workers, with that worker's threads: the steps
@@ -161,7 +201,7 @@ class BPR(Estimator):
         if self.negatives == "popularity":  # never drawn: nobody is to be offered them
             unrated = data.items()["n_train"].to_numpy() == 0
             learned["item_rows"][unrated, 0] = learned["item_rows"][:, 0].min()
-        return FactorModel.of_data(self, data, history, mean=0.0, **learned)
+        return BPRModel.of_data(self, data, history, mean=0.0, **learned)
 
     def _check(self, data: Dataset) -> None:
         if data.n_items < 2:

@@ -20,6 +20,7 @@ from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import SOURCES, Ability, Aligned, Model, checked_rows
 from mfdask.models.design import RowPrior, Unrated, empty_rows, pack, swap_bias_columns, unknowns
 from mfdask.models.half_step import pair_predictions, predict_shard
+from mfdask.models.registry import require_ability
 from mfdask.shards import SIDES, Dataset, Shard
 
 _FEATURES = "features.parquet"
@@ -284,7 +285,7 @@ def require_factors(model: Model, what: str, ability: Ability = Ability.FACTORS)
     InputError
         If it has not; by default, if it is of another form or has biases alone.
     """
-    model.require(ability, what)
+    require_ability(model, ability, what)
     assert isinstance(model, FactorModel)
     return model
 

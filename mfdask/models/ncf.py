@@ -1,7 +1,7 @@
 """The NCF estimator: neural collaborative filtering by the NeuMF network (He et al. 2017).
 
 The network is learned with JAX and Optax (``pip install 'mfdask[neural]'``); to predict with a
-model, NumPy is enough.
+model, and to take in new users, NumPy is enough.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
 from mfdask.errors import InputError
 from mfdask.execution import Executor
+from mfdask.kernels.network import Lessons, Network, fit_user
 from mfdask.kernels.random import stream
 from mfdask.kernels.rows import Block
-from mfdask.kernels.types import Float32s, Int32s
-from mfdask.models.base import Estimator, Model, Score, Sweep
+from mfdask.kernels.types import Float32s, Float64s, Int32s
+from mfdask.models.base import Ability, Estimator, Model, Score, Sweep
 from mfdask.models.registry import Kind, check_data
 from mfdask.models.sampling import (
     Pairs,
     check_liked,
+    draw_others,
     draw_pairs,
     draw_unrated,
     join_shards,
@@ -43,45 +46,10 @@ from mfdask.shards.refs import executor_for
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Pairs that are predicted at a time: what the layers hold stays small.
-_PAIRS = 1 << 15
+#: Least standard deviation of a rating's noise: a network may know its ratings by heart.
+_NOISE = 0.1
 #: Weights that large, and what is no number, come of steps that diverge.
 _LARGEST = 1e9
-
-
-class Network(NamedTuple):
-    """Parameters of a network, arrays of NumPy or of JAX.
-
-    Attributes
-    ----------
-    users, items : float32 (n, 1 + 2 * n_factors)
-        Of each row its bias, the factors that are multiplied, and those that enter the layers.
-    layers : list of float32 (n_in + 1, n_out)
-        Weights, and in the last row what is added; the last layer joins both towers.
-    """
-
-    users: Any
-    items: Any
-    layers: Any
-
-    def score(self, users: Any, items: Any, xp: Any = np) -> Any:
-        """Return the score of pairs of row numbers, float32 (pairs,); `xp` is NumPy or JAX's."""
-        p, q = self.users[users], self.items[items]
-        cut = (p.shape[1] + 1) // 2
-        hidden = xp.concatenate([p[:, cut:], q[:, cut:]], axis=1)
-        *deep, last = self.layers
-        for layer in deep:
-            hidden = xp.maximum(hidden @ layer[:-1] + layer[-1], 0)
-        joined = xp.concatenate([p[:, 1:cut] * q[:, 1:cut], hidden], axis=1)
-        return p[:, 0] + q[:, 0] + (joined @ last[:-1] + last[-1])[:, 0]
-
-    def predict(self, users: Any, items: Any) -> Float32s:
-        """Return `score`, computed for some pairs at a time."""
-        found = np.empty(len(users), np.float32)
-        for first in range(0, len(users), _PAIRS):
-            part = slice(first, first + _PAIRS)
-            found[part] = self.score(users[part], items[part])
-        return found
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -110,6 +78,59 @@ class NCFModel(Model):
         if clip and self.score is Score.STARS:
             return found.clip(self.data.rating_min, self.data.rating_max)
         return found
+
+    # ---- users that it has not seen
+
+    def scores_of_history(self, items: Int32s, ratings: Float32s) -> Float32s:
+        """Return the score of every item for who has rated some, float32 (n_items,).
+
+        See `ScoresHistory`. Their row is the likeliest one, the network and the items held still,
+        if rows are normal around the mean of training's, as far as those lie from it; each of those
+        counts as often as it has ratings.
+        """
+        row, _ = self._learn_user(items, ratings)
+        network = self.network._replace(users=row[None].astype(np.float32))
+        every = np.arange(len(self.items))
+        return np.float32(self.mean) + network.predict(np.zeros_like(every), every)
+
+    def parts_of_history(self, items: Int32s, ratings: Float32s, offered: Int32s) -> Float64s:
+        """Return what each rating adds to each score, to first order, float64 (offered, ratings).
+
+        That is the slope of the score along the user's row, times what the rating adds to that.
+        """
+        row, added = self._learn_user(items, ratings)
+        return _of_items(self.network, offered).slopes(row)[1] @ added.T
+
+    def _learn_user(self, items: Int32s, ratings: Float32s) -> tuple[Float64s, Float64s]:
+        """Return a user's row, and what each rating adds to it beyond the mean row."""
+        n = self.users["n_train"].to_numpy()  # who rates little says little of how rows differ
+        rows = self.network.users.astype(np.float64)
+        centre = np.average(rows, axis=0, weights=n)
+        spread = np.sqrt(np.average((rows - centre) ** 2, axis=0, weights=n))
+        chosen, lessons = self._lessons(items, ratings)
+        network = _of_items(self.network, chosen)
+        row, own = fit_user(network, lessons, centre, spread)
+        added = np.zeros((len(items), len(row)))
+        if self.score is Score.STARS:
+            return row, own
+        liked = np.isin(items, chosen)
+        n = liked.sum()
+        added[liked] = own[:n] + own[n:].sum(axis=0) / max(n, 1)  # each has others of its own
+        return row, added
+
+    def _lessons(self, items: Int32s, ratings: Float32s) -> tuple[npt.NDArray[Any], Lessons]:
+        """Return items and what a user's row is to learn of them: those rated, then others."""
+        estimator: Any = self.estimator
+        if self.score is Score.STARS:
+            last = self.history[-1]
+            noise = max(last.test_rmse or last.train_rmse or 0.0, _NOISE)
+            targets = ratings.astype(np.float64) - self.mean
+            return items, Lessons(targets, np.full(len(items), noise**-2), odds=False)
+        liked = items[ratings >= least_liked(estimator.liked)]
+        others = draw_others(estimator.seed, items, np.ones(len(self.items)))
+        targets = np.repeat([1.0, 0.0], [len(liked), len(others)])
+        each = estimator.n_negatives * len(liked) / max(len(others), 1)
+        return np.append(liked, others), Lessons(targets, np.where(targets, 1.0, each), odds=True)
 
     def unsound_sides(self) -> list[str]:
         """Return the sides some of whose rows are not finite."""
@@ -152,6 +173,12 @@ class NCFModel(Model):
             items=tables["items"].drop(columns=names),
             **facts,
         )
+
+
+def _of_items(network: Network, items: npt.NDArray[Any]) -> Network:
+    """Return a network of some items, in float64."""
+    layers = [layer.astype(np.float64) for layer in network.layers]
+    return network._replace(items=network.items[items].astype(np.float64), layers=layers)
 
 
 def _columns(n_factors: int) -> list[str]:
@@ -222,6 +249,11 @@ class NCF(Estimator):
     def score(self) -> Score:
         """What its models predict."""
         return Score.STARS if self.form == "explicit" else Score.LOG_ODDS
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What its models can do."""
+        return super().abilities | {Ability.NEW_USERS}
 
     def compiled(self) -> tuple[Any, Callable[..., Any]]:
         """Return the optimiser, and a compiled step of it."""

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from mfdask.errors import InputError
-from mfdask.models.base import Ability, Estimator
+from mfdask.models.base import Ability, Estimator, Model
 from mfdask.parameters import Parameter, parameters_of
 from mfdask.shards import Dataset
 
@@ -103,6 +103,24 @@ def kind_of(name: str) -> Kind:
     raise InputError(
         f"no kind of model is called {name!r}; there are {', '.join(kinds())}, or install the "
         "package that has it"
+    )
+
+
+def require_ability(model: Model, ability: Ability, what: str) -> None:
+    """Refuse a model that lacks an ability which `what` needs.
+
+    Raises
+    ------
+    InputError
+        Names the kinds whose models, unless asked otherwise, have it.
+    """
+    if model.can(ability):
+        return
+    able = [name for name, kind in kinds().items() if ability in kind.configure({}).abilities]
+    mend = f"; train one of kind {' or '.join(able)}" if able else ""
+    raise InputError(
+        f"{what} needs a model that {ability}, which one of kind {model.kind} with these "
+        f"parameters does not{mend}"
     )
 
 

@@ -21,6 +21,8 @@ from mfdask.shards.refs import shard_ref
 
 #: Held-out pairs that the AUC of a sweep is taken over at most.
 _PAIRS = 200_000
+#: Items that a new user has not rated, of which so many are held against those rated, at most.
+_OTHERS = 1000
 
 
 def check_liked(liked: float | None, data: Dataset) -> None:
@@ -98,6 +100,19 @@ def draw_unrated(key: np.uint64, users: Int32s, histories: list[Block], n_items:
         rated = [_is_rated(history, users[left], drawn) for history in histories]
         others[left] = np.where(np.any(rated, axis=0), -1, drawn)
     return others
+
+
+def draw_others(seed: int, rated: Int32s, weights: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return items that a user has not rated: all of them, or a thousand that are drawn.
+
+    Where some have a larger weight than others they are always drawn, each as often as its weight
+    says; those of weight 0 never are.
+    """
+    left = np.setdiff1d(np.flatnonzero(weights), rated)
+    if not len(left) or (len(left) <= _OTHERS and np.ptp(weights[left]) == 0):
+        return left
+    random = np.random.Generator(np.random.Philox(seed))
+    return random.choice(left, _OTHERS, p=weights[left] / weights[left].sum())
 
 
 def _is_rated(ratings: Block, users: Int32s, items: Int32s) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import pandas as pd
 from mfdask.models import FactorModel
 from mfdask.models.design import Array, Float64s, RowPrior, unknowns
 from mfdask.recommendation.candidates import Ranking, known_rows
-from mfdask.recommendation.fold_in import History, own_equations
+from mfdask.recommendation.fold_in import History, SharesRow, own_equations
 from mfdask.recommendation.topn import Rows
 
 
@@ -89,6 +89,9 @@ def _shares_of_row(model: FactorModel, history: History) -> tuple[Float64s, Floa
     This inverts the equations of `fold_in`, whose solution is the sum. A Bayesian model's parts are
     those of its draws, side by side.
     """
+    if isinstance(model, SharesRow):
+        shares = model.shares_of_history(history.items, history.ratings)
+        return np.zeros(shares.shape[1]), shares
     parts = [
         _shares_of_draw(unknowns(rows, len(prior.precision)), prior, model, history)
         for rows, prior in model.draws(history.items)

@@ -12,8 +12,8 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.kernels.topn import Rated
-from mfdask.kernels.types import Float32s, Int32s, read_only
-from mfdask.models import Ability, FactorModel, Model
+from mfdask.kernels.types import Float32s, Float64s, Int32s, read_only
+from mfdask.models import Ability, FactorModel, Model, require_ability
 from mfdask.models.design import Array, empty_rows, pack, swap_bias_columns, unknowns
 from mfdask.models.half_step import UpdateConfig, half_step
 from mfdask.recommendation.candidates import Ranking, known_rows
@@ -81,17 +81,29 @@ class ScoresHistory(Protocol):
         """
 
 
+@runtime_checkable
+class SharesRow(Protocol):
+    """A factor model that solves a new user's row in a way of its own."""
+
+    def shares_of_history(self, items: Int32s, ratings: Float32s) -> Float64s:
+        """Return what each rating adds to the row ``[bias, factors]``, float64 (rated, D)."""
+
+
 def fold_in(model: FactorModel, history: History) -> Array:
     """Return the design row that training would give this user, the items held still.
 
-    float32 (1, width). Bias and factors are solved together, without damping, whichever way the
-    fit went to its solution; for a Bayesian model in each of its draws.
+    float32 (1, width). A model may solve it in a way of its own (`SharesRow`). Else, bias and
+    factors are solved together, without damping, whichever way the fit went to its solution; for a
+    Bayesian model in each of its draws.
 
     Raises
     ------
     InputError
         If the equations have no solution.
     """
+    if isinstance(model, SharesRow):
+        row = model.shares_of_history(history.items, history.ratings).sum(axis=0, keepdims=True)
+        return pack(row[:, 0].astype(np.float32), row[:, 1:].astype(np.float32))
     rule, shard = own_equations(model, history)
     n_factors = rule.n_factors
     nobody = empty_rows(1, n_factors)
@@ -127,7 +139,7 @@ def predict_new(model: Model, history: History, item_ids: Any) -> Float32s:
     InputError
         If the model takes in no users that it has not seen.
     """
-    model.require(Ability.NEW_USERS, "predictions for somebody new")
+    require_ability(model, Ability.NEW_USERS, "predictions for somebody new")
     places = model.rows_of("items", item_ids)
     if isinstance(model, FactorModel):
         rows = np.concatenate([model.item_rows, model.cold_start_row("items")])[places]
@@ -156,7 +168,7 @@ def recommend_new(model: Model, history: History, ranking: Ranking | None = None
         If the model takes in no users that it has not seen.
     """
     ranking = ranking or Ranking()
-    model.require(Ability.NEW_USERS, "a list for somebody new")
+    require_ability(model, Ability.NEW_USERS, "a list for somebody new")
     candidates, reranker = ranking.candidates(model), Reranker.of(model, ranking)
     rated = Rated(*map(read_only, (np.array([0, len(history.items)], np.int64), history.items)))
     best_among = _new_user(model, history, rated, ranking)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 
 from mfdask.errors import InputError
-from mfdask.kernels.types import Float64s
-from mfdask.models import Ability, FactorModel, Model
+from mfdask.kernels.types import Float32s, Float64s, Int32s
+from mfdask.models import Ability, FactorModel, Model, require_ability
 from mfdask.recommendation.candidates import Ranking, known_rows
 from mfdask.recommendation.explain import Reasons, explain
 from mfdask.recommendation.fold_in import History, ScoresHistory
@@ -20,9 +20,29 @@ FOLDED = (
     "what each rating adds to the score of a row solved anew from all of them; the trained row "
     "differs from it by the rest"
 )
+FIRST_ORDER = (
+    "what each rating adds to the score of a row learned anew from all of them, to first order; "
+    "the rest is what people at large are offered, and what goes beyond it"
+)
 LEFT_OUT = "what the score would be less without the rating"
 NOTHING = "nothing: the user has no training ratings"
 ALIKE = "cosine of the factors of the two items; no parts of the score"
+
+
+@runtime_checkable
+class TellsParts(Protocol):
+    """A model that scores a history, and says what each of its ratings adds to a score."""
+
+    def parts_of_history(self, items: Int32s, ratings: Float32s, offered: Int32s) -> Float64s:
+        """Return what each rating adds to the score of each offer, float64 (offered, ratings).
+
+        Parameters
+        ----------
+        items, ratings
+            As of `ScoresHistory.scores_of_history`.
+        offered : int32 (offered,)
+            Rows of items.
+        """
 
 
 def explain_user(
@@ -31,8 +51,9 @@ def explain_user(
     """Say which training ratings of a user the scores of some items rest on.
 
     A model that folds users in takes the score of the user's row apart, solved anew: see `explain`.
-    One that scores a history (`ScoresHistory`) is asked for the scores without each rating. One
-    that has factors alone tells how much alike the items are.
+    One that scores a history (`ScoresHistory`) says itself what each rating adds (`TellsParts`), or
+    is asked for the scores without each rating. One that has factors alone tells how much alike the
+    items are.
 
     Returns
     -------
@@ -58,8 +79,7 @@ def explain_user(
         rest = scores - found.items["score"]
         return found._replace(items=found.items.assign(score=scores, rest=rest), basis=FOLDED)
     if isinstance(model, ScoresHistory):
-        parts = _by_leaving_out(model, history, items)
-        return _reasons(model, history, items, scores, parts, LEFT_OUT)
+        return _reasons(model, history, items, scores, *_parts(model, history, items))
     if isinstance(model, FactorModel) and model.can(Ability.FACTORS):
         likeness = _likeness(model, history, items)
         found = _reasons(model, history, items, scores, likeness, ALIKE)
@@ -80,13 +100,13 @@ def explain_new(
     InputError
         If an item is unknown, or the model takes in no users that it has not seen.
     """
-    model.require(Ability.NEW_USERS, "an explanation for somebody new")
+    require_ability(model, Ability.NEW_USERS, "an explanation for somebody new")
     if isinstance(model, FactorModel):
         return explain(model, history, item_ids, ranking)
     assert isinstance(model, ScoresHistory)
     items = known_rows(model, "items", item_ids)
     scores = model.scores_of_history(history.items, history.ratings)[items].astype(np.float64)
-    return _reasons(model, history, items, scores, _by_leaving_out(model, history, items), LEFT_OUT)
+    return _reasons(model, history, items, scores, *_parts(model, history, items))
 
 
 def _scores(model: Model, user: int, items: Rows, ranking: Ranking) -> Float64s:
@@ -96,6 +116,13 @@ def _scores(model: Model, user: int, items: Rows, ranking: Ranking) -> Float64s:
     if isinstance(model, FactorModel):
         scores += (ranking.weight_for(model) - 1) * model.item_bias[items]
     return scores
+
+
+def _parts(model: ScoresHistory, history: History, items: Rows) -> tuple[Float64s, str]:
+    """Return what each rating adds to each score, float64 (items, ratings), and what that is."""
+    if isinstance(model, TellsParts):
+        return model.parts_of_history(history.items, history.ratings, items), FIRST_ORDER
+    return _by_leaving_out(model, history, items), LEFT_OUT
 
 
 def _by_leaving_out(model: ScoresHistory, history: History, items: Rows) -> Float64s:

@@ -14,7 +14,7 @@ from mfdask.errors import InputError
 from mfdask.evaluation.ranking import best_items
 from mfdask.kernels.topn import Rated, Tiles, pack_tiles, top_items
 from mfdask.kernels.types import read_only
-from mfdask.models import Ability, FactorModel, Model
+from mfdask.models import Ability, FactorModel, Model, require_ability
 from mfdask.models.base import SOURCES
 from mfdask.models.design import Array
 from mfdask.recommendation.candidates import Ranking, known_rows
@@ -114,7 +114,7 @@ def check_stars(model: Model, stars: Model | None) -> None:
     """
     if stars is None:
         return
-    stars.require(Ability.RATINGS, "a column of predicted stars")
+    require_ability(stars, Ability.RATINGS, "a column of predicted stars")
     if (stars.rows_of("items", model.items["item_id"]) < 0).all():
         raise InputError(
             f"`stars`: that model, learned from {stars.data.name}, knows none of the items of the "

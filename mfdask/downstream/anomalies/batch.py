@@ -24,7 +24,7 @@ from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError, require
 from mfdask.files import atomic_directory, check_place, file_lock
 from mfdask.kernels.types import Int32s
-from mfdask.models import Ability, Model
+from mfdask.models import Ability, Model, require_ability
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
 from mfdask.recommendation.topn import check_same_data
@@ -113,7 +113,7 @@ def write_anomalies(
     options = options or Options()
     data.require_ratings("anomalies")
     parts = _possible(data, options.parts)
-    model.require(Ability.RATINGS, "a search for anomalies")
+    require_ability(model, Ability.RATINGS, "a search for anomalies")
     check_same_data(model, data)
     check_anomalies_place(out)
     if options.clean_out is not None:
