@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint format clean
+.PHONY: demo docs test lint format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -17,6 +17,9 @@ test: $(READY) lint  ## all tests: compiled, interpreted, and with bounds checke
 	$(BIN)/python -m pytest -q
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/kernels tests/models/test_als.py
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba-bounds $(BIN)/python -m pytest -q tests/kernels tests/models/test_als.py
+
+docs: $(READY)  ## the site of these pages: build/docs/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,16 @@
+"""How Sphinx makes a site of these pages: ``make docs``."""
+
+from mfdask import __version__
+
+project = "mfdask"
+release = version = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+exclude_patterns = ["pypi.md"]  # the page of a package index
+myst_heading_anchors = 4  # links to headings are those that work in the repository, too
+numpydoc_show_class_members = False
+autodoc_typehints = "none"  # the docstrings say the types
+autodoc_member_order = "bysource"
+html_theme = "furo"
+html_title = f"mfdask {version}"
+html_copy_source = False
+html_show_sphinx = False

@@ -1,0 +1,181 @@
+"""The pages of the documentation: commands are run, and the site is built."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from html.parser import HTMLParser
+from pathlib import Path
+from unittest.mock import MagicMock
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mfdask
+from tests.consoles import ROOT, printed_now, run, same
+
+PAGES = sorted(ROOT.glob("docs/*.md"))
+
+
+def text_of(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
+def check(page: str, folder: Path) -> int:
+    """Run a page, compare what it shows, and return how many commands it has."""
+    blocks = printed_now(page, folder)
+    for command, shown, printed in blocks:
+        assert not shown or same(shown, printed), f"{command}\n{printed}"
+    return len(blocks)
+
+
+@pytest.mark.movielens
+def test_the_tutorial(movielens_zip, tmp_path):
+    downloads = tmp_path / "data" / "downloads"
+    downloads.mkdir(parents=True)
+    shutil.copy(movielens_zip, downloads)
+    assert check(text_of("tutorial.md"), tmp_path) > 15
+    (served,) = re.findall(r"^mfdask (app .*)$", text_of("tutorial.md"), re.MULTILINE)
+    with subprocess.Popen(
+        [sys.executable, "-m", "mfdask", *served.split(), "--port", "0"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as app:
+        assert app.stderr is not None
+        url = next(found[0] for line in app.stderr if (found := re.search(r"http://\S+", line)))
+        with urllib.request.urlopen(url) as answer:
+            assert answer.status == 200
+        app.send_signal(signal.SIGINT)
+        app.stderr.read()
+    assert app.returncode == 0
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return a folder with a file of each form that the pages speak of."""
+    rng = np.random.default_rng(1)
+    pairs = pd.DataFrame(
+        {"customer": rng.integers(400, size=6000), "sku": rng.integers(30, size=6000)}
+    )
+    pairs["stars"] = rng.integers(1, 11, size=6000) / 2
+    pairs["when"] = 1_600_000_000 + np.arange(6000)
+    pairs.to_csv(tmp_path / "shop.csv", sep=";", decimal=",", index=False)
+    pairs.set_axis(["user", "item", "rating", "timestamp"], axis=1).to_csv(
+        tmp_path / "ratings.csv", index=False
+    )
+    pairs.pivot_table(index="customer", columns="sku", values="stars").to_csv(tmp_path / "wide.csv")
+    plays = pairs.rename(columns={"customer": "listener", "sku": "song"})
+    plays[["listener", "song", "when"]].to_csv(tmp_path / "plays.csv", index=False)
+    (tmp_path / "events").mkdir()
+    words = pd.DataFrame({"u": pairs["customer"], "i": pairs["sku"], "event": "view"})
+    words.to_parquet(tmp_path / "events" / "1.parquet")
+    words[:50].assign(event="buy").to_parquet(tmp_path / "events" / "2.parquet")
+    with contextlib.closing(sqlite3.connect(tmp_path / "shop.sqlite")) as database:
+        pairs.to_sql("ratings", database, index=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", ["start.md", "howto.md"])
+def test_the_commands_of_a_page(page, files):
+    assert check(text_of(page), files) > 4
+
+
+def test_the_recipe_for_frames_and_matrices(files, monkeypatch):
+    monkeypatch.chdir(files)
+    exec(python_blocks(text_of("howto.md"))[0], {})
+    assert mfdask.Dataset.open("data/frame").n_users == 2
+
+
+def test_the_recipe_for_mlflow(files, monkeypatch):
+    """The recipe runs with something in MLflow's place that remembers what it was given."""
+    mlflow = MagicMock()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    monkeypatch.chdir(files)
+    run("mfdask ingest ratings.csv --out data/mine", files)
+    (recipe,) = (block for block in python_blocks(text_of("howto.md")) if "import mlflow" in block)
+    exec(recipe, {})
+    assert mlflow.log_params.call_args.args[0]["factors"] == 20
+    assert 0 < mlflow.log_metrics.call_args.args[0]["test_rmse"] < 5
+    assert Path(mlflow.log_artifacts.call_args.args[0], "model.json").exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_shown_as_python_is_python(page):
+    for block in python_blocks(page.read_text(encoding="utf-8")):
+        ast.parse(block)
+
+
+class Links(HTMLParser):
+    """The addresses that a page of the site leads to, and the anchors that it has."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("href", "src") and value:
+                self.links.append(value)
+            elif name == "id" and value:
+                self.anchors.add(value)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Return the built site; a warning fails."""
+    pytest.importorskip("sphinx")
+    folder = tmp_path_factory.mktemp("site")
+    sphinx = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-d",
+        str(folder / "trees"),
+    ]
+    done = subprocess.run(
+        [*sphinx, str(ROOT / "docs"), str(folder / "html")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+def test_links_of_the_site_hold(site):
+    pages = {page: Links(page) for page in site.glob("*.html")}
+    assert {f"{page.stem}.html" for page in PAGES if page.stem != "pypi"} <= {
+        page.name for page in pages
+    }
+    for page, found in pages.items():
+        for link in found.links:
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, anchor = unquote(link).partition("#")
+            target = page if not path else (page.parent / path.partition("?")[0]).resolve()
+            assert target.exists(), f"{page.name}: {link}"
+            if anchor and target in pages:
+                assert anchor in pages[target].anchors, f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("name", [name for name in mfdask.__all__ if name != "__version__"])
+def test_a_public_name_is_in_the_reference(name, site):
+    assert f'id="mfdask.{name}"' in (site / "reference.html").read_text(encoding="utf-8")
