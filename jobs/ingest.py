@@ -55,7 +55,8 @@ from .sources import columns_by_role, source_options, values_of_words
     "--test",
     metavar="SOURCE",
     help="What is held out, in place of --split: ratings of a second source, such as u1.test "
-    "beside u1.base. They are never trained on, even if SOURCE has them too.",
+    "beside u1.base. They are never trained on, even if SOURCE has them too. A column of SOURCE "
+    "that tells them is --columns split=NAME.",
 )
 @source_options
 @click.option(

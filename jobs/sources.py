@@ -15,7 +15,8 @@ _OPTIONS = (
         "--columns",
         metavar="ROLE=NAME,…",
         help="Which column is which: user=…,item=…,rating=…,timestamp=…, by name, or by position "
-        "from 0 where there is no header; without a rating each row is an event.  "
+        "from 0 where there is no header; without a rating each row is an event. split=… is a "
+        "column that says train or test.  "
         "[default: guessed]",
     ),
     click.option(
@@ -55,7 +56,7 @@ def columns_by_role(text: str | None) -> dict[str, str] | None:
     """Read ``user=uid,item=iid``; which roles there are is for `open_source` to know."""
     if text is None:
         return None
-    wanted = "user=NAME,item=NAME,rating=NAME,timestamp=NAME, each once"
+    wanted = "user=NAME,item=NAME,rating=NAME,timestamp=NAME,split=NAME, each once"
     return _pairs(text, f"--columns {text}: write {wanted}")
 
 

@@ -89,8 +89,8 @@ def ingest(
         Folder of the data set, or a link to it. It is there as a whole or not at all, whatever
         happens.
     test : Source, optional
-        What is held out, in place of a split. Its pairs of user and item are no training ratings,
-        even if `source` has them too.
+        What is held out, in place of a split, or of a column of `source` that tells it. Its pairs
+        of user and item are no training ratings, even if `source` has them too.
     client : distributed.Client, optional
         Its workers read and write; they see the same files as this process. Without one, threads
         of this process do: a little data is done before a cluster has started.
@@ -112,7 +112,7 @@ def ingest(
         If another process is ingesting into `out`, or disk or memory would not do.
     """
     choices = choices or IngestOptions()
-    split = _split(choices, test)
+    split = _split(choices, source, test)
     if test is not None:
         source = join_test(source, test)
     if split.needs_timestamps and not source.has_timestamps:
@@ -126,14 +126,20 @@ def ingest(
             return _build(source, fresh, replace(choices, split=split), run)
 
 
-def _split(choices: IngestOptions, test: Source | None) -> Split:
+def _split(choices: IngestOptions, source: Source, test: Source | None) -> Split:
     """Return what holds ratings out."""
-    if test is not None and choices.split is not None:
-        raise InputError(f"`test` is what is held out; leave out `split` {choices.split}")
-    if test is not None:
+    if test is not None and (source.has_split or test.has_split):
+        raise InputError("`test` is what is held out; leave out `columns` split=")
+    given = "`test`" if test is not None else "`columns` split=" if source.has_split else None
+    if given and choices.split not in (None, Split(GIVEN)):
+        raise InputError(f"{given} says what is held out; leave out `split` {choices.split}")
+    if given:
         return Split(GIVEN)
     if choices.split == Split(GIVEN):
-        raise InputError(f"`split` {GIVEN}: give the ratings that are held out as `test`")
+        raise InputError(
+            f"`split` {GIVEN}: give the ratings that are held out as `test`, or the column that "
+            "tells them as `columns` split=NAME"
+        )
     return choices.split or Split("random", 0.1)
 
 
@@ -182,7 +188,7 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
     refuse_useless(reading, source, choices.max_rejected)
     files = write_rejected(root, reading, source.parts, run)
     ids = _rank(root, reading, source, run)
-    plan = _plan(root, reading, ids, choices, source.n_test_parts, run)
+    plan = _plan(root, reading, ids, choices, source, run)
     plan = plan._replace(feedback=_feedback(source, repeats), repeats=repeats)
     starts = partition(plan, reading, ids, run)
     taken = [file for file, _ in taken_files(source.parts, reading.facts)]
@@ -237,7 +243,7 @@ def _plan(
     reading: Reading,
     ids: dict[str, Handle],
     choices: IngestOptions,
-    n_test_parts: int,
+    source: Source,
     run: Executor,
 ) -> BuildPlan:
     """Cut both sides into blocks, and find what the split needs to know of all ratings."""
@@ -248,10 +254,10 @@ def _plan(
     user_bounds, item_bounds = run.results(cuts)
     split, draws = choices.split, None
     assert split is not None
-    if split.is_by_rows:
+    if split.is_by_rows and not source.has_split:
         draws = f"{SCRATCH}/split/draws.npy"
         if split.kind == GIVEN:
-            drawn = rows_held_out(reading, n_test_parts)
+            drawn = rows_held_out(reading, source.n_test_parts)
         else:
             drawn = sequence_draws(reading.n_read, split.share, choices.seed)
         write_arrays(root, f"{SCRATCH}/split", {"draws": drawn})

@@ -182,14 +182,16 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
     """Raise `InputError` for what does not fit the data set."""
     split = Split.parse(old.split)
     if split.is_by_rows:
-        how = (
-            "is of files of its own" if split.kind == GIVEN else "draws for all rows in file order"
-        )
+        how = "is given as it is" if split.kind == GIVEN else "draws for all rows in file order"
         raise InputError(
             f"{old.name}: its split {old.split} {how} and cannot be extended; ingest everything "
             "again, with random or time if more is to come"
         )
     for source in [*sources, *withdrawn]:
+        if source.has_split:
+            raise InputError(
+                f"{source.origin}: the data set has a split of its own; leave out `columns` split="
+            )
         for side, kind in (("user", source.user_kind), ("item", source.item_kind)):
             known = {"user": old.user_kind, "item": old.item_kind}[side]
             if kind != known:

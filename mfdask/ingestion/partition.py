@@ -68,7 +68,9 @@ def fill_buckets(
     }
     if "timestamp" in ratings:
         columns["timestamps"] = ratings["timestamp"].to_numpy()
-    if plan.draws:
+    if "held_out" in ratings:
+        columns["draws"] = ratings["held_out"].to_numpy() > 0
+    elif plan.draws:
         columns["draws"] = map_array(plan.root / plan.draws)[first_row + ratings.index.to_numpy()]
     n_blocks = len(plan.user_bounds) - 1
     blocks = np.searchsorted(plan.user_bounds, user_rows, side="right") - 1

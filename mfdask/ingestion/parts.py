@@ -44,9 +44,9 @@ class ReadBatch(NamedTuple):
     Attributes
     ----------
     ratings : DataFrame
-        The good ratings: `user_id`, `item_id` (encoded, see `ids.encode`), `rating` and
-        `timestamp` where there are any, without counts of 0. The index numbers the rows read of
-        these parts from 0, good or bad.
+        The good ratings: `user_id`, `item_id` (encoded, see `ids.encode`), `rating`, `timestamp`
+        and `held_out` (1 in the test part) where there are any, without counts of 0. The index
+        numbers the rows read of these parts from 0, good or bad.
     users, items : Series
         How often each id occurs, see `ids.count_ids`.
     rejected : DataFrame
@@ -107,11 +107,12 @@ class _Cleaned(NamedTuple):
 
 def _cleaned(parsed: Parsed, part: Part, are_counts: bool) -> _Cleaned:
     _check_kinds(parsed, part)
-    for role, kind in (("rating", np.float32), ("timestamp", np.int64)):
+    for role, kind in (("rating", np.float32), ("timestamp", np.int64), ("split", np.float32)):
+        column = ROLES[role]
         if role in part.forms:
-            parsed = _with_values(parsed, role, part.forms[role], part.file)
-        elif role in parsed.ratings and parsed.ratings[role].dtype != kind:  # beside texts
-            parsed = replace(parsed, ratings=parsed.ratings.astype({role: kind}))
+            parsed = _with_values(parsed, column, part.forms[role], part.file)
+        elif column in parsed.ratings and parsed.ratings[column].dtype != kind:  # beside texts
+            parsed = replace(parsed, ratings=parsed.ratings.astype({column: kind}))
     for role in part.named:
         nameless = parsed.ratings[ROLES[role]].isin(NO_IDS).to_numpy()
         reason = f"{role} id stands for none (ids = string keeps it)"

@@ -25,7 +25,7 @@ _GUESSES = {
     ),
 }  # fmt: skip
 #: Roles that an empty name leaves out; events and withdrawals have no rating.
-_OPTIONAL = ("rating", "timestamp")
+_OPTIONAL = ("rating", "timestamp", "split")
 _SHOWN = 300  # characters of a header in a message
 _EXAMPLE = "`columns` user=…,item=…,rating=…,timestamp=…"
 
@@ -44,7 +44,7 @@ def by_name(header: Sequence[str], columns: Mapping[str, str] | None, file: str)
     header : sequence of str
         The names in the file.
     columns : mapping or None
-        Role (`user`, `item`, `rating`, `timestamp`) to name. Roles left out are guessed; where
+        Role (of `ROLES`) to name. Roles left out are guessed, but for `split`; where
         user and item are named there need be no rating. An empty name leaves out the timestamps,
         or the ratings.
     file : str
@@ -111,7 +111,7 @@ def _may_lack(role: str, given: Mapping[str, str]) -> bool:
     """Whether a table may be without a role: who names user and item may have no ratings."""
     if role == "rating":
         return given.get(role) == "" or {"user", "item"} <= given.keys()
-    return role == "timestamp"
+    return role in ("timestamp", "split")
 
 
 def _named(header: Sequence[str], name: str, role: str, file: str) -> int | None:
@@ -133,7 +133,7 @@ def _guess(header: Sequence[str], role: str, file: str) -> int | None:
         name.partition(":")[0].casefold().translate({ord(c): None for c in "_- ."})
         for name in header
     ]
-    found = next((name for name in _GUESSES[role] if name in plain), None)
+    found = next((name for name in _GUESSES.get(role, ()) if name in plain), None)
     if found is not None and plain.count(found) > 1:
         raise InputError(f"{file}: two columns look like the {role}; say which with {_EXAMPLE}")
     return None if found is None else plain.index(found)
@@ -154,7 +154,7 @@ def _not_found(header: Sequence[str], role: str, file: str) -> str:
 
 def _positions(n_fields: int) -> str:
     """Return positions that so many fields may have."""
-    places = [f"{role}={place}" for place, role in enumerate(ROLES) if place < n_fields]
+    places = [f"{role}={place}" for place, role in enumerate(_GUESSES) if place < n_fields]
     return ",".join(places if n_fields > 2 else [*places, "rating="])
 
 

@@ -48,6 +48,7 @@ def open_source(
         for text without a header, to a position from 0. Without it the names are guessed. An empty
         `timestamp` leaves the timestamps out, an empty `rating` the ratings: each row is an event,
         or a withdrawal. So it is where user and item are named and no column looks like a rating.
+        `split` is a column that says train or test, and is never guessed.
     ids : {"auto", "int", "string", "int,string", "string,int"}
         What the ids are, or those of users and of items; "auto" takes integers where the start of
         the file has nothing else.

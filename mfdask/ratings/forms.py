@@ -29,6 +29,10 @@ BOOLEANS = {
 }
 
 
+#: Words of a column that tells the rows of the test part.
+_SPLITS = {"0": 0.0, "1": 1.0, "train": 0.0, "training": 0.0, "test": 1.0, "testing": 1.0}
+
+
 class ValueForm(Protocol):
     """A way to read the different texts of a column."""
 
@@ -42,20 +46,20 @@ class ValueForm(Protocol):
 
 @dataclass(frozen=True)
 class WordValues:
-    """WordValues in the place of ratings, each with its value."""
+    """Words in the place of numbers, each with its value."""
 
     values: Mapping[str, float]
-
-    @property
-    def reason(self) -> str:
-        """Why a text has no value."""
-        return "event has no value"
+    reason: str = "event has no value"
 
     def read(self, texts: pd.Index) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Return the values of words, and which have one."""
         of_words = [self.values.get(str(word).strip(), np.nan) for word in texts]
         values = np.array(of_words, np.float32)
         return values, ~np.isnan(values)
+
+
+#: How a column tells the rows of the test part.
+SPLIT = WordValues(_SPLITS | BOOLEANS, "split is neither train nor test")
 
 
 @dataclass(frozen=True)

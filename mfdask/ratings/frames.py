@@ -97,6 +97,7 @@ def open_frame(
         catalogue=catalogue,
         origin=f"{name}, a DataFrame",
         has_ratings="rating" in kinds,
+        has_split="split" in kinds,
     )
 
 

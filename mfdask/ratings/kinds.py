@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mfdask.errors import InputError
 from mfdask.ratings.dates import Dates
-from mfdask.ratings.forms import BOOLEANS, Numbers, ValueForm, WordValues, sniff_numbers
+from mfdask.ratings.forms import BOOLEANS, SPLIT, Numbers, ValueForm, WordValues, sniff_numbers
 from mfdask.ratings.options import ReadOptions
 from mfdask.ratings.times import sniff_times
 from mfdask.ratings.values import STRING, Types, sniff_id, wanted_ids
@@ -45,6 +45,8 @@ def sniff_kind(
     """
     if role == "timestamp":
         return sniff_times(texts, label, options.dialect.timestamp_format)
+    if role == "split":
+        return SPLIT
     if role == "rating":
         form = Numbers(decimal=decimal, thousands=options.dialect.thousands or "")
         return _rating(texts, options.event_values, label, form)

@@ -101,6 +101,8 @@ class Source:
         Where it came from, for the manifest (no absolute path: a file name or a spec).
     has_ratings : bool
         False where only users and items are read: events, or withdrawals.
+    has_split : bool
+        Whether a column tells the rows of the test part.
     n_test_parts : int
         So many of the last parts are the test part, where one is given.
     reading : str
@@ -115,6 +117,7 @@ class Source:
     catalogue: pd.DataFrame | None
     origin: str
     has_ratings: bool = True
+    has_split: bool = False
     n_test_parts: int = 0
     reading: str = ""
 

@@ -16,7 +16,7 @@ FORMS = (
 )
 _KINDS = ("random", "time", "user-time", "sequence", "cold-items")
 _WITHOUT_SHARE = ("none", "leave-one-out", "given")
-#: How a data set says that its test part came in files of its own.
+#: How a data set says that its test part came in files of its own, or was told by a column.
 GIVEN = "given"
 
 
@@ -35,7 +35,8 @@ class Split:
                     share, one draw for each row read, in file order
     `cold-items`    every rating of some items, about that share of them, by a hash of
                     item id and seed: an item's side never changes either
-    `given`         the rows of a test part that is read from files of its own
+    `given`         the rows of a test part that is read from files of its own, or that a
+                    column tells
     `none`          nothing
     ==============  ==================================================================
 

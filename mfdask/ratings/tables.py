@@ -56,7 +56,9 @@ def open_files(file_set: FileSet) -> Source:
     files = [open_file(file, options) for file in _without_empty(file_set.files)]
     if not any(file.has_rows for file in files):
         raise InputError(f"{origin} has a header but no ratings; nothing to read")
-    has_times, has_ratings = (_all_have(files, role) for role in ("timestamp", "rating"))
+    has_times, has_ratings, has_split = (
+        _all_have(files, role) for role in ("timestamp", "rating", "split")
+    )
     if options.event_values and not has_ratings:
         raise InputError(
             f"{origin}: no column has the words of `event_values`; name it with `columns` "
@@ -73,6 +75,7 @@ def open_files(file_set: FileSet) -> Source:
         catalogue=file_set.catalogue,
         origin=origin,
         has_ratings=has_ratings,
+        has_split=has_split,
         reading=f"{files[0].described()}{notes_of(files[0].kinds)}",
     )
 

@@ -1,6 +1,6 @@
 """Parse the texts of values, and guess the types of columns.
 
-A ratings table has up to four columns, its *roles*. `Types` says for each role how its texts are
+A ratings table has up to five columns, its *roles*. `Types` says for each role how its texts are
 read; the order of its keys is the order of the columns everywhere.
 """
 
@@ -22,7 +22,14 @@ from mfdask.ratings.times import bad_count, date_seconds, plain_counts, time_ran
 Ids = Literal["auto", "int", "string", "int,string", "string,int"]
 Types = dict[str, pa.DataType]
 
-ROLES = {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp": "timestamp"}
+#: The roles, and the columns that they become; `split` tells the test rows, where it is asked for.
+ROLES = {
+    "user": "user_id",
+    "item": "item_id",
+    "rating": "rating",
+    "timestamp": "timestamp",
+    "split": "held_out",
+}
 
 STRING = pa.large_string()
 WHOLE = pa.int64()
@@ -125,7 +132,7 @@ def _reader(role: str, value_type: pa.DataType) -> Callable[[str], int | float |
     if role == "rating":
         return (lambda text: _present(text, role)) if value_type == STRING else _rating
     if pa.types.is_large_string(value_type):
-        return lambda text: _present(text, role if role == "timestamp" else f"{role} id")
+        return lambda text: _present(text, f"{role} id" if role in ("user", "item") else role)
     if role == "timestamp":
         if pa.types.is_timestamp(value_type):
             return _date_seconds

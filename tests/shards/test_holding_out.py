@@ -13,6 +13,8 @@ from mfdask.errors import InputError
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ingestion.extend import extend
 from mfdask.kernels.splits import _mix
+from mfdask.ratings.formats import open_source
+from mfdask.ratings.frames import open_frame
 from mfdask.ratings.splits import Split, id_keys
 from mfdask.shards import Dataset
 from tests.shards.oracle import latest, memory_source, ratings_of, same_ratings
@@ -232,5 +234,45 @@ def test_a_given_test_part_must_fit(given, frame, tmp_path):
     with pytest.raises(InputError, match="item ids of one kind"):
         given(train, test.assign(item_id=1))
     data = given(train, test)
-    with pytest.raises(InputError, match="of files of its own and cannot be extended"):
+    with pytest.raises(InputError, match="given as it is and cannot be extended"):
         extend(data.path, [memory_source(train)])
+
+
+COLUMN = {"split": "part"}
+
+
+@pytest.mark.parametrize(
+    ("form", "train", "test"),
+    [("csv", "train", "test"), ("csv", "0", "1"), ("parquet", False, True), ("frame", 0, 1)],
+)
+def test_a_column_may_tell_the_test_part(given, client, tmp_path, frame, form, train, test):
+    is_test = np.random.default_rng(0).random(len(frame)) < 0.2
+    told = frame.assign(part=np.where(is_test, test, train))
+    if form == "frame":
+        source = open_frame(told, columns=COLUMN)
+    else:
+        path = tmp_path / f"r.{form}"
+        getattr(told, f"to_{form}")(path, index=False)
+        source = open_source(str(path), columns=COLUMN, part_bytes=9_000, cache_dir=tmp_path)
+    choices = IngestOptions(blocks=3, max_rejected=1.0)
+    ingest(source, tmp_path / "told", client=client, choices=choices)
+    data = Dataset.open(tmp_path / "told", verify=True)
+    other = given(frame[~is_test], frame[is_test])
+    for part in ("train", "test"):
+        same_ratings(ratings_of(data, part), ratings_of(other, part))
+    assert data.manifest.split == "given"
+
+
+def test_a_column_that_tells_the_test_part_must_fit(tmp_path, frame):
+    told = frame.assign(part=["train", "test", "later"] * (len(frame) // 3))
+    source = open_frame(told, columns=COLUMN)
+    with pytest.raises(InputError, match=r"are bad.*split is neither train nor test"):
+        ingest(source, tmp_path / "d")
+    for split in ("random:0.1", "none"):
+        with pytest.raises(InputError, match=f"says what is held out; leave out split {split}"):
+            ingest(source, tmp_path / "d", choices=IngestOptions(Split.parse(split)))
+    with pytest.raises(InputError, match="test is what is held out; leave out columns split="):
+        ingest(source, tmp_path / "d", test=memory_source(frame))
+    ingest(memory_source(frame), tmp_path / "d", choices=IngestOptions(max_rejected=1.0))
+    with pytest.raises(InputError, match="has a split of its own; leave out columns split="):
+        extend(tmp_path / "d", [source])

@@ -25,7 +25,7 @@ def check_type(value_type: pa.DataType, name: str, role: str, label: str) -> Non
     usable = _is_text(value_type) or _is_number(value_type)
     if role == "timestamp":
         usable = usable or pa.types.is_timestamp(value_type) or pa.types.is_date(value_type)
-    if role == "rating":
+    if role in ("rating", "split"):
         usable = usable or pa.types.is_boolean(value_type)
     if not usable:
         raise InputError(
