@@ -130,7 +130,7 @@ def evaluate(model: Model, data: Dataset, part: str = "test") -> Accuracy:
     low, high = model.data.rating_min, model.data.rating_max
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, part)
-        raw = aligned.predict(shard)
+        raw = aligned.predict(shard, data.timestamps(block, part))
         error = raw.astype(np.float64) - shard.ratings
         clipped = raw.clip(low, high).astype(np.float64) - shard.ratings
         users = shard.rows

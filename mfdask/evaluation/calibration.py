@@ -33,14 +33,15 @@ def measure_calibration(model: Model, data: Dataset, part: str = "test") -> pd.D
     InputError
         If the model is not a Bayesian one, or no rating is left.
     """
-    users, items, ratings = _pairs(model, data, part)
+    users, items, ratings, times = _pairs(model, data, part)
     if not len(ratings):
         raise InputError(
             f"{data.name}: no {part} ratings of users and items that the model knows; give the "
             "data set that it was learned from"
         )
-    away = np.abs(model.predict_rows(users, items, clip=False) - ratings)
-    away /= model.predict_std(users, items)
+    predicted = model.predict_rows(users, items, clip=False)
+    predicted += model.offsets_at(users, items, times)
+    away = np.abs(predicted - ratings) / model.predict_std(users, items, times)
     bins = bin_of(model.users["n_train"].to_numpy()[users])
     lines = []
     for label, here in [("all", bins >= 0)] + [(s, bins == b) for b, s in enumerate(bin_labels())]:
@@ -51,14 +52,19 @@ def measure_calibration(model: Model, data: Dataset, part: str = "test") -> pd.D
     return found[found["n"] > 0].reset_index(drop=True)
 
 
-def _pairs(model: Model, data: Dataset, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the model's rows and the rating of each pair that it has rows for."""
+def _pairs(
+    model: Model, data: Dataset, part: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the model's rows, rating and time of each pair that it has rows for."""
     users = model.rows_of("users", data.users()["user_id"])
     items = model.rows_of("items", data.items()["item_id"])
-    found = []
-    for block in range(data.n_blocks("users")):
-        shard = data.shard("users", block, part)
-        found.append((users[shard.rows], items[shard.indices], np.asarray(shard.ratings)))
-    pairs = [np.concatenate(arrays) for arrays in zip(*found, strict=True)]
-    known = (pairs[0] >= 0) & (pairs[1] >= 0)
-    return pairs[0][known], pairs[1][known], pairs[2][known]
+    blocks = range(data.n_blocks("users"))
+    shards = [data.shard("users", block, part) for block in blocks]
+    found = np.concatenate([users[shard.rows] for shard in shards])
+    other = np.concatenate([items[shard.indices] for shard in shards])
+    ratings = np.concatenate([shard.ratings for shard in shards])
+    known = (found >= 0) & (other >= 0)
+    every = [data.timestamps(block, part) for block in blocks]
+    times = [own for own in every if own is not None]
+    dated = np.concatenate(times)[known] if times else None
+    return found[known], other[known], ratings[known], dated

@@ -20,6 +20,7 @@ from mfdask.evaluation.ranking import (
     measure_ranking,
     users_to_rank,
 )
+from mfdask.kernels.types import Int64s
 from mfdask.models import Ability, Model
 from mfdask.models.base import Aligned
 from mfdask.progress import Progress, silent
@@ -125,7 +126,7 @@ def _error_sums(aligned: Aligned, data: Dataset) -> tuple[Floats, Floats, Floats
     absolute = np.zeros(data.n_users)
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, "test")
-        error = _errors(aligned, shard)
+        error = _errors(aligned, shard, data.timestamps(block, "test"))
         users, here = shard.rows, slice(shard.start, shard.stop)
         own = users - shard.start
         absolute[here] = np.bincount(own, np.abs(error), minlength=shard.n_rows)
@@ -139,11 +140,11 @@ def _error_sums(aligned: Aligned, data: Dataset) -> tuple[Floats, Floats, Floats
     return squared, absolute, n
 
 
-def _errors(aligned: Aligned, shard: Shard) -> Floats:
+def _errors(aligned: Aligned, shard: Shard, times: Int64s | None) -> Floats:
     """Return the error of each rating, NaN of a model that predicts none."""
     if not aligned.model.can(Ability.RATINGS):
         return np.full(shard.n_ratings, np.nan)
-    return aligned.predict(shard).astype(np.float64) - shard.ratings
+    return aligned.predict(shard, times).astype(np.float64) - shard.ratings
 
 
 def _per_user(ranking: RankingResult, n_users: int) -> tuple[list[Column], Floats, Floats]:

@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.features.file import ItemFeatures
-from mfdask.kernels.types import Float32s
+from mfdask.features.offsets import GroupSums
+from mfdask.kernels.types import Float32s, Float64s
 from mfdask.models.base import Ability, Estimator
 from mfdask.models.design import Array, Regression, RowPrior, pack, ridge
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.registry import Kind
-from mfdask.models.updates import MAX_FACTORS, ItemPrior, UserPrior
+from mfdask.models.updates import MAX_FACTORS, ItemPrior, Time, UserPrior
 from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
@@ -52,7 +53,8 @@ class ALS(MatrixFactorization):
     bias_reg/2 * (sum b_u**2 + sum b_i**2)`` with ``r_hat = mean + b_u + b_i + p . q``; only the
     ratios to `fidelity` matter for the solution. Items may have strengths of their own. Where they
     are drawn to their features, `q` and `b_i` there are less what the features say, and
-    ``weight_reg/2 * sum W**2`` of the features' weights joins.
+    ``weight_reg/2 * sum W**2`` of the features' weights joins. Where there are offsets by time,
+    they are taken off the ratings, and ``time_reg/2 * sum a**2`` joins.
 
     Examples
     --------
@@ -122,6 +124,15 @@ class ALS(MatrixFactorization):
         above=0,
         tunable=True,
     )
+    time: Time = parameter(
+        "none",
+        "Solve for an offset of each user's day, of each item's period, or of both; the ratings "
+        "must have timestamps.",
+    )
+    time_reg: float = parameter(
+        0.03, "Regularisation of the offsets of days and periods.", above=0, tunable=True
+    )
+    period_days: int = parameter(70, "Length of an item's period, in days.", at_least=1)
     update: Literal["joint", "alternating"] = parameter(
         "joint",
         "joint: bias and factors of a row together; alternating: bias first (Algorithm 1).",
@@ -215,6 +226,17 @@ class ALS(MatrixFactorization):
         own = self.weight_reg * float(np.square(weights).sum())
         return replace(plain, weights=weights, penalty=sums.penalty(weights, plain.precision) + own)
 
+    @property
+    def first_offset_precision(self) -> float:
+        """What the offsets' squares are penalised by."""
+        return self.time_reg
+
+    def update_offsets(
+        self, which: int, sweep: int, sums: GroupSums, fidelity: float, precision: float
+    ) -> tuple[Float64s, float]:
+        """Return the offsets that the objective is least at."""
+        return sums.mean(fidelity, precision), precision
+
     def model(
         self, data: Dataset, result: FitResult, features: ItemFeatures | None, collector: None
     ) -> FactorModel:
@@ -235,6 +257,7 @@ class ALS(MatrixFactorization):
                 if "rated" in self.follows(side)
             },
             rated_rows=_design(result.priors["users"].rated),
+            offsets=result.offsets,
         )
         # Their rows lie on the prior of the sweep before; what is learned last is what counts.
         if features:
@@ -257,6 +280,8 @@ class ALS(MatrixFactorization):
         if model.feature_weights is not None:
             weights = model.feature_weights.astype(np.float64)
             total += self.weight_reg * float(np.square(weights).sum())
+        for own in model.offsets:
+            total += self.time_reg * float(np.square(own.values, dtype=np.float64).sum())
         means = {"items": model.rows_of_new_items(model.described_items)}
         for side in ("users", "items"):
             total += self._penalty(model, side, means.get(side))

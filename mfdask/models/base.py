@@ -22,7 +22,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mfdask.errors import InputError
-from mfdask.kernels.types import Float32s, Int32s
+from mfdask.kernels.types import Float32s, Int32s, Int64s
 from mfdask.parameters import Parametrised, known_parameters
 from mfdask.shards import SIDES, Dataset, Shard
 from mfdask.shards.dataset import rows_of_ids
@@ -359,10 +359,24 @@ class Model(Summarised):
     def predict_rows(self, users: Int32s, items: Int32s, *, clip: bool = True) -> Float32s:
         """Return the predictions for pairs of the model's row numbers, -1 for an unknown one."""
 
-    def predict_std(self, users: Int32s, items: Int32s) -> Float32s:
+    def offsets_at(self, users: Int32s, items: Int32s, times: Int64s | None) -> Float32s:
+        """Return what the time of each rating adds to its prediction, float32 (pairs,).
+
+        Parameters
+        ----------
+        users, items : int32 (pairs,)
+            The model's row numbers, -1 for an unknown one.
+        times : int64 (pairs,) or None
+            Seconds since 1970. Where they are not known, and on days that training has no ratings
+            of, nothing is added.
+        """
+        return np.zeros(len(users), np.float32)
+
+    def predict_std(self, users: Int32s, items: Int32s, times: Int64s | None = None) -> Float32s:
         """Return the standard deviation of each rating around its prediction, float32 (pairs,).
 
-        In rating units; for pairs of the model's row numbers, -1 for an unknown one.
+        In rating units; for pairs of the model's row numbers, -1 for an unknown one. Times matter
+        to a model with offsets by time, see `offsets_at`.
 
         Raises
         ------
@@ -509,10 +523,14 @@ class Aligned:
         )
         return np.append(table["n_train"].to_numpy(), 0)[rows]
 
-    def predict(self, shard: Shard) -> Float32s:
-        """Return the raw prediction for each rating of a user shard, float32."""
+    def predict(self, shard: Shard, times: Int64s | None = None) -> Float32s:
+        """Return the raw prediction for each rating of a user shard, float32.
+
+        `times`, int64 seconds since 1970, are those of the ratings, see `Model.offsets_at`.
+        """
         users, items = self.users[shard.rows], self.items[shard.indices]
-        return self.model.predict_rows(users, items, clip=False)
+        predicted = self.model.predict_rows(users, items, clip=False)
+        return predicted + self.model.offsets_at(users, items, times)
 
     def scores(self, rows: npt.NDArray[np.int64]) -> Float32s:
         """Return what the whole catalogue is ranked by for some users, float32 (users, items).

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mfdask.errors import require
 from mfdask.features.file import ItemFeatures
+from mfdask.features.offsets import GroupSums, OffsetDraws, Offsets, draw_offset_precision
 from mfdask.kernels.types import Float32s, Float64s
 from mfdask.models.als import ALS
 from mfdask.models.base import Ability, Estimator
@@ -25,7 +26,7 @@ from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.posterior import BayesianModel, Samples, pack_draws
 from mfdask.models.registry import Kind
-from mfdask.models.updates import MAX_FACTORS, ItemPrior, UserPrior
+from mfdask.models.updates import MAX_FACTORS, ItemPrior, Time, UserPrior
 from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
@@ -70,6 +71,12 @@ class Bayes(MatrixFactorization):
         "What items are drawn around: a common mean, or what genres, features, or the users who "
         "rated them say; two are joined by +.",
     )
+    time: Time = parameter(
+        "none",
+        "Draw an offset of each user's day, of each item's period, or of both; the ratings must "
+        "have timestamps.",
+    )
+    period_days: int = parameter(70, "Length of an item's period, in days.", at_least=1)
     centre: bool = parameter(True, "Learn deviations from the mean training rating.")
     seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
 
@@ -153,6 +160,22 @@ class Bayes(MatrixFactorization):
         rated = draw_rated_precision(weights[sums.n_dense :], precision, rows)
         return replace(drawn, rated_precision=rated)
 
+    @property
+    def first_offset_precision(self) -> float:
+        """What offsets are solved or drawn with first."""
+        return _START_FACTOR_PRECISION
+
+    def update_offsets(
+        self, which: int, sweep: int, sums: GroupSums, fidelity: float, precision: float
+    ) -> tuple[Float64s, float]:
+        """Draw the offsets of a grouping, and then their precision; at the start, solve."""
+        if sweep <= self.start_sweeps:
+            return sums.mean(fidelity, precision), precision
+        stream = len(SIDES) + 1 + which  # after those of both sides and of the noise
+        random = np.random.Generator(np.random.Philox([self.seed, sweep, stream]))
+        drawn = sums.draw(fidelity, precision, random)
+        return drawn, draw_offset_precision(drawn, random)
+
     def key(self, side: str, sweep: int) -> np.uint64 | None:
         """Return the key of the sweep's random numbers; a sweep of the start has none."""
         if sweep <= self.start_sweeps:
@@ -188,6 +211,7 @@ class Bayes(MatrixFactorization):
     ) -> BayesianModel:
         """Return the model that averages over the draws."""
         samples, rows = collector.samples(), collector.rows()
+        offsets = collector.offsets.means(result.offsets, len(samples))
         return BayesianModel.of_data(
             self,
             data,
@@ -200,6 +224,7 @@ class Bayes(MatrixFactorization):
             item_features=features.own_table(data) if features else None,
             samples=samples,
             rated_rows=rows.get("rated"),
+            offsets=offsets,
         )
 
 
@@ -231,6 +256,7 @@ class DrawCollector:
         self._sweeps = sweeps
         self._k = estimator.n_factors
         self._drawn = 0
+        self.offsets = OffsetDraws(estimator.groupings)
         self._unrated = {
             side: np.flatnonzero(table["n_train"].to_numpy() == 0)
             for side, table in (("users", data.users()), ("items", data.items()))
@@ -260,8 +286,12 @@ class DrawCollector:
         """Whether the rows after a sweep are to be added."""
         return sweep in self._sweeps
 
-    def add(self, rows: dict[str, Float32s], priors: dict[str, RowPrior]) -> None:
-        """Take one draw of the rows of both sides, and the priors that they were drawn from."""
+    def add(
+        self, rows: dict[str, Float32s], priors: dict[str, RowPrior], offsets: Offsets | None
+    ) -> None:
+        """Take one draw of the rows of both sides, their priors, and the offsets if any."""
+        if offsets:
+            self.offsets.add(offsets)
         s, k = self._drawn, self._k
         self._arrays["draws-noise"][s] = priors["users"].fidelity
         place = slice(2 + s * k, 2 + (s + 1) * k)
@@ -283,13 +313,15 @@ class DrawCollector:
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""
-        return self._arrays
+        return self._arrays | self.offsets.arrays()
 
     def load(self, sweep: int, read: Callable[[str], npt.NDArray[Any]]) -> None:
         """Take back what a checkpoint after `sweep` holds."""
         for name, array in self._arrays.items():
             array[:] = read(name)
         self._drawn = sum(kept <= sweep for kept in self._sweeps)
+        if self._drawn:
+            self.offsets.load(read)
 
     def samples(self) -> Samples:
         """Return the draws, but for the factors."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError
 from mfdask.features.file import ItemFeatures
+from mfdask.features.groups import Grouping
+from mfdask.features.offsets import Offsets
 from mfdask.files import atomic_directory, check_checksum, crc32, with_checksum
 from mfdask.models.base import Sweep
-from mfdask.models.design import Array, join
+from mfdask.models.design import Array, RowPrior, join
+from mfdask.models.half_step import BlockScore
+from mfdask.models.updates import AlternatingUpdates
 
 
 @dataclass(frozen=True)
@@ -133,3 +138,37 @@ def load_rows(folder: str, side: str) -> Array:
 def load_array(folder: str, name: str) -> npt.NDArray[Any]:
     """Return an array of a checkpoint."""
     return np.load(Path(folder) / f"{name}.npy", allow_pickle=False)
+
+
+def load_offsets(folder: str, groupings: tuple[Grouping, ...]) -> Offsets:
+    """Return the offsets of a checkpoint."""
+    return Offsets.load(partial(load_array, folder), groupings)
+
+
+def prior_arrays(prior: RowPrior, side: str) -> dict[str, npt.NDArray[Any]]:
+    """Return what the next prior takes from one that follows what is rated."""
+    arrays = {
+        "weights": prior.weights,
+        "rated": np.empty((0, prior.weights.shape[1])) if prior.rated is None else prior.rated,
+        "precision": np.array(prior.rated_precision),
+    }
+    return {f"prior-{side}-{name}": array for name, array in arrays.items()}
+
+
+def load_prior(estimator: AlternatingUpdates, folder: str, side: str) -> RowPrior:
+    """Return the prior of a side that follows what is rated, from a checkpoint."""
+    weights, rated, precision = (
+        load_array(folder, f"prior-{side}-{name}") for name in ("weights", "rated", "precision")
+    )
+    return replace(
+        estimator.prior(side),
+        weights=weights,
+        rated=rated if len(rated) else None,
+        rated_precision=float(precision),
+    )
+
+
+def load_score(folder: str, block: int) -> BlockScore:
+    """Return the running mean of a block from a checkpoint."""
+    n = int(load_array(folder, f"tested-{block}-n"))
+    return BlockScore(0.0, load_array(folder, f"tested-{block}"), n)

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from mfdask.features.encoder import FeatureEncoder
 from mfdask.features.file import ItemFeatures
-from mfdask.kernels.types import Float32s, Int32s
+from mfdask.features.offsets import TimeOffsets
+from mfdask.kernels.types import Float32s, Int32s, Int64s
 from mfdask.models.base import SOURCES, Ability, Aligned, Model, checked_rows
 from mfdask.models.design import RowPrior, Unrated, empty_rows, pack, swap_bias_columns, unknowns
 from mfdask.models.half_step import pair_predictions, predict_shard
@@ -49,6 +50,8 @@ class FactorModel(Model):
         What all rows of a side have in common, where its prior follows what is rated.
     rated_rows : float32 (n_items, width) or None
         What having rated each item says of a user, as design rows, where their prior follows that.
+    offsets : tuple of TimeOffsets
+        What the day or the period of a rating adds, where that was learned.
     """
 
     mean: float
@@ -59,6 +62,7 @@ class FactorModel(Model):
     item_features: pd.DataFrame | None = None
     shared: dict[str, Float32s] = field(default_factory=dict)
     rated_rows: Float32s | None = None
+    offsets: tuple[TimeOffsets, ...] = ()
 
     @property
     def n_factors(self) -> int:
@@ -140,6 +144,14 @@ class FactorModel(Model):
         if not (clip and self.can(Ability.RATINGS)):
             return found
         return found.clip(self.data.rating_min, self.data.rating_max)
+
+    def offsets_at(self, users: Int32s, items: Int32s, times: Int64s | None) -> Float32s:
+        """Return what the time of each rating adds to its prediction; see `Model.offsets_at`."""
+        total = super().offsets_at(users, items, times)
+        if times is not None:
+            for own in self.offsets:
+                total += own.at(users, items, times)
+        return total
 
     def _with_cold_start(self, side: str, places: Int32s) -> tuple[Int32s, Float32s]:
         """Return places and rows, with one row more, and a copy of all, only if it is needed."""
@@ -237,7 +249,9 @@ class FactorModel(Model):
         return _unknowns(self.rows(side)[:, 0], self.rows(side)[:, 2 : self.n_factors + 2])
 
     def write(self, folder: Path) -> None:
-        """Write what the priors follow, if anything."""
+        """Write what the priors follow, and offsets, if there are any."""
+        for offsets in self.offsets:
+            offsets.write(folder, self._ids(self.users, self.items))
         if self.rated_rows is not None:
             own = _unknowns(self.rated_rows[:, 0], self.rated_rows[:, 2 : self.n_factors + 2])
             table = pa.table({"item_id": pa.array(self.items["item_id"]), **own})
@@ -250,6 +264,10 @@ class FactorModel(Model):
             table = self.item_features.set_axis(self.items["item_id"]).reset_index()
             table.to_parquet(folder / _ITEM_FEATURES, index=False)
 
+    @staticmethod
+    def _ids(users: pd.DataFrame, items: pd.DataFrame) -> dict[str, pd.Series]:
+        return {"users": users["user_id"], "items": items["item_id"]}
+
     @classmethod
     def read(
         cls, folder: Path, said: Mapping[str, Any], tables: dict[str, pd.DataFrame], **facts: Any
@@ -257,6 +275,8 @@ class FactorModel(Model):
         """Read a model from its folder."""
         n_factors = cls.stored_factors(folder, said)
         sides = {side: split_table(tables[side], n_factors) for side in SIDES}
+        ids = cls._ids(sides["users"][0], sides["items"][0])
+        groupings = facts["estimator"].groupings
         return cls(
             mean=said["mean"],
             users=sides["users"][0],
@@ -267,6 +287,7 @@ class FactorModel(Model):
                 side: np.array(own, np.float32) for side, own in said.get("shared", {}).items()
             },
             rated_rows=read_rated(folder, n_factors),
+            offsets=tuple(TimeOffsets.read(folder, grouping, ids) for grouping in groupings),
             **_read_features(folder, n_factors, said.get("coding")),
             **facts,
         )
@@ -312,10 +333,14 @@ class AlignedFactors(Aligned):
             new = self.items < 0
             self.item_rows[new] = model.rows_of_new_items(data.items()[new])
 
-    def predict(self, shard: Shard) -> Float32s:
-        """Return the raw prediction for each rating of a user shard, float32."""
+    def predict(self, shard: Shard, times: Int64s | None = None) -> Float32s:
+        """Return the raw prediction for each rating of a user shard; see `Aligned.predict`."""
         rows = self.user_rows[shard.start : shard.stop]
-        return predict_shard(shard, rows, self.item_rows, self.model.mean)
+        predicted = predict_shard(shard, rows, self.item_rows, self.model.mean)
+        if self.model.offsets:
+            users, items = self.users[shard.rows], self.items[shard.indices]
+            predicted += self.model.offsets_at(users, items, times)
+        return predicted
 
     def scores(self, rows: npt.NDArray[np.int64]) -> Float32s:
         """Return ``b_i + p_u . q_i``: mean and user bias change no user's order.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy.typing as npt
 
 from mfdask.features.file import ItemFeatures
+from mfdask.features.offsets import TimeOffsets
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE, row_width
 from mfdask.kernels.types import Float32s
 from mfdask.models.base import Sweep
@@ -20,6 +21,7 @@ from mfdask.models.checkpoint import (
     CheckpointManager,
     fit_identity,
     load_array,
+    prior_arrays,
 )
 from mfdask.models.design import RowPrior, training_bytes
 from mfdask.models.exchange import ExchangeMode
@@ -30,7 +32,6 @@ from mfdask.models.sweeps import (
     FitPlan,
     FitState,
     join_rows,
-    prior_arrays,
     resumed_state,
     started_state,
     submit_sweep,
@@ -57,11 +58,14 @@ class FitResult(NamedTuple):
     priors : dict of RowPrior
         What each side's prior would be in the next sweep.
     history : list of Sweep
+    offsets : tuple of TimeOffsets
+        Of each grouping, as the last sweep left them.
     """
 
     rows: dict[str, Float32s]
     priors: dict[str, RowPrior]
     history: list[Sweep]
+    offsets: tuple[TimeOffsets, ...] = ()
 
 
 class MatrixFactorization(AlternatingUpdates):
@@ -198,19 +202,29 @@ class _Loop:
                 each_sweep(history[-1])
             self._keep(states[0], history)
         priors = {side: value_of(states[0].next_prior(plan, side)) for side in SIDES}
-        return FitResult(join_rows(plan, states[0]), priors, history)
+        return FitResult(join_rows(plan, states[0]), priors, history, self._offsets(states[0]))
+
+    def _offsets(self, state: FitState) -> tuple[TimeOffsets, ...]:
+        """Return the offsets of a state with their groups."""
+        if self.plan.groups is None:
+            return ()
+        groupings, keys = self.plan.estimator.groupings, self.plan.groups.keys.result()
+        return tuple(map(TimeOffsets, groupings, keys, state.offsets.result().values))
 
     def _keep(self, state: FitState, history: list[Sweep]) -> None:
         """Gather draws, and write a checkpoint of all that the next sweeps need, when due."""
         plan, collector, sweep = self.plan, self.collector, len(history)
         if collector and collector.wants(sweep):
             priors = {side: value_of(prior) for side, prior in state.priors.items()}
-            collector.add(join_rows(plan, state), priors)
+            offsets = None if state.offsets is None else state.offsets.result()
+            collector.add(join_rows(plan, state), priors, offsets)
         if not self.manager.due(sweep):
             return
         arrays: dict[str, npt.NDArray[Any]] = dict(join_rows(plan, state))
         for side in plan.following_rated:
             arrays |= prior_arrays(value_of(state.priors[side]), side)
+        if state.offsets is not None:
+            arrays |= state.offsets.result().arrays(plan.estimator.groupings)
         if collector:
             arrays |= collector.arrays()
         if plan.data.n_test and plan.estimator.averages(sweep):
@@ -224,7 +238,7 @@ def _account(plan: FitPlan, state: FitState) -> dict[str, Any]:
     data, totals = plan.data, state.totals.result()
     users, items = totals.users, totals.items
     moved, norm = users[MOVED] + items[MOVED], users[NORM] + items[NORM]
-    penalty = 0.0
+    penalty = totals.penalty
     for side, sums in (("users", users), ("items", items)):
         # The rows were solved around the weights before; the objective is that of the newest.
         own = value_of(state.learned[side]).penalty if side in state.learned else None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
+from mfdask.features.offsets import GroupSums, Offsets, without_offsets
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
 from mfdask.kernels.rows import SSE
@@ -205,12 +206,16 @@ class BlockScore(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """A sweep in numbers: the sums of `solve_rows` for each side, and the squared test error."""
+    """A sweep in numbers: the sums of `solve_rows` for each side, and the squared test error.
+
+    `penalty` is that of offsets.
+    """
 
     users: Float64s
     items: Float64s
     test_squared: float
     fidelity: float
+    penalty: float = 0.0
 
     @classmethod
     def of_errors(cls, squared_errors: list[float]) -> Totals:
@@ -250,8 +255,11 @@ def update_block(
     prior: RowPrior,
     features: Array | None,
     key: np.uint64 | None,
+    groups: list[Int32s] | None,
+    offsets: Offsets | None,
 ) -> BlockUpdate:
-    """Do a half-step on a block; see `half_step`."""
+    """Do a half-step on a block whose ratings are less their offsets; see `half_step`."""
+    shard = without_offsets(shard, groups, offsets)
     own = prior.of_rows(shard.start, shard.start + shard.n_rows)
     return half_step(shard, _received(fixed), before.rows, config, own, features, key)
 
@@ -288,6 +296,37 @@ def with_unrated(prior: RowPrior, blocks: list[Unrated]) -> RowPrior:
     return replace(prior, unrated=Unrated.total(blocks))
 
 
+def group_sums(
+    shard: Shard,
+    users: BlockUpdate,
+    items: Rows,
+    mean: float,
+    groups: list[Int32s],
+    offsets: Offsets,
+    which: int,
+) -> GroupSums:
+    """Return what rows and all other offsets leave over of a block, for the groups of one kind."""
+    predicted = predict_shard(shard, users.rows, _received(items), mean)
+    predicted += offsets.of_ratings(groups, but=which)
+    return GroupSums.of(groups[which], shard.ratings - predicted)
+
+
+def update_offsets(
+    estimator: Any,
+    which: int,
+    sweep: int,
+    sums: list[GroupSums],
+    prior: RowPrior,
+    before: Offsets,
+) -> Offsets:
+    """Solve or draw the offsets of one kind."""
+    total = GroupSums.joined(sums, len(before.values[which]))
+    precision = before.precisions[which]
+    return before.replaced(
+        which, *estimator.update_offsets(which, sweep, total, prior.fidelity, precision)
+    )
+
+
 def totals_of(block: BlockUpdate) -> Float64s:
     """Return a block's sums without its rows."""
     return block.totals
@@ -298,6 +337,7 @@ def add_up(
     items: list[BlockUpdate] | list[Float64s],
     scores: list[BlockScore | None],
     prior: RowPrior,
+    offsets: Offsets | None,
 ) -> Totals:
     """Return a sweep in numbers."""
     moved = [
@@ -305,7 +345,8 @@ def add_up(
         for side in (users, items)
     ]
     squared = sum(block.squared for block in scores if block)
-    return Totals(moved[0], moved[1], squared, prior.fidelity)
+    penalty = offsets.penalty if offsets else 0.0
+    return Totals(moved[0], moved[1], squared, prior.fidelity, penalty)
 
 
 def block_error(shard: Shard, users: BlockUpdate, items: Rows, mean: float) -> float:
@@ -320,16 +361,21 @@ def score_block(
     mean: float,
     averaged: tuple[float, float] | None,
     before: BlockScore | None,
+    groups: list[Int32s] | None,
+    offsets: Offsets | None,
 ) -> BlockScore:
     """Predict a block's test ratings.
 
     With `averaged`, the ends of the rating scale, each prediction is clipped to it and joins the
     running mean.
     """
-    rows = _received(items)
+    rows, own = _received(items), without_offsets(shard, groups, offsets)
     if averaged is None:
-        return BlockScore(squared_error(shard, users.rows, rows, mean), None, 0)
-    sums = predict_shard(shard, users.rows, rows, mean).clip(*averaged)
+        return BlockScore(squared_error(own, users.rows, rows, mean), None, 0)
+    predicted = predict_shard(shard, users.rows, rows, mean)
+    if offsets and groups:
+        predicted += offsets.of_ratings(groups)
+    sums = predicted.clip(*averaged)
     n = 1
     if before is not None and before.sums is not None:
         sums, n = sums + before.sums, n + before.n

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfdask.kernels.samples import DrawnSide, spread_pairs
-from mfdask.kernels.types import Float32s, Float64s, Int32s, read_only
+from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s, read_only
 from mfdask.models.design import RowPrior, pack, unknowns
 from mfdask.models.factor_model import FactorModel
 from mfdask.shards import SIDES
@@ -181,12 +181,13 @@ class BayesianModel(FactorModel):
         """Return rows ``[bias, factors]`` of all draws, (draws, n, D), as those of the model."""
         return unknowns(pack_draws(drawn), self.n_factors + 1)
 
-    def predict_std(self, users: Int32s, items: Int32s) -> Float32s:
+    def predict_std(self, users: Int32s, items: Int32s, times: Int64s | None = None) -> Float32s:
         """Return the standard deviation of each rating around its prediction, float32 (pairs,).
 
         In rating units; for pairs of the model's row numbers, -1 for an unknown one. It holds the
         spread of the draws' predictions, that of the prior where a row has no ratings, and the
-        noise of the ratings.
+        noise of the ratings. Of offsets by time it holds the spread of their own draws, or where
+        the time or the day is not known, that of all.
         """
         users, items = self.checked_pairs(users, items)
         out = np.empty(len(users), np.float32)
@@ -198,7 +199,10 @@ class BayesianModel(FactorModel):
             float(np.mean(1 / self.samples.noise_precision)),
             out,
         )
-        return out
+        if not self.offsets:
+            return out
+        apart = sum(own.variance(users, items, times) for own in self.offsets)
+        return np.sqrt(np.square(out) + apart).astype(np.float32)
 
     def _drawn_side(self, side: str) -> DrawnSide:
         """Return a side for the kernel, with one row more for ids that nobody has rated."""

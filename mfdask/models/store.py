@@ -9,6 +9,8 @@
 `features.parquet`      `feature, bias, f00…`: what each genre stands for, where that is learned, or
                         each feature of `item_features.parquet`: `item_id` and the file's columns
 `samples.parquet`       a Bayesian model's draws, one a line: noise precision, priors of both sides
+`user_days.parquet`,    `user_id` or `item_id`, `first_day` of a day or period, its `offset`, and of
+`item_periods.parquet`  a Bayesian model the `deviation` of its draws
 `user_biases.parquet`,  `user_id` or `item_id`, and the bias in each draw, `s00…`
 `item_biases.parquet`
 ======================  ==========================================================================

@@ -6,24 +6,32 @@ cluster, rows go from worker to worker and never through the client.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.execution import Executor
 from mfdask.features.file import ItemFeatures
+from mfdask.features.groups import RatingGroups
+from mfdask.features.offsets import Offsets
 from mfdask.features.rated import RatedRegression
 from mfdask.kernels.rows import SSE
 from mfdask.kernels.types import Float32s
 from mfdask.models import half_step as tasks
 from mfdask.models.base import Ability
-from mfdask.models.checkpoint import Checkpoint, load_array, load_rows
+from mfdask.models.checkpoint import (
+    Checkpoint,
+    load_offsets,
+    load_prior,
+    load_rows,
+    load_score,
+)
 from mfdask.models.design import FeatureSums, RowPrior, initial_rows, unknowns
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.half_step import Totals, UpdateConfig
@@ -45,6 +53,7 @@ class FitPlan:
     grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
     placement: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
     observed: dict[str, list[Any]]  # shards of observations, where feedback is implicit
+    groups: RatingGroups | None = None  # of ratings that have an offset in common
 
     @classmethod
     def make(
@@ -65,7 +74,11 @@ class FitPlan:
             ]
             features["items"] = run.submit_each("features", encode_items, own)
         config = estimator.update_config(data.mean)
-        plan = cls(estimator, data, run, config, features, {}, placement, {})
+        groups = None
+        if estimator.groupings:
+            homes = {side: placement[side].home for side in SIDES}
+            groups = RatingGroups.submit(run, data, estimator.groupings, homes)
+        plan = cls(estimator, data, run, config, features, {}, placement, {}, groups)
         if config.unrated_weight:
             for side in SIDES:
                 given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
@@ -101,6 +114,28 @@ class FitPlan:
             shard_ref(self.run, self.data, side, b, part, self.placement[side].packed(b))
             for b in range(self.data.n_blocks(side))
         ]
+
+    def groups_of(self, side: str, part: str = "train") -> Iterable[Any]:
+        """Return the groups of the ratings of each block of a side, None without offsets."""
+        if self.groups is None:
+            return repeat(None)
+        return self.groups.test if part == "test" else self.groups.of_side(side)
+
+    def next_offsets(self, state: FitState, prior: Any) -> Any:
+        """Return the offsets for the sweep after a state; at a random start they stay 0."""
+        offsets, sweep = state.offsets, state.sweep + 1
+        if self.groups is None or state.totals is None:
+            return offsets
+        for which, grouping in enumerate(self.estimator.groupings):
+            each = zip(
+                self.shards("users"), state.blocks["users"], state.given,
+                repeat(self.config.mean_rating), self.groups.users, repeat(offsets), repeat(which),
+            )  # fmt: skip
+            name, home = f"{grouping.name}-{sweep}", self.placement["users"].home
+            sums = self.run.submit_each(f"group-sums-{name}", tasks.group_sums, each, home)
+            given = self.estimator, which, sweep, sums, prior, offsets
+            offsets = self.run.submit(f"offsets-{name}", tasks.update_offsets, *given)
+        return offsets
 
     def cut(self, side: str, whole: Any) -> list[Any]:
         """Return the blocks of a whole side, each at its home."""
@@ -223,6 +258,7 @@ class FitState:
     totals: Any  # Totals; None at a random start
     priors: dict[str, Any]  # what the rows were drawn to
     learned: dict[str, Any]  # RowPrior for the next sweep, of each side that learns one
+    offsets: Any = None  # Offsets, where there are any
 
     @classmethod
     def make(
@@ -234,6 +270,7 @@ class FitState:
         scores: list[Any],
         totals: Any,
         priors: dict[str, Any] | None = None,
+        offsets: Any = None,
     ) -> FitState:
         """Return the state after a sweep, and submit what the next one's priors are learned by."""
         estimator = plan.estimator
@@ -242,7 +279,7 @@ class FitState:
             side: plan.learned(sweep, side, blocks[side], totals, priors[side])
             for side in filter(estimator.learns, SIDES)
         }
-        return cls(sweep, blocks, given, scores, totals, priors, learned)
+        return cls(sweep, blocks, given, scores, totals, priors, learned, offsets)
 
     def next_prior(self, plan: FitPlan, side: str) -> Any:
         """Return a side's prior for the next sweep, a handle where it is learned."""
@@ -274,7 +311,12 @@ def started_state(plan: FitPlan, start: Path | None) -> FitState:
         each = zip(plan.shards("users"), blocks["users"], given, repeat(plan.config.mean_rating))
         errors = run.submit_each("start_error", tasks.block_error, each)
         totals = run.submit("start_account", Totals.of_errors, errors)
-    return FitState.make(plan, 0, blocks, given, [None] * data.n_blocks("users"), totals)
+    offsets = None
+    if plan.groups is not None:
+        first = plan.groups.keys, estimator.first_offset_precision
+        offsets = run.submit("start-offsets", Offsets.first, *first)
+    scores = [None] * data.n_blocks("users")
+    return FitState.make(plan, 0, blocks, given, scores, totals, offsets=offsets)
 
 
 def check_start(path: Path, n_factors: int) -> None:
@@ -312,40 +354,13 @@ def resumed_state(plan: FitPlan, resumed: Checkpoint) -> FitState:
     given = plan.hand_over(sweep, "items", blocks["items"])
     scores: list[Any] = [None] * data.n_blocks("users")
     if data.n_test and plan.estimator.averages(sweep):
-        scores = run.submit_each(
-            "load-tested", _load_score, zip(repeat(folder), range(len(scores)))
-        )
+        scores = run.submit_each("load-tested", load_score, zip(repeat(folder), range(len(scores))))
     totals = run.submit("load-account", Totals.of_errors, [resumed.squared_error])
-    priors = {side: _load_prior(plan.estimator, folder, side) for side in plan.following_rated}
-    return FitState.make(plan, sweep, blocks, given, scores, totals, priors)
-
-
-def prior_arrays(prior: RowPrior, side: str) -> dict[str, npt.NDArray[Any]]:
-    """Return what the next prior takes from one that follows what is rated."""
-    arrays = {
-        "weights": prior.weights,
-        "rated": np.empty((0, prior.weights.shape[1])) if prior.rated is None else prior.rated,
-        "precision": np.array(prior.rated_precision),
-    }
-    return {f"prior-{side}-{name}": array for name, array in arrays.items()}
-
-
-def _load_prior(estimator: AlternatingUpdates, folder: str, side: str) -> RowPrior:
-    weights, rated, precision = (
-        load_array(folder, f"prior-{side}-{name}") for name in ("weights", "rated", "precision")
-    )
-    return replace(
-        estimator.prior(side),
-        weights=weights,
-        rated=rated if len(rated) else None,
-        rated_precision=float(precision),
-    )
-
-
-def _load_score(folder: str, block: int) -> tasks.BlockScore:
-    """Return the running mean of a block from a checkpoint."""
-    n = int(load_array(folder, f"tested-{block}-n"))
-    return tasks.BlockScore(0.0, load_array(folder, f"tested-{block}"), n)
+    priors = {side: load_prior(plan.estimator, folder, side) for side in plan.following_rated}
+    offsets = None
+    if groupings := plan.estimator.groupings:
+        offsets = run.submit("load-offsets", load_offsets, folder, groupings)
+    return FitState.make(plan, sweep, blocks, given, scores, totals, priors, offsets)
 
 
 def submit_sweep(plan: FitPlan, before: FitState) -> FitState:
@@ -353,23 +368,25 @@ def submit_sweep(plan: FitPlan, before: FitState) -> FitState:
     run, estimator, sweep = plan.run, plan.estimator, before.sweep + 1
     blocks, given = dict(before.blocks), before.given
     priors = {side: before.next_prior(plan, side) for side in SIDES}
+    offsets = plan.next_offsets(before, priors["users"])
     for side in SIDES:
         prior = plan.beside(sweep, side, priors[side], blocks[OTHER[side]])
         each = zip(
             plan.shards(side), given, blocks[side], repeat(plan.config), repeat(prior),
-            plan.features[side], repeat(estimator.key(side, sweep)),
+            plan.features[side], repeat(estimator.key(side, sweep)), plan.groups_of(side),
+            repeat(offsets),
         )  # fmt: skip
         stem, home = f"half_step-{side}-{sweep}", plan.placement[side].home
         blocks[side] = run.submit_each(stem, tasks.update_block, each, home)
         given = plan.hand_over(sweep, side, blocks[side])
-    scores = _score(plan, before, sweep, blocks["users"], given)
+    scores = _score(plan, before, sweep, blocks["users"], given, offsets)
     sums = [plan.sums(sweep, side, blocks[side]) for side in SIDES]
-    totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, scores, priors["items"])
-    return FitState.make(plan, sweep, blocks, given, scores, totals, priors)
+    totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, scores, priors["items"], offsets)
+    return FitState.make(plan, sweep, blocks, given, scores, totals, priors, offsets)
 
 
 def _score(
-    plan: FitPlan, before: FitState, sweep: int, users: list[Any], given: list[Any]
+    plan: FitPlan, before: FitState, sweep: int, users: list[Any], given: list[Any], offsets: Any
 ) -> list[Any]:
     """Predict the test ratings of each block of users, if there are any to be predicted."""
     if not (plan.data.n_test and plan.predicts_ratings):
@@ -377,7 +394,8 @@ def _score(
     averaged = plan.scale if plan.estimator.averages(sweep) else None
     earlier = before.scores if averaged else repeat(None)
     mean, shards = repeat(plan.config.mean_rating), plan.shards("users", "test")
-    each = zip(shards, users, given, mean, repeat(averaged), earlier)
+    groups = plan.groups_of("users", "test")
+    each = zip(shards, users, given, mean, repeat(averaged), earlier, groups, repeat(offsets))
     home = plan.placement["users"].home
     return plan.run.submit_each(f"test-{sweep}", tasks.score_block, each, home)
 

@@ -9,14 +9,19 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mfdask.errors import InputError
+from mfdask.features.groups import Grouping
+from mfdask.features.offsets import GroupSums, Offsets
+from mfdask.kernels.types import Float64s
 from mfdask.models.base import Estimator
 from mfdask.models.design import Array, Regression, RowPrior
 from mfdask.models.half_step import UpdateConfig
-from mfdask.shards import Shard
+from mfdask.shards import Dataset, Shard
 
 MAX_FACTORS = 256
 
 UserPrior = Literal["zero", "rated"]
+Time = Literal["none", "user-day", "item-period", "user-day,item-period"]
 ItemPrior = Literal["zero", "genre", "features", "rated", "genre+rated", "features+rated"]
 
 
@@ -26,8 +31,10 @@ class Collector(Protocol):
     def wants(self, sweep: int) -> bool:
         """Whether the rows after a sweep are to be added."""
 
-    def add(self, rows: dict[str, Array], priors: dict[str, RowPrior]) -> None:
-        """Take the rows of both sides, and the priors that they were drawn from."""
+    def add(
+        self, rows: dict[str, Array], priors: dict[str, RowPrior], offsets: Offsets | None
+    ) -> None:
+        """Take the rows of both sides, the priors that they were drawn from, and offsets if any."""
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""
@@ -57,6 +64,10 @@ class AlternatingUpdates(Estimator):
         Power of a row's number of ratings that multiplies its prior.
     init_scale : float
         Standard deviation of the first factors.
+    time : str
+        What offsets go by: a user's day, an item's period, or both.
+    period_days : int
+        Length of a period.
     """
 
     n_factors: int
@@ -67,6 +78,19 @@ class AlternatingUpdates(Estimator):
     tolerance: float
     reg_scaling: float
     init_scale: float
+    time: Time = "none"
+    period_days: int = 70
+
+    @property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """What ratings have an offset in common."""
+        days = {"user-day": 1, "item-period": self.period_days}
+        return tuple(Grouping(name, days[name]) for name in self.time.split(",") if name in days)
+
+    def check_data(self, data: Dataset) -> None:
+        """Refuse ratings without timestamps where offsets go by time."""
+        if self.groupings and not data.manifest.has_timestamps:
+            raise InputError(f"`time` {self.time}: {data.name} has no timestamps; leave it out")
 
     @property
     def needs_item_features(self) -> bool:
@@ -113,6 +137,20 @@ class AlternatingUpdates(Estimator):
         `sums` are of its rows as they are, which were drawn to `before`; `squared_error` is over
         the `n_ratings` training ratings, None at a random start.
         """
+
+    @property
+    def first_offset_precision(self) -> float:
+        """What the offsets' squares are penalised by before any are known."""
+        raise NotImplementedError
+
+    def update_offsets(
+        self, which: int, sweep: int, sums: GroupSums, fidelity: float, precision: float
+    ) -> tuple[Float64s, float]:
+        """Return the offsets of a grouping, by its number, and their precision for the next sweep.
+
+        `fidelity` is what a squared error weighs, and `precision` is that of the sweep before.
+        """
+        raise NotImplementedError
 
     def key(self, side: str, sweep: int) -> np.uint64 | None:
         """Return the key of the sweep's random numbers, or None where rows are solved for."""

@@ -249,14 +249,11 @@ def _score(
     n = dict.fromkeys(slices, 0)
     squared = {name: np.zeros(len(models)) for name in slices}
     for block in range(data.n_blocks("users")):
-        shard = data.shard("users", block, "test")
-        errors = [
-            np.square(
-                model.predict(shard).clip(data.rating_min, data.rating_max).astype(np.float64)
-                - shard.ratings
-            )
-            for model in aligned
+        shard, times = data.shard("users", block, "test"), data.timestamps(block, "test")
+        predicted = [
+            model.predict(shard, times).clip(data.rating_min, data.rating_max) for model in aligned
         ]
+        errors = [np.square(own.astype(np.float64) - shard.ratings) for own in predicted]
         for name, mask_of in slices.items():
             mask = mask_of(block)
             n[name] += int(mask.sum())

@@ -250,17 +250,35 @@ class Dataset(Summarised):
             self._check_rows(shard)
         return shard
 
-    def timestamps(self, block: int, part: str = "train") -> npt.NDArray[np.int64] | None:
-        """Return the time of each rating of a user shard, int64 seconds since 1970.
+    def timestamps(
+        self, block: int, part: str = "train", side: str = "users"
+    ) -> npt.NDArray[np.int64] | None:
+        """Return the time of each rating of a shard, int64 seconds since 1970.
 
-        None if the source had no timestamps.
+        None if the source had no timestamps. They lie with the user shards: those of an item shard
+        are looked for in all of them.
         """
         if not self.manifest.has_timestamps:
             return None
+        if side == "items":
+            return self._item_timestamps(block)
         if self._is_empty(part, block):
             return np.empty(0, np.int64)
         self._verify_once(f"{shard_folder(part, 'users', block)}/{TIMESTAMPS}.npy")
         return self._store.array(part, "users", block, TIMESTAMPS)
+
+    def _item_timestamps(self, block: int) -> npt.NDArray[np.int64]:
+        """Return the times of the training ratings of an item shard."""
+        first, stop = self.manifest.blocks["items"][block : block + 2]
+        items, times = [], []
+        for b in range(self.n_blocks("users")):
+            indices, own = self.shard("users", b).indices, self.timestamps(b)
+            assert own is not None
+            here = (first <= indices) & (indices < stop)
+            items.append(indices[here])
+            times.append(own[here])
+        # Users ascend within an item, as they do from one shard to the next.
+        return np.concatenate(times)[np.argsort(np.concatenate(items), kind="stable")]
 
     def _is_empty(self, part: str, block: int) -> bool:
         """Tell whether a part has no files of a user block."""

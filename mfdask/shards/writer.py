@@ -20,6 +20,7 @@ from mfdask.shards.store import (
     PARTS,
     SCRATCH,
     SIDES,
+    TIMESTAMPS,
     Arrays,
     FileFacts,
     FolderStore,
@@ -72,10 +73,13 @@ class DatasetWriter:
             held = held_out(shard)
             masks = {"train": ~held, "test": held}
             parts = {part: shard.only(masks[part]).arrays for part in self.parts}
+            times = data.timestamps(block)
+            if times is not None:
+                for part, arrays in parts.items():
+                    arrays[TIMESTAMPS] = times[masks[part]]
             users.append(self.write_users(block, parts))
         tables = {"users": data.users(), "items": data.items()}
-        like = replace(data.manifest, has_timestamps=False)
-        return self.write_rest(LocalExecutor(), "masked", users, tables, like)
+        return self.write_rest(LocalExecutor(), "masked", users, tables, data.manifest)
 
     def write_items(self, block: int) -> Files:
         """Write an item shard: the training shards of all users, transposed."""

@@ -23,8 +23,8 @@ from mfdask.shards.writer import DatasetWriter
 #: seed did not hold out: drawn alike again, hardly one would fall into the validation part.
 _VALIDATION = 0x76_61_6C_69_64
 
-#: A rating lies in a user shard and an item shard, 8 bytes each.
-_BYTES_PER_RATING = 16
+#: A rating lies in a user shard and an item shard, 8 bytes each, and its time in one of 8 bytes.
+_BYTES_PER_RATING = 24
 
 
 def hold_out(data: Dataset, folder: Path, share: float, seed: int) -> Dataset:

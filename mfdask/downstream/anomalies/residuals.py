@@ -94,9 +94,10 @@ def cross_fitted_residuals(
     events = all_events(data)
     users = events.users
     predicted = model.predict_rows(users, events.items, clip=False)
+    predicted += model.offsets_at(users, events.items, events.timestamps)
     predicted[_in_shard_order(events)] = refitted
     error = events.ratings - predicted
-    z = _standardised(model, users, events.items, error)
+    z = _standardised(model, events, error)
     return Residuals(users, events.items, events.ratings, events.timestamps, error, z)
 
 
@@ -120,8 +121,11 @@ def cross_fitted_predictions(
 def _fold_predictions(data: Dataset, refit: Refitter, fold: Fold) -> Array:
     """Learn without a fold and return the predictions for it, in the order of the user shards."""
     aligned = refit(without_fold(data, fold)).align(data)
-    shards = [data.shard("users", block) for block in range(data.n_blocks("users"))]
-    return np.concatenate([aligned.predict(shard)[fold.of(shard)] for shard in shards])
+    found = []
+    for block in range(data.n_blocks("users")):
+        shard = data.shard("users", block)
+        found.append(aligned.predict(shard, data.timestamps(block))[fold.of(shard)])
+    return np.concatenate(found)
 
 
 def _merged(data: Dataset, parts: list[Array]) -> Array:
@@ -140,10 +144,11 @@ def _in_shard_order(events: Events) -> Int64s:
     return train[np.lexsort((events.items[train], events.users[train]))]
 
 
-def _standardised(model: Model, users: Int32s, items: Int32s, error: Array) -> Array:
+def _standardised(model: Model, events: Events, error: Array) -> Array:
     """Return the errors in units of the model's own deviation, or else of what is usual."""
+    users, items = events.users, events.items
     if model.can(Ability.DEVIATIONS):
-        z = error / model.predict_std(users, items)
+        z = error / model.predict_std(users, items, events.timestamps)
     else:
         z = error / usual_size(users, items, error)
     return (z / np.sqrt(np.mean(np.square(z, dtype=np.float64)))).astype(np.float32)

@@ -48,7 +48,8 @@ def residual_tables(model: Model, data: Dataset) -> tuple[pd.DataFrame, pd.DataF
     user_bin, item_bin = (bin_of(aligned.n_train(side)) for side in SIDES)
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, "test")
-        error = shard.ratings - aligned.predict(shard).astype(np.float64)
+        predicted = aligned.predict(shard, data.timestamps(block, "test"))
+        error = shard.ratings - predicted.astype(np.float64)
         cell = user_bin[shard.rows] * len(BIN_STARTS) + item_bin[shard.indices]
         place = np.clip(np.searchsorted(edges, error, side="right") - 1, 0, bins - 1)
         counts += np.bincount(place, minlength=bins)
