@@ -250,3 +250,13 @@ def regress(features, rows, scale, strength):
     """Return the weights whose penalty ``strength * W**2`` joins ``scale * (rows - F W)**2``."""
     system = (features.T * scale) @ features + np.diag(strength)
     return np.linalg.solve(system, (features.T * scale) @ rows)
+
+
+def offset_posterior(residuals, groups, n_groups, fidelity, precision):
+    """Return mean and variance of each group's offset, which is normal around 0 beforehand."""
+    mean, variance = np.zeros(n_groups), np.zeros(n_groups)
+    for group in range(n_groups):
+        own = np.asarray(residuals, np.float64)[groups == group]
+        variance[group] = 1 / (precision + fidelity * len(own))
+        mean[group] = fidelity * own.sum() * variance[group]
+    return mean, variance

@@ -122,7 +122,7 @@ def _groups_of_block(
 ) -> list[Int32s]:
     rated = _rated_at(data, side, part, block)
     return [
-        places_of(known, grouping.keys(*rated))
+        places_among(known, grouping.keys(*rated))
         for grouping, known in zip(groupings, keys, strict=True)
     ]
 
@@ -135,7 +135,7 @@ def _rated_at(data: Dataset, side: str, part: str, block: int) -> tuple[Int64s, 
     return (own, other, times) if side == "users" else (other, own, times)
 
 
-def places_of(known: Int64s, keys: Int64s) -> Int32s:
+def places_among(known: Int64s, keys: Int64s) -> Int32s:
     """Return the place of each key among known ones, which ascend; -1 where it is not there."""
     places = np.searchsorted(known, keys)
     found = np.append(known, -1)[places] == keys

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfdask.features.groups import DAY, Grouping, places_of
+from mfdask.features.groups import DAY, Grouping, places_among
 from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
 from mfdask.shards import Shard
 
@@ -175,7 +175,7 @@ class TimeOffsets:
 
     def places(self, users: Int32s, items: Int32s, times: Int64s) -> Int32s:
         """Return the number of each rating's group, -1 for one without training ratings."""
-        return places_of(self.keys, self.grouping.keys(users, items, times))
+        return places_among(self.keys, self.grouping.keys(users, items, times))
 
     def at(self, users: Int32s, items: Int32s, times: Int64s) -> Float32s:
         """Return the offset of ratings at some times, float32 (ratings,), 0 where none is known."""

@@ -22,6 +22,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mfdask.errors import InputError
+from mfdask.features.groups import Grouping
 from mfdask.kernels.types import Float32s, Int32s, Int64s
 from mfdask.parameters import Parametrised, known_parameters
 from mfdask.shards import SIDES, Dataset, Shard
@@ -177,6 +178,11 @@ class Estimator(Parametrised, ABC):
     def needs_item_features(self) -> bool:
         """Whether `fit` must be given a file of item features."""
         return False
+
+    @property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """What ratings have an offset in common, in a factor model: by default none."""
+        return ()
 
     def check_data(self, data: Dataset) -> None:
         """Refuse data that do not suit the parameters.

@@ -19,7 +19,7 @@ from mfdask.errors import InputError
 from mfdask.execution import executor
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.in_memory import MemoryStore
-from mfdask.shards.store import ARRAYS, PARTS, SCRATCH, SIDES, FolderStore
+from mfdask.shards.store import ARRAYS, PARTS, SCRATCH, SIDES, TIMESTAMPS, FolderStore
 from mfdask.shards.writer import DatasetWriter
 from tests.shards.oracle import check_shards, item_triples, user_triples
 
@@ -28,15 +28,16 @@ OTHER = {"users": "items", "items": "users"}
 
 
 def compressed(ratings, side, start, stop):
-    """Return the arrays of a block of rows, put together row by row."""
-    indptr, indices, values = [0], [], []
+    """Return the arrays of a block of rows, and its times, put together row by row."""
+    indptr, indices, values, times = [0], [], [], []
     for row in range(start, stop):
         own = ratings[ratings[side] == row].sort_values(OTHER[side])
         indices += own[OTHER[side]].tolist()
         values += own["rating"].tolist()
+        times += (1000 * own["users"] + own["items"]).tolist()
         indptr.append(len(indices))
     arrays = np.array(indptr, np.int64), np.array(indices, np.int32), np.array(values, np.float32)
-    return dict(zip(ARRAYS, arrays, strict=True))
+    return dict(zip(ARRAYS, arrays, strict=True)) | {TIMESTAMPS: np.array(times, np.int64)}
 
 
 class Naive:
@@ -111,6 +112,8 @@ def assert_is(found, data, parts):
                     expected = naive.array(part, side, block, name)
                     assert array.dtype == expected.dtype
                     assert array.tolist() == expected.tolist()
+                times = naive.array(part, side, block, TIMESTAMPS)
+                assert found.timestamps(block, part, side).tolist() == times.tolist()
         counts = {"n_train": 0, "n_test": 0, **naive.table(side)[[f"n_{p}" for p in parts]]}
         expected = (data.users() if side == "users" else data.items()).assign(**counts)
         table = found.users() if side == "users" else found.items()
@@ -120,7 +123,7 @@ def assert_is(found, data, parts):
     assert found.mean == pytest.approx(train.astype("f8").mean() if len(train) else 0)
     counts = replace(data.manifest.counts, kept=len(train) + n_test, train=len(train), test=n_test)
     assert found.manifest.counts == counts
-    assert not found.manifest.has_timestamps
+    assert found.manifest.has_timestamps
 
 
 @settings(max_examples=60)
