@@ -20,6 +20,7 @@ from mfdask.downstream.customers import (
     study_churn,
     with_suggestions,
 )
+from mfdask.downstream.customers.metrics import METRIC_NAMES
 from mfdask.errors import InputError
 from mfdask.files import file_lock
 from mfdask.models import Model, load_model
@@ -31,8 +32,6 @@ from .options import DATA, MODEL, OUT_FILE, cluster_options, options_of
 
 #: Forms of the table.
 FORMS = ("parquet", "csv", "xlsx")
-
-_HEADS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "top_decile_lift": "lift", "brier": "Brier"}
 
 
 def study_options(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -173,7 +172,7 @@ def _metrics(evaluation: pd.DataFrame) -> Table:
     view = table(
         "tested at cut-offs that were not learned from, with 95 % intervals",
         "",
-        *(_HEADS.get(name, name) for name in names),
+        *(METRIC_NAMES.get(name, name) for name in names),
     )
     for (model, features), lines in evaluation.groupby(["model", "features"], sort=False):
         cells = [f"{line.value:.3f}\n{line.low:.3f}…{line.high:.3f}" for line in lines.itertuples()]

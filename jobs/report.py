@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from mfdask.figures.figure import Section
 from mfdask.files import file_place, folder_place
 from mfdask.models import Model, load_model
 from mfdask.progress import Progress
-from mfdask.report.browser import FORMATS, find_browser, is_picture, write_picture
+from mfdask.report.browser import FORMATS, find_browser, write_document, write_picture
 from mfdask.report.data.facts import Facts
 from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, chosen, figures_of, missing_of, notes
@@ -43,7 +44,8 @@ from .options import DATA, MODEL, PATH
 @click.option(
     "--out",
     type=PATH,
-    help="HTML file, or for other formats a folder.  [default: output/reports/DATA[.html]]",
+    help="File for html and pdf, a folder for other formats.  [default: output/reports/DATA, with "
+    ".html or .pdf]",
 )
 @click.option(
     "--format",
@@ -51,7 +53,8 @@ from .options import DATA, MODEL, PATH
     type=click.Choice(["html", *FORMATS]),
     default="html",
     show_default=True,
-    help="html: one page; others: a file for each figure, drawn by Chromium or Chrome.",
+    help="html: one page; pdf: the same as one document; png and svg: a file for each figure. All "
+    "but html need Chromium or Chrome.",
 )
 @click.option(
     "--figures",
@@ -77,7 +80,7 @@ def main(
     if kind != "html":
         find_browser()  # now, and not after minutes of work
     if out is not None:
-        (file_place if kind == "html" else folder_place)(out)
+        (file_place if kind in _DOCUMENTS else folder_place)(out)
     dataset = Dataset.open(data)
     given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
     name = Path(without_query(data) if is_url(data) else data).resolve().name
@@ -85,11 +88,11 @@ def main(
     with running() as run:
         facts = Facts.of(dataset, run.progress)
         wanted = [name for text in names for name in text.split(",")]
-        found = all_sections(facts, given)
+        found = all_sections(facts, given, run.progress)
         sections = chosen(found, wanted) if wanted else list(found)
-        if kind == "html":
-            out = out or place.with_name(f"{place.name}.html")
-            written = [write_page(out, dataset.name, notes(facts), sections)]
+        if kind in _DOCUMENTS:
+            out = out or place.with_name(f"{place.name}.{kind}")
+            written = [_DOCUMENTS[kind](out, dataset.name, notes(facts), sections)]
         else:
             out = out or place
             written = _write_pictures(sections, out, kind, run.progress)
@@ -119,11 +122,24 @@ def _load(paths: tuple[Path, ...]) -> dict[str, Model]:
     }
 
 
+def _write_pdf(out: Path, title: str, notes: Sequence[str], sections: Sequence[Section]) -> int:
+    """Write the page as a PDF, and return its bytes; see `write_page`."""
+    with TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        write_page(page, title, notes, sections)
+        write_document(page, out)
+    return out.stat().st_size
+
+
+#: Formats of one file, and what writes it.
+_DOCUMENTS = {"html": write_page, "pdf": _write_pdf}
+
+
 def _write_pictures(
     sections: Sequence[Section], folder: Path, kind: str, progress: Progress
 ) -> list[int]:
     """Write a file for each figure but the tables, whose numbers are on the page."""
-    parts = [part for part in figures_of(sections) if is_picture(part)]
+    parts = [part for part in figures_of(sections) if part.is_picture]
     if not parts:
         raise InputError(f"--format {kind}: tables are no pictures; --format html has them")
     sizes = []

@@ -13,9 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bokeh.core.properties import value
-from bokeh.models import ColumnDataSource, FactorRange, HoverTool, InlineStyleSheet
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJSTickFormatter,
+    FactorRange,
+    HoverTool,
+    InlineStyleSheet,
+    LinearAxis,
+    LogAxis,
+    Plot,
+)
 from bokeh.models.annotations import ColorBar, Title
-from bokeh.models.formatters import NumeralTickFormatter
+from bokeh.models.formatters import NumeralTickFormatter, TickFormatter
 from bokeh.models.mappers import ColorMapper
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.ui import UIElement
@@ -23,6 +32,14 @@ from bokeh.models.widgets import Div
 from bokeh.plotting import figure
 
 from mfdask.figures import theme
+
+#: How axes write numbers: thousands apart, and no more decimals than there are.
+_NUMBER = "0,0.[000000]"
+_SHORT = """
+const size = Math.abs(tick)
+const [part, sign] = size >= 1e6 ? [1e6, "M"] : size >= 1e4 ? [1e3, "k"] : [1, ""]
+return (tick / part).toLocaleString("en", { maximumFractionDigits: part > 1 ? 1 : 3 }) + sign
+"""
 
 
 class Figure(ABC):
@@ -53,6 +70,11 @@ class Figure(ABC):
         self.root = self.draw()
         self.follow()
         theme.dress(self.root)
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is drawn: a table is text."""
+        return any(isinstance(model, Plot) for model in self.root.references())
 
     def table(self) -> pd.DataFrame:
         """Return the numbers behind the picture."""
@@ -205,6 +227,9 @@ def new_plot(
     )
     plot.toolbar.logo = None
     plot.toolbar.autohide = True
+    for axis in plot.axis:
+        if type(axis) in (LinearAxis, LogAxis):  # an axis of dates is a linear one, too
+            axis.formatter = NumeralTickFormatter(format=_NUMBER)
     if tooltips is not None:
         plot.add_tools(HoverTool(tooltips=list(tooltips)))
     return plot
@@ -215,12 +240,18 @@ def add_hover(plot: figure, glyphs: GlyphRenderer, tooltips: Sequence[tuple[str,
     plot.add_tools(HoverTool(tooltips=list(tooltips), renderers=[glyphs]))
 
 
-def add_scale(plot: figure, mapper: ColorMapper, label: str, written: str = "0.[000]a") -> None:
+def short_counts() -> TickFormatter:
+    """Return how an axis writes large counts in little room: 950, 26.8k, 7.8M."""
+    return CustomJSTickFormatter(code=_SHORT)
+
+
+def add_scale(plot: figure, mapper: ColorMapper, label: str, written: str = "") -> None:
     """Show what a plot's colours mean: a bar to the right, and its label above it.
 
-    `written` is how its numbers look, as Bokeh's ``NumeralTickFormatter`` takes it.
+    `written` is how its numbers look, as Bokeh's ``NumeralTickFormatter`` takes it; by default as
+    `short_counts` has them.
     """
-    numbers = NumeralTickFormatter(format=written)
+    numbers = NumeralTickFormatter(format=written) if written else short_counts()
     plot.add_layout(ColorBar(color_mapper=mapper, formatter=numbers), "right")
     plot.add_layout(Title(text=label, align="right"), "above")
 

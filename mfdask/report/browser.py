@@ -25,6 +25,8 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 #: Pixels across: a figure of 13 cm in print at 96 pixels an inch, and the double for wide ones.
 _WIDTH, _WIDE = 640, 1080
 _PNG_SCALE = 3
+#: Pixels across of the page that a document is printed from.
+_SCREEN = 1100
 _SECONDS = 120
 _QUIET = ("--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run")
 
@@ -44,11 +46,6 @@ def find_browser() -> str:
             "one (Debian: apt-get install chromium), or write html"
         )
     return found
-
-
-def is_picture(part: Figure) -> bool:
-    """Tell whether a figure can be a file of its own: a table cannot, its numbers are CSV."""
-    return any(isinstance(model, Plot) for model in part.root.references())
 
 
 def write_picture(part: Figure, file: Path) -> None:
@@ -72,10 +69,34 @@ def write_picture(part: Figure, file: Path) -> None:
             made.write_text(svg, encoding="utf-8")
         else:
             _print(svg, made, browser, place)
-        if not made.exists() or not made.stat().st_size:
-            raise RefusedError(f"{file}: {browser} drew nothing; try another format")
-        with atomic_file(file) as fresh:
-            shutil.copyfile(made, fresh)
+        _take(made, file, browser)
+
+
+def write_document(page: Path, file: Path) -> None:
+    """Print a report's page as one PDF of A4 sheets, once all its figures are drawn.
+
+    Raises
+    ------
+    InputError
+        If no browser is installed.
+    RefusedError
+        If the browser ends without a document.
+    """
+    browser = find_browser()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        made = place / "document.pdf"
+        wide = f"--window-size={_SCREEN},1000"
+        _run(browser, place, f"--print-to-pdf={made}", "--no-pdf-header-footer", wide, page)
+        _take(made, file, browser)
+
+
+def _take(made: Path, file: Path, browser: str) -> None:
+    """Put what the browser has made in its place."""
+    if not made.exists() or not made.stat().st_size:
+        raise RefusedError(f"{file}: {browser} drew nothing; try another format")
+    with atomic_file(file) as fresh:
+        shutil.copyfile(made, fresh)
 
 
 def _svg(part: Figure, browser: str, place: Path) -> str:

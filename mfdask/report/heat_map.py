@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import pi
 from typing import Any
 
 import pandas as pd
-from bokeh.models import AllLabels, FactorRange, LinearColorMapper, NoOverlap
+from bokeh.models import FactorRange, LinearColorMapper, NoOverlap
 from bokeh.plotting import figure
 
 from mfdask.figures import theme
@@ -30,8 +29,8 @@ class HeatMap(Figure):
     tooltips : sequence of (str, str)
     low, high : float or None
         Ends of the scale; by default those of the values.
-    slanted : bool
-        Whether the categories along the bottom are long.
+    upright : bool
+        Whether the categories along the bottom are long, and are written upwards.
     """
 
     x: str
@@ -45,7 +44,7 @@ class HeatMap(Figure):
     low: float | None = None
     high: float | None = None
     height = 480
-    slanted = False
+    upright = False
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
         """Return the table, with its categories as plain text."""
@@ -63,8 +62,8 @@ class HeatMap(Figure):
         cells = plot.rect(self.x, self.y, 1, 1, source=self.source, fill_color=colour)
         cells.glyph.tags = [{"line_color": "ground"}]
         plot.grid.visible = False
-        plot.xaxis.major_label_policy = AllLabels() if self.slanted else NoOverlap(min_distance=4)
-        plot.xaxis.major_label_orientation = pi / 4 if self.slanted else "horizontal"
+        plot.xaxis.major_label_policy = NoOverlap(min_distance=0 if self.upright else 4)
+        plot.xaxis.major_label_orientation = "vertical" if self.upright else "horizontal"
         add_scale(plot, self._mapper, self.value_label, self.value_format)
         return plot
 

@@ -72,7 +72,9 @@ def page(title: str, notes: Sequence[str], sections: Sequence[Section]) -> str:
 <body>
 <button id="ground" type="button" aria-label="light or dark"></button>
 <div class="page">
-<header><h1><bdi>{escape(title)}</bdi></h1>{below}</header>
+<header><h1><bdi>{escape(title)}</bdi></h1>{below}
+<p class="unfinished">Printed before all of its figures were drawn.</p>
+</header>
 <nav aria-label="Contents">{contents}</nav>
 <main>{shown}</main>
 </div>
@@ -117,7 +119,8 @@ def _figure(part: Figure) -> str:
     }
     width = "wide" if part.wide else "narrow"
     lines = f"{len(table):,} line{'' if len(table) == 1 else 's'}"
-    return f"""<figure class="{width}" id="{part.name}">
+    picture = " data-picture='1'" if part.is_picture else ""
+    return f"""<figure class="{width}" id="{part.name}"{picture}>
 <h3>{escape(part.title)}</h3>
 <div class="picture"></div>
 <script type="application/json">{embedded(inside)}</script>

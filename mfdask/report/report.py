@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import Model
+from mfdask.progress import Progress, silent
 from mfdask.recommendation.topn import check_same_data
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
@@ -44,7 +47,7 @@ class Inputs:
     ltv: Path | None = None
 
 
-def all_sections(facts: Facts, given: Inputs) -> Iterator[Section]:
+def all_sections(facts: Facts, given: Inputs, progress: Progress = silent) -> Iterator[Section]:
     """Yield every section that there is something for; each is made when its turn comes.
 
     Raises
@@ -54,16 +57,27 @@ def all_sections(facts: Facts, given: Inputs) -> Iterator[Section]:
     """
     for model in given.models.values():
         check_same_data(model, facts.data)
-    yield data_section(facts)
+    makers = _makers(facts, given)
+    for done, (what, make) in enumerate(makers.items()):
+        progress("draw figures", done, len(makers), what)
+        yield make()
+    progress("draw figures", len(makers), len(makers))
+
+
+def _makers(facts: Facts, given: Inputs) -> dict[str, Callable[[], Section]]:
+    """Return what makes each section, by what it is of."""
+    data = facts.data
+    makers: dict[str, Callable[[], Section]] = {"data": partial(data_section, facts)}
     if given.models or given.tiers or given.trials:
-        yield training_section(given.models, facts.data, tiers=given.tiers, searches=given.trials)
+        tables: dict[str, Any] = {"tiers": given.tiers, "searches": given.trials}
+        makers["training"] = partial(training_section, given.models, data, **tables)
     alone = len(given.models) == 1
     for name, model in given.models.items():
-        yield model_section(model, facts.data, name, alone=alone)
+        makers[f"model {name}"] = partial(model_section, model, data, name, alone=alone)
     if given.anomalies or given.churn or given.ltv:
-        yield findings_section(
-            facts.data, anomalies=given.anomalies, churn=given.churn, ltv=given.ltv
-        )
+        own: dict[str, Any] = {name: getattr(given, name) for name in ("anomalies", "churn", "ltv")}
+        makers["findings"] = partial(findings_section, data, **own)
+    return makers
 
 
 def notes(facts: Facts) -> list[str]:

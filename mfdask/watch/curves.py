@@ -19,7 +19,15 @@ from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 from bokeh.transform import dodge
 
-from mfdask.figures.figure import Figure, ListFigure, TableFigure, lift_legend, new_plot, plain
+from mfdask.figures.figure import (
+    Figure,
+    ListFigure,
+    TableFigure,
+    lift_legend,
+    new_plot,
+    plain,
+    short_counts,
+)
 from mfdask.figures.theme import COLOURS, MAIN, OTHER
 
 _HEIGHT = 240
@@ -71,7 +79,7 @@ class Speed(Figure):
     def draw(self) -> UIElement:
         """Return a line from zero."""
         plot = _by_sweep("ratings a second", y_range=DataRange1d(start=0))
-        plot.yaxis.formatter = NumeralTickFormatter(format="0.[0]a")
+        plot.yaxis.formatter = short_counts()
         points = _curve(plot, self.source, "speed", MAIN)
         _hover(plot, points, ("ratings a second", "@speed{0,0}"), ("seconds", "@seconds{0.000}"))
         return plot

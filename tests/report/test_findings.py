@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from bokeh.models import BoxAnnotation
 
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing
@@ -82,14 +83,21 @@ def test_attacked_items(anomalies, data, ratings):
     table = figure.table()
     rows = [7, 3, 9]
     assert table["item_id"].unique().tolist() == data.items()["item_id"].iloc[rows].tolist()
+    first = ratings["time"].min().floor("D")
+    last = first + pd.Timedelta(days=31)  # a window of 30 days ends within the 31st
     for row in rows:
         own = ratings[ratings["item"] == row]
-        months = own.groupby(own["time"].dt.strftime("%Y-%m"))["rating"].agg(["size", "mean"])
+        own = own[own["time"] < last + 2 * (last - first) + pd.Timedelta(days=1)]
+        days = own.groupby(own["time"].dt.floor("D"))["rating"].agg(["size", "mean"])
         found = table[table["item_id"] == data.items()["item_id"].iloc[row]]
-        assert found["period"].dt.strftime("%Y-%m").tolist() == months.index.tolist()
-        assert found["ratings"].tolist() == months["size"].tolist()
-        np.testing.assert_allclose(found["mean"], months["mean"], rtol=1e-6)
+        assert found["period"].tolist() == days.index.tolist()
+        assert found["ratings"].tolist() == days["size"].tolist()
+        np.testing.assert_allclose(found["mean"], days["mean"], rtol=1e-6)
     assert len(figure.root.children) == 3
+    (shade,) = (part for part in figure.root.children[0].center if isinstance(part, BoxAnnotation))
+    assert pd.to_datetime([shade.left, shade.right], unit="ms").tolist() == [first, last]
+    shown = figure.root.children[0].x_range
+    assert (shade.right - shade.left) / (shown.end - shown.start) == pytest.approx(0.2)
 
 
 def test_tables_of_anomalies(anomalies, data):

@@ -6,7 +6,7 @@ import pytest
 
 from mfdask.errors import InputError
 from mfdask.figures import theme
-from mfdask.report.browser import find_browser, is_picture, write_picture
+from mfdask.report.browser import find_browser, write_document, write_picture
 from mfdask.report.data.facts import Facts
 from mfdask.report.page import write_page
 from mfdask.report.report import Inputs, all_sections, figures_of, notes
@@ -120,10 +120,42 @@ def test_numbers_are_one_click_away(browser, report):
     assert links == [[f"{figure.name}.csv", "blob"] for figure in report[1]]
 
 
+def test_nothing_is_wider_than_a_phone(browser):
+    browser.resize(420, 900)
+    browser.wait_for("(document.documentElement.scrollWidth <= 420)")
+    browser.resize(1400, 1000)
+
+
+def test_paper_has_pictures_of_all_figures_on_a_light_ground(browser, report):
+    browser.prefer("dark")
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    pictures = browser.run("""[...document.querySelectorAll("figure")].map((figure) => {
+      const picture = figure.querySelector("img.printed");
+      return [figure.id, picture ? decodeURIComponent(picture.src) : ""];
+    })""")
+    light, dark = theme.LIGHT["soft"], theme.DARK["soft"]
+    for figure, (name, svg) in zip(report[1], pictures, strict=True):
+        assert name == figure.name
+        assert svg.startswith("data:image/svg+xml") == figure.is_picture
+        assert dark not in svg
+        assert not svg or light in svg
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run("documents[1].model.below[0].axis_label_text_color") == dark
+    browser.prefer("light")
+    assert browser.errors == []
+
+
+def test_one_document(report, tmp_path):
+    write_document(report[0], tmp_path / "new" / "r.pdf")
+    document = (tmp_path / "new" / "r.pdf").read_bytes()
+    assert document.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type /Page\b", document)) > 4
+
+
 @pytest.mark.parametrize(("kind", "start"), [("pdf", b"%PDF-"), ("png", b"\x89PNG")])
 def test_single_figures(report, tmp_path, kind, start):
     figures = {figure.name: figure for figure in report[1]}
-    assert not is_picture(figures["statistics"])
+    assert not figures["statistics"].is_picture
     file = tmp_path / "new" / f"f.{kind}"
     write_picture(figures["densest-corner"], file)
     assert file.read_bytes().startswith(start)

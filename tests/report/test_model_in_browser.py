@@ -83,6 +83,36 @@ def test_a_hostile_title_is_shown_on_hover(browser, items):
     assert browser.run("document.title") == "t"
 
 
+def test_names_on_the_map_of_genres_do_not_overlap(browser):
+    for width in (1400, 420):
+        browser.resize(width, 1000)
+        browser.wait_for(f"(document.documentElement.scrollWidth <= {width})")
+        found = browser.run("""(() => {
+          const figure = document.getElementById("genre-map");
+          const { model } = documents[[...document.querySelectorAll("figure")].indexOf(figure)];
+          const { data } = model.renderers[0].data_source, plot = model;
+          const place = (range, value, size) =>
+            (value - range.start) / (range.end - range.start) * size;
+          return [...data._label.keys()].filter((k) => data._label[k]).map((k) => ({
+            name: data._label[k], align: data._align[k],
+            x: place(plot.x_range, data.x[k], plot.inner_width) + data._right[k],
+            y: data._down[k] - place(plot.y_range, data.y[k], plot.inner_height),
+          }));
+        })()""")
+        assert found
+        spans = []
+        for each in found:
+            left = {"left": 0.0, "center": 0.5, "right": 1.0}[each["align"]]
+            wide = 6 * len(each["name"])
+            begin = each["x"] - left * wide
+            spans.append((begin, begin + wide, each["y"]))
+        for k, (left, right, y) in enumerate(spans):
+            for other_left, other_right, other_y in spans[:k]:
+                assert right <= other_left or other_right <= left or abs(y - other_y) >= 12
+    browser.resize(1400, 1000)
+    assert browser.errors == []
+
+
 def test_the_genre_filter(browser, items):
     for genre in (SCRIPT, "Drama", "all genres"):
         seen = browser.run(f"""(async () => {{ {_FIND}

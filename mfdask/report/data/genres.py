@@ -91,7 +91,7 @@ class GenreCooccurrence(HeatMap):
     tooltips = ("P(@genre | @given)", "@probability{0.000}"), ("items with both", "@both{0,0}")
     low, high = 0, 1
     height = 600
-    slanted = True
+    upright = True
 
     @classmethod
     def of(cls, facts: Facts) -> Self:
@@ -178,7 +178,7 @@ class GenreYears(HeatMap):
     value_label, value_format = "share of items", "0%"
     low = 0
     height = 520
-    slanted = True
+    upright = True
     tooltips = (
         ("genre", "@genre"),
         ("from", "@period"),

@@ -187,7 +187,7 @@ class SplitRatings(Figure):
 
 
 def short(n: int) -> str:
-    """Write a count in few letters: 950, 26.8k, 7.75M."""
+    """Write a count in few letters: 950, 26.8k, 7.8M."""
     if n < 10_000:
         return f"{n:,}"
     return f"{n / 1e3:.1f}k" if n < 999_950 else f"{n / 1e6:,.1f}M"

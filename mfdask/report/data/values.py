@@ -28,7 +28,7 @@ class RatingsByMonth(HeatMap):
     wide = True
     x, y, value = "month", "rating", "share"
     x_label, y_label, value_label = "month", "rating", "share of the month"
-    value_format = "0 %"
+    value_format = "0%"
     tooltips = (("month", "@month"), ("rating", "@rating"), ("ratings", "@n{0,0}"))
     low = 0.0
 

@@ -11,7 +11,7 @@ from bokeh.models import FactorRange, NumeralTickFormatter
 from bokeh.plotting import figure
 
 from mfdask.figures import theme
-from mfdask.figures.figure import add_hover, new_plot, plain
+from mfdask.figures.figure import add_hover, lift_legend, new_plot, plain
 from mfdask.report.findings.ratings import ratings_among
 from mfdask.report.plot_row import PlotRow
 from mfdask.shards import Dataset
@@ -82,14 +82,16 @@ class Handovers(PlotRow):
             yield self._plot(str(user), [plain(name) for name in own["genre"]])
 
     def _plot(self, user: str, genres: list[str]) -> figure:
-        lines, height = FactorRange(factors=genres[::-1]), 100 + 24 * len(genres)
+        lines, height = FactorRange(factors=genres[::-1]), 124 + 24 * len(genres)
         title = plain(f"user {user}")
         plot = new_plot("share of the ratings", "", height=height, title=title, y_range=lines)
         own: dict[str, Any] = {"source": self.source, "view": self.view("_user", user)}
         look: dict[str, Any] = {"line_width": 3, "line_alpha": 0.4, "line_color": theme.MAIN}
         bars = plot.segment("before", "_genre", "after", "_genre", **own, **look)
         for when, colour in (("before", theme.OTHER), ("after", theme.MAIN)):
-            plot.scatter(when, "_genre", size=10, **self.filled(colour, **own))
+            look = self.filled(colour, legend_label=when, **own)
+            plot.scatter(when, "_genre", size=10, **look)
+        lift_legend(plot)
         plot.xaxis.formatter = NumeralTickFormatter(format="0%")
         words = [("genre", "@genre"), ("before", "@before{0%}"), ("after", "@after{0%}")]
         add_hover(plot, bars, words)

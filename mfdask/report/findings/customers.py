@@ -12,7 +12,8 @@ from bokeh.models.annotations import Slope
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
-from mfdask.figures.figure import Figure, add_hover, new_plot, plain
+from mfdask.downstream.customers.metrics import METRIC_NAMES
+from mfdask.figures.figure import Figure, add_hover, lift_legend, new_plot, plain
 from mfdask.figures.theme import MAIN
 from mfdask.report.parts import rule
 from mfdask.report.plot_row import PlotRow
@@ -148,14 +149,19 @@ class Metrics(PlotRow):
 
     def _plot(self, metric: str, names: list[str]) -> figure:
         lines, height = FactorRange(factors=names[::-1]), 110 + 26 * len(names)
-        plot = new_plot(plain(metric.replace("_", " ")), "", height=height, y_range=lines)
+        name = METRIC_NAMES.get(metric, metric)
+        plot = new_plot(plain(name), "", height=height, y_range=lines)
         look = self.filled(MAIN, view=self.view("metric", metric))
         plot.hbar("_name", 0.2, left="low", right="high", fill_alpha=0.5, **look)
         dots = plot.scatter("value", "_name", size=9, **look)
         if self.gains:
             rule(plot, 0, upright=True)
         interval = ("95 %", "@low{0.0000} to @high{0.0000}")
-        add_hover(plot, dots, [("", "@_name"), ("@metric", "@value{0.0000}"), interval])
+        add_hover(
+            plot,
+            dots,
+            [("", "@_name"), (name, "@value{0.0000}"), interval],
+        )
         return plot
 
 
@@ -241,6 +247,7 @@ class Survival(Figure):
                 line = plot.line("week", band, source=self.source, legend_label=band, **look)
                 tips = [(band, f"@{band}{{0.000}}"), ("week", "@week")]
                 add_hover(plot, line, tips)
+        lift_legend(plot)
         return plot
 
 

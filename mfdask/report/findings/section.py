@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -12,10 +13,12 @@ from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing, Section, TableFigure
 from mfdask.report.findings import customers
 from mfdask.report.findings.accounts import Handovers, handover_table
-from mfdask.report.findings.timelines import Attacked, Drifting, timeline_table
+from mfdask.report.findings.timelines import Attacked, Drifting, burst_days, timeline_table
 from mfdask.report.tables import Absent, read_table
 from mfdask.shards import Dataset
 
+#: What the figures of a job begin with.
+_JOBS = {"churn": "Churn", "ltv": "Lifetime value"}
 #: Lines of a table, and plots in a row.
 _LINES, _PLOTS = 10, 3
 
@@ -55,7 +58,7 @@ def findings_section(
             ),
         ]
         for part in own:
-            part.name, part.title = f"{job}-{part.name}", f"{job}: {part.title}"
+            part.name, part.title = f"{job}-{part.name}", f"{_JOBS[job]}: {part.title}"
         parts += own
     intro = "Ratings that do not look honest, items that changed, and users who leave or stay."
     return Section("findings", "Anomalies and churn", intro, parts)
@@ -81,18 +84,22 @@ def _attacks(data: Dataset, folder: Path) -> list[Figure]:
     items = table[table["entity"] == "item"].drop_duplicates("item_id")
     if items.empty:
         raise Absent("No item seems attacked.")
-    shown = items.head(_PLOTS)
-    known = shown.dropna(subset=["window_start"])  # not all evidence is of a time
-    marks = known[["item_id", "window_start", "window_end"]].set_axis(
-        ["item_id", "start", "end"], axis=1
-    )
     caption = (
         f"{_surest(items, 'item')}, and why. A score is -log10 of the chance of such a "
         "burst among honest ratings."
     )
     columns = "item_id title direction score prediction prediction_cleaned reason"
     listed = _listed(items, columns, "suspected-attacks", "Suspected attacks", caption)
-    return [Attacked(_timelines(data, shown, "MS"), marks), listed]
+    known = items.dropna(subset=["window_start"]).head(_PLOTS)  # not all evidence is of a time
+    return [_bursts(data, known), listed] if len(known) else [listed]
+
+
+def _bursts(data: Dataset, items: pd.DataFrame) -> Figure:
+    """Return the days around the bursts of items."""
+    marks = burst_days(items)
+    days = _timelines(data, items, "D").merge(marks[["item_id", "first", "last"]], on="item_id")
+    near = days["period"].between(days.pop("first"), days.pop("last"))
+    return Attacked(days[near].reset_index(drop=True), marks)
 
 
 def _sharing(data: Dataset, folder: Path) -> list[Figure]:
@@ -113,7 +120,7 @@ def _drift(data: Dataset, folder: Path) -> list[Figure]:
     caption = f"{_surest(items, 'item')}, and what was found."
     columns = "item_id title kind change date n_before n_after q reason"
     listed = _listed(items, columns, "drift-table", "Drifting items", caption)
-    return [Drifting(_timelines(data, shown, "QS"), marks), listed]
+    return [Drifting(_timelines(data, shown, "Q"), marks), listed]
 
 
 def _surest(table: pd.DataFrame, what: str) -> str:
@@ -121,7 +128,7 @@ def _surest(table: pd.DataFrame, what: str) -> str:
     return f"The only {what} found" if n == 1 else f"The surest of {n:,} {what}s"
 
 
-def _timelines(data: Dataset, items: pd.DataFrame, every: str) -> pd.DataFrame:
+def _timelines(data: Dataset, items: pd.DataFrame, every: Literal["D", "Q"]) -> pd.DataFrame:
     _require_timestamps(data)
     found = timeline_table(data, items, every)
     if found.empty:

@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from bokeh.core.properties import value
+from bokeh.models.annotations import LabelSet
 from bokeh.models.ui import UIElement
 
+from mfdask.figures import theme
 from mfdask.figures.figure import Figure, ListFigure, add_hover, new_plot, plain
 from mfdask.models import FactorModel
 from mfdask.recommendation import History, Ranking, explain, recommend_new
@@ -107,10 +110,14 @@ class Example(ListFigure):
         """Return the table with labels and colours."""
         offers = numbers.drop_duplicates("rank")
         labels = dict(zip(offers["rank"], labels_of(offers["title"]), strict=True))
+        lines = numbers["rank"].map(labels).tolist()
         colours = colours_of(numbers["because"])
         return {
             **super().columns(numbers),
-            "_label": numbers["rank"].map(labels).tolist(),
+            "_label": lines,
+            "_bar": [(line, -0.14) for line in lines],
+            "_over": [(line, 0.32) for line in lines],
+            "_offer": np.where(numbers["rank"].duplicated(), "", lines).tolist(),
             "_because": [plain(name) for name in numbers["because"]],
             "_colour": numbers["because"].map(colours).tolist(),
             "_sum": numbers.groupby("rank")["part"].transform("sum").to_numpy(),
@@ -118,15 +125,24 @@ class Example(ListFigure):
 
     def draw(self) -> UIElement:
         """Return the parts of each offer, side by side."""
-        height = 150 + 34 * self._numbers["rank"].nunique()
+        height = 150 + 50 * self._numbers["rank"].nunique()
         plot = new_plot("part of the score (stars)", "", height=height, y_range=self.lines)
-        plot.ygrid.grid_line_color = None
+        plot.yaxis.visible = plot.ygrid.visible = False
         look = self.filled("_colour", legend_field="_because")
-        bars = plot.hbar("_label", 0.6, left="left", right="right", **look)
-        sums = plot.scatter("_sum", "_label", source=self.source, size=7, line_color=None)
+        bars = plot.hbar("_bar", 0.44, left="left", right="right", **look)
+        sums = plot.scatter("_sum", "_bar", source=self.source, size=7, line_color=None)
         sums.glyph.tags = [{"fill_color": "ink"}]
+        # Beside the bars, titles would leave these no room on a phone.
+        place: dict[str, Any] = {"x": 0, "x_units": "screen", "y": "_over", "text": "_offer"}
+        font: dict[str, Any] = {
+            "text_font": value(theme.FONT),
+            "text_font_size": "12px",
+            "text_baseline": "middle",
+        }
+        ink = [{"text_color": "ink"}]
+        plot.add_layout(LabelSet(source=self.source, tags=ink, **place, **font))
         rule(plot, 0, upright=True, dash="solid")
-        plot.legend[0].location = "left"
+        plot.legend[0].update(location="left", margin=0, padding=0)
         plot.add_layout(plot.legend[0], "below")
         offer, reason = ("offer", "@rank. @title"), ("because of", "@because")
         part, score = ("part", "@part{+0.0000} stars"), ("score", "@score{0.000}")

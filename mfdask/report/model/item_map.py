@@ -152,7 +152,7 @@ class GenreMap(Figure):
     caption = (
         "Genres on the first map above: by what the model has learned for each, or else by the "
         "mean of its items. Larger points have more ratings. Genres that lie together are liked by "
-        "the same people."
+        "the same people. A name that finds no room is shown on hover."
     )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
@@ -160,8 +160,9 @@ class GenreMap(Figure):
         share = numbers["n_train"] / max(numbers["n_train"].max(), 1)
         return {
             **super().columns(numbers),
-            "_label": [plain(name) for name in numbers["title"]],
+            "_name": [plain(name) for name in numbers["title"]],
             "_size": (8 + 24 * np.sqrt(share)).to_numpy(),
+            **{key: [value] * len(numbers) for key, value in _UNPLACED.items()},
         }
 
     def draw(self) -> UIElement:
@@ -170,6 +171,59 @@ class GenreMap(Figure):
         plot.x_range, plot.y_range = (DataRange1d(range_padding=0.15) for _ in range(2))
         look = self.filled(MAIN, fill_alpha=0.5, line_color=MAIN, size="_size")
         points = plot.scatter("x", "y", **look)
-        self.write(plot, "x", "y", "_label", "ink", y_offset=-8, text_align="center")
+        where = {"x_offset": "_right", "y_offset": "_down", "text_align": "_align"}
+        self.write(plot, "x", "y", "_label", "ink", text_baseline="middle", **where)
         add_hover(plot, points, [("genre", "@title"), _RATINGS])
+        ranges = {"x": plot.x_range, "y": plot.y_range}
+        place = CustomJS(args={"source": self.source, "plot": plot, **ranges}, code=_PLACE_NAMES)
+        for each in (plot.x_range, plot.y_range):
+            each.js_on_change("start", place)
+            each.js_on_change("end", place)
+        plot.js_on_change("inner_width", place)
         return plot
+
+
+#: Where names are written, before the browser has told how much room there is.
+_UNPLACED = {"_label": "", "_right": 0.0, "_down": 0.0, "_align": "center"}
+#: Writes each name beside its point where it hides no other name, the most rated genres first: it
+#: is told again whenever the plot's size or ends change.
+_PLACE_NAMES = """
+if (plot.properties.inner_width.is_unset) return
+const { inner_width: wide, inner_height: high } = plot
+const span = (range, value) => (value - range.start) / (range.end - range.start)
+const data = source.data
+const points = [...data._name.keys()].map((k) => {
+  const r = data._size[k] / 2
+  return { x: span(x, data.x[k]) * wide, y: (1 - span(y, data.y[k])) * high, r }
+})
+const around = (at, r) => ({ left: at.x - r, right: at.x + r, top: at.y - r, bottom: at.y + r })
+const meet = (a, b) =>
+  a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
+const inside = (a) => a.left >= 0 && a.right <= wide && a.top >= 0 && a.bottom <= high
+const dots = points.map((point) => around(point, point.r))
+const taken = []
+const choices = (k) => {
+  const { x, y, r } = points[k], half = 3.4 * data._name[k].length + 2
+  const box = (across, down) => ({
+    left: x + across - half, right: x + across + half, top: y + down - 8, bottom: y + down + 8,
+  })
+  return [
+    { box: box(0, -r - 9), right: 0, down: -r - 9, align: "center" },
+    { box: box(0, r + 9), right: 0, down: r + 9, align: "center" },
+    { box: box(r + 3 + half, 0), right: r + 5, down: 0, align: "left" },
+    { box: box(-r - 3 - half, 0), right: -r - 5, down: 0, align: "right" },
+  ].filter(({ box }) => inside(box) && !taken.some((other) => meet(box, other)))
+}
+const order = [...points.keys()].sort((a, b) => data.n_train[b] - data.n_train[a])
+for (const k of order) {
+  const free = choices(k)
+  const best = free.find(({ box }) => !dots.some((dot, j) => j !== k && meet(box, dot))) ?? free[0]
+  data._label[k] = best ? data._name[k] : ""
+  if (!best) continue
+  data._right[k] = best.right
+  data._down[k] = best.down
+  data._align[k] = best.align
+  taken.push(best.box)
+}
+source.change.emit()
+"""

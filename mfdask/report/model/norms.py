@@ -154,7 +154,9 @@ class Norms(Figure):
         look = self.filled({"field": "items", "transform": self._mapper})
         cells = plot.quad("ratings_from", "ratings_to", "norm_to", "norm_from", **look)
         self._medians = ColumnDataSource({"x": [], "y": []})
-        plot.line("x", "y", source=self._medians, line_color=OTHER, line_width=3)
+        look = {"line_color": OTHER, "line_width": 3, "legend_label": "median"}
+        plot.line("x", "y", source=self._medians, **look)
+        lift_legend(plot)
         words = [
             ("items", "@items{0,0}"),
             ("ratings", "@ratings_from{0,0} to @ratings_to{0,0}"),

@@ -12,7 +12,7 @@ from bokeh.models.ui import UIElement
 from scipy.special import ndtr
 
 from mfdask.evaluation.accuracy import BIN_STARTS, bin_labels, bin_of
-from mfdask.figures.figure import Figure, new_plot
+from mfdask.figures.figure import Figure, lift_legend, new_plot
 from mfdask.figures.theme import MAIN, OTHER
 from mfdask.models import Model
 from mfdask.report.heat_map import HeatMap
@@ -116,9 +116,11 @@ class Distribution(Figure):
         ]
         plot = new_plot("residual (stars)", "share of held-out ratings", height=360, tooltips=words)
         plot.y_range = DataRange1d(start=0)
-        look = self.filled(MAIN, fill_alpha=0.7)
+        look = self.filled(MAIN, fill_alpha=0.7, legend_label="residuals")
         plot.quad("residual_from", "residual_to", "share", 0, **look)
-        plot.line("_middle", "normal", source=self.source, line_color=OTHER, line_width=2.5)
+        look = {"line_color": OTHER, "line_width": 2.5, "legend_label": "normal distribution"}
+        plot.line("_middle", "normal", source=self.source, **look)
+        lift_legend(plot)
         plot.yaxis.formatter = NumeralTickFormatter(format="0%")
         return plot
 
