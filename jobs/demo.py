@@ -15,8 +15,9 @@ from mfdask.models import ALS, Model, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.report.data.facts import Facts
+from mfdask.report.inputs import Inputs
 from mfdask.report.page import write_page
-from mfdask.report.report import Inputs, all_sections, notes
+from mfdask.report.report import all_sections, notes
 from mfdask.shards import Dataset
 
 from .common import Outcome, Timed, job, progress_bars, running, table, timed, worth_starting

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,11 +15,23 @@ from mfdask.errors import InputError
 from mfdask.figures.figure import Section
 from mfdask.files import file_place, folder_place
 from mfdask.models import Model, load_model
+from mfdask.nightly.paths import NightlyPaths
+from mfdask.nightly.registry import published_version, reading
+from mfdask.nightly.tables import suspects_folder, tables_of_users
 from mfdask.progress import Progress
 from mfdask.report.browser import FORMATS, find_browser, write_document, write_picture
 from mfdask.report.data.facts import Facts
+from mfdask.report.inputs import Inputs
 from mfdask.report.page import write_page
-from mfdask.report.report import Inputs, all_sections, chosen, figures_of, missing_of, notes
+from mfdask.report.readers.sections import READERS, sections_for
+from mfdask.report.report import (
+    all_sections,
+    chosen,
+    figures_of,
+    missing_of,
+    notes,
+    notes_without_facts,
+)
 from mfdask.shards import Dataset
 from mfdask.shards.remote import is_url, without_query
 
@@ -26,7 +40,14 @@ from .options import DATA, MODEL, PATH
 
 
 @click.command("report", help=__doc__)
-@click.option("--data", type=DATA, required=True, help="Folder or URL of the data set.")
+@click.option("--data", type=DATA, help="Folder or URL of the data set.")
+@click.option(
+    "--for",
+    "reader",
+    type=click.Choice(list(READERS)),
+    help="Begin with a verdict and the numbers that matter to one reader, and leave out what does "
+    "not.  [default: all that there is]",
+)
 @click.option(
     "--model",
     "models",
@@ -41,6 +62,12 @@ from .options import DATA, MODEL, PATH
 @click.option("--anomalies", type=PATH, help="Folder that `mfdask anomalies` wrote.")
 @click.option("--churn", type=PATH, help="Table that `mfdask churn` wrote.")
 @click.option("--ltv", type=PATH, help="Table that `mfdask ltv` wrote.")
+@click.option(
+    "--home",
+    type=PATH,
+    help="Folder of the nights (`home` of nightly.toml): what is not given is taken from what it "
+    "has published, and from its tables.",
+)
 @click.option(
     "--out",
     type=PATH,
@@ -65,13 +92,15 @@ from .options import DATA, MODEL, PATH
 )
 @job
 def main(
-    data: str,
+    data: str | None,
+    reader: str | None,
     models: tuple[Path, ...],
     tiers: Path | None,
     trials: tuple[Path, ...],
     anomalies: Path | None,
     churn: Path | None,
     ltv: Path | None,
+    home: Path | None,
     out: Path | None,
     kind: str,
     names: tuple[str, ...],
@@ -81,18 +110,25 @@ def main(
         find_browser()  # now, and not after minutes of work
     if out is not None:
         (file_place if kind in _DOCUMENTS else folder_place)(out)
-    dataset = Dataset.open(data)
     given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
-    name = Path(without_query(data) if is_url(data) else data).resolve().name
-    place = Path("output/reports") / name
-    with running() as run:
-        facts = Facts.of(dataset, run.progress)
+    with ExitStack() as held, running() as run:
+        dataset = None if data is None else Dataset.open(data)
+        if home is not None:
+            dataset, given = _with_home(dataset, given, home, held)
+        if reader is None:
+            facts = Facts.of(_required(dataset), run.progress)
+            found, below = all_sections(facts, given, run.progress), notes(facts)
+        else:
+            found = sections_for(reader, dataset, given, run.progress)
+            below = notes_without_facts(dataset)
         wanted = [name for text in names for name in text.split(",")]
-        found = all_sections(facts, given, run.progress)
         sections = chosen(found, wanted) if wanted else list(found)
+        title = _TITLES.get(reader or "") or _required(dataset).name
+        tables = [table.stem for table in (churn, ltv) if table is not None]
+        place = Path("output/reports") / _name(data or home or (tables or [""])[0], reader)
         if kind in _DOCUMENTS:
             out = out or place.with_name(f"{place.name}.{kind}")
-            written = [_DOCUMENTS[kind](out, dataset.name, notes(facts), sections)]
+            written = [_DOCUMENTS[kind](out, title, below, sections)]
         else:
             out = out or place
             written = _write_pictures(sections, out, kind, run.progress)
@@ -111,6 +147,47 @@ def main(
         **run.last_rows("report", out),
     }
     return Outcome(values, [facts_table("report", rows)])
+
+
+#: Titles of reports that are of no data set.
+_TITLES = {"crm": "Customers", "night": "Nights"}
+
+
+def _required(data: Dataset | None) -> Dataset:
+    if data is None:
+        raise InputError("`data`: give the folder of a data set, or `home` with what is published")
+    return data
+
+
+def _name(of: Path | str | None, reader: str | None) -> str:
+    """Return what a report is called if it is not told: after its data, nights or table."""
+    place = str(of or "")
+    name = Path(without_query(place) if is_url(place) else place).resolve().name
+    return name if reader is None else f"{name}-{reader}"
+
+
+def _with_home(
+    data: Dataset | None, given: Inputs, folder: Path, held: ExitStack
+) -> tuple[Dataset | None, Inputs]:
+    """Put in place of what is not given what the nights have published, and their tables.
+
+    The release is kept from being pruned until `held` ends.
+    """
+    if not folder.is_dir():
+        raise InputError(f"`home` {folder}: no such folder; give `home` of nightly.toml")
+    home = NightlyPaths(folder)
+    given = replace(
+        given,
+        home=home,
+        anomalies=given.anomalies or suspects_folder(home),
+        churn=given.churn or next(iter(tables_of_users(home, "p_churn")), None),
+        ltv=given.ltv or next(iter(tables_of_users(home, "expected_value")), None),
+    )
+    if data is not None or published_version(home) is None:
+        return data, given
+    release = held.enter_context(reading(home))
+    models = given.models or {name: load_model(place) for name, place in release.models.items()}
+    return Dataset.open(release.data), replace(given, models=models)
 
 
 def _load(paths: tuple[Path, ...]) -> dict[str, Model]:

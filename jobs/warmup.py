@@ -198,8 +198,9 @@ def _study(folder: Path) -> None:
 def _report(folder: Path) -> None:
     from mfdask.models import load_model
     from mfdask.report.data.facts import Facts
+    from mfdask.report.inputs import Inputs
     from mfdask.report.page import write_page
-    from mfdask.report.report import Inputs, all_sections, notes
+    from mfdask.report.report import all_sections, notes
     from mfdask.shards import Dataset
 
     data = Dataset.open(folder / "data")

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pandas as pd
 from bokeh.layouts import column
-from bokeh.models import FactorRange
 from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Select
-from bokeh.plotting import figure
 
 from mfdask.app.lists import element
-from mfdask.app.night_tables import (
+from mfdask.app.page import AppPage, Card
+from mfdask.app.table import TableView
+from mfdask.errors import InputError
+from mfdask.figures.figure import html_table
+from mfdask.nightly import journal
+from mfdask.nightly.downstream import tables_of
+from mfdask.nightly.inbox import n_files
+from mfdask.nightly.paths import NightlyPaths
+from mfdask.nightly.registry import published_version
+from mfdask.report.nights.figures import ScoreHistory, Steps
+from mfdask.report.nights.tables import (
     checks_table,
     compared_table,
     release_named,
@@ -22,28 +29,9 @@ from mfdask.app.night_tables import (
     score_history,
     steps_table,
 )
-from mfdask.app.page import AppPage, Card
-from mfdask.app.table import TableView
-from mfdask.errors import InputError
-from mfdask.figures.figure import (
-    Figure,
-    add_hover,
-    html_table,
-    lift_legend,
-    new_plot,
-    plain,
-)
-from mfdask.figures.theme import COLOURS
-from mfdask.nightly import journal
-from mfdask.nightly.downstream import tables_of
-from mfdask.nightly.inbox import n_files
-from mfdask.nightly.paths import NightlyPaths
-from mfdask.nightly.registry import published_version
 
 #: Runs whose steps are drawn, the newest.
 _RUNS = 30
-#: More steps than there are colours of figures.
-_OF_STEPS = (*COLOURS, "#8c959f", "#7a5195")
 
 
 class Nights(AppPage):
@@ -143,67 +131,3 @@ _RELEASES = (
     "RMSE and NDCG are of the gate's slices of the held-out ratings, as they were that night."
 )
 _CHECKS = "Rows of each night's files, and what the checks of the input measured."
-
-
-class ScoreHistory(Figure):
-    """One metric over the releases, a line for each slice: `version`, `slice`, `value`."""
-
-    def __init__(self, numbers: pd.DataFrame, metric: str) -> None:
-        self.name = f"history-{'rmse' if metric == 'RMSE' else 'lists'}"
-        self.title = f"{metric} over the releases"
-        self.caption = (
-            "On the slices of the held-out ratings that the gate looks at. "
-            f"{'Lower' if metric == 'RMSE' else 'Higher'} is better."
-        )
-        self._metric = metric
-        super().__init__(numbers)
-
-    def draw(self) -> UIElement:
-        """Return a line for each slice."""
-        versions = FactorRange(factors=[*dict.fromkeys(map(_run_of, self._numbers["version"]))])
-        ranges: dict[str, Any] = {"x_range": versions}
-        plot = new_plot("release of run", self._metric, **ranges)
-        for k, (part, own) in enumerate(self._numbers.groupby("slice", sort=False)):
-            x, y = [*map(_run_of, own["version"])], own["value"].to_numpy()
-            look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "legend_label": str(part)}
-            plot.line(x, y, line_width=2, **look)
-            dots = plot.scatter(x, y, size=7, **look)
-            words = [("release", "@x"), (str(part), "@y{0.0000}")]
-            add_hover(plot, dots, words)
-        lift_legend(plot)
-        plot.legend[0].ncols = 2
-        return plot
-
-
-def _run_of(version: str) -> str:
-    """Return the number of the run that has made a release; names begin with it."""
-    return plain(version.partition("-")[0].lstrip("0") or version)
-
-
-class Steps(Figure):
-    """Seconds of each step of each run: `run`, `step`, `seconds`."""
-
-    name = "steps"
-    title = "Times by step"
-    caption = "Seconds of each step of the last runs, from the bottom up in the order of work."
-
-    def draw(self) -> UIElement:
-        """Return stacked bars."""
-        wide = self._numbers.pivot_table(
-            index="run", columns="step", values="seconds", aggfunc="sum", sort=False
-        ).fillna(0.0)
-        runs = [str(run) for run in wide.index]
-        ranges: dict[str, Any] = {"x_range": FactorRange(factors=runs)}
-        plot: figure = new_plot("run", "seconds", **ranges)
-        data = {"run": runs, **{str(step): wide[step].to_numpy() for step in wide}}
-        names = [str(step) for step in wide]
-        bars = plot.vbar_stack(
-            names, x="run", width=0.8, source=data, line_color=None,
-            fill_color=[_OF_STEPS[k % len(_OF_STEPS)] for k in range(len(names))],
-            legend_label=names,
-        )  # fmt: skip
-        for bar, step in zip(bars, names, strict=True):
-            add_hover(plot, bar, [("run", "@run"), (step, f"@{{{step}}}{{0.0}} s")])
-        lift_legend(plot)
-        plot.legend[0].ncols = 4
-        return plot

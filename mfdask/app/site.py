@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mfdask.errors import InputError
 from mfdask.models import Ability, FactorModel, Model, load_model
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import published_version, reading
+from mfdask.nightly.tables import suspects_folder, tables_of_users
 from mfdask.recommendation import History, Ranking, Titles, explain_new, recommend_new
 from mfdask.recommendation.topn import check_same_data
 from mfdask.shards import Dataset
@@ -189,21 +188,17 @@ class Site:
 
     def suspects(self) -> dict[str, Path]:
         """Return the tables of suspects by name: those given, or of the nights."""
-        folders = [self.anomalies] if self.anomalies else []
-        if self.home is not None and not folders:
-            found = self.home.tables.rglob("suspected_*.parquet")
-            folders = sorted({file.parent for file in found})[:1]
-        return {file.stem: file for folder in folders for file in sorted(folder.glob("*.parquet"))}
+        folder = self.anomalies
+        if folder is None and self.home is not None:
+            folder = suspects_folder(self.home)
+        files = sorted(folder.glob("*.parquet")) if folder is not None else []
+        return {file.stem: file for file in files}
 
     def of_customers(self) -> dict[str, Path]:
         """Return the tables of users by name: those given, or of the nights."""
         files = list(self.customers)
         if self.home is not None and not files:
-            files = [
-                file
-                for file in sorted(self.home.tables.rglob("*.parquet"))
-                if _has_columns(file, {"user_id", "event_timestamp"})
-            ]
+            files = tables_of_users(self.home)
         return {file.stem: file for file in files}
 
     def close(self) -> None:
@@ -236,13 +231,6 @@ def _names(paths: Sequence[Path]) -> list[str]:
         name if names.count(name) == 1 else str(path)
         for path, name in zip(paths, names, strict=True)
     ]
-
-
-def _has_columns(file: Path, names: set[str]) -> bool:
-    try:
-        return names <= set(pq.read_schema(file).names)
-    except (OSError, pa.ArrowException):
-        return False
 
 
 def _own_data(model: Model) -> Dataset | None:

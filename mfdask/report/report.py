@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing, Section
-from mfdask.models import Model
 from mfdask.progress import Progress, silent
 from mfdask.recommendation.topn import check_same_data
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
 from mfdask.report.findings.section import findings_section
+from mfdask.report.inputs import Inputs
 from mfdask.report.model.section import model_section
 from mfdask.report.training.section import training_section
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Inputs of a report beside the data set.
-
-    Attributes
-    ----------
-    models : mapping of str to Model
-        By the names that they go by on the page.
-    tiers : Path or None
-        What `mfdask bench tiers --json` printed.
-    trials : sequence of Path
-        Tables that `mfdask tune` has written.
-    anomalies : Path or None
-        The folder that `mfdask anomalies` has written.
-    churn, ltv : Path or None
-        The tables of the jobs of these names.
-    """
-
-    models: Mapping[str, Model] = field(default_factory=dict)
-    tiers: Path | None = None
-    trials: Sequence[Path] = ()
-    anomalies: Path | None = None
-    churn: Path | None = None
-    ltv: Path | None = None
+from mfdask.shards import Dataset
 
 
 def all_sections(facts: Facts, given: Inputs, progress: Progress = silent) -> Iterator[Section]:
@@ -57,7 +31,11 @@ def all_sections(facts: Facts, given: Inputs, progress: Progress = silent) -> It
     """
     for model in given.models.values():
         check_same_data(model, facts.data)
-    makers = _makers(facts, given)
+    yield from made(_makers(facts, given), progress)
+
+
+def made(makers: Mapping[str, Callable[[], Section]], progress: Progress) -> Iterator[Section]:
+    """Make sections, and tell which one is being drawn."""
     for done, (what, make) in enumerate(makers.items()):
         progress("draw figures", done, len(makers), what)
         yield make()
@@ -82,12 +60,21 @@ def _makers(facts: Facts, given: Inputs) -> dict[str, Callable[[], Section]]:
 
 def notes(facts: Facts) -> list[str]:
     """Return what stands below the title of a report: what it is of, and as of when."""
-    made = facts.data.manifest
-    lines = [f"{made.origin}, ingested {made.created[:10]}, fingerprint {made.fingerprint[:16]}"]
-    if facts.first_hour is not None:
-        last = facts.times(facts.all)["hour"].max()
-        lines.append(f"The last rating is of {last:%Y-%m-%d}.")
-    return [*lines, f"Drawn {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."]
+    origin, drawn = notes_without_facts(facts.data)
+    if facts.first_hour is None:
+        return [origin, drawn]
+    last = facts.times(facts.all)["hour"].max()
+    return [origin, f"The last rating is of {last:%Y-%m-%d}.", drawn]
+
+
+def notes_without_facts(data: Dataset | None) -> list[str]:
+    """Return what can be said without the sums over a data set, or without one."""
+    drawn = f"Drawn {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    if data is None:
+        return [drawn]
+    said = data.manifest
+    origin = f"{said.origin}, ingested {said.created[:10]}, fingerprint {said.fingerprint[:16]}"
+    return [origin, drawn]
 
 
 def chosen(sections: Iterable[Section], names: Collection[str]) -> list[Section]:

@@ -62,3 +62,25 @@ def test_single_figures(mfdask, result_of, small_data, tmp_path):
     assert made.name == "rating-histogram.svg"
     assert made.read_text().startswith("<svg ")
     refused(mfdask(*options, "--figures", "statistics"), "tables are no pictures")
+
+
+def test_by_reader(result_of, mfdask, small_data, tmp_path):
+    said = result_of("report", "--data", small_data, "--for", "data")
+    assert said["out"] == "output/reports/d-data.html"
+    assert said["figures"][0] == "numbers"
+    save_model(ALS(n_factors=2, n_sweeps=2).fit(Dataset.open(small_data)), tmp_path / "m")
+    shown = mfdask(
+        "report", "--data", small_data, "--model", "m", "--for", "model", "--out", "p.html"
+    )
+    assert shown.exit_code == 0, shown.output
+    text = (tmp_path / "p.html").read_text()
+    assert "m predicts held-out ratings to" in text
+    assert text.index('id="summary"') < text.index('id="training"') < text.index('id="model-m"')
+    refused(mfdask("report", "--for", "model", "--data", small_data), "--model: a report for model")
+    refused(mfdask("report", "--for", "night"), "--home: a report for night needs")
+    refused(mfdask("report", "--for", "night", "--home", "none"), "--home none: no such folder")
+    refused(mfdask("report"), "--data: give the folder of a data set")
+    (tmp_path / "home").mkdir()
+    said = result_of("report", "--for", "night", "--home", "home")
+    assert said["out"] == "output/reports/home-night.html"
+    assert list(said["missing"]) == ["nights"]

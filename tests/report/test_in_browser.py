@@ -8,8 +8,9 @@ from mfdask.errors import InputError
 from mfdask.figures import theme
 from mfdask.report.browser import find_browser, write_document, write_picture
 from mfdask.report.data.facts import Facts
+from mfdask.report.inputs import Inputs
 from mfdask.report.page import write_page
-from mfdask.report.report import Inputs, all_sections, figures_of, notes
+from mfdask.report.report import all_sections, figures_of, notes
 from tests.report.chromium import WALK, Chromium
 from tests.report.hostile import SCRIPT, hostile_data
 

@@ -46,22 +46,40 @@ def findings_section(
     InputError
         If what is given is not there, or a file is no table.
     """
+    parts = [*_suspects(data, anomalies), *_foretold("churn", churn), *_foretold("ltv", ltv)]
+    intro = "Ratings that do not look honest, items that changed, and users who leave or stay."
+    return Section("findings", "Anomalies and churn", intro, parts)
+
+
+def suspects_section(data: Dataset, anomalies: Path) -> Section:
+    """Return what `mfdask anomalies` has found, as `findings_section` has it."""
+    intro = "Ratings that do not look honest, shared accounts, and items that changed."
+    return Section("suspects", "Suspects", intro, _suspects(data, anomalies))
+
+
+def accuracy_section(**tables: Path | None) -> Section:
+    """Return how well churn and lifetime value are foretold, as `findings_section` has it."""
+    parts = [part for job, table in tables.items() if table for part in _foretold(job, table)]
+    intro = "Predictions of times that were not learned from, against what came."
+    return Section("accuracy", "How far to trust it", intro, parts)
+
+
+def _suspects(data: Dataset, anomalies: Path | None) -> list[Figure | Missing]:
     parts: list[Figure | Missing] = []
     for kind, make in ((Attacked, _attacks), (Handovers, _sharing), (Drifting, _drift)):
         parts += _or_missing(kind.name, kind.title, anomalies, "anomalies", partial(make, data))
-    for job, table in (("churn", churn), ("ltv", ltv)):
-        own = [
-            *_or_missing("metrics", customers.Metrics.title, table, job, customers.metrics_of),
-            *_or_missing("lift", "lift and calibration", table, job, customers.deciles_figures),
-            *_or_missing(
-                "survival", customers.Survival.title, table, job, customers.survival_figures
-            ),
-        ]
-        for part in own:
-            part.name, part.title = f"{job}-{part.name}", f"{_JOBS[job]}: {part.title}"
-        parts += own
-    intro = "Ratings that do not look honest, items that changed, and users who leave or stay."
-    return Section("findings", "Anomalies and churn", intro, parts)
+    return parts
+
+
+def _foretold(job: str, table: Path | None) -> list[Figure | Missing]:
+    own = [
+        *_or_missing("metrics", customers.Metrics.title, table, job, customers.metrics_of),
+        *_or_missing("lift", "lift and calibration", table, job, customers.deciles_figures),
+        *_or_missing("survival", customers.Survival.title, table, job, customers.survival_figures),
+    ]
+    for part in own:
+        part.name, part.title = f"{job}-{part.name}", f"{_JOBS[job]}: {part.title}"
+    return own
 
 
 def _or_missing(
@@ -91,7 +109,22 @@ def _attacks(data: Dataset, folder: Path) -> list[Figure]:
     columns = "item_id title direction score prediction prediction_cleaned reason"
     listed = _listed(items, columns, "suspected-attacks", "Suspected attacks", caption)
     known = items.dropna(subset=["window_start"]).head(_PLOTS)  # not all evidence is of a time
-    return [_bursts(data, known), listed] if len(known) else [listed]
+    bursts = [_bursts(data, known)] if len(known) else []
+    return [*bursts, listed, *_groups(folder)]
+
+
+def _groups(folder: Path) -> list[Figure]:
+    """Return the groups of accounts that act alike; older folders have no table of them."""
+    try:
+        groups = read_table(folder / "attack_groups.parquet", ("group", "n_members"))
+    except Absent:
+        return []
+    caption = (
+        "Accounts that rate the same few items alike; what their targets get from them and from "
+        "all others, and how far the group has moved the predictions (stars)."
+    )
+    columns = "group n_members n_targets direction stars_of_members stars_of_others moved"
+    return [_listed(groups, columns, "attack-groups", "Groups of attackers", caption)]
 
 
 def _bursts(data: Dataset, items: pd.DataFrame) -> Figure:
