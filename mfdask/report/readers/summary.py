@@ -12,7 +12,7 @@ from mfdask.figures.figure import Section, TableFigure
 from mfdask.report.parts import measures_table
 
 
-class Numbers(TableFigure):
+class KeyNumbers(TableFigure):
     """The numbers that matter to a reader: `what`, and a column for each thing that has them."""
 
     name = "numbers"
@@ -32,7 +32,7 @@ def summary_section(verdict: str, columns: Mapping[str, Mapping[str, object]]) -
         For each thing its numbers, by what they are.
     """
     numbers: pd.DataFrame = measures_table("what", columns)
-    return Section("summary", "In short", verdict, [Numbers(numbers)])
+    return Section("summary", "In short", verdict, [KeyNumbers(numbers)])
 
 
 def required(value: Any, reader: str, parameter: str, what: str) -> Any:
