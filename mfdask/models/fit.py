@@ -252,6 +252,7 @@ def _account(plan: FitPlan, state: FitState) -> dict[str, Any]:
         "test_rmse": math.sqrt(totals.test_squared / data.n_test) if tested else None,
         "moved": math.sqrt(moved / norm) if norm > 0 else 0.0,
         "fidelity": totals.fidelity,
+        "test_auc": state.auc.result() if state.auc else None,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from mfdask.kernels.merge import find_pairs
 from mfdask.kernels.random import bits, stream
 from mfdask.kernels.rows import Block
 from mfdask.kernels.types import Float32s, Int32s, read_only
+from mfdask.models.half_step import BlockUpdate, join_blocks, pair_predictions
 from mfdask.shards import Dataset, Shard
 from mfdask.shards.refs import shard_ref
 
@@ -58,7 +60,10 @@ def join_shards(shards: list[Shard]) -> Block:
 
 
 class Pairs(NamedTuple):
-    """Held-out liked items, int32 (pairs,), each beside one that its user has not rated."""
+    """Held-out liked items, int32 (pairs,), each beside one that its user has not rated.
+
+    The users ascend.
+    """
 
     users: Int32s
     liked: Int32s
@@ -85,6 +90,28 @@ def draw_pairs(liked: float | None, seed: int, train: Block, test: Block, n_item
     others = draw_unrated(key, users, [train, test], n_items)
     kept = others >= 0
     return Pairs(users[kept], test.indices[places][kept], others[kept])
+
+
+def draw_pairs_of(
+    liked: float | None, seed: int, train: list[Shard], test: list[Shard], n_items: int
+) -> Pairs:
+    """Return `draw_pairs` of the shards of all users."""
+    return draw_pairs(liked, seed, join_shards(train), join_shards(test), n_items)
+
+
+def auc_of_blocks(pairs: Pairs, users: list[BlockUpdate], items: list[BlockUpdate]) -> float | None:
+    """Return the AUC of held-out pairs by the rows of all blocks of both sides."""
+    starts, item_rows = np.cumsum([0, *(len(block.rows) for block in users)]), join_blocks(items)
+
+    def predict(of: Int32s, rows: Int32s) -> Float32s:
+        cuts = zip(users, starts.tolist(), pairwise(np.searchsorted(of, starts)), strict=False)
+        found = [
+            pair_predictions(of[a:b] - np.int32(start), rows[a:b], block.rows, item_rows, 0.0)
+            for block, start, (a, b) in cuts
+        ]
+        return np.concatenate(found)
+
+    return pairs.auc(predict)
 
 
 def draw_unrated(key: np.uint64, users: Int32s, histories: list[Block], n_items: int) -> Int32s:

@@ -35,6 +35,7 @@ from mfdask.models.checkpoint import (
 from mfdask.models.design import FeatureSums, RowPrior, initial_rows, unknowns
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.half_step import Totals, UpdateConfig
+from mfdask.models.sampling import auc_of_blocks, draw_pairs_of, shards_of
 from mfdask.models.store import count_factors, load_side
 from mfdask.models.updates import AlternatingUpdates
 from mfdask.shards import OTHER, SIDES, Dataset, Shard
@@ -54,6 +55,7 @@ class FitPlan:
     placement: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
     observed: dict[str, list[Any]]  # shards of observations, where feedback is implicit
     groups: RatingGroups | None = None  # of ratings that have an offset in common
+    pairs: Any = None  # held out, to be ranked right, where feedback is implicit
 
     @classmethod
     def make(
@@ -78,7 +80,12 @@ class FitPlan:
         if estimator.groupings:
             homes = {side: placement[side].home for side in SIDES}
             groups = RatingGroups.submit(run, data, estimator.groupings, homes)
-        plan = cls(estimator, data, run, config, features, {}, placement, {}, groups)
+        pairs = None
+        if config.unrated_weight and data.n_test:
+            parts = (shards_of(run, data, part) for part in ("train", "test"))
+            rule = estimator.liked, estimator.seed
+            pairs = run.submit("pairs", draw_pairs_of, *rule, *parts, data.n_items)
+        plan = cls(estimator, data, run, config, features, {}, placement, {}, groups, pairs)
         if config.unrated_weight:
             for side in SIDES:
                 given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
@@ -259,6 +266,7 @@ class FitState:
     priors: dict[str, Any]  # what the rows were drawn to
     learned: dict[str, Any]  # RowPrior for the next sweep, of each side that learns one
     offsets: Any = None  # Offsets, where there are any
+    auc: Any = None  # of held-out pairs, where feedback is implicit
 
     @classmethod
     def make(
@@ -271,6 +279,7 @@ class FitState:
         totals: Any,
         priors: dict[str, Any] | None = None,
         offsets: Any = None,
+        auc: Any = None,
     ) -> FitState:
         """Return the state after a sweep, and submit what the next one's priors are learned by."""
         estimator = plan.estimator
@@ -279,7 +288,7 @@ class FitState:
             side: plan.learned(sweep, side, blocks[side], totals, priors[side])
             for side in filter(estimator.learns, SIDES)
         }
-        return cls(sweep, blocks, given, scores, totals, priors, learned, offsets)
+        return cls(sweep, blocks, given, scores, totals, priors, learned, offsets, auc)
 
     def next_prior(self, plan: FitPlan, side: str) -> Any:
         """Return a side's prior for the next sweep, a handle where it is learned."""
@@ -382,7 +391,10 @@ def submit_sweep(plan: FitPlan, before: FitState) -> FitState:
     scores = _score(plan, before, sweep, blocks["users"], given, offsets)
     sums = [plan.sums(sweep, side, blocks[side]) for side in SIDES]
     totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, scores, priors["items"], offsets)
-    return FitState.make(plan, sweep, blocks, given, scores, totals, priors, offsets)
+    auc = None
+    if plan.pairs is not None:
+        auc = run.submit(f"auc-{sweep}", auc_of_blocks, plan.pairs, *map(blocks.get, SIDES))
+    return FitState.make(plan, sweep, blocks, given, scores, totals, priors, offsets, auc)
 
 
 def _score(

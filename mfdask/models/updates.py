@@ -68,6 +68,8 @@ class AlternatingUpdates(Estimator):
         What offsets go by: a user's day, an item's period, or both.
     period_days : int
         Length of a period.
+    liked : float or None
+        Of implicit feedback, ratings from here up are observed.
     """
 
     n_factors: int
@@ -80,6 +82,7 @@ class AlternatingUpdates(Estimator):
     init_scale: float
     time: Time = "none"
     period_days: int = 70
+    liked: float | None = None
 
     @property
     def groupings(self) -> tuple[Grouping, ...]:

@@ -10,6 +10,7 @@ from mfdask.bench.kernel import numba_threads
 from mfdask.errors import InputError
 from mfdask.models import IALS, Ability, load_model, save_model
 from mfdask.models.design import initial_rows
+from mfdask.models.sampling import draw_pairs, join_shards
 from mfdask.recommendation import Ranking, explain, recommend, recommend_new
 from mfdask.recommendation.fold_in import History, fold_in
 from mfdask.shards import Dataset
@@ -90,6 +91,31 @@ def test_objective_falls(ratings):
     values = [sweep.objective for sweep in model.history]
     assert values == sorted(values, reverse=True)
     assert {(s.train_rmse, s.test_rmse) for s in model.history} == {(None, None)}
+
+
+def test_the_auc_of_held_out_pairs(small_data, client):
+    """It is that of the model's own scores, in one process and on two workers."""
+    data, config = Dataset.open(small_data), dataclasses.replace(CONFIG, n_sweeps=3)
+    model = config.fit(data)
+    parts = [
+        join_shards([data.shard("users", b, part) for b in range(data.n_blocks("users"))])
+        for part in ("train", "test")
+    ]
+    pairs = draw_pairs(config.liked, config.seed, *parts, data.n_items)
+    liked = parts[1].ratings >= config.liked
+    assert 0 < len(pairs.users) <= liked.sum()
+    for user, one, other in zip(*pairs, strict=True):
+        own = [block.indices[slice(*block.indptr[user : user + 2])] for block in parts]
+        assert one in own[1]
+        assert other not in np.concatenate(own)
+    gaps = model.predict_rows(pairs.users, pairs.liked) - model.predict_rows(
+        pairs.users, pairs.others
+    )
+    assert model.history[-1].test_auc == pytest.approx(np.mean(gaps > 0) + np.mean(gaps == 0) / 2)
+    assert model.history[-1].note().startswith("AUC test 0.")
+    for mode in ("whole", "needed"):
+        spread = config.fit(data, client=client, exchange=mode)
+        assert [s.test_auc for s in spread.history] == [s.test_auc for s in model.history]
 
 
 def test_rows_without_observations_are_zero(ratings):
