@@ -28,6 +28,7 @@ from mfdask.models.registry import Kind
 from mfdask.models.sampling import (
     Pairs,
     check_liked,
+    check_unrated,
     draw_others,
     draw_pairs,
     join_shards,
@@ -207,6 +208,7 @@ class BPR(Estimator):
         if data.n_items < 2:
             raise InputError(f"{data.name}: one item alone; there is nothing to rank it above")
         check_liked(self.liked, data)
+        check_unrated(data)
 
     def _learn(
         self,

@@ -31,6 +31,7 @@ from mfdask.models.registry import Kind, check_data
 from mfdask.models.sampling import (
     Pairs,
     check_liked,
+    check_unrated,
     draw_others,
     draw_pairs,
     draw_unrated,
@@ -301,6 +302,8 @@ class NCF(Estimator):
         data = data if isinstance(data, Dataset) else Dataset.from_csr(data)
         check_data(self, data)
         check_liked(self.liked, data)
+        if self.form == "implicit":
+            check_unrated(data)
         mean = data.mean if self.form == "explicit" else 0.0
         with executor_for(data, client) as run:
             network, history = self._learn(data, run, mean, progress, each_sweep)

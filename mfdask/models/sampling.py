@@ -40,6 +40,20 @@ def check_liked(liked: float | None, data: Dataset) -> None:
         )
 
 
+def check_unrated(data: Dataset) -> None:
+    """Refuse data in which everybody has rated everything: nothing is preferred to anything.
+
+    Raises
+    ------
+    InputError
+    """
+    if data.n_train == data.n_users * data.n_items:
+        raise InputError(
+            f"{data.name}: no user has both a liked item and one that they have not rated: there "
+            f"are ratings of all {data.n_items:,} by all; take a model that predicts ratings"
+        )
+
+
 def least_liked(liked: float | None) -> float:
     """Return the least rating that counts as liked, given the threshold, None for all."""
     return -math.inf if liked is None else liked

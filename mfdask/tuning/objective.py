@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mfdask.errors import InputError
@@ -87,10 +88,22 @@ class TuningObjective:
             self.plan.check(data)
 
     def of(self, model: Model, data: Dataset) -> float | None:
-        """Return the figure of a model that was just learned, on the test part of its data."""
+        """Return the figure of a model that was just learned, on the test part of its data.
+
+        Raises
+        ------
+        InputError
+            If it is an AUC, and for nobody is there an item that is not relevant.
+        """
         if self.of_ratings:
             return model.history[-1].test_rmse
         if not data.n_test:
             return None
         scorer = scorer_of(model.align(data), data)
-        return measure_ranking(scorer, data, self.plan).means()[self.metric]
+        found = measure_ranking(scorer, data, self.plan).means()[self.metric]
+        if math.isnan(found):
+            raise InputError(
+                f"`objective` {self}: {data.name} leaves nothing to rank below what is relevant; "
+                "give a higher `threshold`, or another objective such as ndcg@10"
+            )
+        return found

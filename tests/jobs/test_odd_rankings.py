@@ -1,0 +1,138 @@
+"""Odd and bad input of models that rank, as a user meets it: of every such kind."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfdask.models import kinds
+from tests.jobs.helpers import QUIET, refused
+
+KINDS = [
+    name
+    for name, kind in kinds().items()
+    if "mfdask." in kind.estimator.__module__ and not kind.learns_from_ratings
+]
+#: They learn from pairs of what is liked and what is not rated.
+PAIRWISE = ("bpr", "ncf")
+FULL = [(user, item, 1 + user * item % 5) for user in range(1, 9) for item in range(1, 7)]
+SOME = [(user, item, stars) for user, item, stars in FULL if (7 * user + 3 * item) % 4]
+
+
+@pytest.fixture
+def ingested(result_of):
+    """Return a function that writes ratings, and ingests them into the folder ``d``."""
+
+    def ingest(ratings, *options):
+        lines = "".join(f"{user},{item},{stars}\n" for user, item, stars in ratings)
+        Path("l.csv").write_text(f"user,item,rating\n{lines}")
+        options = options or ("--split", "none")
+        return result_of("ingest", "l.csv", "--out", "d", *options)
+
+    return ingest
+
+
+@pytest.fixture
+def train(mfdask):
+    """Return a function that trains a small model on ``d``."""
+
+    def run(kind, *options):
+        if kind == "ncf":
+            pytest.importorskip("optax", reason="needs Optax: pip install 'mfdask[neural]'")
+        size = {"n_factors": ("--factors", 2), "n_sweeps": ("--sweeps", 2)}
+        known = kinds()[kind].open_parameters
+        small = [word for name, words in size.items() if name in known for word in words]
+        return mfdask("train", "d", "--model", kind, *small, *options, "--out", "m")
+
+    return run
+
+
+def listed(result_of, *words):
+    """Return the items of the list of one person, of any length."""
+    found = result_of("recommend", "m", "--top", 50, "--min-ratings", 0, *words)
+    return [line["item_id"] for line in found["recommendations"]]
+
+
+def test_kinds_are_found():
+    assert {"ials", "bpr", "ncf", "popularity", "itemknn", "ease"} == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_catalogue_smaller_than_the_list(kind, ingested, train, result_of):
+    ingested(SOME)
+    assert train(kind).exit_code == 0
+    rated = {item for user, item, _ in SOME if user == 1}
+    assert sorted(listed(result_of, "--data", "d", "--user", 1)) == sorted({*range(1, 7)} - rated)
+    assert sorted(listed(result_of, "--rated", "id:1=5")) == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_users_who_have_rated_everything(kind, ingested, train, mfdask, result_of):
+    ingested([*FULL, (9, 1, 5)])  # all but the last of nine users
+    assert train(kind).exit_code == 0
+    found = mfdask("recommend", "m", "--data", "d", "--user", 1, "--min-ratings", 0)
+    assert found.exit_code == 0
+    assert "nothing to offer; they have rated all 6 items" in found.stdout
+    assert len(listed(result_of, "--data", "d", "--user", 9)) == 5
+    everything = [word for item in range(1, 7) for word in ("--rated", f"id:{item}=5")]
+    assert listed(result_of, *everything) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ratings", [FULL, FULL[:6], FULL[::6]], ids=["all", "user", "item"])
+def test_nothing_is_unrated(kind, ratings, ingested, train, mfdask):
+    """All is rated by all; by the one user that there is; or there is one item."""
+    ingested(ratings)
+    items, done = {item for _, item, _ in ratings}, train(kind)
+    if kind in PAIRWISE:
+        refused(done, "l: ", "one item alone" if (kind, len(items)) == ("bpr", 1) else "not rated")
+        return
+    assert done.exit_code == 0, done.output
+    done = mfdask("recommend", "m", "--data", "d", "--user", 1, "--min-ratings", 0)
+    assert "nothing to offer" in done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_liked_above_every_rating(kind, ingested, train):
+    ingested(SOME)
+    if "liked" in kinds()[kind].open_parameters:
+        refused(train(kind, "--liked", 9), "--liked", "9", "5")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ratings_below_zero(kind, ingested, train):
+    ingested([(user, item, stars - 3) for user, item, stars in SOME])
+    done = train(kind)
+    if kind == "ials":  # for which they are weights, or would be
+        refused(done, "ratings are -2 to 2", "--liked 0 or more")
+    else:
+        assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_are_taken_and_negative_ones_are_not(kind, ingested, train, mfdask):
+    assert ingested([*SOME, *SOME], "--repeats", "count", "--split", "none")["feedback"] == "counts"
+    assert train(kind).exit_code == 0
+    Path("l.csv").write_text("user,item,rating\n1,1,2\n1,1,-1\n2,1,3\n")
+    refused(mfdask("ingest", "l.csv", "--repeats", "sum", "--out", "n"), "row 3: count is negative")
+
+
+@pytest.mark.parametrize("kind", ["als", "ease"])
+def test_an_auc_without_negatives(kind, ingested, mfdask):
+    """Where all that is not trained on is relevant, there is nothing to be ranked below it."""
+    ingested(FULL)
+    search = {"als": ("factors=0", "sweeps=1"), "ease": ("ridge=1",)}[kind]
+    options = [word for one in search for word in ("--search", one)]
+    options += ["--model", kind, "--sampler", "grid", "--objective", "auc", "--threshold", 0.5]
+    refused(mfdask("tune", "d", *options, *QUIET), "objective auc", "nothing to rank below")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_extra_that_is_missing(kind, ingested, train, monkeypatch):
+    ingested(SOME)
+    monkeypatch.setitem(sys.modules, "jax", None)
+    done = train(kind)
+    if kind == "ncf":
+        refused(done, "jax is not installed", "pip install 'mfdask[neural]'")
+    else:
+        assert done.exit_code == 0, done.output
