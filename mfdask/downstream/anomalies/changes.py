@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from mfdask.downstream.anomalies.calibration import alike
 from mfdask.kernels.types import Float64s, Int64s
@@ -16,8 +16,9 @@ BINS = 40
 #: Share at either end of an item's ratings in which no step is looked for; a pulse lasts at least
 #: as long, and leaves as much.
 TRIM = 0.1
-#: Statistics of series that do not change are taken as known up to this quantile of all.
-_HONEST = 0.8
+#: So many series of chance alone are drawn; beyond the larger of these quantiles of theirs the tail
+#: is exponential, its scale from both.
+_DRAWN, _TAIL = 10_000, (0.9, 0.99)
 #: Series that are compared with each other, at least: some that changed may be among them.
 _LEAST_ROWS = 75
 #: Is added to squares, in units of what is usual, before their logarithm is taken.
@@ -84,11 +85,11 @@ def find_changes(indptr: Int64s, values: Float64s, weights: Float64s) -> Changes
 
     A step is sought by the largest difference of means before and behind (CUSUM), a pulse by that
     of a stretch against the rest (two breaks), a ramp by weighted regression on the order, a change
-    of the spread as a step in the logarithms of squares. All are squared and in units of chance. A
-    series moves more than by chance as fans come first and tastes change; and it has been looked
-    at in many places. Both are learned from the bulk of series of like length: up to the quantile
-    `_HONEST` chances are shares of the series, and beyond it they fall as those of a squared normal
-    variable do. Chances are those of the smallest of three (lasting, pulse, spread), times three.
+    of the spread as a step in the logarithms of squares. All are squared and in units of chance.
+    How large the largest of many places is by chance is known from normal series. Real series move
+    more, as fans come first and tastes change: by the ratio of the medians, of series of like
+    length and of chance, which few changed series hardly move (Devlin & Roeder 1999, genomic
+    control). Chances are those of the smallest of three (lasting, pulse, spread), times three.
 
     Parameters
     ----------
@@ -103,8 +104,8 @@ def find_changes(indptr: Int64s, values: Float64s, weights: Float64s) -> Changes
     edges = indptr[:-1, None] + places
     runs = _Runs.of(edges, weights, values)
     found = [_step(runs), _ramp(runs), _pulse(runs), _spread(edges, values, weights)]
-    lasting = np.maximum(found[0].square, found[1].square)
-    families = [chances(x, lengths) for x in (lasting, found[2].square, found[3].square)]
+    squares = _families(*(each.square for each in found))
+    families = [chances(*both, lengths) for both in zip(squares, _by_chance(), strict=True)]
     family = np.argmin(families, axis=0)
     ramp = found[1].square > found[0].square
     kind = np.where(family == 0, ramp.astype(np.int64), family + 1)
@@ -114,15 +115,45 @@ def find_changes(indptr: Int64s, values: Float64s, weights: Float64s) -> Changes
     return Changes(kind, p, places[rows, first], places[rows, last], size)
 
 
-def chances(squares: Float64s, lengths: Int64s) -> Float64s:
-    """Return the chance of as large a statistic in a series that does not change, float64."""
+def _families(step: Float64s, ramp: Float64s, pulse: Float64s, spread: Float64s) -> list[Float64s]:
+    """Put together what is tested together: lasting changes, pulses, and changes of the spread."""
+    return [np.maximum(step, ramp), pulse, spread]
+
+
+@cache
+def _by_chance() -> tuple[Float64s, ...]:
+    """Return the statistics of each family for normal series, ascending, float64 (`_DRAWN`,)."""
+    edges = np.arange(_DRAWN)[:, None] * BINS + np.arange(BINS + 1)
+    values = np.random.default_rng(0).normal(size=_DRAWN * BINS)
+    runs = _Runs.of(edges, np.ones(len(values)), values)
+    step = _step(runs).square  # logarithms of squares are tested for a step too
+    found = _families(step, _ramp(runs).square, _pulse(runs).square, step)
+    return tuple(np.sort(squares) for squares in found)
+
+
+def chances(squares: Float64s, by_chance: Float64s, lengths: Int64s) -> Float64s:
+    """Return how likely as large a statistic is in a series that moves as is usual, float64.
+
+    Parameters
+    ----------
+    squares : float64 (series,)
+    by_chance : float64 (draws,)
+        The same statistic where nothing moves, ascending.
+    lengths : int64 (series,)
+    """
     p = np.ones(len(squares))
     for rows in alike(lengths, _LEAST_ROWS) if len(squares) else []:
-        own = squares[rows] / 2
-        usual = np.quantile(own, _HONEST)
-        ranked = rankdata(-own) / (len(own) + 1)
-        p[rows] = np.where(own > usual, (1 - _HONEST) * np.exp(usual - own), ranked)
+        usual = np.median(squares[rows]) / np.median(by_chance)
+        p[rows] = _beyond(squares[rows] / max(usual, 1.0), by_chance)
     return p
+
+
+def _beyond(squares: Float64s, by_chance: Float64s) -> Float64s:
+    """Return the share of draws that are as large, with an exponential tail."""
+    low, high = np.quantile(by_chance, _TAIL)
+    scale = (high - low) / np.log((1 - _TAIL[0]) / (1 - _TAIL[1]))
+    share = 1.0 - np.searchsorted(by_chance, squares) / len(by_chance)
+    return np.where(squares > high, (1 - _TAIL[1]) * np.exp((high - squares) / scale), share)
 
 
 def _step(runs: _Runs) -> _Found:

@@ -9,11 +9,14 @@ import pandas as pd
 
 from mfdask.downstream.anomalies.calibration import false_discovery
 from mfdask.downstream.anomalies.changes import KINDS, Changes, find_changes
-from mfdask.downstream.anomalies.residuals import Residuals, usual_size
+from mfdask.downstream.anomalies.residuals import Residuals, user_variance
 from mfdask.kernels import trends as kernel
+from mfdask.kernels.types import Float64s, Int64s
 
 #: The trend is measured on the means of so many runs of ratings.
 BINS = 40
+#: Ratings' worth of the common variance that is mixed into each item's own.
+_SHRINK = 50.0
 #: What each way that a change may go is called: of means, and of the spread.
 _WAYS = (("down", "up"), ("together", "apart"))
 
@@ -28,10 +31,11 @@ def drifting_items(
 ) -> pd.DataFrame:
     """Return how much the ratings of each item have changed in time, the surest first.
 
-    The residuals of an item, weighted by their usual size, are searched for a step, a ramp, a pulse
-    and a change of their spread, see `find_changes`. Every item moves a little, as fans come first
-    and tastes change: how much is usual is learned from all items of like number of ratings. The
-    Mann-Kendall score and Sen slope of the ratings' binned means stand beside it.
+    The residuals of an item, weighted by one over the variances of their user and of their item,
+    are searched for a step, a ramp, a pulse and a change of their spread, see `find_changes`. Every
+    item moves a little, as fans come first and tastes change: how much is usual is learned from all
+    items of like number of ratings. The Mann-Kendall score and Sen slope of the ratings' binned
+    means stand beside it.
 
     Parameters
     ----------
@@ -78,10 +82,24 @@ class _Series:
             column[kept] for column in (residuals.users, residuals.items, residuals.timestamps)
         )
         order = kept[np.lexsort((users, times, items))]
-        size = usual_size(residuals.users, residuals.items, residuals.error)
+        variance = user_variance(residuals.users, residuals.error)[order]
         self.values = residuals.error[order].astype(np.float64)
-        self.weights = 1.0 / np.square(size[order])
+        variance *= _noise(self.indptr, self.values / np.sqrt(variance))
+        self.weights = 1.0 / variance
         self.timestamps = residuals.timestamps[order]
+
+
+def _noise(indptr: Int64s, values: Float64s) -> Float64s:
+    """Return the variance of each value's series but for its changes, float64 (values,).
+
+    Half the mean square of successive differences (von Neumann 1941): a change adds to it only
+    where it begins and ends, so that no item hides its change in a variance made large by it.
+    """
+    n = np.diff(indptr)
+    rows = np.repeat(np.arange(len(n)), n)
+    inside = rows[1:] == rows[:-1]
+    total = np.bincount(rows[1:][inside], np.square(np.diff(values)[inside]) / 2, len(n))
+    return np.asarray(((total + _SHRINK) / (n - 1 + _SHRINK))[rows])
 
 
 def _table(series: _Series, found: Changes) -> pd.DataFrame:

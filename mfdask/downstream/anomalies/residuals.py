@@ -160,10 +160,14 @@ def usual_size(users: Int32s, items: Int32s, error: Array) -> Float64s:
     The variance is the user's times the item's share of it. Both are shrunken to the common one,
     and leave the rating itself out: no error helps to excuse itself.
     """
+    own = user_variance(users, error)
+    return np.sqrt(own * _others_mean(items, np.square(error, dtype=np.float64) / own, 1.0))
+
+
+def user_variance(users: Int32s, error: Array) -> Float64s:
+    """Return the shrunken variance of the other errors of each rating's user, float64."""
     square = np.square(error, dtype=np.float64)
-    common = max(square.mean(), np.finfo(np.float64).tiny)
-    own = _others_mean(users, square, common)
-    return np.sqrt(own * _others_mean(items, square / own, 1.0))
+    return _others_mean(users, square, max(square.mean(), np.finfo(np.float64).tiny))
 
 
 def _others_mean(rows: Int32s, values: Float64s, prior: float) -> Float64s:
