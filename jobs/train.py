@@ -59,8 +59,8 @@ def _presets() -> dict[str, list[str]]:
     "--preset",
     metavar="[small|large]",
     help="; ".join(f"{name}: {', '.join(those)}" for name, those in _presets().items())
-    + ". For small data (some 100,000 ratings) or large (tens of millions); options given beside "
-    "it win.",
+    + ". For small data (some 100,000 ratings) or large (tens of millions), see docs/models.md; "
+    "options given beside it win.",
 )
 @click.option(
     "--item-features",

@@ -44,7 +44,7 @@ def compile_here(n_factors: int) -> dict[str, Any]:
     imported = time.perf_counter()
     indptr, indices = np.array([0, 2, 4]), np.array([0, 1, 0, 1], np.int32)
     shard = Shard("users", 0, 0, indptr, indices, np.ones(4, np.float32))
-    config = ALS(n_factors=n_factors)
+    config = ALS.from_parameters({**ALS.presets["large"], "n_factors": n_factors})
     rule, prior = config.update_config(1.0), config.prior("users")
     rows = initial_rows(2, n_factors, 0.1, 1, "users")
 

@@ -28,6 +28,7 @@ class BareKernel:
     """
 
     def __init__(self, data: Dataset, config: ALS) -> None:
+        config = config.resolved(data)
         rule = config.update_config(data.mean)
         self._prior = config.prior("users").compiled(rule.reg_scaling, None)
         self._step = rule.step()

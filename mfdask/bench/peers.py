@@ -67,7 +67,7 @@ def _prepare_cmfrec(users: Block, n_items: int, n_factors: int, threads: int) ->
     def fit(epochs: int) -> None:
         size = {"k": n_factors, "niter": epochs, "nthreads": threads}
         # What multiplies the squared factors where squared errors count once.
-        weight = ALS.factor_reg / ALS.fidelity
+        weight = ALS.presets["large"]["factor_reg"] / ALS.fidelity
         biases = {"user_bias": True, "item_bias": True, "lambda_": weight}
         plain = {"use_cg": False, "verbose": False, "precompute_for_predictions": False}
         CMF(**size, **biases, **plain, use_float=True).fit(ratings)

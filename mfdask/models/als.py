@@ -21,28 +21,12 @@ from mfdask.models.updates import MAX_FACTORS, ItemPrior, Time, UserPrior
 from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
-#: Good for data of a size without tuning; `docs/models.md` says how they were found.
-PRESETS: dict[str, dict[str, Any]] = {
-    # Some 100,000 ratings: the best of 120 trials on a validation part of ml-latest-small's.
-    "small": {
-        "n_factors": 20,
-        "n_sweeps": 20,
-        "fidelity": 0.002,
-        "factor_reg": 0.006,
-        "bias_reg": 0.0026,
-        "item_factor_reg": 0.021,
-        "item_bias_reg": 0.0037,
-        "reg_scaling": 0.18,
-    },
-    # Some tens of millions: the paper's, which it found by a grid search on 32 million real ones.
-    "large": {
-        "n_factors": 20,
-        "n_sweeps": 20,
-        "fidelity": 0.002,
-        "factor_reg": 0.05,
-        "bias_reg": 0.015,
-    },
-}
+#: Where some of the regularisation is given, the rest of it: what the paper found by a grid search
+#: on 32 million real ratings.
+_BY_HAND = {"factor_reg": 0.05, "bias_reg": 0.015, "reg_scaling": 0.0}
+#: Regularisation where none is given. Products of factors are ratings: on a scale twice as wide
+#: they are twice as large, so that the factors' part is for each unit of the width of the scale.
+_OF_WIDTH, _BIAS_REG, _REG_SCALING = 0.0025, 0.003, 0.2
 
 
 @dataclass(frozen=True)
@@ -62,7 +46,7 @@ class ALS(MatrixFactorization):
     >>> model = ALS(n_factors=40, n_sweeps=10).fit(Dataset.open("data/ml-32m"))  # doctest: +SKIP
     """
 
-    presets: ClassVar = PRESETS
+    presets: ClassVar = {"large": _BY_HAND}
     #: A night stops sweeping once it gains nothing: a warm start pays by ending sooner.
     unattended: ClassVar = {"n_sweeps": 60, "tolerance": 0.0005}
 
@@ -88,11 +72,23 @@ class ALS(MatrixFactorization):
         above=0,
         tunable=True,
     )
-    factor_reg: float = parameter(
-        0.05, "Regularisation of the factors.", "tau", at_least=0, tunable=True
+    factor_reg: float | None = parameter(
+        None,
+        f"Regularisation of the factors; auto: {_OF_WIDTH:g} times the width of the rating scale, "
+        f"or {_BY_HAND['factor_reg']:g} where gamma or reg-scaling is given.",
+        "tau",
+        at_least=0,
+        none="auto",
+        tunable=True,
     )
-    bias_reg: float = parameter(
-        0.015, "Regularisation of the biases.", "gamma", at_least=0, tunable=True
+    bias_reg: float | None = parameter(
+        None,
+        f"Regularisation of the biases; auto: {_BIAS_REG:g}, or {_BY_HAND['bias_reg']:g} where tau "
+        "or reg-scaling is given.",
+        "gamma",
+        at_least=0,
+        none="auto",
+        tunable=True,
     )
     item_factor_reg: float | None = parameter(
         None,
@@ -137,9 +133,11 @@ class ALS(MatrixFactorization):
         "joint",
         "joint: bias and factors of a row together; alternating: bias first (Algorithm 1).",
     )
-    reg_scaling: float = parameter(
-        0.0,
-        "Tau and gamma grow with this power of a row's number of ratings (1: ALS-WR).",
+    reg_scaling: float | None = parameter(  # type: ignore[assignment]
+        None,
+        "Tau and gamma grow with this power of a row's number of ratings (1: ALS-WR); auto: "
+        f"{_REG_SCALING:g}, or {_BY_HAND['reg_scaling']:g} where tau or gamma is given.",
+        none="auto",
         at_least=0,
         at_most=1,
         tunable=True,
@@ -182,6 +180,13 @@ class ALS(MatrixFactorization):
         """Return itself, with fewer sweeps."""
         return replace(self, n_sweeps=min(self.n_sweeps, most_sweeps or self.n_sweeps))
 
+    def resolved(self, data: Dataset) -> ALS:
+        """Return itself with a regularisation: what is given, or else what suits the scale."""
+        width = data.rating_max - data.rating_min
+        own = {"factor_reg": _OF_WIDTH * width, "bias_reg": _BIAS_REG, "reg_scaling": _REG_SCALING}
+        given = {name: value for name in own if (value := getattr(self, name)) is not None}
+        return replace(self, **{**(_BY_HAND if given else own), **given})
+
     def identity(self) -> dict[str, Any]:
         """Return the parameters that shape the states: not those that say when to stop."""
         named = asdict(self)
@@ -189,7 +194,8 @@ class ALS(MatrixFactorization):
         return named
 
     def update_config(self, mean_rating: float) -> UpdateConfig:
-        """Return the equations of the half-steps."""
+        """Return the equations of the half-steps; of a `resolved` estimator alone."""
+        assert self.reg_scaling is not None
         return UpdateConfig(
             n_factors=self.n_factors,
             mean_rating=mean_rating if self.centre else 0.0,
@@ -203,11 +209,13 @@ class ALS(MatrixFactorization):
         return bool(self.follows(side))
 
     def prior(self, side: str) -> RowPrior:
-        """Return the prior of rows that are drawn to zero."""
+        """Return the prior of rows that are drawn to zero; of a `resolved` estimator alone."""
         bias_reg, factor_reg = self.bias_reg, self.factor_reg
+        assert factor_reg is not None
+        assert bias_reg is not None
         if side == "items":
-            bias_reg = self.bias_reg if self.item_bias_reg is None else self.item_bias_reg
-            factor_reg = self.factor_reg if self.item_factor_reg is None else self.item_factor_reg
+            bias_reg = bias_reg if self.item_bias_reg is None else self.item_bias_reg
+            factor_reg = factor_reg if self.item_factor_reg is None else self.item_factor_reg
         precision = ridge(self.n_factors, bias_reg, factor_reg)
         return RowPrior(self.fidelity, precision, np.zeros((1, len(precision))))
 

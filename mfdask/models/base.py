@@ -192,6 +192,13 @@ class Estimator(Parametrised, ABC):
         InputError
         """
 
+    def resolved(self, data: Dataset) -> Self:
+        """Return the estimator with numbers where a default follows the data; by default itself.
+
+        A fit begins with it, so that the model keeps what it was learned with.
+        """
+        return self
+
     @abstractmethod
     def fit(self, data: Dataset, **options: Any) -> Model:
         """Learn a model.

@@ -129,14 +129,15 @@ class MatrixFactorization(AlternatingUpdates):
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
         check_data(self, data)
-        features = ItemFeatures.of(self.item_prior, data, item_features)
-        identity = fit_identity(self.identity(), data.fingerprint, start, features)
+        own = self.resolved(data)
+        features = ItemFeatures.of(own.item_prior, data, item_features)
+        identity = fit_identity(own.identity(), data.fingerprint, start, features)
         manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
-        collector = self.collector(data, features)
+        collector = own.collector(data, features)
         with executor_for(data, client) as run:
-            loop = _Loop(FitPlan.make(self, data, run, features, exchange), manager, collector)
+            loop = _Loop(FitPlan.make(own, data, run, features, exchange), manager, collector)
             result = loop.run(start, progress, each_sweep)
-        return self.model(data, result, features, collector)
+        return own.model(data, result, features, collector)
 
     def collector(self, data: Dataset, features: ItemFeatures | None) -> Collector | None:
         """Return what gathers draws on the way, if anything does."""

@@ -21,7 +21,7 @@ def random_model(seed, n_users=300, n_items=200, n_factors=5, scale=(0.5, 5.0)):
         return pack(0.2 * span * normal(n), factors.astype(np.float32))
 
     return FactorModel(
-        estimator=ALS(n_factors=n_factors),
+        estimator=ALS(n_factors=n_factors, **ALS.presets["large"]),
         mean=float(np.mean(scale)),
         user_rows=side(n_users),
         item_rows=side(n_items),

@@ -107,7 +107,9 @@ def test_published_figures(mfdask, result_of, movielens_zip):
     assert bias["train_rmse"] == pytest.approx(0.7950, abs=2e-4)
     assert bias["test_rmse"] == pytest.approx(0.8737, abs=2e-4)
     for update in ("joint", "alternating"):
-        als = result_of("train", "d", "--update", update, "--sweeps", 30, *QUIET)
+        als = result_of(
+            "train", "d", "--update", update, "--sweeps", 30, "--preset", "large", *QUIET
+        )
         assert als["test_rmse"] == pytest.approx(0.8580, abs=1e-3)
 
 
@@ -158,7 +160,7 @@ def test_the_sampler_and_its_intervals(result_of, mfdask, data):
 
 
 @pytest.mark.parametrize(
-    ("name", "estimator", "preset"), [("als", ALS, "small"), ("ials", IALS, "large")]
+    ("name", "estimator", "preset"), [("als", ALS, "large"), ("ials", IALS, "large")]
 )
 def test_a_preset_may_be_changed(name, estimator, preset, result_of, data):
     options = ("--model", name, "--preset", preset, "--sweeps", 2, *QUIET)
@@ -190,7 +192,7 @@ def test_what_is_no_sweep_is_not_called_one(mfdask, data):
 
 def test_the_help_names_presets_and_the_words_for_none(mfdask):
     words = " ".join(mfdask("train", "--help").stdout.split())
-    assert "small: als, bias, ease, features, genre, ials, itemknn; large: als, bias" in words
+    assert "large: als, bias, features, genre, ials; small: ease, ials, itemknn" in words
     assert "--item-gamma FLOAT|gamma" in words
     assert "Regularisation of item biases. [default: gamma; for bpr 0.01]" in words
     assert "ease: A linear regression of each item on all others, in closed form;" in words
@@ -304,6 +306,16 @@ def test_resume_goes_on(result_of, data, tmp_path):
         assert resumed["objective"] == whole["objective"]
         np.testing.assert_array_equal(load_model("m").user_rows, load_model("whole").user_rows)
     assert not state.parent.exists()
+
+
+def test_regularization_is_the_same_for_every_row(result_of, data):
+    learn = ("train", data, "--out", "m", "--factors", 2, "--sweeps", 1, "--regularization", 9)
+    result_of(*learn, *QUIET)
+    said = load_model("m").parameters
+    names = ("fidelity", "factor_reg", "bias_reg", "reg_scaling")
+    assert [said[name] for name in names] == [1, 9, 9, 0]
+    result_of(*learn, "--reg-scaling", 0.5, *QUIET)
+    assert load_model("m").parameters["reg_scaling"] == 0.5
 
 
 def test_a_sampler_learns_its_regularisation(mfdask, data):

@@ -21,7 +21,7 @@ def test_one_thread_solves_as_all_do(monkeypatch):
         "users", 0, 7, indptr, random.integers(0, 50, indptr[-1]).astype(np.int32),
         random.random(indptr[-1], np.float32),
     )  # fmt: skip
-    config = ALS(n_factors=5)
+    config = ALS(n_factors=5, **ALS.presets["large"])
     own, other = (initial_rows(n, 5, 0.1, 1, side) for n, side in ((300, "users"), (50, "items")))
     found = []
     for few in (0, 10**12):

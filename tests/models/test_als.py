@@ -33,7 +33,7 @@ def triples(matrix):
 
 
 def naive_fit(config, matrix, features=None):
-    k = config.n_factors
+    k, config = config.n_factors, config.resolved(Dataset.from_csr(matrix))
     users, items = (
         initial_rows(n, k, config.init_scale, config.seed, side)[:, [0, *range(2, k + 2)]]
         for side, n in zip(("users", "items"), matrix.shape, strict=True)
@@ -99,7 +99,8 @@ def test_recovers_a_checkerboard():
     odd = (np.add.outer(np.arange(30), np.arange(20)) % 2).astype(bool)
     full = np.where(odd, 5.0, 1.0)
     seen = np.random.default_rng(0).random(full.shape) < 0.5
-    model = ALS(n_factors=2, n_sweeps=30, fidelity=1.0).fit(scipy.sparse.csr_array(full * seen))
+    strong = ALS(n_factors=2, n_sweeps=30, fidelity=1.0, factor_reg=0.05)
+    model = strong.fit(scipy.sparse.csr_array(full * seen))
     users, items = np.nonzero(~seen)
     np.testing.assert_allclose(model.predict(users, items), full[users, items], atol=0.2)
 
@@ -183,6 +184,37 @@ def test_predictions_are_clipped_to_the_scale(ratings):
     assert kept.min() >= ratings.data.min()
 
 
+def test_regularisation_is_by_the_width_of_the_scale_or_by_hand(ratings):
+    names = ("factor_reg", "bias_reg", "reg_scaling")
+
+    def used(**given):
+        model = ALS(n_factors=3, n_sweeps=1, **given).fit(ratings)
+        return [model.parameters[name] for name in names]
+
+    width = float(ratings.data.max() - ratings.data.min())
+    assert used() == pytest.approx([0.0025 * width, 0.003, 0.2])
+    assert used(fidelity=0.1, item_factor_reg=1.0)[1:] == [0.003, 0.2]
+    assert used(factor_reg=0.4) == [0.4, 0.015, 0.0]
+    assert used(bias_reg=0.4) == [0.05, 0.4, 0.0]
+    assert used(reg_scaling=1.0) == [0.05, 0.015, 1.0]
+    assert used(factor_reg=0.4, reg_scaling=0.5) == [0.4, 0.015, 0.5]
+
+
+def test_a_model_s_estimator_learns_the_same_model_again(ratings):
+    model = ALS(n_factors=3, n_sweeps=2).fit(ratings)
+    again = model.estimator.fit(ratings)
+    np.testing.assert_array_equal(again.user_rows, model.user_rows)
+
+
+def test_ratings_of_another_scale_are_learned_alike(ratings):
+    """Factors are drawn alike at first, so that only after many sweeps the two agree."""
+    config = ALS(n_factors=2, n_sweeps=60)
+    plain, wide = config.fit(ratings), config.fit(ratings * 4)
+    users, items = np.indices(ratings.shape).reshape(2, -1)
+    found, other = (model.predict(users, items, clip=False) for model in (plain, wide))
+    np.testing.assert_allclose(other, 4 * found, atol=0.02)
+
+
 def test_a_dataset_in_memory_is_the_same_as_its_matrix(ratings):
     config = ALS(n_sweeps=2)
     whole, held = config.fit(ratings), config.fit(Dataset.from_csr(ratings))
@@ -191,7 +223,7 @@ def test_a_dataset_in_memory_is_the_same_as_its_matrix(ratings):
 
 def test_rows_that_do_not_fit_are_refused(ratings):
     shard = Dataset.from_csr(ratings).shard("users", 0)
-    config = ALS(n_factors=3)
+    config = ALS(n_factors=3, **ALS.presets["large"])
     rule, prior = config.update_config(3.0), config.prior("users")
     users, items = (initial_rows(n, 3, 0.1, 1, "users") for n in ratings.shape)
     for current, fixed in ((users[1:], items), (users, items[:, :4])):

@@ -17,7 +17,15 @@ from mfdask.shards import Dataset
 from tests.models.test_als import naive_fit, triples
 from tests.naive import Naive
 
-CONFIG = ALS(n_factors=3, n_sweeps=3, item_prior="genre", fidelity=0.1)
+CONFIG = ALS(
+    n_factors=3,
+    n_sweeps=3,
+    item_prior="genre",
+    fidelity=0.1,
+    factor_reg=0.05,
+    bias_reg=0.015,
+    reg_scaling=0.2,
+)
 SPEC = "synthetic:users=400,items=300,ratings=12000"
 
 
@@ -129,11 +137,14 @@ def test_the_oracle_of_the_oracle(ratings):
     features = np.random.default_rng(0).random((ratings.shape[1], 4))
     users, items = (np.random.default_rng(1).normal(size=(n, 4)) for n in ratings.shape)
     naive = Naive(triples(ratings), *ratings.shape, users, items, CONFIG, 3.0, features)
-    rated = np.diff(ratings.tocsc().indptr) > 0
+    n = np.diff(ratings.tocsc().indptr)
+    rated = n > 0
+    scale = n[rated] ** CONFIG.reg_scaling
 
     def penalty(weights):
         away = items[rated] - features[rated] @ weights
-        return (away**2 @ naive.precision("items")).sum() + CONFIG.weight_reg * (weights**2).sum()
+        own = CONFIG.weight_reg * (weights**2).sum()
+        return scale @ (away**2 @ naive.precision("items")) + own
 
     best = naive.feature_weights()
     for nudge in np.random.default_rng(2).normal(size=(50, *best.shape)):

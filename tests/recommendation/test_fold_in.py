@@ -27,12 +27,12 @@ def test_a_training_user_gets_the_row_that_training_gives(scaling, data):
     """The trained user rows face the items as they were before their last half-step."""
     config = ALS(n_factors=5, n_sweeps=3, reg_scaling=scaling)
     model = config.fit(data)
+    own = model.estimator
+    rule, prior = own.update_config(data.mean), own.prior("users")
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block)
         before = model.user_rows[shard.start : shard.stop]
-        again = half_step(
-            shard, model.item_rows, before, config.update_config(data.mean), config.prior("users")
-        )
+        again = half_step(shard, model.item_rows, before, rule, prior)
         for row in range(0, shard.n_rows, 17):
             history = History.of(model, own_history(model, data, shard.start + row))
             np.testing.assert_allclose(
