@@ -160,7 +160,7 @@ def test_the_sampler_and_its_intervals(result_of, mfdask, data):
 
 
 @pytest.mark.parametrize(
-    ("name", "estimator", "preset"), [("als", ALS, "large"), ("ials", IALS, "large")]
+    ("name", "estimator", "preset"), [("als", ALS, "small"), ("ials", IALS, "large")]
 )
 def test_a_preset_may_be_changed(name, estimator, preset, result_of, data):
     options = ("--model", name, "--preset", preset, "--sweeps", 2, *QUIET)
@@ -192,7 +192,7 @@ def test_what_is_no_sweep_is_not_called_one(mfdask, data):
 
 def test_the_help_names_presets_and_the_words_for_none(mfdask):
     words = " ".join(mfdask("train", "--help").stdout.split())
-    assert "large: als, bias, features, genre, ials; small: ease, ials, itemknn" in words
+    assert "small: als, bias, ease, features, genre, ials, itemknn; large: als, bias" in words
     assert "--item-gamma FLOAT|gamma" in words
     assert "Regularisation of item biases. [default: gamma; for bpr 0.01]" in words
     assert "ease: A linear regression of each item on all others, in closed form;" in words

@@ -192,8 +192,8 @@ def test_regularisation_is_by_the_width_of_the_scale_or_by_hand(ratings):
         return [model.parameters[name] for name in names]
 
     width = float(ratings.data.max() - ratings.data.min())
-    assert used() == pytest.approx([0.0025 * width, 0.003, 0.2])
-    assert used(fidelity=0.1, item_factor_reg=1.0)[1:] == [0.003, 0.2]
+    assert used() == pytest.approx([0.0025 * width, 0.005, 0.2])
+    assert used(fidelity=0.1, item_factor_reg=1.0)[1:] == [0.005, 0.2]
     assert used(factor_reg=0.4) == [0.4, 0.015, 0.0]
     assert used(bias_reg=0.4) == [0.05, 0.4, 0.0]
     assert used(reg_scaling=1.0) == [0.05, 0.015, 1.0]

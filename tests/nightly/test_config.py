@@ -68,7 +68,7 @@ def test_overrides_win(tmp_path):
         ("[training]\nmodel = 'svd'", "no kind of model is called 'svd'"),
         ("[training]\nmodel = 'bias'\nfactors = 3", "training.factors: no such key"),
         ("[training]\nmodel = 'bayes'\ntau = 3", "training.tau: no such key"),
-        ("[training]\npreset = 'huge'", "it has large"),
+        ("[training]\npreset = 'huge'", "it has small, large"),
         ("[data]\nsplit = 'none'", "data.split"),
         ("[data]\nsplit = 'sequence:0.2'", "by file order cannot grow"),
         ("[data]\nsplit = 'half'", "split half: write random:0.1"),

@@ -42,7 +42,7 @@ def main() -> None:
         ratings = ratings.sort_values("timestamp", kind="stable")
         said = {
             "inbox": {"settle_seconds": 0},
-            "training": {"sweeps": 60, "tolerance": float(sys.argv[2])},
+            "training": {"preset": "small", "sweeps": 60, "tolerance": float(sys.argv[2])},
         }
         config = NightlyConfig.of(said, folder)
         (config.home / "inbox").mkdir(parents=True)
