@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mfdask.models import load_model
 from mfdask.recommendation import polarity
+from mfdask.recommendation.neighbours import enough_ratings
 
 from .common import Outcome, job, table
 from .options import MODEL
@@ -21,16 +22,19 @@ from .options import MODEL
 @click.option("--top", default=10, show_default=True, help="How many items to show of either kind.")
 @click.option(
     "--min-ratings",
-    default=1000,
-    show_default=True,
-    help="Leave out items with fewer training ratings.",
+    type=int,
+    help="Leave out items with fewer training ratings.  [default: 1,000, or fewer where less than "
+    "a hundred items have as many]",
 )
 @job
-def main(model: Path, top: int, min_ratings: int) -> Outcome:
+def main(model: Path, top: int, min_ratings: int | None) -> Outcome:
     """Print both tables."""
-    most, least = polarity(load_model(model), top=top, min_ratings=min_ratings)
-    values = {"most": _lines(most), "least": _lines(least)}
-    return Outcome(values, [_view("tastes differ most", most), _view("least", least)])
+    learned = load_model(model)
+    fewest = enough_ratings(learned) if min_ratings is None else min_ratings
+    most, least = polarity(learned, top=top, min_ratings=fewest)
+    values = {"min_ratings": fewest, "most": _lines(most), "least": _lines(least)}
+    title = f"tastes differ most ({fewest:,} ratings or more)"
+    return Outcome(values, [_view(title, most), _view("least", least)])
 
 
 def _lines(found: pd.DataFrame) -> list[dict[str, Any]]:

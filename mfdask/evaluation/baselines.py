@@ -10,6 +10,8 @@ from mfdask.shards import Dataset
 
 #: What the baseline of all time is called beside models.
 NAME = "popularity"
+#: Half-life in days of what ranks for users that a model does not know, where there are timestamps.
+HALF_LIFE = 730.0
 #: Scores that are of a user alone: without training ratings there is nothing to them.
 _PERSONAL = (Score.PREFERENCE, Score.LOG_ODDS)
 
@@ -25,12 +27,14 @@ def baselines_of(data: Dataset, plan: RankingPlan) -> dict[str, Model]:
 def scorer_of(aligned: Aligned, data: Dataset) -> Scorer:
     """Return what ranks for the users of a data set.
 
-    Users without training ratings are ranked by popularity where a score is a personal one.
+    Users without training ratings are ranked by popularity where a score is a personal one: by
+    that of late, where there are timestamps.
     """
-    if aligned.model.score not in _PERSONAL:
-        return aligned.scores
     unseen = aligned.n_train("users") == 0
-    popularity = Popularity().fit(data).counts
+    if aligned.model.score not in _PERSONAL or not unseen.any():
+        return aligned.scores
+    half_life = HALF_LIFE if data.manifest.has_timestamps else None
+    popularity = Popularity(half_life=half_life).fit(data).counts
 
     def scores(rows: Int64s) -> Float32s:
         found = aligned.scores(rows)

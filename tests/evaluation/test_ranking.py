@@ -210,18 +210,34 @@ def test_sampled_negatives(data):
     assert (found.values != other.values).any()
 
 
-def test_users_without_training_ratings_are_ranked_by_popularity(data):
-    """Where a score is a personal one; they are counted."""
+def with_times(data):
+    """Return the data with a time for each training rating, over some thirty years."""
+    timed, random = copy.copy(data), np.random.default_rng(0)
+    timed.manifest = replace(data.manifest, has_timestamps=True)
+    shards = (data.shard("users", block) for block in range(data.n_blocks("users")))
+    times = [random.integers(0, 10**9, shard.n_ratings) for shard in shards]
+    timed.timestamps = lambda block: times[block]
+    return timed
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_users_without_training_ratings_are_ranked_by_popularity(timed, data):
+    """Where a score is a personal one: by a half-life, if there are times; they are counted."""
+    data = with_times(data) if timed else data
     plan = RankingPlan(5, 3.0)
     personal = measure_ranking(scorer(ItemKNN().fit(data), data), data, plan)
-    popular = measure_ranking(popularity_scorer(data), data, plan)
+    popular, late = (
+        measure_ranking(scorer(model.fit(data), data), data, plan)
+        for model in (Popularity(), Popularity(half_life=730.0 if timed else None))
+    )
     train = histories(data, "train")
     assert personal.users[personal.unseen].tolist() == [
         user for user in personal.users if user not in train
     ]
     assert personal.unseen.any()
     unseen = personal.unseen
-    np.testing.assert_array_equal(personal.values[unseen], popular.values[unseen])
+    np.testing.assert_array_equal(personal.values[unseen], late.values[unseen])
+    assert timed == (late.values[unseen] != popular.values[unseen]).any()
     assert (personal.values[~unseen] != popular.values[~unseen]).any()
 
 

@@ -289,6 +289,9 @@ def test_similar(mfdask, result_of, model_folder, model):
     assert len(cosines) == 5
     assert cosines == sorted(cosines, reverse=True)
     assert "cosine" in mfdask("similar", model_folder, title, *ALL).stdout
+    shown = result_of("similar", model_folder, title)
+    assert shown["similar"]
+    assert all(line["n_train"] >= shown["min_ratings"] for line in shown["similar"])
     refused(mfdask("similar", model_folder, "zzqqxx"), "no such title")
 
 
@@ -298,7 +301,11 @@ def test_polarity(mfdask, result_of, model_folder):
     assert values == sorted(values, reverse=True)
     assert len(values) == 4
     assert "tastes differ most" in mfdask("polarity", model_folder, *ALL).stdout
-    refused(mfdask("polarity", model_folder), "--min-ratings must be")
+    shown = result_of("polarity", model_folder)
+    assert len(shown["most"]) == len(shown["least"]) == 10
+    said = mfdask("polarity", model_folder).stdout
+    assert f"({shown['min_ratings']} ratings or more)" in said
+    refused(mfdask("polarity", model_folder, "--min-ratings", 10**6), "--min-ratings must be")
 
 
 @pytest.mark.movielens

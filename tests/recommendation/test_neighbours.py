@@ -1,11 +1,15 @@
 """Look-alikes and polarity against plain NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from mfdask.errors import InputError
 from mfdask.models import ALS
 from mfdask.recommendation import polarity, similar
+from mfdask.recommendation.neighbours import enough_ratings
 
 
 def test_similar_items(model):
@@ -29,6 +33,30 @@ def test_polarity(model):
     assert most.index.tolist() == order[:3].tolist()
     assert least.index.tolist() == order[:-4:-1].tolist()
     np.testing.assert_allclose(most["polarity"], norm[order[:3]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "at_most", "least"),
+    [
+        ([2000] * 100, 1000, 1000),
+        ([2000] * 100, 100, 100),
+        ([2000] * 99 + [60], 1000, 50),
+        ([2000] * 99, 1000, 1),
+        ([7] * 5 + [3] * 200, 1000, 1),
+    ],
+)
+def test_how_many_ratings_are_enough_follows_the_data(counts, at_most, least, model):
+    items = pd.DataFrame({"item_id": range(len(counts)), "n_train": counts})
+    assert enough_ratings(replace(model, items=items), at_most) == least
+
+
+def test_by_default_the_fewest_ratings_follow_the_data(model):
+    item = model.items["item_id"][17]
+    least = enough_ratings(model)
+    assert (polarity(model)[0]["n_train"] >= least).all()
+    pd.testing.assert_frame_equal(
+        similar(model, item), similar(model, item, min_ratings=enough_ratings(model, 100))
+    )
 
 
 def test_no_item_is_both_most_and_least(model):

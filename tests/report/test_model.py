@@ -13,7 +13,8 @@ from mfdask.features.encoder import FeatureEncoder
 from mfdask.figures.figure import Figure, Missing
 from mfdask.models import ALS
 from mfdask.recommendation import History, Ranking, explain, polarity, recommend_new
-from mfdask.report.model import examples, genres, item_map, norms, residuals
+from mfdask.recommendation.neighbours import enough_ratings
+from mfdask.report.model import examples, genres, item_map, residuals
 from mfdask.report.model.section import model_section
 from mfdask.report.page import page
 from mfdask.report.parts import labels_of
@@ -158,7 +159,7 @@ def test_genre_map(sections):
 def test_polarity(sections, models):
     model = models["als"]
     norm = np.linalg.norm(model.item_factors.astype(np.float64), axis=1)
-    least = norms.enough_ratings(model)
+    least = enough_ratings(model)
     enough = model.items["n_train"] >= least
     assert enough.sum() >= 100
     table = parts_of(sections["als"])["polarity-table"].table()
@@ -189,7 +190,7 @@ def test_offers_to_somebody_new(sections, models):
     person = examples.people(model)[0]
     ids = model.items["item_id"].iloc[person.rows].tolist()
     history = History.of(model, dict.fromkeys(ids, model.data.rating_max))
-    ranking = Ranking(top=6, min_ratings=norms.enough_ratings(model))
+    ranking = Ranking(top=6, min_ratings=enough_ratings(model))
     offered = recommend_new(model, history, ranking)
     reasons = explain(model, history, offered["item_id"].tolist(), ranking)
     table = parts_of(sections["als"])["new-user-1"].table()

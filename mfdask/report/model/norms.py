@@ -24,19 +24,6 @@ from mfdask.recommendation import polarity
 from mfdask.report.parts import labels_of, named
 
 _PER_DECADE, _HEIGHTS = 16, 40
-#: How many items a comparison should be among, and how many ratings they should have, at best.
-_ENOUGH_ITEMS = 100
-_LADDER = (1000, 500, 200, 100, 50, 20, 10, 5, 1)
-
-
-def enough_ratings(model: FactorModel) -> int:
-    """Return the training ratings that an item must have to be spoken of.
-
-    The highest rung of a ladder from 1,000 down that a hundred items reach: with few ratings
-    factors are short, and lists are of oddities.
-    """
-    counts = model.items["n_train"].to_numpy()
-    return next((rung for rung in _LADDER if (counts >= rung).sum() >= _ENOUGH_ITEMS), 1)
 
 
 def polarity_table(model: FactorModel, min_ratings: int, top: int = 10) -> pd.DataFrame:

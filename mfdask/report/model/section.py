@@ -9,6 +9,7 @@ import pandas as pd
 
 from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import Ability, FactorModel, Model
+from mfdask.recommendation.neighbours import enough_ratings
 from mfdask.report.model import examples, genres, item_map, norms, residuals
 from mfdask.report.parts import slug
 from mfdask.shards import Dataset
@@ -88,7 +89,7 @@ def _norms(model: FactorModel) -> Parts:
     if not model.can(Ability.FACTORS):
         yield Missing("polarity", "Polarity, and norm against popularity", _BIASES_ALONE)
         return
-    least = norms.enough_ratings(model)
+    least = enough_ratings(model)
     table = norms.polarity_table(model, least)
     yield norms.PolarityTable(table, least)
     yield norms.Polarity(table)
@@ -117,7 +118,7 @@ def _examples(model: FactorModel) -> Parts:
         why = f"A model of kind {model.kind} takes in no users that it has not seen."
         yield Missing("new-users", "Offers to somebody new", why)
         return
-    made = examples.examples(model, norms.enough_ratings(model))
+    made = examples.examples(model, enough_ratings(model))
     if not made:
         why = "There are too few items: who loves some has nothing left to be offered."
         yield Missing("new-users", "Offers to somebody new", why)
