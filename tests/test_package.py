@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import mfdask
+from mfdask.job_registry import registered_jobs
 from mfdask.ratings.synthetic import open_synthetic
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +24,7 @@ FOLDERS = ("docs", "jobs", "mfdask", "tests")
 SINGLE = [
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile"),
     *("constraints.txt", "pyproject.toml", "setup.py"),
+    *("CITATION.cff", "SECURITY.md", "Dockerfile", "compose.yaml", ".dockerignore"),
 ]
 
 NIGHTS = """
@@ -180,3 +184,45 @@ def test_a_first_configuration_is_in_it(run, folder):
         ROOT / "mfdask" / "nightly" / "nightly.toml"
     ).read_text()
     assert (folder / "new" / "nightly" / "inbox").is_dir()
+
+
+def parsed(file):
+    yaml = pytest.importorskip("yaml")
+    return yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+
+
+def test_the_version_is_the_same_everywhere():
+    assert parsed("CITATION.cff")["version"] == mfdask.__version__
+    images = {service["image"] for service in parsed("compose.yaml")["services"].values()}
+    assert images == {f"mfdask:{mfdask.__version__}"}
+
+
+def test_containers_fetch_nothing_and_start_what_there_is():
+    """No engine runs here: the files are parsed, and their commands compared with what there is."""
+    services = parsed("compose.yaml")["services"]
+    assert set(services) == {"scheduler", "worker", "app", "job"}
+    assert all(service["pull_policy"] == "never" for service in services.values())
+    assert services["worker"]["deploy"]["replicas"] == 2
+    assert "solver=1" in services["worker"]["command"]
+    job, *words = services["app"]["command"]
+    options = {
+        word for parameter in registered_jobs()[job].load().params for word in parameter.opts
+    }
+    assert {word for word in words if word.startswith("--")} <= options
+    for service in services.values():
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:")  # neither page has accounts
+    image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert "RUN mfdask warmup" in image
+    assert "USER 1000" in image
+
+
+def test_workflows_call_the_commands_of_the_makefile():
+    jobs = parsed(".github/workflows/test.yml")["jobs"]
+    targets = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for job in jobs.values():
+        (made,) = (step["run"] for step in job["steps"] if "run" in step)
+        assert re.search(rf"^{made.removeprefix('make ')}:", targets, re.MULTILINE)
+    matrix = jobs["test"]["strategy"]["matrix"]["python"]
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert matrix == re.findall(r'"Programming Language :: Python :: ([\d.]+)"', text)
