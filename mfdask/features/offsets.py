@@ -28,7 +28,7 @@ Read = Callable[[str], npt.NDArray[Any]]
 
 
 class GroupSums(NamedTuple):
-    """Number of ratings and sum of their residuals, for a range of groups.
+    """Number of ratings and sum of their residuals, by weight, for a range of groups.
 
     Attributes
     ----------
@@ -42,10 +42,21 @@ class GroupSums(NamedTuple):
     total: Float64s
 
     @classmethod
-    def of(cls, groups: Int32s, residuals: npt.NDArray[np.floating]) -> GroupSums:
-        """Return the sums of ratings whose groups, int32 (ratings,), and residuals are given."""
+    def of(
+        cls, groups: Int32s, residuals: npt.NDArray[np.floating], roots: Float32s | None = None
+    ) -> GroupSums:
+        """Return the sums of ratings, by their weights.
+
+        Parameters
+        ----------
+        groups : int32 (ratings,)
+        residuals : float (ratings,)
+        roots : float32 (ratings,), optional
+            Of the weights; without them, each is 1.
+        """
+        weights = np.ones(len(groups)) if roots is None else np.square(roots, dtype=np.float64)
         first = int(groups.min()) if len(groups) else 0
-        n, total = np.bincount(groups - first), np.bincount(groups - first, residuals)
+        n, total = (np.bincount(groups - first, own) for own in (weights, weights * residuals))
         return cls(first, n.astype(np.float64), total.astype(np.float64))
 
     @classmethod

@@ -65,6 +65,15 @@ def gather(
         tile[target] = ratings[start + t] - mean - tile[target]
 
 
+@inner
+def weigh(tile: Float32s, width: int, roots: Float32s, start: int, n: int) -> None:
+    """Multiply the copies of `n` ratings by the roots of their weights."""
+    for t in range(n):
+        root = splat(roots, start + t)
+        for v in range(t * width, (t + 1) * width, LANES):
+            store(tile, v, mul(root, load(tile, v)))
+
+
 @njit(nogil=True, cache=True)
 def gather_weighted(
     fixed: Float32s,

@@ -4,7 +4,8 @@ For each row it solves ``(fidelity * sum x x' + scale * P) w = fidelity * sum x 
 with ``x = [1, factors of the other side]`` and ``y = rating - mean - bias of the other side``. The
 unknown ``w = [bias, factors]`` has ``D = n_factors + 1`` places; ``P`` (`precision`) and ``m``
 (`mean`) are the row's Gaussian prior, ``scale = max(n, 1)**scaling``. A noisy step draws ``w`` from
-the Gaussian with that solution as its mean and the inverse of that matrix as its covariance.
+the Gaussian with that solution as its mean and the inverse of that matrix as its covariance. With
+weights, each term of either sum is multiplied by that of its rating.
 
 Implicit feedback has the same equations with ``y = 1``, weights of the sums' terms, and no bias.
 What was not observed counts as well, as a rating of 0: the sum of ``x x'`` over all rows of the
@@ -23,10 +24,10 @@ from numba import njit, prange
 
 from mfdask.kernels.cholesky import factorise, substitute
 from mfdask.kernels.compiling import inner
-from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, gather_weighted, quadratic
+from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, gather_weighted, quadratic, weigh
 from mfdask.kernels.random import normal, stream
 from mfdask.kernels.simd import LANES, add, load, load_apart, mul, splat, store
-from mfdask.kernels.types import Float32s, Float64s, Int64s
+from mfdask.kernels.types import Float32s, Float64s, Int64s, read_only
 
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
 CHUNKS = 128
@@ -38,13 +39,17 @@ FEW = 500_000_000
 #: Columns of the statistics that `solve_rows` fills, one row a chunk, float64.
 SSE, PENALTY, MOVED, NORM = range(4)
 
+#: Roots of weights where all ratings weigh 1.
+ALL_ALIKE = read_only(np.empty(0, np.float32))
+
 
 class Block(NamedTuple):
     """Rows of ratings in CSR form."""
 
     indptr: Any  # int64 (rows + 1,)
     indices: Any  # int32 (ratings,), rows of the other side
-    ratings: Any  # float32 (ratings,); roots of weights where `Step.weighted`
+    ratings: Any  # float32 (ratings,)
+    roots: Any = ALL_ALIKE  # float32 (ratings,), of the ratings' weights; (0,) where each is 1
 
 
 class Prior(NamedTuple):
@@ -68,7 +73,7 @@ class Step(NamedTuple):
     noisy: Any  # bool: draw from the row's posterior in place of its mean
     key: Any  # uint64, of the random numbers
     first_row: Any  # int64, number of the block's first row on its side
-    weighted: Any  # bool: each rating is a weighted 1, and rows have no bias
+    implicit: Any  # bool: each rating is a weighted 1, and rows have no bias
 
 
 def row_width(n_factors: int) -> int:
@@ -144,11 +149,13 @@ def _accumulate(
     most = len(work.tile) // width
     while start < stop:
         n = min(most, stop - start)
-        if step.weighted:
-            gather_weighted(fixed, width, block.indices, block.ratings, start, n, work.tile)
+        if step.implicit:
+            gather_weighted(fixed, width, block.indices, block.roots, start, n, work.tile)
         else:
             mean = step.mean_rating
             gather(fixed, width, block.indices, block.ratings, start, n, mean, work.tile)
+            if len(block.roots) > 0:
+                weigh(work.tile, width, block.roots, start, n)
         add_gram(work.tile, n, width, d + 1, work.grams, base)
         start += n
 

@@ -49,7 +49,8 @@ class ALS(MatrixFactorization):
     ratios to `fidelity` matter for the solution. Items may have strengths of their own. Where they
     are drawn to their features, `q` and `b_i` there are less what the features say, and
     ``weight_reg/2 * sum W**2`` of the features' weights joins. Where there are offsets by time,
-    they are taken off the ratings, and ``time_reg/2 * sum a**2`` joins.
+    they are taken off the ratings, and ``time_reg/2 * sum a**2`` joins. With a half-life, each
+    squared error counts by the weight of its rating.
 
     Examples
     --------
@@ -140,6 +141,13 @@ class ALS(MatrixFactorization):
         0.03, "Regularisation of the offsets of days and periods.", above=0, tunable=True
     )
     period_days: int = parameter(70, "Length of an item's period, in days.", at_least=1)
+    half_life: float | None = parameter(
+        None,
+        "A rating weighs half as much for each so many days that it is older than the newest "
+        "training rating.",
+        above=0,
+        none="no",
+    )
     update: Literal["joint", "alternating"] = parameter(
         "joint",
         "joint: bias and factors of a row together; alternating: bias first (Algorithm 1).",
@@ -291,9 +299,9 @@ class ALS(MatrixFactorization):
         """Return the objective of a model whose squared error over the training ratings is given.
 
         That of the last sweep in the model's history, from which it is taken where a prior follows
-        what is rated: the model does not keep who rated what.
+        what is rated or ratings have weights: the model does not keep who rated what, or when.
         """
-        if model.shared:
+        if model.shared or self.half_life is not None:
             return model.history[-1].objective
         total = self.fidelity * squared_error
         if model.feature_weights is not None:

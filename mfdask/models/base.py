@@ -67,7 +67,8 @@ class Sweep:
     objective : float
         The full regularised objective after the sweep.
     train_rmse : float or None
-        None of a model that predicts no ratings.
+        By the weights of the ratings, where these have any. None of a model that predicts no
+        ratings.
     test_rmse : float or None
         Unclipped; None where nothing is held out, too.
     moved : float

@@ -77,6 +77,13 @@ class Bayes(MatrixFactorization):
         "have timestamps.",
     )
     period_days: int = parameter(70, "Length of an item's period, in days.", at_least=1)
+    half_life: float | None = parameter(
+        None,
+        "A rating weighs half as much for each so many days that it is older than the newest "
+        "training rating.",
+        above=0,
+        none="no",
+    )
     centre: bool = parameter(True, "Learn deviations from the mean training rating.")
     seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
 

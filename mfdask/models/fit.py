@@ -249,7 +249,7 @@ def _account(plan: FitPlan, state: FitState) -> dict[str, Any]:
     return {
         "sweep": state.sweep,
         "objective": float(totals.fidelity * items[SSE] + penalty) / 2,
-        "train_rmse": math.sqrt(max(items[SSE], 0.0) / data.n_train) if rated else None,
+        "train_rmse": math.sqrt(max(items[SSE], 0.0) / plan.n_weighted) if rated else None,
         "test_rmse": math.sqrt(totals.test_squared / data.n_test) if tested else None,
         "moved": math.sqrt(moved / norm) if norm > 0 else 0.0,
         "fidelity": totals.fidelity,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
+from mfdask.features.ages import age_weights
 from mfdask.features.offsets import GroupSums, Offsets, without_offsets
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
@@ -25,7 +26,7 @@ from mfdask.models.design import (
     join,
     swap_bias_columns,
 )
-from mfdask.shards import Shard
+from mfdask.shards import Dataset, Shard
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class UpdateConfig:
         Share of the way to the solution that a row moves, in (0, 1].
     unrated_weight : float
         Of each pair of a user and an item, as a rating of 0. Above 0 ratings are *observations*: 1
-        each, and a shard has the roots of their weights in place of values; rows have no bias.
+        each, whatever their values, by their weights in the shard; rows have no bias.
     """
 
     n_factors: int
@@ -126,7 +127,9 @@ def half_step(
             f"rows of shape {current.shape} and {fixed.shape} do not fit {shard.n_rows} rows of "
             f"{rule.n_factors} factors"
         )
-    block = kernel.Block(*map(read_only, (shard.indptr, shard.indices, shard.ratings)))
+    roots = kernel.ALL_ALIKE if shard.roots is None else read_only(shard.roots)
+    indptr, indices, ratings = map(read_only, (shard.indptr, shard.indices, shard.ratings))
+    block = kernel.Block(indptr, indices, ratings, roots)
     out = aligned(shard.n_rows, width)
     bounds = kernel.chunk_bounds(block.indptr, kernel.CHUNKS, rule.n_factors + 1)
     stats = np.empty((kernel.CHUNKS, 4))
@@ -150,8 +153,10 @@ def _refuse(shard: Shard, row: int) -> None:
 
 
 def squared_error(shard: Shard, user_rows: Array, item_rows: Array, mean: float) -> float:
-    """Return the summed squared error on a user shard whose `user_rows` are given, float64."""
+    """Return the summed squared error, by weight, on a user shard of given `user_rows`, float64."""
     error = predict_shard(shard, user_rows, item_rows, mean) - shard.ratings
+    if shard.roots is not None:
+        error *= shard.roots
     return float(np.square(error, dtype=np.float64).sum())
 
 
@@ -286,6 +291,14 @@ def observed_block(estimator: Any, shard: Shard) -> Shard:
     return estimator.observed(shard)
 
 
+def weighted_block(data: Dataset, shard: Shard, half_life: float, newest: int) -> Shard:
+    """Return a shard of training ratings that weigh the less, the longer before the newest."""
+    times = data.timestamps(shard.block, side=shard.side)
+    assert times is not None
+    roots = np.sqrt(age_weights(newest - times, half_life)).astype(np.float32)
+    return replace(shard, roots=roots)
+
+
 def unrated_block(block: BlockUpdate, config: UpdateConfig) -> Unrated:
     """Return a block's rows as ratings of 0 for every row of the other side."""
     return Unrated.of(block.rows, config.n_factors, config.unrated_weight)
@@ -308,7 +321,7 @@ def group_sums(
     """Return what rows and all other offsets leave over of a block, for the groups of one kind."""
     predicted = predict_shard(shard, users.rows, _received(items), mean)
     predicted += offsets.of_ratings(groups, but=which)
-    return GroupSums.of(groups[which], shard.ratings - predicted)
+    return GroupSums.of(groups[which], shard.ratings - predicted, shard.roots)
 
 
 def update_offsets(

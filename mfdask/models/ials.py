@@ -140,10 +140,10 @@ class IALS(MatrixFactorization):
         )
 
     def observed(self, shard: Shard) -> Shard:
-        """Return the ratings that are liked, with the roots of their weights as values."""
+        """Return the ratings that are liked, with their weights."""
         if self.liked is not None:
             shard = shard.only(shard.ratings >= np.float32(self.liked))
-        return replace(shard, ratings=np.sqrt(self.weights(shard.ratings)))
+        return replace(shard, roots=np.sqrt(self.weights(shard.ratings)))
 
     def weights(self, ratings: Float32s) -> Float32s:
         """Return what observed ratings or counts weigh, float32."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from mfdask.errors import InputError
+from mfdask.features.ages import age_weights, newest_time
+from mfdask.features.groups import DAY
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import Ability, Aligned, Estimator, Model, Score, Sweep
 from mfdask.models.sampling import check_liked, least_liked
@@ -21,7 +22,6 @@ from mfdask.parameters import parameter
 from mfdask.shards import Dataset
 
 _COLUMN = "n_counted"
-_DAY = 86_400
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -132,14 +132,11 @@ class Popularity(Estimator):
         option = "days" if self.days is not None else "half_life"
         if getattr(self, option) is None:
             return None
-        if not data.manifest.has_timestamps:
-            raise InputError(f"`{option}`: {data.name} has no timestamps; leave it out")
-        times = (data.timestamps(block) for block in range(data.n_blocks("users")))
-        return max((int(own.max()) for own in times if own is not None and len(own)), default=0)
+        return newest_time(data, option)
 
     def _weights(self, ages: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Return what ratings of these ages, in seconds, count."""
         weights = np.ones(len(ages))
         if self.half_life is not None:
-            weights = np.exp2(-ages / (self.half_life * _DAY))
-        return weights if self.days is None else weights * (ages < self.days * _DAY)
+            weights = age_weights(ages, self.half_life)
+        return weights if self.days is None else weights * (ages < self.days * DAY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pandas as pd
 
 from mfdask.errors import InputError
 from mfdask.execution import Executor
+from mfdask.features.ages import newest_time, total_weight
 from mfdask.features.file import ItemFeatures
 from mfdask.features.groups import RatingGroups
 from mfdask.features.offsets import Offsets
@@ -53,7 +55,7 @@ class FitPlan:
     features: dict[str, list[Any]]  # handles, one a block of the side; None without features
     grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
     placement: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
-    observed: dict[str, list[Any]]  # shards of observations, where feedback is implicit
+    observed: dict[str, list[Any]]  # shards with weights, where there are any
     groups: RatingGroups | None = None  # of ratings that have an offset in common
     pairs: Any = None  # held out, to be ranked right, where feedback is implicit
 
@@ -91,12 +93,30 @@ class FitPlan:
                 given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
                 observed = run.submit_each(f"observed-{side}", tasks.observed_block, given, home)
                 plan.observed[side] = observed
+        if estimator.half_life is not None:
+            plan.weigh(estimator.half_life)
         for side in filter(estimator.learns, SIDES):
             if side in plan.following_rated:
                 continue
             each = zip(plan.shards(side), features[side], repeat(estimator.reg_scaling))
             plan.grams[side] = run.submit_each(f"gram-{side}", tasks.block_gram, each)
         return plan
+
+    def weigh(self, half_life: float) -> None:
+        """Have the training ratings weigh the less, the older they are."""
+        newest, source = newest_time(self.data, "half_life"), dataset_ref(self.run, self.data)
+        for side in SIDES:
+            each = zip(repeat(source), self.shards(side), repeat(half_life), repeat(newest))
+            stem, home = f"weighted-{side}", self.placement[side].home
+            self.observed[side] = self.run.submit_each(stem, tasks.weighted_block, each, home)
+
+    @cached_property
+    def n_weighted(self) -> float:
+        """Number of training ratings by their weights."""
+        half_life = self.estimator.half_life
+        if half_life is None:
+            return self.data.n_train
+        return total_weight(self.data, half_life, newest_time(self.data, "half_life"))
 
     @property
     def following_rated(self) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
+from mfdask.features.ages import newest_time
 from mfdask.features.groups import Grouping
 from mfdask.features.offsets import GroupSums, Offsets
 from mfdask.kernels.types import Float64s
@@ -70,6 +71,8 @@ class AlternatingUpdates(Estimator):
         Length of a period.
     liked : float or None
         Of implicit feedback, ratings from here up are observed.
+    half_life : float or None
+        Days in which the weight of a rating halves.
     """
 
     n_factors: int
@@ -83,6 +86,7 @@ class AlternatingUpdates(Estimator):
     time: Time = "none"
     period_days: int = 70
     liked: float | None = None
+    half_life: float | None = None
 
     @property
     def groupings(self) -> tuple[Grouping, ...]:
@@ -91,7 +95,9 @@ class AlternatingUpdates(Estimator):
         return tuple(Grouping(name, days[name]) for name in self.time.split(",") if name in days)
 
     def check_data(self, data: Dataset) -> None:
-        """Refuse ratings without timestamps where offsets go by time."""
+        """Refuse ratings without timestamps where offsets or weights go by time."""
+        if self.half_life is not None:
+            newest_time(data, "half_life")
         if self.groupings and not data.manifest.has_timestamps:
             raise InputError(f"`time` {self.time}: {data.name} has no timestamps; leave it out")
 

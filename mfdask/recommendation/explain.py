@@ -106,12 +106,13 @@ def _shares_of_draw(
 ) -> Float64s:
     """Return the parts of one draw, float64 (1 + rated, D): the prior's first."""
     config, own = own_equations(model, history)
-    design, values = items[own.indices].astype(np.float64), own.ratings.astype(np.float64)
-    if config.unrated_weight:
-        design, beyond = values[:, None] * design, values
+    design = items[own.indices].astype(np.float64)
+    if own.roots is not None:
+        beyond = own.roots.astype(np.float64)
+        design *= beyond[:, None]
         design[:, 0] = 0
     else:
-        beyond = values - model.mean - design[:, 0]
+        beyond = own.ratings - model.mean - design[:, 0]
         design[:, 0] = 1
     scaled = prior.precision * prior.scale(own.n_ratings, config.reg_scaling)
     system = prior.fidelity * (design.T @ design + prior.unrated_gram()) + scaled

@@ -54,6 +54,8 @@ class Shard:
     indices : int32 (n_ratings,)
         Rows of the other side, ascending within a row.
     ratings : float32 (n_ratings,)
+    roots : float32 (n_ratings,) or None
+        Of the weights of the ratings in a fit; None where each weighs 1.
     """
 
     side: str
@@ -62,6 +64,7 @@ class Shard:
     indptr: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int32]
     ratings: npt.NDArray[np.float32]
+    roots: npt.NDArray[np.float32] | None = None
 
     @classmethod
     def empty(cls, side: str, block: int, start: int, n_rows: int) -> Shard:
@@ -107,6 +110,7 @@ class Shard:
             indptr=starts_of_kept(self.indptr, mask),
             indices=self.indices[mask],
             ratings=self.ratings[mask],
+            roots=None if self.roots is None else self.roots[mask],
         )
 
 

@@ -88,6 +88,7 @@ def test_paper_names_reach_the_model(result_of, data):
     assert load_model("m").parameters == {
         "user_prior": "zero", "item_prior": "zero", "weight_reg": 0.05, "item_factor_reg": 0.6,
         "item_bias_reg": 0.7, "time": "none", "time_reg": 0.03, "period_days": 70,
+        "half_life": None,
         "n_factors": 3, "n_sweeps": 2, "fidelity": 0.5, "factor_reg": 0.4, "bias_reg": 0.3,
         "update": "alternating", "reg_scaling": 0.2, "damping": 0.9, "centre": False,
         "init_scale": 0.1, "tolerance": 1e-9, "seed": 7,
