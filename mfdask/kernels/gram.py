@@ -65,7 +65,7 @@ def gather(
         tile[target] = ratings[start + t] - mean - tile[target]
 
 
-@inner
+@njit(nogil=True, cache=True)
 def weigh(tile: Float32s, width: int, roots: Float32s, start: int, n: int) -> None:
     """Multiply the copies of `n` ratings by the roots of their weights."""
     for t in range(n):

@@ -369,7 +369,8 @@ class Square:
             np.empty((n, n + 1), np.int64),
             np.empty((n, len(ratings.indptr) - 1), np.int32),
         )
-        kernel.fill_cells(*ratings, liked, self.bounds, place, self.size, *cells)
+        stars = ratings.indptr, ratings.indices, ratings.ratings
+        kernel.fill_cells(*stars, liked, self.bounds, place, self.size, *cells)
         return cells
 
     def run(
