@@ -95,7 +95,7 @@ def test_workers_and_blocks_change_nothing(small_data, client):
     assert [s.test_auc for s in alone.history] == [s.test_auc for s in spread.history]
     assert [s.objective for s in alone.history] == [s.objective for s in spread.history]
     shards = [data.shard("users", b) for b in range(data.n_blocks("users"))]
-    indptr, indices, ratings = join_shards(shards)
+    indptr, indices, ratings, _ = join_shards(shards)
     shape = data.n_users, data.n_items
     whole = CONFIG.fit(Dataset.from_csr(scipy.sparse.csr_array((ratings, indices, indptr), shape)))
     assert_same(alone, whole)
