@@ -25,9 +25,8 @@ from tests.naive import Naive, offset_posterior
 from tests.shards.oracle import memory_source
 
 BOTH = {"time": "user-day,item-period", "period_days": 9}
-POINT = ALS(
-    n_factors=2, n_sweeps=6, fidelity=0.5, factor_reg=0.4, bias_reg=0.2, time_reg=0.3, **BOTH
-)
+PENALTIES = {"fidelity": 0.5, "factor_reg": 0.4, "bias_reg": 0.2, "reg_scaling": 0.0}
+POINT = ALS(n_factors=2, n_sweeps=6, time_reg=0.3, **PENALTIES, **BOTH)
 DRAWN = Bayes(n_factors=2, n_sweeps=14, burn_in=4, start_sweeps=2, **BOTH)
 
 

@@ -22,7 +22,8 @@ from tests.models.test_time import DAY, dated_frame, training
 from tests.naive import solve_row
 from tests.shards.oracle import memory_source
 
-POINT = ALS(n_factors=2, n_sweeps=4, fidelity=0.5, factor_reg=0.4, bias_reg=0.2, half_life=6.0)
+PENALTIES = {"fidelity": 0.5, "factor_reg": 0.4, "bias_reg": 0.2, "reg_scaling": 0.0}
+POINT = ALS(n_factors=2, n_sweeps=4, half_life=6.0, **PENALTIES)
 DRAWN = Bayes(n_factors=2, n_sweeps=12, burn_in=4, half_life=6.0)
 
 
@@ -50,7 +51,9 @@ def test_rows_are_those_of_weighted_least_squares(seed):
     fixed, current = initial_rows(12, 3, 0.5, seed, "items"), initial_rows(9, 3, 0, 1, "users")
     fixed[:, 0] = random.normal(size=12)
     prior = RowPrior(0.7, ridge(3, 0.4, 0.9), np.zeros((1, 4)))
-    found = half_step(shard, fixed, current, ALS(n_factors=3).update_config(3.0), prior)
+    found = half_step(
+        shard, fixed, current, ALS(n_factors=3, reg_scaling=0.0).update_config(3.0), prior
+    )
     squares = 0.0
     for row in range(9):
         own = slice(indptr[row], indptr[row + 1])
