@@ -47,6 +47,13 @@ _SWEEPS = click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
 )
 
+_SECONDS = click.option(
+    "--seconds",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Measure the lists after a quarter, a half and all of so long a fit; 0: none.",
+)
 
 #: Weights of variety and of calibration, and shares of the long tail.
 _WEIGHTS = (
@@ -98,18 +105,25 @@ def sweep(
 @_FACTORS
 @_SWEEPS
 @_ROUNDS
+@_SECONDS
 @click.option("--peers/--no-peers", default=True, show_default=True, help="Time implicit, too.")
 @job
 @cluster_options
 def ials(
-    data: Path, factors: int, sweeps: int, rounds: int, peers: bool, cluster: ClusterConfig
+    data: Path,
+    factors: int,
+    sweeps: int,
+    rounds: int,
+    seconds: float,
+    peers: bool,
+    cluster: ClusterConfig,
 ) -> Outcome:
-    """Time a sweep of --model ials on DATA in turn with iterations of implicit."""
+    """Time a sweep of --model ials on DATA beside implicit's, and lists after equal time."""
     dataset = Dataset.open(data)
     threads = n_cores() if cluster.threads is None else cluster.workers * cluster.threads
     plan = SweepPlan(factors, sweeps, rounds, peers, threads)
     with running(cluster) as run:
-        found = measure_ials(dataset, run.client, plan, run.progress)
+        found = measure_ials(dataset, run.client, plan, seconds, run.progress)
     title = f"{found['data']}: {found['ratings']:,} ratings, {factors} factors, {threads} threads"
     view = table(title, "a sweep", "seconds", "ours over it")
     view.add_row("mfdask, through Dask", f"{found['seconds']:.4g}", "")
@@ -117,10 +131,10 @@ def ials(
         if "missing" in peer:
             view.add_row(name, peer["missing"], "")
         else:
-            over, seconds = peer["dask_over_peer"], peer["seconds_per_epoch"]
+            over, taken = peer["dask_over_peer"], peer["seconds_per_epoch"]
             what = f"implicit {peer['version']}, {peer['method']}"
-            view.add_row(what, f"{seconds:.4g}", f"{over:.3f}")
-    return _outcome(found, view)
+            view.add_row(what, f"{taken:.4g}", f"{over:.3f}")
+    return _outcome(found, view, *_quality_view(found["quality"]))
 
 
 @main.command("tiers")
@@ -267,13 +281,7 @@ def rerank(
 @click.argument("data", type=DATA_FOLDER)
 @click.option("--factors", default=63, show_default=True, help="Length of a factor vector.")
 @_ROUNDS
-@click.option(
-    "--seconds",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    help="Measure the lists after a quarter, a half and all of so long a fit; 0: none.",
-)
+@_SECONDS
 @click.option(
     "--threads",
     default=n_cores(),
@@ -294,11 +302,24 @@ def bpr(
     for name, taken in found["seconds"].items():
         ratio = found.get("over_implicit") if name == "bpr" else None
         view.add_row(name, f"{taken:.4g}", "" if ratio is None else f"{ratio:.3f}")
-    lists = table("Precision at 10 after equal time", "seconds", *found["seconds"])
-    for one in found["quality"]:
-        precision = [f"{one['precision'][name]:.4f}" for name in found["seconds"]]
-        lists.add_row(f"{one['seconds']:.4g}", *precision)
-    return _outcome(found, view, *([lists] if found["quality"] else []))
+    if "missing" in found["implicit"]:
+        view.add_row("implicit", found["implicit"]["missing"], "")
+    return _outcome(found, view, *_quality_view(found["quality"]))
+
+
+def _quality_view(quality: list[dict[str, Any]]) -> list[Table]:
+    """Return the precision after equal time, and the sweeps that it took; nothing if there is none.
+
+    A line is a time, a column what learned.
+    """
+    if not quality:
+        return []
+    names = list(quality[0]["precision"])
+    view = table("Precision at 10 after equal time (sweeps)", "seconds", *names)
+    for one in quality:
+        cells = [f"{one['precision'][name]:.4f} ({one['sweeps'][name]})" for name in names]
+        view.add_row(f"{one['seconds']:.4g}", *cells)
+    return [view]
 
 
 @main.command("dense")

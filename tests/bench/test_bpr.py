@@ -11,7 +11,7 @@ from mfdask.jobs.cli import main
 
 
 def test_without_implicit(small_data, monkeypatch):
-    monkeypatch.setattr(bpr, "find_spec", lambda name: None)
+    monkeypatch.setattr(bpr, "missing_peer", lambda name: "not installed: pip install it")
     arguments = ["bench", "bpr", str(small_data), "--factors", "3", "--rounds", "1", "--json"]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
@@ -23,7 +23,7 @@ def test_without_implicit(small_data, monkeypatch):
 
 def test_both_are_measured_after_equal_seconds(small_data):
     pytest.importorskip("implicit", reason="needs implicit: pip install 'mfdask[peers]'")
-    found = measure_bpr(small_data, BPRPlan(factors=3, rounds=1, seconds=0.02, users=50))
+    found = measure_bpr(small_data, BPRPlan(factors=3, rounds=1, seconds=0.02))
     assert found["over_implicit"] > 0
     assert [one["seconds"] for one in found["quality"]] == [0.005, 0.01, 0.02]
     for one in found["quality"]:

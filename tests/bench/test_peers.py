@@ -6,12 +6,24 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from mfdask.bench import peers
 from mfdask.bench.machine import Run
-from mfdask.bench.peers import EPOCHS, PEERS, Peer, measure_peer, missing_peer, time_here
+from mfdask.bench.peers import (
+    EPOCHS,
+    PEERS,
+    Peer,
+    measure_peer,
+    missing_peer,
+    save_vectors,
+    time_here,
+)
+from mfdask.bench.quality import peer_learner, quality_after
 from mfdask.kernels.rows import Block
 from mfdask.shards import Dataset
 
@@ -95,3 +107,36 @@ def test_a_real_peer_is_timed(name: str, small: Dataset) -> None:
     said = measure_peer(name, small.path, n_factors=4, threads=1)
     assert said.keys() == {"version", "method", "seconds"}
     assert isinstance(said["seconds"], float)
+
+
+def test_vectors_of_a_peer_come_from_its_process(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are asked for after so many epochs, and rank as the peer does."""
+    asked: list[int] = []
+
+    def prepare(users: Block, n_items: int, n_factors: int, threads: int) -> Callable[[int], Any]:
+        def fit(epochs: int) -> SimpleNamespace:
+            asked.append(epochs)
+            shape = len(users.indptr) - 1, n_factors
+            items = np.arange(n_items * n_factors, dtype=np.float32).reshape(n_items, n_factors)
+            return SimpleNamespace(user_factors=np.ones(shape, np.float32), item_factors=items)
+
+        return fit
+
+    def here(module: str, arguments: list[Any], environ: dict[str, str]) -> Run:
+        name, data, factors, threads, epochs, folder = arguments
+        save_vectors(name, data, factors, threads, epochs, Path(folder))
+        return Run("", 0.0, 0, "{}")
+
+    monkeypatch.setitem(PEERS, "made", Peer("numpy", "numpy", "made", prepare))
+    monkeypatch.setattr(peers, "measure_module", here)
+    learner = peer_learner("made", 0.5, small, 2, 1)
+    found = quality_after(4.0, {"made": learner}, small)
+    assert asked == [2, 4, 8]
+    assert [one["sweeps"]["made"] for one in found] == asked
+    assert (
+        learner.learn(1)(np.array([3, 5])).tolist()
+        == [[4.0 * item + 1 for item in range(small.n_items)]] * 2
+    )
+    assert quality_after(0.0, {"made": learner}, small) == []

@@ -136,6 +136,18 @@ def test_ials(folders: list[str]) -> None:
     values = said(run("ials", folders[1], "--json", *options, *ONE_THREAD))
     assert values["seconds"] > 0
     assert values["peers"]["implicit_cg"] == {"missing": "not installed: see [peers]"}
+    assert values["quality"] == []
+
+
+def test_lists_of_ials_after_equal_seconds(folders: list[str]) -> None:
+    options = ["--factors", "3", "--sweeps", "2", "--rounds", "1", "--seconds", "1e-6"]
+    done = run("ials", folders[1], *options, *ONE_THREAD)
+    assert "Precision at 10" in done.stdout
+    values = said(run("ials", folders[1], "--json", *options, *ONE_THREAD))
+    assert [one["seconds"] for one in values["quality"]] == [2.5e-7, 5e-7, 1e-6]
+    for one in values["quality"]:
+        assert one["sweeps"] == {"ials": 1}  # one at least
+        assert 0 <= one["precision"]["ials"] <= 1
 
 
 def test_topn(folders: list[str], model: str) -> None:

@@ -1,5 +1,7 @@
 """Kill nights at random instants, start them again, and see that nothing comes out differently.
 
+A night learns a rating model and a ranking one, and makes lists of both.
+
 Struck are the job, one of its children (a worker, a job that makes tables), its whole process
 group, or the nanny of a worker that was started by hand; in a whole night, while it makes tables,
 and in `models prune`, `rollback` and `promote`; with retention of one release.
@@ -58,9 +60,18 @@ threads = 1
 dashboard_address = "127.0.0.1:0"
 [retention]
 models = 1
+[ranking]
+model = "ials"
+factors = 4
+sweeps = 4
+checkpoint_every = 1
 [[downstream]]
 job = "embed"
 arguments = ["{model}", "--out", "{tables}/themes"]
+[[downstream]]
+job = "recommend"
+arguments = ["{ranking}", "--stars", "{model}", "--data", "{data}", "--out", "{tables}/lists",
+             "--top", "3", "--min-ratings", "0", "--workers", "1", "--threads", "1"]
 """
 FIRST, SECOND, ALL = 4_000, 4_500, 5_000
 JOB, CHILD, GROUP, NANNY = "the job", "a child", "the group", "a nanny"
@@ -370,10 +381,11 @@ def compare(home: NightlyPaths, whole: NightlyPaths) -> None:
     assert found is not None
     assert wanted is not None
     assert found.version == wanted.version
-    one, other = load_model(found.model), load_model(wanted.model)
-    np.testing.assert_array_equal(one.user_rows, other.user_rows)
-    np.testing.assert_array_equal(one.item_rows, other.item_rows)
-    assert one.data == other.data
+    for mine, theirs in ((found.model, wanted.model), (found.ranking, wanted.ranking)):
+        one, other = load_model(mine), load_model(theirs)
+        np.testing.assert_array_equal(one.user_rows, other.user_rows)
+        np.testing.assert_array_equal(one.item_rows, other.item_rows)
+        assert one.data == other.data
     files = sorted(path.name for path in home.taken.glob("*/*"))
     assert files == ["a.csv", "b.csv", "first.csv"]
     assert not list(home.refused.glob("*/*"))
