@@ -10,6 +10,7 @@ from bokeh.models import GlyphRenderer, MultiLine
 from mfdask.errors import InputError
 from mfdask.evaluation.calibration import measure_calibration
 from mfdask.figures.figure import Missing
+from mfdask.models import BPR
 from mfdask.report.training import sweeps, trials
 from mfdask.report.training.section import training_section
 from mfdask.report.training.tiers import Tiers, read_tiers
@@ -45,6 +46,18 @@ def test_errors_of_several_models(models, data):
         for label, colour in zip(drawn["label"], drawn["colour"], strict=True)
     }
     assert len(set(colours.values())) == len(models)
+
+
+def test_models_that_rank_have_an_auc_in_place_of_errors(models, data):
+    ranking = BPR(n_factors=3, n_sweeps=4).fit(data)
+    parts = parts_of(training_section({"ranks": ranking}, data))
+    assert "errors" not in parts
+    table = parts["auc"].table()
+    assert table["test_auc"].tolist() == [sweep.test_auc for sweep in ranking.history]
+    both = parts_of(training_section({"ranks": ranking, **models}, data))
+    assert set(both["errors"].table()["model"]) == set(models)
+    assert set(both["auc"].table()["model"]) == {"ranks"}
+    assert "auc" not in parts_of(training_section(models, data))
 
 
 def test_objective_and_seconds(models):

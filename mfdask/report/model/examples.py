@@ -13,7 +13,7 @@ from bokeh.models.ui import UIElement
 
 from mfdask.figures import theme
 from mfdask.figures.figure import Figure, ListFigure, add_hover, new_plot, plain
-from mfdask.models import FactorModel
+from mfdask.models import Ability, FactorModel
 from mfdask.recommendation import History, Ranking, explain, recommend_new
 from mfdask.report.parts import colours_of, labels_of, named, rule
 
@@ -66,7 +66,7 @@ def example_table(model: FactorModel, person: Person, ranking: Ranking) -> pd.Da
     -------
     DataFrame
         `rank, item_id, title, score` of the offer, `because` (the title of a loved item, or what
-        everybody thinks) and its `part` of the score, in stars; `left` and `right`: where the part
+        everybody thinks) and its `part` of the score; `left` and `right`: where the part
         begins and ends when parts above zero, and those below, are added up from zero.
     """
     items = model.items
@@ -93,17 +93,23 @@ class Example(ListFigure):
     wide = True
     label = "_label"
 
-    def __init__(self, numbers: pd.DataFrame, person: Person, number: int) -> None:
+    def __init__(
+        self, numbers: pd.DataFrame, person: Person, number: int, stars: bool = True
+    ) -> None:
+        self._stars = stars
         self.name = f"new-user-{number}"
         who = f"who loves {person.loves}" if person.loves else "who loves what all know"
         self.title = f"Offers to somebody new {who}"
         loved = [name for name in numbers["because"].drop_duplicates() if name != _ESTEEM]
         self.caption = (
             f"They have given the highest rating to {_listed(loved)}. Each line is an offer, the "
-            "best on top, with what every rating adds to its score, in stars; the dot is their "
-            "sum, and what is the same for all offers is left out. Ranked by taste: what everybody "
-            "thinks of an item counts for a twentieth."
+            f"best on top, with what every rating adds to its score{', in stars' * stars}; the dot "
+            "is their sum, and what is the same for all offers is left out."
         )
+        if stars:
+            self.caption += (
+                " Ranked by taste: what everybody thinks of an item counts for a twentieth."
+            )
         super().__init__(numbers)
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
@@ -126,7 +132,8 @@ class Example(ListFigure):
     def draw(self) -> UIElement:
         """Return the parts of each offer, side by side."""
         height = 150 + 50 * self._numbers["rank"].nunique()
-        plot = new_plot("part of the score (stars)", "", height=height, y_range=self.lines)
+        unit = " (stars)" * self._stars
+        plot = new_plot(f"part of the score{unit}", "", height=height, y_range=self.lines)
         plot.yaxis.visible = plot.ygrid.visible = False
         look = self.filled("_colour", legend_field="_because")
         bars = plot.hbar("_bar", 0.44, left="left", right="right", **look)
@@ -145,7 +152,10 @@ class Example(ListFigure):
         plot.legend[0].update(location="left", margin=0, padding=0)
         plot.add_layout(plot.legend[0], "below")
         offer, reason = ("offer", "@rank. @title"), ("because of", "@because")
-        part, score = ("part", "@part{+0.0000} stars"), ("score", "@score{0.000}")
+        part, score = (
+            ("part", f"@part{{+0.0000}}{' stars' * self._stars}"),
+            ("score", "@score{0.000}"),
+        )
         add_hover(plot, bars, [offer, reason, part, score])
         return plot
 
@@ -163,4 +173,5 @@ def examples(model: FactorModel, min_ratings: int) -> list[Figure]:
     ranking = Ranking(top=_OFFERED, min_ratings=min_ratings)
     offers = [(person, example_table(model, person, ranking)) for person in people(model)]
     some = [(person, table) for person, table in offers if len(table)]
-    return [Example(table, person, number) for number, (person, table) in enumerate(some, 1)]
+    stars = model.can(Ability.RATINGS)
+    return [Example(table, person, number, stars) for number, (person, table) in enumerate(some, 1)]

@@ -48,8 +48,8 @@ class PolarityTable(TableFigure):
 
     def __init__(self, numbers: pd.DataFrame, min_ratings: int) -> None:
         self.caption = (
-            "Polarity is the length of an item's factors: how far, in stars, taste moves the "
-            "rating of a user with factors of length 1. Of items with "
+            "Polarity is the length of an item's factors: how far taste moves the score of a user "
+            "with factors of length 1, in stars where scores are ratings. Of items with "
             f"{min_ratings:,} training ratings or more."
         )
         super().__init__(numbers)
@@ -75,13 +75,13 @@ class Polarity(ListFigure):
     def draw(self) -> UIElement:
         """Return a bar for each item."""
         height = 90 + 22 * len(self._numbers)
-        plot = new_plot("polarity (stars)", "", height=height, y_range=self.lines)
+        plot = new_plot("polarity", "", height=height, y_range=self.lines)
         plot.x_range = DataRange1d(start=0)
         plot.ygrid.grid_line_color = None
         look = self.filled("_colour", legend_field="tastes")
         bars = plot.hbar("_label", 0.6, "polarity", **look)
         lift_legend(plot)
-        words = [("", "@_title"), ("polarity", "@polarity{0.000} stars"), ("genres", "@genres")]
+        words = [("", "@_title"), ("polarity", "@polarity{0.000}"), ("genres", "@genres")]
         add_hover(plot, bars, [*words, ("training ratings", "@ratings{0,0}")])
         return plot
 
@@ -98,7 +98,7 @@ def norms_table(model: FactorModel) -> pd.DataFrame:
     -------
     DataFrame
         `ratings_from, ratings_to` (training ratings, sixteen bins a decade), `norm_from, norm_to`
-        (stars, forty bins) and `items`, for cells that are not empty; `median_norm` of all items
+        (forty bins) and `items`, for cells that are not empty; `median_norm` of all items
         with so many ratings.
     """
     counts = model.items["n_train"].to_numpy()
@@ -135,7 +135,7 @@ class Norms(Figure):
 
     def draw(self) -> UIElement:
         """Return the cells and the median."""
-        x_label, y_label = "training ratings of the item (log scale)", "length of factors (stars)"
+        x_label, y_label = "training ratings of the item (log scale)", "length of factors"
         plot = new_plot(x_label, y_label, x_axis_type="log", height=480)
         self._mapper = LogColorMapper(palette=SCALE, low=1)
         look = self.filled({"field": "items", "transform": self._mapper})
@@ -147,8 +147,8 @@ class Norms(Figure):
         words = [
             ("items", "@items{0,0}"),
             ("ratings", "@ratings_from{0,0} to @ratings_to{0,0}"),
-            ("length", "@norm_from{0.000} to @norm_to{0.000} stars"),
-            ("median length", "@median_norm{0.000} stars"),
+            ("length", "@norm_from{0.000} to @norm_to{0.000}"),
+            ("median length", "@median_norm{0.000}"),
         ]
         add_hover(plot, cells, words)
         add_scale(plot, self._mapper, "items")

@@ -55,7 +55,11 @@ def _fits(models: Mapping[str, Model]) -> Parts:
         return
     history, names = sweeps.history_table(models), list(models)
     minimising = {name: model for name, model in models.items() if model.can(Ability.OBJECTIVE)}
-    yield sweeps.TrainingErrors(sweeps.errors_table(history), names)
+    errors, ranked = sweeps.errors_table(history), history[["model", "sweep", "test_auc"]].dropna()
+    if len(errors):
+        yield sweeps.TrainingErrors(errors, names)
+    if len(ranked):
+        yield sweeps.TrainingAUC(ranked.reset_index(drop=True), names)
     if minimising:
         own = sweeps.history_table(minimising)
         yield sweeps.Objective(own[["model", "sweep", "objective"]], names)

@@ -102,6 +102,20 @@ class TrainingErrors(LineFigure):
         return bool((points["ratings"] == "train").all())
 
 
+class TrainingAUC(LineFigure):
+    """How well models that rank tell held-out items from others: `model, sweep, test_auc`."""
+
+    name = "auc"
+    title = "AUC of held-out ratings by sweep"
+    wide = True
+    caption = (
+        "The chance that a held-out item of a user is scored above another that they have not "
+        "rated, after each sweep. Where the curve falls, further sweeps fit what is known too well."
+    )
+    y, y_label = "test_auc", "AUC"
+    tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("AUC", "@test_auc{0.0000}")]
+
+
 class Seconds(LineFigure):
     """How long the sweeps took: `model, sweep, seconds`."""
 
