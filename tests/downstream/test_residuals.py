@@ -182,7 +182,7 @@ def test_the_models_own_deviations_come_first(model, data, residuals):
 
 
 def test_long_fits_are_not_repeated_in_full(model):
-    assert model.refitter(MOST_SWEEPS).func.__self__ == CONFIG
+    assert model.refitter(MOST_SWEEPS).func.__self__ == model.estimator
     long = replace(model, estimator=replace(CONFIG, n_sweeps=500))
     assert long.refitter(MOST_SWEEPS).func.__self__.n_sweeps == MOST_SWEEPS
 

@@ -14,7 +14,7 @@ OWN = {
     "als": {"tau": 0.02},
     "bias": {},
     "features": {"item-features": "items.csv"},
-    "bayes": {"sweeps": 6, "burn-in": 2},
+    "bayes": {"sweeps": 6, "burn-in": 2, "time": "user-day"},
     "ials": {"sweeps": 3, "liked": 3.0},
 }
 
