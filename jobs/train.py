@@ -191,6 +191,10 @@ def _outcome(model: Model, out: Path, run: Running) -> Outcome:
     facts = {"sweeps": f"{last.sweep}"} if swept else {}
     if isinstance(model, BayesianModel):
         values |= {"samples": len(model.samples), "noise_precision": last.fidelity}
+        values |= {"rhat": last.rhat, "settled": model.chain.settled}
+        facts["chain"] = str(model.chain)
+        if not model.chain.settled:
+            say(f"warning: the chain has {model.chain}, or --sweeps auto")
         facts["draws kept"] = f"{len(model.samples)}"
         facts["standard deviation of the noise"] = f"{last.fidelity**-0.5:.4f}"
     elif model.can(Ability.OBJECTIVE):

@@ -82,6 +82,9 @@ class Sweep:
     test_auc : float or None
         Of a model that ranks: the chance that a held-out item of a user is scored above another
         that they have not rated. None where it is not measured.
+    rhat : float or None
+        Of a chain of draws so far, see `mfdask.models.convergence.chain_rhat`. None before there
+        are four draws that count.
     """
 
     sweep: int
@@ -93,12 +96,14 @@ class Sweep:
     fidelity: float = math.nan
     bytes_moved: int = 0
     test_auc: float | None = None
+    rhat: float | None = None
 
     def note(self) -> str:
         """Return how good the fit is so far, for a progress bar."""
         if self.train_rmse is not None:
             test = "" if self.test_rmse is None else f", test {self.test_rmse:.4f}"
-            return f"RMSE train {self.train_rmse:.4f}{test}"
+            rhat = "" if self.rhat is None else f", R-hat {self.rhat:.2f}"
+            return f"RMSE train {self.train_rmse:.4f}{test}{rhat}"
         if self.test_auc is not None:
             return f"AUC test {self.test_auc:.4f}"
         return f"objective {self.objective:.6g}" if self.objective == self.objective else ""
@@ -149,8 +154,8 @@ class Estimator(Parametrised, ABC):
         Parameters that a night uses unless its configuration says otherwise.
     begins_afresh : bool
         Whether `fit` takes no model to start from, and keeps no checkpoints.
-    n_sweeps : int
-        Passes over the ratings, at most.
+    n_sweeps : int or None
+        Passes over the ratings; None where the estimator finds out how many it needs.
     """
 
     model_type: ClassVar[type[Model]]
@@ -158,7 +163,7 @@ class Estimator(Parametrised, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     unattended: ClassVar[Mapping[str, Any]] = {}
 
-    n_sweeps: int = 1
+    n_sweeps: int | None = 1
 
     @property
     @abstractmethod
@@ -174,6 +179,13 @@ class Estimator(Parametrised, ABC):
     def abilities(self) -> frozenset[Ability]:
         """What its models can do; by default only what follows from their score."""
         return frozenset({Ability.RATINGS} if self.score is Score.STARS else ())
+
+    @property
+    def most_sweeps(self) -> int:
+        """Passes over the ratings, at most."""
+        if self.n_sweeps is None:
+            raise NotImplementedError
+        return self.n_sweeps
 
     @property
     def needs_item_features(self) -> bool:

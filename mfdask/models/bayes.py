@@ -8,7 +8,7 @@ anew from the rows before each half-step, and so is the precision of the ratings
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,10 +17,17 @@ import numpy.typing as npt
 
 from mfdask.errors import require
 from mfdask.features.file import ItemFeatures
-from mfdask.features.offsets import GroupSums, OffsetDraws, Offsets, draw_offset_precision
+from mfdask.features.offsets import (
+    GroupSums,
+    OffsetDraws,
+    Offsets,
+    TimeOffsets,
+    draw_offset_precision,
+)
 from mfdask.kernels.types import Float32s, Float64s
 from mfdask.models.als import ALS
-from mfdask.models.base import Ability, Estimator
+from mfdask.models.base import Ability, Estimator, Sweep
+from mfdask.models.convergence import LEAST_DRAWS, Chain, ChainMonitor
 from mfdask.models.design import Regression, RowPrior, empty_rows, ridge
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
@@ -55,10 +62,29 @@ class Bayes(MatrixFactorization):
     n_factors: int = parameter(
         20, "Length of a factor vector.", "factors", at_least=0, at_most=MAX_FACTORS
     )
-    n_sweeps: int = parameter(180, "Sweeps in all.", "sweeps", at_least=1)
-    burn_in: int = parameter(30, "First sweeps, whose draws are not kept.", at_least=0)
-    start_sweeps: int = parameter(
-        0, "First of these, which solve for the rows as als does, in place of drawing.", at_least=0
+    n_sweeps: int | None = parameter(
+        180,
+        "Sweeps in all; auto: until the chain has settled (--max-rhat).",
+        "sweeps",
+        at_least=1,
+        none="auto",
+    )
+    max_sweeps: int = parameter(
+        1000, "Sweeps after which --sweeps auto ends a chain that has not settled.", at_least=1
+    )
+    max_rhat: float = parameter(
+        1.05,
+        "Split R-hat, of the noise and of a few predictions, up to which a chain counts as settled "
+        f"(and from {LEAST_DRAWS} draws after the burn-in).",
+        above=1,
+    )
+    burn_in: int = parameter(20, "First sweeps, whose draws are not kept.", at_least=0)
+    start_sweeps: int | None = parameter(
+        None,
+        "First of these, which solve for the rows as als does, in place of drawing; auto: half "
+        "of them.",
+        at_least=0,
+        none="auto",
     )
     n_samples: int = parameter(
         0, "Draws that the model keeps; 0: all that fit into 256 MiB.", "samples", at_least=0
@@ -96,11 +122,22 @@ class Bayes(MatrixFactorization):
         """Refuse parameters that cannot be meant."""
         super().__post_init__()
         most = f"up to the burn-in of {self.burn_in}"
-        require(self.start_sweeps <= self.burn_in, "start_sweeps", self.start_sweeps, most)
-        kept = self.n_sweeps - self.burn_in
-        require(kept >= 1, "n_sweeps", self.n_sweeps, f"more than the burn-in of {self.burn_in}")
+        require(self.solved_sweeps <= self.burn_in, "start_sweeps", self.start_sweeps, most)
+        kept = self.most_sweeps - self.burn_in
+        name = "max_sweeps" if self.n_sweeps is None else "n_sweeps"
+        require(kept >= 1, name, self.most_sweeps, f"more than the burn-in of {self.burn_in}")
         wanted = f"1 to the {kept} sweeps after the burn-in, or 0 for all that fit"
         require(self.n_samples <= kept, "n_samples", self.n_samples, wanted)
+
+    @property
+    def most_sweeps(self) -> int:
+        """Sweeps, at most."""
+        return self.max_sweeps if self.n_sweeps is None else self.n_sweeps
+
+    @property
+    def solved_sweeps(self) -> int:
+        """First sweeps, which solve for the rows."""
+        return self.burn_in // 2 if self.start_sweeps is None else self.start_sweeps
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -150,7 +187,7 @@ class Bayes(MatrixFactorization):
         before: RowPrior,
     ) -> RowPrior:
         """Draw a side's prior, given its rows as they are; at the start it is that of als."""
-        if sweep <= self.start_sweeps:
+        if sweep <= self.solved_sweeps:
             precision = ridge(self.n_factors, _START_BIAS_PRECISION, _START_FACTOR_PRECISION)
             return RowPrior(1.0, precision, np.zeros((sums.n_features, len(precision))))
         if squared_error is None:
@@ -176,7 +213,7 @@ class Bayes(MatrixFactorization):
         self, which: int, sweep: int, sums: GroupSums, fidelity: float, precision: float
     ) -> tuple[Float64s, float]:
         """Draw the offsets of a grouping, and then their precision; at the start, solve."""
-        if sweep <= self.start_sweeps:
+        if sweep <= self.solved_sweeps:
             return sums.mean(fidelity, precision), precision
         stream = len(SIDES) + 1 + which  # after those of both sides and of the noise
         random = np.random.Generator(np.random.Philox([self.seed, sweep, stream]))
@@ -185,7 +222,7 @@ class Bayes(MatrixFactorization):
 
     def key(self, side: str, sweep: int) -> np.uint64 | None:
         """Return the key of the sweep's random numbers; a sweep of the start has none."""
-        if sweep <= self.start_sweeps:
+        if sweep <= self.solved_sweeps:
             return None
         words = np.random.SeedSequence([self.seed, sweep, SIDES.index(side)])
         return np.uint64(words.generate_state(1, np.uint64)[0])
@@ -194,20 +231,37 @@ class Bayes(MatrixFactorization):
         """Whether a sweep is kept."""
         return sweep > self.burn_in
 
-    def n_draws(self, n_rows: int) -> int:
-        """Return how many draws the model keeps, of so many rows of both sides."""
-        return len(self.sampled(n_rows))
+    def monitor(self) -> ChainMonitor:
+        """Return what judges whether the draws have settled."""
+        return ChainMonitor()
 
-    def sampled(self, n_rows: int) -> list[int]:
-        """Return the sweeps whose draws are kept, for so many rows of both sides."""
-        kept = self.n_sweeps - self.burn_in
+    def has_enough(self, history: Sequence[Sweep]) -> bool:
+        """Whether the chain has settled, where that ends it."""
+        return self.n_sweeps is None and Chain.of(history, self.burn_in, self.max_rhat).settled
+
+    def n_draws(self, n_rows: int) -> int:
+        """Return how many draws the model keeps at most, of so many rows of both sides."""
         fitting = _SAMPLE_BYTES // (4 * max(self.n_factors, 1) * n_rows)
-        n = self.n_samples or min(kept, max(fitting, 1))
-        return [self.n_sweeps - (kept * s) // n for s in reversed(range(n))]
+        return self.n_samples or min(self.most_sweeps - self.burn_in, max(fitting, 1))
+
+    def sampled(self, n_draws: int, sweep: int) -> list[int]:
+        """Return the sweeps up to one whose draws are kept, so many at most.
+
+        Evenly spaced: where their end is not known yet, every sweep's; every second one's, once
+        there are too many, then every fourth one's.
+        """
+        if self.n_sweeps is not None:
+            kept = self.n_sweeps - self.burn_in
+            spaced = (self.n_sweeps - (kept * s) // n_draws for s in reversed(range(n_draws)))
+            return [own for own in spaced if own <= sweep]
+        step = 1
+        while (sweep - self.burn_in) // step > n_draws:
+            step *= 2
+        return list(range(self.burn_in + step, sweep + 1, step))
 
     def collector(self, data: Dataset, features: ItemFeatures | None) -> DrawCollector:
         """Return what gathers the draws that are kept."""
-        return DrawCollector(data, self, self.sampled(data.n_users + data.n_items), features)
+        return DrawCollector(data, self, features)
 
     def model(
         self,
@@ -218,7 +272,7 @@ class Bayes(MatrixFactorization):
     ) -> BayesianModel:
         """Return the model that averages over the draws."""
         samples, rows = collector.samples(), collector.rows()
-        offsets = collector.offsets.means(result.offsets, len(samples))
+        offsets = collector.offset_means(result.offsets)
         return BayesianModel.of_data(
             self,
             data,
@@ -251,19 +305,17 @@ class DrawCollector:
     ----------
     data : Dataset
     estimator : Bayes
-    sweeps : list of int
-        The sweeps to keep, ascending.
     features : ItemFeatures or None
         What the items' prior follows.
     """
 
-    def __init__(
-        self, data: Dataset, estimator: Bayes, sweeps: list[int], features: ItemFeatures | None
-    ) -> None:
-        self._sweeps = sweeps
+    def __init__(self, data: Dataset, estimator: Bayes, features: ItemFeatures | None) -> None:
+        self._estimator = estimator
         self._k = estimator.n_factors
-        self._drawn = 0
-        self.offsets = OffsetDraws(estimator.groupings)
+        self._most = estimator.n_draws(data.n_users + data.n_items)
+        self._sweeps: list[int] = []
+        self._added = 0
+        self._offsets = OffsetDraws(estimator.groupings)
         self._unrated = {
             side: np.flatnonzero(table["n_train"].to_numpy() == 0)
             for side, table in (("users", data.users()), ("items", data.items()))
@@ -274,7 +326,7 @@ class DrawCollector:
         }
         if features:
             self._seen["items"] = features.encode(data, self._unrated["items"])
-        draws, d = len(sweeps), self._k + 1
+        draws, d = self._most, self._k + 1
         self._arrays: dict[str, npt.NDArray[Any]] = {"draws-noise": np.empty(draws)}
         for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
             self._arrays |= {
@@ -291,15 +343,21 @@ class DrawCollector:
 
     def wants(self, sweep: int) -> bool:
         """Whether the rows after a sweep are to be added."""
-        return sweep in self._sweeps
+        return self._estimator.sampled(self._most, sweep)[-1:] == [sweep]
 
     def add(
-        self, rows: dict[str, Float32s], priors: dict[str, RowPrior], offsets: Offsets | None
+        self,
+        sweep: int,
+        rows: dict[str, Float32s],
+        priors: dict[str, RowPrior],
+        offsets: Offsets | None,
     ) -> None:
-        """Take one draw of the rows of both sides, their priors, and the offsets if any."""
+        """Take the draw after a sweep: rows of both sides, their priors, and the offsets if any."""
         if offsets:
-            self.offsets.add(offsets)
-        s, k = self._drawn, self._k
+            self._offsets.add(offsets)
+        self._added += 1
+        self._thin(sweep)
+        s, k = len(self._sweeps), self._k
         self._arrays["draws-noise"][s] = priors["users"].fidelity
         place = slice(2 + s * k, 2 + (s + 1) * k)
         for side, drawn in rows.items():
@@ -309,36 +367,59 @@ class DrawCollector:
             biases[:, s], biases[unrated, s] = drawn[:, 0], rest[:, 0]
             factors = self._arrays[f"draws-{side}"][:, place]
             factors[:], factors[unrated] = drawn[:, 2 : 2 + k], rest[:, 1:]
-            factors /= np.float32(math.sqrt(len(self._sweeps)))
             self._arrays[f"draws-{side}-precisions"][s] = prior.precision
             self._arrays[f"draws-{side}-weights"][s] = prior.weights
         said = priors["users"].rated
         if said is not None:
             self._arrays["draws-rated-biases"][:, s] = said[:, 0]
-            self._arrays["draws-rated"][:, place] = said[:, 1:] / math.sqrt(len(self._sweeps))
-        self._drawn += 1
+            self._arrays["draws-rated"][:, place] = said[:, 1:]
+        self._sweeps.append(sweep)
+
+    def _thin(self, sweep: int) -> None:
+        """Drop the draws that are kept no more, now that there are so many."""
+        wanted = self._estimator.sampled(self._most, sweep)
+        kept = [s for s, own in enumerate(self._sweeps) if own in wanted]
+        if len(kept) == len(self._sweeps):
+            return
+        for name in self._arrays:
+            own = self._by_draw(name)
+            own[: len(kept)] = own[kept]
+        self._sweeps = [self._sweeps[s] for s in kept]
+
+    def _by_draw(self, name: str) -> npt.NDArray[Any]:
+        """Return a view of an array whose first axis is that of the draws."""
+        array, n, k = self._arrays[name], self._most, self._k
+        if name in self._designs:
+            return array[:, 2 : 2 + n * k].reshape(len(array), n, k).transpose(1, 0, 2)
+        return array.T if name.endswith("biases") else array
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""
-        return self._arrays | self.offsets.arrays()
+        return self._arrays | self._offsets.arrays()
 
     def load(self, sweep: int, read: Callable[[str], npt.NDArray[Any]]) -> None:
         """Take back what a checkpoint after `sweep` holds."""
         for name, array in self._arrays.items():
             array[:] = read(name)
-        self._drawn = sum(kept <= sweep for kept in self._sweeps)
-        if self._drawn:
-            self.offsets.load(read)
+        added = [own for own in range(1, sweep + 1) if self.wants(own)]
+        self._added = len(added)
+        if added:
+            self._sweeps = self._estimator.sampled(self._most, added[-1])
+            self._offsets.load(read)
+
+    def offset_means(self, offsets: Sequence[TimeOffsets]) -> tuple[TimeOffsets, ...]:
+        """Return offsets with their means over all draws that were added, thinned out or not."""
+        return self._offsets.means(offsets, self._added)
 
     def samples(self) -> Samples:
         """Return the draws, but for the factors."""
-        found = self._arrays
+        n, found = len(self._sweeps), self._arrays
         return Samples(
-            found["draws-noise"],
-            {side: found[f"draws-{side}-biases"] for side in SIDES},
-            {side: found[f"draws-{side}-precisions"] for side in SIDES},
-            {side: found[f"draws-{side}-weights"] for side in SIDES},
-            found.get("draws-rated-biases"),
+            found["draws-noise"][:n],
+            {side: found[f"draws-{side}-biases"][:, :n] for side in SIDES},
+            {side: found[f"draws-{side}-precisions"][:n] for side in SIDES},
+            {side: found[f"draws-{side}-weights"][:n] for side in SIDES},
+            found["draws-rated-biases"][:, :n] if "draws-rated-biases" in found else None,
         )
 
     def rows(self) -> dict[str, Float32s]:
@@ -346,11 +427,22 @@ class DrawCollector:
 
         Those of ``users`` and ``items``, and of what having ``rated`` an item says, if anything.
         """
-        wanted = [name for name in (*SIDES, "rated") if f"draws-{name}" in self._arrays]
-        for name in wanted:
-            biases = self._arrays[f"draws-{name}-biases"]
-            self._arrays[f"draws-{name}"][:, 0] = biases.mean(axis=1)
-        return {name: self._arrays[f"draws-{name}"] for name in wanted}
+        return {name.removeprefix("draws-"): self._joined(name) for name in self._designs}
+
+    @property
+    def _designs(self) -> list[str]:
+        every = [f"draws-{name}" for name in (*SIDES, "rated")]
+        return [name for name in every if name in self._arrays]
+
+    def _joined(self, name: str) -> Float32s:
+        n = len(self._sweeps)
+        rows = self._arrays[name]
+        if n < self._most:  # a chain that has settled early leaves places empty
+            full, rows = rows, empty_rows(len(rows), n * self._k)
+            rows[:, 2 : 2 + n * self._k] = full[:, 2 : 2 + n * self._k]
+        rows[:, 0] = self._arrays[f"{name}-biases"][:, :n].mean(axis=1)
+        rows[:, 2 : 2 + n * self._k] /= np.float32(math.sqrt(n))
+        return rows
 
 
 def draw_row_prior(

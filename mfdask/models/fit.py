@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 from mfdask.features.file import ItemFeatures
@@ -23,6 +24,7 @@ from mfdask.models.checkpoint import (
     load_array,
     prior_arrays,
 )
+from mfdask.models.convergence import ChainMonitor
 from mfdask.models.design import RowPrior, training_bytes
 from mfdask.models.exchange import ExchangeMode
 from mfdask.models.factor_model import FactorModel
@@ -135,7 +137,8 @@ class MatrixFactorization(AlternatingUpdates):
         manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
         collector = own.collector(data, features)
         with executor_for(data, client) as run:
-            loop = _Loop(FitPlan.make(own, data, run, features, exchange), manager, collector)
+            plan = FitPlan.make(own, data, run, features, exchange)
+            loop = _Loop(plan, manager, collector, own.monitor())
             result = loop.run(start, progress, each_sweep)
         return own.model(data, result, features, collector)
 
@@ -172,6 +175,7 @@ class _Loop:
     plan: FitPlan
     manager: CheckpointManager
     collector: Collector | None
+    monitor: ChainMonitor | None
 
     def run(
         self, start: Path | None, progress: Progress, each_sweep: Callable[[Sweep], None] | None
@@ -182,21 +186,24 @@ class _Loop:
         history = list(resumed.history) if resumed else []
         if resumed and self.collector:
             self.collector.load(len(history), lambda name: load_array(resumed.folder, name))
+        if resumed and self.monitor:
+            n = sum(map(estimator.averages, range(1, len(history) + 1)))
+            self.monitor.load(n, lambda name: load_array(resumed.folder, name))
         states = [resumed_state(plan, resumed) if resumed else started_state(plan, start)]
         publisher = _publisher(run.client) if run.client else None
         clock, sent = time.perf_counter(), run.bytes_sent()
-        while len(history) < estimator.n_sweeps and not _settled(history, estimator.tolerance):
+        while len(history) < estimator.most_sweeps and not estimator.has_enough(history):
             # The next sweep is submitted before the last one is waited for: workers never idle.
-            while len(states) <= run.lookahead and states[-1].sweep < estimator.n_sweeps:
+            while len(states) <= run.lookahead and states[-1].sweep < estimator.most_sweeps:
                 states.append(submit_sweep(plan, states[-1]))
             states.pop(0)
-            account = _account(plan, states[0])
+            account = _account(plan, states[0]) | {"rhat": self._judge(states[0])}
             clock, seconds = time.perf_counter(), time.perf_counter() - clock
             before, sent = sent, run.bytes_sent()
             moved = {worker: max(n - before.get(worker, 0), 0) for worker, n in sent.items()}
             history.append(Sweep(seconds=seconds, bytes_moved=sum(moved.values()), **account))
             note = history[-1].note()
-            progress(f"train {estimator.kind}", len(history), estimator.n_sweeps, note)
+            progress(f"train {estimator.kind}", len(history), estimator.most_sweeps, note)
             if publisher:
                 publisher.tell(_event(plan, history[-1], moved))
             if each_sweep:
@@ -212,13 +219,20 @@ class _Loop:
         groupings, keys = self.plan.estimator.groupings, self.plan.groups.keys.result()
         return tuple(map(TimeOffsets, groupings, keys, state.offsets.result().values))
 
+    def _judge(self, state: FitState) -> float | None:
+        """Return R-hat of the chain so far, where there is one."""
+        if not (self.monitor and state.followed):
+            return None
+        predictions = np.concatenate([block.result() for block in state.followed])
+        return self.monitor.add(state.totals.result().fidelity, predictions)
+
     def _keep(self, state: FitState, history: list[Sweep]) -> None:
         """Gather draws, and write a checkpoint of all that the next sweeps need, when due."""
         plan, collector, sweep = self.plan, self.collector, len(history)
         if collector and collector.wants(sweep):
             priors = {side: value_of(prior) for side, prior in state.priors.items()}
             offsets = None if state.offsets is None else state.offsets.result()
-            collector.add(join_rows(plan, state), priors, offsets)
+            collector.add(sweep, join_rows(plan, state), priors, offsets)
         if not self.manager.due(sweep):
             return
         arrays: dict[str, npt.NDArray[Any]] = dict(join_rows(plan, state))
@@ -228,6 +242,8 @@ class _Loop:
             arrays |= state.offsets.result().arrays(plan.estimator.groupings)
         if collector:
             arrays |= collector.arrays()
+        if self.monitor:
+            arrays |= self.monitor.arrays()
         if plan.data.n_test and plan.estimator.averages(sweep):
             for b, score in enumerate(state.scores):
                 arrays |= score.result().arrays(b)
@@ -274,7 +290,7 @@ def _event(plan: FitPlan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
         data=data.name,
         data_as_of=data.manifest.created,
         sweep=sweep.sweep,
-        n_sweeps=estimator.n_sweeps,
+        n_sweeps=estimator.most_sweeps,
         note=sweep.note(),
         train_rmse=sweep.train_rmse,
         test_rmse=sweep.test_rmse,
@@ -282,11 +298,3 @@ def _event(plan: FitPlan, sweep: Sweep, moved: dict[str, int]) -> SweepEvent:
         ratings=data.n_train,
         moved=moved,
     )
-
-
-def _settled(history: list[Sweep], tolerance: float) -> bool:
-    """Whether the last sweep lowered the objective by less than `tolerance` of it."""
-    if tolerance == 0 or len(history) < 2:
-        return False
-    before, after = history[-2].objective, history[-1].objective
-    return before - after < tolerance * before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from mfdask.kernels.samples import DrawnSide, spread_pairs
 from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s, read_only
+from mfdask.models.convergence import Chain
 from mfdask.models.design import RowPrior, pack, unknowns
 from mfdask.models.factor_model import FactorModel
 from mfdask.shards import SIDES
@@ -145,6 +146,20 @@ class BayesianModel(FactorModel):
     def n_factors(self) -> int:
         """Length of a factor vector: of all draws together."""
         return super().n_factors * len(self.samples)
+
+    @property
+    def chain(self) -> Chain:
+        """How far the chain had come when the fit ended."""
+        return Chain.of(self.history, self.parameters["burn_in"], self.parameters["max_rhat"])
+
+    def summary(self) -> tuple[str, dict[str, str]]:
+        """Return what the model is, and whether its chain had settled."""
+        title, facts = super().summary()
+        return title, facts | {"chain": str(self.chain)}
+
+    def description(self) -> dict[str, Any]:
+        """Return what `model.json` says of this kind of model alone."""
+        return super().description() | {"chain": asdict(self.chain)}
 
     def objective(self, squared_error: float) -> None:
         """Return nothing: a sampler minimises nothing."""

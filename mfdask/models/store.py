@@ -47,7 +47,7 @@ from mfdask.shards.store import FileFacts
 
 SCHEMA_VERSION = 2
 #: Figures of a sweep that may be None.
-_MAY_LACK = {"train_rmse", "test_rmse", "test_auc"}
+_MAY_LACK = {"train_rmse", "test_rmse", "test_auc", "rhat"}
 _PACKAGES = ("mfdask", "numpy", "numba", "dask", "distributed", "pandas", "pyarrow")
 
 

@@ -24,7 +24,7 @@ from mfdask.features.groups import RatingGroups
 from mfdask.features.offsets import Offsets
 from mfdask.features.rated import RatedRegression
 from mfdask.kernels.rows import SSE
-from mfdask.kernels.types import Float32s
+from mfdask.kernels.types import Float32s, Int64s
 from mfdask.models import half_step as tasks
 from mfdask.models.base import Ability
 from mfdask.models.checkpoint import (
@@ -34,6 +34,7 @@ from mfdask.models.checkpoint import (
     load_rows,
     load_score,
 )
+from mfdask.models.convergence import followed_ratings
 from mfdask.models.design import FeatureSums, RowPrior, initial_rows, unknowns
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.half_step import Totals, UpdateConfig
@@ -56,6 +57,7 @@ class FitPlan:
     grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
     placement: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
     observed: dict[str, list[Any]]  # shards with weights, where there are any
+    followed: dict[int, Int64s]  # ratings in blocks of users, to judge a chain by
     groups: RatingGroups | None = None  # of ratings that have an offset in common
     pairs: Any = None  # held out, to be ranked right, where feedback is implicit
 
@@ -87,7 +89,9 @@ class FitPlan:
             parts = (shards_of(run, data, part) for part in ("train", "test"))
             rule = estimator.liked, estimator.seed
             pairs = run.submit("pairs", draw_pairs_of, *rule, *parts, data.n_items)
-        plan = cls(estimator, data, run, config, features, {}, placement, {}, groups, pairs)
+        followed = followed_ratings(data, estimator.seed) if estimator.monitor() else {}
+        shared = followed, groups, pairs
+        plan = cls(estimator, data, run, config, features, {}, placement, {}, *shared)
         if config.unrated_weight:
             for side in SIDES:
                 given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
@@ -285,6 +289,7 @@ class FitState:
     totals: Any  # Totals; None at a random start
     priors: dict[str, Any]  # what the rows were drawn to
     learned: dict[str, Any]  # RowPrior for the next sweep, of each side that learns one
+    followed: list[Any]  # predictions of `FitPlan.followed`, one array a block
     offsets: Any = None  # Offsets, where there are any
     auc: Any = None  # of held-out pairs, where feedback is implicit
 
@@ -300,6 +305,7 @@ class FitState:
         priors: dict[str, Any] | None = None,
         offsets: Any = None,
         auc: Any = None,
+        followed: list[Any] | None = None,
     ) -> FitState:
         """Return the state after a sweep, and submit what the next one's priors are learned by."""
         estimator = plan.estimator
@@ -308,7 +314,9 @@ class FitState:
             side: plan.learned(sweep, side, blocks[side], totals, priors[side])
             for side in filter(estimator.learns, SIDES)
         }
-        return cls(sweep, blocks, given, scores, totals, priors, learned, offsets, auc)
+        return cls(
+            sweep, blocks, given, scores, totals, priors, learned, followed or [], offsets, auc
+        )
 
     def next_prior(self, plan: FitPlan, side: str) -> Any:
         """Return a side's prior for the next sweep, a handle where it is learned."""
@@ -414,7 +422,26 @@ def submit_sweep(plan: FitPlan, before: FitState) -> FitState:
     auc = None
     if plan.pairs is not None:
         auc = run.submit(f"auc-{sweep}", auc_of_blocks, plan.pairs, *map(blocks.get, SIDES))
-    return FitState.make(plan, sweep, blocks, given, scores, totals, priors, offsets, auc)
+    followed = _follow(plan, sweep, blocks["users"], given)
+    own = priors, offsets, auc, followed
+    return FitState.make(plan, sweep, blocks, given, scores, totals, *own)
+
+
+def _follow(plan: FitPlan, sweep: int, users: list[Any], given: list[Any]) -> list[Any]:
+    """Predict the few ratings that a chain is judged by, if its draws count."""
+    if not plan.estimator.averages(sweep):
+        return []
+    shards, home = plan.shards("users"), plan.placement["users"].home
+    mean = plan.config.mean_rating
+    return [
+        plan.run.submit(
+            f"followed-{sweep}-{b}",
+            tasks.predict_followed,
+            *(shards[b], users[b], given[b], mean, places),
+            home=home(b),
+        )
+        for b, places in plan.followed.items()
+    ]
 
 
 def _score(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -14,7 +14,8 @@ from mfdask.features.ages import newest_time
 from mfdask.features.groups import Grouping
 from mfdask.features.offsets import GroupSums, Offsets
 from mfdask.kernels.types import Float64s
-from mfdask.models.base import Estimator
+from mfdask.models.base import Estimator, Sweep
+from mfdask.models.convergence import ChainMonitor
 from mfdask.models.design import Array, Regression, RowPrior
 from mfdask.models.half_step import UpdateConfig
 from mfdask.shards import Dataset, Shard
@@ -33,9 +34,13 @@ class Collector(Protocol):
         """Whether the rows after a sweep are to be added."""
 
     def add(
-        self, rows: dict[str, Array], priors: dict[str, RowPrior], offsets: Offsets | None
+        self,
+        sweep: int,
+        rows: dict[str, Array],
+        priors: dict[str, RowPrior],
+        offsets: Offsets | None,
     ) -> None:
-        """Take the rows of both sides, the priors that they were drawn from, and offsets if any."""
+        """Take the rows of both sides after a sweep, their priors, and the offsets if any."""
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""
@@ -51,8 +56,6 @@ class AlternatingUpdates(Estimator):
     ----------
     n_factors : int
         Length of a factor vector.
-    n_sweeps : int
-        Sweeps, at most.
     user_prior, item_prior : str
         What the rows of a side are drawn to; several things are joined by ``+``.
     centre : bool
@@ -168,6 +171,20 @@ class AlternatingUpdates(Estimator):
     def averages(self, sweep: int) -> bool:
         """Whether a sweep's predictions of the test ratings join their running mean."""
         return False
+
+    def monitor(self) -> ChainMonitor | None:
+        """Return what judges whether the draws have settled, if there are draws."""
+        return None
+
+    def has_enough(self, history: Sequence[Sweep]) -> bool:
+        """Whether a fit ends after these sweeps, although it might go on.
+
+        By default where the last lowered the objective by less than `tolerance` of it.
+        """
+        if self.tolerance == 0 or len(history) < 2:
+            return False
+        before, after = history[-2].objective, history[-1].objective
+        return before - after < self.tolerance * before
 
     def n_draws(self, n_rows: int) -> int:
         """Return how many draws the model keeps, of so many rows of both sides."""

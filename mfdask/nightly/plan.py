@@ -119,7 +119,7 @@ def make_plan(
     else:
         millions = ratings / 1e6
         seconds = {step: first + more * millions for step, (first, more) in _SECONDS.items()}
-        sweeps = sum(estimator.n_sweeps for estimator in estimators)
+        sweeps = sum(estimator.most_sweeps for estimator in estimators)
         seconds["train"] += _SECONDS["train"][1] * millions * (sweeps - 1)
         memory, source = _MEMORY[0] + _MEMORY[1] * ratings, "by rule of thumb"
     rows = counts.users + counts.items if counts else ratings // 10

@@ -258,7 +258,7 @@ class _Trials:
         """Run one trial and record how it ended; one that is interrupted is left open."""
 
         def watch(sweep: Sweep) -> None:
-            if trial.report(sweep) and sweep.sweep < config.n_sweeps:
+            if trial.report(sweep) and sweep.sweep < config.most_sweeps:
                 raise _Worse
             if self.stop.is_set():
                 raise _Interrupted

@@ -1,6 +1,7 @@
 """The sampler: its draws have the right distribution, and depend on nothing else."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from mfdask.errors import InputError
 from mfdask.evaluation import evaluate, measure_calibration
 from mfdask.models import ALS, Ability, Bayes, load_model, save_model
 from mfdask.models.bayes import draw_noise_precision, draw_row_prior
+from mfdask.models.convergence import LEAST_DRAWS, Chain
 from mfdask.models.design import RowPrior, feature_gram, feature_sums, pack, unknowns
 from mfdask.models.half_step import half_step
 from mfdask.shards import Dataset, Shard
@@ -259,6 +261,53 @@ def test_another_number_of_sweeps_keeps_other_draws(ratings, tmp_path):
         longer.fit(ratings, checkpoint=tmp_path / "c", resume=True)
 
 
+AUTO = dataclasses.replace(CONFIG, n_sweeps=None, max_sweeps=200, max_rhat=1.6)
+
+
+def test_it_ends_when_the_chain_has_settled(small_data):
+    data = Dataset.open(small_data)
+    model = AUTO.fit(data)
+    last = model.history[-1]
+    assert AUTO.burn_in + LEAST_DRAWS <= last.sweep < 200
+    assert last.rhat <= 1.6
+    assert model.chain.settled
+    assert len(model.samples) == last.sweep - AUTO.burn_in
+    before = Chain.of(model.history[:-1], AUTO.burn_in, 1.6)
+    assert not before.settled
+    longer = dataclasses.replace(AUTO, n_sweeps=last.sweep, max_sweeps=1000).fit(data)
+    assert_same(longer, model)
+    hurried = dataclasses.replace(AUTO, max_sweeps=10).fit(data)
+    assert len(hurried.history) == 10
+    assert str(hurried.chain).startswith("not settled: R-hat")
+
+
+def test_a_chain_that_settles_is_resumed_and_thinned_bit_for_bit(small_data, tmp_path, client):
+    data, config = Dataset.open(small_data), dataclasses.replace(AUTO, n_samples=7)
+
+    def progress(stage, done, total, note=""):
+        if done == 31:
+            raise Killed
+
+    with pytest.raises(Killed):
+        config.fit(data, checkpoint=tmp_path / "c", checkpoint_every=15, progress=progress)
+    resumed = config.fit(data, checkpoint=tmp_path / "c", resume=True)
+    whole, spread = config.fit(data), config.fit(data, client=client)
+    sweeps = len(whole.history)
+    for other in (resumed, spread):
+        assert_same(whole, other)
+        assert [s.rhat for s in other.history] == [s.rhat for s in whole.history]
+    every = dataclasses.replace(AUTO, n_sweeps=sweeps).fit(data)
+    kept = [sweep - AUTO.burn_in - 1 for sweep in config.sampled(7, sweeps)]
+    np.testing.assert_array_equal(
+        whole.samples.noise_precision, every.samples.noise_precision[kept]
+    )
+    rows = np.arange(data.n_items, dtype=np.int32)
+    for s, own in enumerate(kept):
+        np.testing.assert_allclose(
+            whole.draw_rows("items", s, rows), every.draw_rows("items", own, rows), atol=1e-5
+        )
+
+
 def assert_same(one, other):
     np.testing.assert_array_equal(one.user_rows, other.user_rows)
     np.testing.assert_array_equal(one.item_rows, other.item_rows)
@@ -336,10 +385,21 @@ def test_genres_place_items_that_nobody_rated(small_data):
 
 def test_kept_draws_are_spread_evenly():
     config = Bayes(n_sweeps=100, burn_in=20, n_samples=4)
-    assert config.sampled(10) == [40, 60, 80, 100]
-    assert Bayes(n_sweeps=100, burn_in=20).sampled(10) == list(range(21, 101))
-    assert len(Bayes(n_factors=20).sampled(285_000)) == 11  # 256 MiB
-    assert Bayes(n_factors=200).sampled(10**7) == [180]
+    assert config.sampled(4, 100) == [40, 60, 80, 100]
+    assert config.sampled(4, 79) == [40, 60]
+    assert Bayes(n_sweeps=100, burn_in=20).n_draws(10) == 80
+    assert Bayes(n_factors=20, burn_in=30).n_draws(285_000) == 11  # 256 MiB
+    assert Bayes(n_factors=200).n_draws(10**7) == 1
+    assert Bayes().sampled(1, 180) == [180]
+
+
+def test_without_an_end_draws_are_thinned_as_they_come():
+    config = Bayes(n_sweeps=None, burn_in=20)
+    assert config.sampled(4, 24) == [21, 22, 23, 24]
+    assert config.sampled(4, 27) == [22, 24, 26]
+    assert config.sampled(4, 36) == [24, 28, 32, 36]
+    for most, sweep in itertools.product((1, 3, 4), range(21, 80)):
+        assert most / 2 <= len(config.sampled(most, sweep)) <= most or sweep - 20 < most
 
 
 @pytest.mark.parametrize(
@@ -347,7 +407,9 @@ def test_kept_draws_are_spread_evenly():
     [
         ({"burn_in": 180}, "n_sweeps must be more than the burn-in of 180"),
         ({"burn_in": -1}, "burn_in must be a whole number from 0 up, not -1"),
-        ({"n_samples": 151}, "n_samples must be 1 to the 150"),
+        ({"n_samples": 161}, "n_samples must be 1 to the 160"),
+        ({"n_sweeps": None, "max_sweeps": 20}, "max_sweeps must be more than the burn-in of"),
+        ({"max_rhat": 1.0}, "max_rhat must be a number above 1"),
         ({"n_factors": 300}, "n_factors must be a whole number from 0 to 256, not 300"),
         ({"item_prior": "sum"}, "item_prior must be zero or genre or features"),
         ({"seed": -1}, "seed must be"),
@@ -368,7 +430,8 @@ def test_a_plain_model_knows_no_deviations(ratings):
 @pytest.mark.movielens
 @pytest.mark.parametrize("item_prior", ["zero", "genre"])
 def test_published_figures(item_prior, movielens_small):
-    model = Bayes(n_factors=10, item_prior=item_prior).fit(movielens_small)
+    config = Bayes(n_factors=10, item_prior=item_prior, burn_in=30, start_sweeps=0)
+    model = config.fit(movielens_small)
     assert model.history[-1].test_rmse < 0.832
     assert evaluate(model, movielens_small).clipped.rmse()[0] < 0.832
     covered = measure_calibration(model, movielens_small).set_index(["users", "interval"])

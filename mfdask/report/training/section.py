@@ -76,6 +76,9 @@ def _samplers(models: Mapping[str, Model], data: Dataset | None) -> Parts:
     if len(running):
         yield sweeps.RunningError(running, names)
     yield sweeps.Noise(sweeps.noise_table(history), names)
+    rhat = sweeps.rhat_table(samplers)
+    if len(rhat):
+        yield sweeps.SplitRhat(rhat, names)
     for name, model in samplers.items():
         yield _calibration(name if len(samplers) > 1 else "", model, data)
 

@@ -21,7 +21,7 @@ def history_table(models: Mapping[str, Model]) -> pd.DataFrame:
     Errors are NaN where there are none.
     """
     lines = [{"model": name, **asdict(s)} for name, model in models.items() for s in model.history]
-    numbers = ["train_rmse", "test_rmse", "test_auc", "fidelity"]
+    numbers = ["train_rmse", "test_rmse", "test_auc", "fidelity", "rhat"]
     return pd.DataFrame(lines).astype(dict.fromkeys(numbers, "float64"))
 
 
@@ -141,6 +141,32 @@ class RunningError(LineFigure):
     )
     y, y_label = "test_rmse", "test RMSE (stars)"
     tooltips: ClassVar = [*_MODEL_AND_SWEEP, ("RMSE so far", "@test_rmse{0.0000}")]
+
+
+def rhat_table(models: Mapping[str, Model]) -> pd.DataFrame:
+    """Return `model, sweep, rhat, highest`: R-hat so far, and up to which a chain is settled."""
+    history = history_table(models)[["model", "sweep", "rhat"]].dropna()
+    highest = {name: model.parameters.get("max_rhat") for name, model in models.items()}
+    table: pd.DataFrame = history.assign(highest=history["model"].map(highest))
+    return table.reset_index(drop=True)
+
+
+class SplitRhat(LineFigure):
+    """Whether the chains have settled, sweep by sweep: see `rhat_table`."""
+
+    name = "split-rhat"
+    title = "Split R-hat of the chain so far"
+    caption = (
+        "How far the two halves of the draws since the burn-in lie apart, of the noise precision "
+        "and of 32 predictions (rank-normalised, Vehtari et al. 2021): 1 where they agree. A "
+        "chain counts as settled from 40 draws, up to the model's `max_rhat`."
+    )
+    y, y_label = "rhat", "split R-hat"
+    tooltips: ClassVar = [
+        *_MODEL_AND_SWEEP,
+        ("R-hat", "@rhat{0.000}"),
+        ("settled up to", "@highest{0.00}"),
+    ]
 
 
 class Noise(LineFigure):
