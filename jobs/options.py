@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -140,9 +140,18 @@ def _option_of_kinds(
         defaults.setdefault(_said(own), []).append(kind)
     (first, _), *others = defaults.items()
     shown = "; ".join([first, *(f"for {', '.join(those)} {said}" for said, those in others)])
-    return option_of(
-        next(iter(by_kind.values())), label=label if without else "", shown=shown, unset=True
-    )
+    own = _with_word(by_kind)
+    return option_of(own, label=label if without else "", shown=shown, unset=True)
+
+
+def _with_word(by_kind: Mapping[str, Parameter]) -> Parameter:
+    """Return the first kind's parameter, which takes and tells the word that others have for it."""
+    first = next(iter(by_kind.values()))
+    having = {kind: own.none for kind, own in by_kind.items() if own.none}
+    if first.none or not having:
+        return first
+    word = next(iter(having.values()))
+    return replace(first, none=word, help=f"{first.help} For {', '.join(having)} also {word}.")
 
 
 def _with_all(options: Any, run: Decorated) -> Decorated:

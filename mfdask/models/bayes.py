@@ -74,8 +74,8 @@ class Bayes(MatrixFactorization):
     )
     max_rhat: float = parameter(
         1.05,
-        "Split R-hat, of the noise and of a few predictions, up to which a chain counts as settled "
-        f"(and from {LEAST_DRAWS} draws after the burn-in).",
+        "Split R-hat, of the noise and of a few predictions, up to which a chain counts as settled, "
+        f"and --sweeps auto ends it; from {LEAST_DRAWS} draws after the burn-in on.",
         above=1,
     )
     burn_in: int = parameter(20, "First sweeps, whose draws are not kept.", at_least=0)

@@ -21,7 +21,7 @@ Kinds of other packages have columns and files of their own in place of those of
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -51,8 +51,15 @@ _MAY_LACK = {"train_rmse", "test_rmse", "test_auc", "rhat"}
 _PACKAGES = ("mfdask", "numpy", "numba", "dask", "distributed", "pandas", "pyarrow")
 
 
-def save_model(model: Model, path: Path | str) -> None:
+def save_model(model: Model, path: Path | str, metrics: Mapping[str, float] | None = None) -> None:
     """Write a model's directory; a model that is there already is replaced in one move.
+
+    Parameters
+    ----------
+    model : Model
+    path : Path
+    metrics : mapping of str to float, optional
+        What `model.json` tells of the model beside, or in place of, its last sweep's figures.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def save_model(model: Model, path: Path | str) -> None:
         history.astype(may_lack).to_parquet(fresh / "history.parquet", index=False)
         model.write(fresh)
         files = {file.name: asdict(FileFacts.of(file)) for file in sorted(fresh.iterdir())}
-        said = with_checksum(_description(model) | {"files": files})
+        said = with_checksum(_description(model, metrics or {}) | {"files": files})
         (fresh / "model.json").write_text(json.dumps(said, indent=2) + "\n")
 
 
@@ -95,7 +102,7 @@ def check_model_place(path: Path, data: Dataset | None = None) -> None:
             )
 
 
-def _description(model: Model) -> dict[str, Any]:
+def _description(model: Model, metrics: Mapping[str, float]) -> dict[str, Any]:
     last = asdict(model.history[-1])
     last = {name: value for name, value in last.items() if value == value}  # JSON has no NaN
     return {
@@ -105,7 +112,7 @@ def _description(model: Model) -> dict[str, Any]:
         "parameters": model.parameters,
         "data": asdict(model.data),
         **model.description(),
-        "metrics": {"sweeps": last.pop("sweep"), **last},
+        "metrics": {"sweeps": last.pop("sweep"), **last, **metrics},
         "packages": {name: version(name) for name in _PACKAGES},
     }
 

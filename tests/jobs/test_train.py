@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 
 from mfdask.files import file_lock
 from mfdask.models import ALS, IALS, load_model
+from mfdask.models.convergence import LEAST_DRAWS
 from mfdask.shards import Dataset
 from tests.jobs.helpers import QUIET, refused
 
@@ -129,7 +131,7 @@ def test_published_figures(mfdask, result_of, movielens_zip):
         (("--model", "bayes", "--tau", 1), "--tau says nothing to a model of kind bayes"),
         (("--model", "als", "--burn-in", 1), "--burn-in says nothing to a model of kind als"),
         (("--model", "bayes", "--preset", "small"), "--preset small"),
-        (("--model", "bayes", "--sweeps", 30), "--sweeps must be more than the burn-in of 30"),
+        (("--model", "bayes", "--sweeps", 20), "--sweeps must be more than the burn-in of 20"),
         (("--item-tau", -1), "--item-tau must be a number from 0 up"),
         (("--model", "popularity", "--resume"), "begins afresh: leave out --start"),
         (("--model", "itemknn", "--checkpoint-every", 2), "begins afresh: leave out --start"),
@@ -158,6 +160,32 @@ def test_the_sampler_and_its_intervals(result_of, mfdask, data):
     assert everybody[0]["covered"] < everybody[2]["covered"]
     shown = mfdask("evaluate", "m", data).output
     assert "test ratings within" in shown
+
+
+def test_the_saved_draws_are_what_is_measured(result_of, mfdask, data):
+    options = "--model", "bayes", "--factors", 2, "--burn-in", 4, "--out", "m", *QUIET
+    trained = result_of("train", data, "--sweeps", 12, *options)
+    found = result_of("evaluate", "m", data)
+    for name in ("test_rmse", "test_rmse_clipped"):
+        assert trained[name] == pytest.approx(found[name], rel=1e-6)
+    said = json.loads(Path("m", "model.json").read_text())
+    assert said["metrics"]["test_rmse"] == trained["test_rmse"]
+    assert said["metrics"]["rhat"] == trained["rhat"]
+    assert said["chain"] == {"settled": False, "rhat": trained["rhat"], "sweeps": 12, "draws": 8}
+    shown = mfdask("train", data, "--sweeps", 12, *options)
+    assert "warning: the chain has not settled: R-hat" in shown.stderr
+    assert "running mean" in shown.stdout
+
+
+def test_sweeps_may_end_by_themselves_for_a_chain_alone(result_of, mfdask, data):
+    options = "--model", "bayes", "--factors", 2, "--burn-in", 4, "--max-rhat", 9, "--out", "m"
+    found = result_of("train", data, "--sweeps", "auto", *options, *QUIET)
+    assert found["sweeps"] == 4 + LEAST_DRAWS
+    assert found["settled"]
+    for kind in ("als", "bpr"):
+        done = mfdask("train", data, "--model", kind, "--sweeps", "auto", *QUIET)
+        refused(done, "--sweeps must be a whole number from 1")
+    refused(mfdask("train", data, "--sweeps", "many", *QUIET), "--sweeps")
 
 
 @pytest.mark.parametrize(
