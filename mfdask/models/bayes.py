@@ -74,7 +74,7 @@ class Bayes(MatrixFactorization):
     )
     max_rhat: float = parameter(
         1.05,
-        "Split R-hat, of the noise and of a few predictions, up to which a chain counts as settled, "
+        "Split R-hat, of the noise and a few predictions, up to which a chain counts as settled, "
         f"and --sweeps auto ends it; from {LEAST_DRAWS} draws after the burn-in on.",
         above=1,
     )
