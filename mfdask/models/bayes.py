@@ -151,8 +151,10 @@ class Bayes(MatrixFactorization):
 
     def point_estimate(self, most_sweeps: int | None = None) -> Estimator:
         """Return plain ALS of as many factors, with its default regularisation."""
-        own = ALS.from_parameters(self.parameters())
-        return own.point_estimate(most_sweeps)
+        said = self.parameters()
+        if self.n_sweeps is None:
+            del said["n_sweeps"]
+        return ALS.from_parameters(said).point_estimate(most_sweeps)
 
     def identity(self) -> dict[str, Any]:
         """Return the parameters that shape the states: all, for they say which draws are kept."""

@@ -279,6 +279,7 @@ def test_it_ends_when_the_chain_has_settled(small_data):
     hurried = dataclasses.replace(AUTO, max_sweeps=10).fit(data)
     assert len(hurried.history) == 10
     assert str(hurried.chain).startswith("not settled: R-hat")
+    assert AUTO.point_estimate(7).n_sweeps == 7
 
 
 def test_a_chain_that_settles_is_resumed_and_thinned_bit_for_bit(small_data, tmp_path, client):
