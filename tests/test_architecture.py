@@ -19,7 +19,7 @@ FLOORS = [
     {"cluster", "ratings", "results", "sheets"},
     {"execution"},
     {"shards"},
-    {"features", "ingestion"},
+    {"convergence", "features", "ingestion"},
     {"models"},
     {"evaluation"},
     {"embedding", "nightly", "tuning"},

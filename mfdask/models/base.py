@@ -83,7 +83,7 @@ class Sweep:
         Of a model that ranks: the chance that a held-out item of a user is scored above another
         that they have not rated. None where it is not measured.
     rhat : float or None
-        Of a chain of draws so far, see `mfdask.models.convergence.chain_rhat`. None before there
+        Of a chain of draws so far, see `mfdask.convergence.chain_rhat`. None before there
         are four draws that count.
     """
 

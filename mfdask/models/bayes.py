@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfdask.convergence import LEAST_DRAWS, Chain, ChainMonitor
 from mfdask.errors import require
 from mfdask.features.file import ItemFeatures
 from mfdask.features.offsets import (
@@ -27,7 +28,6 @@ from mfdask.features.offsets import (
 from mfdask.kernels.types import Float32s, Float64s
 from mfdask.models.als import ALS
 from mfdask.models.base import Ability, Estimator, Sweep
-from mfdask.models.convergence import LEAST_DRAWS, Chain, ChainMonitor
 from mfdask.models.design import Regression, RowPrior, empty_rows, ridge
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
@@ -239,7 +239,8 @@ class Bayes(MatrixFactorization):
 
     def has_enough(self, history: Sequence[Sweep]) -> bool:
         """Whether the chain has settled, where that ends it."""
-        return self.n_sweeps is None and Chain.of(history, self.burn_in, self.max_rhat).settled
+        rhats = [sweep.rhat for sweep in history]
+        return self.n_sweeps is None and Chain.of(rhats, self.burn_in, self.max_rhat).settled
 
     def n_draws(self, n_rows: int) -> int:
         """Return how many draws the model keeps at most, of so many rows of both sides."""

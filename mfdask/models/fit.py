@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mfdask.convergence import ChainMonitor
 from mfdask.features.file import ItemFeatures
 from mfdask.features.offsets import TimeOffsets
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE, row_width
@@ -24,7 +25,6 @@ from mfdask.models.checkpoint import (
     load_array,
     prior_arrays,
 )
-from mfdask.models.convergence import ChainMonitor
 from mfdask.models.design import RowPrior, training_bytes
 from mfdask.models.exchange import ExchangeMode
 from mfdask.models.factor_model import FactorModel

@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfdask.convergence import Chain
 from mfdask.kernels.samples import DrawnSide, spread_pairs
 from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s, read_only
-from mfdask.models.convergence import Chain
 from mfdask.models.design import RowPrior, pack, unknowns
 from mfdask.models.factor_model import FactorModel
 from mfdask.shards import SIDES
@@ -150,7 +150,8 @@ class BayesianModel(FactorModel):
     @property
     def chain(self) -> Chain:
         """How far the chain had come when the fit ended."""
-        return Chain.of(self.history, self.parameters["burn_in"], self.parameters["max_rhat"])
+        own, rhats = self.parameters, [sweep.rhat for sweep in self.history]
+        return Chain.of(rhats, own["burn_in"], own["max_rhat"])
 
     def summary(self) -> tuple[str, dict[str, str]]:
         """Return what the model is, and whether its chain had settled."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mfdask.convergence import followed_ratings
 from mfdask.errors import InputError
 from mfdask.execution import Executor
 from mfdask.features.ages import newest_time, total_weight
@@ -34,7 +35,6 @@ from mfdask.models.checkpoint import (
     load_rows,
     load_score,
 )
-from mfdask.models.convergence import followed_ratings
 from mfdask.models.design import FeatureSums, RowPrior, initial_rows, unknowns
 from mfdask.models.exchange import BlockPlacement, ExchangeMode, place_blocks
 from mfdask.models.half_step import Totals, UpdateConfig

@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mfdask.convergence import ChainMonitor
 from mfdask.errors import InputError
 from mfdask.features.ages import newest_time
 from mfdask.features.groups import Grouping
 from mfdask.features.offsets import GroupSums, Offsets
 from mfdask.kernels.types import Float64s
 from mfdask.models.base import Estimator, Sweep
-from mfdask.models.convergence import ChainMonitor
 from mfdask.models.design import Array, Regression, RowPrior
 from mfdask.models.half_step import UpdateConfig
 from mfdask.shards import Dataset, Shard

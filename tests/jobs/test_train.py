@@ -11,9 +11,9 @@ import pandas as pd
 import psutil
 import pytest
 
+from mfdask.convergence import LEAST_DRAWS
 from mfdask.files import file_lock
 from mfdask.models import ALS, IALS, load_model
-from mfdask.models.convergence import LEAST_DRAWS
 from mfdask.shards import Dataset
 from tests.jobs.helpers import QUIET, refused
 

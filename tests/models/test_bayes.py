@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from mfdask.convergence import LEAST_DRAWS, Chain
 from mfdask.errors import InputError
 from mfdask.evaluation import evaluate, measure_calibration
 from mfdask.models import ALS, Ability, Bayes, load_model, save_model
 from mfdask.models.bayes import draw_noise_precision, draw_row_prior
-from mfdask.models.convergence import LEAST_DRAWS, Chain
 from mfdask.models.design import RowPrior, feature_gram, feature_sums, pack, unknowns
 from mfdask.models.half_step import half_step
 from mfdask.shards import Dataset, Shard
@@ -272,7 +272,7 @@ def test_it_ends_when_the_chain_has_settled(small_data):
     assert last.rhat <= 1.6
     assert model.chain.settled
     assert len(model.samples) == last.sweep - AUTO.burn_in
-    before = Chain.of(model.history[:-1], AUTO.burn_in, 1.6)
+    before = Chain.of([sweep.rhat for sweep in model.history[:-1]], AUTO.burn_in, 1.6)
     assert not before.settled
     longer = dataclasses.replace(AUTO, n_sweeps=last.sweep, max_sweeps=1000).fit(data)
     assert_same(longer, model)

@@ -13,7 +13,6 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from mfdask.kernels.types import Float64s, Int64s
-from mfdask.models.base import Sweep
 from mfdask.shards import Dataset
 
 #: Draws after the burn-in that a chain has before it counts as settled.
@@ -80,12 +79,12 @@ class Chain:
     draws: int
 
     @classmethod
-    def of(cls, history: Sequence[Sweep], burn_in: int, max_rhat: float) -> Chain:
-        """Return what the sweeps of a chain say, whose R-hat may be `max_rhat` at most."""
-        rhat = history[-1].rhat if history else None
-        draws = max(len(history) - burn_in, 0)
+    def of(cls, rhats: Sequence[float | None], burn_in: int, max_rhat: float) -> Chain:
+        """Return what R-hat after each sweep of a chain says; it may be `max_rhat` at most."""
+        rhat = rhats[-1] if rhats else None
+        draws = max(len(rhats) - burn_in, 0)
         settled = draws >= LEAST_DRAWS and rhat is not None and rhat <= max_rhat
-        return cls(settled, rhat, len(history), draws)
+        return cls(settled, rhat, len(rhats), draws)
 
     def __str__(self) -> str:
         rhat = "R-hat not known" if self.rhat is None else f"R-hat {self.rhat:.2f}"
