@@ -125,7 +125,8 @@ class RatedRegression:
         # Columns that only fill up a vector are zero, whatever is added to the matrix for them.
         own = _padded(np.broadcast_to(shift, right.shape), width)
         own[:, columns:] = 1
-        diagonal = self._diagonal() + own
+        # Of the diagonal the root: divided by all of it, popular features are searched last.
+        scale = np.sqrt(self._diagonal() + own)
 
         def product(vectors: Float32s) -> Float32s:
             found = self.transposed(self.times(vectors))
@@ -134,7 +135,7 @@ class RatedRegression:
 
         begin = _padded(right[:, :0] if first is None else first, width)
         wanted = _padded(right, width)
-        return conjugate_gradients(product, diagonal, wanted, begin, tolerance)[:, :columns]
+        return conjugate_gradients(product, scale, wanted, begin, tolerance)[:, :columns]
 
     def _diagonal(self) -> Float32s:
         """Return the diagonal of ``F' S F``, float32 (features, 1)."""
@@ -178,7 +179,7 @@ class RatedRegression:
 
 def conjugate_gradients(
     product: Callable[[Float32s], Float32s],
-    diagonal: Float32s,
+    scale: Float32s,
     right: Float32s,
     found: Float32s,
     tolerance: float,
@@ -189,8 +190,8 @@ def conjugate_gradients(
     ----------
     product : callable
         Multiplies the symmetric positive definite matrix with columns.
-    diagonal : float32 (n, 1) or (n, columns)
-        Of the matrix, which the search divides by.
+    scale : float32 (n, 1) or (n, columns)
+        What the search divides by, positive.
     right, found : float32 (n, columns)
         The right-hand sides, and where to begin; `found` is changed in place.
     tolerance : float
@@ -203,7 +204,7 @@ def conjugate_gradients(
     """
     left = right - product(found) if found.any() else right.copy()
     goal = tolerance**2 * _dots(right, right)
-    direction = left / diagonal
+    direction = left / scale
     slope = _dots(left, direction)
     for _ in range(MOST_STEPS):
         if (_dots(left, left) <= goal).all():
@@ -212,7 +213,7 @@ def conjugate_gradients(
         step = _ratio(slope, _dots(direction, image))
         found += step * direction
         left -= step * image
-        scaled = left / diagonal
+        scaled = left / scale
         before, slope = slope, _dots(left, scaled)
         direction *= _ratio(slope, before)
         direction += scaled
