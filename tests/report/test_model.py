@@ -11,7 +11,7 @@ from bokeh.models.widgets import Select
 
 from mfdask.features.encoder import FeatureEncoder
 from mfdask.figures.figure import Figure, Missing
-from mfdask.models import ALS
+from mfdask.models import ALS, kind_of
 from mfdask.recommendation import History, Ranking, explain, polarity, recommend_new
 from mfdask.recommendation.neighbours import enough_ratings
 from mfdask.report.model import examples, genres, item_map, residuals
@@ -306,3 +306,14 @@ def test_hostile_titles(models, data):
     example = parts_of(section)["new-user-1"]
     assert "$$" not in "".join(example.source.data["_label"])
     assert len(set(example.source.data["_label"])) == example.table()["rank"].nunique()
+
+
+@pytest.mark.parametrize("kind", ["itemknn", "ease", "popularity"])
+def test_models_without_factors_make_offers_too(kind, data):
+    model = kind_of(kind).configure({}).fit(data)
+    parts = {part.name: part for part in model_section(model, data, "m").parts}
+    table = parts["new-user-1"].table()
+    sums = table.groupby("rank")["part"].sum()
+    scores = table.drop_duplicates("rank").set_index("rank")["score"]
+    np.testing.assert_allclose(sums, scores, rtol=1e-4, atol=1e-6)
+    assert "stars" not in parts["new-user-1"].caption

@@ -13,8 +13,9 @@ from bokeh.models.ui import UIElement
 
 from mfdask.figures import theme
 from mfdask.figures.figure import Figure, ListFigure, add_hover, new_plot, plain
-from mfdask.models import Ability, FactorModel
-from mfdask.recommendation import History, Ranking, explain, recommend_new
+from mfdask.models import Ability, Model
+from mfdask.recommendation import History, Ranking, recommend_new
+from mfdask.recommendation.reasons import explain_new
 from mfdask.report.parts import colours_of, labels_of, named, rule
 
 #: How many people there are, how many items each of them loves, and how many they are offered.
@@ -37,7 +38,7 @@ class Person(NamedTuple):
     rows: list[int]
 
 
-def people(model: FactorModel) -> list[Person]:
+def people(model: Model) -> list[Person]:
     """Return somebody for each of a few genres, who loves its most rated items.
 
     The genres with most ratings come first; of their items, those that no one before loves. Where
@@ -59,7 +60,7 @@ def people(model: FactorModel) -> list[Person]:
     return found or [Person("", by_count[:_LOVED])]
 
 
-def example_table(model: FactorModel, person: Person, ranking: Ranking) -> pd.DataFrame:
+def example_table(model: Model, person: Person, ranking: Ranking) -> pd.DataFrame:
     """Return what a person is offered, and what each offer rests on.
 
     Returns
@@ -74,8 +75,9 @@ def example_table(model: FactorModel, person: Person, ranking: Ranking) -> pd.Da
     loved = items["item_id"].take(person.rows).tolist()
     history = History.of(model, dict.fromkeys(loved, model.data.rating_max))
     offered = recommend_new(model, history, ranking)
-    reasons = explain(model, history, offered["item_id"].tolist(), ranking)
-    own = reasons.items.rename(columns={"item": "part"})[["item_id", "part"]]
+    reasons = explain_new(model, history, offered["item_id"].tolist(), ranking)
+    beyond = reasons.items.get("rest", 0.0)  # what is in no rating's part
+    own = reasons.items.assign(part=reasons.items["item"] + beyond)[["item_id", "part"]]
     rated = reasons.rated.assign(because=reasons.rated["rated_id"].map(names))
     parts = pd.concat([rated[["item_id", "because", "part"]], own.assign(because=_ESTEEM)])
     offers = offered[["rank", "item_id", "score"]].assign(title=offered["item_id"].map(names))
@@ -165,7 +167,7 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def examples(model: FactorModel, min_ratings: int) -> list[Figure]:
+def examples(model: Model, min_ratings: int) -> list[Figure]:
     """Return a figure for each person, who is offered items with so many training ratings.
 
     Without people who love every such item already.

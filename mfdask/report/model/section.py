@@ -34,7 +34,7 @@ def model_section(model: Model, data: Dataset, name: str, *, alone: bool = True)
     if isinstance(model, FactorModel):
         parts = _parts_of_factors(model, data)
     else:
-        parts = list(_residuals(model, data))
+        parts = [*_residuals(model, data), *_examples(model)]
     if not alone:
         for part in parts:
             part.name += f"-{slug(name)}"
@@ -110,8 +110,8 @@ def _residuals(model: Model, data: Dataset) -> Parts:
     yield residuals.Slices(slices)
 
 
-def _examples(model: FactorModel) -> Parts:
-    if not model.can(Ability.FACTORS):
+def _examples(model: Model) -> Parts:
+    if isinstance(model, FactorModel) and not model.can(Ability.FACTORS):
         yield Missing("new-users", "Offers to somebody new", _BIASES_ALONE)
         return
     if not model.can(Ability.NEW_USERS):
