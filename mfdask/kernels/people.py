@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from mfdask.kernels.compiling import inner
-from mfdask.kernels.types import Float32s, Float64s, Int64s
+from mfdask.kernels.types import Bools, Float32s, Float64s, Int64s
 
 #: Columns that `weigh_accounts` fills, one row an account, float64.
 STRANGENESS, HANDOVER, PLACE = range(3)
@@ -127,6 +127,113 @@ def weigh_accounts(
             out[a, STRANGENESS] = _strangeness(first, stop, precision, means, variance)
             order = np.arange(first, stop)
             out[a, HANDOVER], out[a, PLACE] = _handover(order, precision, means, variance)
+
+
+@inner
+def _moments(weights: Float64s, precision: Float64s, variance: float) -> tuple[float, float]:
+    """Return mean and variance of the strangeness of one person in one direction.
+
+    It is a constant and a quadratic form in the sessions' precisions times means, `t`, with ``A =
+    diag(g) - 1 b' - b 1' + k 1 1'``, and `t` is normal, its covariance ``S = diag(p) + v p p'``.
+    So the mean is ``tr(A S)`` and the variance ``2 tr(A S A S)``, whose sums over pairs factor.
+    """
+    whole = precision.sum()
+    both = 1.0 + variance * whole
+    one = 1.0 + variance * precision
+    other = 1.0 + variance * (whole - precision)
+    b = 0.5 * variance * weights / other
+    g = 0.5 * variance * weights / one + b
+    k = b.sum() - 0.5 * variance / both
+    pb, pbb = (precision * b).sum(), (precision * b * b).sum()
+    row = g * precision - pb - b * whole + k * whole  # A p
+    mean = (g * precision * one).sum() + k * whole * both - 2.0 * pb * both
+    mean -= 0.5 * (weights * np.log(one * other / both)).sum()
+    pairs = k * k * whole * whole + 2.0 * whole * pbb - 4.0 * k * whole * pb + 2.0 * pb * pb
+    pairs += (precision * precision * g * (g + 2.0 * k - 4.0 * b)).sum()
+    along = (precision * row).sum()
+    spread = pairs + 2.0 * variance * (precision * row * row).sum() + (variance * along) ** 2
+    return mean, 2.0 * spread
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def usual_strangeness(
+    indptr: Int64s, precision: Float64s, variance: Float64s, out: Float64s
+) -> None:
+    """Say how strange the sessions of one person are: mean and standard deviation.
+
+    Parameters
+    ----------
+    indptr, precision, variance
+        As in `weigh_accounts`.
+    out : float64 (accounts, 2)
+        Filled; zeros for accounts of one session or none.
+    """
+    out[:] = 0.0
+    for a in prange(len(indptr) - 1):
+        own = precision[indptr[a] : indptr[a + 1]]
+        if len(own) > 1 and len(variance) > 0:
+            weights = own.sum(axis=1) / own.sum()
+            for d in range(len(variance)):
+                mean, spread = _moments(weights, own[:, d], variance[d])
+                out[a, 0] += mean
+                out[a, 1] += spread
+            out[a, 1] = np.sqrt(out[a, 1])
+
+
+@inner
+def _alone(first: int, stop: int, precision: Float64s, means: Float64s, variance: Float64s) -> int:
+    """Return the session whose being another person's has the most evidence."""
+    whole = _whole(first, stop, precision, means)
+    best, highest = first, -np.inf
+    for s in range(first, stop):
+        log = _split(_whole(s, s + 1, precision, means), whole, variance)
+        if log > highest:
+            best, highest = s, log
+    return best
+
+
+@njit(nogil=True, cache=True)
+def split_account(precision: Float64s, means: Float64s, variance: Float64s, second: Bools) -> float:
+    """Divide the sessions of one account between two people, and return the log evidence.
+
+    Begins with the strangest session, and gives one session after the other to whom the evidence
+    rather says, until nothing changes: a local maximum.
+
+    Parameters
+    ----------
+    precision, means, variance
+        As in `weigh_accounts`, of one account.
+    second : bool (sessions,)
+        Filled with whether a session is not of the first person; who is first, nothing says.
+    """
+    whole = _whole(0, len(means), precision, means)
+    second[:] = False
+    second[_alone(0, len(means), precision, means, variance)] = True
+    best = _of_parts(second, whole, precision, means, variance)
+    moved = True
+    while moved:
+        moved = False
+        for s in range(len(means)):
+            second[s] = not second[s]
+            log = _of_parts(second, whole, precision, means, variance)
+            if log > best + _ROUNDING * max(1.0, abs(best)):
+                best = log
+                moved = True
+            else:
+                second[s] = not second[s]
+    return best
+
+
+@inner
+def _of_parts(
+    second: Bools, whole: Float64s, precision: Float64s, means: Float64s, variance: Float64s
+) -> float:
+    """Return the log evidence for some sessions being another person's than the rest."""
+    part = np.zeros((2, len(variance)))
+    for s in range(len(means)):
+        if second[s]:
+            _add(precision[s], means[s], part)
+    return _split(part, whole, variance)
 
 
 @njit(nogil=True, parallel=True, cache=True)

@@ -109,6 +109,34 @@ def test_accounts_are_weighed_as_normal_densities_say():
         assert out[account].tolist() == pytest.approx(wanted)
 
 
+def test_one_person_is_as_strange_as_drawn_ones():
+    random = np.random.default_rng(7)
+    indptr, variance = np.array([0, 1, 3, 12]), np.array([2.0, 0.3])
+    precision = random.uniform(0.2, 4, (12, 2))
+    usual, found, drawn = np.empty((3, 2)), np.empty((3, 3)), []
+    kernel.usual_strangeness(indptr, precision, variance, usual)
+    owner = np.repeat(np.arange(3), np.diff(indptr))
+    for _ in range(20_000):
+        centres = random.normal(size=(3, 2)) * np.sqrt(variance)
+        means = centres[owner] + random.normal(size=(12, 2)) / np.sqrt(precision)
+        kernel.weigh_accounts(indptr, precision, means, variance, found)
+        drawn.append(found[:, kernel.STRANGENESS].copy())
+    assert usual[0].tolist() == [0, 0]
+    assert usual[1:, 0] == pytest.approx(np.mean(drawn, axis=0)[1:], abs=0.01)
+    assert usual[1:, 1] == pytest.approx(np.std(drawn, axis=0)[1:], rel=0.05)
+
+
+def test_two_people_are_told_apart():
+    random = np.random.default_rng(8)
+    true = np.array([0, 1, 1, 0, 0, 1, 0], bool)
+    means = np.where(true[:, None], 3.0, -3.0) + random.normal(size=(7, 2))
+    precision, variance = np.ones((7, 2)), np.full(2, 9.0)
+    second = np.empty(7, bool)
+    evidence = kernel.split_account(precision, means, variance, second)
+    assert second.tolist() in (true.tolist(), (~true).tolist())
+    assert evidence == pytest.approx(_naive_split(means, precision, variance, true))
+
+
 def test_shuffled_sessions_are_counted():
     random = np.random.default_rng(2)
     means, precision, variance = random.normal(size=(4, 1)), np.ones((4, 1)), np.ones(1)
@@ -142,6 +170,15 @@ def test_variances_of_people_moods_and_ratings_are_told_apart():
     assert abs(people.means.mean()) < 0.2
 
 
+def _misplaced(events, user, line, truth):
+    """Return the share of an account's sessions that are said to be the other person's."""
+    first = session_starts(events)
+    own = first[(first >= events.indptr[user]) & (first < events.indptr[user + 1])]
+    times = pd.to_datetime(events.timestamps[own], unit="s", utc=True)
+    wrong = np.mean(times.isin(line["second_sessions"]) != (events.timestamps[own] >= truth["cut"]))
+    return min(wrong, 1 - wrong)  # who of the two is the second, nothing says
+
+
 def test_injected_accounts_are_found(honest):
     events, n_items = honest
     for style in ("mixed", "handover"):
@@ -151,8 +188,18 @@ def test_injected_accounts_are_found(honest):
         assert len(found) == 360  # the partners have left
         true = found.index.isin(truth.index)
         assert roc_auc_score(true, found["score"]) > 0.9
-        assert true[found["flagged"]].all()
+        assert true[found["flagged"]].mean() >= 0.8
         assert true[:20].mean() > 0.8
+        listed = found[found["flagged"]]
+        assert len(listed) >= 0.3 * len(truth)
+        assert listed["second_share"].between(0, 0.5).all()
+        assert listed["second_sessions"].str.len().between(1, 7).all()
+        assert found.loc[~found["flagged"], "second_share"].isna().all()
+    # Of a hand-over, the sessions on either side of the cut are those of either person.
+    wrong = [
+        _misplaced(made.events, user, line, truth.loc[user]) for user, line in listed.iterrows()
+    ]
+    assert np.mean(wrong) < 0.1
     shared = found.loc[truth.index]
     days = (shared["handover"] - pd.to_datetime(truth["cut"], unit="s").dt.floor("D")).dt.days
     assert (days == 0).mean() > 0.5
@@ -163,7 +210,7 @@ def test_honest_accounts_are_flagged_at_the_stated_rate(honest):
     events, n_items = honest
     found = suspected_sharing(events, n_items)
     assert not found["flagged"].any()
-    assert (found["p"] <= 0.1).mean() == pytest.approx(0.1, abs=0.05)
+    assert 0.03 <= (found["p"] <= 0.1).mean() <= 0.12  # scores are never stretched
     # Sessions in any order: the hand-over's chance is what it says.
     assert (found["handover_p"] <= 0.1).mean() == pytest.approx(0.1, abs=0.045)
 
@@ -188,10 +235,11 @@ def test_columns_say_what_they_should(honest):
 def test_short_accounts_are_not_judged():
     random = np.random.default_rng(4)
     events, n_items = _people(random, 50, n_sessions=2)
-    found = suspected_sharing(events, n_items)
+    found = suspected_sharing(events, n_items, min_days=3)
     assert len(found) == 0
-    assert {"user", "flagged", "reason", "handover_p"} <= set(found.columns)
-    assert len(suspected_sharing(events, n_items, min_days=2)) == 50
+    columns = {"user", "flagged", "reason", "handover_p", "second_sessions", "second_share"}
+    assert columns <= set(found.columns)
+    assert len(suspected_sharing(events, n_items)) == 50
 
 
 def test_a_handful_of_ratings_is_no_harm():

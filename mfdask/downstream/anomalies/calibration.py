@@ -16,6 +16,8 @@ _LEAST_SCALE = 0.2
 #: Between these quantiles of the positive scores a tail is learned: of one kind of evidence, and of
 #: all together. A tenth of the rows may be anything but honest and hardly move them.
 _QUANTILES, _TOGETHER = (0.5, 0.8), (0.8, 0.9)
+#: Beyond the lower of these quantiles of draws the tail is exponential, its scale from both.
+_DRAWN = (0.9, 0.99)
 
 
 def false_discovery(p: Float64s, tested: int) -> Float64s:
@@ -29,6 +31,24 @@ def false_discovery(p: Float64s, tested: int) -> Float64s:
     q = np.empty(len(p))
     q[order] = np.minimum(np.minimum.accumulate(ranked[::-1])[::-1], 1.0)
     return q
+
+
+def share_beyond(values: Float64s, drawn: Float64s, longer: float = 1.0) -> Float64s:
+    """Return the share of draws that are as large, with an exponential tail, float64 (values,).
+
+    Parameters
+    ----------
+    values : float64 (values,)
+    drawn : float64 (draws,)
+        Where there is nothing to find, ascending.
+    longer : float
+        Makes the tail so much longer than that of the draws.
+    """
+    low, high = np.quantile(drawn, _DRAWN)
+    scale = longer * (high - low) / np.log((1 - _DRAWN[0]) / (1 - _DRAWN[1]))
+    share = 1.0 - np.searchsorted(drawn, values) / len(drawn)
+    beyond = np.maximum(values - low, 0.0) / max(scale, np.finfo(np.float64).tiny)
+    return np.where(values > low, (1 - _DRAWN[0]) * np.exp(-beyond), share)
 
 
 def alike(activity: Int64s, least: int = _LEAST_ROWS) -> list[Int64s]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mfdask.downstream.anomalies.calibration import alike
+from mfdask.downstream.anomalies.calibration import alike, share_beyond
 from mfdask.kernels.types import Float64s, Int64s
 
 #: A series is looked at in so many runs of ratings, of equal length.
@@ -16,9 +16,8 @@ BINS = 40
 #: Share at either end of an item's ratings in which no step is looked for; a pulse lasts at least
 #: as long, and leaves as much.
 TRIM = 0.1
-#: So many series of chance alone are drawn; beyond the larger of these quantiles of theirs the tail
-#: is exponential, its scale from both.
-_DRAWN, _TAIL = 10_000, (0.9, 0.99)
+#: So many series of chance alone are drawn.
+_DRAWN = 10_000
 #: Series that are compared with each other, at least: some that changed may be among them.
 _LEAST_ROWS = 75
 #: Is added to squares, in units of what is usual, before their logarithm is taken.
@@ -144,16 +143,8 @@ def chances(squares: Float64s, by_chance: Float64s, lengths: Int64s) -> Float64s
     p = np.ones(len(squares))
     for rows in alike(lengths, _LEAST_ROWS) if len(squares) else []:
         usual = np.median(squares[rows]) / np.median(by_chance)
-        p[rows] = _beyond(squares[rows] / max(usual, 1.0), by_chance)
+        p[rows] = share_beyond(squares[rows] / max(usual, 1.0), by_chance)
     return p
-
-
-def _beyond(squares: Float64s, by_chance: Float64s) -> Float64s:
-    """Return the share of draws that are as large, with an exponential tail."""
-    low, high = np.quantile(by_chance, _TAIL)
-    scale = (high - low) / np.log((1 - _TAIL[0]) / (1 - _TAIL[1]))
-    share = 1.0 - np.searchsorted(by_chance, squares) / len(by_chance)
-    return np.where(squares > high, (1 - _TAIL[1]) * np.exp((high - squares) / scale), share)
 
 
 def _step(runs: _Runs) -> _Found:

@@ -7,19 +7,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mfdask.downstream.anomalies.calibration import false_discovery, tail_evidence
+from mfdask.downstream.anomalies.calibration import alike, false_discovery, share_beyond
 from mfdask.downstream.anomalies.people import People, compare_people
 from mfdask.downstream.anomalies.residuals import Residuals
 from mfdask.downstream.anomalies.sessions import Sessions, find_sessions
 from mfdask.downstream.events import Events, active_days
 from mfdask.errors import require
 from mfdask.kernels import people as kernel
-from mfdask.kernels.types import Float64s
+from mfdask.kernels.types import Float64s, Int64s
 
 #: Accounts of like length are compared in so many groups.
 _GROUPS = 10
 #: Orders of the sessions that a hand-over is held against.
 _SHUFFLES = 99
+#: Accounts of one person are drawn until there are so many, and how often each at least and most.
+_DRAWN, _DRAWS = 20_000, (4, 99)
+#: What is usual is learned between these quantiles of scores: those who share lie above.
+_BULK = (0.5, 0.85)
 
 
 def suspected_sharing(
@@ -28,14 +32,15 @@ def suspected_sharing(
     residuals: Residuals | None = None,
     *,
     max_q: float = 0.05,
-    min_days: int = 3,
+    min_days: int = 2,
     seed: int = 42,
 ) -> pd.DataFrame:
     """Return how much each account looks like that of several people, the likeliest first.
 
     A session is described by what was chosen and how it was rated. From all accounts is learned how
-    much the sessions of one person differ and how much people do; the score is the log evidence
-    for a session being another person's than the account's other sessions, mean over the sessions.
+    much the sessions of one person differ and how much people do. The log evidence for a session
+    being another person's than the account's other sessions, mean over the sessions, is held
+    against that of one person with as many sessions as long: the score.
 
     Parameters
     ----------
@@ -54,14 +59,16 @@ def suspected_sharing(
     Returns
     -------
     DataFrame
-        One line an account that could be judged: `user` (row), `score`, `flagged`,
-        `dispersion_percentile` (of how different its choices are, among accounts of like length),
-        `handover_evidence` (log, for a second person from some day on), `handover` (UTC date, the
-        likeliest), `handover_p` (of as much evidence if the sessions came in any order),
-        `n_sessions`, `active_days`, `n_ratings`, `residual_support` (error of the rating model on
-        this account over that on all; NaN without residuals), `p` (that an account of one person
-        scores as high: `tail_evidence`, learned from the bulk of accounts with about as many
-        sessions), `q` (Benjamini-Hochberg), `expected_false_per_1000` (``1000 p``), `reason`.
+        One line an account that could be judged: `user` (row), `score` (standard deviations above
+        what is usual of one person), `flagged`, `dispersion_percentile` (of how different its
+        choices are, among accounts of like length), `handover_evidence` (log, for a second person
+        from some day on), `handover` (UTC date, the likeliest), `handover_p` (of as much evidence
+        if the sessions came in any order), `n_sessions`, `active_days`, `n_ratings`,
+        `residual_support` (error of the rating model on this account over that on all; NaN without
+        residuals), `p` (that an account of one person scores as high, see `_chance`), `q`
+        (Benjamini-Hochberg), `expected_false_per_1000` (``1000 p``), `second_sessions` (of flagged
+        accounts: when the sessions begin that are rather the second person's, who has rated less;
+        UTC), `second_share` (of the ratings; NaN if not flagged), `reason`.
 
     Raises
     ------
@@ -73,15 +80,20 @@ def suspected_sharing(
     people = compare_people(sessions)
     found = np.empty((len(events.indptr) - 1, 3))
     kernel.weigh_accounts(sessions.indptr, people.precision, people.means, people.variance, found)
+    usual = np.empty((len(found), 2))
+    kernel.usual_strangeness(sessions.indptr, people.precision, people.variance, usual)
     table = _table(events, sessions, found)
+    table["score"] = _standardised(found, usual)
     table["residual_support"] = np.nan if residuals is None else _misfit(residuals, len(table))
     table["handover_p"] = _handover_chance(sessions, people, found, seed)
     table = table[(table["active_days"] >= min_days) & (table["n_sessions"] > 1)].copy()
-    table["p"] = _chance(table)
+    drawn = _drawn(sessions, people, usual, table["user"].to_numpy() - events.start, seed)
+    table["p"] = _chance(table["score"].to_numpy(), drawn, table["n_sessions"].to_numpy())
     table["q"] = false_discovery(table["p"].to_numpy(), len(table))
     table["expected_false_per_1000"] = 1000 * table["p"]
     table["flagged"] = table["q"] <= max_q
     table["dispersion_percentile"] = _percentile_among_alike(table)
+    table[["second_sessions", "second_share"]] = _second_person(events, sessions, people, table)
     table["reason"] = [_reason(line) for line in table.itertuples()]
     return table.sort_values(["score", "user"], ascending=[False, True], ignore_index=True)
 
@@ -95,7 +107,6 @@ def _table(events: Events, sessions: Sessions, found: Float64s) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "user": np.arange(events.start, events.start + n_users, dtype=np.int32),
-            "score": found[:, kernel.STRANGENESS],
             "dispersion": sessions.dispersion,
             "handover_evidence": found[:, kernel.HANDOVER],
             "handover": pd.to_datetime(seconds, unit="s").floor("D"),
@@ -106,12 +117,71 @@ def _table(events: Events, sessions: Sessions, found: Float64s) -> pd.DataFrame:
     )
 
 
-def _chance(table: pd.DataFrame) -> Float64s:
-    """Return how likely each score is of one person; up to the median nothing is said."""
-    if table.empty:
-        return np.zeros(0)
-    above = (table["score"] - table["score"].median()).clip(lower=0.0).to_numpy()
-    return np.asarray(10.0 ** -tail_evidence(above, table["n_sessions"].to_numpy()))
+def _standardised(found: Float64s, usual: Float64s) -> Float64s:
+    """Return how strange accounts are, in standard deviations from one person's mean."""
+    away = found[:, kernel.STRANGENESS] - usual[:, 0]
+    return np.divide(away, usual[:, 1], out=np.zeros(len(away)), where=usual[:, 1] > 0)
+
+
+def _drawn(
+    sessions: Sessions, people: People, usual: Float64s, judged: Int64s, seed: int
+) -> Float64s:
+    """Return scores of accounts with the same sessions by one person, float64 (judged, draws)."""
+    random = np.random.default_rng([seed, 1])
+    owner = np.repeat(np.arange(len(usual)), np.diff(sessions.indptr))
+    deviation = np.sqrt(people.variance)
+    scores, found = [], np.empty((len(usual), 3))
+    for _ in range(int(np.clip(-(-_DRAWN // max(len(judged), 1)), *_DRAWS))):
+        centres = random.normal(size=(len(usual), len(deviation))) * deviation
+        noise = random.normal(size=people.means.shape) / np.sqrt(people.precision)
+        means = centres[owner] + noise
+        kernel.weigh_accounts(sessions.indptr, people.precision, means, people.variance, found)
+        scores.append(_standardised(found, usual)[judged])
+    return np.stack(scores, axis=1)
+
+
+def _chance(scores: Float64s, drawn: Float64s, n_sessions: Int64s) -> Float64s:
+    """Return how likely each score is of one person, float64 (accounts,).
+
+    The scores of accounts with about as many sessions are brought to the middle and the spread of
+    drawn ones, but not stretched. Where they spread wider, as moods do not vary like normal ones,
+    their tail is taken to be longer by as much again.
+
+    Parameters
+    ----------
+    scores : float64 (accounts,)
+    drawn : float64 (accounts, draws)
+    n_sessions : int64 (accounts,)
+    """
+    p = np.ones(len(scores))
+    for rows in alike(n_sessions) if len(scores) else []:
+        by_chance = np.sort(drawn[rows], axis=None)
+        middle, high = np.quantile(scores[rows], _BULK)
+        usual, above = np.quantile(by_chance, _BULK)
+        wider = max((high - middle) / max(above - usual, np.finfo(np.float64).eps), 1.0)
+        level = usual + (scores[rows] - middle) / wider
+        p[rows] = share_beyond(level, by_chance, wider)
+    return p
+
+
+def _second_person(
+    events: Events, sessions: Sessions, people: People, table: pd.DataFrame
+) -> pd.DataFrame:
+    """Return which sessions of flagged accounts are rather the second person's."""
+    times = pd.to_datetime(events.timestamps[sessions.first], unit="s", utc=True)
+    lines: list[tuple[list[pd.Timestamp], float]] = []
+    for user, flagged in zip(table["user"] - events.start, table["flagged"], strict=True):
+        own = slice(*sessions.indptr[user : user + 2])
+        if not flagged:
+            lines.append(([], np.nan))
+            continue
+        second = np.zeros(own.stop - own.start, np.bool_)
+        kernel.split_account(people.precision[own], people.means[own], people.variance, second)
+        share = sessions.n[own][second].sum() / sessions.n[own].sum()
+        if share > 0.5:  # the second is who has rated less
+            second, share = ~second, 1.0 - share
+        lines.append((times[own][second].to_list(), float(share)))
+    return pd.DataFrame(lines, index=table.index, columns=["second_sessions", "second_share"])
 
 
 def _misfit(residuals: Residuals, n_users: int) -> Float64s:
