@@ -50,7 +50,14 @@ LEAST_MEMORY = 700_000_000
 
 @dataclass(frozen=True)
 class ClusterConfig(Parametrised):
-    """The cluster that tasks run on: local workers, or a running scheduler."""
+    """The cluster that tasks run on: local workers, or a running scheduler.
+
+    Examples
+    --------
+    >>> from mfdask import ClusterConfig, open_cluster
+    >>> with open_cluster(ClusterConfig(workers=2)) as client:  # doctest: +SKIP
+    ...     model = ALS().fit(data, client=client)
+    """
 
     workers: int = parameter(1, "Worker processes to start on this machine.", at_least=1)
     threads: int | None = parameter(

@@ -38,6 +38,15 @@ class MfdaskError(Exception):
     template : str
         The line, with names of parameters in backticks: Python callers read the bare names, the
         command line puts its options in their place. Secrets in URLs are left out.
+
+    Examples
+    --------
+    >>> from mfdask import MfdaskError
+    >>> error = MfdaskError("`n_factors` must be 0 or more")
+    >>> print(error)
+    n_factors must be 0 or more
+    >>> error.with_names({"n_factors": "--factors"})
+    '--factors must be 0 or more'
     """
 
     exit_code = 1
@@ -56,13 +65,30 @@ class MfdaskError(Exception):
 
 
 class InputError(MfdaskError, ValueError):
-    """Wrong usage or bad input (exit code 2)."""
+    """Wrong usage or bad input (exit code 2).
+
+    Examples
+    --------
+    >>> from mfdask import ALS, InputError
+    >>> try:
+    ...     ALS(n_factors=-1)
+    ... except InputError as error:
+    ...     print(error)
+    n_factors must be a whole number from 0 to 256, not -1
+    """
 
     exit_code = 2
 
 
 class RefusedError(MfdaskError):
-    """Refused by a safety rule: a lock is held, disk or memory would not do (exit code 3)."""
+    """Refused by a safety rule: a lock is held, disk or memory would not do (exit code 3).
+
+    Examples
+    --------
+    >>> from mfdask import RefusedError
+    >>> RefusedError.exit_code
+    3
+    """
 
     exit_code = 3
 

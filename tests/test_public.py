@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import inspect
 import subprocess
 import sys
@@ -22,6 +23,22 @@ def test_a_public_name(name):
     assert value.__name__ == name
     assert inspect.getdoc(value)
     assert f"`{name}`" in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+CLASSES = [name for name in NAMES if inspect.isclass(getattr(mfdask, name))]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_public_class_is_documented_to_the_last_member_and_its_example_runs(name):
+    kind = getattr(mfdask, name)
+    for member, value in inspect.getmembers(kind):
+        ours = isinstance(value, property) or (
+            callable(value) and (getattr(value, "__module__", None) or "").startswith("mfdask")
+        )
+        assert member.startswith("_") or not ours or inspect.getdoc(value), member
+    example = doctest.DocTestParser().get_doctest(inspect.getdoc(kind), {}, name, None, None)
+    assert example.examples
+    assert not doctest.DocTestRunner().run(example).failed
 
 
 def test_type_checkers_see_the_same():

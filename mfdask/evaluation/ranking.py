@@ -46,7 +46,14 @@ _CELLS = 1 << 22
 
 @dataclass(frozen=True)
 class RankingPlan(Parametrised):
-    """Options of `measure_ranking`."""
+    """Options of `measure_ranking`.
+
+    Examples
+    --------
+    >>> from mfdask import RankingPlan
+    >>> RankingPlan(k=(5, 10), negatives=99).candidates
+    'each held-out item and 99 sampled ones'
+    """
 
     k: tuple[int, ...] = parameter(
         (10,), "Lengths of the ranked lists; the first is the main one.", "at", at_least=1,

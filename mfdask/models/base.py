@@ -44,7 +44,16 @@ class Score(StrEnum):
 
 
 class Ability(StrEnum):
-    """Abilities that a model may have."""
+    """Abilities that a model may have.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> from mfdask import ALS, Ability
+    >>> model = ALS(n_factors=1).fit(csr_matrix([[5.0, 3.0], [4.0, 0.0]]))
+    >>> model.can(Ability.RATINGS), model.can(Ability.DEVIATIONS)
+    (True, False)
+    """
 
     RATINGS = "predicts ratings"
     BIASES = "adds biases and products of factors up"
@@ -156,6 +165,13 @@ class Estimator(Parametrised, ABC):
         Whether `fit` takes no model to start from, and keeps no checkpoints.
     n_sweeps : int or None
         Passes over the ratings; None where the estimator finds out how many it needs.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from mfdask import ALS
+    >>> replace(ALS(), n_factors=40).n_factors
+    40
     """
 
     model_type: ClassVar[type[Model]]
@@ -257,6 +273,17 @@ class Model(Summarised):
         One line a row: `user_id`, `n_train`; `item_id`, `title`, `year`, `genres`, `n_train`.
     data : DataFacts
     history : list of Sweep
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> from mfdask import ALS
+    >>> ratings = csr_matrix([[5.0, 3.0, 0.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0]])
+    >>> model = ALS(n_factors=1).fit(ratings)
+    >>> model.predict([0, 0], [1, 2]).shape
+    (2,)
+    >>> model.predict_table([0, 0], [1, 99])["source"].tolist()
+    ['model', 'user']
     """
 
     estimator: Estimator

@@ -55,6 +55,15 @@ class Bayes(MatrixFactorization):
     The model ``r ~ N(mean + b_u + b_i + p . q, 1/noise precision)`` has nothing to tune: a normal
     prior on ``[bias, factors]`` of each side, a Normal-Wishart one (beta 2, D degrees of freedom,
     identity scale, zero mean) on that, and a Gamma(1, 1) one on the noise precision.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> from mfdask import Bayes
+    >>> ratings = csr_matrix([[5.0, 3.0, 0.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0]])
+    >>> model = Bayes(n_factors=1, n_sweeps=20, burn_in=5).fit(ratings)
+    >>> len(model.samples)
+    15
     """
 
     model_type = BayesianModel

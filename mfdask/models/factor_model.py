@@ -52,6 +52,15 @@ class FactorModel(Model):
         What having rated each item says of a user, as design rows, where their prior follows that.
     offsets : tuple of TimeOffsets
         What the day or the period of a rating adds, where that was learned.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> from mfdask import ALS
+    >>> ratings = csr_matrix([[5.0, 3.0, 0.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0]])
+    >>> model = ALS(n_factors=2).fit(ratings)
+    >>> model.item_factors.shape, model.item_bias.shape
+    ((3, 2), (3,))
     """
 
     mean: float

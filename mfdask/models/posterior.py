@@ -138,6 +138,15 @@ class BayesianModel(FactorModel):
     Attributes
     ----------
     samples : Samples
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> from mfdask import Bayes
+    >>> ratings = csr_matrix([[5.0, 3.0, 0.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0]])
+    >>> model = Bayes(n_factors=1, n_sweeps=20, burn_in=5).fit(ratings)
+    >>> model.predict_std([0, 1], [1, 1]).shape  # of rows, in stars
+    (2,)
     """
 
     samples: Samples

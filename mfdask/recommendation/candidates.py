@@ -44,6 +44,14 @@ class Ranking(Parametrised):
     nats, of the genres of the list with it from those of all that the user is known to have rated.
     With a share of `tail` the last places are for the best items of the long tail, as many as are
     not on the list by then. The scores that are shown stay those of the model.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> from mfdask import ALS, Ranking, recommend
+    >>> model = ALS(n_factors=1).fit(csr_matrix([[5.0, 3.0], [4.0, 0.0]]))
+    >>> len(recommend(model, [1], None, Ranking(top=2, min_ratings=1)))
+    2
     """
 
     top: int = parameter(10, "Length of a list.", at_least=1)

@@ -73,6 +73,15 @@ class Dataset(Summarised):
         What opens it in another process, on another machine too: its absolute path or its URL;
         None for ratings in memory.
     manifest : Manifest
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> from mfdask import Dataset
+    >>> ratings = csr_matrix([[5.0, 3.0, 0.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0]])
+    >>> data = Dataset.from_csr(ratings)
+    >>> data.n_users, data.n_items
+    (3, 3)
     """
 
     def __init__(

@@ -1,0 +1,174 @@
+"""What `mfdask bench` shows of its measurements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from mfdask.bench.rerank import FIGURES, WEIGHTS
+
+from .common import table
+
+_SWEEP_ROWS = {
+    "bare_one_thread": "bare kernel, one thread",
+    "bare": "bare kernel, all threads",
+    "dask": "through Dask",
+    "dask_with_test": "through Dask, test scored",
+    "bayes": "the same, drawn (--model bayes)",
+}
+
+
+def sweep_view(values: dict[str, Any]) -> list[RenderableType]:
+    """Show the sweeps of each data set, and what compiling takes."""
+    view: list[RenderableType] = []
+    for found in values["data_sets"]:
+        view += [_seconds_table(found), _words_on(found)]
+    if len(values["data_sets"]) > 1:
+        view.append(_scaling_table(values["data_sets"]))
+    compiling = values["compile_seconds"]
+    view.append(
+        f"compiling: {compiling['cold']:.1f} s the first time, {compiling['warm']:.2f} s with a "
+        f"warm cache (imports, {compiling['import']:.1f} s, not counted)"
+    )
+    return view
+
+
+def _seconds_table(found: dict[str, Any]) -> Table:
+    """Show what a sweep takes in each way, and what that is in operations."""
+    made = table(
+        f"{found['data']}: {found['ratings']:,} ratings, {found['users']:,} users, "
+        f"{found['items']:,} items; {found['factors']} factors, {found['threads']} threads",
+        "a sweep",
+        "seconds",
+        "over bare",
+        "ns a rating",
+        "GFLOP/s",
+        "of GEMM",
+        "GB/s",
+    )
+    bare = found["seconds"]["bare"]
+    for name, what in _SWEEP_ROWS.items():
+        if name not in found["seconds"]:
+            continue
+        seconds = found["seconds"][name]
+        counted = (
+            [
+                f"{found['ns_per_rating'][name]:.1f}",
+                f"{found['gflops'][name]:.1f}",
+                f"{found['share_of_gemm'][name]:.1%}",
+                f"{found['gigabytes_per_second'][name]:.1f}",
+            ]
+            if name in found["gflops"]
+            else []
+        )
+        made.add_row(what, f"{seconds:.4g}", f"{seconds / bare:.3f}", *counted)
+    for name, peer in found["peers"].items():
+        if "missing" not in peer:
+            seconds = peer["seconds_per_epoch"]
+            made.add_row(
+                f"{name} {peer['version']}, {peer['method']}",
+                f"{seconds:.4g}",
+                f"{seconds / bare:.2f}",
+                f"{seconds / found['ratings'] * 1e9:.1f}",
+            )
+    return made
+
+
+def _words_on(found: dict[str, Any]) -> str:
+    seconds, ratios, gflops = found["seconds"], found["ratios"], found["gflops"]
+    train = found["train"]
+    lines = [
+        f"matrix product: {gflops['gemm']:.1f} GFLOP/s on {found['threads']} threads, "
+        f"{gflops['gemm_one_thread']:.1f} on one",
+        f"all threads are {ratios['one_thread_over_all']:.2f} times as fast as one; through Dask a "
+        f"sweep takes {ratios['dask_over_bare']:.3f} of the bare kernel's time",
+        *(
+            f"a sweep through Dask takes {peer['dask_over_peer']:.3f} of an epoch of {name}"
+            for name, peer in found["peers"].items()
+            if "missing" not in peer
+        ),
+        f"train job: {train['seconds']:.1f} s in all, {train['seconds_per_sweep']:.4g} s a sweep, "
+        f"at most {train['peak_memory_bytes'] / 2**20:,.0f} MiB over all processes",
+    ]
+    if found["test"]:
+        lines.append(
+            f"{found['test']:,} test ratings: predicted in {seconds['predict_test']:.4g} s, "
+            f"evaluated in {seconds['evaluate_test']:.4g} s"
+        )
+        over = ratios["bayes_over_dask_with_test"]
+        lines.append(f"a sweep of --model bayes takes {over:.2f} of one that scores the test, too")
+    for name, peer in found["peers"].items():
+        if "missing" in peer:
+            lines.append(f"{name}: {peer['missing']}")
+    return "\n".join(lines) + "\n"
+
+
+def topn_table(found: dict[str, Any]) -> Table:
+    """Show what all lists take, here and there."""
+    made = table(
+        f"{found['data']}: {found['top']} of {found['items']:,} items for {found['users']:,} "
+        f"users; {found['factors']} factors, {found['threads']} threads",
+        "rows",
+        "seconds",
+        "µs a user",
+        "implicit",
+        "over implicit",
+    )
+    for name, one in found["models"].items():
+        peer = (
+            [f"{one['implicit_seconds']:.4g}", f"{one['over_implicit']:.3f}"]
+            if "over_implicit" in one
+            else []
+        )
+        a_user = one["seconds"] / found["users"] * 1e6
+        made.add_row(name, f"{one['seconds']:.4g}", f"{a_user:.1f}", *peer)
+    return made
+
+
+def words_on_lists(found: dict[str, Any]) -> str:
+    """Say whether implicit finds the same lists."""
+    if "missing" in found["implicit"]:
+        return f"implicit: {found['implicit']['missing']}"
+    same = ", ".join(f"{one['same_places']:.4%} of {n}" for n, one in found["models"].items())
+    return (
+        f"implicit {found['implicit']['version']} finds the same lists: the same item in {same} "
+        "places, and equal scores, but for rounding, in the others"
+    )
+
+
+def rerank_table(found: dict[str, Any]) -> Table:
+    """Show what weights make of lists."""
+    names = [name for name in (*FIGURES, "likeness", "divergence") if name in found["lists"][0]]
+    made = table(f"{found['data']}: lists of 10", ", ".join(WEIGHTS), *names, "seconds")
+    for one in found["lists"]:
+        figures = [f"{one[name]:.4f}" for name in (*names, "seconds")]
+        made.add_row(", ".join(f"{one[name]:g}" for name in WEIGHTS), *figures)
+    return made
+
+
+def _scaling_table(found: list[dict[str, Any]]) -> Table:
+    """Show the time per rating from data set to data set."""
+    made = table("Time per rating, ns", "data", "ratings", "bare", "Dask")
+    for one in sorted(found, key=lambda one: int(one["ratings"])):
+        each = one["ns_per_rating"]
+        made.add_row(
+            one["data"], f"{one['ratings']:,}", f"{each['bare']:.2f}", f"{each['dask']:.2f}"
+        )
+    return made
+
+
+def quality_view(quality: list[dict[str, Any]]) -> list[Table]:
+    """Return the precision after equal time, and the sweeps that it took; nothing if there is none.
+
+    A line is a time, a column what learned.
+    """
+    if not quality:
+        return []
+    names = list(quality[0]["precision"])
+    view = table("Precision at 10 after equal time (sweeps)", "seconds", *names)
+    for one in quality:
+        cells = [f"{one['precision'][name]:.4f} ({one['sweeps'][name]})" for name in names]
+        view.add_row(f"{one['seconds']:.4g}", *cells)
+    return [view]
