@@ -13,13 +13,14 @@ from bokeh.models.widgets import Select, TextInput
 
 from mfdask.app.address import unless
 from mfdask.app.lists import about, button, element, line_button, mappings_of, records_of, title_of
-from mfdask.app.map_figure import AxesMeaning, Plane
+from mfdask.app.map_figure import Plane
 from mfdask.app.page import AppPage, Card
-from mfdask.app.places import Places, View, meaning_of_axes, path_of_user, titles_of_items
+from mfdask.app.places import Places, View, path_of_user, titles_of_items
 from mfdask.errors import InputError
 from mfdask.models import Ability, FactorModel
 from mfdask.recommendation import similar
 from mfdask.recommendation.candidates import parse_id
+from mfdask.report.model.axes import AxesMeaning, meaning_of_axes
 
 _METHODS = {"pca": "all items: the plane of most variance", "tsne": "the most rated: t-SNE"}
 _FEATURES = 14
@@ -172,8 +173,9 @@ class Map(AppPage):
 
     def _meaning(self) -> Any:
         key = ("axes", self.choice.value, self.method.value)
-        items = self.model.items
-        return self.shown.remember(key, lambda: meaning_of_axes(self.places, items)).head(_FEATURES)
+        items, places = self.model.items.iloc[self.places.rows], self.places
+        found = self.shown.remember(key, lambda: meaning_of_axes(places.x, places.y, items))
+        return found.head(_FEATURES)
 
     def _look_where_the_address_says(self) -> None:
         text = self.address.text("view")

@@ -12,13 +12,11 @@ from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.models import ColumnDataSource, Range1d, TapTool, WheelZoomTool
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
-from bokeh.transform import dodge
 
 from mfdask.app.places import Places, View
 from mfdask.figures import theme
-from mfdask.figures.figure import Figure, ListFigure, add_hover, lift_legend, new_plot, plain
-from mfdask.figures.theme import COLOURS, MAIN, OTHER
-from mfdask.report.parts import rule
+from mfdask.figures.figure import Figure, add_hover, new_plot, plain
+from mfdask.figures.theme import COLOURS, OTHER
 
 _REST_COLOUR = "#8c959f"
 _HEIGHT = 560
@@ -174,42 +172,3 @@ def colour_of(places: Places, group: int) -> str:
     """Return the colour of a group; the last is that of all genres without one."""
     coloured = group < len(COLOURS) and places.groups[group] != "others"
     return COLOURS[group] if coloured else _REST_COLOUR
-
-
-class AxesMeaning(ListFigure):
-    """The table of `meaning_of_axes`."""
-
-    name = "axes"
-    title = "What the axes mean"
-    label = "_label"
-    caption = (
-        "Correlation of the items' places with what is known of them: +1 lies wholly to the right "
-        "(or at the top), -1 to the left (or at the bottom), 0 is not sorted along that axis."
-    )
-
-    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the table, with labels as plain text."""
-        return {**super().columns(numbers), "_label": [plain(name) for name in numbers["feature"]]}
-
-    def draw(self) -> UIElement:
-        """Return two bars for each feature."""
-        ranges: dict[str, Any] = {"x_range": Range1d(start=-1, end=1), "y_range": self.lines}
-        self._plot = new_plot("correlation", "", **ranges)
-        self._plot.toolbar_location = None
-        rule(self._plot, 0, upright=True)
-        for name, shift, colour, label in (
-            ("across", 0.19, MAIN, "left to right"),
-            ("up", -0.19, OTHER, "bottom to top"),
-        ):
-            look = self.filled(colour, legend_label=label)
-            place = dodge("_label", shift, self.lines)
-            bars = self._plot.hbar(place, right=name, height=0.34, **look)
-            add_hover(self._plot, bars, [("", "@feature"), (label, f"@{name}{{+0.00}}")])
-        self._plot.ygrid.visible = False
-        lift_legend(self._plot)
-        return self._plot
-
-    def follow(self) -> None:
-        """Make room for the features there are."""
-        super().follow()
-        self._plot.height = 110 + 26 * max(1, len(self.lines.factors))

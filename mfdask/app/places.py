@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -183,39 +183,6 @@ def titles_of_items(items: pd.DataFrame) -> pd.Series:
     """Return what to call each item of a model, in row order."""
     titles = items["title"].fillna("") if "title" in items else [""] * len(items)
     return pd.Series(named(items["item_id"], titles), dtype="object")
-
-
-def meaning_of_axes(places: Places, items: pd.DataFrame) -> pd.DataFrame:
-    """Measure what lies along the two axes: popularity, year, and each genre.
-
-    Returns
-    -------
-    DataFrame
-        `feature`, `across` and `up`: Pearson's correlation with the items' x and y, of the
-        logarithm of the training ratings, of the year, and of having a genre. What is the same for
-        all items is left out. The strongest come first.
-    """
-    own = items.iloc[places.rows]
-    features: dict[str, Any] = {"popularity": np.log1p(places.n_train)}
-    if "year" in own:
-        features["year"] = own["year"].to_numpy(np.float64, na_value=np.nan)
-    if "genres" in own:
-        flags = own["genres"].fillna("").str.get_dummies("|")
-        features |= {str(name): flags[name].to_numpy(np.float64) for name in flags}
-    lines = [
-        (name, _correlation(values, places.x), _correlation(values, places.y))
-        for name, values in features.items()
-    ]
-    table = pd.DataFrame(lines, columns=["feature", "across", "up"]).dropna()
-    strength = table[["across", "up"]].abs().max(axis=1)
-    return table.iloc[(-strength).argsort(kind="stable")].reset_index(drop=True)
-
-
-def _correlation(values: Floats, places: Floats) -> float:
-    known = ~np.isnan(values)
-    if known.sum() < 3 or np.ptp(values[known]) == 0 or np.ptp(places[known]) == 0:
-        return float("nan")
-    return float(np.corrcoef(values[known], places[known])[0, 1])
 
 
 def path_of_user(places: Places, data: Dataset, user: int) -> pd.DataFrame:

@@ -16,7 +16,6 @@ from mfdask.app.places import (
     MOST_POINTS,
     Places,
     View,
-    meaning_of_axes,
     path_of_user,
     titles_of_items,
 )
@@ -25,6 +24,7 @@ from mfdask.errors import InputError
 from mfdask.models import ALS
 from mfdask.models.design import swap_bias_columns
 from mfdask.recommendation import similar
+from mfdask.report.model.axes import meaning_of_axes
 from mfdask.report.model.item_map import placed
 from tests.app.serving import page_at
 
@@ -115,11 +115,12 @@ def test_what_the_axes_mean():
     places = some_places(400)
     items = pd.DataFrame(
         {
+            "n_train": places.n_train,
             "year": np.round(1990 + 10 * places.x),
             "genres": np.where(places.y > 0, "Up|Both", "Both"),
         }
     )
-    found = meaning_of_axes(places, items).set_index("feature")
+    found = meaning_of_axes(places.x, places.y, items).set_index("feature")
     assert found.loc["year", "across"] > 0.99
     assert found.loc["Up", "up"] > 0.7
     assert "Both" not in found.index  # the same for all

@@ -16,7 +16,7 @@ def test_a_page(result_of, mfdask, small_data, tmp_path):
     assert said["out"] == "output/reports/d.html"
     page = tmp_path / said["out"]
     assert page.stat().st_size == said["bytes"]
-    assert len(said["figures"]) == 18
+    assert len(said["figures"]) == 20
     assert said["missing"] == {}
     shown = mfdask(
         "report", "--data", small_data, "--figures", "split,statistics", "--out", "p.html"
@@ -33,7 +33,7 @@ def test_a_model_of_these_data(result_of, small_data, tmp_path):
     for name in ("m", "other/m"):
         save_model(ALS(n_factors=2, n_sweeps=2).fit(data), tmp_path / name)
     said = result_of("report", "--data", small_data, "--model", "m", "--model", "other/m")
-    assert len(said["figures"]) > 18
+    assert len(said["figures"]) > 20
     assert len(set(said["figures"])) == len(said["figures"])
 
 

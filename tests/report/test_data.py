@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 from mfdask.figures.figure import Figure, Missing
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.ratings.splits import Split
-from mfdask.report.data import degrees, genres, items, overview, times
+from mfdask.report.data import concentration, degrees, genres, items, overview, times
 from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
 from mfdask.shards import Dataset
@@ -279,7 +280,7 @@ def test_without_times_genres_and_a_test_part(client, tmp_path):
     assert "no timestamps" in missing["weekday-hour"]
     assert "no genres" in missing["genre-years"]
     assert "held out" in missing["split"]
-    assert len(parts) - len(missing) == 9
+    assert len(parts) - len(missing) == 11
 
 
 def test_genres_without_years(client, tmp_path):
@@ -322,4 +323,29 @@ def test_levels_of_any_scale(client, tmp_path, values, levels, exact):
     nearest = np.abs(ratings[:, None] - edges[None, 1:-1]).min(axis=1, initial=1) > 1e-6
     wanted, _ = np.histogram(ratings[nearest], edges.clip(min(ratings.min(), edges[0])))
     assert np.abs(found["n"] - wanted).sum() <= 2 * (~nearest).sum()
-    assert len(data_section(facts).parts) == 18
+    assert len(data_section(facts).parts) == 20
+
+
+def test_head_and_tail(facts, ratings):
+    table = concentration.TailShare.of(facts)
+    for side, column in (("users", "user"), ("items", "item")):
+        counts = ratings[column].value_counts().to_numpy()
+        cumulative = np.append(0, np.cumsum(counts)) / len(ratings)
+        places = np.linspace(0, len(counts), 101)
+        wanted = np.interp(places, np.arange(len(counts) + 1), cumulative)
+        np.testing.assert_allclose(table.table()[side], wanted)
+        head = counts[: -(-len(counts) // 5)].sum() / len(ratings)
+        assert f"{1 - head:.1%}" in table.caption
+
+
+def test_memory(facts):
+    data = facts.data
+    made = concentration.Memory.of(facts)
+    found = made.table().set_index("what")["bytes"]
+    assert found["dense, float32"] == np.zeros((data.n_users, data.n_items), np.float32).nbytes
+    train = scipy.sparse.random_array((30, 20), density=0.2, dtype=np.float32, format="csr")
+    own = concentration.memory_table(train.nnz, 30, 20).set_index("what")["bytes"]
+    indptr = train.indptr.astype(np.int64)
+    assert own["sparse, by user"] == train.data.nbytes + train.indices.nbytes + indptr.nbytes
+    assert concentration.in_bytes(76e9) == "76 GB"
+    assert concentration.in_bytes(812) == "812 B"

@@ -317,3 +317,25 @@ def test_models_without_factors_make_offers_too(kind, data):
     scores = table.drop_duplicates("rank").set_index("rank")["score"]
     np.testing.assert_allclose(sums, scores, rtol=1e-4, atol=1e-6)
     assert "stars" not in parts["new-user-1"].caption
+
+
+def test_parts_of_cold_items_add_up(models):
+    model = models["genre"]
+    cold = genres.cold_table(model)
+    if cold.empty:
+        pytest.skip("every item has been rated")
+    parts = genres.cold_parts_table(model, cold)
+    sums = parts.groupby("item_id")["part"].sum()
+    wanted = cold.set_index("item_id")["prediction"] - model.mean
+    np.testing.assert_allclose(sums.reindex(wanted.index), wanted, atol=1e-5)
+    assert (parts["right"] - parts["left"]).to_numpy() == pytest.approx(parts["part"].abs())
+    figure = genres.ColdParts(parts)
+    assert figure.lines.factors[-1] == cold["title"].iloc[0] or figure.lines.factors
+
+
+def test_axes_of_the_first_map(data, models):
+    section = model_section(models["als"], data, "als")
+    found = next(part for part in section.parts if part.name == "axes").table()
+    assert found["feature"].str.len().min() > 0
+    assert found[["across", "up"]].abs().max().max() <= 1
+    assert 1 <= len(found) <= 12

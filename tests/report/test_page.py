@@ -84,7 +84,7 @@ def test_contents_lead_to_every_part(parsed, sections):
 
 def test_the_numbers_of_every_figure_are_in_the_page(parsed, sections):
     figures = figures_of(sections)
-    assert len(parsed.data) == len(figures) == 18
+    assert len(parsed.data) == len(figures) == 20
     for inside, figure in zip(parsed.data, figures, strict=True):
         read = pd.read_csv(io.StringIO(inside["csv"]))
         wanted = pd.read_csv(io.StringIO(figure.table().to_csv(index=False)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mfdask.figures.figure import Figure, Missing, Section
-from mfdask.report.data import degrees, genres, items, overview, times
+from mfdask.report.data import concentration, degrees, genres, items, overview, times
 from mfdask.report.data.facts import Facts
 
 
@@ -25,6 +25,8 @@ def data_section(facts: Facts) -> Section:
         degrees.Degrees.of(facts, "items"),
         degrees.DegreeFits.of(facts),
         degrees.RankFrequency.of(facts),
+        concentration.TailShare.of(facts),
+        concentration.Memory.of(facts),
         overview.ActiveUsers.of(facts),
         items.PopularityMean.of(facts),
         items.DensestCorner.of(facts),

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from bokeh.core.properties import value
-from bokeh.models.annotations import LabelSet
-from bokeh.models.ui import UIElement
 
-from mfdask.figures import theme
-from mfdask.figures.figure import Figure, ListFigure, add_hover, new_plot, plain
+from mfdask.figures.figure import Figure
 from mfdask.models import Ability, Model
 from mfdask.recommendation import History, Ranking, recommend_new
 from mfdask.recommendation.reasons import explain_new
-from mfdask.report.parts import colours_of, labels_of, named, rule
+from mfdask.report.model.stacked import StackedParts, stacked
+from mfdask.report.parts import named
 
 #: How many people there are, how many items each of them loves, and how many they are offered.
 _PEOPLE, _LOVED, _OFFERED = 3, 3, 6
@@ -82,23 +79,22 @@ def example_table(model: Model, person: Person, ranking: Ranking) -> pd.DataFram
     parts = pd.concat([rated[["item_id", "because", "part"]], own.assign(because=_ESTEEM)])
     offers = offered[["rank", "item_id", "score"]].assign(title=offered["item_id"].map(names))
     table = offers.merge(parts, on="item_id", how="left", sort=False)
-    outer = table.groupby([table["rank"], table["part"] >= 0])["part"].cumsum()
-    inner = outer - table["part"]
-    table["left"], table["right"] = np.minimum(inner, outer), np.maximum(inner, outer)
-    columns = ["rank", "item_id", "title", "score", "because", "part", "left", "right"]
-    return table[columns]
+    return stacked(table)[["rank", "item_id", "title", "score", "because", "part", "left", "right"]]
 
 
-class Example(ListFigure):
+class Example(StackedParts):
     """What one person is offered: the table of `example_table`."""
-
-    wide = True
-    label = "_label"
 
     def __init__(
         self, numbers: pd.DataFrame, person: Person, number: int, stars: bool = True
     ) -> None:
-        self._stars = stars
+        self.x_label = f"part of the score{' (stars)' * stars}"
+        self.tooltips = (
+            ("offer", "@rank. @title"),
+            ("because of", "@because"),
+            ("part", f"@part{{+0.0000}}{' stars' * stars}"),
+            ("score", "@score{0.000}"),
+        )
         self.name = f"new-user-{number}"
         who = f"who loves {person.loves}" if person.loves else "who loves what all know"
         self.title = f"Offers to somebody new {who}"
@@ -113,53 +109,6 @@ class Example(ListFigure):
                 " Ranked by taste: what everybody thinks of an item counts for a twentieth."
             )
         super().__init__(numbers)
-
-    def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the table with labels and colours."""
-        offers = numbers.drop_duplicates("rank")
-        labels = dict(zip(offers["rank"], labels_of(offers["title"]), strict=True))
-        lines = numbers["rank"].map(labels).tolist()
-        colours = colours_of(numbers["because"])
-        return {
-            **super().columns(numbers),
-            "_label": lines,
-            "_bar": [(line, -0.14) for line in lines],
-            "_over": [(line, 0.32) for line in lines],
-            "_offer": np.where(numbers["rank"].duplicated(), "", lines).tolist(),
-            "_because": [plain(name) for name in numbers["because"]],
-            "_colour": numbers["because"].map(colours).tolist(),
-            "_sum": numbers.groupby("rank")["part"].transform("sum").to_numpy(),
-        }
-
-    def draw(self) -> UIElement:
-        """Return the parts of each offer, side by side."""
-        height = 150 + 50 * self._numbers["rank"].nunique()
-        unit = " (stars)" * self._stars
-        plot = new_plot(f"part of the score{unit}", "", height=height, y_range=self.lines)
-        plot.yaxis.visible = plot.ygrid.visible = False
-        look = self.filled("_colour", legend_field="_because")
-        bars = plot.hbar("_bar", 0.44, left="left", right="right", **look)
-        sums = plot.scatter("_sum", "_bar", source=self.source, size=7, line_color=None)
-        sums.glyph.tags = [{"fill_color": "ink"}]
-        # Beside the bars, titles would leave these no room on a phone.
-        place: dict[str, Any] = {"x": 0, "x_units": "screen", "y": "_over", "text": "_offer"}
-        font: dict[str, Any] = {
-            "text_font": value(theme.FONT),
-            "text_font_size": "12px",
-            "text_baseline": "middle",
-        }
-        ink = [{"text_color": "ink"}]
-        plot.add_layout(LabelSet(source=self.source, tags=ink, **place, **font))
-        rule(plot, 0, upright=True, dash="solid")
-        plot.legend[0].update(location="left", margin=0, padding=0)
-        plot.add_layout(plot.legend[0], "below")
-        offer, reason = ("offer", "@rank. @title"), ("because of", "@because")
-        part, score = (
-            ("part", f"@part{{+0.0000}}{' stars' * self._stars}"),
-            ("score", "@score{0.000}"),
-        )
-        add_hover(plot, bars, [offer, reason, part, score])
-        return plot
 
 
 def _listed(names: list[str]) -> str:

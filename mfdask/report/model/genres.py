@@ -11,7 +11,8 @@ from bokeh.models.ui import UIElement
 from mfdask.figures.figure import ListFigure, TableFigure, add_hover, categories, new_plot, plain
 from mfdask.figures.theme import MAIN
 from mfdask.models import FactorModel
-from mfdask.report.parts import rule
+from mfdask.report.model.stacked import StackedParts, stacked
+from mfdask.report.parts import named, rule
 
 
 def worth_table(model: FactorModel) -> pd.DataFrame:
@@ -56,6 +57,51 @@ def cold_table(model: FactorModel, top: int = 12) -> pd.DataFrame:
         own = [f"{parts[k, g]:+.2f} {names[g]}" for g in np.flatnonzero(shares[k])]
         reasons.append(" ".join([f"mean {model.mean:.2f}", *own]))
     return table.assign(prediction=prediction[chosen], because=reasons)
+
+
+def cold_parts_table(model: FactorModel, items: pd.DataFrame) -> pd.DataFrame:
+    """Return what each genre adds to the prediction of never-rated items.
+
+    Parameters
+    ----------
+    model : FactorModel
+    items : DataFrame
+        As `cold_table` has them.
+
+    Returns
+    -------
+    DataFrame
+        `rank` (from 1), `item_id, title, prediction`, `because` (a genre), its `part` (stars), and
+        `left` and `right`, see `stacked`.
+    """
+    assert model.encoder is not None
+    assert model.feature_weights is not None
+    parts = model.encoder.encode(items) * model.feature_weights[:, 0]
+    line, genre = np.nonzero(parts)
+    named_items = named(items["item_id"], items["title"])
+    table = pd.DataFrame({"rank": line + 1, "item_id": items["item_id"].to_numpy()[line]})
+    table["title"] = np.array(named_items, object)[line]
+    table["prediction"] = items["prediction"].to_numpy()[line]
+    table["because"] = np.array(model.feature_names, object)[genre]
+    return stacked(table.assign(part=parts[line, genre].astype(np.float64)))
+
+
+class ColdParts(StackedParts):
+    """The table of `cold_parts_table`."""
+
+    name = "cold-parts"
+    title = "What genres add to items that nobody has rated"
+    caption = (
+        "The items of the table, the highest prediction on top: what each of an item's genres adds "
+        "to the mean, or takes from it; the dot is their sum."
+    )
+    x_label = "stars above or below the mean"
+    tooltips = (
+        ("item", "@title"),
+        ("genre", "@because"),
+        ("part", "@part{+0.000} stars"),
+        ("prediction", "@prediction{0.00} stars"),
+    )
 
 
 class GenreWorth(ListFigure):

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pandas as pd
 
 from mfdask.figures.figure import Figure, Missing, Section
 from mfdask.models import Ability, FactorModel, Model
 from mfdask.recommendation.neighbours import enough_ratings
-from mfdask.report.model import examples, genres, item_map, norms, residuals
+from mfdask.report.model import axes, examples, genres, item_map, norms, residuals
 from mfdask.report.parts import slug
 from mfdask.shards import Dataset
 
 Parts = Iterator[Figure | Missing]
+#: Features whose place along the axes of the map is shown.
+_FEATURES = 12
 _BIASES_ALONE = "This model has biases alone; train one with factors."
 
 
@@ -52,7 +55,7 @@ def _parts_of_factors(model: FactorModel, data: Dataset) -> list[Figure | Missin
     with ThreadPoolExecutor(1) as pool:  # t-SNE takes seconds, and leaves Python to the others
         places = None if why else pool.submit(_places, model)
         others = [*_norms(model), *_residuals(model, data), *_examples(model), *_genres(model)]
-    maps = _maps(places.result()) if places else [Missing("item-map", "Map of items", why)]
+    maps = _maps(model, places.result()) if places else [Missing("item-map", "Map of items", why)]
     return [*maps, *others]
 
 
@@ -72,17 +75,25 @@ def _places(model: FactorModel) -> dict[str, pd.DataFrame]:
     return {method: item_map.placed(model, method) for method in methods}
 
 
-def _maps(places: dict[str, pd.DataFrame]) -> Parts:
+def _maps(model: FactorModel, places: dict[str, pd.DataFrame]) -> Parts:
     for method, table in places.items():
         items = table[table["kind"] == "item"].drop(columns="kind")
         yield item_map.ItemMap(items.reset_index(drop=True), method)
     (first, *_) = places.values()
+    yield _axes(model, first[first["kind"] == "item"])
     genres_there = first[first["kind"] == "genre"]
     if len(genres_there):
         columns = ["title", "n_train", "x", "y"]
         yield item_map.GenreMap(genres_there[columns].reset_index(drop=True))
     else:
         yield Missing(item_map.GenreMap.name, item_map.GenreMap.title, "The items have no genres.")
+
+
+def _axes(model: FactorModel, items: pd.DataFrame) -> Figure:
+    """Return what the axes of the first map mean."""
+    known = model.items.iloc[model.rows_of("items", items["item_id"].tolist())]
+    x, y = (items[name].to_numpy(np.float64) for name in ("x", "y"))
+    return axes.AxesMeaning(axes.meaning_of_axes(x, y, known).head(_FEATURES))
 
 
 def _norms(model: FactorModel) -> Parts:
@@ -134,6 +145,9 @@ def _genres(model: FactorModel) -> Parts:
     cold = genres.cold_table(model)
     if len(cold):
         yield genres.ColdItems(cold)
+        bars = genres.cold_parts_table(model, cold)
+        if len(bars):
+            yield genres.ColdParts(bars)
     else:
         why = "Every item with genres has been rated."
         yield Missing(genres.ColdItems.name, genres.ColdItems.title, why)

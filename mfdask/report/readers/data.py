@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mfdask.figures.figure import Section
+from mfdask.report.data.concentration import head_share
 from mfdask.report.data.facts import Facts
 from mfdask.report.readers.summary import counted, summary_section
 
@@ -16,8 +17,7 @@ def data_summary(facts: Facts) -> Section:
     """Return what a data set is, how full and how even it is, and what it lacks."""
     sides = {side: np.sort(facts.counts(side)) for side in ("users", "items")}
     n, users, items = int(facts.all.item_levels.sum()), *map(len, sides.values())
-    top = int(np.ceil(items / 5))
-    share = float(sides["items"][-top:].sum()) / n
+    share = head_share(sides["items"], 0.2)
     verdict = (
         f"{n:,} ratings by {counted(users, 'user')} of {counted(items, 'item')}: "
         f"{n / (users * items):.2%} of all that could be. Half the users have "
