@@ -18,7 +18,6 @@ from mfdask.figures import theme
 from mfdask.figures.figure import Figure, add_hover, new_plot, plain
 from mfdask.figures.theme import COLOURS, OTHER
 
-_REST_COLOUR = "#8c959f"
 _HEIGHT = 560
 #: Pixels of a plot whose width no browser has told yet.
 _WIDTH = 900
@@ -171,4 +170,4 @@ _NO_LABELS = pd.DataFrame({"x": [], "y": [], "label": []})
 def colour_of(places: Places, group: int) -> str:
     """Return the colour of a group; the last is that of all genres without one."""
     coloured = group < len(COLOURS) and places.groups[group] != "others"
-    return COLOURS[group] if coloured else _REST_COLOUR
+    return COLOURS[group] if coloured else theme.REST

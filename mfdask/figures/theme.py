@@ -13,6 +13,8 @@ from bokeh.models.annotations import ColorBar, Legend, Title
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 #: The first of them marks the main thing of a figure, the second what it is held against.
 MAIN, OTHER, THIRD, *_ = COLOURS
+#: What is none of them, together.
+REST = "#8c959f"
 #: Perceptually even and readable without colour; low to high.
 SCALE = "Viridis256"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

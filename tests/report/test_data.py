@@ -328,7 +328,7 @@ def test_levels_of_any_scale(client, tmp_path, values, levels, exact):
 
 def test_head_and_tail(facts, ratings):
     table = concentration.TailShare.of(facts)
-    for side, column in (("users", "user"), ("items", "item")):
+    for side, column in (("users", "user_id"), ("items", "item_id")):
         counts = ratings[column].value_counts().to_numpy()
         cumulative = np.append(0, np.cumsum(counts)) / len(ratings)
         places = np.linspace(0, len(counts), 101)

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from mfdask.embedding import embed
 from mfdask.figures.figure import Figure, add_hover, new_plot, plain
-from mfdask.figures.theme import COLOURS, MAIN
+from mfdask.figures.theme import COLOURS, MAIN, REST
 from mfdask.models import FactorModel
 from mfdask.report.parts import chooser, named
 
@@ -26,7 +26,6 @@ MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_500}
 #: Fewer make no picture.
 FEWEST_ITEMS = 4
 _REST = "others"
-_REST_COLOUR = "#8c959f"
 _ALL = "all genres"
 _RATINGS = ("training ratings", "@n_train{0,0}")
 
@@ -97,7 +96,7 @@ class ItemMap(Figure):
             "n_train": numbers["n_train"].to_numpy(),
             "x": numbers["x"].to_numpy(np.float32),
             "y": numbers["y"].to_numpy(np.float32),
-            "_colour": [self._palette.get(group, _REST_COLOUR) for group in groups],
+            "_colour": [self._palette.get(group, REST) for group in groups],
             "_alpha": np.full(len(numbers), _ALPHA, np.float32),
             "_size": 4 + 6 * np.sqrt(numbers["n_train"].to_numpy() / numbers["n_train"].max()),
         }
@@ -125,7 +124,7 @@ class ItemMap(Figure):
                 label=plain(name),
                 renderers=[plot.scatter([nan], [nan], size=9, fill_color=colour, line_color=None)],
             )
-            for name, colour in [*self._palette.items(), (_REST, _REST_COLOUR)]
+            for name, colour in [*self._palette.items(), (_REST, REST)]
         ]
         plot.add_layout(Legend(items=items, orientation="horizontal", location="left"), "below")
 

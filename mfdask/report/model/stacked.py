@@ -26,6 +26,9 @@ def stacked(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(left=np.minimum(inner, outer), right=np.maximum(inner, outer))
 
 
+_OTHERS = "others"
+
+
 class StackedParts(ListFigure):
     """A table of `stacked`: also `title`, the same within a rank, and `because` of each part.
 
@@ -45,15 +48,18 @@ class StackedParts(ListFigure):
         first = numbers.drop_duplicates("rank")
         labels = dict(zip(first["rank"], labels_of(first["title"]), strict=True))
         lines = numbers["rank"].map(labels).tolist()
-        colours = colours_of(numbers["because"])
+        weight = numbers["part"].abs().groupby(numbers["because"], sort=False).sum()
+        apart = weight.nlargest(len(theme.COLOURS)).index  # as many as colours can tell
+        kept = numbers["because"].where(numbers["because"].isin(apart), _OTHERS)
+        colours = colours_of(weight.index[weight.index.isin(apart)]) | {_OTHERS: theme.REST}
         return {
             **super().columns(numbers),
             "_label": lines,
             "_bar": [(line, -0.14) for line in lines],
             "_over": [(line, 0.32) for line in lines],
             "_title": np.where(numbers["rank"].duplicated(), "", lines).tolist(),
-            "_because": [plain(name) for name in numbers["because"]],
-            "_colour": numbers["because"].map(colours).tolist(),
+            "_because": [plain(name) for name in kept],
+            "_colour": kept.map(colours).tolist(),
             "_sum": numbers.groupby("rank")["part"].transform("sum").to_numpy(),
         }
 

@@ -10,10 +10,10 @@ from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
 from mfdask.figures.figure import Figure, add_hover, lift_legend, new_plot, plain
-from mfdask.figures.theme import COLOURS
+from mfdask.figures.theme import COLOURS, REST
 
 #: More steps than there are colours of figures.
-_OF_STEPS = (*COLOURS, "#8c959f", "#7a5195")
+_OF_STEPS = (*COLOURS, REST, "#7a5195")
 
 
 class ScoreHistory(Figure):
