@@ -34,6 +34,11 @@ from .options import DATA, MODEL, PATH, options_of
 @click.option("--anomalies", type=PATH, help="Folder that `mfdask anomalies` wrote.")
 @click.option("--churn", type=PATH, help="Table that `mfdask churn` wrote.")
 @click.option("--ltv", type=PATH, help="Table that `mfdask ltv` wrote.")
+@click.option(
+    "--allow-promote",
+    is_flag=True,
+    help="Let every reader of the page Nights publish another release, or roll back.",
+)
 @job
 @options_of(ServeOptions, "serve")
 def main(
@@ -43,18 +48,22 @@ def main(
     anomalies: Path | None,
     churn: Path | None,
     ltv: Path | None,
+    allow_promote: bool,
     serve: ServeOptions,
 ) -> Outcome:
-    """Serve until interrupted; nothing that is shown is changed."""
+    """Serve until interrupted."""
     if not models and home is None:
         raise InputError("give a MODEL, or `home` with the folder of the nights")
     if home is not None and not home.is_dir():
         raise InputError(f"{home}: no such folder; give `home` of nightly.toml")
+    if allow_promote and home is None:
+        raise InputError("`allow_promote`: there is nothing to publish without `home`")
     site = Site(
         shown_of(models, data) if models else None,
         None if home is None else NightlyPaths(home),
         anomalies,
         [table for table in (churn, ltv) if table is not None],
+        allow_promote,
     )
     with closing(site):
         _make_ready(site)

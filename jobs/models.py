@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import click
 
 from mfdask.errors import InputError
+from mfdask.nightly.by_hand import publish_by_hand
 from mfdask.nightly.config import NightlyConfig
-from mfdask.nightly.metrics import write_metrics
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.registry import (
     Release,
@@ -40,11 +39,11 @@ def _home(config: Path) -> NightlyPaths:
     return NightlyPaths(NightlyConfig.read(config).home)
 
 
-def _alone(home: NightlyPaths) -> AbstractContextManager[None]:
-    """Keep nights out for a while; no home is made for that."""
+def _existing(home: NightlyPaths) -> NightlyPaths:
+    """Refuse a home that is not there: none is made to keep nights out of it."""
     if not home.root.is_dir():
         raise InputError(f"{home.root}: no such folder; is `home` in the configuration right?")
-    return home.alone()
+    return home
 
 
 @main.command("list")
@@ -128,7 +127,7 @@ def prune_old(config: Path, keep: int | None) -> Outcome:
     """Remove what the configuration does not keep; never what is published or being read."""
     told = NightlyConfig.read(config)
     home, rules = NightlyPaths(told.home), told.retention
-    with _alone(home):
+    with _existing(home).alone():
         gone = prune(home, replace(rules, models=keep) if keep else rules)
     return Outcome({"removed": gone}, [f"removed: {', '.join(gone) or 'nothing'}"])
 
@@ -149,10 +148,9 @@ def _published(config: Path, publish: Callable[[NightlyPaths], Release]) -> Outc
     """Publish by hand, and bring the metrics up to it."""
     told = NightlyConfig.read(config)
     home = NightlyPaths(told.home)
-    with _alone(home):
-        release = publish(home)
-        if trouble := write_metrics(home, told.metrics):
-            say(trouble)
+    release, trouble = publish_by_hand(_existing(home), publish, told.metrics)
+    if trouble:
+        say(trouble)
     line = (
         f"{release.version} is published; files that a later version took in stay in taken/: put "
         "them back into the inbox if their ratings are wanted"

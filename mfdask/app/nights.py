@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bokeh.layouts import column
-from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Select
 
 from mfdask.app.lists import element
 from mfdask.app.page import AppPage, Card
+from mfdask.app.publishing import Publishing
 from mfdask.app.table import TableView
 from mfdask.errors import InputError
 from mfdask.figures.figure import html_table
@@ -53,8 +53,11 @@ class Nights(AppPage):
             "checks": TableView(self, "checks", checks_table(lines)),
         }
         self.compared = self.html("compared")
+        self.facts = self.html("now", self._facts(home))
+        self.publishing = Publishing(self, home, self._follow) if self.site.allow_promote else None
         self.cards = [
-            Card("now", "Now", self._now(home), width="wide"),
+            Card("now", "Now", self.facts, width="wide"),
+            *self._publish_card(),
             Card("runs", "Runs", self.tables["runs"].root, width="wide"),
             *self._figures(home, lines),
             Card("releases", "Releases", self.tables["releases"].root, _RELEASES, "wide"),
@@ -72,9 +75,22 @@ class Nights(AppPage):
 
     def actions(self) -> Mapping[str, Callable[[dict[str, str]], None]]:
         """See `AppPage.actions`."""
-        return {key: do for table in self.tables.values() for key, do in table.actions().items()}
+        own = {} if self.publishing is None else self.publishing.actions()
+        tables = self.tables.values()
+        return {**{key: do for table in tables for key, do in table.actions().items()}, **own}
 
-    def _now(self, home: NightlyPaths) -> UIElement:
+    def _publish_card(self) -> list[Card]:
+        if self.publishing is None:
+            return []
+        return [Card("publish", "Publish another release", self.publishing.root, _PUBLISH, "wide")]
+
+    def _follow(self) -> None:
+        """Show what is published now."""
+        assert self.site.home is not None
+        self.facts.text = self._facts(self.site.home)
+        self.tables["releases"].take(releases_table(self.site.home))
+
+    def _facts(self, home: NightlyPaths) -> str:
         facts = {"Published": published_version(home) or "nothing yet"}
         try:
             tables = tables_of(home)
@@ -89,7 +105,7 @@ class Nights(AppPage):
         if home.state.exists():
             facts["Unfinished"] = "a run goes on, or was interrupted"
         lines = "".join(element("dt", name) + element("dd", fact) for name, fact in facts.items())
-        return self.html("now", f'<dl class="facts">{lines}</dl>')
+        return f'<dl class="facts">{lines}</dl>'
 
     def _figures(self, home: NightlyPaths, lines: list[journal.Line]) -> list[Card]:
         history, cards = score_history(home), []
@@ -129,5 +145,9 @@ class Nights(AppPage):
 
 _RELEASES = (
     "RMSE and NDCG are of the gate's slices of the held-out ratings, as they were that night."
+)
+_PUBLISH = (
+    "As `mfdask models promote` and `rollback` do. Files that a later release took in stay in "
+    "taken/: put them back into the inbox if their ratings are wanted."
 )
 _CHECKS = "Rows of each night's files, and what the checks of the input measured."

@@ -149,12 +149,15 @@ class Site:
         The folder that `mfdask anomalies` has written.
     customers : sequence of Path
         The tables of `mfdask churn` and `mfdask ltv`.
+    allow_promote : bool
+        Whether readers may publish another release of `home`.
     """
 
     fixed: Shown | None = None
     home: NightlyPaths | None = None
     anomalies: Path | None = None
     customers: Sequence[Path] = ()
+    allow_promote: bool = False
     _newest: Shown | None = None
     _held: ExitStack = field(default_factory=ExitStack)
     _lock: threading.Lock = field(default_factory=threading.Lock)

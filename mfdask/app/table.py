@@ -7,6 +7,7 @@ from html import escape
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from bokeh.layouts import column
 from bokeh.models.ui import UIElement
@@ -88,6 +89,11 @@ class TableView:
             f"{self._name}-save": lambda said: self._page.offer(self._name, self._chosen()),
             f"{self._name}-pick": self._pick_line,
         }
+
+    @property
+    def whole(self) -> pd.DataFrame:
+        """The table, unfiltered and in its own order."""
+        return self._table
 
     def take(self, table: pd.DataFrame) -> None:
         """Show another table from its top."""
@@ -209,7 +215,7 @@ def cell_text(value: Any) -> str:
     """Return a value of a table in words: times to the minute, all else as in figures."""
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | np.ndarray):
         return ", ".join(map(str, value))
     return cell_words(value)
 

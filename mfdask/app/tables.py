@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +14,13 @@ from bokeh.models.widgets import Select
 
 from mfdask.app.address import unless
 from mfdask.app.behind import RatingsOverTime, ratings_of_item, ratings_of_user
-from mfdask.app.lists import element
+from mfdask.app.lists import element, line_button
 from mfdask.app.page import AppPage, Card
 from mfdask.app.table import TableView, cell_text
 from mfdask.errors import InputError
-from mfdask.report.tables import read_parquet
+from mfdask.nightly.tables import columns_of
+from mfdask.report.readers.crm import Bands, bands_table, customers_table
+from mfdask.report.tables import Absent, read_parquet
 
 #: Columns that are for programs: factors.
 _FACTOR = re.compile(r"[pq]\d\d+")
@@ -69,7 +71,7 @@ class TablesPage(AppPage):
             Card("ratings", "The ratings behind it", below),
         ]
         if self.chosen:
-            self._show_ratings()
+            self._show_chosen()
 
     def state(self) -> Mapping[str, Any]:
         """See `AppPage.state`."""
@@ -95,6 +97,11 @@ class TablesPage(AppPage):
         self.table.take(self._read())
 
     def _pick(self, line: pd.Series) -> None:
+        if isinstance(line.get("members"), Sized) and "targets" in line:
+            self.chosen = f"group:{line['group']}"
+            self._show_group(line)
+            self.facts.text = _facts(line)
+            return
         for side in ("user", "item"):
             key = line.get(f"{side}_id")
             if key is not None and not pd.isna(key):
@@ -105,6 +112,36 @@ class TablesPage(AppPage):
                 return
         raise InputError("this line names no user and no item")
 
+    def _show_group(self, line: pd.Series) -> None:
+        """Show the ratings of a group's accounts for the items that they have in common."""
+        shown = self.site.now()
+        ratings = pd.concat(
+            [ratings_of_item(shown, target) for target in line["targets"]], ignore_index=True
+        )
+        own = ratings[ratings["user_id"].isin(list(line["members"]))]
+        self._take_ratings(own.reset_index(drop=True))
+        said = f"Group {line['group']}: {len(line['members']):,} accounts"
+        rest = f"{len(own):,} ratings of {len(line['targets']):,} items"
+        self.about.text = element("p", f"{said}, {rest}, mean {own['rating'].mean():.2f}.")
+
+    def _show_chosen(self) -> None:
+        """Show what the address has chosen."""
+        side, _, key = self.chosen.partition(":")
+        if side != "group":
+            self._show_ratings()
+            return
+        table = self.table.whole
+        found = table[table["group"].astype(str) == key] if "group" in table else table[:0]
+        if found.empty:
+            raise InputError(f"group {key}: is not in this table")
+        self._pick(found.iloc[0])
+
+    def _take_ratings(self, ratings: pd.DataFrame) -> None:
+        self.behind.take(ratings)
+        self.timeline.update(ratings)
+        self.timeline.shade(None, None)
+        self.facts.text = ""
+
     def _show_ratings(self) -> None:
         side, _, key = self.chosen.partition(":")
         shown = self.site.now()
@@ -114,10 +151,7 @@ class TablesPage(AppPage):
         whole = ids is not None and pd.api.types.is_integer_dtype(ids.dtype)
         read = int(key) if whole and key.lstrip("-").isdigit() else key
         ratings = (ratings_of_user if side == "user" else ratings_of_item)(shown, read)
-        self.behind.take(ratings)
-        self.timeline.update(ratings)
-        self.timeline.shade(None, None)
-        self.facts.text = ""
+        self._take_ratings(ratings)
         timed = "" if ratings["when"].notna().any() else "; the data set has no times"
         said = f"{side.capitalize()} {key}: {len(ratings):,} ratings, mean "
         self.about.text = element("p", f"{said}{ratings['rating'].mean():.2f}{timed}.")
@@ -164,6 +198,67 @@ class Customers(TablesPage):
         """See `TablesPage.files`."""
         return self.site.of_customers()
 
+    def build(self) -> None:
+        """See `AppPage.build`."""
+        super().build()
+        self.bands = self.html("bands")
+        self.cards.insert(1, Card("of-bands", "Bands", self.bands, _BANDS))
+        self._show_bands()
+        both = self._both()
+        if both is not None:
+            self.cards.insert(2, Card.of_figure(Bands(bands_table(both))))
+
+    def actions(self) -> Mapping[str, Callable[[dict[str, str]], None]]:
+        """See `AppPage.actions`."""
+        return {**super().actions(), "band": self._take_band}
+
+    def _take_table(self) -> None:
+        super()._take_table()
+        self._show_bands()
+
+    def _take_band(self, said: dict[str, str]) -> None:
+        """Show the users of a band alone, or all again."""
+        wanted = f"{said['column']} = {said['band']}"
+        self.table.filter.value = "" if self.table.filter.value == wanted else wanted
+
+    def _show_bands(self) -> None:
+        """Write how many users are in each band, and what is expected of them."""
+        table = self.table.whole
+        band = next((name for name in ("risk", "segment") if name in table), None)
+        if band is None:
+            self.bands.text = element("p", "This table has no bands.", "soft")
+            return
+        score = next(name for name in (*_SORTED_BY[1:], _SORTED_BY[0]) if name in table)
+        found = table.groupby(band).agg(
+            users=(score, "size"), mean=(score, "mean"), total=(score, "sum")
+        )
+        found = found.sort_values("mean", ascending=False)
+        self.bands.text = "".join(
+            line_button(
+                f"{name}: {line.users:,} users",
+                f"mean {score.replace('_', ' ')} {line.mean:.3f}, in all {line.total:,.1f}",
+                "band",
+                data_column=band,
+                data_band=name,
+            )
+            for name, line in zip(found.index, found.itertuples(), strict=True)
+        )
+
+    def _both(self) -> pd.DataFrame | None:
+        """Return the users of both tables, where both are there."""
+        files = {
+            name: next((file for file in self._files.values() if name in columns_of(file)), None)
+            for name in ("p_churn", "expected_value")
+        }
+        if None in files.values():
+            return None
+        try:
+            return customers_table(files["p_churn"], files["expected_value"])
+        except Absent:
+            return None
+
+
+_BANDS = "Click a band to see its users alone, and again to see all."
 
 _NOTHING = pd.DataFrame(
     {

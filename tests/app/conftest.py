@@ -101,6 +101,7 @@ def home_site(small_data, small_site, tmp_path_factory):
     users = small_site.fixed.data.users()["user_id"][:40]
     home.tables.mkdir()
     table = pd.DataFrame({"user_id": users, "event_timestamp": 0, "score": np.arange(40.0)})
+    table["risk"] = np.where(table["score"] >= 30, "high", "low")
     table.to_parquet(home.tables / "churn.parquet")
     line = {
         "run": 1, "status": "published", "reason": "", "version": "000001", "ratings": 8126,

@@ -110,6 +110,9 @@ def test_tables_of_a_night_by_clicks(home_site, browser):
         browser.wait_for("(() => location.search.includes('chosen=user'))()")
         browser.click("button[data-do='lines-leaf'][data-first='15']")
         browser.wait_for("16 to 30 of 40 lines")
+        browser.click("button[data-do='band'][data-band='high']")
+        browser.wait_for("1 to 10 of 10 lines")
+        browser.wait_for("(() => location.search.includes('lines-where=risk'))()")
         check_quiet(browser, url)
 
 
@@ -137,4 +140,18 @@ def test_genres_of_a_new_item(address, browser):
     browser.click("button[data-name='Horror']")
     browser.wait_for("(() => location.search.includes('Horror'))()")
     browser.wait_for("stars on average over 610 users")
+    check_quiet(browser, address)
+
+
+def test_a_slider_is_dragged(address, browser):
+    browser.open(f"{address}/for-you?rated=1:5")
+    browser.wait_for("because of Toy Story (1995)")
+    before = browser.text()
+    browser.drag(".noUi-handle", 120)
+    browser.wait_for("(() => /least=|variety=|weight=/.test(location.search))()")
+    dragged = browser.run("location.search")
+    browser.wait_for("because of Toy Story (1995)")
+    assert browser.text() != before
+    browser.open(f"{address}/for-you{dragged}")
+    assert browser.run("location.search") == dragged
     check_quiet(browser, address)

@@ -12,8 +12,10 @@ from mfdask.app.pages import pages_of
 from mfdask.app.site import Site
 from mfdask.nightly import journal
 from mfdask.nightly.paths import NightlyPaths
-from mfdask.nightly.registry import current, releases, remove
-from tests.app.serving import page_at
+from mfdask.nightly.registry import current, published_version, releases, remove
+from tests.app.serving import page_at, served
+from tests.app.test_frame import answer_to
+from tests.app.test_in_browser import check_quiet
 from tests.app.test_tables import cells
 from tests.nightly.conftest import Nights as Home
 from tests.nightly.conftest import ratings  # noqa: F401 - a fixture
@@ -85,3 +87,71 @@ def test_a_home_without_anything(tmp_path):
     page = page_at(Nights, Site(home=NightlyPaths(tmp_path)))
     assert page.notice.text == ""
     assert "There are no releases yet" in page.compared.text
+
+
+@pytest.fixture
+def own_home(home, tmp_path):
+    """Return a home of its own to publish in: two releases, and a refused candidate."""
+    shutil.copytree(home.home.root, tmp_path / "home", symlinks=True)
+    return NightlyPaths(tmp_path / "home")
+
+
+def test_nothing_is_published_unless_it_is_allowed(own_home):
+    page = page_at(Nights, Site(home=own_home))
+    before = published_version(own_home)
+    assert "publish" not in {card.name for card in page.cards}
+    other = next(one.version for one in releases(own_home.models) if one.version != before)
+    for said in ({"do": "promote-ask"}, {"do": "publish-yes", "version": other}):
+        page.act(said)
+    assert published_version(own_home) == before
+
+
+def test_publishing_asks_first(own_home):
+    page = page_at(Nights, Site(home=own_home, allow_promote=True))
+    before = published_version(own_home)
+    older = next(one.version for one in releases(own_home.models) if one.version != before)
+    (candidate,) = (one.version for one in releases(own_home.candidates))
+    page.act({"do": "publish-yes", "version": older})
+    assert "was not asked here" in page.notice.text
+    assert published_version(own_home) == before
+    assert set(page.publishing.choice.options) == {older, candidate}
+    page.publishing.choice.value = candidate
+    page.act({"do": "promote-ask"})
+    assert "The gate has refused it." in page.publishing._html.text
+    page.act({"do": "publish-no"})
+    assert published_version(own_home) == before
+    page.act({"do": "promote-ask"})
+    page.act({"do": "publish-yes", "version": older})  # of another question
+    assert published_version(own_home) == before
+    page.act({"do": "publish-yes", "version": candidate})
+    assert published_version(own_home) == candidate
+    assert candidate in page.facts.text
+    assert "published" in cells(page.tables["releases"]._html.text)[0]
+    page.act({"do": "rollback-ask"})
+    page.act({"do": "publish-yes", "version": before})
+    assert published_version(own_home) == before
+    assert page.notice.text == ""
+    with own_home.alone():
+        page.act({"do": "rollback-ask"})
+        page.act({"do": "publish-yes", "version": older})
+        assert "another night is running" in page.notice.text
+    assert published_version(own_home) == before
+
+
+def test_publishing_by_clicks(own_home, browser):
+    site = Site(home=own_home, allow_promote=True)
+    before = published_version(own_home)
+    older = next(one.version for one in releases(own_home.models) if one.version != before)
+    with served(site) as url:
+        assert answer_to(f"{url}/nights", Origin="http://evil.org")[0] == 403
+        assert answer_to(f"{url}/nights/ws", Origin="http://evil.org")[0] == 403
+        browser.open(f"{url}/nights")
+        browser.click("button[data-do='rollback-ask']")
+        browser.wait_for(f"Publish {older} in place of {before}?")
+        assert published_version(own_home) == before
+        browser.click("button[data-do='publish-yes']")
+        browser.wait_for("(() => true)()")
+        browser.wait_for("Roll back to the one before…")
+        assert published_version(own_home) == older
+        check_quiet(browser, url)
+    site.close()

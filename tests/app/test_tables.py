@@ -237,3 +237,61 @@ def test_damaged_or_missing_tables(small_site, tmp_path):
     assert "no Parquet table" in page.notice.text
     page = page_at(Suspects, Site(small_site.fixed, None, tmp_path / "none"))
     assert "there are no tables of suspects" in page.notice.text
+
+
+@pytest.fixture(scope="module")
+def more_tables(small_site, tmp_path_factory):
+    """Return a site with a group of attackers, and tables of churn and of value."""
+    folder = tmp_path_factory.mktemp("groups")
+    data = small_site.fixed.data
+    users, items = data.users()["user_id"], data.items()["item_id"]
+    group = {"group": [7], "n_members": [3], "members": [users[:150].tolist()],
+             "targets": [[items[3], items[5]]], "direction": ["push"]}  # fmt: skip
+    pd.DataFrame(group).to_parquet(folder / "attack_groups.parquet")
+    own = {"user_id": users[:30], "event_timestamp": pd.Timestamp("2020-01-01", tz="UTC")}
+    churn = pd.DataFrame({**own, "p_churn": np.linspace(0.95, 0.05, 30), "reason": "r"})
+    churn["risk"] = ["high"] * 10 + ["medium"] * 5 + ["low"] * 15
+    churn.to_parquet(folder / "churn.parquet")
+    value = pd.DataFrame({**own, "expected_value": np.arange(30.0), "segment": "middle"})
+    value.to_parquet(folder / "ltv.parquet")
+    suspects = tmp_path_factory.mktemp("suspects")
+    (folder / "attack_groups.parquet").rename(suspects / "attack_groups.parquet")
+    files = [folder / "churn.parquet", folder / "ltv.parquet"]
+    return Site(small_site.fixed, None, suspects, files)
+
+
+def test_a_group_of_suspects(more_tables, small_site):
+    page = page_at(Suspects, more_tables)
+    page.act({"do": "lines-pick", "line": "0"})
+    assert page.notice.text == ""
+    shown = small_site.fixed
+    users, items = shown.data.users()["user_id"], shown.data.items()["item_id"]
+    both = pd.concat([ratings_of_item(shown, items[3]), ratings_of_item(shown, items[5])])
+    wanted = both["user_id"].isin(users[:150]).sum()
+    assert 0 < wanted < len(both)
+    assert f"Group 7: 150 accounts, {wanted:,} ratings of 2 items" in page.about.text
+    assert len(page.timeline.source.data["rating"]) == wanted
+    again = page_at(Suspects, more_tables, page.query.value)
+    assert again.about.text == page.about.text
+    assert (
+        "group 8: is not in this table"
+        in page_at(Suspects, more_tables, "chosen=group:8").notice.text
+    )
+
+
+def test_bands_of_customers(more_tables):
+    page = page_at(Customers, more_tables)
+    assert page.notice.text == ""
+    texts = re.sub("<[^>]*>", " ", page.bands.text)
+    assert re.findall(r"(high|medium|low): (\d+) users", texts) == [
+        ("high", "10"), ("medium", "5"), ("low", "15")
+    ]  # fmt: skip
+    page.act({"do": "band", "column": "risk", "band": "medium"})
+    assert len(cells(page.table._html.text)) == 5
+    page.act({"do": "band", "column": "risk", "band": "medium"})
+    assert "of 30 lines" in re.sub("<[^>]*>", "", page.table._html.text)
+    assert "bands" in {card.name for card in page.cards}
+    names = [card.name for card in page.cards]
+    assert len(set(names)) == len(names)
+    page.choice.value = "ltv"
+    assert "middle: 30 users" in re.sub("<[^>]*>", "", page.bands.text)

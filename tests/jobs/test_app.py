@@ -18,6 +18,7 @@ def test_it_serves_until_interrupted(small_data, model_folder, result_of, monkey
 
 def test_nothing_to_show(mfdask):
     refused(mfdask("app"), "give a MODEL, or --home")
+    refused(mfdask("app", "m", "--allow-promote"), "--allow-promote: there is nothing to publish")
 
 
 def test_a_home_without_a_release(result_of, mfdask, tmp_path, monkeypatch):

@@ -148,6 +148,27 @@ class Chromium:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, **button)
 
+    def drag(self, selector, across):
+        """Drag the first element that fits so many pixels to the right."""
+        place = self.run(f"""(() => {{ {WALK}
+          let place = null;
+          walk(document, (element) => {{
+            if (place || !element.matches({json.dumps(selector)})) return;
+            element.scrollIntoView({{ block: "center" }});
+            const box = element.getBoundingClientRect();
+            if (box.width) place = [box.x + box.width / 2, box.y + box.height / 2];
+          }});
+          return place;
+        }})()""")
+        assert place, f"nothing fits {selector}"
+        x, y = place
+        held = {"button": "left", "buttons": 1, "clickCount": 1}
+        self.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, **held)
+        for step in range(1, 6):
+            at = x + across * step / 5
+            self.call("Input.dispatchMouseEvent", type="mouseMoved", x=at, y=y, **held)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=x + across, y=y, **held)
+
     def write(self, text):
         """Type a text, sign by sign, into what has the focus."""
         for sign in text:
