@@ -17,6 +17,7 @@ import mfdask
 from mfdask.job_registry import registered_jobs
 
 from .errors import LITTLE_MEMORY, EndedError, is_of_little_memory
+from .examples import examples_of
 from .pipes import outlive_readers
 
 #: Our jobs in the order of work.
@@ -93,6 +94,8 @@ def _load(job: EntryPoint) -> click.Command:
     """Import a job; one that cannot be imported is listed with the reason, and ends with it."""
     try:
         command: click.Command = job.load()
+        if job.module.startswith(f"{__package__}."):
+            command.epilog = examples_of(job.name)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         reason = f"{job.name}: {job.value} cannot be imported ({why}); mend what registers it"

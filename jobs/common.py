@@ -121,9 +121,23 @@ def _show(part: RenderableType) -> None:
     if isinstance(part, str):
         part = harmless(part, kept="\n")
     if isinstance(part, PlainTable):
-        console.width = max(console.width, part.fit(console.width))
+        _show_table(console, part)
+        return
     # A text is there to be copied elsewhere: its lines are neither cut nor broken.
     console.print(part, soft_wrap=isinstance(part, Text))
+
+
+def _show_table(console: Console, whole: PlainTable) -> None:
+    """Print a table, its title in one line, in as many tables as the terminal needs."""
+    if whole.title:
+        console.print(Text(str(whole.title), style="table.title"), soft_wrap=True)
+    room = console.width
+    for piece in whole.pieces(room):
+        console.width = max(room, piece.fit(room))
+        console.print(piece)
+    if whole.caption:
+        console.width = room
+        console.print(Text(str(whole.caption), style="table.caption"))
 
 
 def _without_secrets_of(options: Mapping[str, Any], text: str) -> str:
@@ -342,6 +356,29 @@ class PlainTable(Table):
         """Add a line; what a terminal would obey is taken out of its texts."""
         plain_cells = (harmless(cell, "\n") if isinstance(cell, str) else cell for cell in cells)
         super().add_row(*plain_cells, **style)
+
+    def pieces(self, width: int) -> list[PlainTable]:
+        """Return tables without titles, each no wider than a terminal as far as words let it.
+
+        Each has the first column, and as many of the others as there is room for beside it.
+        """
+        found, own = [], [0]
+        for k in range(1, len(self.columns)):
+            if len(own) > 1 and self._only([*own, k]).fit(width) > width:
+                found.append(self._only(own))
+                own = [0]
+            own.append(k)
+        return [*found, self._only(own)]
+
+    def _only(self, columns: Sequence[int]) -> PlainTable:
+        """Return a table of some columns."""
+        made = PlainTable(show_header=self.show_header, header_style=self.header_style)
+        kept = [self.columns[k] for k in columns]
+        for own in kept:
+            made.add_column(own.header, justify=own.justify, overflow=own.overflow)
+        for cells in zip(*(own.cells for own in kept), strict=True):
+            made.add_row(*cells)
+        return made
 
     def fit(self, width: int) -> int:
         """Share `width` out among the columns, and return what they take.

@@ -18,7 +18,7 @@ from mfdask.app.lists import element, line_button
 from mfdask.app.page import AppPage, Card
 from mfdask.app.table import TableView, cell_text
 from mfdask.errors import InputError
-from mfdask.nightly.tables import columns_of
+from mfdask.nightly.tables import parquet_columns
 from mfdask.report.readers.crm import Bands, bands_table, customers_table
 from mfdask.report.tables import Absent, read_parquet
 
@@ -247,7 +247,9 @@ class Customers(TablesPage):
     def _both(self) -> pd.DataFrame | None:
         """Return the users of both tables, where both are there."""
         files = {
-            name: next((file for file in self._files.values() if name in columns_of(file)), None)
+            name: next(
+                (file for file in self._files.values() if name in parquet_columns(file)), None
+            )
             for name in ("p_churn", "expected_value")
         }
         if None in files.values():

@@ -21,10 +21,12 @@ def suspects_folder(home: NightlyPaths) -> Path | None:
 def tables_of_users(home: NightlyPaths, *columns: str) -> list[Path]:
     """Return the tables of `mfdask churn` and `mfdask ltv`, or those of them with some columns."""
     wanted = _OF_USERS | set(columns)
-    return [file for file in sorted(home.tables.rglob("*.parquet")) if wanted <= columns_of(file)]
+    return [
+        file for file in sorted(home.tables.rglob("*.parquet")) if wanted <= parquet_columns(file)
+    ]
 
 
-def columns_of(file: Path) -> set[str]:
+def parquet_columns(file: Path) -> set[str]:
     """Return the columns of a Parquet file; none of another one."""
     try:
         return set(pq.read_schema(file).names)

@@ -25,6 +25,7 @@ SHARED = {
     "cli",
     "common",
     "errors",
+    "examples",
     "ids",
     "lists",
     "options",
