@@ -42,8 +42,11 @@ def test_a_table_is_shown(mfdask, data, tmp_path):
     assert done.exit_code == 0, done.output
     assert "validation RMSE" in done.stdout
     *_, command = done.stdout.partition("mfdask train")
-    assert shlex.split(command.replace("\\\n", ""))[1:3] == ["--model", "bias"]
-    assert len(list((tmp_path / "output" / "tuning").glob("*.db"))) == 1
+    (study,) = (tmp_path / "output" / "tuning").glob("*.db")
+    table = pd.read_parquet(study.with_suffix(".parquet"))
+    best = table["factors"][table["validation_rmse"].idxmin()]
+    chosen = ["bias"] if best == 0 else ["als", "--factors", str(best)]
+    assert shlex.split(command.replace("\\\n", ""))[1:][: len(chosen) + 1] == ["--model", *chosen]
 
 
 @pytest.mark.parametrize(
