@@ -73,18 +73,20 @@ class Bayes(MatrixFactorization):
     )
     n_sweeps: int | None = parameter(
         180,
-        "Sweeps in all; auto: until the chain has settled (--max-rhat).",
+        "Sweeps in all; auto: until the chain has settled, see max-rhat.",
         "sweeps",
         at_least=1,
         none="auto",
     )
     max_sweeps: int = parameter(
-        1000, "Sweeps after which --sweeps auto ends a chain that has not settled.", at_least=1
+        1000,
+        "Sweeps after which a chain ends that has not settled, where sweeps are auto.",
+        at_least=1,
     )
     max_rhat: float = parameter(
         1.05,
         "Split R-hat, of the noise and a few predictions, up to which a chain counts as settled, "
-        f"and --sweeps auto ends it; from {LEAST_DRAWS} draws after the burn-in on.",
+        f"and ends where sweeps are auto; from {LEAST_DRAWS} draws after the burn-in on.",
         above=1,
     )
     burn_in: int = parameter(20, "First sweeps, whose draws are not kept.", at_least=0)
