@@ -10,6 +10,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from distributed.core import Status
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.ingestion.build import IngestOptions, ingest
@@ -99,6 +100,9 @@ def test_workers_killed_again_and_again_cost_time_and_nothing_else(data):
 
         def worker():
             client.wait_for_workers(1, timeout=60)
+            (nanny,) = client.cluster.workers.values()
+            while nanny.status != Status.running:  # it gives up on a worker that dies in its start
+                time.sleep(0.01)
             (pid,) = client.run(os.getpid).values()
             return pid
 
