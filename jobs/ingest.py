@@ -1,9 +1,9 @@
 """Turn raw ratings into a data set, or take them into one that is there.
 
-SOURCE is a file (CSV, TSV, JSON lines, Parquet, Arrow, ORC, a sparse matrix, Netflix, SQLite; also
-compressed, or in an archive), a folder, a glob such as 'logs/*.csv', a URL of any of these, a name
-to download such as ml-32m, or synthetic:small. Up to two million ratings are taken in by
-threads of this process, unless an option asks for a cluster; more of them on a local one.
+SOURCE is a file (CSV, TSV, JSON lines, Parquet, Arrow, ORC, a sparse matrix, Netflix, SQLite, a
+workbook; also compressed, or in an archive), a folder, a glob such as 'logs/*.csv', a URL of any of
+these, a name to download such as ml-32m, or synthetic:small. Up to two million ratings are taken in
+by threads of this process, unless an option asks for a cluster; more of them on a local one.
 """
 
 from __future__ import annotations

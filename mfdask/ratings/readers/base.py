@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,31 @@ class OpenedFile(Protocol):
 
     def parts(self, types: Types, part_bytes: int) -> list[Part]:
         """Cut the file into parts to be read as `types`, of about `part_bytes` if it can."""
+
+
+@dataclass(frozen=True)
+class LineRange(ABC):
+    """Reads the bytes of a file from `begin` to before `end`: the `read` of a `Part`."""
+
+    file: SourceFile
+    begin: int
+    end: int
+    types: Types
+
+    @abstractmethod
+    def __call__(self) -> Parsed:
+        """Read, check and type the rows.
+
+        Raises
+        ------
+        InputError
+            The file is gone, or shorter than it was when it was opened.
+        """
+
+    def load(self) -> tuple[memoryview, str]:
+        """Return the bytes, which may be written to, and their SHA-256."""
+        data = self.file.read_range(self.begin, self.end)
+        return data, hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -72,7 +98,7 @@ class LineFile(ABC):
         """Return the bytes at which parts of about `part_bytes` begin, and the last one's end."""
 
     @abstractmethod
-    def reads(self, begin: int, end: int, types: Types) -> Callable[[], Parsed]:
+    def reads(self, begin: int, end: int, types: Types) -> LineRange:
         """Return what reads the bytes from `begin` to before `end` as `types`."""
 
     def parts(self, types: Types, part_bytes: int) -> list[Part]:

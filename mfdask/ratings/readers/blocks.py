@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, replace
 from typing import BinaryIO
@@ -13,7 +12,7 @@ from mfdask.errors import InputError
 from mfdask.ratings.cleaning import clean
 from mfdask.ratings.layout import TextLayout
 from mfdask.ratings.options import ReadOptions
-from mfdask.ratings.readers.base import LineFile, Reader
+from mfdask.ratings.readers.base import LineFile, LineRange, Reader
 from mfdask.ratings.readers.text import TextLines, sniff_kinds
 from mfdask.ratings.source import Parsed
 from mfdask.ratings.source_file import SourceFile
@@ -51,7 +50,7 @@ class BlockFile(LineFile):
 
     def reads(self, begin: int, end: int, types: Types) -> BlockRange:
         """Return what reads some of its bytes."""
-        return BlockRange(self.file, begin, end, self.layout, types)
+        return BlockRange(self.file, begin, end, types, self.layout)
 
 
 def _open(file: SourceFile, options: ReadOptions) -> BlockFile:
@@ -112,20 +111,15 @@ def _with_items(data: bytes) -> tuple[bytes, list[int]]:
 
 
 @dataclass(frozen=True)
-class BlockRange:
-    """Reads some blocks of a file: the `read` of a `Part`."""
+class BlockRange(LineRange):
+    """Reads some blocks of a file."""
 
-    file: SourceFile
-    begin: int
-    end: int
     layout: TextLayout
-    types: Types
 
     def __call__(self) -> Parsed:
         """Read, check and type the rows; they are numbered by their lines."""
-        data = bytes(self.file.read_range(self.begin, self.end))
-        digest = hashlib.sha256(data).hexdigest()
-        body, before = _with_items(data.removeprefix(b"\xef\xbb\xbf"))
+        data, digest = self.load()
+        body, before = _with_items(bytes(data).removeprefix(b"\xef\xbb\xbf"))
         lines = TextLines(body, self.layout)
         ratings, rejected = clean(lines, self.types, self.file.label)
         if len(rejected):

@@ -16,7 +16,7 @@ import pyarrow.json as pajson
 from mfdask.errors import InputError
 from mfdask.ratings.cleaning import Row, UncleanError, clean
 from mfdask.ratings.options import ReadOptions
-from mfdask.ratings.readers.base import LineFile, OpenedFile, Reader
+from mfdask.ratings.readers.base import LineFile, LineRange, OpenedFile, Reader
 from mfdask.ratings.readers.column_types import table_of_values, written
 from mfdask.ratings.readers.table_rows import TableRows
 from mfdask.ratings.readers.tabular import (
@@ -142,24 +142,19 @@ class JsonFile(LineFile):
 
     def reads(self, begin: int, end: int, types: Types) -> JsonRange:
         """Return what reads some of its bytes."""
-        return JsonRange(self.file, begin, end, self.columns, self.schema, types)
+        return JsonRange(self.file, begin, end, types, self.columns, self.schema)
 
 
 @dataclass(frozen=True)
-class JsonRange:
-    """Reads one byte range of JSON lines: the `read` of a `Part`."""
+class JsonRange(LineRange):
+    """Reads one byte range of JSON lines."""
 
-    file: SourceFile
-    begin: int
-    end: int
     columns: TableColumns
     schema: pa.Schema
-    types: Types
 
     def __call__(self) -> Parsed:
         """Read, check and type the range's rows."""
-        data = self.file.read_range(self.begin, self.end)
-        digest = hashlib.sha256(data).hexdigest()
+        data, digest = self.load()
         if self.begin == 0 and bytes(data[:3]) == _BOM:
             data = data[3:]
         lines = JsonLines(data, self.columns, self.schema)

@@ -6,7 +6,6 @@ called user, item and rating; a pattern has no ratings.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from mfdask.ratings import columns as column_choice
 from mfdask.ratings.cleaning import clean
 from mfdask.ratings.layout import TextLayout
 from mfdask.ratings.options import ReadOptions
-from mfdask.ratings.readers.base import LineFile, Reader
+from mfdask.ratings.readers.base import LineFile, LineRange, Reader
 from mfdask.ratings.readers.text import TextLines, sniff_kinds
 from mfdask.ratings.records import line_cuts
 from mfdask.ratings.source import Parsed
@@ -63,7 +62,7 @@ class MarketFile(LineFile):
 
     def reads(self, begin: int, end: int, types: Types) -> EntryRange:
         """Return what reads some of its bytes."""
-        return EntryRange(self.file, begin, end, self.layout, types)
+        return EntryRange(self.file, begin, end, types, self.layout)
 
 
 def _open(file: SourceFile, options: ReadOptions) -> MarketFile:
@@ -116,20 +115,15 @@ def _separated(data: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class EntryRange:
-    """Reads some entries of a matrix: the `read` of a `Part`."""
+class EntryRange(LineRange):
+    """Reads some entries of a matrix."""
 
-    file: SourceFile
-    begin: int
-    end: int
     layout: TextLayout
-    types: Types
 
     def __call__(self) -> Parsed:
         """Read, check and type the entries."""
-        data = bytes(self.file.read_range(self.begin, self.end))
-        digest = hashlib.sha256(data).hexdigest()
-        lines = TextLines(_separated(data), self.layout)
+        data, digest = self.load()
+        lines = TextLines(_separated(bytes(data)), self.layout)
         ratings, rejected = clean(lines, self.types, self.file.label)
         return Parsed(ratings, rejected, len(ratings) + len(rejected), lines.n_lines, digest)
 

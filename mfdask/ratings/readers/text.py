@@ -7,7 +7,6 @@ are read as spaces, and a bad row is named by the number of its record.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from mfdask.ratings.layout import (
     split_line,
 )
 from mfdask.ratings.options import ReadOptions
-from mfdask.ratings.readers.base import LineFile, Reader
+from mfdask.ratings.readers.base import LineFile, LineRange, Reader
 from mfdask.ratings.records import (
     LEADING_ZERO,
     count_lines,
@@ -74,7 +73,7 @@ class TextFile(LineFile):
 
     def reads(self, begin: int, end: int, types: Types) -> TextRange:
         """Return what reads some of its bytes."""
-        return TextRange(self.file, begin, end, self.layout, types)
+        return TextRange(self.file, begin, end, types, self.layout)
 
 
 def _open(file: SourceFile, options: ReadOptions) -> TextFile:
@@ -102,25 +101,14 @@ def sniff_kinds(
 
 
 @dataclass(frozen=True)
-class TextRange:
-    """Reads one byte range of a text file: the `read` of a `Part`."""
+class TextRange(LineRange):
+    """Reads one byte range of a text file."""
 
-    file: SourceFile
-    begin: int
-    end: int
     layout: TextLayout
-    types: Types
 
     def __call__(self) -> Parsed:
-        """Read, check and type the range's rows.
-
-        Raises
-        ------
-        InputError
-            The file is gone, or shorter than it was when it was opened.
-        """
-        data = self.file.read_range(self.begin, self.end)
-        digest = hashlib.sha256(data).hexdigest()
+        """Read, check and type the range's rows."""
+        data, digest = self.load()
         data = plain_text(data, self.layout, self.file.label)
         header_lines = 0
         if self.begin == 0:
