@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from mfdask.kernels.types import Float64s, Int64s
 from mfdask.shards import Dataset
@@ -34,6 +32,9 @@ def split_rhat(traces: Float64s) -> Float64s:
     traces : float64 (draws, columns)
         At least 4 draws.
     """
+    from scipy.special import ndtri  # half a second with the next one, and only chains need them
+    from scipy.stats import rankdata
+
     half = len(traces) // 2
     own = traces[len(traces) % 2 :]
     scores = ndtri((rankdata(own, axis=0) - 0.375) / (len(own) + 0.25))
