@@ -20,7 +20,7 @@ from mfdask.downstream.customers import (
     study_churn,
     with_suggestions,
 )
-from mfdask.downstream.customers.metrics import METRIC_NAMES
+from mfdask.downstream.metric_names import METRIC_NAMES
 from mfdask.errors import InputError
 from mfdask.files import file_lock
 from mfdask.models import Model, load_model

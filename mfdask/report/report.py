@@ -16,7 +16,7 @@ from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
 from mfdask.report.findings.section import findings_section
 from mfdask.report.inputs import Inputs
-from mfdask.report.model.section import model_section
+from mfdask.report.model.section import model_sections
 from mfdask.report.training.section import training_section
 from mfdask.shards import Dataset
 
@@ -49,9 +49,7 @@ def _makers(facts: Facts, given: Inputs) -> dict[str, Callable[[], Section]]:
     if given.models or given.tiers or given.trials:
         tables: dict[str, Any] = {"tiers": given.tiers, "searches": given.trials}
         makers["training"] = partial(training_section, given.models, data, **tables)
-    alone = len(given.models) == 1
-    for name, model in given.models.items():
-        makers[f"model {name}"] = partial(model_section, model, data, name, alone=alone)
+    makers |= model_sections(given.models, data)
     if given.anomalies or given.churn or given.ltv:
         own: dict[str, Any] = {name: getattr(given, name) for name in ("anomalies", "churn", "ltv")}
         makers["findings"] = partial(findings_section, data, **own)

@@ -19,17 +19,6 @@ Measure = Callable[[Float64s], Float64s]
 
 CHURN_METRICS = ("roc_auc", "pr_auc", "top_decile_lift", "brier")
 VALUE_METRICS = ("gini", "rmse", "mae", "ratio")
-#: What a person calls them.
-METRIC_NAMES = {
-    "roc_auc": "ROC AUC",
-    "pr_auc": "PR AUC",
-    "top_decile_lift": "top-decile lift",
-    "brier": "Brier score",
-    "gini": "Gini",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "ratio": "predicted / actual",
-}
 
 #: Probabilities are kept this far from 0 and 1 before their logarithms are taken.
 EDGE = 1e-6

@@ -12,7 +12,7 @@ from bokeh.models.annotations import Slope
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
-from mfdask.downstream.customers.metrics import METRIC_NAMES
+from mfdask.downstream.metric_names import METRIC_NAMES
 from mfdask.figures.figure import Figure, add_hover, lift_legend, new_plot, plain
 from mfdask.figures.theme import MAIN
 from mfdask.report.parts import rule

@@ -22,7 +22,7 @@ from mfdask.models import FactorModel
 from mfdask.report.parts import chooser, named
 
 #: Items on a map, the most rated ones; t-SNE takes seconds for so many.
-MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_500}
+MOST_ITEMS = {"direct": 3_000, "pca": 3_000, "tsne": 1_000}
 #: Fewer make no picture.
 FEWEST_ITEMS = 4
 _REST = "others"

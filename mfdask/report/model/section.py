@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,12 +17,42 @@ from mfdask.report.parts import slug
 from mfdask.shards import Dataset
 
 Parts = Iterator[Figure | Missing]
+#: Where items and genres are, by the method of a map.
+Places = dict[str, pd.DataFrame]
 #: Features whose place along the axes of the map is shown.
 _FEATURES = 12
 _BIASES_ALONE = "This model has biases alone; train one with factors."
 
 
-def model_section(model: Model, data: Dataset, name: str, *, alone: bool = True) -> Section:
+def model_sections(models: Mapping[str, Model], data: Dataset) -> dict[str, Callable[[], Section]]:
+    """Return what makes the section of each model, by what it is of.
+
+    Items are placed on their maps from now on, in the background: t-SNE takes seconds, and leaves
+    Python to whoever draws the sections before.
+    """
+    pool, alone = ThreadPoolExecutor(1), len(models) == 1
+    places = {
+        name: pool.submit(_places, model)
+        for name, model in models.items()
+        if isinstance(model, FactorModel) and not _why_no_map(model)
+    }
+    pool.shutdown(wait=False)
+    return {
+        f"model {name}": partial(
+            model_section, model, data, name, alone=alone, places=places.get(name)
+        )
+        for name, model in models.items()
+    }
+
+
+def model_section(
+    model: Model,
+    data: Dataset,
+    name: str,
+    *,
+    alone: bool = True,
+    places: Future[Places] | None = None,
+) -> Section:
     """Return the figures of what a model has learned.
 
     Parameters
@@ -33,9 +64,11 @@ def model_section(model: Model, data: Dataset, name: str, *, alone: bool = True)
         What the model goes by on the page.
     alone : bool
         Whether no other model is on the page; else the names of figures end in the model's.
+    places : Future, optional
+        Of the items on its maps, if somebody has begun to place them.
     """
     if isinstance(model, FactorModel):
-        parts = _parts_of_factors(model, data)
+        parts = _parts_of_factors(model, data, places)
     else:
         parts = [*_residuals(model, data), *_examples(model)]
     if not alone:
@@ -50,13 +83,13 @@ def model_section(model: Model, data: Dataset, name: str, *, alone: bool = True)
     return Section(f"model-{slug(name)}", f"Model {name}", intro, parts)
 
 
-def _parts_of_factors(model: FactorModel, data: Dataset) -> list[Figure | Missing]:
-    why = _why_no_map(model)
-    with ThreadPoolExecutor(1) as pool:  # t-SNE takes seconds, and leaves Python to the others
-        places = None if why else pool.submit(_places, model)
-        others = [*_norms(model), *_residuals(model, data), *_examples(model), *_genres(model)]
-    maps = _maps(model, places.result()) if places else [Missing("item-map", "Map of items", why)]
-    return [*maps, *others]
+def _parts_of_factors(
+    model: FactorModel, data: Dataset, places: Future[Places] | None
+) -> list[Figure | Missing]:
+    others = [*_norms(model), *_residuals(model, data), *_examples(model), *_genres(model)]
+    if why := _why_no_map(model):
+        return [Missing("item-map", "Map of items", why), *others]
+    return [*_maps(model, places.result() if places else _places(model)), *others]
 
 
 def _why_no_map(model: FactorModel) -> str:
@@ -69,13 +102,13 @@ def _why_no_map(model: FactorModel) -> str:
     return f"A map needs {why}" if why else ""
 
 
-def _places(model: FactorModel) -> dict[str, pd.DataFrame]:
+def _places(model: FactorModel) -> Places:
     """Return where items and genres are by each method, that of the map of genres first."""
     methods = ["direct"] if model.n_factors == 2 else ["pca", "tsne"]
     return {method: item_map.placed(model, method) for method in methods}
 
 
-def _maps(model: FactorModel, places: dict[str, pd.DataFrame]) -> Parts:
+def _maps(model: FactorModel, places: Places) -> Parts:
     for method, table in places.items():
         items = table[table["kind"] == "item"].drop(columns="kind")
         yield item_map.ItemMap(items.reset_index(drop=True), method)

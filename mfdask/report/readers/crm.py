@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mfdask.downstream.customers.metrics import METRIC_NAMES
+from mfdask.downstream.metric_names import METRIC_NAMES
 from mfdask.figures.figure import Figure, Missing, Section, TableFigure
 from mfdask.report.heat_map import HeatMap
 from mfdask.report.readers.summary import summary_section

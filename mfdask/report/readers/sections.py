@@ -13,7 +13,7 @@ from mfdask.report.data.facts import Facts
 from mfdask.report.data.section import data_section
 from mfdask.report.findings.section import accuracy_section, suspects_section
 from mfdask.report.inputs import Inputs
-from mfdask.report.model.section import model_section
+from mfdask.report.model.section import model_sections
 from mfdask.report.readers.crm import crm_sections
 from mfdask.report.readers.data import data_summary
 from mfdask.report.readers.fraud import fraud_summary
@@ -58,10 +58,7 @@ def _for_model(data: Dataset | None, given: Inputs, progress: Progress) -> Itera
             training_section, models, dataset, tiers=given.tiers, searches=given.trials
         ),
     }
-    for name, model in models.items():
-        alone = len(models) == 1
-        makers[f"model {name}"] = partial(model_section, model, dataset, name, alone=alone)
-    return made(makers, progress)
+    return made(makers | model_sections(models, dataset), progress)
 
 
 def _for_fraud(data: Dataset | None, given: Inputs, progress: Progress) -> Iterator[Section]:
