@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -19,9 +20,11 @@ from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import mfdask
+from mfdask.downstream.customers.columns import COLUMNS
 from tests.consoles import ROOT, printed_now, run, same
 
 PAGES = sorted(ROOT.glob("docs/*.md"))
@@ -63,6 +66,52 @@ def test_the_tutorial(movielens_zip, tmp_path):
         app.send_signal(signal.SIGINT)
         app.stderr.read()
     assert app.returncode == 0
+
+
+def described(page: str) -> dict[str, set[str]]:
+    """Return the columns that a page describes, for each table of which a heading names files."""
+    found = {}
+    for table in re.findall(r"^\| `[^|]*parquet`.*\n(?:\|.*\n)+", page, re.MULTILINE):
+        head, _, *lines = (line.split("|")[1] for line in table.splitlines())
+        found[head.strip()] = {name for line in lines for name in re.findall("`([^`]+)`", line)}
+    return found
+
+
+def written(head: str, folder: Path) -> set[str]:
+    """Return the columns of the files that a heading names; factors count as their first."""
+    files = [file for name in re.findall("`([^`]+)`", head) for file in folder.glob(f"**/{name}")]
+    assert files, head
+    names = {name for file in files for name in pq.read_schema(file).names}
+    return {re.sub(r"^p\d\d$", "p00", name) for name in names}
+
+
+@pytest.mark.movielens
+def test_the_tables_and_their_columns(movielens_zip, tmp_path):
+    (tmp_path / "data" / "downloads").mkdir(parents=True)
+    shutil.copy(movielens_zip, tmp_path / "data" / "downloads")
+    page = text_of("downstream.md")
+    assert check(page, tmp_path) > 10
+    found = described(page)
+    customers = found.pop("`churn.parquet`, `ltv.parquet`")
+    assert customers == {*COLUMNS, "p00"}  # also those of amounts, which the page has none of
+    assert written("`churn.parquet`, `ltv.parquet`", tmp_path) <= customers
+    for head, columns in found.items():
+        assert columns == written(head, tmp_path), head
+    tables = {
+        file.name for place in ("lists", "found") for file in (tmp_path / place).glob("*.parquet")
+    }
+    named = {Path(name) for head in found for name in re.findall("`([^`]+)`", head)}
+    assert all(any(Path("lists", table).match(str(name)) for name in named) for table in tables)
+    with_uint8 = json.loads((tmp_path / "predictions" / "prediction" / "zarr.json").read_text())
+    whole = json.loads((tmp_path / "predictions" / "zarr.json").read_text())
+    attributes = {*whole["attributes"], *with_uint8["attributes"]}
+    assert attributes <= set(re.findall("`([^`]+)`", page)), attributes
+
+    page = text_of("inject.md")
+    assert check(page, tmp_path) == 1
+    for name, columns in re.findall(r"^\| `(\w+)` \| (`.*) \|$", page, re.MULTILINE):
+        if (file := tmp_path / f"output/injected/ml-latest-small/truth/{name}.parquet").exists():
+            assert set(re.findall("`([^`]+)`", columns)) == set(pq.read_schema(file).names), name
 
 
 @pytest.fixture
