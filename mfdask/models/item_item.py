@@ -226,7 +226,7 @@ class ItemKNN(_ItemItem):
     history, `n_1` and `n_2` the one and the other.
     """
 
-    #: The best of a few on a validation part of ml-latest-small's; `docs/measurements.md` says which.
+    #: The best of a few on a validation part of ml-latest-small's: see `docs/measurements.md`.
     presets: ClassVar = {"small": {"liked": 4.0, "n_neighbours": 100, "shrinkage": 50.0}}
 
     n_neighbours: int = parameter(
@@ -265,7 +265,7 @@ class EASE(_ItemItem):
     ``G = X'X + regularisation * I``, ``P = inv(G)``, and the weights are ``I - P diag(1 / P)``.
     """
 
-    #: The best of a few on a validation part of ml-latest-small's; `docs/measurements.md` says which.
+    #: The best of a few on a validation part of ml-latest-small's: see `docs/measurements.md`.
     presets: ClassVar = {"small": {"liked": 3.5, "regularisation": 200.0}}
 
     regularisation: float = parameter(
