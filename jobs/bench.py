@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.console import RenderableType
 
 from mfdask.bench.bpr import BPRPlan, measure_bpr
 from mfdask.bench.compiling import measure_compiling
-from mfdask.bench.dense import DensePlan, measure_dense
 from mfdask.bench.exchange import measure_exchange
 from mfdask.bench.ials import measure_ials
 from mfdask.bench.ingest import measure_ingest
-from mfdask.bench.machine import describe_machine
-from mfdask.bench.rerank import WEIGHTS, measure_rerank
+from mfdask.bench.kernel import measure_kernel
+from mfdask.bench.parts import measure_parts
 from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
-from mfdask.bench.topn import TopPlan, measure_topn
 from mfdask.cluster import ClusterConfig
 from mfdask.cores import n_cores
-from mfdask.downstream.dense import DTYPES
-from mfdask.models import load_model
+from mfdask.models import ALS, IALS
 from mfdask.ratings.synthetic import NAMED
-from mfdask.recommendation import Ranking
 from mfdask.shards import Dataset
 
-from .bench_views import quality_view, rerank_table, sweep_view, topn_table, words_on_lists
+from .bench_common import FACTORS, ROUNDS, THREADS, measured
+from .bench_lists import dense, rerank, topn
+from .bench_views import kernel_view, quality_view, sweep_view
 from .common import Outcome, job, progress_bars, running, table
-from .options import DATA_FOLDER, MODEL, PATH, cluster_options, options_of
+from .options import DATA_FOLDER, PATH, cluster_options
 
-_ROUNDS = click.option(
-    "--rounds",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Rounds; in each, everything is timed once.",
-)
-_FACTORS = click.option(
-    "--factors", default=20, show_default=True, help="Length of a factor vector."
-)
 _SWEEPS = click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."
 )
@@ -55,14 +39,8 @@ _SECONDS = click.option(
     help="Measure the lists after a quarter, a half and all of so long a fit; 0: none.",
 )
 
-#: Weights of variety and of calibration, and shares of the long tail.
-_WEIGHTS = (
-    (0.0, 0.0, 0.0),
-    *((weight, 0.0, 0.0) for weight in (0.1, 0.2, 0.5)),
-    *((0.0, weight, 0.0) for weight in (0.1, 0.2, 0.5, 1.0)),
-    *((0.0, 0.0, share) for share in (0.1, 0.2, 0.5)),
-    *((0.2, 0.0, 0.2), (0.0, 0.2, 0.2)),
-)
+#: Kinds of model whose bare kernel is timed.
+_KERNELS: dict[str, type[ALS | IALS]] = {"als": ALS, "ials": IALS}
 
 
 @click.group("bench", help=__doc__)
@@ -70,11 +48,15 @@ def main() -> None:
     """Hold the measurements together."""
 
 
+for _command in (topn, rerank, dense):
+    main.add_command(_command)
+
+
 @main.command("sweep")
 @click.argument("data", nargs=-1, required=True, type=DATA_FOLDER)
-@_FACTORS
+@FACTORS
 @_SWEEPS
-@_ROUNDS
+@ROUNDS
 @click.option(
     "--peers/--no-peers", default=True, show_default=True, help="Time cmfrec and LensKit, too."
 )
@@ -97,14 +79,38 @@ def sweep(
     for path, result in zip(data, found, strict=True):
         result["train"] = measure_train(path, plan, _as_arguments(cluster))
     values = {"data_sets": found, "compile_seconds": measure_compiling(factors)}
-    return _outcome(values, *sweep_view(values))
+    return measured(values, *sweep_view(values))
+
+
+@main.command("kernel")
+@click.argument("data", type=DATA_FOLDER)
+@click.option(
+    "--model",
+    default="als",
+    show_default=True,
+    type=click.Choice(sorted(_KERNELS)),
+    help="Equations of the half-steps, by default but for the factors.",
+)
+@click.option("--parts", is_flag=True, help="Time the parts of a sweep as well, on one thread.")
+@FACTORS
+@ROUNDS
+@THREADS
+@job
+def kernel(data: Path, model: str, parts: bool, factors: int, rounds: int, threads: int) -> Outcome:
+    """Time a sweep of the row solver alone on DATA, and its parts, against the machine's limits."""
+    dataset, config = Dataset.open(data), _KERNELS[model](n_factors=factors)
+    with progress_bars() as progress:
+        found = measure_kernel(dataset, config, rounds, threads, progress)
+        if parts:
+            found["parts"] = measure_parts(dataset, config, rounds, progress)
+    return measured(found, *kernel_view(found))
 
 
 @main.command("ials")
 @click.argument("data", type=DATA_FOLDER)
-@_FACTORS
+@FACTORS
 @_SWEEPS
-@_ROUNDS
+@ROUNDS
 @_SECONDS
 @click.option("--peers/--no-peers", default=True, show_default=True, help="Time implicit, too.")
 @job
@@ -134,14 +140,12 @@ def ials(
             over, taken = peer["dask_over_peer"], peer["seconds_per_epoch"]
             what = f"implicit {peer['version']}, {peer['method']}"
             view.add_row(what, f"{taken:.4g}", f"{over:.3f}")
-    return _outcome(found, view, *quality_view(found["quality"]))
+    return measured(found, view, *quality_view(found["quality"]))
 
 
 @main.command("tiers")
 @click.argument("data", type=DATA_FOLDER)
-@click.option(
-    "--factors", default=20, show_default=True, type=click.IntRange(1), help="Length of a vector."
-)
+@FACTORS
 @click.option(
     "--budget",
     default=20.0,
@@ -177,7 +181,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
         view.add_row(
             tier.name, f"{tier.seconds_scaled:,.4g}", f"{tier.speedup:,.1f}", f"{share:.2%}"
         )
-    return _outcome(values, view)
+    return measured(values, view)
 
 
 @main.command("ingest")
@@ -189,7 +193,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
     type=click.IntRange(1),
     help="Synthetic ratings to make, if no FILE is given.",
 )
-@_ROUNDS
+@ROUNDS
 @job
 @cluster_options
 def compare_ingest(file: Path | None, ratings: int, rounds: int, cluster: ClusterConfig) -> Outcome:
@@ -215,79 +219,15 @@ def compare_ingest(file: Path | None, ratings: int, rounds: int, cluster: Cluste
             f"{one['peak_memory_bytes'] / 2**20:,.0f}",
             "" if ratio is None else f"{ratio:.3f}",
         )
-    return _outcome(found, view)
-
-
-@main.command("topn")
-@click.argument("model", type=MODEL)
-@click.argument("data", type=DATA_FOLDER)
-@click.option(
-    "--top", default=10, show_default=True, type=click.IntRange(1), help="Length of a list."
-)
-@click.option("--users", type=click.IntRange(1), help="Users to rank for.  [default: all]")
-@_ROUNDS
-@click.option(
-    "--threads",
-    default=n_cores(),
-    type=click.IntRange(1),
-    help="Of either side.  [default: all cores]",
-)
-@click.option(
-    "--peers/--no-peers", default=True, show_default=True, help="Time implicit's top-k, too."
-)
-@job
-def topn(
-    model: Path, data: Path, top: int, users: int | None, rounds: int, threads: int, peers: bool
-) -> Outcome:
-    """Time the lists of all users of MODEL, rated items of DATA left out, and of random rows.
-
-    implicit ranks with the same vectors; its lists and these are held against each other.
-    """
-    plan = TopPlan(top, users, rounds, peers, threads)
-    with progress_bars() as progress:
-        found = measure_topn(load_model(model), Dataset.open(data), plan, progress)
-    return _outcome(found, topn_table(found), words_on_lists(found))
-
-
-@main.command("rerank")
-@click.argument("model", type=MODEL)
-@click.argument("data", type=DATA_FOLDER)
-@click.option(
-    "--weights",
-    multiple=True,
-    nargs=len(WEIGHTS),
-    type=float,
-    metavar="VARIETY CALIBRATION TAIL",
-    help="Weights to measure; may be repeated.  [default: a few of each]",
-)
-@job
-@options_of(Ranking, "ranking", omit=("top", *WEIGHTS))
-def rerank(
-    model: Path, data: Path, weights: tuple[tuple[float, float, float], ...], ranking: Ranking
-) -> Outcome:
-    """Measure lists of more variety, calibrated ones, and with more of the long tail.
-
-    MODEL is learned again without a tenth of the training ratings of DATA, and the lists are held
-    against those.
-    """
-    with progress_bars() as progress:
-        found = measure_rerank(
-            load_model(model), Dataset.open(data), ranking, weights or _WEIGHTS, progress
-        )
-    return _outcome(found, rerank_table(found))
+    return measured(found, view)
 
 
 @main.command("bpr")
 @click.argument("data", type=DATA_FOLDER)
 @click.option("--factors", default=63, show_default=True, help="Length of a factor vector.")
-@_ROUNDS
+@ROUNDS
 @_SECONDS
-@click.option(
-    "--threads",
-    default=n_cores(),
-    type=click.IntRange(1),
-    help="Of either side.  [default: all cores]",
-)
+@THREADS
 @click.option("--peers/--no-peers", default=True, show_default=True, help="Time implicit, too.")
 @job
 def bpr(
@@ -304,63 +244,14 @@ def bpr(
         view.add_row(name, f"{taken:.4g}", "" if ratio is None else f"{ratio:.3f}")
     if "missing" in found["implicit"]:
         view.add_row("implicit", found["implicit"]["missing"], "")
-    return _outcome(found, view, *quality_view(found["quality"]))
-
-
-@main.command("dense")
-@click.argument("model", type=MODEL)
-@click.option(
-    "--users",
-    default=DensePlan.users,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Users, at most.",
-)
-@click.option(
-    "--dtype",
-    default=DensePlan.dtype,
-    show_default=True,
-    type=click.Choice(DTYPES),
-    help="How a prediction is stored.",
-)
-@_ROUNDS
-@click.option(
-    "--folder",
-    default=".",
-    show_default=True,
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder on the disk to measure.",
-)
-@job
-@cluster_options
-def dense(
-    model: Path, users: int, dtype: str, rounds: int, folder: Path, cluster: ClusterConfig
-) -> Outcome:
-    """Time the completed matrix of MODEL against the bare product and against plain writes."""
-    with running(cluster) as run:
-        found = measure_dense(
-            model, folder, run.client, DensePlan(users, dtype, rounds), run.progress
-        )
-    view = table(
-        f"{found['users']:,} users x {found['items']:,} items, {found['dtype']}",
-        "",
-        "seconds",
-        "G predictions/s",
-        "GB/s",
-    )
-    cells = found["users"] * found["items"]
-    for name, seconds in found["seconds"].items():
-        rates = f"{cells / seconds / 1e9:.2f}", f"{found['bytes'] / seconds / 1e9:.2f}"
-        view.add_row(name, f"{seconds:.2f}", *rates)
-    view.caption = f"densify reaches {found['share_of_limit']:.2f} of what the slower one allows"
-    return _outcome(found, view)
+    return measured(found, view, *quality_view(found["quality"]))
 
 
 @main.command("exchange")
 @click.argument("data", type=DATA_FOLDER)
-@_FACTORS
+@FACTORS
 @_SWEEPS
-@_ROUNDS
+@ROUNDS
 @job
 @cluster_options
 def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: ClusterConfig) -> Outcome:
@@ -384,7 +275,7 @@ def exchange(data: Path, factors: int, sweeps: int, rounds: int, cluster: Cluste
         f"{handed['auto']}"
         for side, handed in found["sides"].items()
     )
-    return _outcome(found, view)
+    return measured(found, view)
 
 
 def _as_arguments(cluster: ClusterConfig) -> list[object]:
@@ -393,14 +284,3 @@ def _as_arguments(cluster: ClusterConfig) -> list[object]:
         return ["--scheduler", cluster.scheduler]
     threads = [] if cluster.threads is None else ["--threads", cluster.threads]
     return ["--workers", cluster.workers, *threads, "--memory-limit", cluster.memory_limit]
-
-
-def _outcome(found: dict[str, Any], *views: RenderableType) -> Outcome:
-    """Return a result with what every one carries: the command and the machine."""
-    arguments = sys.argv[2:] if sys.argv[1:2] == ["bench"] else sys.argv[1:]
-    command, machine = shlex.join(["mfdask", "bench", *arguments]), describe_machine()
-    memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
-    versions = [f"{name} {machine[name]}" for name in ("python", "numpy", "numba", "dask")]
-    facts = f"{machine['cores']} cores, {machine['processor']}, {memory}; {', '.join(versions)}"
-    values = {"command": command, "machine": machine, **found}
-    return Outcome(values, [f"{command}\n{facts}", *views])

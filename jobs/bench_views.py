@@ -105,6 +105,33 @@ def _words_on(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def kernel_view(found: dict[str, Any]) -> list[Table]:
+    """Show what a bare sweep takes, and its parts where they were timed."""
+    title = f"{found['data']}: {found['ratings']:,} ratings, {found['factors']} factors"
+    made = table(f"{title}, {found['model']}", "a bare sweep", "seconds", "GFLOP/s", "of GEMM")
+    for name, one in found["sweeps"].items():
+        made.add_row(
+            name, f"{one['seconds']:.4g}", f"{one['gflops']:.1f}", f"{one['share_of_gemm']:.1%}"
+        )
+    return [made, _parts_table(found["parts"])] if "parts" in found else [made]
+
+
+def _parts_table(found: dict[str, Any]) -> Table:
+    """Show the parts of a sweep, and how far each is from what the machine allows."""
+    made = table("One thread", "part", "processor s", "GFLOP", "GB", "GFLOP/s", "GB/s", "of bound")
+    for name, one in found["parts"].items():
+        seconds = one["seconds"]
+        rates = (one[what] / seconds for what in ("gflop", "gigabytes"))
+        figures = f"{seconds:.4f}", f"{one['gflop']:.3g}", f"{one['gigabytes']:.3g}"
+        made.add_row(name, *figures, *(f"{r:.1f}" for r in rates), f"{one['bound'] / seconds:.0%}")
+    made.add_row("all, as timed", f"{found['sweep']:.4f}")
+    made.caption = (
+        f"bound: matrix product {found['gflops']:.1f} GFLOP/s, copying "
+        f"{found['gigabytes_per_second']:.1f} GB/s; what lies in a cache may exceed it"
+    )
+    return made
+
+
 def topn_table(found: dict[str, Any]) -> Table:
     """Show what all lists take, here and there."""
     made = table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -14,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from mfdask.cores import n_cores
@@ -83,6 +85,21 @@ def gemm_seconds(threads: int, side: int = GEMM_SIDE) -> float:
 def gemm_gflops(seconds: float, side: int = GEMM_SIDE) -> float:
     """Return the gigaflops a second of such a product."""
     return 2 * side**3 / seconds / 1e9
+
+
+def copy_rate(megabytes: int = 256) -> float:
+    """Return the gigabytes a second that one thread reads and writes, copying: the best of five.
+
+    The arrays are far larger than caches.
+    """
+    source = np.zeros(megabytes * 2**20, np.uint8)
+    target = np.empty_like(source)
+    best = math.inf
+    for _ in range(5):
+        began = time.perf_counter()
+        np.copyto(target, source)
+        best = min(best, time.perf_counter() - began)
+    return 2 * source.nbytes / best / 1e9
 
 
 @dataclass(frozen=True)

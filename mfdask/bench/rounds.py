@@ -31,6 +31,11 @@ class Rounds:
         pairs = zip(self.seconds[name], self.seconds[other], strict=True)
         return median(one / two for one, two in pairs)
 
+    def difference(self, name: str, other: str) -> float:
+        """Return the median over the rounds of one thing's seconds less another's."""
+        pairs = zip(self.seconds[name], self.seconds[other], strict=True)
+        return median(one - two for one, two in pairs)
+
     def without(self, names: Iterable[str]) -> Rounds:
         """Return all but the things named."""
         left_out = set(names)
@@ -42,6 +47,13 @@ def seconds_of(run: Callable[[], object]) -> float:
     began = time.perf_counter()
     run()
     return time.perf_counter() - began
+
+
+def processor_seconds_of(run: Callable[[], object]) -> float:
+    """Return what a call takes of the processor, all threads together."""
+    began = time.process_time()
+    run()
+    return time.process_time() - began
 
 
 def take_in_turn(

@@ -6,13 +6,18 @@ import numba
 import numpy as np
 import pytest
 
+from mfdask.bench import parts
 from mfdask.bench.kernel import BareKernel, numba_threads, sweep_bytes, sweep_flops, whole_side
-from mfdask.models import ALS
+from mfdask.models import ALS, IALS
 from mfdask.shards import Dataset
 
 
-def test_bare_sweeps_end_where_a_fit_ends(small: Dataset) -> None:
-    config = ALS(n_factors=3, n_sweeps=2)
+@pytest.mark.parametrize(
+    "config",
+    [ALS(n_factors=3, n_sweeps=2), IALS(n_factors=3, n_sweeps=2, liked=3.0, weighting="rating")],
+    ids=["als", "ials"],
+)
+def test_bare_sweeps_end_where_a_fit_ends(small: Dataset, config: ALS | IALS) -> None:
     kernel = BareKernel(small, config)
     before = kernel.rows("users").copy()
     kernel.sweep()
@@ -59,3 +64,24 @@ def test_flops_by_hand() -> None:
 def test_bytes_by_hand() -> None:
     # 20 factors, bias and one: 22 floats, padded to 24. A rating: 96 + 8, on two sides.
     assert sweep_bytes(n_ratings=10, n_factors=20) == 2080
+
+
+@pytest.mark.parametrize("config", [ALS(n_factors=3), IALS(n_factors=3)], ids=["als", "ials"])
+def test_all_parts_together_are_a_half_step(small: Dataset, config: ALS | IALS) -> None:
+    bare = BareKernel(small, config)
+    half = next(bare.half_steps())
+    rows, current = np.empty_like(half.rows), half.rows.copy()
+    given = half.block, half.fixed, half.prior, half.step, current
+    parts._run_parts(len(parts.PARTS) - 1, *given, rows, np.zeros(4))
+    bare.sweep()
+    np.testing.assert_array_equal(half.rows, rows)
+    assert (half.rows != current).any()
+
+
+def test_the_work_of_parts_is_that_of_a_sweep() -> None:
+    work = parts.part_work(10, 7, ALS(n_factors=2))
+    assert work["products"][0] + work["solving"][0] == sweep_flops(10, 7, 2)
+    assert work["gathering"] == (40.0, sweep_bytes(10, 2))
+    assert work["accounting"] == (4 * 7 * 9, 2 * 7 * 8 * 4)  # D = 3; eight floats a row
+    assert work["priors"] == (0.0, 0.0)
+    assert parts.part_work(10, 7, IALS(n_factors=2))["priors"] == (2 * 7 * 4, 7 * 8 * 4)

@@ -11,8 +11,13 @@ from click.testing import CliRunner, Result
 from distributed import Client
 
 import mfdask.jobs.bench
+import mfdask.jobs.bench_lists
 from mfdask.bench import ingest as bench_ingest
+from mfdask.bench import kernel as bench_kernel
+from mfdask.bench import parts as bench_parts
 from mfdask.bench import sweep as bench_sweep
+from mfdask.bench.machine import copy_rate
+from mfdask.bench.parts import PARTS
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.jobs.cli import main
 from mfdask.models import ALS, save_model
@@ -41,7 +46,9 @@ def folders(client: Client, tmp_path_factory: pytest.TempPathFactory) -> list[st
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure small matrices, no compiling, and no peers: their own tests do."""
     product = bench_sweep.gemm_seconds
-    monkeypatch.setattr(bench_sweep, "gemm_seconds", lambda threads: product(threads, side=64))
+    for module in (bench_sweep, bench_kernel, bench_parts):
+        monkeypatch.setattr(module, "gemm_seconds", lambda threads: product(threads, side=64))
+    monkeypatch.setattr(bench_parts, "copy_rate", lambda: copy_rate(megabytes=1))
     monkeypatch.setattr(bench_sweep, "missing_peer", lambda name: "not installed: see [peers]")
     monkeypatch.setattr(
         mfdask.jobs.bench, "measure_compiling", lambda n: {"cold": 9.0, "warm": 0.5, "import": 0.1}
@@ -91,6 +98,29 @@ def test_sweeps_are_shown(folders: list[str], monkeypatch: pytest.MonkeyPatch) -
         "compiling: 9.0 s the first time, 0.50 s with a warm cache",
     ):
         assert words in shown.stdout
+
+
+@pytest.mark.parametrize("model", ["als", "ials"])
+def test_parts_of_the_kernel(folders: list[str], model: str) -> None:
+    options = ["--model", model, "--factors", "3", "--rounds", "2", "--parts", "--threads", "1"]
+    values = said(run("kernel", folders[1], *options, "--json"))
+    assert values["sweeps"]["one thread"]["share_of_gemm"] > 0
+    found = values["parts"]
+    assert list(found["parts"]) == ["priors", *PARTS]
+    upto = found["rounds"]["accounting"]
+    whole = sum(part["seconds"] for part in found["parts"].values())
+    assert whole == pytest.approx(sum(upto) / 2)  # the parts leave nothing out
+    assert all(part["bound"] >= 0 for part in found["parts"].values())
+    shown = run("kernel", folders[1], *options)
+    assert shown.exit_code == 0, shown.output
+    assert "assembling" in shown.stdout
+
+
+def test_a_kernel_without_parts(folders: list[str]) -> None:
+    options = ["--factors", "3", "--rounds", "1", "--threads", "2", "--json"]
+    values = said(run("kernel", folders[1], *options))
+    assert list(values["sweeps"]) == ["one thread", "2 threads"]
+    assert "parts" not in values
 
 
 def test_tiers(folders: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +216,7 @@ def test_topn_is_shown(folders: list[str], model: str, monkeypatch: pytest.Monke
         "data": "d", "users": 10**6, "items": 7, "factors": 2, "top": 3, "threads": 2,
         "models": {"learned": one}, "implicit": {"version": "0.7"},
     }  # fmt: skip
-    monkeypatch.setattr(mfdask.jobs.bench, "measure_topn", lambda *given: found)
+    monkeypatch.setattr(mfdask.jobs.bench_lists, "measure_topn", lambda *given: found)
     shown = run("topn", model, folders[1], *options)
     assert ["learned", "1.5", "1.5", "6", "0.250"] in [
         line.replace("│", " ").split() for line in shown.stdout.splitlines()

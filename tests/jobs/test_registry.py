@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 #: Modules beside the jobs.
 SHARED = {
     "__init__",
+    "bench_common",
+    "bench_lists",
     "bench_views",
     "cli",
     "common",
@@ -131,6 +133,12 @@ def test_a_job_loads_its_own_module_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name for name in done.stdout.split() if name.startswith("mfdask.jobs.")}
-    own = {"bench_views", "ids", "lists"}  # of one job, and of those that make lists
+    own = {
+        "bench_common",
+        "bench_lists",
+        "bench_views",
+        "ids",
+        "lists",
+    }  # of one job, and of those that make lists
     shared = {f"mfdask.jobs.{name}" for name in SHARED - {"__init__"} - own}
     assert loaded == shared | {"mfdask.jobs.ingest"}
