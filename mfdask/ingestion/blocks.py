@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,6 +29,8 @@ from mfdask.shards.store import (
 #: A scale with more different ratings than this has no step worth naming.
 _MOST_VALUES = 1000
 _NO_TIMES = np.empty(0, np.int64)
+#: What the arrays of a shard are gathered from.
+_COLUMNS = {"indices": "items", "ratings": "ratings", TIMESTAMPS: TIMESTAMPS}
 
 #: The ratings of a block, a column each; None where there is no such column.
 Columns: TypeAlias = dict[str, Any]
@@ -62,14 +65,15 @@ def build_user_block(
         order = sorted_once(plan, block, columns)
     held = held_out_mask(plan, block, order, columns, user_keys, item_keys)
     n_rows = n_rows_of(plan, block)
-    chosen = dict(zip(PARTS, (order[~held], order[held]), strict=True))
-    parts = {part: shard_arrays(places, columns, n_rows) for part, places in chosen.items()}
-    files = plan.writer.write_users(block, parts)
     repeats = repeats_among(order, events, plan.adds_up)
+    n_repeats = None if events.times is None else len(repeats.rows)
+    chosen = dict(zip(PARTS, (order[~held], order[held]), strict=True))
+    del events, order, held
+    parts = gathered(chosen, columns, n_rows)
+    files = plan.writer.write_users(block, parts)
     files |= write_repeats(FolderStore(plan.root), block, repeats, n_rows)
     found = describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
-    found = found._replace(n_shared=n_shared)
-    return found if events.times is None else found._replace(n_repeats=len(repeats.rows))
+    return found._replace(n_shared=n_shared, n_repeats=n_repeats)
 
 
 def write_kept(plan: BuildPlan, block: int, starts: list[npt.NDArray[np.int64]]) -> None:
@@ -140,18 +144,25 @@ def n_rows_of(plan: BuildPlan, block: int) -> int:
     return plan.user_bounds[block + 1] - plan.user_bounds[block]
 
 
-def shard_arrays(
-    places: npt.NDArray[np.int32], columns: Columns, n_rows: int
-) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of the shard that some of the ratings make, in this order."""
-    arrays = {
-        "indptr": kernels.csr.row_starts(columns["users"], places, n_rows),
-        "indices": take_values(columns["items"], places),
-        "ratings": take_values(columns["ratings"], places),
+def gathered(
+    chosen: Mapping[str, npt.NDArray[np.int32]], columns: Columns, n_rows: int
+) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    """Return the arrays of the shards that some of the ratings make, each in its order.
+
+    Takes the columns out of `columns`: one of a large block is gone before the next is gathered.
+    """
+    users = columns.pop("users")
+    shards = {
+        part: {"indptr": kernels.csr.row_starts(users, places, n_rows)}
+        for part, places in chosen.items()
     }
-    if columns[TIMESTAMPS] is not None:
-        arrays[TIMESTAMPS] = take_values(columns[TIMESTAMPS], places)
-    return arrays
+    del users
+    for name, column in _COLUMNS.items():
+        values = columns.pop(column)
+        if values is not None:
+            for part, places in chosen.items():
+                shards[part][name] = take_values(values, places)
+    return shards
 
 
 def held_out_mask(

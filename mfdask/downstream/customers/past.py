@@ -16,7 +16,7 @@ import pandas as pd
 
 from mfdask.downstream.events import parts_of
 from mfdask.execution import Executor
-from mfdask.ingestion.blocks import shard_arrays
+from mfdask.ingestion.blocks import gathered
 from mfdask.ingestion.repeats import (
     joined,
     one_a_pair,
@@ -162,7 +162,7 @@ def _write_users(
     n_items = writer.bounds["items"][-1]
     sort_pairs(ratings.rows, stop - first, ratings.columns, n_items, room, order)
     columns = dict(zip(("users", "items", "ratings", TIMESTAMPS), ratings, strict=True))
-    files = writer.write_users(block, {"train": shard_arrays(order, columns, stop - first)})
+    files = writer.write_users(block, gathered({"train": order}, columns, stop - first))
     assert isinstance(writer.store, FolderStore)
     log = repeated(log, data.manifest.repeats != "latest")  # in the order of the new rows
     return files | write_repeats(writer.store, block, log, stop - first)
