@@ -16,9 +16,10 @@ from mfdask.models import load_model
 from mfdask.results import records
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, progress_bars, table
+from .common import Outcome, job
 from .evaluate import leak_option
 from .options import DATA, MODEL, options_of
+from .terminal import facts_table, progress_bars, table
 
 _PARTS = ("a", "b", "difference")
 

@@ -20,8 +20,9 @@ from mfdask.downstream.anomalies.batch import PARTS, Options, write_anomalies
 from mfdask.models import Ability, load_model, require_ability
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, running, table
+from .common import Outcome, job, running
 from .options import DATA, MODEL, OUT_FOLDER, cluster_options, options_of
+from .terminal import facts_table, table
 
 #: Attacked items that are shown.
 _SHOWN = 10

@@ -14,8 +14,9 @@ from mfdask.app.site import Site, shown_of
 from mfdask.errors import InputError
 from mfdask.nightly.paths import NightlyPaths
 
-from .common import Outcome, facts_table, job, say
+from .common import Outcome, job
 from .options import DATA, MODEL, PATH, options_of
+from .terminal import facts_table, say
 
 
 @click.command("app", help=__doc__)

@@ -24,8 +24,9 @@ from mfdask.shards import Dataset
 from .bench_common import FACTORS, ROUNDS, THREADS, measured
 from .bench_lists import dense, rerank, topn
 from .bench_views import kernel_view, quality_view, sweep_view
-from .common import Outcome, job, progress_bars, running, table
+from .common import Outcome, job, running
 from .options import DATA_FOLDER, PATH, cluster_options
+from .terminal import progress_bars, table
 
 _SWEEPS = click.option(
     "--sweeps", default=8, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."

@@ -17,8 +17,9 @@ from mfdask.shards import Dataset
 
 from .bench_common import ROUNDS, THREADS, measured
 from .bench_views import rerank_table, topn_table, words_on_lists
-from .common import Outcome, job, progress_bars, running, table
+from .common import Outcome, job, running
 from .options import DATA_FOLDER, MODEL, cluster_options, options_of
+from .terminal import progress_bars, table
 
 #: Weights of variety and of calibration, and shares of the long tail.
 _WEIGHTS = (

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from mfdask.bench.rerank import FIGURES, WEIGHTS
 
-from .common import table
+from .terminal import table
 
 _SWEEP_ROWS = {
     "bare_one_thread": "bare kernel, one thread",

@@ -23,9 +23,10 @@ from mfdask.ratings.values import Ids
 from mfdask.report.data.values import RatingsByMonth
 from mfdask.report.page import write_page
 
-from .common import Outcome, facts_table, job, running, table
+from .common import Outcome, job, running
 from .options import OUT_FILE, options_of
 from .sources import columns_by_role, source_options, values_of_words
+from .terminal import facts_table, table
 
 #: Ratings and reasons that are listed at most.
 _MOST = 12

@@ -27,8 +27,9 @@ from mfdask.models import Model, load_model
 from mfdask.results import records
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, running, table
+from .common import Outcome, job, running
 from .options import DATA, MODEL, OUT_FILE, cluster_options, options_of
+from .terminal import facts_table, table
 
 #: Forms of the table.
 FORMS = ("parquet", "csv", "xlsx")

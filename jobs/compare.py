@@ -19,9 +19,10 @@ from mfdask.models import load_model
 from mfdask.results import records, write_table
 from mfdask.shards import Dataset
 
-from .common import Outcome, job, progress_bars, table
+from .common import Outcome, job
 from .evaluate import caution, leak_option, metric_label, ranking_options, ranking_title
 from .options import DATA, MODEL, OUT_FILE
+from .terminal import progress_bars, table
 
 
 @click.command("compare", help=__doc__)

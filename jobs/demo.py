@@ -20,8 +20,9 @@ from mfdask.report.page import write_page
 from mfdask.report.report import all_sections, notes
 from mfdask.shards import Dataset
 
-from .common import Outcome, Timed, job, progress_bars, running, table, timed, worth_starting
+from .common import Outcome, Timed, job, running, timed, worth_starting
 from .options import OUT_FILE, OUT_FOLDER, cluster_options
+from .terminal import progress_bars, table
 from .warmup import compile_all
 
 

@@ -19,8 +19,9 @@ from mfdask.recommendation import Ranking, write_recommendations
 from mfdask.recommendation.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, mebibytes, running
+from .common import Outcome, job, running
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options
+from .terminal import facts_table, mebibytes
 
 
 @click.command("densify", help=__doc__)

@@ -10,7 +10,8 @@ import click
 from mfdask.ratings.catalogue import NAMES, fetch
 from mfdask.ratings.options import CACHE_DIR
 
-from .common import Outcome, facts_table, job, running
+from .common import Outcome, job, running
+from .terminal import facts_table
 
 
 @click.command("download", help=__doc__)

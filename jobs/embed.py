@@ -10,8 +10,9 @@ from mfdask.embedding import METHODS, embed
 from mfdask.models import load_model
 from mfdask.results import write_table
 
-from .common import Outcome, job, table
+from .common import Outcome, job
 from .options import MODEL, OUT_FILE
+from .terminal import table
 
 
 @click.command("embed", help=__doc__)

@@ -32,8 +32,9 @@ from mfdask.models import Ability, Model, load_model
 from mfdask.results import records
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, progress_bars, table, timed
+from .common import Outcome, job, timed
 from .options import DATA, MODEL, options_of
+from .terminal import facts_table, progress_bars, table
 
 #: The options of a `RankingPlan`.
 ranking_options = options_of(RankingPlan, "plan")

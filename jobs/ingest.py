@@ -27,9 +27,10 @@ from mfdask.ratings.splits import FORMS, Split
 from mfdask.ratings.values import Ids
 from mfdask.shards import Manifest
 
-from .common import Outcome, Running, facts_table, job, running
+from .common import Outcome, Running, job, running
 from .options import DATA_FOLDER, OUT_FOLDER, cluster_options, options_of
 from .sources import columns_by_role, source_options, values_of_words
+from .terminal import facts_table
 
 
 @click.command("ingest", help=__doc__)

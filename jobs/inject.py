@@ -31,8 +31,9 @@ from mfdask.files import check_place
 from mfdask.parameters import Parameter, known_parameters, parameters_of
 from mfdask.shards import Dataset
 
-from .common import Outcome, Running, facts_table, job, running
+from .common import Outcome, Running, job, running
 from .options import DATA, OUT_FOLDER, Decorated, option_of
+from .terminal import facts_table
 
 Plan = TypeVar("Plan", AttackPlan, DriftPlan, MixPlan, SharingPlan)
 

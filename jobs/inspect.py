@@ -10,8 +10,9 @@ from rich.table import Table
 from mfdask.shards import Dataset
 from mfdask.shards.store import SIDES
 
-from .common import Outcome, facts_table, job, table
+from .common import Outcome, job
 from .options import DATA
+from .terminal import facts_table, table
 
 
 @click.command("inspect", help=__doc__)

@@ -10,7 +10,7 @@ from rich.table import Table
 from mfdask.recommendation import Reasons
 from mfdask.results import records
 
-from .common import table
+from .terminal import table
 
 #: Reasons shown for each recommendation.
 _REASONS = 3

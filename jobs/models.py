@@ -26,8 +26,9 @@ from mfdask.nightly.registry import (
 from mfdask.nightly.retention import prune
 from mfdask.nightly.start import release_to_extend
 
-from .common import Outcome, facts_table, job, say, table
+from .common import Outcome, job
 from .nightly import config_option
+from .terminal import facts_table, say, table
 
 
 @click.group("models", help=__doc__)

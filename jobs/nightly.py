@@ -23,8 +23,9 @@ from mfdask.nightly.registry import metric_of
 from mfdask.nightly.run import run_night
 from mfdask.nightly.start import look_ahead
 
-from .common import Outcome, facts_table, job, mebibytes, progress_bars, say
+from .common import Outcome, job
 from .options import OUT_FOLDER, PATH
+from .terminal import facts_table, mebibytes, progress_bars, say
 
 #: Options for keys of the configuration that one changes by hand now and then.
 _OPTIONS: list[tuple[str, str, str]] = [

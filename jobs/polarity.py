@@ -13,8 +13,9 @@ from mfdask.models import load_model
 from mfdask.recommendation import polarity
 from mfdask.recommendation.neighbours import enough_ratings
 
-from .common import Outcome, job, table
+from .common import Outcome, job
 from .options import MODEL
+from .terminal import table
 
 
 @click.command("polarity", help=__doc__)

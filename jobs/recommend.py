@@ -30,10 +30,11 @@ from mfdask.recommendation.candidates import sort_ids
 from mfdask.results import records
 from mfdask.shards import Dataset
 
-from .common import Outcome, facts_table, job, running
+from .common import Outcome, job, running
 from .ids import GivenIds, Ids
 from .lists import because, list_table, reason_values
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of
+from .terminal import facts_table
 
 
 @click.command("recommend", help=__doc__)

@@ -35,8 +35,9 @@ from mfdask.report.report import (
 from mfdask.shards import Dataset
 from mfdask.shards.remote import is_url, without_query
 
-from .common import Outcome, facts_table, job, running
+from .common import Outcome, job, running
 from .options import DATA, MODEL, PATH
+from .terminal import facts_table
 
 
 @click.command("report", help=__doc__)

@@ -10,8 +10,9 @@ from mfdask.models import load_model
 from mfdask.recommendation import Titles, similar
 from mfdask.recommendation.neighbours import least_alike
 
-from .common import Outcome, job, table
+from .common import Outcome, job
 from .options import MODEL
+from .terminal import table
 
 
 @click.command("similar", help=__doc__)

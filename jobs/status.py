@@ -22,8 +22,9 @@ from mfdask.nightly.schedule import next_start
 from mfdask.nightly.start import release_to_extend
 from mfdask.nightly.state import State
 
-from .common import Outcome, facts_table, job, table
+from .common import Outcome, job
 from .nightly import config_option, first_steps
+from .terminal import facts_table, table
 
 T = TypeVar("T")
 

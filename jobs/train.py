@@ -30,8 +30,9 @@ from mfdask.models.base import Sweep
 from mfdask.models.exchange import ExchangeMode
 from mfdask.shards import Dataset
 
-from .common import Outcome, Running, facts_table, job, running, say, worth_starting
+from .common import Outcome, Running, job, running, worth_starting
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of_kinds
+from .terminal import facts_table, say
 
 
 def _presets() -> dict[str, list[str]]:

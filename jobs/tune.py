@@ -20,8 +20,9 @@ from mfdask.shards import Dataset
 from mfdask.tuning import PRESETS, SearchSpace, Settings, Tuned, tune
 from mfdask.tuning.space import train_options, tunable_kinds, tunable_of
 
-from .common import Outcome, facts_table, job, running, table
+from .common import Outcome, job, running
 from .options import DATA, OUT_FILE, PATH, cluster_options, option_of, options_of
+from .terminal import facts_table, table
 
 _OWN = parameters_of(Settings)
 _TUNABLE = "; ".join(f"{n}: {', '.join(tunable_of(kind))}" for n, kind in tunable_kinds().items())

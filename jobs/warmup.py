@@ -15,7 +15,8 @@ import click
 from mfdask.kernels import CACHE
 from mfdask.progress import Progress
 
-from .common import Outcome, facts_table, job, progress_bars
+from .common import Outcome, job
+from .terminal import facts_table, progress_bars
 
 #: Ratings of the data set that is tried: enough for every part of a report.
 _RATINGS = 3_000

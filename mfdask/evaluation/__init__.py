@@ -5,7 +5,8 @@ from mfdask.evaluation.baselines import baselines_of, scorer_of
 from mfdask.evaluation.calibration import INTERVALS, measure_calibration
 from mfdask.evaluation.compare import compare, measure_model
 from mfdask.evaluation.leaks import check_leaks, count_leaks
-from mfdask.evaluation.ranking import RankingPlan, RankingResult, measure_ranking
+from mfdask.evaluation.ranking import RankingResult, measure_ranking
+from mfdask.evaluation.ranking_plan import RankingPlan
 
 __all__ = [
     "INTERVALS",

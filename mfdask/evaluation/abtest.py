@@ -12,7 +12,8 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.evaluation.click_test import ClickModel, daily, decided, simulated_arms
 from mfdask.evaluation.off_policy import LoggedEvents, effective_events, estimates
-from mfdask.evaluation.ranking import RankingPlan, held_out_lists
+from mfdask.evaluation.ranking import held_out_lists
+from mfdask.evaluation.ranking_plan import RankingPlan
 from mfdask.evaluation.sequential import users_needed
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
 from mfdask.models import Model

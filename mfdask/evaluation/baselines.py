@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mfdask.evaluation.ranking import RankingPlan, Scorer
+from mfdask.evaluation.ranking import Scorer
+from mfdask.evaluation.ranking_plan import RankingPlan
 from mfdask.kernels.types import Float32s, Int64s
 from mfdask.models.base import Aligned, Model, Score
 from mfdask.models.popularity import Popularity

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from mfdask import kernels
 from mfdask.jobs.cli import main
-from mfdask.jobs.common import Outcome, facts_table, job, running, timed
+from mfdask.jobs.common import Outcome, job, running, timed
+from mfdask.jobs.terminal import facts_table
 from mfdask.kernels import compiling  # noqa: F401 - listens to Numba
 from mfdask.kernels.clock import CLOCK, compile_seconds
 

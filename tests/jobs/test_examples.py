@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from rich.cells import cell_len
 
 from mfdask.job_registry import registered_jobs
-from mfdask.jobs import common
+from mfdask.jobs import terminal
 from mfdask.jobs.cli import main
 from mfdask.jobs.examples import EXAMPLES
 
@@ -46,7 +46,7 @@ def test_examples(job, tmp_path, monkeypatch):
 
 def printed(capsys, monkeypatch, width, table):
     monkeypatch.setenv("COLUMNS", str(width))
-    common._show(table)
+    terminal.show_part(table)
     return capsys.readouterr().out.splitlines()
 
 
@@ -54,7 +54,7 @@ def printed(capsys, monkeypatch, width, table):
 def test_no_table_is_wider_than_the_terminal_and_titles_are_whole(capsys, monkeypatch, width):
     names = [f"model-of-many-signs-{k}" for k in range(7)]
     title = "what was measured of all these models on the ratings that were held out"
-    table = common.table(title, "metric", *names)
+    table = terminal.table(title, "metric", *names)
     table.add_row("RMSE, users with 6 to 20 ratings", *(f"{k}.1234" for k in range(7)))
     lines = printed(capsys, monkeypatch, width, table)
     assert lines[0].strip() == title
@@ -68,5 +68,5 @@ def test_no_table_is_wider_than_the_terminal_and_titles_are_whole(capsys, monkey
 
 def test_a_word_is_never_cut(capsys, monkeypatch):
     word = "x" * 100
-    text = "\n".join(printed(capsys, monkeypatch, 80, common.facts_table("", {"name": word})))
+    text = "\n".join(printed(capsys, monkeypatch, 80, terminal.facts_table("", {"name": word})))
     assert word in text

@@ -14,8 +14,9 @@ from click.testing import CliRunner
 
 from mfdask.errors import InputError, RefusedError
 from mfdask.jobs.cli import main
-from mfdask.jobs.common import Outcome, facts_table, job
+from mfdask.jobs.common import Outcome, job
 from mfdask.jobs.options import options_of, options_of_kinds
+from mfdask.jobs.terminal import facts_table
 from mfdask.models import load_model
 from mfdask.parameters import check_parameters, parameter, parameters_of
 from tests.jobs.helpers import QUIET, refused

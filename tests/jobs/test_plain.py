@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mfdask.jobs import common
+from mfdask.jobs import terminal
 from mfdask.models import ALS, save_model
 from mfdask.shards import Dataset
 from tests.jobs.helpers import QUIET
@@ -66,7 +66,7 @@ def test_errors_and_progress_are_plain(mfdask, capsys):
     done = mfdask("inspect", "a\x1b[31m[/x]")
     assert done.exit_code == 2
     assert "a\ufffd[31m[/x]" in done.stderr
-    with common.progress_bars() as progress:
+    with terminal.progress_bars() as progress:
         progress("[/x]stage", 1, 2, "[/y]\x1b")
     assert "[/x]stage" in (shown := capsys.readouterr().err)
     assert "\x1b]" not in shown
@@ -86,16 +86,16 @@ def test_an_id_is_an_id_and_the_heading_says_what_it_is(hostile, mfdask, result_
 def test_words_in_tables_are_whole(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     versions = [f"2026-11-27T02-30-00-candidate-{n:012d}" for n in range(3)]
-    view = common.table("versions", "version", "parent", "interval")
+    view = terminal.table("versions", "version", "parent", "interval")
     for version in versions:
         view.add_row(version, versions[0], "+0.0123\n-0.123456…+0.123456")
-    common._show(view)
+    terminal.show_part(view)
     shown = capsys.readouterr().out
     assert "…+" in shown
     assert shown.count("…") == len(versions)
     for version in versions:
         assert version in shown
-    common._show(common.facts_table("t", {"folder": "x" * 3000}))
+    terminal.show_part(terminal.facts_table("t", {"folder": "x" * 3000}))
     assert capsys.readouterr().out.count("x") == 3000
 
 
