@@ -43,6 +43,7 @@ def main(
     out: Path | None,
     dialect: Dialect,
     columns: str | None,
+    weight: str | None,
     event_values: str | None,
     query: str | None,
     wide: bool,
@@ -54,7 +55,7 @@ def main(
     with running() as run:
         opened = open_source(
             source,
-            columns=columns_by_role(columns),
+            columns=columns_by_role(columns, weight),
             ids=ids,
             progress=run.progress,
             event_values=values_of_words(event_values),
@@ -76,6 +77,7 @@ def main(
         "users": found.users,
         "items": found.items,
         "ratings": {f"{value:g}": int(n) for value, n in found.ratings.items()},
+        "weights": opened.has_weights,
         "first": found.first,
         "last": found.last,
         "warnings": found.warnings,
@@ -102,6 +104,7 @@ def _facts(opened: Source, found: Survey, last: dict[str, str]) -> Table:
         "  bad": f"{found.rejected['n'].sum():,}",
         "users, items": f"{found.users:,}, {found.items:,}",
         "ids of users, items": f"{opened.user_kind}, {opened.item_kind}",
+        **({"weights": "yes"} if opened.has_weights else {}),
         "times": "none" if found.first is None else _span(found),
         **{f"warning {n}": said for n, said in enumerate(found.warnings, 1)},
         **last,

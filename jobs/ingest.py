@@ -82,6 +82,7 @@ def main(
     choices: IngestOptions,
     dialect: Dialect,
     columns: str | None,
+    weight: str | None,
     event_values: str | None,
     query: str | None,
     wide: bool,
@@ -102,9 +103,9 @@ def main(
     choices = replace(choices, split=Split.parse(split) if split else None, max_rejected=share)
     with running() as run:
         before = Manifest.read(into) if into else None
-        roles = columns_by_role(columns)
+        roles = columns_by_role(columns, weight)
         if withdraw:
-            roles = {**(roles or {}), "rating": ""}
+            roles = {**(roles or {}), "rating": "", "weight": ""}
         elif before:
             roles = columns_of(before, roles)
         read = partial(
@@ -152,6 +153,7 @@ def _outcome(made: Manifest, out: Path, taken: int, reading: str, run: Running) 
         "repeat_events": counts.repeat_events,
         "feedback": made.feedback,
         "repeats": made.repeats,
+        "mean_weight": made.mean_weight,
         "files_taken": taken,
         "read_as": reading,
         "train": counts.train,
@@ -171,6 +173,7 @@ def _outcome(made: Manifest, out: Path, taken: int, reading: str, run: Running) 
         "  kept": f"{counts.kept:,}",
         **({"repeats, as events": f"{counts.repeat_events:,}"} if counts.repeat_events else {}),
         "what they are": made.holds,
+        **({"mean weight": f"{made.mean_weight:.4g}"} if made.has_weights else {}),
         f"train, test ({made.split})": f"{counts.train:,}, {counts.test:,}",
         "users, items": f"{counts.users:,}, {counts.items:,}",
         **run.last_rows("data set", out),

@@ -32,6 +32,7 @@ def main(data: str) -> Outcome:
         "schema_version": made.schema_version,
         "feedback": made.feedback,
         "repeats": made.repeats,
+        "mean_weight": made.mean_weight,
         "ratings": made.counts.kept,
         **asdict(made.counts),
         "split": made.split,
@@ -65,6 +66,7 @@ def _facts(dataset: Dataset, size: int) -> Table:
         made.holds: f"{made.scale}, {step}",
         f"mean training {made.feedback.removesuffix('s')}": f"{made.mean:.4f}",
         "timestamps": "yes" if made.has_timestamps else "no",
+        **({"mean weight": f"{made.mean_weight:.4g}"} if made.has_weights else {}),
         "files, all checksums right": f"{len(made.files)}, {size / 2**20:,.1f} MiB",
     }
     return facts_table(f"{made.name}, from {made.origin}", facts)

@@ -16,8 +16,14 @@ _OPTIONS = (
         metavar="ROLE=NAME,…",
         help="Which column is which: user=…,item=…,rating=…,timestamp=…, by name, or by position "
         "from 0 where there is no header; without a rating each row is an event. split=… is a "
-        "column that says train or test.  "
+        "column that says train or test, weight=… is --weight.  "
         "[default: guessed]",
+    ),
+    click.option(
+        "--weight",
+        metavar="COLUMN",
+        help="How much each rating counts in a fit, a number above 0: a weight of 2 counts as the "
+        "rating twice.  [default: each counts once]",
     ),
     click.option(
         "--map",
@@ -46,18 +52,19 @@ _OPTIONS = (
 
 
 def source_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `columns`, `event_values`, `query`, `wide` and `ids` to a command."""
+    """Add `columns`, `weight`, `event_values`, `query`, `wide` and `ids` to a command."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def columns_by_role(text: str | None) -> dict[str, str] | None:
+def columns_by_role(text: str | None, weight: str | None) -> dict[str, str] | None:
     """Read ``user=uid,item=iid``; which roles there are is for `open_source` to know."""
-    if text is None:
-        return None
-    wanted = "user=NAME,item=NAME,rating=NAME,timestamp=NAME,split=NAME, each once"
-    return _pairs(text, f"--columns {text}: write {wanted}")
+    wanted = "user=NAME,item=NAME,rating=NAME,timestamp=NAME,split=NAME,weight=NAME, each once"
+    roles = {} if text is None else _pairs(text, f"--columns {text}: write {wanted}")
+    if weight is not None and roles.setdefault("weight", weight) != weight:
+        raise InputError(f"--weight {weight}: --columns {text} names another column; give one")
+    return roles or None
 
 
 def values_of_words(text: str | None) -> dict[str, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from mfdask.downstream.events import Events
 from mfdask.files import require_space
 from mfdask.shards import Dataset
 
+_LOG = logging.getLogger(__name__)
 #: Ratings turned into text at a time.
 _PIECE = 1 << 20
 _LINE_BYTES = 48
@@ -37,6 +39,8 @@ def write_ratings_folder(data: Dataset, events: Events, user_ids: pd.Series, fol
         If the disk is too small.
     """
     require_space(folder, _LINE_BYTES * len(events.ratings), "ratings.csv")
+    if data.has_weights:
+        _LOG.warning("%s: the weights of its ratings are not written", data.name)
     items = data.items()
     _write_ratings(events, user_ids, items["item_id"], folder / "ratings.csv")
     if (data.manifest.user_kind, data.manifest.item_kind) == ("int", "int"):

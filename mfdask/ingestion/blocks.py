@@ -18,8 +18,10 @@ from mfdask.ingestion.repeats import repeats_among, write_repeats
 from mfdask.ingestion.rows import Entries
 from mfdask.ratings.splits import GIVEN
 from mfdask.shards.store import (
+    BESIDE,
     PARTS,
     TIMESTAMPS,
+    WEIGHTS,
     FileFacts,
     FolderStore,
     map_array,
@@ -30,7 +32,7 @@ from mfdask.shards.store import (
 _MOST_VALUES = 1000
 _NO_TIMES = np.empty(0, np.int64)
 #: What the arrays of a shard are gathered from.
-_COLUMNS = {"indices": "items", "ratings": "ratings", TIMESTAMPS: TIMESTAMPS}
+_COLUMNS = {"indices": "items", "ratings": "ratings", **{name: name for name in BESIDE}}
 
 #: The ratings of a block, a column each; None where there is no such column.
 Columns: TypeAlias = dict[str, Any]
@@ -72,7 +74,8 @@ def build_user_block(
     parts = gathered(chosen, columns, n_rows)
     files = plan.writer.write_users(block, parts)
     files |= write_repeats(FolderStore(plan.root), block, repeats, n_rows)
-    found = describe_block(files, parts["train"]["ratings"], parts["test"]["ratings"])
+    train, test = parts["train"], parts["test"]
+    found = describe_block(files, train["ratings"], test["ratings"], train.get(WEIGHTS))
     return found._replace(n_shared=n_shared, n_repeats=n_repeats)
 
 
@@ -91,7 +94,7 @@ def bucket_columns(plan: BuildPlan, block: int, starts: list[npt.NDArray[np.int6
     """Return the ratings of a block as they came, with `users` numbered within the block."""
     columns: Columns = {
         name: read_bucket(plan.root, starts, block, name)
-        for name in ("users", "items", "ratings", TIMESTAMPS, "draws")
+        for name in ("users", "items", "ratings", *BESIDE, "draws")
     }
     columns["users"] -= plan.user_bounds[block]
     return columns
@@ -99,13 +102,14 @@ def bucket_columns(plan: BuildPlan, block: int, starts: list[npt.NDArray[np.int6
 
 def entries_of(columns: Columns) -> Entries:
     """Return the ratings of a block in the order in which they came."""
-    return Entries(*(columns[name] for name in ("users", "items", "ratings", TIMESTAMPS)))
+    return Entries(*(columns[name] for name in ("users", "items", "ratings", *BESIDE)))
 
 
 def describe_block(
     files: dict[str, FileFacts],
     train: npt.NDArray[np.float32],
     test: npt.NDArray[np.float32],
+    train_weights: npt.NDArray[np.float32] | None = None,
     n_withdrawn: int = 0,
 ) -> UserBlock:
     """Sum up a block whose shards are written, from the ratings of both."""
@@ -118,6 +122,7 @@ def describe_block(
         values=values,
         n_values=n_values,
         n_withdrawn=n_withdrawn,
+        weight_sum=None if train_weights is None else float(train_weights.sum(dtype=np.float64)),
     )
 
 

@@ -184,6 +184,11 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
         raise InputError(f"{source.origin}: holds no ratings")
     run.start("load-kernels", load_kernels)
     repeats = choices.repeats or source.repeats
+    if source.has_weights and repeats != "latest":
+        raise InputError(
+            f"{source.origin}: what is added up ({repeats}) has no weights; leave out `columns` "
+            "weight=, or take the latest of `repeats`"
+        )
     reading = read_source(source, run, are_counts=repeats == "sum")
     refuse_useless(reading, source, choices.max_rejected)
     files = write_rejected(root, reading, source.parts, run)

@@ -208,12 +208,19 @@ def _check(old: Manifest, sources: Sequence[Source], withdrawn: Sequence[Source]
                 f"{source.origin}: has ratings, the data set holds events without any; leave them "
                 "out with `columns` rating="
             )
-        if source.has_timestamps != old.has_timestamps:
-            one, other = ("has", "has none") if source.has_timestamps else ("has no", "has")
-            raise InputError(
-                f"{source.origin}: {one} timestamps, the data set {other}; "
-                "`columns` timestamp=NAME says which column they are, timestamp= leaves them out"
-            )
+        for role in ("timestamp", "weight"):
+            _check_beside(old, source, role)
+
+
+def _check_beside(old: Manifest, source: Source, role: str) -> None:
+    """Raise `InputError` where only one of data set and source has times, or weights."""
+    has, had = (getattr(one, f"has_{role}s") for one in (source, old))
+    if has != had:
+        one, other = ("has", "has none") if has else ("has no", "has")
+        raise InputError(
+            f"{source.origin}: {one} {role}s, the data set {other}; "
+            f"`columns` {role}=NAME says which column they are, {role}= leaves them out"
+        )
 
 
 def _take(
@@ -261,6 +268,7 @@ def _joined(old: Manifest, sources: Sequence[Source]) -> Source:
         has_timestamps=old.has_timestamps,
         catalogue=None,
         origin=old.origin,
+        has_weights=old.has_weights,
     )
     return nothing.joined(sources)
 
@@ -328,7 +336,7 @@ def _plan(root: Path, old: Dataset, ids: dict[str, Handle], run: Executor) -> Up
     split, kind = Split.parse(manifest.split), (manifest.feedback, manifest.repeats)
     plan = BuildPlan(root, users, items, split, manifest.seed, None, None, *kind)
     assert old.path is not None
-    keeps = manifest.has_timestamps, manifest.counts.repeat_events is not None
+    keeps = manifest.beside, manifest.counts.repeat_events is not None
     return UpdatePlan(plan, old.path, manifest.blocks, manifest.files, *keeps)
 
 

@@ -18,6 +18,7 @@ _SAME = {
     "user_kind": "user ids of one kind; `ids` says which",
     "item_kind": "item ids of one kind; `ids` says which",
     "has_timestamps": "timestamps in both or in none; `columns` timestamp= leaves them out",
+    "has_weights": "weights in both or in none; `columns` weight= leaves them out",
     "has_ratings": "ratings in both or in none; `columns` rating= leaves them out",
 }
 

@@ -68,6 +68,8 @@ def fill_buckets(
     }
     if "timestamp" in ratings:
         columns["timestamps"] = ratings["timestamp"].to_numpy()
+    if "weight" in ratings:
+        columns["weights"] = ratings["weight"].to_numpy()
     if "held_out" in ratings:
         columns["draws"] = ratings["held_out"].to_numpy() > 0
     elif plan.draws:
@@ -99,7 +101,7 @@ def read_bucket(
         From `fill_buckets`, for each part.
     block : int
     name : str
-        ``"users"``, ``"items"``, ``"ratings"``, ``"timestamps"`` or ``"draws"``.
+        ``"users"``, ``"items"``, ``"ratings"``, ``"timestamps"``, ``"weights"`` or ``"draws"``.
     """
     files = [root / _folder(number) / f"{name}.npy" for number in range(len(starts))]
     if not files[0].exists():

@@ -17,6 +17,9 @@ from mfdask.ratings.partitions import parsed_of
 from mfdask.ratings.source import Parsed, Part
 from mfdask.ratings.values import NO_IDS, ROLES, other_kinds
 
+#: What the values of each role but the ids become.
+_TYPES = {"rating": np.float32, "timestamp": np.int64, "split": np.float32, "weight": np.float32}
+
 
 class PartFacts(NamedTuple):
     """Counts and checksum of a part that was read.
@@ -44,9 +47,9 @@ class ReadBatch(NamedTuple):
     Attributes
     ----------
     ratings : DataFrame
-        The good ratings: `user_id`, `item_id` (encoded, see `ids.encode`), `rating`, `timestamp`
-        and `held_out` (1 in the test part) where there are any, without counts of 0. The index
-        numbers the rows read of these parts from 0, good or bad.
+        The good ratings: `user_id`, `item_id` (encoded, see `ids.encode`), `rating`, `timestamp`,
+        `held_out` (1 in the test part) and `weight` where there are any, without counts of 0. The
+        index numbers the rows read of these parts from 0, good or bad.
     users, items : Series
         How often each id occurs, see `ids.count_ids`.
     rejected : DataFrame
@@ -107,7 +110,7 @@ class _Cleaned(NamedTuple):
 
 def _cleaned(parsed: Parsed, part: Part, are_counts: bool) -> _Cleaned:
     _check_kinds(parsed, part)
-    for role, kind in (("rating", np.float32), ("timestamp", np.int64), ("split", np.float32)):
+    for role, kind in _TYPES.items():
         column = ROLES[role]
         if role in part.forms:
             parsed = _with_values(parsed, column, part.forms[role], part.file)

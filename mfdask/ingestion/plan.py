@@ -105,6 +105,8 @@ class UserBlock(NamedTuple):
         Ratings taken out of it.
     n_repeats : int or None
         Events in its log of repeats; None where none is kept.
+    weight_sum : float or None
+        Of the training ratings' weights, where there are any.
     n_shared : int
         Training rows left out, since the test part that is given has their user and item.
     """
@@ -117,6 +119,7 @@ class UserBlock(NamedTuple):
     n_values: int
     n_withdrawn: int = 0
     n_repeats: int | None = None
+    weight_sum: float | None = None
     n_shared: int = 0
 
 
@@ -133,7 +136,8 @@ class UpdatePlan(NamedTuple):
         Its `blocks`.
     files : mapping
         Its files.
-    has_timestamps : bool
+    beside : list of str
+        What lies beside its ratings, see `Manifest.beside`.
     keeps_repeats : bool
         Whether it has had a log of repeats from its beginning.
     """
@@ -142,7 +146,7 @@ class UpdatePlan(NamedTuple):
     data: Path
     old_bounds: Mapping[str, list[int]]
     files: Mapping[str, FileFacts]
-    has_timestamps: bool
+    beside: list[str]
     keeps_repeats: bool
 
     def bounds(self, side: str) -> list[int]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mfdask.ingestion.rows import Bools, Entries, Int32s, Int64s
 from mfdask.shards.dataset import Dataset
-from mfdask.shards.store import REPEATS, FileFacts, FolderStore
+from mfdask.shards.store import REPEATS, TIMESTAMPS, WEIGHTS, FileFacts, FolderStore
 
 _Keys: TypeAlias = npt.NDArray[np.int64]
 
@@ -30,9 +30,12 @@ def no_entries() -> Entries:
 
 
 def joined(parts: list[Entries]) -> Entries:
-    """Return entries with times, one after the other."""
-    columns: list[Any] = [np.concatenate(values) for values in zip(*parts, strict=True)]
-    return Entries(*columns)
+    """Return entries with times, one after the other; with weights where they have any."""
+    filled = [part for part in parts if len(part.rows)] or parts[:1]
+    joint: list[Any] = [
+        None if own[0] is None else np.concatenate(own) for own in zip(*filled, strict=True)
+    ]
+    return Entries(*joint)
 
 
 def one_a_pair(events: Entries, adds_up: bool) -> Entries:
@@ -153,8 +156,10 @@ def write_repeats(
         "indptr": starts.astype(np.int64),
         "indices": events.columns,
         "ratings": events.ratings,
-        "timestamps": _times(events),
+        TIMESTAMPS: _times(events),
     }
+    if events.weights is not None:
+        arrays[WEIGHTS] = events.weights
     return store.write_shard(REPEATS, "users", block, arrays)
 
 
@@ -163,5 +168,6 @@ def repeats_of(data: Dataset, block: int) -> Entries:
     shard, times = data.shard("users", block, REPEATS), data.timestamps(block, REPEATS)
     if not shard.n_ratings or times is None:
         return no_entries()
-    columns: list[Any] = [np.asarray(c) for c in (shard.indices, shard.ratings, times)]
-    return Entries(shard.rows.astype(np.int32), *columns)
+    columns = shard.indices, shard.ratings, times, data.weights(block, REPEATS)
+    plain: list[Any] = [None if own is None else np.asarray(own) for own in columns]
+    return Entries(shard.rows.astype(np.int32), *plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,12 +25,14 @@ class SortedRows(NamedTuple):
     columns : int32 (n,)
     ratings : float32 (n,)
     times : int64 (n,) or None
+    weights : float32 (n,) or None
     """
 
     starts: Int64s
     columns: Int32s
     ratings: Float32s
     times: Int64s | None = None
+    weights: Float32s | None = None
 
     @property
     def row_numbers(self) -> Int32s:
@@ -39,8 +42,7 @@ class SortedRows(NamedTuple):
     def entries(self, places: Any) -> Entries:
         """Return the entries at ascending places."""
         rows = np.searchsorted(self.starts, places, side="right") - 1
-        times = None if self.times is None else self.times[places]
-        return Entries(rows.astype(np.int32), self.columns[places], self.ratings[places], times)
+        return Entries(rows.astype(np.int32), *_of_each(lambda own: own[places], self[1:]))
 
     def find(self, rows: Int32s, columns: Int32s) -> tuple[Int64s, Bools]:
         """Return where each pair is or would have to stand, and whether it is there."""
@@ -74,18 +76,16 @@ class SortedRows(NamedTuple):
         replaced = places[there] + np.searchsorted(before, places[there], side="right")
 
         def filled(old: Any, values: Any) -> Any:
+            if old is None:
+                return None
             out = np.empty(len(old) + len(before), old.dtype)
             kernels.merge.insert_into(old, before, values[~there], out)
             out[replaced] = values[there]
             return out
 
         added = np.bincount(new.rows[~there], minlength=len(self.starts) - 1)
-        return SortedRows(
-            self.starts + np.concatenate([[0], np.cumsum(added)]),
-            filled(self.columns, new.columns),
-            filled(self.ratings, new.ratings),
-            None if self.times is None else filled(self.times, new.times),
-        )
+        starts = self.starts + np.concatenate([[0], np.cumsum(added)])
+        return SortedRows(starts, *map(filled, self[1:], new[1:]))
 
     def _added(self, new: Entries, places: Int64s, there: Bools) -> Entries:
         """Return new entries with what the rows hold of the same pairs in them."""
@@ -101,12 +101,8 @@ class SortedRows(NamedTuple):
         """Return rows without the entries at some places, ascending, none twice."""
         if not len(places):
             return self
-        return SortedRows(
-            self.starts - np.searchsorted(places, self.starts),
-            np.delete(self.columns, places),
-            np.delete(self.ratings, places),
-            None if self.times is None else np.delete(self.times, places),
-        )
+        starts = self.starts - np.searchsorted(places, self.starts)
+        return SortedRows(starts, *_of_each(lambda own: np.delete(own, places), self[1:]))
 
     def changes_to(self, new: SortedRows) -> Entries:
         """Return what differs in `new`, of as many rows: a rating of NaN is gone."""
@@ -125,14 +121,20 @@ class Entries(NamedTuple):
     rows, columns : int32 (k,)
     ratings : float32 (k,)
     times : int64 (k,) or None
+    weights : float32 (k,) or None
     """
 
     rows: Int32s
     columns: Int32s
     ratings: Float32s
     times: Int64s | None = None
+    weights: Float32s | None = None
 
     def only(self, chosen: Any) -> Entries:
         """Return some of the entries."""
-        times = None if self.times is None else self.times[chosen]
-        return Entries(self.rows[chosen], self.columns[chosen], self.ratings[chosen], times)
+        return Entries(*_of_each(lambda own: own[chosen], self))
+
+
+def _of_each(change: Callable[[Any], Any], columns: Iterable[Any]) -> Iterator[Any]:
+    """Yield each column changed; None where there is none."""
+    return (None if own is None else change(own) for own in columns)

@@ -84,6 +84,9 @@ def describe(
         "item_kind": source.item_kind,
         "has_timestamps": source.has_timestamps,
     }
+    weights = [block.weight_sum for block in users if block.weight_sum is not None]
+    if weights:
+        facts["mean_weight"] = sum(weights) / counts.train
     numbers = asdict(counts)
     for follows in ("zeros", "repeat_events"):  # from the others: fingerprints stay what they were
         del numbers[follows]

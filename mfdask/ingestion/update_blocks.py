@@ -27,6 +27,7 @@ from mfdask.ingestion.rows import Bools, Entries, SortedRows
 from mfdask.ingestion.withdrawals import read_withdrawn
 from mfdask.shards.store import (
     ARRAYS,
+    BESIDE,
     PARTS,
     REPEATS,
     SCRATCH,
@@ -66,13 +67,14 @@ def extend_user_block(
     files: dict[str, FileFacts] = {}
     for part, rows in parts.items():
         files |= _write(growth, part, "users", block, rows, is_old=rows is old[part])
-    both = parts["train"].ratings, parts["test"].ratings
+    train, test = (parts[part] for part in PARTS)
+    made = describe_block(files, train.ratings, test.ratings, train.weights, n_withdrawn)
     if not growth.keeps_repeats:
-        return describe_block(files, *both, n_withdrawn)
+        return made
     repeats = _grown_repeats(growth, block, old, starts)
     n_rows = len(old["train"].starts) - 1
     files |= write_repeats(FolderStore(growth.plan.root), block, repeats, n_rows)
-    return describe_block(files, *both, n_withdrawn)._replace(n_repeats=len(repeats.rows))
+    return made._replace(n_repeats=len(repeats.rows))
 
 
 def write_kept_times(growth: UpdatePlan, block: int, starts: _Starts) -> None:
@@ -123,7 +125,7 @@ def _grown_repeats(growth: UpdatePlan, block: int, old: _Parts, starts: _Starts)
     log, new = no_entries(), no_entries()
     if f"{shard_folder(REPEATS, 'users', block)}/indptr.npy" in growth.files:
         rows = _stored(growth, REPEATS, "users", block)
-        log = Entries(rows.row_numbers, rows.columns, rows.ratings, rows.times)
+        log = Entries(rows.row_numbers, *rows[1:])
     known = []
     if starts:
         new = entries_of(bucket_columns(growth.plan, block, starts))
@@ -144,13 +146,7 @@ def _new_entries(
 ) -> tuple[Entries, Bools]:
     """Return the new rating of each pair, and which go to the test part for now."""
     order = sorted_once(growth.plan, block, columns)
-    times = columns[TIMESTAMPS]
-    new = Entries(
-        columns["users"][order],
-        columns["items"][order],
-        columns["ratings"][order],
-        None if times is None else times[order],
-    )
+    new = entries_of(columns).only(order)
     if growth.plan.split.is_by_hash:
         return new, held_out_mask(growth.plan, block, order, columns, user_keys, item_keys)
     return new, old["test"].find(new.rows, new.columns)[1]
@@ -206,15 +202,20 @@ def _stored(growth: UpdatePlan, part: str, side: str, block: int) -> SortedRows:
     """Map a shard of the old data set, with the new rows of the block behind, still empty."""
     bounds = growth.bounds(side)
     n_rows = bounds[block + 1] - bounds[block]
-    has_times = growth.has_timestamps and side == "users"
-    if block >= len(growth.old_bounds[side]) - 1:
-        times = np.empty(0, np.int64) if has_times else None
-        starts = np.zeros(n_rows + 1, np.int64)
-        return SortedRows(starts, np.empty(0, np.int32), np.empty(0, np.float32), times)
+    kinds: dict[str, Any] = {"indices": np.int32, "ratings": np.float32, **BESIDE}
+    there = [*ARRAYS, *(growth.beside if side == "users" else [])]
+    is_new = block >= len(growth.old_bounds[side]) - 1
     folder = growth.data / shard_folder(part, side, block)
-    names = [*ARRAYS, TIMESTAMPS] if has_times else ARRAYS
-    starts, *values = (map_array(folder / f"{name}.npy").view(np.ndarray) for name in names)
-    return SortedRows(np.pad(starts, (0, n_rows + 1 - len(starts)), mode="edge"), *values)
+
+    def stored(name: str, nothing: npt.NDArray[Any]) -> Any:
+        return nothing if is_new else map_array(folder / f"{name}.npy").view(np.ndarray)
+
+    starts = stored("indptr", np.zeros(1, np.int64))
+    whole = np.pad(starts, (0, n_rows + 1 - len(starts)), mode="edge")
+    columns: list[Any] = [
+        stored(name, np.empty(0, kind)) if name in there else None for name, kind in kinds.items()
+    ]
+    return SortedRows(whole, *columns)
 
 
 def _write_changes(growth: UpdatePlan, block: int, changes: Entries) -> None:
@@ -254,10 +255,9 @@ def _write(
     bounds, old_bounds = growth.bounds(side), growth.old_bounds[side]
     if is_old and bounds[block : block + 2] == old_bounds[block : block + 2]:
         return _link(growth, folder)
-    arrays: dict[str, Any] = dict(zip(ARRAYS, rows[:3], strict=True))
-    if rows.times is not None:
-        arrays[TIMESTAMPS] = rows.times
-    return write_arrays(growth.plan.root, folder, arrays)
+    arrays: dict[str, Any] = dict(zip((*ARRAYS, *BESIDE), rows, strict=True))
+    there = {name: values for name, values in arrays.items() if values is not None}
+    return write_arrays(growth.plan.root, folder, there)
 
 
 def _link(growth: UpdatePlan, folder: str) -> dict[str, FileFacts]:

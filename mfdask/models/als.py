@@ -49,8 +49,8 @@ class ALS(MatrixFactorization):
     ratios to `fidelity` matter for the solution. Items may have strengths of their own. Where they
     are drawn to their features, `q` and `b_i` there are less what the features say, and
     ``weight_reg/2 * sum W**2`` of the features' weights joins. Where there are offsets by time,
-    they are taken off the ratings, and ``time_reg/2 * sum a**2`` joins. With a half-life, each
-    squared error counts by the weight of its rating.
+    they are taken off the ratings, and ``time_reg/2 * sum a**2`` joins. With a half-life, or where
+    ratings have weights, each squared error counts by the weight of its rating.
 
     Examples
     --------
@@ -301,7 +301,8 @@ class ALS(MatrixFactorization):
         That of the last sweep in the model's history, from which it is taken where a prior follows
         what is rated or ratings have weights: the model does not keep who rated what, or when.
         """
-        if model.shared or self.half_life is not None:
+        is_weighted = self.half_life is not None or model.data.mean_weight is not None
+        if model.shared or is_weighted:
             return model.history[-1].objective
         total = self.fidelity * squared_error
         if model.feature_weights is not None:

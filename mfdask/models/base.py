@@ -123,7 +123,8 @@ class DataFacts:
     """Facts about the data that a model was learned from.
 
     `address` is the folder of the data set, None where it was in memory or at a URL. `split` says
-    what is held out of it, and is empty in models that were saved before it was kept.
+    what is held out of it, and is empty in models that were saved before it was kept. `mean_weight`
+    is None where ratings have no weights.
     """
 
     name: str
@@ -134,6 +135,7 @@ class DataFacts:
     rating_max: float
     address: str | None = None
     split: str = ""
+    mean_weight: float | None = None
 
     @classmethod
     def of(cls, data: Dataset) -> DataFacts:
@@ -147,6 +149,7 @@ class DataFacts:
             data.rating_max,
             None if data.path is None else data.address,  # a URL may hold a secret
             data.manifest.split,
+            data.manifest.mean_weight,
         )
 
 
@@ -163,6 +166,8 @@ class Estimator(Parametrised, ABC):
         Parameters that a night uses unless its configuration says otherwise.
     begins_afresh : bool
         Whether `fit` takes no model to start from, and keeps no checkpoints.
+    uses_weights : bool
+        Whether a rating counts by its weight, where ratings have weights.
     n_sweeps : int or None
         Passes over the ratings; None where the estimator finds out how many it needs.
 
@@ -176,6 +181,7 @@ class Estimator(Parametrised, ABC):
 
     model_type: ClassVar[type[Model]]
     begins_afresh: ClassVar[bool] = False
+    uses_weights: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     unattended: ClassVar[Mapping[str, Any]] = {}
 

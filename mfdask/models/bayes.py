@@ -124,6 +124,8 @@ class Bayes(MatrixFactorization):
     centre: bool = parameter(True, "Learn deviations from the mean training rating.")
     seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
 
+    #: So that the noise is that of a rating of mean weight, whatever the scale of weights.
+    relative_weights = True
     tolerance = 0.0
     reg_scaling = 0.0
     init_scale = 0.1

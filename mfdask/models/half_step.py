@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.features.ages import age_weights
 from mfdask.features.offsets import GroupSums, Offsets, without_offsets
+from mfdask.features.weights import RatingWeights
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.predict import predict_pairs
 from mfdask.kernels.rows import SSE
@@ -291,12 +291,10 @@ def observed_block(estimator: Any, shard: Shard) -> Shard:
     return estimator.observed(shard)
 
 
-def weighted_block(data: Dataset, shard: Shard, half_life: float, newest: int) -> Shard:
-    """Return a shard of training ratings that weigh the less, the longer before the newest."""
-    times = data.timestamps(shard.block, side=shard.side)
-    assert times is not None
-    roots = np.sqrt(age_weights(newest - times, half_life)).astype(np.float32)
-    return replace(shard, roots=roots)
+def weighted_block(data: Dataset, shard: Shard, weights: RatingWeights) -> Shard:
+    """Return a shard of training ratings with their weights."""
+    own = weights.of_block(data, shard.block, shard.side)
+    return replace(shard, roots=np.sqrt(own).astype(np.float32))
 
 
 def unrated_block(block: BlockUpdate, config: UpdateConfig) -> Unrated:

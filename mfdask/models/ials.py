@@ -37,7 +37,8 @@ class IALS(MatrixFactorization):
     ``s = p . q`` minimise ``sum c (s - 1)**2`` over the observed pairs, ``+ unrated_weight *
     sum s**2`` over all pairs, ``+ factor_reg * sum (n + unrated_weight * m)**reg_scaling * |w|**2``
     over the rows `w` of both sides: `n` are the row's observations, `m` the rows of the other side,
-    and `c` is the weight of an observation. A score ranks items for a user, and is no rating.
+    and `c` is the weight of an observation, times that of its rating where the data have any. A
+    score ranks items for a user, and is no rating.
 
     Examples
     --------
@@ -140,10 +141,11 @@ class IALS(MatrixFactorization):
         )
 
     def observed(self, shard: Shard) -> Shard:
-        """Return the ratings that are liked, with their weights."""
+        """Return the ratings that are liked, with weights times those that the shard has."""
         if self.liked is not None:
             shard = shard.only(shard.ratings >= np.float32(self.liked))
-        return replace(shard, roots=np.sqrt(self.weights(shard.ratings)))
+        roots = np.sqrt(self.weights(shard.ratings))
+        return replace(shard, roots=roots if shard.roots is None else roots * shard.roots)
 
     def weights(self, ratings: Float32s) -> Float32s:
         """Return what observed ratings or counts weigh, float32."""

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from mfdask.features.ages import age_weights, newest_time
 from mfdask.features.groups import DAY
+from mfdask.features.weights import age_weights, newest_time
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.models.base import Ability, Aligned, Estimator, Model, Score, Sweep
 from mfdask.models.sampling import check_liked, least_liked

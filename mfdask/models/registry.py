@@ -6,8 +6,10 @@ Each is an entry point of the group ``mfdask.models``: its name is the kind's, i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -17,6 +19,7 @@ from mfdask.parameters import Parameter, parameters_of
 from mfdask.shards import Dataset
 
 GROUP = "mfdask.models"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,14 @@ def require_ability(model: Model, ability: Ability, what: str) -> None:
     )
 
 
+@cache
+def _warn_of_weights(name: str, kind: str) -> None:
+    """Say, once in a process, that a kind of model uses no weights."""
+    _LOG.warning("%s: a model of kind %s does not use the weights of its ratings", name, kind)
+
+
 def check_data(estimator: Estimator, data: Dataset) -> None:
-    """Refuse data that an estimator cannot learn from.
+    """Refuse data that an estimator cannot learn from, and warn where it uses no weights.
 
     Raises
     ------
@@ -134,6 +143,8 @@ def check_data(estimator: Estimator, data: Dataset) -> None:
         predict ratings; names the kinds of model that take them.
     """
     estimator.check_data(data)
+    if data.has_weights and not estimator.uses_weights:
+        _warn_of_weights(data.name, estimator.kind)
     if Ability.RATINGS not in estimator.abilities:
         return
     if data.feedback != "ratings":

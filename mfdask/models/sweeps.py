@@ -19,11 +19,11 @@ import pandas as pd
 from mfdask.convergence import followed_ratings
 from mfdask.errors import InputError
 from mfdask.execution import Executor
-from mfdask.features.ages import newest_time, total_weight
 from mfdask.features.file import ItemFeatures
 from mfdask.features.groups import RatingGroups
 from mfdask.features.offsets import Offsets
 from mfdask.features.rated import RatedRegression
+from mfdask.features.weights import RatingWeights
 from mfdask.kernels.rows import SSE
 from mfdask.kernels.types import Float32s, Int64s
 from mfdask.models import half_step as tasks
@@ -92,13 +92,13 @@ class FitPlan:
         followed = followed_ratings(data, estimator.seed) if estimator.monitor() else {}
         shared = followed, groups, pairs
         plan = cls(estimator, data, run, config, features, {}, placement, {}, *shared)
+        if plan.weights is not None:
+            plan.weigh(plan.weights)
         if config.unrated_weight:
             for side in SIDES:
                 given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
                 observed = run.submit_each(f"observed-{side}", tasks.observed_block, given, home)
                 plan.observed[side] = observed
-        if estimator.half_life is not None:
-            plan.weigh(estimator.half_life)
         for side in filter(estimator.learns, SIDES):
             if side in plan.following_rated:
                 continue
@@ -106,21 +106,24 @@ class FitPlan:
             plan.grams[side] = run.submit_each(f"gram-{side}", tasks.block_gram, each)
         return plan
 
-    def weigh(self, half_life: float) -> None:
-        """Have the training ratings weigh the less, the older they are."""
-        newest, source = newest_time(self.data, "half_life"), dataset_ref(self.run, self.data)
+    @cached_property
+    def weights(self) -> RatingWeights | None:
+        """What training ratings weigh; None where each weighs 1."""
+        estimator = self.estimator
+        return RatingWeights.of(self.data, estimator.half_life, estimator.relative_weights)
+
+    def weigh(self, weights: RatingWeights) -> None:
+        """Have the training ratings count by their weights."""
+        source = dataset_ref(self.run, self.data)
         for side in SIDES:
-            each = zip(repeat(source), self.shards(side), repeat(half_life), repeat(newest))
+            each = zip(repeat(source), self.shards(side), repeat(weights))
             stem, home = f"weighted-{side}", self.placement[side].home
             self.observed[side] = self.run.submit_each(stem, tasks.weighted_block, each, home)
 
     @cached_property
     def n_weighted(self) -> float:
         """Number of training ratings by their weights."""
-        half_life = self.estimator.half_life
-        if half_life is None:
-            return self.data.n_train
-        return total_weight(self.data, half_life, newest_time(self.data, "half_life"))
+        return self.data.n_train if self.weights is None else self.weights.total(self.data)
 
     @property
     def following_rated(self) -> list[str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mfdask.convergence import ChainMonitor
 from mfdask.errors import InputError
-from mfdask.features.ages import newest_time
 from mfdask.features.groups import Grouping
 from mfdask.features.offsets import GroupSums, Offsets
+from mfdask.features.weights import newest_time
 from mfdask.kernels.types import Float64s
 from mfdask.models.base import Estimator, Sweep
 from mfdask.models.design import Array, Regression, RowPrior
@@ -76,7 +76,12 @@ class AlternatingUpdates(Estimator):
         Of implicit feedback, ratings from here up are observed.
     half_life : float or None
         Days in which the weight of a rating halves.
+    relative_weights : bool
+        Whether weights of ratings are scaled to a mean of 1.
     """
+
+    uses_weights: ClassVar[bool] = True
+    relative_weights: ClassVar[bool] = False
 
     n_factors: int
     user_prior: UserPrior

@@ -175,7 +175,7 @@ class DataUpdate:
         columns: Mapping[str, str] | None = self.config.columns or None
         cache, values = self.target.with_name("cache"), self.config.map or None
         if WITHDRAWN in file.name:
-            columns, values = {**self.config.columns, "rating": ""}, None
+            columns, values = {**self.config.columns, "rating": "", "weight": ""}, None
         elif self.begin is not None:
             columns = columns_of(Manifest.read(self.begin), columns)
         return open_source(

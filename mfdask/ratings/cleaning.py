@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.api.extensions import ExtensionArray
 
+from mfdask.ratings.forms import FLOAT32_START
 from mfdask.ratings.source import REJECTED_COLUMNS
 from mfdask.ratings.times import time_range
 from mfdask.ratings.values import (
@@ -170,7 +171,7 @@ def _column(values: Sequence[int | float | str], role: str, types: Types) -> _Co
     """Make a piece of a column of values that were read one by one."""
     if pa.types.is_large_string(types[role]):
         return pa.array(values, types[role])
-    return np.array(values, np.float32 if role == "rating" else np.int64)
+    return np.array(values, np.float32 if role in ("rating", "weight") else np.int64)
 
 
 def _joined(pieces: list[_Column]) -> np.ndarray | ExtensionArray:
@@ -189,7 +190,9 @@ def _checked(columns: dict[str, pa.Array], types: Types) -> dict[str, _Column]:
         if role == "timestamp" and value_type != STRING:
             made[role] = _seconds(array, value_type)
         elif role == "rating" and value_type != STRING:
-            made[role] = _ratings(array)
+            made[role] = _floats(array)
+        elif role == "weight":
+            made[role] = _weights(array)
         else:
             made[role] = _ids(array)
     return made
@@ -208,11 +211,18 @@ def _ids(array: pa.Array) -> _Column:
     return values.astype(np.int64)
 
 
-def _ratings(array: pa.Array) -> np.ndarray:
+def _floats(array: pa.Array) -> np.ndarray:
     with np.errstate(over="ignore"):
         values = array.cast(pa.float64()).to_numpy().astype(np.float32)
     if not np.isfinite(values).all():
         raise UncleanError("not finite")
+    return values
+
+
+def _weights(array: pa.Array) -> np.ndarray:
+    values = _floats(array)
+    if not (values >= FLOAT32_START).all():
+        raise UncleanError("not above 0")
     return values
 
 

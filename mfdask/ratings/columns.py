@@ -1,4 +1,4 @@
-"""Find the columns of user, item, rating and timestamp in a table."""
+"""Find the columns of user, item, rating, timestamp, split and weight in a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GUESSES = {
     ),
 }  # fmt: skip
 #: Roles that an empty name leaves out; events and withdrawals have no rating.
-_OPTIONAL = ("rating", "timestamp", "split")
+_OPTIONAL = ("rating", "timestamp", "split", "weight")
 _SHOWN = 300  # characters of a header in a message
 _EXAMPLE = "`columns` user=…,item=…,rating=…,timestamp=…"
 
@@ -44,7 +44,7 @@ def by_name(header: Sequence[str], columns: Mapping[str, str] | None, file: str)
     header : sequence of str
         The names in the file.
     columns : mapping or None
-        Role (of `ROLES`) to name. Roles left out are guessed, but for `split`; where
+        Role (of `ROLES`) to name. Roles left out are guessed, but for `split` and `weight`; where
         user and item are named there need be no rating. An empty name leaves out the timestamps,
         or the ratings.
     file : str
@@ -111,7 +111,7 @@ def _may_lack(role: str, given: Mapping[str, str]) -> bool:
     """Whether a table may be without a role: who names user and item may have no ratings."""
     if role == "rating":
         return given.get(role) == "" or {"user", "item"} <= given.keys()
-    return role in ("timestamp", "split")
+    return role != "rating" and role in _OPTIONAL
 
 
 def _named(header: Sequence[str], name: str, role: str, file: str) -> int | None:

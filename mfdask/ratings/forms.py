@@ -15,6 +15,7 @@ import pandas as pd
 from mfdask.errors import InputError
 
 FLOAT32_END = 2.0**128 - 2.0**103  # from here on a number rounds to infinity
+FLOAT32_START = 2.0**-126  # below, a number loses its digits or rounds to 0
 _DIGITS = r"[+-]?(?:[0-9]+(?:[.,][0-9]+)?|[.][0-9]+)"
 #: ``5 stars``, ``5/5``, ``4.0 out of 5 stars``.
 _STARS = re.compile(

@@ -48,7 +48,8 @@ def open_frame(
         What the data set is called.
     columns : mapping, optional
         `user`, `item`, `rating`, `timestamp` to the column of that name; guessed where left out,
-        and an empty name leaves timestamps, or ratings, out, as in `open_source`.
+        and an empty name leaves timestamps, or ratings, out, as in `open_source`. `split` and
+        `weight` are never guessed.
     ids : {"auto", "int", "string", "int,string", "string,int"}
         What the ids are; "auto" looks at the first rows.
     catalogue : DataFrame, optional
@@ -98,6 +99,7 @@ def open_frame(
         origin=f"{name}, a DataFrame",
         has_ratings="rating" in kinds,
         has_split="split" in kinds,
+        has_weights="weight" in kinds,
     )
 
 

@@ -36,7 +36,7 @@ def sniff_kind(
     label : str
         The file, for messages.
     decimal : str
-        The decimal sign of ratings.
+        The decimal sign of ratings and weights.
 
     Raises
     ------
@@ -47,6 +47,8 @@ def sniff_kind(
         return sniff_times(texts, label, options.dialect.timestamp_format)
     if role == "split":
         return SPLIT
+    if role == "weight":
+        return pa.float64()
     if role == "rating":
         form = Numbers(decimal=decimal, thousands=options.dialect.thousands or "")
         return _rating(texts, options.event_values, label, form)

@@ -17,6 +17,8 @@ from mfdask.ratings.records import join_records
 from mfdask.ratings.source_file import SourceFile
 
 SAMPLE_BYTES = 2**18
+#: The roles whose numbers may have a decimal comma.
+DECIMALS = ("rating", "weight")
 BOM = b"\xef\xbb\xbf"
 DOUBLE_COLON = "::"
 _DECLARED = re.compile("sep=(.|\\t)", re.IGNORECASE)  # the first line that Excel writes
@@ -288,13 +290,15 @@ def _spans_lines(records: list[str], lines: list[str], layout: TextLayout) -> bo
 
 
 def _decimal(rows: list[list[str]], layout: TextLayout, label: str, thousands: str | None) -> str:
-    """Tell the decimal sign of ratings: a comma where some have one and none has a point."""
-    place = layout.places.get("rating")
-    if place is None or thousands == ",":
+    """Tell the decimal sign of numbers: a comma where some have one and none has a point."""
+    places = [layout.places[role] for role in DECIMALS if role in layout.places]
+    if not places or thousands == ",":
         return "."
     if thousands == ".":
         return ","
-    texts = [row[place].strip() for row in rows if len(row) == layout.n_fields > place]
+    fields = [row for row in rows if len(row) == layout.n_fields]
+    held = [place for place in places if place < layout.n_fields]
+    texts = [row[place].strip() for row in fields for place in held]
     with_comma = list(filter(_COMMA_NUMBER.fullmatch, texts))
     if not with_comma or any("." in text for text in texts):
         return "."

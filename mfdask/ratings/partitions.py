@@ -60,8 +60,8 @@ def parts_frame(source: Source, batches: Sequence[Batch]) -> dd.DataFrame:
     Returns
     -------
     dask.dataframe.DataFrame
-        `user_id`, `item_id` and, where there are any, `rating`, `timestamp` and `held_out`, as
-        `Parsed` has them; `parsed_of` tells the bad rows of a partition.
+        `user_id`, `item_id` and, where there are any, `rating`, `timestamp`, `held_out` and
+        `weight`, as `Parsed` has them; `parsed_of` tells the bad rows of a partition.
     """
     import dask  # takes a second, and few ratings need no Dask
     import dask.dataframe as dd
@@ -87,6 +87,8 @@ def _meta(source: Source) -> pd.DataFrame:
         types["timestamp"] = "str" if "timestamp" in as_text else "int64"
     if source.has_split:
         types["held_out"] = "str"
+    if source.has_weights:
+        types["weight"] = "float32"
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
 
 

@@ -31,9 +31,9 @@ class Parsed:
     ratings : DataFrame
         The good rows: `user_id`, `item_id` (int64 or str, as the source's `user_kind` and
         `item_kind` say), `rating` (float32, finite), `timestamp` (int64, seconds since 1970, of the
-        years 1 to 9999). The last two are texts where the part has `forms` of them, and are absent
-        where the source has none. The index is the
-        row's number within the part, rejected rows counted, so it has gaps where rows were
+        years 1 to 9999), `weight` (float32, finite, above 0). Ratings and times are texts where the
+        part has `forms` of them; all but the ids are absent where the source has none. The index
+        is the row's number within the part, rejected rows counted, so it has gaps where rows were
         rejected.
     rejected : DataFrame
         The bad rows, columns `REJECTED_COLUMNS`: `row` is the line (text files) or row (Parquet)
@@ -103,6 +103,8 @@ class Source:
         False where only users and items are read: events, or withdrawals.
     has_split : bool
         Whether a column tells the rows of the test part.
+    has_weights : bool
+        Whether a column tells how much each rating counts in a fit.
     n_test_parts : int
         So many of the last parts are the test part, where one is given.
     reading : str
@@ -118,6 +120,7 @@ class Source:
     origin: str
     has_ratings: bool = True
     has_split: bool = False
+    has_weights: bool = False
     n_test_parts: int = 0
     reading: str = ""
 

@@ -56,8 +56,8 @@ def open_files(file_set: FileSet) -> Source:
     files = [open_file(file, options) for file in _without_empty(file_set.files)]
     if not any(file.has_rows for file in files):
         raise InputError(f"{origin} has a header but no ratings; nothing to read")
-    has_times, has_ratings, has_split = (
-        _all_have(files, role) for role in ("timestamp", "rating", "split")
+    has_times, has_ratings, has_split, has_weights = (
+        _all_have(files, role) for role in ("timestamp", "rating", "split", "weight")
     )
     if options.event_values and not has_ratings:
         raise InputError(
@@ -76,6 +76,7 @@ def open_files(file_set: FileSet) -> Source:
         origin=origin,
         has_ratings=has_ratings,
         has_split=has_split,
+        has_weights=has_weights,
         reading=f"{files[0].described()}{notes_of(files[0].kinds)}",
     )
 

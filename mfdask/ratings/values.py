@@ -1,6 +1,6 @@
 """Parse the texts of values, and guess the types of columns.
 
-A ratings table has up to five columns, its *roles*. `Types` says for each role how its texts are
+A ratings table has up to six columns, its *roles*. `Types` says for each role how its texts are
 read; the order of its keys is the order of the columns everywhere.
 """
 
@@ -15,20 +15,22 @@ from typing import Literal
 import pyarrow as pa
 
 from mfdask.errors import InputError
-from mfdask.ratings.forms import FLOAT32_END
+from mfdask.ratings.forms import FLOAT32_END, FLOAT32_START
 from mfdask.ratings.times import bad_count, date_seconds, plain_counts, time_range
 
 #: What ids are; in two words what those of users and of items are.
 Ids = Literal["auto", "int", "string", "int,string", "string,int"]
 Types = dict[str, pa.DataType]
 
-#: The roles, and the columns that they become; `split` tells the test rows, where it is asked for.
+#: The roles, and the columns that they become. `split` tells the test rows, and `weight` how much a
+#: rating counts in a fit; both are there only where they are asked for.
 ROLES = {
     "user": "user_id",
     "item": "item_id",
     "rating": "rating",
     "timestamp": "timestamp",
     "split": "held_out",
+    "weight": "weight",
 }
 
 STRING = pa.large_string()
@@ -96,6 +98,8 @@ def plain_pattern(role: str, value_type: pa.DataType) -> str | None:
     """
     if role == "rating" and value_type != STRING:
         return r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?"
+    if role == "weight":
+        return r"(?:[1-9][0-9]{0,8}(?:\.[0-9]{1,9})?|0\.[0-9]{0,8}[1-9])"
     if value_type == STRING:
         return r"[!#-+\--9<-{}~]+"  # printable ASCII without quotes, spaces and delimiters
     if role == "timestamp":
@@ -131,6 +135,8 @@ def row_reader(types: Types) -> Callable[[list[str]], list[int | float | str]]:
 def _reader(role: str, value_type: pa.DataType) -> Callable[[str], int | float | str]:
     if role == "rating":
         return (lambda text: _present(text, role)) if value_type == STRING else _rating
+    if role == "weight":
+        return _weight
     if pa.types.is_large_string(value_type):
         return lambda text: _present(text, f"{role} id" if role in ("user", "item") else role)
     if role == "timestamp":
@@ -198,6 +204,15 @@ def _rating(text: str) -> float:
     value = _number(text, "rating")
     if not abs(value) < FLOAT32_END:
         raise BadValueError("rating is not finite")
+    return value
+
+
+def _weight(text: str) -> float:
+    value = _number(_present(text.strip(), "weight"), "weight")
+    if not abs(value) < FLOAT32_END:
+        raise BadValueError("weight is not finite")
+    if value < FLOAT32_START:
+        raise BadValueError("weight is not above 0")
     return value
 
 

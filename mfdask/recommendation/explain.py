@@ -107,13 +107,16 @@ def _shares_of_draw(
     """Return the parts of one draw, float64 (1 + rated, D): the prior's first."""
     config, own = own_equations(model, history)
     design = items[own.indices].astype(np.float64)
-    if own.roots is not None:
-        beyond = own.roots.astype(np.float64)
-        design *= beyond[:, None]
+    if config.unrated_weight:
+        beyond = np.ones(own.n_ratings)
         design[:, 0] = 0
     else:
         beyond = own.ratings - model.mean - design[:, 0]
         design[:, 0] = 1
+    if own.roots is not None:
+        roots = own.roots.astype(np.float64)
+        design *= roots[:, None]
+        beyond = beyond * roots
     scaled = prior.precision * prior.scale(own.n_ratings, config.reg_scaling)
     system = prior.fidelity * (design.T @ design + prior.unrated_gram()) + scaled
     pulls = np.column_stack([scaled @ prior.first_mean, prior.fidelity * design.T * beyond])

@@ -31,10 +31,13 @@ class History:
     items : int32 (ratings,)
         Rows of the model's items, ascending.
     ratings : float32 (ratings,)
+    weights : float32 (ratings,) or None
+        How much each counts, as in a fit; None where each weighs 1.
     """
 
     items: npt.NDArray[np.int32]
     ratings: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32] | None = None
 
     @classmethod
     def of_user(cls, data: Dataset, row: int) -> History:
@@ -42,7 +45,9 @@ class History:
         block = int(np.searchsorted(data.bounds("users"), row, side="right")) - 1
         shard = data.shard("users", block)
         own = slice(*shard.indptr[row - shard.start : row - shard.start + 2])
-        return cls(np.array(shard.indices[own]), np.array(shard.ratings[own]))
+        weights = data.weights(block)
+        kept = None if weights is None else np.array(weights[own])
+        return cls(np.array(shard.indices[own]), np.array(shard.ratings[own]), kept)
 
     @classmethod
     def of(cls, model: Model, ratings: Mapping[Any, float]) -> History:
@@ -124,7 +129,8 @@ def own_equations(model: FactorModel, history: History) -> tuple[UpdateConfig, S
     config: UpdateConfig = estimator.update_config(model.mean)
     n = len(history.items)
     places, ends = np.arange(n, dtype=np.int32), np.array([0, n], np.int64)
-    shard: Shard = estimator.observed(Shard("users", 0, 0, ends, places, history.ratings))
+    roots = None if history.weights is None else np.sqrt(history.weights)
+    shard: Shard = estimator.observed(Shard("users", 0, 0, ends, places, history.ratings, roots))
     return replace(config, mean_rating=model.mean, alternating=False, damping=1.0), shard
 
 

@@ -17,9 +17,11 @@ from mfdask.shards.manifest import Manifest
 from mfdask.shards.remote import RemoteStore, is_url
 from mfdask.shards.store import (
     ARRAYS,
+    BESIDE,
     REPEATS,
     SIDES,
     TIMESTAMPS,
+    WEIGHTS,
     FolderStore,
     Shard,
     shard_folder,
@@ -160,6 +162,7 @@ class Dataset(Summarised):
             "users, items": f"{self.n_users:,}, {self.n_items:,} in {blocks} blocks",
             self.manifest.holds: f"{self.manifest.scale}, mean {self.mean:.4f}",
             "timestamps": "yes" if self.manifest.has_timestamps else "no",
+            **({"weights": f"mean {self.manifest.mean_weight:g}"} if self.has_weights else {}),
             "at": without_secrets(self.address or "in memory"),
         }
         return f"Dataset {self.name}", facts
@@ -178,6 +181,11 @@ class Dataset(Summarised):
     def feedback(self) -> Feedback:
         """What the values are: ratings, counts, or events, each of value 1."""
         return self.manifest.feedback
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether ratings have weights."""
+        return self.manifest.has_weights
 
     def require_ratings(self, what: str) -> None:
         """Refuse a data set whose values are no ratings, which `what` needs.
@@ -267,27 +275,45 @@ class Dataset(Summarised):
         None if the source had no timestamps. They lie with the user shards: those of an item shard
         are looked for in all of them.
         """
-        if not self.manifest.has_timestamps:
+        return self._beside(TIMESTAMPS, block, part, side)
+
+    def weights(
+        self, block: int, part: str = "train", side: str = "users"
+    ) -> npt.NDArray[np.float32] | None:
+        """Return how much each rating of a shard counts in a fit, float32, above 0.
+
+        None if the source had no weights. They lie where timestamps do.
+        """
+        return self._beside(WEIGHTS, block, part, side)
+
+    def beside(self, block: int, part: str = "train") -> dict[str, npt.NDArray[Any]]:
+        """Return all that lies beside the ratings of a user shard, by name; see `BESIDE`."""
+        found = {name: self._beside(name, block, part, "users") for name in self.manifest.beside}
+        return {name: values for name, values in found.items() if values is not None}
+
+    def _beside(self, name: str, block: int, part: str, side: str) -> npt.NDArray[Any] | None:
+        """Return one of `BESIDE` for each rating of a shard, if there is any."""
+        if name not in self.manifest.beside:
             return None
         if side == "items":
-            return self._item_timestamps(block)
+            return self._beside_items(name, block)
         if self._is_empty(part, block):
-            return np.empty(0, np.int64)
-        self._verify_once(f"{shard_folder(part, 'users', block)}/{TIMESTAMPS}.npy")
-        return self._store.array(part, "users", block, TIMESTAMPS)
+            return np.empty(0, BESIDE[name])
+        self._verify_once(f"{shard_folder(part, 'users', block)}/{name}.npy")
+        return self._store.array(part, "users", block, name)
 
-    def _item_timestamps(self, block: int) -> npt.NDArray[np.int64]:
-        """Return the times of the training ratings of an item shard."""
+    def _beside_items(self, name: str, block: int) -> npt.NDArray[Any]:
+        """Return one of `BESIDE` for each training rating of an item shard."""
         first, stop = self.manifest.blocks["items"][block : block + 2]
-        items, times = [], []
+        items, values = [], []
         for b in range(self.n_blocks("users")):
-            indices, own = self.shard("users", b).indices, self.timestamps(b)
+            indices, own = self.shard("users", b).indices, self._beside(name, b, "train", "users")
             assert own is not None
             here = (first <= indices) & (indices < stop)
             items.append(indices[here])
-            times.append(own[here])
+            values.append(own[here])
         # Users ascend within an item, as they do from one shard to the next.
-        return np.concatenate(times)[np.argsort(np.concatenate(items), kind="stable")]
+        return np.concatenate(values)[np.argsort(np.concatenate(items), kind="stable")]
 
     def _is_empty(self, part: str, block: int) -> bool:
         """Tell whether a part has no files of a user block."""

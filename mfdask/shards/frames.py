@@ -22,7 +22,8 @@ def ratings_frame(data: Dataset, part: str = "train") -> dd.DataFrame:
     -------
     dask.dataframe.DataFrame
         `user_id`, `item_id` (as the data set has them), `rating` (float32) and, where there are
-        any, `timestamp` (int64, seconds since 1970); by user row and item row.
+        any, `timestamp` (int64, seconds since 1970) and `weight` (float32); by user row and item
+        row.
 
     Raises
     ------
@@ -40,10 +41,12 @@ def _block(block: int, address: str, part: str) -> pd.DataFrame:
 
 
 def _rows(data: Dataset, block: int, part: str) -> pd.DataFrame:
-    shard, times = data.shard("users", block, part), data.timestamps(block, part)
+    shard = data.shard("users", block, part)
     columns = {
         "user_id": data.users()["user_id"].array.take(shard.rows),
         "item_id": data.items()["item_id"].array.take(shard.indices),
         "rating": shard.ratings,
     }
-    return pd.DataFrame(columns if times is None else {**columns, "timestamp": times})
+    beside = {"timestamp": data.timestamps(block, part), "weight": data.weights(block, part)}
+    there = {name: values for name, values in beside.items() if values is not None}
+    return pd.DataFrame({**columns, **there})

@@ -12,9 +12,9 @@ from mfdask.decoding import check_keys_of, decode
 from mfdask.errors import InputError
 from mfdask.files import check_checksum, with_checksum
 from mfdask.ratings.source import Feedback, IdKind, Repeats
-from mfdask.shards.store import FileFacts
+from mfdask.shards.store import TIMESTAMPS, WEIGHTS, FileFacts
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 FILE_NAME = "manifest.json"
 
 
@@ -120,6 +120,9 @@ class Manifest:
     repeats : {"latest", "sum", "count"}
         What became, and becomes of new rows, where there are several of one user and item: the
         latest stays, the values are added up, or the rows are counted.
+    mean_weight : float or None
+        Mean weight of a training rating; None where ratings have no weights, as in data sets of
+        schemas before 6.
     schema_version : int
     """
 
@@ -142,7 +145,19 @@ class Manifest:
     sources: list[TakenFile] = field(default_factory=list)
     feedback: Feedback = "ratings"
     repeats: Repeats = "latest"
+    mean_weight: float | None = None
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether ratings have weights."""
+        return self.mean_weight is not None
+
+    @property
+    def beside(self) -> list[str]:
+        """What lies beside the ratings of user shards; see `store.BESIDE`."""
+        there = {TIMESTAMPS: self.has_timestamps, WEIGHTS: self.has_weights}
+        return [name for name, is_there in there.items() if is_there]
 
     @property
     def holds(self) -> str:

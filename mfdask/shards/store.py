@@ -23,9 +23,11 @@ OTHER = {"users": "items", "items": "users"}
 PARTS = ("train", "test")
 #: The part of a data set with all events of pairs that occur several times (user shards alone).
 REPEATS = "repeats"
-#: The arrays that training and scoring read, and the one that lies apart.
+#: The arrays that training and scoring read.
 ARRAYS = ("indptr", "indices", "ratings")
-TIMESTAMPS = "timestamps"
+#: What lies beside the ratings of user shards, where there is any, and its type.
+TIMESTAMPS, WEIGHTS = "timestamps", "weights"
+BESIDE: Mapping[str, type[np.generic]] = {TIMESTAMPS: np.int64, WEIGHTS: np.float32}
 #: The folder of a data set in the making that is gone once it is made.
 SCRATCH = "scratch"
 #: NumPy has Python compile the head of a file, and two threads that do so at once can make

@@ -20,7 +20,7 @@ from mfdask.shards.store import (
     PARTS,
     SCRATCH,
     SIDES,
-    TIMESTAMPS,
+    WEIGHTS,
     Arrays,
     FileFacts,
     FolderStore,
@@ -52,7 +52,7 @@ class DatasetWriter:
     parts: tuple[str, ...] = PARTS
 
     def write_users(self, block: int, parts: Mapping[str, Arrays]) -> Files:
-        """Write the shards of a user block: for each part its `ARRAYS`, and the times if any."""
+        """Write the shards of a user block: `ARRAYS` of each part, and what lies beside them."""
         shards = ((part, parts[part]) for part in self.parts)
         return merged(self.store.write_shard(part, "users", block, own) for part, own in shards)
 
@@ -73,10 +73,9 @@ class DatasetWriter:
             held = held_out(shard)
             masks = {"train": ~held, "test": held}
             parts = {part: shard.only(masks[part]).arrays for part in self.parts}
-            times = data.timestamps(block)
-            if times is not None:
+            for name, values in data.beside(block).items():
                 for part, arrays in parts.items():
-                    arrays[TIMESTAMPS] = times[masks[part]]
+                    arrays[name] = values[masks[part]]
             users.append(self.write_users(block, parts))
         tables = {"users": data.users(), "items": data.items()}
         return self.write_rest(LocalExecutor(), "masked", users, tables, data.manifest)
@@ -150,16 +149,23 @@ class DatasetWriter:
         items = [run.submit(f"{name}-{b}", self.write_items, b) for b in self._blocks("items")]
         files = merged([*users, *run.results(items)])
         files |= merged(self.write_table(side, tables[side]) for side in SIDES)
-        parts = [self.store.array("train", "users", b, "ratings") for b in self._blocks("users")]
-        n_train, n_test = sum(map(len, parts)), int(self._counts("test", "users").sum())
+        n_train = int(self._counts("train", "users").sum())
+        n_test = int(self._counts("test", "users").sum())
         rows = {side: self.bounds[side][-1] for side in SIDES}
         return replace(
             like,
             counts=replace(like.counts, kept=n_train + n_test, train=n_train, test=n_test, **rows),
-            mean=sum(float(part.sum(dtype=np.float64)) for part in parts) / max(n_train, 1),
+            mean=self._training_mean("ratings"),
+            mean_weight=self._training_mean(WEIGHTS) if like.has_weights else None,
             blocks=self.bounds,
             files=dict(sorted(files.items())),
         )
+
+    def _training_mean(self, name: str) -> float:
+        """Return the mean of an array over all training ratings."""
+        parts = [self.store.array("train", "users", b, name) for b in self._blocks("users")]
+        total = sum(float(part.sum(dtype=np.float64)) for part in parts)
+        return total / max(sum(map(len, parts)), 1)
 
     def finish(self, manifest: Manifest) -> Dataset:
         """Write the manifest, the last of all, and return the data set."""

@@ -134,7 +134,7 @@ def test_what_a_data_set_says_of_itself(mfdask, result_of):
     assert "1 to 2, step 1" in shown
     assert "mean training count" in shown
     said = result_of("inspect", "d")
-    assert (said["feedback"], said["repeats"], said["schema_version"]) == ("counts", "count", 5)
+    assert (said["feedback"], said["repeats"], said["schema_version"]) == ("counts", "count", 6)
     assert "counts" in repr(Dataset.open("d"))
     manifest = json.loads(Path("d/manifest.json").read_text())
     assert manifest["feedback"] == "counts"

@@ -1,8 +1,9 @@
-"""Weights of ratings by age: the half-step against float64, and whole fits."""
+"""Weights of ratings, of the data and by age: half-steps against float64, and whole fits."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ from mfdask.errors import InputError
 from mfdask.features.offsets import GroupSums
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.kernels.rows import SSE
-from mfdask.models import ALS, Bayes
+from mfdask.models import ALS, BPR, IALS, Bayes, check_data
 from mfdask.models.design import RowPrior, initial_rows, ridge, unknowns
 from mfdask.models.half_step import half_step, squared_error
 from mfdask.ratings.splits import Split
+from mfdask.recommendation import History, explain, fold_in
 from mfdask.shards import Dataset, Shard
 from tests.models.test_time import DAY, dated_frame, training
-from tests.naive import solve_row
+from tests.naive import Naive, solve_row
 from tests.shards.oracle import memory_source
 
 PENALTIES = {"fidelity": 0.5, "factor_reg": 0.4, "bias_reg": 0.2, "reg_scaling": 0.0}
@@ -127,3 +129,140 @@ def test_what_has_changed_is_followed(config, client, tmp_path):
 def test_ratings_without_times_are_refused(config, ratings):
     with pytest.raises(InputError, match=r"half_life: \w+ has no timestamps"):
         config.fit(ratings)
+
+
+PLAIN = dataclasses.replace(POINT, half_life=None, n_sweeps=3)
+
+
+def weighted_data(frame, weights, folder):
+    choices = IngestOptions(Split.parse("random:0.15"), blocks=2)
+    ingest(memory_source(frame.assign(weight=np.float32(weights))), folder, choices=choices)
+    return Dataset.open(folder)
+
+
+@pytest.fixture(scope="module")
+def weighted(tmp_path_factory):
+    """Return ratings of whole weights."""
+    frame = dated_frame()
+    weights = np.random.default_rng(8).integers(1, 4, len(frame))
+    return weighted_data(frame, weights, tmp_path_factory.mktemp("weighted") / "d")
+
+
+def all_weights(data):
+    return np.concatenate([data.weights(b) for b in range(data.n_blocks("users"))])
+
+
+def test_a_weight_of_two_is_a_rating_that_is_there_twice(weighted):
+    users, items, ratings, _ = training(weighted)
+    times = all_weights(weighted).astype(int)
+    assert set(times) == {1, 2, 3}
+    triples = tuple(np.repeat(own, times) for own in (users, items, ratings.astype(float)))
+    sizes = weighted.n_users, weighted.n_items
+    shape = PLAIN.n_factors, PLAIN.init_scale, PLAIN.seed
+    start = [
+        initial_rows(n, *shape, side) for n, side in zip(sizes, ("users", "items"), strict=True)
+    ]
+    rows = [unknowns(own, PLAIN.n_factors + 1) for own in start]
+    oracle = Naive(triples, *sizes, *rows, PLAIN, weighted.mean)
+    for _ in range(PLAIN.n_sweeps):
+        for side in ("users", "items"):
+            oracle.half_step(side)
+    model = PLAIN.fit(weighted)
+    for side in ("users", "items"):
+        found = unknowns(model.rows(side), PLAIN.n_factors + 1)
+        np.testing.assert_allclose(found, oracle.weights[side], atol=2e-3)
+    last = model.history[-1]
+    assert last.objective == pytest.approx(oracle.objective(), rel=1e-4)
+    assert last.train_rmse == pytest.approx(np.sqrt(oracle.squared_error() / times.sum()), rel=1e-4)
+    assert model.objective(0.0) == last.objective
+    assert model.data.mean_weight == pytest.approx(times.mean())
+
+
+def test_weights_leave_the_regularisation_as_it_is(weighted, tmp_path):
+    """All weights alike are a fidelity, whichever power of its ratings a row is regularised by."""
+    frame = dated_frame()
+    config = dataclasses.replace(PLAIN, reg_scaling=0.5)
+    three = config.fit(weighted_data(frame, np.full(len(frame), 3), tmp_path / "three"))
+    one = weighted_data(frame, np.ones(len(frame)), tmp_path / "one")
+    strong = dataclasses.replace(config, fidelity=3 * config.fidelity).fit(one)
+    np.testing.assert_allclose(three.item_rows, strong.item_rows, atol=2e-3)
+    ingest(
+        memory_source(frame),
+        tmp_path / "p",
+        choices=IngestOptions(Split.parse("random:0.15"), blocks=2),
+    )
+    unweighted = config.fit(Dataset.open(tmp_path / "p"))
+    np.testing.assert_array_equal(config.fit(one).item_rows, unweighted.item_rows)
+
+
+@pytest.mark.parametrize("config", [POINT, DRAWN])
+def test_weights_multiply_with_those_by_age(config, tmp_path):
+    frame = dated_frame()
+    own = np.random.default_rng(8).uniform(0.2, 3, len(frame)).astype(np.float32)
+    data = weighted_data(frame, own, tmp_path / "d")
+    by_age = 2.0 ** ((frame["timestamp"] - training(data)[3].max()) / (6 * DAY))
+    both = weighted_data(frame, own * by_age, tmp_path / "both")
+    config = dataclasses.replace(config, n_sweeps=8)
+    aged, said = config.fit(data), dataclasses.replace(config, half_life=None).fit(both)
+    np.testing.assert_allclose(aged.item_rows, said.item_rows, atol=5e-3)
+    rmse = [model.history[-1].train_rmse for model in (aged, said)]
+    assert rmse[0] == pytest.approx(rmse[1], rel=1e-4)
+
+
+def test_a_chain_does_not_depend_on_the_scale_of_weights(tmp_path):
+    frame, config = dated_frame(), dataclasses.replace(DRAWN, half_life=None, n_sweeps=8)
+    own = np.random.default_rng(8).uniform(0.2, 3, len(frame)).astype(np.float32)
+    one, ten = (weighted_data(frame, k * own, tmp_path / f"{k}") for k in (1, 16))
+    small, large = config.fit(one), config.fit(ten)
+    np.testing.assert_allclose(small.item_rows, large.item_rows, atol=1e-3)
+    noise = [model.samples.noise_precision for model in (small, large)]
+    np.testing.assert_allclose(*noise, rtol=1e-3)
+
+
+def test_observations_weigh_what_their_ratings_do(tmp_path):
+    frame = dated_frame()
+    weights = np.random.default_rng(8).integers(2, 9, len(frame)).astype(np.float32)
+    said = weighted_data(frame, weights, tmp_path / "said")
+    grown = weighted_data(frame.assign(rating=weights - 1), np.ones(len(frame)), tmp_path / "g")
+    config = IALS(n_factors=4, n_sweeps=4)
+    rated = dataclasses.replace(config, weighting="rating").fit(grown)
+    np.testing.assert_allclose(config.fit(said).item_rows, rated.item_rows, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [PLAIN, dataclasses.replace(DRAWN, half_life=None)])
+def test_two_workers_weigh_as_one_process_does(config, weighted, client):
+    alone, spread = config.fit(weighted), config.fit(weighted, client=client, exchange="needed")
+    for side in ("users", "items"):
+        np.testing.assert_array_equal(alone.rows(side), spread.rows(side))
+
+
+def test_a_new_user_s_ratings_may_have_weights(weighted):
+    model = PLAIN.fit(weighted)
+    shard = weighted.shard("users", 0)
+    for row in (0, 4):
+        history = History.of_user(weighted, row)
+        here = slice(*shard.indptr[row : row + 2])
+        np.testing.assert_array_equal(history.weights, weighted.weights(0)[here])
+        folded = unknowns(fold_in(model, history), 3)[0]
+        fixed, root = unknowns(model.item_rows, 3)[history.items], np.sqrt(history.weights)
+        x = np.column_stack([np.ones(len(fixed)), fixed[:, 1:]]).astype(float)
+        y = history.ratings - model.mean - fixed[:, 0]
+        precision, nothing = np.diag([0.2, 0.4, 0.4]), np.zeros(3)
+        wanted = solve_row(root[:, None] * x, root * y, 0.5, precision, nothing, nothing)
+        np.testing.assert_allclose(folded, wanted, atol=1e-4)
+        plain = fold_in(model, dataclasses.replace(history, weights=None))
+        assert np.abs(unknowns(plain, 3)[0] - folded).max() > 1e-3
+        why = explain(model, history, model.items["item_id"].iloc[:5])
+        assert why.user_bias == pytest.approx(folded[0], abs=1e-4)
+        item = unknowns(model.item_rows, 3)[:5]
+        parts = why.rated.groupby("item_id", sort=False)["part"].sum()
+        np.testing.assert_allclose(parts, item[:, 1:] @ folded[1:], atol=1e-3)
+
+
+def test_who_uses_no_weights_says_so(weighted, caplog):
+    with caplog.at_level(logging.WARNING):
+        check_data(BPR(), weighted)
+    assert "kind bpr does not use the weights of its ratings" in caplog.text
+    caplog.clear()
+    check_data(ALS(), weighted)
+    assert not caplog.text

@@ -47,6 +47,7 @@ def memory_source(frame, cuts=(), catalogue=None, name="memory"):
         has_timestamps="timestamp" in frame,
         catalogue=catalogue,
         origin="memory",
+        has_weights="weight" in frame,
     )
 
 
@@ -71,13 +72,14 @@ def ratings_of(data, part):
     lines = []
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block, part)
-        times = data.timestamps(block, part)
+        beside = [data.timestamps(block, part), data.weights(block, part)]
         for row in range(shard.n_rows):
             for i in range(shard.indptr[row], shard.indptr[row + 1]):
                 line = (users[shard.start + row], items[shard.indices[i]], shard.ratings[i])
-                lines.append(line if times is None else (*line, times[i]))
-    names = ["user_id", "item_id", "rating", "timestamp"]
-    return pd.DataFrame(lines, columns=names[: 3 if data.timestamps(0) is None else 4])
+                lines.append((*line, *(own[i] for own in beside if own is not None)))
+    has = {"timestamp": data.timestamps(0), "weight": data.weights(0)}
+    names = ["user_id", "item_id", "rating", *(name for name in has if has[name] is not None)]
+    return pd.DataFrame(lines, columns=names)
 
 
 def same_ratings(found, expected):

@@ -138,9 +138,9 @@ def test_no_folder_and_no_manifest(tmp_path):
 
 def test_a_newer_schema(folder):
     said = json.loads((folder / "manifest.json").read_text())
-    said |= {"schema_version": 6, "something": "new"}
+    said |= {"schema_version": 7, "something": "new"}
     (folder / "manifest.json").write_text(json.dumps(said))
-    with pytest.raises(InputError, match=r"newer mfdask .schema 6, .*upgrade"):
+    with pytest.raises(InputError, match=r"newer mfdask .schema 7, .*upgrade"):
         Dataset.open(folder)
 
 

@@ -31,7 +31,7 @@ from mfdask.kernels.types import Int32s, Int64s
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.refs import dataset_ref
-from mfdask.shards.store import SIDES, TIMESTAMPS, FolderStore
+from mfdask.shards.store import BESIDE, SIDES, FolderStore
 from mfdask.shards.writer import DatasetWriter, Files
 
 #: Disk that a rating takes in a past: in a user shard with its time, and in an item shard.
@@ -113,7 +113,7 @@ def _kept_before(data: Dataset, block: int, part: str, cutoff: int, logged: Int6
     kept, rows = times < cutoff, shard.rows.astype(np.int32)
     if len(logged):
         kept &= ~np.isin(pair_keys(rows, shard.indices), logged)
-    return Entries(rows[kept], shard.indices[kept], shard.ratings[kept], times[kept])
+    return Entries(rows, shard.indices, shard.ratings, times, data.weights(block, part)).only(kept)
 
 
 def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -> Dataset:
@@ -161,7 +161,7 @@ def _write_users(
     order, room = np.empty(len(ratings.rows), np.int32), np.empty(len(ratings.rows), np.int64)
     n_items = writer.bounds["items"][-1]
     sort_pairs(ratings.rows, stop - first, ratings.columns, n_items, room, order)
-    columns = dict(zip(("users", "items", "ratings", TIMESTAMPS), ratings, strict=True))
+    columns = dict(zip(("users", "items", "ratings", *BESIDE), ratings, strict=True))
     files = writer.write_users(block, gathered({"train": order}, columns, stop - first))
     assert isinstance(writer.store, FolderStore)
     log = repeated(log, data.manifest.repeats != "latest")  # in the order of the new rows

@@ -252,7 +252,7 @@ def _plain_type(role: str, kind: pa.DataType) -> pa.DataType:
     """Return the type of values that are plain."""
     if kind == STRING:
         return kind
-    return pa.float64() if role == "rating" else WHOLE
+    return pa.float64() if role in ("rating", "weight") else WHOLE
 
 
 def _plain_test(role: str, kind: pa.DataType) -> Any:
@@ -261,6 +261,8 @@ def _plain_test(role: str, kind: pa.DataType) -> Any:
         return lambda value: type(value) is str and value and value.isascii()
     if role == "rating":
         return lambda value: type(value) in (int, float) and abs(value) < 1e30
+    if role == "weight":
+        return lambda value: type(value) in (int, float) and 1e-30 < value < 1e30
     if role == "timestamp":
         first, last, _ = time_range(kind)
         return lambda value: type(value) is int and first <= value <= last

@@ -79,4 +79,6 @@ def _are_plain(array: pa.Array, role: str, value_type: pa.DataType) -> np.ndarra
         found = pc.less(pc.abs(array), 2.0**53)
         if role in ("user", "item"):
             found = pc.and_(found, pc.equal(pc.floor(array), array))
+    if role == "weight" and not pa.types.is_large_string(array.type):
+        found = pc.and_(found, pc.greater(array.cast(pa.float64(), safe=False), 1e-30))
     return pc.fill_null(found, False).to_numpy(zero_copy_only=False)

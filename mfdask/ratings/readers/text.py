@@ -20,6 +20,7 @@ from mfdask.ratings.cleaning import Row, UncleanError, clean
 from mfdask.ratings.kinds import Kind, Kinds, sniff_kind
 from mfdask.ratings.layout import (
     BOM,
+    DECIMALS,
     SAMPLE_BYTES,
     TextLayout,
     plain_text,
@@ -83,7 +84,7 @@ def _open(file: SourceFile, options: ReadOptions) -> TextFile:
     exact = ("auto", "int") if options.exact else ("auto",)
     kept = {role for role in ("user", "item") if wanted_ids(options.ids, role) in exact}
     # Texts of ratings that have a form have its decimal sign, too.
-    decimal = layout.decimal if kinds.get("rating") == pa.float64() else "."
+    decimal = layout.decimal if pa.float64() in map(kinds.get, DECIMALS) else "."
     layout = replace(layout, keeps_zeros=frozenset(kept), decimal=decimal)
     return TextFile(file, kinds, has_rows, layout)
 
@@ -219,7 +220,8 @@ class TextLines:
 
     def _rows(self, lines: list[tuple[int, bytes]], types: Types) -> Iterator[Row]:
         places = [self.layout.places[role] for role in types]
-        decimal_place = self.layout.places.get("rating") if self.layout.decimal == "," else None
+        numbers = [role for role in DECIMALS if types.get(role) == pa.float64()]
+        decimals = [self.layout.places[r] for r in numbers] if self.layout.decimal == "," else []
         for number, line in lines:
             try:
                 text = line.decode()
@@ -235,8 +237,8 @@ class TextLines:
                     yield Row(number, text, None, "a quote is not closed in its line")
                     continue
                 fields = [*fields, *self.layout.constants]
-                if decimal_place is not None:
-                    fields[decimal_place] = fields[decimal_place].replace(",", ".", 1)
+                for place in decimals:
+                    fields[place] = fields[place].replace(",", ".", 1)
                 yield Row(number, text, [fields[place] for place in places])
             else:
                 yield Row(number, text, None, _wrong_count(len(fields), self.layout.n_fields))

@@ -1,0 +1,90 @@
+"""Weights of training ratings: their own, and those of their ages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mfdask.errors import InputError
+from mfdask.features.groups import DAY
+from mfdask.kernels.types import Float64s, Int64s
+from mfdask.shards import Dataset
+
+
+def age_weights(ages: Int64s, half_life: float) -> Float64s:
+    """Return ``2**(-age / half_life)`` of ages in seconds and a half-life in days, float64."""
+    weights: Float64s = np.exp2(-ages / (half_life * DAY))
+    return weights
+
+
+def newest_time(data: Dataset, option: str) -> int:
+    """Return the time of the newest training rating, in seconds since 1970.
+
+    Raises
+    ------
+    InputError
+        If there are no timestamps; it names the option that needs them.
+    """
+    if not data.manifest.has_timestamps:
+        raise InputError(f"`{option}`: {data.name} has no timestamps; leave it out")
+    times = (data.timestamps(block) for block in range(data.n_blocks("users")))
+    return max((int(own.max()) for own in times if own is not None and len(own)), default=0)
+
+
+@dataclass(frozen=True)
+class RatingWeights:
+    """What training ratings weigh: what the data set says, times what their ages do.
+
+    Attributes
+    ----------
+    half_life : float or None
+        Days in which a weight halves; None: never.
+    newest : int
+        Time that ages are counted from, in seconds since 1970.
+    scale : float
+        What all are multiplied by.
+    """
+
+    half_life: float | None
+    newest: int = 0
+    scale: float = 1.0
+
+    @classmethod
+    def of(
+        cls, data: Dataset, half_life: float | None, relative: bool = False
+    ) -> RatingWeights | None:
+        """Return the weights of a data set's ratings; None where each weighs 1.
+
+        Parameters
+        ----------
+        data : Dataset
+        half_life : float or None
+        relative : bool
+            Scale them to a mean of 1.
+
+        Raises
+        ------
+        InputError
+            If there is a half-life, and there are no timestamps.
+        """
+        if half_life is None and not data.has_weights:
+            return None
+        made = cls(half_life, 0 if half_life is None else newest_time(data, "half_life"))
+        return replace(made, scale=data.n_train / made.total(data)) if relative else made
+
+    def of_block(self, data: Dataset, block: int, side: str = "users") -> Float64s:
+        """Return the weight of each training rating of a shard, float64."""
+        weights = np.full(data.shard(side, block).n_ratings, self.scale)
+        own = data.weights(block, side=side)
+        if own is not None:
+            weights *= own
+        if self.half_life is not None:
+            times = data.timestamps(block, side=side)
+            assert times is not None
+            weights *= age_weights(self.newest - times, self.half_life)
+        return weights
+
+    def total(self, data: Dataset) -> float:
+        """Return the sum over all training ratings."""
+        return sum(float(self.of_block(data, b).sum()) for b in range(data.n_blocks("users")))
