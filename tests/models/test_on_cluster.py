@@ -14,12 +14,14 @@ from distributed.core import Status
 
 from mfdask.cluster import ClusterConfig, open_cluster
 from mfdask.ingestion.build import IngestOptions, ingest
-from mfdask.models import ALS
+from mfdask.models import ALS, kinds, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 
 CONFIG = ALS(n_factors=6, n_sweeps=5)
+#: Ours; features are given in a file.
+KINDS = [n for n, k in kinds().items() if "mfdask." in k.estimator.__module__ and n != "features"]
 SPEC = "synthetic:users=300,items=200,ratings=9000"
 
 
@@ -61,6 +63,27 @@ def test_threads_change_nothing(data, threads):
     config = ClusterConfig(threads=threads, dashboard_address="127.0.0.1:0")
     with open_cluster(config) as client:
         assert_same(CONFIG.fit(data), CONFIG.fit(data, client=client))
+
+
+@pytest.mark.parametrize("data", [2], indirect=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_the_same_on_two_workers(data, client, tmp_path, kind):
+    if kind == "ncf":
+        pytest.importorskip("optax", reason="needs Optax: pip install 'mfdask[neural]'")
+    small = {"n_factors": 3, "n_sweeps": 3, "burn_in": 1}
+    known = kinds()[kind].open_parameters
+    estimator = kinds()[kind].configure({own: n for own, n in small.items() if own in known})
+    for name, model in {
+        "alone": estimator.fit(data),
+        "spread": estimator.fit(data, client=client),
+    }.items():
+        save_model(model, tmp_path / name)
+    timed = {"model.json", "history.parquet"}
+    arrays = {path.name for path in (tmp_path / "alone").iterdir()} - timed
+    assert {"users.parquet", "items.parquet"} <= arrays
+    for own in arrays:
+        one, other = ((tmp_path / name / own).read_bytes() for name in ("alone", "spread"))
+        assert one == other, own
 
 
 def test_blocks_agree_to_rounding(client, tmp_path):
