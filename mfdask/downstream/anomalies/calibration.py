@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
 
 from mfdask.kernels.types import Float64s, Int64s
 
@@ -57,18 +57,6 @@ def alike(activity: Int64s, least: int = _LEAST_ROWS) -> list[Int64s]:
     return np.array_split(np.argsort(activity, kind="stable"), groups)
 
 
-def rank_evidence(scores: Float64s, activity: Int64s) -> Float64s:
-    """Return ``-log10`` of the share of rows of like activity that score as high, float64 (rows,).
-
-    A conformal p-value: its distribution is uniform whatever that of the scores. It is never below
-    one over the rows of a group.
-    """
-    found = np.zeros(len(scores))
-    for rows in alike(activity):
-        found[rows] = -np.log10(rankdata(-scores[rows]) / (len(rows) + 1))
-    return found
-
-
 def tail_evidence(scores: Float64s, activity: Int64s) -> Float64s:
     """Return ``-log10`` of the chance that an honest row scores as high, float64 (rows,).
 
@@ -90,16 +78,6 @@ def tail_evidence(scores: Float64s, activity: Int64s) -> Float64s:
     for rows in groups:
         found[rows] = _tail(scores[rows])
     return found
-
-
-def normal_evidence(scores: Float64s, activity: Int64s) -> Float64s:
-    """Do as `tail_evidence` for larger ones of two normal scores, of unknown spread from 1 up."""
-    found = np.zeros(len(scores))
-    usual = norm.ppf(np.sqrt(_QUANTILES[1]))
-    for rows in alike(activity):
-        spread = max(float(np.quantile(scores[rows], _QUANTILES[1])) / usual, 1.0)
-        found[rows] = -(norm.logsf(scores[rows] / spread) + np.log(2)) / np.log(10)
-    return np.maximum(found, 0.0)
 
 
 def calibrated(evidence: Float64s) -> Float64s:

@@ -8,20 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
-from mfdask.downstream.anomalies.calibration import (
-    calibrated,
-    normal_evidence,
-    rank_evidence,
-    tail_evidence,
-)
-from mfdask.downstream.anomalies.choices import (
-    Company,
-    company,
-    incoherence,
-    normal_scores,
-)
+from mfdask.downstream.anomalies.calibration import calibrated, tail_evidence
+from mfdask.downstream.anomalies.collusion import Collusion, collusion
 from mfdask.downstream.anomalies.control import LEAST_SCORE, Scores
 from mfdask.downstream.anomalies.evidence import Sameness
+from mfdask.downstream.anomalies.measures import account_measures
 from mfdask.downstream.events import Events
 from mfdask.kernels.types import Bools, Float64s, Int64s
 from mfdask.models.design import Array
@@ -32,8 +23,6 @@ OWN_LIFE = 0.5
 LONGEST = 90
 #: In days: up to this a burst of extreme ratings needs no other sign.
 LONGEST_PLAIN = 30
-#: The company that somebody keeps counts up to so many times what speaks against the choices.
-_COMPANY = 2.0
 
 
 class Suspicion(NamedTuple):
@@ -43,17 +32,15 @@ class Suspicion(NamedTuple):
     ----------
     items, users : float64
         All evidence together.
-    burst, choice, company : float64 (users,)
-        Of the parts; see `suspicion_of`.
-    around : Company
+    burst : float64 (users,)
+        Of the bursts alone.
+    group : Collusion
     """
 
     items: Float64s
     users: Float64s
     burst: Float64s
-    choice: Float64s
-    company: Float64s
-    around: Company
+    group: Collusion
 
 
 class Agreed(NamedTuple):
@@ -143,10 +130,8 @@ def suspicion_of(events: Events, n_items: int, above: Array, bursts: Sequence[Sc
     """Bring all evidence to one measure, and weigh it together.
 
     The measure is the chance that an honest row has as much: of the strongest burst that a user is
-    a member of (each kind of burst by itself), of choices that do not go together, and of the
-    company that a user is in. The latter two, added, see no times. Company alone is no evidence: it
-    counts up to `_COMPANY` times what a user's own choices say. The larger of the two is what
-    counts, brought to the measure again: an attacker need not be conspicuous in every way.
+    a member of (each kind of burst by itself), and of `collusion`, which sees no times. The largest
+    is what counts, brought to the measure again: an attacker need not be conspicuous in every way.
 
     Parameters
     ----------
@@ -157,16 +142,11 @@ def suspicion_of(events: Events, n_items: int, above: Array, bursts: Sequence[Sc
     bursts : sequence of Scores
         See `attacker_scores`; empty without times.
     """
-    n_users, activity = len(events.indptr) - 1, np.diff(events.indptr)
-    popularity = np.bincount(events.items, minlength=n_items)
-    strange = incoherence(events, n_items)
-    with_whom = company(events, above, normal_scores(strange, activity), n_items)
-    burst, items = np.zeros(n_users), normal_evidence(with_whom.items, popularity)
+    activity, popularity = np.diff(events.indptr), np.bincount(events.items, minlength=n_items)
+    group = collusion(events, above, account_measures(events, n_items), n_items)
+    burst, items = np.zeros(len(activity)), group.items
     for scores in bursts:
         burst = np.maximum(burst, tail_evidence(scores.users, activity))
         items = np.maximum(items, tail_evidence(scores.items, popularity))
-    choice = rank_evidence(strange, activity)
-    around = np.minimum(tail_evidence(with_whom.users, activity), _COMPANY * choice)
-    profile = tail_evidence(choice + around, activity)
-    users = calibrated(np.maximum(burst, profile))
-    return Suspicion(calibrated(items), users, burst, choice, around, with_whom)
+    users = calibrated(np.maximum(burst, group.users))
+    return Suspicion(calibrated(items), users, burst, group)

@@ -20,7 +20,7 @@ _COLUMNS = {
     "n_extreme": "int64", "n_expected": "float64", "n_extreme_ever": "int64",
     "agreement": "float64", "n_items": "Int64", "honest_share": "float64",
     "share_in_window": "float64", "resemblance": "float64", "evidence": "float64",
-    "burst_evidence": "float64", "choice_evidence": "float64", "company_evidence": "float64",
+    "burst_evidence": "float64", "group_evidence": "float64",
     "prediction": "float64", "prediction_cleaned": "float64", "reason": "str",
 }  # fmt: skip
 
@@ -78,8 +78,7 @@ def attack_scores(suspicion: Suspicion, data: Dataset) -> dict[str, pd.DataFrame
     users = data.users()[["user_id"]].assign(
         evidence=suspicion.users,
         burst_evidence=suspicion.burst,
-        choice_evidence=suspicion.choice,
-        company_evidence=suspicion.company,
+        group_evidence=suspicion.group.users,
     )
     return {
         "item_scores": items.assign(expected_false_per_1000=1000 * 10.0 ** -items["evidence"]),
@@ -100,7 +99,7 @@ def _item_reason(line: Any, labels: dict[str, str]) -> str:
     if line.n_extreme:
         return f"{line.n_extreme} {_burst(line, labels)}"
     side = "above" if line.direction == "push" else "below"
-    return f"those who rate it {side} their own mean choose items that do not go together"
+    return f"those who rate it {side} their own mean are alike as no audience of an item is"
 
 
 def _user_reason(line: Any, labels: dict[str, str]) -> str:
@@ -116,12 +115,9 @@ def _user_reason(line: Any, labels: dict[str, str]) -> str:
 
 def _evidence(line: Any) -> str:
     """Name the strongest evidence."""
-    words = {
-        "burst": "took part in a burst of ratings that are other than the item's usual ones",
-        "choice": "chooses items that do not go together",
-        "company": "rates this item as others do whose choices do not go together",
-    }
-    return words[max(words, key=lambda kind: getattr(line, f"{kind}_evidence"))]
+    if line.burst_evidence > line.group_evidence:
+        return "took part in a burst of ratings that are other than the item's usual ones"
+    return "resembles the others who rate this item alike, as no audience of an item is"
 
 
 def _burst(line: Any, labels: dict[str, str]) -> str:

@@ -19,27 +19,27 @@ def with_other_items(items: pd.DataFrame, chosen: Bools, suspicion: Suspicion) -
     """
     more = np.setdiff1d(np.flatnonzero(chosen), items["item"]).astype(np.int32)
     more = more[np.argsort(-suspicion.items[more], kind="stable")]
-    signs = suspicion.around.signs[more]
+    signs = suspicion.group.signs[more]
     return _appended(items, more, signs, suspicion.items[more])
 
 
 def with_other_users(users: pd.DataFrame, chosen: Bools, suspicion: Suspicion) -> pd.DataFrame:
     """Append the users that were chosen and are not in the table, with all evidence of users.
 
-    `item` is the one with the most unusual company, see `Company`. Of all users come the columns
-    `burst_evidence`, `choice_evidence` and `company_evidence`, see `Suspicion`.
+    `item` is the one whose raters a user resembles most, see `Collusion`. Of all users come the
+    columns `burst_evidence` and `group_evidence`, see `Suspicion`.
     """
     more = np.setdiff1d(np.flatnonzero(chosen), users["user"]).astype(np.int32)
     more = more[np.argsort(-suspicion.users[more], kind="stable")]
-    items = suspicion.around.with_item[more]
+    items = suspicion.group.with_item[more]
     known = users.assign(evidence=suspicion.users[users["user"].to_numpy(np.int64)])
     known["expected_false_per_1000"] = 1000 * 10.0 ** -known["evidence"]
-    signs = suspicion.around.signs[items]
+    signs = suspicion.group.signs[items]
     found = _appended(known, items, signs, suspicion.users[more], user=more, n_items=0)
     rows = found["user"].to_numpy(np.int64)
-    for kind in ("burst", "choice", "company"):
-        found[f"{kind}_evidence"] = getattr(suspicion, kind)[rows]
-    return found
+    return found.assign(
+        burst_evidence=suspicion.burst[rows], group_evidence=suspicion.group.users[rows]
+    )
 
 
 def _appended(

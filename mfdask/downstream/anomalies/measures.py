@@ -1,0 +1,143 @@
+"""Measures of accounts that need no times: what is chosen, how it is rated, whom it resembles.
+
+Several are those of shilling research: the deviation from the mean agreement (Chirita, Nejdl and
+Zamfir, WIDM 2005), the residue score (Bryan, O'Mahony and Cunningham, RecSys 2008), popularity and
+length (Burke, Mobasher, Williams and Bhaumik, KDD 2006). None of them says by itself which side of
+it is dishonest: `collusion` looks for items whose raters are alike in any of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+from scipy.sparse.linalg import svds
+from scipy.stats import norm, rankdata
+
+from mfdask.downstream.anomalies.calibration import alike
+from mfdask.downstream.anomalies.resemblance import nearest_likeness
+from mfdask.downstream.anomalies.sessions import CHOICE, choice_vectors
+from mfdask.downstream.events import Events
+from mfdask.kernels.types import Float64s, Int64s
+from mfdask.models.design import Array
+
+#: Sums of squares and shares below this are zero but for rounding.
+_LEAST = 1e-12
+#: Ratings of average size that an item's own are taken together with.
+_SHRINK = 5.0
+#: Of correlated measures, the least variance of a direction that counts for itself.
+_LEAST_VARIANCE = 0.05
+
+
+def account_measures(events: Events, n_items: int) -> Float64s:
+    """Return measures of all accounts, each against accounts of like activity.
+
+    Parameters
+    ----------
+    events : Events
+        Of all users.
+    n_items : int
+
+    Returns
+    -------
+    float64 (users, measures)
+        Normal scores within groups of like activity (of the number of ratings among all accounts),
+        turned so that they are not correlated and have the variance 1.
+    """
+    activity = np.diff(events.indptr)
+    scores = [normal_scores(values, activity) for values in _raw(events, n_items)]
+    scores.append(_quantiles(activity))
+    return uncorrelated(np.column_stack(scores))
+
+
+def _raw(events: Events, n_items: int) -> list[Float64s]:
+    """Return the measures as they are, float64 (users,) each."""
+    users, items, ratings = events.users - events.start, events.items, events.ratings
+    n, counts = len(events.indptr) - 1, np.bincount(events.items, minlength=n_items)
+    length = np.maximum(np.diff(events.indptr), 1)
+
+    def mean(values: npt.ArrayLike) -> Float64s:
+        return np.asarray(np.bincount(users, values, n) / length)
+
+    overall = float(ratings.mean(dtype=np.float64))
+    levels = (np.bincount(items, ratings, n_items) + _SHRINK * overall) / (counts + _SHRINK)
+    deviation = (ratings - levels[items]).astype(np.float32)
+    level, own = mean(deviation), mean(ratings)
+    residual = deviation - level[users].astype(np.float32)
+    popularity = np.log(np.maximum(counts, 1))[items].astype(np.float32)
+    known = mean(popularity)
+    return [
+        incoherence(events, choice_vectors(events, n_items)),
+        incoherence(events, taste_vectors(events, residual, n_items), residual),
+        level,
+        -np.abs(level - np.median(level)),  # nobody is as average as what was made up
+        mean(residual**2),
+        mean((ratings - own[users].astype(np.float32)) ** 2),
+        mean(np.abs(deviation) / counts[items]),
+        known,
+        mean((popularity - known[users].astype(np.float32)) ** 2),
+        mean(ratings == ratings.max()),
+        mean(ratings == ratings.min()),
+        nearest_likeness(events, n_items),
+    ]
+
+
+def normal_scores(values: Float64s, activity: Int64s) -> Float64s:
+    """Return the normal quantiles of the ranks among rows of like activity, float64 (rows,)."""
+    found = np.zeros(len(values))
+    for rows in alike(activity):
+        found[rows] = _quantiles(values[rows])
+    return found
+
+
+def _quantiles(values: npt.NDArray[Any]) -> Float64s:
+    return np.asarray(norm.ppf((rankdata(values) - 0.5) / len(values)))
+
+
+def uncorrelated(scores: Float64s) -> Float64s:
+    """Turn columns of variance 1 so that they are not correlated, float64 (rows, columns).
+
+    Directions in which there is next to nothing are left small.
+    """
+    values, vectors = np.linalg.eigh(np.cov(scores.T, bias=True))
+    scale = np.sqrt(np.maximum(values, _LEAST_VARIANCE))
+    return np.asarray((scores - scores.mean(axis=0)) @ vectors / scale)
+
+
+def incoherence(events: Events, vectors: Float64s, weights: Array | None = None) -> Float64s:
+    """Return how little each user's ratings go together, float64 (users,); larger is less.
+
+    It is minus the sum of the products of the vectors of all pairs of a user's items (times the
+    weights of the ratings), over the sum of their squares and the root of their number: about 0 for
+    items, or ratings, that were made up one by one, and far below it for people.
+    """
+    users, n_users = events.users - events.start, len(events.indptr) - 1
+    weights = np.ones(len(users), np.float32) if weights is None else weights
+    own = np.bincount(users, weights**2 * np.square(vectors).sum(axis=1)[events.items], n_users)
+    whole = np.zeros(n_users)
+    for column in vectors.T:
+        whole += np.square(np.bincount(users, weights * column[events.items], n_users))
+    together = (whole - own) / np.maximum(own, _LEAST)
+    return np.asarray(-together / np.sqrt(np.maximum(np.diff(events.indptr), 1)))
+
+
+def taste_vectors(events: Events, residual: Array, n_items: int) -> Float64s:
+    """Return vectors of items that lie near each other where the same users like both.
+
+    They are right singular vectors of the residuals, each over the roots of the user's and the
+    item's number of ratings. float64 (items, at most `CHOICE`).
+    """
+    shape = len(events.indptr) - 1, n_items
+    counts = np.bincount(events.items, minlength=n_items)
+    per_user = np.maximum(np.diff(events.indptr), 1).astype(np.float32) ** -0.5
+    per_item = (counts + _SHRINK).astype(np.float32) ** -0.5
+    values = residual * np.repeat(per_user, np.diff(events.indptr)) * per_item[events.items]
+    k = min(CHOICE, min(shape) - 1)
+    if k < 1 or not values.any():
+        return np.zeros((n_items, 1))
+    matrix = scipy.sparse.csr_array((values, events.items, events.indptr), shape=shape)
+    start = np.random.default_rng(0).random(min(shape)).astype(np.float32)
+    _, size, right = svds(matrix, k=k, v0=start)
+    return np.asarray((right.T * size).astype(np.float64) * per_item[:, None])
