@@ -22,6 +22,7 @@ from mfdask.ratings.synthetic import NAMED
 from mfdask.shards import Dataset
 
 from .bench_common import FACTORS, ROUNDS, THREADS, measured
+from .bench_guard import guard
 from .bench_lists import dense, rerank, topn
 from .bench_views import kernel_view, quality_view, sweep_view
 from .common import Outcome, job, running
@@ -49,7 +50,7 @@ def main() -> None:
     """Hold the measurements together."""
 
 
-for _command in (topn, rerank, dense):
+for _command in (topn, rerank, dense, guard):
     main.add_command(_command)
 
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 SHARED = {
     "__init__",
     "bench_common",
+    "bench_guard",
     "bench_lists",
     "bench_views",
     "cli",
@@ -135,6 +136,7 @@ def test_a_job_loads_its_own_module_alone():
     loaded = {name for name in done.stdout.split() if name.startswith("mfdask.jobs.")}
     own = {
         "bench_common",
+        "bench_guard",
         "bench_lists",
         "bench_views",
         "ids",
