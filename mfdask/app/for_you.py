@@ -203,9 +203,7 @@ class ForYou(AppPage):
         return watched
 
     def _lacking(self) -> Div | None:
-        have = {"titles": self.shown.has_titles, "genres": self.shown.genres}
-        have |= {"years": self.shown.years}
-        lines = [f"The items have no {name}" for name, there in have.items() if not there]
+        lines = [*self.shown.lacking]
         if self.shown.data is None:
             lines.append(
                 "The models' data set is not here: what a known user has rated is not left out"

@@ -65,9 +65,11 @@ class Map(AppPage):
         self.titles = self.shown.remember("titles", lambda: titles_of_items(self.shown.items))
         self._take_places(self._places())
         self._look_where_the_address_says()
-        controls = column(
-            self.choice, self.method, self.search, self.hits, self.user, sizing_mode="stretch_width"
-        )
+        parts = [self.choice, self.method, self.search, self.hits, self.user]
+        if self.shown.lacking:
+            said = f"{'; '.join(self.shown.lacking)}."
+            parts.append(self.html("lacking", element("p", said, "soft")))
+        controls = column(*parts, sizing_mode="stretch_width")
         plane = column(self.above, self.plane.plot, sizing_mode="stretch_width")
         self.cards = [
             Card("plane", "", plane, Plane.caption, "wide"),

@@ -111,6 +111,12 @@ class Shown:
         return int(self.items["year"].min()), int(self.items["year"].max())
 
     @cached_property
+    def lacking(self) -> list[str]:
+        """What the items do not have that pages show, a sentence each."""
+        have = {"titles": self.has_titles, "genres": self.genres, "years": self.years}
+        return [f"The items have no {name}" for name, there in have.items() if not there]
+
+    @cached_property
     def notes(self) -> list[str]:
         """What is shown, and as of when: a sentence each."""
         lines = [

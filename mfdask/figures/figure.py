@@ -33,6 +33,8 @@ from bokeh.plotting import figure
 
 from mfdask.figures import theme
 
+#: Signs of a word that stays in one line, and of a text that gets a wide column.
+_WHOLE, _LONG = 26, 60
 #: How axes write numbers: thousands apart, and no more decimals than there are.
 _NUMBER = "0,0.[000000]"
 _SHORT = """
@@ -280,7 +282,7 @@ def categories(column: pd.Series) -> list[str]:
 def html_table(table: pd.DataFrame) -> str:
     """Return a table as HTML of texts; columns with numbers stand to the right."""
     kinds = [
-        "number" if any(isinstance(value, Number) for value in table[name]) else "text"
+        "number" if any(isinstance(value, Number) for value in table[name].dropna()) else "text"
         for name in table
     ]
     head = _row("th", [str(name).replace("_", " ") for name in table], kinds)
@@ -291,10 +293,17 @@ def html_table(table: pd.DataFrame) -> str:
 
 def _row(tag: str, texts: Iterable[str], kinds: list[str]) -> str:
     cells = (
-        f'<{tag} class="{kind}"><bdi>{escape(text)}</bdi></{tag}>'
+        f'<{tag} class="{kind}{_room(text)}"><bdi>{escape(text)}</bdi></{tag}>'
         for kind, text in zip(kinds, texts, strict=True)
     )
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _room(text: str) -> str:
+    """Return the class of a cell that is not to be broken, such as a date, or needs much room."""
+    if len(text) <= _WHOLE and " " not in text:
+        return " whole"
+    return " long" if len(text) > _LONG else ""
 
 
 def cell_words(value: Any) -> str:
@@ -320,5 +329,6 @@ table { border-collapse: collapse; width: 100%; }
 th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line, #d8dee4); }
 th { font-weight: 500; color: var(--soft, inherit); vertical-align: bottom; }
 .text { text-align: start; } .number { text-align: end; font-variant-numeric: tabular-nums; }
+.whole { white-space: nowrap; } .long { min-width: 30ch; }
 tr:last-child td { border-bottom: 0; }
 """

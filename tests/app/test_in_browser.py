@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from mfdask.app.pages import pages_of
@@ -113,6 +115,28 @@ def test_tables_of_a_night_by_clicks(home_site, browser):
         browser.click("button[data-do='band'][data-band='high']")
         browser.wait_for("1 to 10 of 10 lines")
         browser.wait_for("(() => location.search.includes('lines-where=risk'))()")
+        check_quiet(browser, url)
+
+
+def test_groups_and_bands_by_clicks(more_tables, browser):
+    with served(more_tables) as url:
+        for width, ground in itertools.product((1400, 420), ("light", "dark")):
+            browser.resize(width, 900)
+            browser.prefer(ground)
+            browser.open(f"{url}/suspects")
+            browser.click("button[data-do='lines-pick']")
+            browser.wait_for("Group 7: 150 accounts")
+            wide, room = browser.run(_WIDTH)
+            assert wide <= room, width
+            browser.open(f"{url}/customers")
+            assert browser.ink()["bands"] > 50
+            assert browser.cut() == []
+            browser.click("button[data-do='band'][data-band='medium']")
+            browser.wait_for("1 to 5 of 5 lines")
+            browser.click("button[data-do='band'][data-band='medium']")
+            browser.wait_for("1 to 15 of 30 lines")
+            wide, room = browser.run(_WIDTH)
+            assert wide <= room, width
         check_quiet(browser, url)
 
 

@@ -49,6 +49,8 @@ def words_of(page):
         ("for-you", "no titles"),
         ("for-you", "no genres"),
         ("for-you", "no years"),
+        ("map", "no titles"),
+        ("map", "no genres"),
         ("new-item", "places items that nobody has rated"),
         ("ab", "nothing is held out"),
     ],

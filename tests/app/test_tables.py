@@ -239,27 +239,6 @@ def test_damaged_or_missing_tables(small_site, tmp_path):
     assert "there are no tables of suspects" in page.notice.text
 
 
-@pytest.fixture(scope="module")
-def more_tables(small_site, tmp_path_factory):
-    """Return a site with a group of attackers, and tables of churn and of value."""
-    folder = tmp_path_factory.mktemp("groups")
-    data = small_site.fixed.data
-    users, items = data.users()["user_id"], data.items()["item_id"]
-    group = {"group": [7], "n_members": [3], "members": [users[:150].tolist()],
-             "targets": [[items[3], items[5]]], "direction": ["push"]}  # fmt: skip
-    pd.DataFrame(group).to_parquet(folder / "attack_groups.parquet")
-    own = {"user_id": users[:30], "event_timestamp": pd.Timestamp("2020-01-01", tz="UTC")}
-    churn = pd.DataFrame({**own, "p_churn": np.linspace(0.95, 0.05, 30), "reason": "r"})
-    churn["risk"] = ["high"] * 10 + ["medium"] * 5 + ["low"] * 15
-    churn.to_parquet(folder / "churn.parquet")
-    value = pd.DataFrame({**own, "expected_value": np.arange(30.0), "segment": "middle"})
-    value.to_parquet(folder / "ltv.parquet")
-    suspects = tmp_path_factory.mktemp("suspects")
-    (folder / "attack_groups.parquet").rename(suspects / "attack_groups.parquet")
-    files = [folder / "churn.parquet", folder / "ltv.parquet"]
-    return Site(small_site.fixed, None, suspects, files)
-
-
 def test_a_group_of_suspects(more_tables, small_site):
     page = page_at(Suspects, more_tables)
     page.act({"do": "lines-pick", "line": "0"})

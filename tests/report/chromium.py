@@ -32,6 +32,28 @@ _INK = f"""(() => {{ {WALK}
   }}));
 }})()"""
 
+_CUT = f"""(() => {{ {WALK}
+  const parent = (node) => node.parentElement ?? node.getRootNode().host;
+  const scrolls = (node, card) => {{
+    for (let up = node; up && up !== card; up = parent(up))
+      if (["auto", "scroll"].includes(getComputedStyle(up).overflowX)) return true;
+    return false;
+  }};
+  const cut = [];
+  for (const card of document.querySelectorAll("figure")) {{
+    const room = card.getBoundingClientRect();
+    if (room.right > innerWidth + 1 || room.left < -1) cut.push(card.id);
+    walk(card, (element) => {{
+      if (!["CANVAS", "TABLE", "BUTTON", "SELECT", "P"].includes(element.tagName)) return;
+      const box = element.getBoundingClientRect();
+      const out = box.right > room.right + 1 || box.left < room.left - 1;
+      if (out && box.width && !scrolls(element, card))
+        cut.push(`${{card.id}} ${{element.tagName}}`);
+    }});
+  }}
+  return cut;
+}})()"""
+
 _TEXT = f"""(() => {{ {WALK}
   const texts = [];
   walk(document, (element) => {{
@@ -123,6 +145,10 @@ class Chromium:
     def ink(self):
         """Return how much each figure shows: pixels that are painted, or letters of a table."""
         return self.run(_INK)
+
+    def cut(self):
+        """Return what reaches out of its figure, or a figure out of the window."""
+        return self.run(_CUT)
 
     def move(self, x, y):
         """Move the mouse."""

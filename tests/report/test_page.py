@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -136,6 +137,15 @@ def test_tables_escape_what_is_in_them():
     assert "<i>" not in shown
     texts = Parsed(shown).texts
     assert texts == ["<b>", "n", "x", "<i>", "1,234,567", "0.1235", 'a"b', "2", "1e-09"]
+
+
+def test_columns_of_words_stand_to_the_left_and_dates_in_one_line():
+    table = pd.DataFrame({"title": [None, "Heat (1995)"], "n": [1.5, None]}, dtype=object)
+    table["day"], table["reason"] = "2020-01-02", "why " * 20
+    shown = html_table(table)
+    assert re.findall('<td class="([^"]*)"', shown)[4:] == [
+        "text", "number whole", "text whole", "text long"
+    ]  # fmt: skip
 
 
 def test_no_text_is_taken_for_tex():
