@@ -34,6 +34,7 @@ SHARED = {
     "options",
     "pipes",
     "sources",
+    "terminal",
 }
 
 NIGHTS = """
