@@ -12,7 +12,7 @@ import click
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.evaluation import evaluate
-from mfdask.features.file import FeatureFile
+from mfdask.features.file import ONE, FeatureFile
 from mfdask.files import file_lock, require_space
 from mfdask.memory import require_memory
 from mfdask.models import (
@@ -69,6 +69,7 @@ def _presets() -> dict[str, list[str]]:
     type=PATH,
     help="CSV or Parquet file: item id, then columns of numbers, or of values joined by |.",
 )
+@click.option("--user-features", type=PATH, help="The same of users, for --user-prior features.")
 @click.option(
     "--start", type=MODEL, help="Begin with the rows of this model, which has as many factors."
 )
@@ -105,6 +106,7 @@ def main(
     model: str,
     preset: str | None,
     item_features: Path | None,
+    user_features: Path | None,
     start: Path | None,
     checkpoint_every: int,
     resume: bool,
@@ -123,11 +125,9 @@ def main(
             f"a model of kind {model} begins afresh: leave out `start`, `checkpoint_every` and "
             "`resume`"
         )
-    if item_features is not None and not estimator.needs_item_features:
-        raise InputError(f"a model of kind {model} follows no file: leave out `item_features`")
-    if item_features is not None:
-        found = FeatureFile.at(item_features).match(dataset)
-        say(f"{found.n_missing:,} items lack features; {found.n_unknown:,} lines are of no item")
+    files = {"items": item_features, "users": user_features}
+    given_files = {side: path for side, path in files.items() if path is not None}
+    features = _features(estimator, dataset, given_files)
     folder = Path(data).name or Path(data).resolve().name  # of a URL, too
     out = out or Path("output/models") / f"{folder}-{model}"
     check_model_place(out, None if overwrite else dataset)
@@ -140,7 +140,7 @@ def main(
     with file_lock(out, "training into"), running(started) as run:
         fitted = estimator.fit(
             dataset,
-            item_features=item_features,
+            **features,
             client=run.client,
             start=start,
             checkpoint=checkpoint,
@@ -153,6 +153,22 @@ def main(
         save_model(fitted, out, errors)
         shutil.rmtree(checkpoint, ignore_errors=True)
     return _outcome(fitted, out, run, errors)
+
+
+def _features(estimator: Estimator, data: Dataset, files: dict[str, Path]) -> dict[str, Path]:
+    """Return the files of features of each side, as `fit` takes them, and say what they lack."""
+    needs = {"items": estimator.needs_item_features, "users": estimator.needs_user_features}
+    for side, path in files.items():
+        one = ONE[side]
+        if not needs[side]:
+            more = (
+                f", or ask for `{one}_prior` features" if hasattr(estimator, f"{one}_prior") else ""
+            )
+            kind = f"a model of kind {estimator.kind}"
+            raise InputError(f"{kind} follows no file: leave out `{one}_features`{more}")
+        found = FeatureFile.at(path).match(data, side)
+        say(f"{found.n_missing:,} {side} lack features; {found.n_unknown:,} lines are of no {one}")
+    return {f"{ONE[side]}_features": path for side, path in files.items()}
 
 
 def _configure(

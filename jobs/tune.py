@@ -54,6 +54,7 @@ _SHOWN = 10
     help="Kind of model to tune.",
 )
 @click.option("--item-features", type=PATH, help="As `mfdask train --item-features`.")
+@click.option("--user-features", type=PATH, help="As `mfdask train --user-features`.")
 @click.option(
     "--study",
     type=OUT_FILE,
@@ -75,6 +76,7 @@ def main(
     settings: Settings,
     model: str,
     item_features: Path | None,
+    user_features: Path | None,
     study: Path | None,
     out: Path | None,
     cluster: ClusterConfig,
@@ -98,6 +100,7 @@ def main(
             base=base,
             settings=settings,
             item_features=item_features,
+            user_features=user_features,
             client=run.client,
             progress=run.progress,
         )

@@ -1,10 +1,10 @@
-"""Encoding of genres and other columns of a table as numeric item features."""
+"""Encoding of genres and other columns of a table as numeric features of items or users."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,10 @@ from mfdask.kernels.types import Float32s
 
 #: Features at most: the equations of their weights are solved anew in each sweep, as a full matrix.
 MAX_FEATURES = 1024
-#: Name of the feature that is 1 for every item.
-EVERY_ITEM = "every item"
+#: Names of the feature that is 1 for all.
+EVERY_ITEM, EVERY_USER = "every item", "every user"
+#: How numbers are scaled: less their mean, over their deviation or their range; or not at all.
+FeatureScale = Literal["deviation", "range", "none"]
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,24 @@ class Shares:
 
 @dataclass(frozen=True)
 class Number:
-    """A column of numbers: one feature, less `mean` and over `deviation`; 0 where it is missing."""
+    """A column of numbers: one feature, less `mean` and over `deviation`; 0 where it is missing.
+
+    Both are 0 and 1 where numbers are taken as they are, and `deviation` may be a range.
+    """
 
     column: str
     mean: float
     deviation: float
 
     @classmethod
-    def of(cls, column: pd.Series) -> Number:
-        """Standardise by the items that have the number."""
+    def of(cls, column: pd.Series, scale: FeatureScale = "deviation") -> Number:
+        """Scale by those that have the number."""
         values = _numbers(column)
+        if scale == "none":
+            return cls(str(column.name), 0.0, 1.0)
         values = values[~np.isnan(values)]
-        deviation = float(values.std()) if len(values) else 0.0
+        width = np.ptp if scale == "range" else np.std
+        deviation = float(width(values)) if len(values) else 0.0
         mean = float(values.mean()) if len(values) else 0.0
         return cls(str(column.name), mean, deviation or 1.0)  # a constant tells nothing: zeros
 
@@ -83,7 +91,7 @@ class Number:
 
 @dataclass(frozen=True)
 class FeatureEncoder:
-    """How the columns of a table of items become features.
+    """How the columns of a table of items, or of users, become features.
 
     Attributes
     ----------
@@ -91,10 +99,13 @@ class FeatureEncoder:
     of_genres : bool
         The features are shares of genres alone, and have their names. They add up to one, so that
         what all items have in common needs no feature of its own, as it does otherwise.
+    every : str
+        Name of that feature.
     """
 
     columns: tuple[Shares | Number, ...]
     of_genres: bool = False
+    every: str = EVERY_ITEM
 
     @classmethod
     def genres(cls, names: Sequence[str]) -> FeatureEncoder:
@@ -116,8 +127,19 @@ class FeatureEncoder:
         return cls((found,), of_genres=True)
 
     @classmethod
-    def of(cls, table: pd.DataFrame) -> FeatureEncoder:
+    def of(
+        cls, table: pd.DataFrame, scale: FeatureScale = "deviation", every: str = EVERY_ITEM
+    ) -> FeatureEncoder:
         """Learn the coding of a table that has nothing but columns of features.
+
+        Parameters
+        ----------
+        table : DataFrame
+            One line an item, or a user.
+        scale : {"deviation", "range", "none"}
+            How numbers are scaled.
+        every : str
+            Name of the feature that all have: ``every item`` or ``every user``.
 
         Raises
         ------
@@ -127,17 +149,20 @@ class FeatureEncoder:
         columns: list[Shares | Number] = []
         for name in table:
             numeric = pd.api.types.is_numeric_dtype(table[name].dtype)
-            columns.append(Number.of(table[name]) if numeric else Shares.of(table[name]))
+            columns.append(Number.of(table[name], scale) if numeric else Shares.of(table[name]))
         sizes = {column.column: len(column.names) for column in columns}
         if not sum(sizes.values()):
-            raise InputError("the item features say nothing of any item; give a column that does")
+            one = every.removeprefix("every ")
+            raise InputError(
+                f"the {one} features say nothing of any {one}; give a column that does"
+            )
         if 1 + sum(sizes.values()) > MAX_FEATURES:
             largest = max(sizes, key=lambda name: sizes[name])
             raise InputError(
-                f"{1 + sum(sizes.values()):,} item features, and {MAX_FEATURES:,} are the most: "
+                f"{1 + sum(sizes.values()):,} features, and {MAX_FEATURES:,} are the most: "
                 f"column {largest!r} alone has {sizes[largest]:,} values; leave out rare ones"
             )
-        return cls(tuple(columns))
+        return cls(tuple(columns), every=every)
 
     @property
     def names(self) -> list[str]:
@@ -145,12 +170,12 @@ class FeatureEncoder:
         names = [name for column in self.columns for name in column.names]
         if self.of_genres:
             return [name.removeprefix("genres=") for name in names]
-        return [EVERY_ITEM, *names]
+        return [self.every, *names]
 
     def encode(self, items: pd.DataFrame) -> Float32s:
-        """Return the features of items, float32 (items, features).
+        """Return the features of the lines of a table, float32 (lines, features).
 
-        A column that the table lacks is missing for all its items.
+        A column that the table lacks is missing for all.
 
         Raises
         ------
@@ -167,7 +192,8 @@ class FeatureEncoder:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the encoder as JSON has it."""
-        return {"of_genres": self.of_genres, "columns": [asdict(column) for column in self.columns]}
+        columns = [asdict(column) for column in self.columns]
+        return {"of_genres": self.of_genres, "every": self.every, "columns": columns}
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> FeatureEncoder:
@@ -184,7 +210,7 @@ class FeatureEncoder:
             else Number(**column)
             for column in said["columns"]
         )
-        return cls(columns, said["of_genres"])
+        return cls(columns, said["of_genres"], said.get("every", EVERY_ITEM))
 
 
 def _texts(column: pd.Series) -> pd.Series:
@@ -197,7 +223,7 @@ def _texts(column: pd.Series) -> pd.Series:
     """
     known = column.dropna()
     if len(known) and not pd.api.types.is_string_dtype(known):
-        raise InputError(f"item feature {column.name!r}: neither numbers nor text; leave it out")
+        raise InputError(f"feature {column.name!r}: neither numbers nor text; leave it out")
     return column.astype("str").fillna("").reset_index(drop=True)
 
 
@@ -215,8 +241,8 @@ def _numbers(column: pd.Series) -> npt.NDArray[np.float64]:
         If it is not one of finite numbers.
     """
     if not pd.api.types.is_numeric_dtype(column.dtype):
-        raise InputError(f"item feature {column.name!r}: numbers are wanted, not text")
+        raise InputError(f"feature {column.name!r}: numbers are wanted, not text")
     values = column.to_numpy(np.float64, na_value=np.nan)
     if np.isinf(values).any():
-        raise InputError(f"item feature {column.name!r}: a number is infinite; leave it empty")
+        raise InputError(f"feature {column.name!r}: a number is infinite; leave it empty")
     return values

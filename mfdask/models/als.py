@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.features.file import ItemFeatures
+from mfdask.features.encoder import FeatureScale
+from mfdask.features.file import FeaturesOf
+from mfdask.features.kept import learned_features
 from mfdask.features.offsets import GroupSums
 from mfdask.kernels.types import Float32s, Float64s
 from mfdask.models.base import Ability, Estimator
@@ -119,12 +121,19 @@ class ALS(MatrixFactorization):
         tunable=True,
     )
     user_prior: UserPrior = parameter(
-        "zero", "What users are drawn around: zero, or what it says of them which items they rated."
+        "zero",
+        "What users are drawn around: zero, or what features from a file, or the items they rated, "
+        "say of them; both are joined by +.",
     )
     item_prior: ItemPrior = parameter(
         "zero",
         "What items are drawn around: zero, or what genres, features from a file, or the users who "
         "rated them say; two are joined by +.",
+    )
+    feature_scale: FeatureScale = parameter(
+        "deviation",
+        "Numbers in files of features, less their mean, are divided by their deviation or their "
+        "range; none: they are taken as they are.",
     )
     weight_reg: float = parameter(
         0.05,
@@ -265,9 +274,10 @@ class ALS(MatrixFactorization):
         return sums.mean(fidelity, precision), precision
 
     def model(
-        self, data: Dataset, result: FitResult, features: ItemFeatures | None, collector: None
+        self, data: Dataset, result: FitResult, features: FeaturesOf, collector: None
     ) -> FactorModel:
         """Return the model of the last sweep's rows."""
+        weights = {side: _float32(result.priors[side].weights) for side in features}
         model = FactorModel.of_data(
             self,
             data,
@@ -275,9 +285,7 @@ class ALS(MatrixFactorization):
             mean=self.update_config(data.mean).mean_rating,
             user_rows=result.rows["users"].copy(),  # what a worker sends cannot be written to
             item_rows=result.rows["items"].copy(),
-            encoder=features.encoder if features else None,
-            feature_weights=_float32(result.priors["items"].weights) if features else None,
-            item_features=features.own_table(data) if features else None,
+            **learned_features(features, weights, data),
             shared={
                 side: _float32(result.priors[side].weights[0])
                 for side in SIDES
@@ -287,22 +295,24 @@ class ALS(MatrixFactorization):
             offsets=result.offsets,
         )
         # Their rows lie on the prior of the sweep before; what is learned last is what counts.
-        if features:
-            unrated = (model.items["n_train"] == 0).to_numpy()
-            model.item_rows[unrated] = model.rows_of_new_items(model.described_items[unrated])
         for side, table in (("users", model.users), ("items", model.items)):
-            if side in model.shared and not (features and side == "items"):
-                model.rows(side)[table["n_train"] == 0] = model.cold_start_row(side)
+            unrated = np.flatnonzero(table["n_train"].to_numpy() == 0)
+            if side in features:
+                own = features[side].encode(data, unrated) @ weights[side]
+                model.rows(side)[unrated] = pack(own[:, 0], own[:, 1:])
+            elif side in model.shared:
+                model.rows(side)[unrated] = model.cold_start_row(side)
         return model
 
     def objective(self, model: FactorModel, squared_error: float) -> float:
         """Return the objective of a model whose squared error over the training ratings is given.
 
         That of the last sweep in the model's history, from which it is taken where a prior follows
-        what is rated or ratings have weights: the model does not keep who rated what, or when.
+        what is rated, that of users features, or ratings have weights: the model does not keep who
+        rated what, or when.
         """
         is_weighted = self.half_life is not None or model.data.mean_weight is not None
-        if model.shared or is_weighted:
+        if model.shared or model.user_features or is_weighted:
             return model.history[-1].objective
         total = self.fidelity * squared_error
         if model.feature_weights is not None:

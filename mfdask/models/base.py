@@ -215,6 +215,11 @@ class Estimator(Parametrised, ABC):
         return False
 
     @property
+    def needs_user_features(self) -> bool:
+        """Whether `fit` must be given a file of user features."""
+        return False
+
+    @property
     def groupings(self) -> tuple[Grouping, ...]:
         """What ratings have an offset in common, in a factor model: by default none."""
         return ()
@@ -494,7 +499,7 @@ class Model(Summarised):
         return partial(estimator.fit, **self._inputs())
 
     def refit(self, data: Dataset, **options: Any) -> Model:
-        """Learn this model again from other data: parameters, prior and item features stay.
+        """Learn this model again from other data: parameters, prior and features stay.
 
         The options are those of `Estimator.fit`.
         """

@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from mfdask.convergence import LEAST_DRAWS, Chain, ChainMonitor
 from mfdask.errors import require
-from mfdask.features.file import ItemFeatures
+from mfdask.features.encoder import FeatureScale
+from mfdask.features.file import FeaturesOf
+from mfdask.features.kept import learned_features
 from mfdask.features.offsets import (
     GroupSums,
     OffsetDraws,
@@ -101,12 +103,19 @@ class Bayes(MatrixFactorization):
         0, "Draws that the model keeps; 0: all that fit into 256 MiB.", "samples", at_least=0
     )
     user_prior: UserPrior = parameter(
-        "zero", "What users are drawn around: a common mean, or what the items they rated say."
+        "zero",
+        "What users are drawn around: a common mean, or what features, or the items they rated, "
+        "say; both are joined by +.",
     )
     item_prior: ItemPrior = parameter(
         "zero",
         "What items are drawn around: a common mean, or what genres, features, or the users who "
         "rated them say; two are joined by +.",
+    )
+    feature_scale: FeatureScale = parameter(
+        "deviation",
+        "Numbers in files of features, less their mean, are divided by their deviation or their "
+        "range; none: they are taken as they are.",
     )
     time: Time = parameter(
         "none",
@@ -275,7 +284,7 @@ class Bayes(MatrixFactorization):
             step *= 2
         return list(range(self.burn_in + step, sweep + 1, step))
 
-    def collector(self, data: Dataset, features: ItemFeatures | None) -> DrawCollector:
+    def collector(self, data: Dataset, features: FeaturesOf) -> DrawCollector:
         """Return what gathers the draws that are kept."""
         return DrawCollector(data, self, features)
 
@@ -283,12 +292,13 @@ class Bayes(MatrixFactorization):
         self,
         data: Dataset,
         result: FitResult,
-        features: ItemFeatures | None,
+        features: FeaturesOf,
         collector: DrawCollector,
     ) -> BayesianModel:
         """Return the model that averages over the draws."""
         samples, rows = collector.samples(), collector.rows()
         offsets = collector.offset_means(result.offsets)
+        weights = {side: _mean_weights(samples, side, self.n_factors) for side in features}
         return BayesianModel.of_data(
             self,
             data,
@@ -296,18 +306,16 @@ class Bayes(MatrixFactorization):
             mean=self.update_config(data.mean).mean_rating,
             user_rows=rows["users"],
             item_rows=rows["items"],
-            encoder=features.encoder if features else None,
-            feature_weights=_mean_weights(samples, self.n_factors) if features else None,
-            item_features=features.own_table(data) if features else None,
+            **learned_features(features, weights, data),
             samples=samples,
             rated_rows=rows.get("rated"),
             offsets=offsets,
         )
 
 
-def _mean_weights(samples: Samples, k: int) -> Float32s:
-    """Return what each feature stands for in all draws side by side, as `feature_weights`."""
-    packed = pack_draws(samples.weights["items"])
+def _mean_weights(samples: Samples, side: str, k: int) -> Float32s:
+    """Return what a side's features stand for in all draws side by side, as `feature_weights`."""
+    packed = pack_draws(samples.weights[side])
     return np.delete(packed[:, : len(samples) * k + 2], 1, axis=1)
 
 
@@ -321,11 +329,11 @@ class DrawCollector:
     ----------
     data : Dataset
     estimator : Bayes
-    features : ItemFeatures or None
-        What the items' prior follows.
+    features : mapping of SideFeatures
+        Of each side whose prior follows any.
     """
 
-    def __init__(self, data: Dataset, estimator: Bayes, features: ItemFeatures | None) -> None:
+    def __init__(self, data: Dataset, estimator: Bayes, features: FeaturesOf) -> None:
         self._estimator = estimator
         self._k = estimator.n_factors
         self._most = estimator.n_draws(data.n_users + data.n_items)
@@ -340,8 +348,8 @@ class DrawCollector:
         self._seen: dict[str, Float32s] = {
             side: np.ones((len(rows), 1), np.float32) for side, rows in self._unrated.items()
         }
-        if features:
-            self._seen["items"] = features.encode(data, self._unrated["items"])
+        for side, own in features.items():
+            self._seen[side] = own.encode(data, self._unrated[side])
         draws, d = self._most, self._k + 1
         self._arrays: dict[str, npt.NDArray[Any]] = {"draws-noise": np.empty(draws)}
         for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):

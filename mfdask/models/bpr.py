@@ -194,7 +194,7 @@ class BPR(Estimator):
         if not isinstance(data, Dataset):
             data = Dataset.from_csr(data)
         self._check(data)
-        identity = fit_identity(self.identity(), data.fingerprint, start, None)
+        identity = fit_identity(self.identity(), data.fingerprint, start, {})
         manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
         with executor_for(data, client) as run:
             rows, history = self._learn(data, run, manager, start, progress, each_sweep)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
-from mfdask.features.file import ItemFeatures
+from mfdask.features.file import ONE, FeaturesOf
 from mfdask.features.groups import Grouping
 from mfdask.features.offsets import Offsets
 from mfdask.files import atomic_directory, check_checksum, crc32, with_checksum
@@ -110,7 +110,7 @@ def fit_identity(
     parameters: Mapping[str, Any],
     fingerprint: str,
     start: Path | None,
-    features: ItemFeatures | None,
+    features: FeaturesOf,
 ) -> dict[str, Any]:
     """Return what two fits share that go through the same states, as JSON has it.
 
@@ -121,11 +121,13 @@ def fit_identity(
     """
     if start is not None and not (start / "model.json").exists():
         raise InputError(f"{start}: no model there to start from (no model.json)")
+    files = {f"{ONE[side]}_features": own.file.crc32 for side, own in features.items() if own.file}
     return {
         "parameters": dict(parameters),
         "data": fingerprint,
         "start": None if start is None else crc32(start / "model.json"),
-        "item_features": features.file.crc32 if features and features.file else None,
+        "item_features": None,
+        **files,
     }
 
 

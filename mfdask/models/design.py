@@ -170,10 +170,22 @@ class RowPrior:
         own = self.weights if self.means is None else self.means
         return own[0].astype(np.float64)
 
-    def of_user(self, rated: Array) -> RowPrior:
-        """Return the prior of one row alone, the weights (rated, D) of what it rated given."""
-        total = rated.sum(axis=0, dtype=np.float64) / np.sqrt(max(len(rated), 1))
-        return replace(self, means=(self.weights[:1] + total).astype(np.float32))
+    def of_user(self, rated: Array | None, features: Array | None = None) -> RowPrior:
+        """Return the prior of one row alone.
+
+        Parameters
+        ----------
+        rated : float32 (rated, D), optional
+            Weights of what it rated, where its mean follows that.
+        features : float32 (1, features), optional
+            Its features, where its mean follows any.
+        """
+        if rated is None and features is None:
+            return self
+        mean = self.weights[:1] if features is None else features @ self.weights
+        if rated is not None:
+            mean = mean + rated.sum(axis=0, dtype=np.float64) / np.sqrt(max(len(rated), 1))
+        return replace(self, means=mean.astype(np.float32))
 
     def of_rows(self, start: int, stop: int) -> RowPrior:
         """Return the prior of some rows of the side."""

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfdask.features.encoder import FeatureEncoder
-from mfdask.features.file import ItemFeatures
+from mfdask.features.file import SideFeatures
+from mfdask.features.kept import UserFeatures
 from mfdask.features.offsets import TimeOffsets
 from mfdask.kernels.types import Float32s, Int32s, Int64s
 from mfdask.models.base import SOURCES, Ability, Aligned, Model, checked_rows
@@ -52,6 +53,8 @@ class FactorModel(Model):
         What having rated each item says of a user, as design rows, where their prior follows that.
     offsets : tuple of TimeOffsets
         What the day or the period of a rating adds, where that was learned.
+    user_features : UserFeatures or None
+        What the users' prior follows from a file.
 
     Examples
     --------
@@ -72,6 +75,7 @@ class FactorModel(Model):
     shared: dict[str, Float32s] = field(default_factory=dict)
     rated_rows: Float32s | None = None
     offsets: tuple[TimeOffsets, ...] = ()
+    user_features: UserFeatures | None = None
 
     @property
     def n_factors(self) -> int:
@@ -136,11 +140,14 @@ class FactorModel(Model):
         return pack(own[:, 0], own[:, 1:])
 
     def _inputs(self) -> dict[str, Any]:
-        if self.item_features is None:
-            return {}
-        assert self.encoder is not None
-        table = self.item_features.set_axis(pd.Index(self.items["item_id"]))
-        return {"item_features": ItemFeatures(self.encoder, known=table)}
+        found = {}
+        if self.item_features is not None:
+            assert self.encoder is not None
+            table = self.item_features.set_axis(pd.Index(self.items["item_id"]))
+            found["item_features"] = SideFeatures("items", self.encoder, known=table)
+        if self.user_features is not None:
+            found["user_features"] = self.user_features.given_again(self.users["user_id"])
+        return found
 
     # ---- predictions
 
@@ -174,10 +181,13 @@ class FactorModel(Model):
     def cold_start_row(self, side: str) -> Float32s:
         """Return the design row of an id that nobody has rated, float32 (1, width).
 
-        Without bias or factors, but for what all items have in common where that is a feature.
+        Without bias or factors, but for what all have in common where that is a feature.
         """
         if side == "items" and self.encoder:
             return self.rows_of_new_items(pd.DataFrame(index=[0]))
+        if side == "users" and self.user_features is not None:
+            own = self.user_features.of_row(-1) @ self.user_features.weights
+            return pack(own[:, 0], own[:, 1:])
         if side in self.shared:
             return pack(self.shared[side][:1], self.shared[side][None, 1:])
         return empty_rows(1, self.n_factors)
@@ -200,15 +210,28 @@ class FactorModel(Model):
         predicted: npt.NDArray[np.float64] = self.mean + item_rows[items] @ user
         return predicted
 
-    def draws(self, items: Int32s) -> Iterator[tuple[Float32s, RowPrior]]:
+    def draws(self, items: Int32s, user: Any = None) -> Iterator[tuple[Float32s, RowPrior]]:
         """Yield the rows of some items and the prior of who rated them, once for each draw.
 
         A model that is one point has one draw: itself.
+
+        Parameters
+        ----------
+        items : int32 (rated,)
+        user : int or str, optional
+            Raw id of who rated them, by which their features are known, if the prior follows any.
         """
-        prior = self.user_prior
+        rated, features = None, self._features_of_user(user)
         if self.rated_rows is not None:
-            prior = prior.of_user(unknowns(self.rated_rows[items], self.n_factors + 1))
-        yield self.item_rows[items], prior
+            rated = unknowns(self.rated_rows[items], self.n_factors + 1)
+        yield self.item_rows[items], self.user_prior.of_user(rated, features)
+
+    def _features_of_user(self, user: Any) -> Float32s | None:
+        """Return the features of a user by raw id, float32 (1, features), if the prior has any."""
+        if self.user_features is None:
+            return None
+        row = -1 if user is None else int(self.rows_of("users", [user])[0])
+        return self.user_features.of_row(row)
 
     @cached_property
     def user_prior(self) -> RowPrior:
@@ -217,6 +240,8 @@ class FactorModel(Model):
         weight = estimator.update_config(self.mean).unrated_weight
         unrated = Unrated.of(self.item_rows, self.n_factors, weight) if weight else None
         prior = replace(estimator.prior("users"), unrated=unrated)
+        if self.user_features is not None:
+            return replace(prior, weights=self.user_features.weights.astype(np.float64))
         if "users" in self.shared:
             prior = replace(prior, weights=self.shared["users"][None].astype(np.float64))
         return prior
@@ -250,6 +275,8 @@ class FactorModel(Model):
     def description(self) -> dict[str, Any]:
         """Return what `model.json` says of this kind of model alone."""
         coding = {"coding": self.encoder.to_dict()} if self.encoder else {}
+        if self.user_features is not None:
+            coding["user_coding"] = self.user_features.encoder.to_dict()
         shared = {side: own.tolist() for side, own in self.shared.items()}
         return {"mean": self.mean, **coding, **({"shared": shared} if shared else {})}
 
@@ -261,6 +288,8 @@ class FactorModel(Model):
         """Write what the priors follow, and offsets, if there are any."""
         for offsets in self.offsets:
             offsets.write(folder, self._ids(self.users, self.items))
+        if self.user_features is not None:
+            self.user_features.write(folder, self.users["user_id"])
         if self.rated_rows is not None:
             own = _unknowns(self.rated_rows[:, 0], self.rated_rows[:, 2 : self.n_factors + 2])
             table = pa.table({"item_id": pa.array(self.items["item_id"]), **own})
@@ -297,6 +326,7 @@ class FactorModel(Model):
             },
             rated_rows=read_rated(folder, n_factors),
             offsets=tuple(TimeOffsets.read(folder, grouping, ids) for grouping in groupings),
+            user_features=UserFeatures.read(folder, said.get("user_coding")),
             **_read_features(folder, n_factors, said.get("coding")),
             **facts,
         )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.convergence import ChainMonitor
-from mfdask.features.file import ItemFeatures
+from mfdask.features.file import FeaturesOf, SideFeatures
 from mfdask.features.offsets import TimeOffsets
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE, row_width
 from mfdask.kernels.types import Float32s
@@ -79,7 +79,8 @@ class MatrixFactorization(AlternatingUpdates):
         self,
         data: Dataset | Any,
         *,
-        item_features: Path | ItemFeatures | None = None,
+        item_features: Path | SideFeatures | None = None,
+        user_features: Path | SideFeatures | None = None,
         client: Client | None = None,
         start: Path | None = None,
         checkpoint: Path | None = None,
@@ -98,6 +99,8 @@ class MatrixFactorization(AlternatingUpdates):
         item_features : Path, optional
             File of item features, CSV or Parquet, for the item prior ``"features"``: the item id,
             and columns of numbers or of values joined by ``|``. Workers read it too.
+        user_features : Path, optional
+            The same of users, for the user prior ``"features"``.
         client : distributed.Client, optional
             Where the half-steps run; without one, in this process on all its threads.
         start : Path, optional
@@ -132,7 +135,10 @@ class MatrixFactorization(AlternatingUpdates):
             data = Dataset.from_csr(data)
         check_data(self, data)
         own = self.resolved(data)
-        features = ItemFeatures.of(own.item_prior, data, item_features)
+        scale, priors = own.feature_scale, {"users": own.user_prior, "items": own.item_prior}
+        given = {"users": user_features, "items": item_features}
+        known = {s: SideFeatures.of(s, priors[s], data, given[s], scale) for s in SIDES}
+        features = {side: found for side, found in known.items() if found is not None}
         identity = fit_identity(own.identity(), data.fingerprint, start, features)
         manager = CheckpointManager(checkpoint, checkpoint_every, resume, identity)
         collector = own.collector(data, features)
@@ -142,13 +148,13 @@ class MatrixFactorization(AlternatingUpdates):
             result = loop.run(start, progress, each_sweep)
         return own.model(data, result, features, collector)
 
-    def collector(self, data: Dataset, features: ItemFeatures | None) -> Collector | None:
+    def collector(self, data: Dataset, features: FeaturesOf) -> Collector | None:
         """Return what gathers draws on the way, if anything does."""
         return None
 
     @abstractmethod
     def model(
-        self, data: Dataset, result: FitResult, features: ItemFeatures | None, collector: Any
+        self, data: Dataset, result: FitResult, features: FeaturesOf, collector: Any
     ) -> FactorModel:
         """Return the model of what a fit ends with."""
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from mfdask.errors import InputError, require
-from mfdask.features.file import ItemFeatures
+from mfdask.features.file import FeaturesOf
 from mfdask.kernels.types import Float32s
 from mfdask.models.base import Ability, Score
 from mfdask.models.design import Regression, RowPrior, ridge
@@ -180,7 +180,7 @@ class IALS(MatrixFactorization):
         return self.prior(side)
 
     def model(
-        self, data: Dataset, result: FitResult, features: ItemFeatures | None, collector: None
+        self, data: Dataset, result: FitResult, features: FeaturesOf, collector: None
     ) -> FactorModel:
         """Return the model of the last sweep's rows."""
         if not result.rows["items"][:, 2:].any():

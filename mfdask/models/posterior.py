@@ -178,16 +178,18 @@ class BayesianModel(FactorModel):
         """Return the design row of an id that nobody has rated: the mean of the prior."""
         if side == "items" and self.encoder:
             return super().cold_start_row(side)
-        return pack_draws(self.samples.weights[side])
+        # Of features from a file the first is that of all.
+        return pack_draws(self.samples.weights[side][:, :1])
 
-    def draws(self, items: Int32s) -> Iterator[tuple[Float32s, RowPrior]]:
+    def draws(self, items: Int32s, user: Any = None) -> Iterator[tuple[Float32s, RowPrior]]:
         """Yield the rows of some items and the prior of who rated them, once for each draw."""
-        biases = self.samples.rated_biases
+        biases, features = self.samples.rated_biases, self._features_of_user(user)
         for s in range(len(self.samples)):
-            prior = self.samples.prior("users", s)
+            rated = None
             if self.rated_rows is not None and biases is not None:
                 factors = self._drawn_factors(self.rated_rows, s, items)
-                prior = prior.of_user(np.column_stack([biases[items, s], factors]))
+                rated = np.column_stack([biases[items, s], factors])
+            prior = self.samples.prior("users", s).of_user(rated, features)
             yield self.draw_rows("items", s, items), prior
 
     def draw_rows(self, side: str, sample: int, rows: Int32s) -> Float32s:

@@ -19,7 +19,7 @@ import pandas as pd
 from mfdask.convergence import followed_ratings
 from mfdask.errors import InputError
 from mfdask.execution import Executor
-from mfdask.features.file import ItemFeatures
+from mfdask.features.file import FeaturesOf, SideFeatures
 from mfdask.features.groups import RatingGroups
 from mfdask.features.offsets import Offsets
 from mfdask.features.rated import RatedRegression
@@ -67,18 +67,16 @@ class FitPlan:
         estimator: AlternatingUpdates,
         data: Dataset,
         run: Executor,
-        item_features: ItemFeatures | None,
+        known: FeaturesOf,
         exchange: ExchangeMode,
     ) -> FitPlan:
         """Place the shards, and submit what all sweeps share."""
         placement = place_blocks(run, data, estimator.n_factors, exchange)
         features: dict[str, list[Any]] = {side: [None] * data.n_blocks(side) for side in SIDES}
-        if item_features:
-            source = dataset_ref(run, data)
-            own = [
-                (item_features, source, *rows) for rows in pairwise(data.bounds("items").tolist())
-            ]
-            features["items"] = run.submit_each("features", encode_items, own)
+        source = dataset_ref(run, data)
+        for side, own in known.items():
+            blocks = [(own, source, *rows) for rows in pairwise(data.bounds(side).tolist())]
+            features[side] = run.submit_each(f"features-{side}", encode_rows, blocks)
         config = estimator.update_config(data.mean)
         groups = None
         if estimator.groupings:
@@ -379,8 +377,8 @@ def warm_rows(path: str, data: Dataset, side: str, rows: Float32s) -> Float32s:
     return warm
 
 
-def encode_items(features: ItemFeatures, data: Dataset, start: int, stop: int) -> Float32s:
-    """Return the features of a block of items, float32 (items, features)."""
+def encode_rows(features: SideFeatures, data: Dataset, start: int, stop: int) -> Float32s:
+    """Return the features of a block of rows, float32 (rows, features)."""
     return features.encode(data, slice(start, stop))
 
 

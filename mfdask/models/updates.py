@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mfdask.convergence import ChainMonitor
 from mfdask.errors import InputError
+from mfdask.features.encoder import FeatureScale
 from mfdask.features.groups import Grouping
 from mfdask.features.offsets import GroupSums, Offsets
 from mfdask.features.weights import newest_time
@@ -22,7 +23,7 @@ from mfdask.shards import Dataset, Shard
 
 MAX_FACTORS = 256
 
-UserPrior = Literal["zero", "rated"]
+UserPrior = Literal["zero", "features", "rated", "features+rated"]
 Time = Literal["none", "user-day", "item-period", "user-day,item-period"]
 ItemPrior = Literal["zero", "genre", "features", "rated", "genre+rated", "features+rated"]
 
@@ -76,6 +77,8 @@ class AlternatingUpdates(Estimator):
         Of implicit feedback, ratings from here up are observed.
     half_life : float or None
         Days in which the weight of a rating halves.
+    feature_scale : str
+        How numbers among the features from files are scaled.
     relative_weights : bool
         Whether weights of ratings are scaled to a mean of 1.
     """
@@ -95,6 +98,7 @@ class AlternatingUpdates(Estimator):
     period_days: int = 70
     liked: float | None = None
     half_life: float | None = None
+    feature_scale: FeatureScale = "deviation"
 
     @property
     def groupings(self) -> tuple[Grouping, ...]:
@@ -113,6 +117,11 @@ class AlternatingUpdates(Estimator):
     def needs_item_features(self) -> bool:
         """Whether the items' prior follows features from a file."""
         return "features" in self.follows("items")
+
+    @property
+    def needs_user_features(self) -> bool:
+        """Whether the users' prior follows features from a file."""
+        return "features" in self.follows("users")
 
     def follows(self, side: str) -> frozenset[str]:
         """Return what the prior of a side follows: nothing, or some of genre, features, rated."""

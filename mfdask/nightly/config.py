@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
+from mfdask.features.file import ONE
 from mfdask.models import Ability, Estimator, kind_of
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
 from mfdask.parameters import Parametrised, parameter
@@ -71,6 +72,7 @@ class TrainingConfig(Parametrised):
     model: str = parameter("als", "Kind of model, as `mfdask train --model`.")
     preset: str = parameter("", "As `mfdask train --preset`; empty: none.")
     item_features: str = parameter("", "File of item features, if the model needs one.")
+    user_features: str = parameter("", "File of user features, if the model needs one.")
     warm: bool = parameter(True, "Begin with the published model's rows, if they fit.")
     always: bool = parameter(False, "Train also where nothing new came in.")
     checkpoint_every: int = parameter(5, "Sweeps between two checkpoints.", at_least=0)
@@ -82,7 +84,7 @@ class TrainingConfig(Parametrised):
         Raises
         ------
         InputError
-            If a parameter cannot be meant, or the file of item features is missing or useless.
+            If a parameter cannot be meant, or a file of features is missing or useless.
         """
         kind = kind_of(self.model)
         keys = {name: f"{table}.{own.option}" for name, own in kind.open_parameters.items()}
@@ -90,11 +92,20 @@ class TrainingConfig(Parametrised):
             made = kind.configure(self.parameters, self.preset or None, unattended=True)
         except InputError as error:
             raise InputError(error.with_names(keys | {"preset": f"{table}.preset"})) from None
-        if made.needs_item_features and not self.item_features:
-            raise InputError(f"{table}.item-features: this model needs a file of item features")
-        if self.item_features and not made.needs_item_features:
-            raise InputError(f"{table}.item-features: this model follows no file; leave it out")
+        for one in ONE.values():
+            key, given = f"{table}.{one}-features", getattr(self, f"{one}_features")
+            needed = getattr(made, f"needs_{one}_features")
+            if needed and not given:
+                raise InputError(f"{key}: this model needs a file of {one} features")
+            if given and not needed:
+                raise InputError(f"{key}: this model follows no file; leave it out")
         return made
+
+    @property
+    def features(self) -> dict[str, Path]:
+        """The files of features, as `Estimator.fit` takes them."""
+        files = {f"{one}_features": getattr(self, f"{one}_features") for one in ONE.values()}
+        return {name: Path(file) for name, file in files.items() if file}
 
 
 @dataclass(frozen=True)
@@ -289,7 +300,8 @@ class _Top(Parametrised):
 
 def _training(name: str, said: Table, folder: Path) -> TrainingConfig:
     own = {known.name: known.name for known in fields(TrainingConfig) if known.name != "parameters"}
-    own["item-features"] = own.pop("item_features")
+    for one in ONE.values():
+        own[f"{one}-features"] = own.pop(f"{one}_features")
     kind = kind_of(str(said.get("model", TrainingConfig.model)))
     options = {parameter.option: name for name, parameter in kind.open_parameters.items()}
     # The names of files and those of Python are both taken.
@@ -297,9 +309,8 @@ def _training(name: str, said: Table, folder: Path) -> TrainingConfig:
     plain = {own[key]: value for key, value in said.items() if key in own}
     given = {options[key]: value for key, value in said.items() if key not in own}
     made = build(TrainingConfig, {**plain, "parameters": given}, f"{name}.")
-    if made.item_features:
-        made = replace(made, item_features=str(folder / made.item_features))
-    return made
+    files: dict[str, Any] = {name: str(folder / file) for name, file in made.features.items()}
+    return replace(made, **files)
 
 
 def _downstream(said: Any) -> tuple[DownstreamConfig, ...]:

@@ -151,8 +151,7 @@ def _learn(night: Night, name: str, data: Dataset) -> dict[str, Any]:
         "checkpoint_every": 0 if estimator.begins_afresh else training.checkpoint_every,
         "progress": night.progress,
     }
-    if training.item_features:
-        options["item_features"] = Path(training.item_features)
+    options |= training.features
     resume = checkpoint.exists()
     try:
         model = estimator.fit(data, resume=resume, **options)

@@ -94,7 +94,7 @@ def _shares_of_row(model: FactorModel, history: History) -> tuple[Float64s, Floa
         return np.zeros(shares.shape[1]), shares
     parts = [
         _shares_of_draw(unknowns(rows, len(prior.precision)), prior, model, history)
-        for rows, prior in model.draws(history.items)
+        for rows, prior in model.draws(history.items, history.user)
     ]
     found = np.stack(parts)
     whole = model.join_draws(found).astype(np.float64)

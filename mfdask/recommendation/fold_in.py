@@ -33,11 +33,14 @@ class History:
     ratings : float32 (ratings,)
     weights : float32 (ratings,) or None
         How much each counts, as in a fit; None where each weighs 1.
+    user : int or str, optional
+        Raw id of whose ratings they are: a model that follows features of users knows theirs by it.
     """
 
     items: npt.NDArray[np.int32]
     ratings: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32] | None = None
+    user: Any = None
 
     @classmethod
     def of_user(cls, data: Dataset, row: int) -> History:
@@ -47,7 +50,8 @@ class History:
         own = slice(*shard.indptr[row - shard.start : row - shard.start + 2])
         weights = data.weights(block)
         kept = None if weights is None else np.array(weights[own])
-        return cls(np.array(shard.indices[own]), np.array(shard.ratings[own]), kept)
+        user = data.users()["user_id"].iloc[row]
+        return cls(np.array(shard.indices[own]), np.array(shard.ratings[own]), kept, user)
 
     @classmethod
     def of(cls, model: Model, ratings: Mapping[Any, float]) -> History:
@@ -114,7 +118,7 @@ def fold_in(model: FactorModel, history: History) -> Array:
     nobody = empty_rows(1, n_factors)
     rows = [
         half_step(shard, fixed, nobody, rule, prior).rows
-        for fixed, prior in model.draws(history.items)
+        for fixed, prior in model.draws(history.items, history.user)
     ]
     joined = model.join_draws(np.stack([unknowns(row, n_factors + 1) for row in rows]))
     return pack(joined[:, 0], joined[:, 1:])

@@ -110,6 +110,7 @@ def tune(
     base: Estimator | None = None,
     settings: Settings | None = None,
     item_features: Path | None = None,
+    user_features: Path | None = None,
     client: Client | None = None,
     progress: Progress = silent,
 ) -> Tuned:
@@ -130,6 +131,8 @@ def tune(
     settings : Settings, optional
     item_features : Path, optional
         The file that a model of kind features follows.
+    user_features : Path, optional
+        The file that a user prior of features follows.
     client : distributed.Client, optional
         Where the trials run; without one, in this process.
     progress : Progress, optional
@@ -147,6 +150,8 @@ def tune(
     asked = settings.objective or TuningObjective.default(base)
     objective = TuningObjective.parse(asked, settings.threshold)
     objective.check(base, data)
+    files = {"item_features": item_features, "user_features": user_features}
+    features = {name: path for name, path in files.items() if path is not None}
     check_data(base, data)
     if data.address is None:
         raise InputError(f"{data.name}: tuning needs a data set on disk; make one with ingest")
@@ -160,14 +165,14 @@ def tune(
             place = study.with_name(f".{study.name}.validation")
             try:
                 held = hold_out(data, place, settings.validation, settings.seed)
-                trials = _Trials(record, held, base, objective, item_features, client, progress)
+                trials = _Trials(record, held, base, objective, features, client, progress)
                 trials.run(positions, settings.jobs)
             finally:
                 shutil.rmtree(place, ignore_errors=True)
         best, table = record.best(), record.table()
     assert best.value is not None
     config = configured(base, best.params)
-    model = config.fit(data, client=client, progress=progress, item_features=item_features)
+    model = config.fit(data, client=client, progress=progress, **features)
     test = objective.of(model, data)
     return Tuned(table, len(positions), best.params, config, objective, best.value, model, test)
 
@@ -220,7 +225,7 @@ class _Trials:
     held: Dataset
     base: Estimator
     objective: TuningObjective
-    item_features: Path | None
+    features: dict[str, Path]
     client: Client | None
     progress: Progress
     stop: threading.Event = field(default_factory=threading.Event)
@@ -265,9 +270,7 @@ class _Trials:
 
         config = configured(self.base, trial.params)
         try:
-            model = config.fit(
-                self.held, client=self.client, each_sweep=watch, item_features=self.item_features
-            )
+            model = config.fit(self.held, client=self.client, each_sweep=watch, **self.features)
             value = self.objective.of(model, self.held)
         except _Worse:
             trial.give_up()

@@ -90,7 +90,7 @@ def test_paper_names_reach_the_model(result_of, data):
     assert load_model("m").parameters == {
         "user_prior": "zero", "item_prior": "zero", "weight_reg": 0.05, "item_factor_reg": 0.6,
         "item_bias_reg": 0.7, "time": "none", "time_reg": 0.03, "period_days": 70,
-        "half_life": None,
+        "half_life": None, "feature_scale": "deviation",
         "n_factors": 3, "n_sweeps": 2, "fidelity": 0.5, "factor_reg": 0.4, "bias_reg": 0.3,
         "update": "alternating", "reg_scaling": 0.2, "damping": 0.9, "centre": False,
         "init_scale": 0.1, "tolerance": 1e-9, "seed": 7,
@@ -237,6 +237,25 @@ def test_item_features_from_a_file(result_of, mfdask, data, tmp_path):
     assert load_model("m").feature_names == ["every item", "size"]
     refused(mfdask(*command), "item features")
     refused(mfdask(*command, "--item-features", "none.csv"), "none.csv")
+
+
+def test_user_features_from_a_file(result_of, mfdask, data):
+    ids = Dataset.open(data).users()["user_id"].tolist()
+    lines = [f"{user},{n % 7},a|b" for n, user in enumerate(ids[:-3])]
+    Path("u.csv").write_text("\n".join(["user_id,age,likes", *lines, "99999999,1,"]))
+    command = ("train", data, "--out", "m", "--sweeps", 2, *QUIET)
+    prior, file = ("--user-prior", "features"), ("--user-features", "u.csv")
+    done = mfdask(*command, *prior, *file, "--feature-scale", "range")
+    assert done.exit_code == 0, done.output
+    assert "3 users lack features; 1 lines are of no user" in done.stderr
+    names = load_model("m").user_features.encoder.names
+    assert names == ["every user", "age", "likes=a", "likes=b"]
+    result_of("evaluate", "m", data)
+    assert result_of("recommend", "m", "--user", ids[0], "--data", data, "--explain")[
+        "explanations"
+    ]
+    refused(mfdask(*command, *prior), "user features", "--user-features")
+    refused(mfdask(*command, *file), "leave out --user-features", "--user-prior features")
 
 
 def load_model_items(data):

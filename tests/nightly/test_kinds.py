@@ -48,6 +48,23 @@ def test_a_sampler_of_item_features(nights):
     assert load_model(nights.home.root / "model").feature_names == ["every item", "size"]
 
 
+def test_a_night_with_user_features(nights):
+    ids = nights.ratings["user_id"].unique()
+    table = pd.DataFrame({"user_id": ids, "age": ids % 5})
+    table.to_csv(nights.folder / "users.csv", index=False)
+    training = {"model": "als", "factors": 2, "sweeps": 2, "user-prior": "features"}
+    with pytest.raises(
+        InputError, match=r"training.user-features: this model needs a file of user"
+    ):
+        nights.config_with(training)
+    nights.arrive("one.csv", 0, 9_000)
+    assert nights.run_with(training | {"user-features": "users.csv"})["status"] == "published"
+    assert load_model(nights.home.root / "model").user_features.encoder.names == [
+        "every user",
+        "age",
+    ]
+
+
 @pytest.mark.parametrize(
     "training",
     [{"model": "features"}, {"model": "bayes", "item-prior": "features"}],

@@ -63,7 +63,7 @@ def check_model(model: Model, data: Dataset, origins: Origins, as_of: str) -> No
     if model.parameters.get("user_prior", "zero") != "zero":
         raise InputError(
             "`model`: a table about users holds them against one mean, and here each has one by "
-            "what they rated; train a model with `user_prior` zero"
+            "what they rated or by their features; train a model with `user_prior` zero"
         )
     first, seen = origins.all[0], Span.of(data, ("train",)).last
     if as_of == "fold-in" and seen >= first:
