@@ -13,8 +13,10 @@ import pandas as pd
 from mfdask.errors import InputError
 from mfdask.kernels.types import Float32s
 
-#: Features at most: the equations of their weights are solved anew in each sweep, as a full matrix.
+#: Features at most whose weights are solved anew in each sweep by a full matrix.
 MAX_FEATURES = 1024
+#: Numbers of all features of a side at most, where their weights are searched for: 512 MiB.
+MAX_NUMBERS = 2**27
 #: Names of the feature that is 1 for all.
 EVERY_ITEM, EVERY_USER = "every item", "every user"
 #: How numbers are scaled: less their mean, over their deviation or their range; or not at all.
@@ -128,7 +130,11 @@ class FeatureEncoder:
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, scale: FeatureScale = "deviation", every: str = EVERY_ITEM
+        cls,
+        table: pd.DataFrame,
+        scale: FeatureScale = "deviation",
+        every: str = EVERY_ITEM,
+        is_searched: bool = False,
     ) -> FeatureEncoder:
         """Learn the coding of a table that has nothing but columns of features.
 
@@ -140,6 +146,9 @@ class FeatureEncoder:
             How numbers are scaled.
         every : str
             Name of the feature that all have: ``every item`` or ``every user``.
+        is_searched : bool
+            Whether their weights are searched for by conjugate gradients, which need no full matrix
+            of features by features: then there may be more than `MAX_FEATURES`.
 
         Raises
         ------
@@ -156,11 +165,13 @@ class FeatureEncoder:
             raise InputError(
                 f"the {one} features say nothing of any {one}; give a column that does"
             )
-        if 1 + sum(sizes.values()) > MAX_FEATURES:
+        most = MAX_NUMBERS // max(len(table), 1) if is_searched else MAX_FEATURES
+        if 1 + sum(sizes.values()) > most:
             largest = max(sizes, key=lambda name: sizes[name])
+            more = "" if is_searched else ", or join `rated` to the prior, which takes more"
             raise InputError(
-                f"{1 + sum(sizes.values()):,} features, and {MAX_FEATURES:,} are the most: "
-                f"column {largest!r} alone has {sizes[largest]:,} values; leave out rare ones"
+                f"{1 + sum(sizes.values()):,} features, and {most:,} are the most: column "
+                f"{largest!r} alone has {sizes[largest]:,} values; leave out rare ones{more}"
             )
         return cls(tuple(columns), every=every)
 

@@ -142,7 +142,8 @@ class SideFeatures:
             return source
         if source is not None:
             file, every = FeatureFile.at(source), EVERY_ITEM if side == "items" else EVERY_USER
-            return cls(side, FeatureEncoder.of(file.match(data, side).table, scale, every), file)
+            table = file.match(data, side).table
+            return cls(side, FeatureEncoder.of(table, scale, every, "rated" in follows), file)
         if "genre" in follows:
             return cls(side, FeatureEncoder.genres_of(data.items()))
         return None

@@ -13,13 +13,14 @@ import scipy.sparse
 from mfdask.errors import InputError
 from mfdask.features.encoder import EVERY_USER, FeatureEncoder, Number
 from mfdask.features.file import FeatureFile
+from mfdask.features.rated import RatedRegression
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import ALS, Bayes, load_model, save_model
 from mfdask.models.design import unknowns
 from mfdask.ratings.splits import Split
 from mfdask.recommendation import History, explain, fold_in
 from mfdask.shards import Dataset
-from tests.naive import solve_row
+from tests.naive import rated_features, regress, solve_row
 from tests.shards.oracle import memory_source
 
 COLD = slice(90, 100)
@@ -184,3 +185,35 @@ def test_files_that_do_not_fit(world, file, tmp_path):
     (tmp_path / "g.csv").write_text("user_id,x\n777,2\n")
     with pytest.raises(InputError, match="is of the users of matrix"):
         POINT.fit(world[0], user_features=tmp_path / "g.csv")
+
+
+def test_more_features_than_a_full_system_takes_are_searched_for(world, tmp_path):
+    tags = ["|".join(f"t{(7 * user + k) % 1100}" for k in range(12)) for user in range(100)]
+    tags[99] = "|".join(f"t{k}" for k in range(1100))
+    frame = pd.DataFrame({"user_id": range(100), "age": world[1], "tag": tags})
+    frame.to_csv(tmp_path / "u.csv", index=False)
+    with pytest.raises(InputError, match=r"1,102 features, and 1,024 are the most.*join rated"):
+        POINT.fit(world[0], user_features=tmp_path / "u.csv")
+    config = dataclasses.replace(POINT, user_prior="features+rated", n_sweeps=8)
+    model = config.fit(world[0], user_features=tmp_path / "u.csv")
+    assert len(model.user_features.weights) == 1102
+    assert cold_error(model, world[2]) < 0.4
+
+
+def test_the_weights_of_many_features_are_those_of_a_full_system():
+    random = np.random.default_rng(4)
+    matrix = scipy.sparse.random_array((60, 30), density=0.2, rng=random, format="csr")
+    data, n = Dataset.from_csr(matrix), 1200
+    dense = random.normal(size=(60, n)).astype(np.float32)
+    rows = random.normal(size=(60, 3)).astype(np.float32)
+    shards = [data.shard(side, 0) for side in ("users", "items")]
+    sums = RatedRegression.of([shards[0]], [shards[1]], [dense], [rows], 0.0)
+    rated = rated_features((matrix != 0).toarray())[:, 1:]
+    every = np.hstack([dense, rated]).astype(float)
+    scale = (matrix != 0).sum(axis=1) > 0
+    found = sums.fit(np.diag([0.2, 0.4, 0.4]), 20.0)
+    for k, own in enumerate([0.2, 0.4, 0.4]):
+        strength = np.full(every.shape[1], 20.0 / own)
+        wanted = regress(every, rows[:, k].astype(float), scale.astype(float), strength)
+        away = np.linalg.norm(found[:, k] - wanted)
+        assert away < 0.005 * np.linalg.norm(wanted)
