@@ -18,30 +18,8 @@ from mfdask.kernels.types import Bools, Float32s
 
 
 @inner
-def _finish_4(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
-    """Turn elements ``(i..i+3, j)`` into those of the factor, given all columns before `j`."""
-    p = i * line
-    q = j * line
-    s0 = load(a, p + j * LANES)
-    s1 = load(a, p + line + j * LANES)
-    s2 = load(a, p + 2 * line + j * LANES)
-    s3 = load(a, p + 3 * line + j * LANES)
-    for k in range(0, j * LANES, LANES):
-        x = load(a, q + k)
-        s0 = fnma(load(a, p + k), x, s0)
-        s1 = fnma(load(a, p + line + k), x, s1)
-        s2 = fnma(load(a, p + 2 * line + k), x, s2)
-        s3 = fnma(load(a, p + 3 * line + k), x, s3)
-    scale = load(inverse, j * LANES)
-    store(a, p + j * LANES, mul(s0, scale))
-    store(a, p + line + j * LANES, mul(s1, scale))
-    store(a, p + 2 * line + j * LANES, mul(s2, scale))
-    store(a, p + 3 * line + j * LANES, mul(s3, scale))
-
-
-@inner
 def _finish_4x2(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
-    """As `_finish_4`, for the columns `j` and ``j + 1``: each value read serves more products."""
+    """Turn elements ``(i..i+3, j..j+1)`` into those of the factor, given all columns before `j`."""
     p = i * line
     q = j * line
     at = j * LANES
@@ -82,22 +60,55 @@ def _finish_4x2(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> No
 
 
 @inner
-def _finish_1(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
-    """As `_finish_4`, for one element."""
+def _reduce_4(a: Float32s, i: int, line: int) -> None:
+    """Take all columns before `i` off the triangle of four rows from ``(i, i)`` on."""
+    p = i * line
+    q = p + line
+    r = q + line
+    s = r + line
+    at = i * LANES
+    pp = load(a, p + at)
+    qp, qq = load(a, q + at), load(a, q + at + LANES)
+    rp, rq, rr = load(a, r + at), load(a, r + at + LANES), load(a, r + at + 2 * LANES)
+    sp, sq = load(a, s + at), load(a, s + at + LANES)
+    sr, ss = load(a, s + at + 2 * LANES), load(a, s + at + 3 * LANES)
+    for k in range(0, at, LANES):
+        x, y, z, w = load(a, p + k), load(a, q + k), load(a, r + k), load(a, s + k)
+        pp = fnma(x, x, pp)
+        qp, qq = fnma(y, x, qp), fnma(y, y, qq)
+        rp, rq, rr = fnma(z, x, rp), fnma(z, y, rq), fnma(z, z, rr)
+        sp, sq, sr, ss = fnma(w, x, sp), fnma(w, y, sq), fnma(w, z, sr), fnma(w, w, ss)
+    store(a, p + at, pp)
+    store(a, q + at, qp)
+    store(a, q + at + LANES, qq)
+    store(a, r + at, rp)
+    store(a, r + at + LANES, rq)
+    store(a, r + at + 2 * LANES, rr)
+    store(a, s + at, sp)
+    store(a, s + at + LANES, sq)
+    store(a, s + at + 2 * LANES, sr)
+    store(a, s + at + 3 * LANES, ss)
+
+
+@inner
+def _finish_1(a: Float32s, i: int, j: int, line: int, first: int, inverse: Float32s) -> None:
+    """As `_finish_4x2`, for one element, less what columns before `first` take off."""
     p = i * line
     q = j * line
     s = load(a, p + j * LANES)
-    for k in range(0, j * LANES, LANES):
+    for k in range(first * LANES, j * LANES, LANES):
         s = fnma(load(a, p + k), load(a, q + k), s)
     store(a, p + j * LANES, mul(s, load(inverse, j * LANES)))
 
 
-@njit(nogil=True, cache=True)
-def _finish_diagonal(a: Float32s, j: int, line: int, inverse: Float32s, failed: Bools) -> None:
-    """Turn element ``(j, j)`` into a pivot, given the row before it; keep its root, inverted."""
+@inner
+def _finish_diagonal(
+    a: Float32s, j: int, line: int, first: int, inverse: Float32s, failed: Bools
+) -> None:
+    """Compute the reciprocal of diagonal element `j`; a pivot that is not positive counts as 1."""
     d = j * line + j * LANES
     s = load(a, d)
-    for k in range(0, j * LANES, LANES):
+    for k in range(first * LANES, j * LANES, LANES):
         x = load(a, j * line + k)
         s = fnma(x, x, s)
     store(a, d, s)
@@ -124,6 +135,7 @@ def factorise(a: Float32s, order: int, inverse: Float32s, failed: Bools) -> None
         Set where a pivot is not positive (or not a number); that lane is then meaningless.
     """
     line = (order + 1) * LANES
+    first = np.int64(0)  # a constant would have `_finish_1` compiled for it, too
     i = 0
     while i <= order:
         # Four rows at a time, against all rows above: what is read of these serves four. The rows
@@ -133,12 +145,14 @@ def factorise(a: Float32s, order: int, inverse: Float32s, failed: Bools) -> None
             for j in range(0, i - 1, 2):
                 _finish_4x2(a, i, j, line, inverse)
             if i % 2:
-                _finish_4(a, i, i - 1, line, inverse)
+                for row in range(i, i + rows):
+                    _finish_1(a, row, i - 1, line, first, inverse)
+            _reduce_4(a, i, line)
         for row in range(i, i + rows):
             for j in range(i, row):
-                _finish_1(a, row, j, line, inverse)
+                _finish_1(a, row, j, line, i, inverse)
             if row < order:
-                _finish_diagonal(a, row, line, inverse, failed)
+                _finish_diagonal(a, row, line, i, inverse, failed)
         i += rows
 
 

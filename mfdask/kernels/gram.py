@@ -24,6 +24,8 @@ from mfdask.kernels.simd import (
     zeros_4x8,
     zeros_4x16,
     zeros_4x24,
+    zeros_6x8,
+    zeros_6x24,
     zeros_8x8,
     zeros_8x16,
     zeros_8x24,
@@ -130,6 +132,18 @@ def _add_rows_4(tile: Float32s, n: int, width: int, i: int, gram: Float32s, base
 
 
 @inner
+def _add_rows_6(tile: Float32s, n: int, width: int, i: int, gram: Float32s, base: int) -> None:
+    """Add six rows of ``tile' tile``, from `i` on, up to the diagonal: a multiple of 8."""
+    j = np.int64(0)
+    while i + 8 - j > 16:
+        _add_block(tile, n, width, i, j, gram, base, zeros_6x24())
+        j += 24
+    while i + 8 > j:
+        _add_block(tile, n, width, i, j, gram, base, zeros_6x8())
+        j += 8
+
+
+@inner
 def _add_rows_8(tile: Float32s, n: int, width: int, i: int, gram: Float32s, base: int) -> None:
     """Add eight rows of ``tile' tile``, from `i` on, up to the diagonal: a multiple of 8."""
     j = np.int64(0)
@@ -156,9 +170,12 @@ def add_gram(tile: Float32s, n: int, width: int, order: int, gram: Float32s, bas
     i = np.int64(8)
     while i < order:
         # Registers of sixteen lanes are as many again: eight rows read each value half as often.
-        if HAS_WIDE and order - i > 4:
+        if HAS_WIDE and order - i > 6:
             _add_rows_8(tile, n, width, i, gram, base)
             i += 8
+        elif HAS_WIDE and order - i > 4:
+            _add_rows_6(tile, n, width, i, gram, base)
+            i += 6
         else:
             _add_rows_4(tile, n, width, i, gram, base)
             i += 4

@@ -26,7 +26,7 @@ from mfdask.kernels.cholesky import factorise, substitute
 from mfdask.kernels.compiling import inner
 from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, gather_weighted, quadratic, weigh
 from mfdask.kernels.random import normal, stream
-from mfdask.kernels.simd import LANES, add, load, load_apart, mul, splat, store
+from mfdask.kernels.simd import LANES, add, load, mul, splat, store, transpose
 from mfdask.kernels.types import Float32s, Float64s, Int64s, read_only
 
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
@@ -96,6 +96,7 @@ class _Work(NamedTuple):
 
     tile: Any  # float32, gathered design rows
     grams: Any  # float32 (8 * width * width,), each row's Gram matrix
+    turned: Any  # float32 (width * 8,), one row of the eight matrices, a column after the other
     system: Any  # float32 ((D + 1)**2 * 8,), the eight systems, see `kernels.cholesky`
     inverse: Any  # float32 (D * 8,), reciprocal diagonals of their factors
     scales: Any  # float32 (8,), what multiplies each row's prior
@@ -118,6 +119,7 @@ def _work(d: int, width: int) -> _Work:
     return _Work(
         np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32),
         grams,
+        np.empty(width * LANES, np.float32),
         system,
         np.empty(d * LANES, np.float32),
         scales,
@@ -142,8 +144,9 @@ def _accumulate(
 ) -> None:
     """Fill one row's augmented Gram matrix ``[y, x]' [y, x]``, a tile of ratings at a time."""
     base = lane * width * width
-    for v in range(0, width * width, LANES):
-        store(work.grams, base + v, load(unrated, v))
+    for i in range(d + 1):
+        for v in range(i * width, i * width + i + 1, LANES):  # up to the diagonal
+            store(work.grams, base + v, load(unrated, v))
     start = block.indptr[row]
     stop = block.indptr[row + 1]
     most = len(work.tile) // width
@@ -168,8 +171,10 @@ def _assemble(prior: Prior, width: int, d: int, work: _Work) -> None:
     work.fidelity[0] = prior.fidelity
     fidelity = splat(work.fidelity, 0)
     for i in range(d):
+        for j in range(0, i + 2, LANES):
+            transpose(work.grams, (i + 1) * width + j, width * width, work.turned, j * LANES)
         for j in range(i + 1):
-            data = mul(fidelity, load_apart(work.grams, (i + 1) * width + j + 1, width * width))
+            data = mul(fidelity, load(work.turned, (j + 1) * LANES))
             own = mul(scales, splat(precision, i * width + j))
             store(work.system, (i * (d + 1) + j) * LANES, add(data, own))
 

@@ -201,17 +201,34 @@ def _add(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def _load_apart(typing: Any, array: Any, offset: Any, stride: Any) -> Any:
+def _transpose(typing: Any, array: Any, offset: Any, stride: Any, out: Any, place: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = _address(context, builder, signature.args[0], *args[:2])
-        vector = ir.Constant(_VECTOR, ir.Undefined)
-        for lane in range(LANES):
-            step = builder.mul(args[2], ir.Constant(args[2].type, lane))
-            value = builder.load(builder.gep(place, [step]))
-            vector = builder.insert_element(vector, value, _INT32(lane))
-        return vector
+        array, offset, stride, out, place = args
+        source = _address(context, builder, signature.args[0], array, offset)
+        target = _address(context, builder, signature.args[3], out, place)
+        pointer = _VECTOR.as_pointer()
+        steps = [builder.mul(stride, stride.type(row)) for row in range(LANES)]
+        places = [builder.bitcast(builder.gep(source, [step]), pointer) for step in steps]
+        rows = [builder.load(place, align=4) for place in places]
+        for row, vector in enumerate(_transposed(builder, rows)):
+            place = builder.bitcast(builder.gep(target, [_INT32(row * LANES)]), pointer)
+            builder.store(vector, place, align=4)
+        return context.get_dummy_value()
 
-    return float32x8(array, types.intp, types.intp), generate
+    return types.void(array, types.intp, types.intp, out, types.intp), generate
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Swap what lies off the diagonal, in halves, then in quarters of these, then in eighths."""
+    for size in (4, 2, 1):
+        upper = [lane + LANES - size if lane & size else lane for lane in range(LANES)]
+        lower = [lane + LANES if lane & size else lane + size for lane in range(LANES)]
+        masks = [ir.Constant(ir.VectorType(_INT32, LANES), mask) for mask in (upper, lower)]
+        for row in range(LANES):
+            if not row & size:
+                pair = rows[row], rows[row + size]
+                rows[row], rows[row + size] = (builder.shuffle_vector(*pair, m) for m in masks)
+    return rows
 
 
 @intrinsic
@@ -237,6 +254,12 @@ def _prefetch(typing: Any, array: Any, offset: Any) -> Any:
 
 def _plain_store(array: Any, offset: int, vector: Any) -> None:
     array[offset : offset + LANES] = vector
+
+
+def _plain_transpose(array: Any, offset: int, stride: int, out: Any, place: int) -> None:
+    for lane in range(LANES):
+        start = offset + lane * stride
+        out[place + lane : place + LANES * LANES : LANES] = array[start : start + LANES]
 
 
 def _plain_add_outer(array: Any, left: int, right: int, sums: Any) -> Any:
@@ -266,16 +289,16 @@ fnma = _choose(_fnma, lambda a, b, total: total - a * b)
 mul = _choose(_mul, lambda a, b: a * b)
 #: ``add(a, b)``: ``a + b``.
 add = _choose(_add, lambda a, b: a + b)
-#: ``load_apart(array, offset, stride)``: eight values, `stride` apart, from `offset` on.
-load_apart = _choose(
-    _load_apart,
-    lambda array, offset, stride: array[offset : offset + (LANES - 1) * stride + 1 : stride].copy(),
-)
+#: ``transpose(array, offset, stride, out, place)``: of eight values each, `stride` apart, from
+#: `offset` on, put the first ones to `out` from `place` on, then the second ones, and so on.
+transpose = _choose(_transpose, _plain_transpose)
 #: ``prefetch(array, offset)``: ask for that cache line, wait for nothing.
 prefetch = _choose(_prefetch, lambda array, offset: None)
-#: Blocks of rows x columns, all zeros. Where vectors of sixteen lanes have registers, those of
-#: eight rows are made of these.
-zeros_4x8, zeros_4x16, zeros_4x24 = (_zeros(4, *lanes) for lanes in ((8,), (8, 8), (8, 8, 8)))
+#: Blocks of rows x columns, all zeros. Where vectors of sixteen lanes have registers, those of six
+#: and eight rows are made of these.
+zeros_4x8, zeros_4x16 = _zeros(4, 8), _zeros(4, 8, 8)
+zeros_4x24 = _zeros(4, 16, 8) if HAS_WIDE else _zeros(4, 8, 8, 8)
+zeros_6x8, zeros_6x24 = _zeros(6, 8), _zeros(6, 16, 8)
 zeros_8x8, zeros_8x16 = _zeros(8, 8), _zeros(8, 16)
 zeros_8x24, zeros_8x32 = _zeros(8, 16, 8), _zeros(8, 16, 16)
 #: ``add_outer(array, left, right, sums)``: the block `sums`, and to each of its rows, which are
