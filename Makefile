@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+# Two files of tests at a time: they wait for clusters and browsers as often as they compute.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: demo docs test lint format clean
 
@@ -14,9 +16,9 @@ demo: $(READY)  ## ingest, train, evaluate and report on synthetic ratings
 	$(BIN)/mfdask demo
 
 test: $(READY) lint  ## all tests: compiled, interpreted, and with bounds checked
-	$(BIN)/python -m pytest -q
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/kernels tests/models/test_als.py
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba-bounds $(BIN)/python -m pytest -q tests/kernels tests/models/test_als.py
+	$(PYTEST)
+	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels tests/models/test_als.py
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba-bounds $(PYTEST) tests/kernels tests/models/test_als.py
 
 docs: $(READY)  ## the site of these pages: build/docs/index.html
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
