@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
+import scipy  # loads what is used of it, which takes as long as a short training
 
 from mfdask.kernels.types import Float32s, Float64s
 
@@ -95,7 +94,7 @@ class Lessons(NamedTuple):
         slope: Float64s
         if self.odds:
             each = np.logaddexp(0, scores) - self.targets * scores
-            slope = expit(scores) - self.targets
+            slope = scipy.special.expit(scores) - self.targets
         else:
             slope = scores - self.targets
             each = slope**2 / 2
@@ -125,7 +124,7 @@ def fit_user(
         value, slope = lessons.loss(scores)
         return value + float(z @ z) / 2, spread * (slope @ slopes) + z
 
-    found = minimize(
+    found = scipy.optimize.minimize(
         loss, np.zeros(len(centre)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}
     )
     row = centre + spread * found.x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
+import scipy  # loads what is used of it, which takes as long as a short training
 
 from mfdask.kernels.types import Float64s
 
@@ -34,7 +34,7 @@ def shares_of_pairs(liked: Float64s, others: Float64s, reg: float) -> Float64s:
     penalty = len(liked) * reg
     p, loss = np.zeros(liked.shape[1] - 1), np.inf
     for _ in range(_STEPS):
-        wrong = expit(-_gaps(liked, others, p)) / len(others)
+        wrong = scipy.special.expit(-_gaps(liked, others, p)) / len(others)
         shares = (wrong.sum(axis=1)[:, None] * liked[:, 1:] - wrong @ others[:, 1:]) / penalty
         gradient = penalty * (p - shares.sum(axis=0))
         if np.linalg.norm(gradient) <= _CLOSE * penalty * (1.0 + float(np.linalg.norm(p))):

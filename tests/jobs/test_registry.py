@@ -128,6 +128,15 @@ def test_help_imports_no_job():
     assert not loaded & {"numpy", "pandas", "rich", "numba", "dask", "mfdask.jobs.train"}
 
 
+def test_train_loads_what_a_fit_needs():
+    code = "import sys, mfdask.jobs.train; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "mfdask.models.als" in loaded
+    of_others = {"scipy.optimize", "scipy.sparse", "scipy.special", "scipy.stats"}
+    assert not loaded & (of_others | {"bokeh", "distributed", "jax", "optax", "sklearn"})
+
+
 def test_a_job_loads_its_own_module_alone():
     code = (
         "import sys; from mfdask.jobs.cli import main; "
