@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+#: Where the scripts are of what is installed beside the tests.
+HERE = Path(sys.executable).parent
 _BLOCK = re.compile(r"^```(console|pycon)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 #: Lines that differ from run to run.
 _OF_THE_MACHINE = re.compile(r"seconds|compiling|peak memory|MiB|KiB|created|old\b|^mfdask")
@@ -32,12 +34,15 @@ def commands(block: str) -> list[tuple[str, str]]:
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def run(command: str, folder: Path) -> str:
+def text_of(name: str) -> str:
+    """Return a page of the documentation."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def run(command: str, folder: Path, scripts: Path = HERE) -> str:
     """Run a command as somebody would who has installed mfdask; return its standard output."""
-    environ = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "80",
-    }
+    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+    environ = os.environ | {"PATH": path, "COLUMNS": "80"}
     done = subprocess.run(
         ["sh", "-c", command], cwd=folder, env=environ, capture_output=True, text=True
     )
@@ -97,15 +102,28 @@ def _equal(some: list[list[str]], others: list[list[str]]) -> bool:
     )
 
 
-def printed_now(page: str, folder: Path) -> list[tuple[str, str, str]]:
-    """Run a page's blocks from its top; return commands, what they show, and what they print."""
+def printed_now(page: str, folder: Path, scripts: Path = HERE) -> list[tuple[str, str, str]]:
+    """Run a page's blocks from its top; return commands, what they show, and what they print.
+
+    Commands are run from a folder of scripts; what is typed into Python, in this one.
+    """
     found = []
     for kind, block in _BLOCK.findall(page):
         if kind == "pycon":
             found += typed(block, folder)
         else:
-            found += [(f"$ {line}", shown, run(line, folder)) for line, shown in commands(block)]
+            found += [
+                (f"$ {line}", shown, run(line, folder, scripts)) for line, shown in commands(block)
+            ]
     return found
+
+
+def check(page: str, folder: Path, scripts: Path = HERE) -> int:
+    """Run a page, compare what it shows, and return how many commands it has."""
+    blocks = printed_now(page, folder, scripts)
+    for command, shown, printed in blocks:
+        assert not shown or same(shown, printed), f"{command}\n{printed}"
+    return len(blocks)
 
 
 def main() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
 import tarfile
+import urllib.request
+import venv
 import zipfile
 from pathlib import Path
 
@@ -17,6 +20,7 @@ import pytest
 import mfdask
 from mfdask.job_registry import registered_jobs
 from mfdask.ratings.synthetic import open_synthetic
+from tests.consoles import check, text_of
 
 ROOT = Path(__file__).parents[1]
 #: What a source archive is made of.
@@ -120,11 +124,21 @@ def test_what_the_wheel_holds(wheel):
 
 
 @pytest.fixture(scope="module")
-def folder(wheel, tmp_path_factory):
-    """Return a folder of somebody who has a package `jobs` and an installed wheel."""
+def scripts(wheel, tmp_path_factory):
+    """Return the scripts of a fresh environment that has the wheel, and what it needs from here."""
+    home = tmp_path_factory.mktemp("machine") / "venv"
+    venv.create(home, symlinks=True)
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "needs.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(home), "install", "--quiet"]
+    subprocess.run([*pip, "--no-index", "--no-deps", str(wheel)], check=True, cwd=home)
+    return home / "bin"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder of somebody who has a package `jobs` of their own."""
     home = tmp_path_factory.mktemp("somebody")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, "--target", str(home / "site"), str(wheel)], check=True, cwd=home)
     (home / "jobs").mkdir()
     for name in ("__init__", "recommend", "nightly", "common"):
         (home / "jobs" / f"{name}.py").write_text("raise SystemExit('not this one')\n")
@@ -133,24 +147,22 @@ def folder(wheel, tmp_path_factory):
 
 @pytest.fixture
 def run(folder):
-    """Return what runs a command there, ahead of whatever else is installed here."""
-    environ = {**os.environ, "PYTHONPATH": str(folder / "site")}
+    """Return what runs a command there with the installed wheel."""
 
     def run(command, **options):
-        done = subprocess.run(
-            command, cwd=folder, env=environ, capture_output=True, text=True, **options
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     return run
 
 
-def test_it_works_beside_a_package_of_the_same_name(run, folder):
-    mfdask = [sys.executable, "-m", "mfdask"]
-    place = run([sys.executable, "-c", "import mfdask.jobs; print(mfdask.jobs.__file__)"])
-    assert place.strip() == str(folder / "site" / "mfdask" / "jobs" / "__init__.py")
-    run([str(folder / "site" / "bin" / "mfdask"), "--version"])
+def test_it_works_beside_a_package_of_the_same_name(run, folder, scripts):
+    python = str(scripts / "python")
+    mfdask = [python, "-m", "mfdask"]
+    place = run([python, "-c", "import mfdask.jobs; print(mfdask.jobs.__file__)"])
+    assert place.strip().startswith(str(scripts.parent / "lib"))
+    run([str(scripts / "mfdask"), "--version"])
 
     run([*mfdask, "ingest", "synthetic:users=60,items=60,ratings=1500", "--out", "d"])
     small = ["--factors", "2", "--sweeps", "2", "--threads", "1"]
@@ -178,12 +190,41 @@ def test_it_works_beside_a_package_of_the_same_name(run, folder):
     assert not pd.read_parquet(top).equals(before)
 
 
-def test_a_first_configuration_is_in_it(run, folder):
-    run([sys.executable, "-m", "mfdask", "nightly", "--init", "new"])
+def test_a_first_configuration_is_in_it(run, folder, scripts):
+    run([str(scripts / "mfdask"), "nightly", "--init", "new"])
     assert (folder / "new" / "nightly.toml").read_text() == (
         ROOT / "mfdask" / "nightly" / "nightly.toml"
     ).read_text()
     assert (folder / "new" / "nightly" / "inbox").is_dir()
+
+
+def test_start_from_the_wheel(scripts, tmp_path):
+    source = open_synthetic("synthetic:users=300,items=40,ratings=6000", seed=1)
+    ratings = pd.concat([part.read().ratings for part in source.parts])
+    ratings.to_csv(tmp_path / "ratings.csv", index=False)
+    assert check(text_of("start.md"), tmp_path, scripts) > 4
+
+
+@pytest.mark.movielens
+def test_the_tutorial_from_the_wheel(scripts, movielens_zip, tmp_path):
+    downloads = tmp_path / "data" / "downloads"
+    downloads.mkdir(parents=True)
+    shutil.copy(movielens_zip, downloads)
+    assert check(text_of("tutorial.md"), tmp_path, scripts) > 15
+    (served,) = re.findall(r"^mfdask (app .*)$", text_of("tutorial.md"), re.MULTILINE)
+    with subprocess.Popen(
+        [str(scripts / "mfdask"), *served.split(), "--port", "0"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as app:
+        assert app.stderr is not None
+        url = next(found[0] for line in app.stderr if (found := re.search(r"http://\S+", line)))
+        with urllib.request.urlopen(url) as answer:
+            assert answer.status == 200
+        app.send_signal(signal.SIGINT)
+        app.stderr.read()
+    assert app.returncode == 0
 
 
 def parsed(file):
