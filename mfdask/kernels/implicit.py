@@ -9,9 +9,9 @@ from mfdask.kernels.rows import CHUNKS, chunk_bounds
 from mfdask.kernels.simd import LANES, add, load, store
 from mfdask.kernels.types import Float32s, Int32s, Int64s
 
-#: Additions up to which one thread does them all, in some 50 milliseconds: a pass is short, and
+#: Additions up to which one thread does them all, in some 25 milliseconds: a pass is short, and
 #: threads of a busy machine wait for each other for longer.
-FEW = 200_000_000
+FEW = 100_000_000
 #: Ratings whose rows of values stay in the nearest cache while all lanes pass over them.
 _TILE = 64
 

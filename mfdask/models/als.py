@@ -256,11 +256,12 @@ class ALS(MatrixFactorization):
         n_ratings: int,
         before: RowPrior,
     ) -> RowPrior:
-        """Return the prior with the weights that suit the rows best."""
+        """Return the prior with weights that suit the rows: the best, or nearer to them."""
         plain = self.prior(side)
-        weights = sums.fit(plain.precision, self.weight_reg)
-        own = self.weight_reg * float(np.square(weights).sum())
-        return replace(plain, weights=weights, penalty=sums.penalty(weights, plain.precision) + own)
+        found = sums.fit(plain.precision, self.weight_reg)
+        own = self.weight_reg * float(np.square(found.weights, dtype=np.float64).sum())
+        penalty = float(np.sum(plain.precision * sums.scatter(found))) + own
+        return plain.around(found, sums.n_dense, penalty)
 
     @property
     def first_offset_precision(self) -> float:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from mfdask.convergence import LEAST_DRAWS, Chain, ChainMonitor
 from mfdask.errors import require
 from mfdask.features.encoder import FeatureScale
+from mfdask.features.equations import RowFit, products
 from mfdask.features.file import FeaturesOf
 from mfdask.features.kept import learned_features
 from mfdask.features.offsets import (
@@ -210,23 +211,29 @@ class Bayes(MatrixFactorization):
         n_ratings: int,
         before: RowPrior,
     ) -> RowPrior:
-        """Draw a side's prior, given its rows as they are; at the start it is that of als."""
+        """Draw a side's prior, given its rows as they are; at the start it is that of als.
+
+        Weights of what is rated, and the rows' precision with them, are drawn in every second
+        sweep, the sides in turn: whatever a sampler leaves as it is, its draws stay right.
+        """
         if sweep <= self.solved_sweeps:
             precision = ridge(self.n_factors, _START_BIAS_PRECISION, _START_FACTOR_PRECISION)
-            return RowPrior(1.0, precision, np.zeros((sums.n_features, len(precision))))
+            return RowPrior(1.0, precision, np.zeros((sums.n_dense, len(precision))))
         if squared_error is None:
             first = self.prior(side)
-            weights = np.zeros((sums.n_features, len(first.precision)))
-            return RowPrior(first.fidelity, first.precision, weights)
+            return replace(first, weights=np.zeros((sums.n_dense, len(first.precision))))
         noise = np.random.Generator(np.random.Philox([self.seed, sweep, len(SIDES)]))
-        rows = np.random.Generator(np.random.Philox([self.seed, sweep, SIDES.index(side)]))
-        precision, weights = draw_row_prior(sums, rows, before.rated_precision)
         fidelity = draw_noise_precision(squared_error, n_ratings, noise)
-        drawn = RowPrior(fidelity, precision, weights)
-        if sums.n_features == sums.n_dense:
-            return drawn
-        rated = draw_rated_precision(weights[sums.n_dense :], precision, rows)
-        return replace(drawn, rated_precision=rated)
+        if before.rated is not None and (sweep + SIDES.index(side)) % 2:
+            return replace(before, fidelity=fidelity)
+        rows = np.random.Generator(np.random.Philox([self.seed, sweep, SIDES.index(side)]))
+        precision, drawn = draw_row_prior(sums, rows, before.rated_precision)
+        plain = replace(self.prior(side), fidelity=fidelity, precision=precision)
+        prior = plain.around(drawn, sums.n_dense)
+        if prior.rated is None:
+            return prior
+        rated = draw_rated_precision(prior.rated, precision, rows)
+        return replace(prior, rated_precision=rated)
 
     @property
     def first_offset_precision(self) -> float:
@@ -362,7 +369,7 @@ class DrawCollector:
         if "rated" in estimator.follows("users"):
             self._arrays |= {
                 "draws-rated": empty_rows(data.n_items, draws * self._k),
-                "draws-rated-biases": np.empty((data.n_items, draws), np.float32),
+                "draws-rated-biases": np.zeros((data.n_items, draws), np.float32),
             }
 
     def wants(self, sweep: int) -> bool:
@@ -471,7 +478,7 @@ class DrawCollector:
 
 def draw_row_prior(
     sums: Regression, random: np.random.Generator, rated_precision: float = _WEIGHT_PRECISION
-) -> tuple[Float64s, Float64s]:
+) -> tuple[Float64s, RowFit]:
     """Draw the precision (D, D) and the feature weights (features, D) of a side from its rows.
 
     With the one feature 1 this is the Normal-Wishart posterior of Bishop (2006), eq. 2.234 on, with
@@ -481,23 +488,24 @@ def draw_row_prior(
     """
     strength = np.full(sums.n_features, _WEIGHT_PRECISION)
     strength[sums.n_dense :] = rated_precision
-    mean, explained = sums.mean(strength)
-    scatter = np.eye(len(explained)) + sums.square - explained
-    degrees = len(scatter) + sums.n
-    precision = _draw_wishart(degrees, (scatter + scatter.T) / 2, random)
-    spread = sums.spread(strength, random)
-    weights = mean + np.linalg.solve(np.linalg.cholesky(precision).T, spread.T).T
-    return precision, weights.astype(np.float64)
+    mean = sums.mean(strength)
+    d = mean.weights.shape[1]
+    scatter = (
+        np.eye(d) + sums.scatter(mean) + products(mean.weights, strength[:, None] * mean.weights)
+    )
+    precision = _draw_wishart(d + sums.n, (scatter + scatter.T) / 2, random)
+    root = np.linalg.cholesky(precision).astype(np.float64)
+    return precision, sums.draw(mean, strength, root, random)
 
 
 def draw_rated_precision(
-    weights: Float64s, precision: Float64s, random: np.random.Generator
+    weights: npt.NDArray[np.floating], precision: Float64s, random: np.random.Generator
 ) -> float:
     """Draw what the weights' precision is as a share of the rows': Simm et al. (2017).
 
     From ``Gamma(1/2 + F D/2, rate 1/2 + tr(W P W')/2)``, of weights `W` (F, D).
     """
-    own = float(np.sum(precision * (weights.T @ weights)))
+    own = float(np.sum(precision * products(weights, weights)))
     return float(random.gamma((1 + weights.size) / 2) / ((1 + own) / 2))
 
 

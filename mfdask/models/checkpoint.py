@@ -149,24 +149,30 @@ def load_offsets(folder: str, groupings: tuple[Grouping, ...]) -> Offsets:
 
 def prior_arrays(prior: RowPrior, side: str) -> dict[str, npt.NDArray[Any]]:
     """Return what the next prior takes from one that follows what is rated."""
-    arrays = {
+    none = np.empty((0, len(prior.precision)), np.float32)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "precision": prior.precision,
         "weights": prior.weights,
-        "rated": np.empty((0, prior.weights.shape[1])) if prior.rated is None else prior.rated,
-        "precision": np.array(prior.rated_precision),
+        "rated": none if prior.rated is None else prior.rated,
+        "means": none if prior.means is None else prior.means,
+        "rated_precision": np.array(prior.rated_precision),
     }
     return {f"prior-{side}-{name}": array for name, array in arrays.items()}
 
 
 def load_prior(estimator: AlternatingUpdates, folder: str, side: str) -> RowPrior:
     """Return the prior of a side that follows what is rated, from a checkpoint."""
-    weights, rated, precision = (
-        load_array(folder, f"prior-{side}-{name}") for name in ("weights", "rated", "precision")
+    names = ("precision", "weights", "rated", "means", "rated_precision")
+    precision, weights, rated, means, own = (
+        load_array(folder, f"prior-{side}-{name}") for name in names
     )
     return replace(
         estimator.prior(side),
+        precision=precision,
         weights=weights,
         rated=rated if len(rated) else None,
-        rated_precision=float(precision),
+        means=means if len(means) else None,
+        rated_precision=float(own),
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mfdask.cores import one_blas_thread
+from mfdask.features.equations import RowFit
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.rows import row_width
 from mfdask.kernels.types import Float64s
@@ -170,6 +172,14 @@ class RowPrior:
         own = self.weights if self.means is None else self.means
         return own[0].astype(np.float64)
 
+    def around(self, fit: RowFit, n_dense: int, penalty: float | None = None) -> RowPrior:
+        """Return the prior of rows around what their features say, so many of which are dense."""
+        dense = fit.weights[:n_dense].astype(np.float64)
+        if n_dense == len(fit.weights):
+            return replace(self, weights=dense, penalty=penalty)
+        rated = fit.weights[n_dense:].astype(np.float32)
+        return replace(self, weights=dense, rated=rated, means=fit.means, penalty=penalty)
+
     def of_user(self, rated: Array | None, features: Array | None = None) -> RowPrior:
         """Return the prior of one row alone.
 
@@ -221,7 +231,8 @@ class RowPrior:
             mean: npt.NDArray[Any] = self.means
         else:
             mean = self.weights if features is None else features @ self.weights
-        pull = mean @ self.precision
+        with one_blas_thread():
+            pull = mean @ self.precision
         return kernel.Prior(
             np.float32(self.fidelity),
             padded,
@@ -244,10 +255,6 @@ class Regression(Protocol):
         """Rated rows."""
 
     @property
-    def square(self) -> Float64s:
-        """``W' S W``."""
-
-    @property
     def n_dense(self) -> int:
         """Features that are kept as numbers."""
 
@@ -255,17 +262,19 @@ class Regression(Protocol):
     def n_features(self) -> int:
         """All features."""
 
-    def fit(self, precision: Float64s, weight_reg: float) -> Float64s:
-        """Return the weights (features, D) that minimise the rows' penalty and their own."""
+    def fit(self, precision: Float64s, weight_reg: float) -> RowFit:
+        """Return weights that lower the rows' penalty and their own."""
 
-    def mean(self, strength: Float64s) -> tuple[Float64s, Float64s]:
-        """Return the mean of drawn weights, and the part of `square` that it explains."""
+    def mean(self, strength: Float64s) -> RowFit:
+        """Return the mean of drawn weights."""
 
-    def spread(self, strength: Float64s, random: np.random.Generator) -> Float64s:
-        """Return noise whose columns have the covariance ``(F' S F + strength)^-1``."""
+    def draw(
+        self, mean: RowFit, strength: Float64s, root: Float64s, random: np.random.Generator
+    ) -> RowFit:
+        """Draw weights around a mean, of the precision ``F' S F + strength`` and ``root root'``."""
 
-    def penalty(self, weights: Float64s, precision: Float64s) -> float:
-        """Return ``sum s (w - m)' P (w - m)`` over the rated rows."""
+    def scatter(self, fit: RowFit) -> Float64s:
+        """Return ``sum s (w - m)(w - m)'`` over the rated rows, float64 (D, D)."""
 
 
 def ridge(n_factors: int, bias_reg: float, factor_reg: float) -> Float64s:
@@ -309,27 +318,29 @@ class FeatureSums(NamedTuple):
         """Number of features that are kept as numbers: all."""
         return len(self.gram)
 
-    def fit(self, precision: Float64s, weight_reg: float) -> Float64s:
+    def fit(self, precision: Float64s, weight_reg: float) -> RowFit:
         """Return the weights that minimise the rows' penalty and their own; see `fit_weights`."""
-        return fit_weights(self, precision, weight_reg)
+        return RowFit(fit_weights(self, precision, weight_reg))
 
-    def mean(self, strength: Float64s) -> tuple[Float64s, Float64s]:
-        """Return the mean of drawn weights (features, D), and the part of `square` it explains."""
-        gram = self.gram + np.diag(strength)
-        mean = np.linalg.solve(gram, self.cross).astype(np.float64)
-        return mean, mean.T @ gram @ mean
+    def mean(self, strength: Float64s) -> RowFit:
+        """Return the mean of drawn weights."""
+        return RowFit(np.linalg.solve(self.gram + np.diag(strength), self.cross))
 
-    def spread(self, strength: Float64s, random: np.random.Generator) -> Float64s:
-        """Return noise (features, D) whose columns have the covariance ``(gram + strength)^-1``."""
+    def draw(
+        self, mean: RowFit, strength: Float64s, root: Float64s, random: np.random.Generator
+    ) -> RowFit:
+        """Draw weights around a mean, of the precision ``gram + strength`` and ``root root'``."""
         noise = random.standard_normal(self.cross.shape)
-        root = np.linalg.cholesky(self.gram + np.diag(strength))
-        return np.linalg.solve(root.T, noise).astype(np.float64)
+        own = np.linalg.cholesky(self.gram + np.diag(strength))
+        spread = np.linalg.solve(own.T, noise)
+        return RowFit(mean.weights + np.linalg.solve(root.T, spread.T).T)
 
-    def penalty(self, weights: Float64s, precision: Float64s) -> float:
-        """Return ``sum s (w - W'f)' P (w - W'f)`` over the rated rows."""
+    def scatter(self, fit: RowFit) -> Float64s:
+        """Return ``sum s (w - m)(w - m)'`` over the rated rows, float64 (D, D)."""
+        weights = fit.weights.astype(np.float64)
         cross = weights.T @ self.cross
-        scatter = self.square - cross - cross.T + weights.T @ self.gram @ weights
-        return float(np.sum(precision * scatter))
+        scatter: Float64s = self.square - cross - cross.T + weights.T @ self.gram @ weights
+        return scatter
 
 
 def feature_gram(

@@ -164,9 +164,9 @@ class MatrixFactorization(AlternatingUpdates):
 
     def training_bytes(self, n_rows: int) -> int:
         """Return what a fit of so many users and items together holds in memory at least."""
-        # A search for weights of what is rated holds seven arrays of them for each side.
+        # A search for weights of what is rated holds ten arrays of them for each side.
         following = sum("rated" in self.follows(side) for side in SIDES)
-        own = 7 * following * n_rows * 4 * row_width(self.n_factors)
+        own = 10 * following * n_rows * 4 * row_width(self.n_factors)
         return training_bytes(n_rows, self.n_factors, self.n_draws(n_rows)) + own
 
     def model_bytes(self, n_rows: int) -> int:

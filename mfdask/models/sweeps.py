@@ -7,7 +7,7 @@ cluster, rows go from worker to worker and never through the client.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, repeat
 from pathlib import Path
@@ -17,12 +17,14 @@ import numpy as np
 import pandas as pd
 
 from mfdask.convergence import followed_ratings
+from mfdask.cores import one_blas_thread
 from mfdask.errors import InputError
 from mfdask.execution import Executor
+from mfdask.features.equations import Preconditioner, RowFit
 from mfdask.features.file import FeaturesOf, SideFeatures
 from mfdask.features.groups import RatingGroups
 from mfdask.features.offsets import Offsets
-from mfdask.features.rated import RatedRegression
+from mfdask.features.rated import RatedFeatures, RatedRegression
 from mfdask.features.weights import RatingWeights
 from mfdask.kernels.rows import SSE
 from mfdask.kernels.types import Float32s, Int64s
@@ -41,7 +43,7 @@ from mfdask.models.half_step import Totals, UpdateConfig
 from mfdask.models.sampling import auc_of_blocks, draw_pairs_of, shards_of
 from mfdask.models.store import count_factors, load_side
 from mfdask.models.updates import AlternatingUpdates
-from mfdask.shards import OTHER, SIDES, Dataset, Shard
+from mfdask.shards import OTHER, SIDES, Dataset
 from mfdask.shards.refs import dataset_ref, shard_ref
 
 
@@ -54,7 +56,7 @@ class FitPlan:
     run: Executor
     config: UpdateConfig
     features: dict[str, list[Any]]  # handles, one a block of the side; None without features
-    grams: dict[str, list[Any]]  # of the features of a side whose prior is learned
+    grams: dict[str, Any]  # of the features of a side whose prior is learned; see `learned`
     placement: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
     observed: dict[str, list[Any]]  # shards with weights, where there are any
     followed: dict[int, Int64s]  # ratings in blocks of users, to judge a chain by
@@ -99,6 +101,8 @@ class FitPlan:
                 plan.observed[side] = observed
         for side in filter(estimator.learns, SIDES):
             if side in plan.following_rated:
+                sources = estimator.reg_scaling, *plan.rated_sources[side]
+                plan.grams[side] = run.submit(f"gram-{side}", _rated_preconditioner, *sources)
                 continue
             each = zip(plan.shards(side), features[side], repeat(estimator.reg_scaling))
             plan.grams[side] = run.submit_each(f"gram-{side}", tasks.block_gram, each)
@@ -146,6 +150,15 @@ class FitPlan:
             shard_ref(self.run, self.data, side, b, part, self.placement[side].packed(b))
             for b in range(self.data.n_blocks(side))
         ]
+
+    @cached_property
+    def rated_sources(self) -> dict[str, tuple[list[Any], list[Any], list[Any]]]:
+        """What `RatedFeatures` of each side are made of; shards are opened once."""
+        shards = {
+            side: [shard_ref(self.run, self.data, side, b) for b in range(self.data.n_blocks(side))]
+            for side in SIDES
+        }
+        return {side: (shards[side], shards[OTHER[side]], self.features[side]) for side in SIDES}
 
     def groups_of(self, side: str, part: str = "train") -> Iterable[Any]:
         """Return the groups of the ratings of each block of a side, None without offsets."""
@@ -217,11 +230,7 @@ class FitPlan:
         known = totals, data.n_train, before
         if side in self.following_rated:
             # One task has all of a side, and the other side's has another worker meanwhile.
-            own, other = (
-                [shard_ref(self.run, data, s, b) for b in range(data.n_blocks(s))]
-                for s in (side, OTHER[side])
-            )
-            given = own, other, self.features[side], blocks
+            given = self.grams[side], blocks, *self.rated_sources[side]
             return self.run.submit(name, _learn_rated_prior, *step, *known, *given)
         each = zip(
             self.shards(side),
@@ -256,23 +265,26 @@ def _learn_rated_prior(
     totals: Totals | None,
     n_ratings: int,
     before: RowPrior,
-    own: list[Shard],
-    other: list[Shard],
-    features: list[Float32s | None],
+    preconditioner: Preconditioner,
     blocks: list[tasks.BlockUpdate],
+    *sources: list[Any],
 ) -> RowPrior:
-    """Learn the weights of all features, and turn them into the means of all rows."""
-    rows = [unknowns(block.rows, estimator.n_factors + 1) for block in blocks]
-    weights_before = None
-    if before.rated is not None:
-        weights_before = np.concatenate([before.weights.astype(np.float32), before.rated])
-    scaling = estimator.reg_scaling
-    sums = RatedRegression.of(own, other, features, rows, scaling, weights_before)
+    """Learn the weights of all features of a side, and with them the means of its rows."""
+    rows = np.concatenate([unknowns(block.rows, estimator.n_factors + 1) for block in blocks])
+    begin = None
+    if before.rated is not None and before.means is not None:
+        weights = np.concatenate([before.weights.astype(np.float32), before.rated])
+        begin = RowFit(weights, before.means)
+    features = RatedFeatures.of(estimator.reg_scaling, *sources)
+    sums = RatedRegression(features, preconditioner, rows, begin)
     squared = _squared_error(totals)
-    prior = estimator.learned_prior(side, sweep, sums, squared, n_ratings, before)
-    weights = prior.weights.astype(np.float32)
-    dense, rated = prior.weights[: sums.n_dense], weights[sums.n_dense :]
-    return replace(prior, weights=dense, rated=rated, means=sums.times(weights))
+    with one_blas_thread():
+        return estimator.learned_prior(side, sweep, sums, squared, n_ratings, before)
+
+
+def _rated_preconditioner(reg_scaling: float, *sources: list[Any]) -> Preconditioner:
+    with one_blas_thread():
+        return Preconditioner.of(RatedFeatures.of(reg_scaling, *sources))
 
 
 def _squared_error(totals: Totals | None) -> float | None:

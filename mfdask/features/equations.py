@@ -1,0 +1,200 @@
+"""Ridge regressions on features that are too many for a matrix: preconditioned conjugate gradients.
+
+The equations ``(F' S F + shift) W = right`` of a side are solved again in each sweep, while the
+features `F` and what each row counts, `S`, stay as they are: the leading directions of ``F' S F``
+are found once, and each search begins where the other directions are left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mfdask.kernels.types import Float32s, Float64s
+
+#: Leading directions that are taken out of a search, and products that they are found by.
+_LEADING, _PRODUCTS = 32, 3
+#: Eigenvalues below this share of the largest are rounding.
+_ROUNDING = 1e-12
+
+
+class Features(Protocol):
+    """Features of the rows of a side, by their products."""
+
+    @property
+    def scale(self) -> Float32s:
+        """What each row counts, float32 (n, 1)."""
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+
+    @property
+    def diagonal(self) -> Float32s:
+        """The diagonal of ``F' S F``, float32 (features, 1)."""
+
+    def times(self, weights: Float32s) -> Float32s:
+        """Return the features times weights (features, columns), float32 (n, columns)."""
+
+    def transposed(self, values: Float32s) -> Float32s:
+        """Return ``F' S V`` of values (n, columns), float32 (features, columns)."""
+
+
+@dataclass(frozen=True)
+class Preconditioner:
+    """Approximate inverses of ``F' S F + shift``, for whatever shift.
+
+    With `T` = `scale`, a search sees ``T (F' S F + shift) T``, whose leading eigenvectors are
+    solved for exactly, and all other directions as if they had one eigenvalue: half the least of
+    the leading ones.
+
+    Attributes
+    ----------
+    scale : float32 (features, 1)
+        One over the fourth root of the diagonal and its mean.
+    values : float64 (leading,)
+        Eigenvalues of ``T F' S F T``, ascending.
+    vectors : float32 (features, leading)
+    """
+
+    scale: Float32s
+    values: Float64s
+    vectors: Float32s
+
+    @classmethod
+    def of(cls, features: Features) -> Preconditioner:
+        """Find the leading directions, by products with a few vectors that begin at random."""
+        diagonal = features.diagonal
+        scale = ((diagonal + max(float(diagonal.mean()), 1e-6)) ** -0.25).astype(np.float32)
+        n = features.n_features
+        shape = n, min(_LEADING, n)
+        vectors = np.random.Generator(np.random.Philox(0)).standard_normal(shape, np.float32)
+        begin = vectors
+        for _ in range(_PRODUCTS):
+            vectors = _orthonormal(vectors)
+            begin, vectors = vectors, scale * features.transposed(features.times(scale * vectors))
+        inner = products(begin, vectors)
+        values, turn = np.linalg.eigh((inner + inner.T) / 2)
+        return cls(scale, np.maximum(values, 0), begin @ turn.astype(np.float32))
+
+    def divide(self, values: Float32s, shift: Float32s) -> Float32s:
+        """Return values (features, columns) divided by the matrix, nearly.
+
+        `shift` is float32 (1, columns): what is added to the diagonal, for each column.
+        """
+        own = shift * np.mean(self.scale**2)
+        rest = 1 / (self.values[0] / 2 + own)
+        leading = (1 / (self.values[:, None] + own) - rest).astype(np.float32)
+        scaled = self.scale * values
+        divided = self.vectors @ (leading * (self.vectors.T @ scaled))
+        scaled *= rest.astype(np.float32)
+        divided += scaled
+        divided *= self.scale
+        return divided
+
+
+class Solution(NamedTuple):
+    """Where a search is; it is changed in place.
+
+    Attributes
+    ----------
+    weights : float32 (features, columns)
+    away : float32 (n, columns)
+        The rows less what their features stand for.
+    """
+
+    weights: Float32s
+    away: Float32s
+
+
+class RowFit(NamedTuple):
+    """Weights of a side's features, fitted to its rows.
+
+    Attributes
+    ----------
+    weights : float (features, D)
+    means : float32 (n, D)
+        What the features of each row stand for; not told where all are dense.
+    """
+
+    weights: npt.NDArray[np.floating]
+    means: Float32s = np.empty((0, 0), np.float32)
+
+
+def conjugate_gradients(
+    features: Features,
+    preconditioner: Preconditioner,
+    shift: Float32s,
+    found: Solution,
+    tolerance: float,
+    most_steps: int,
+    noise: Float32s | None = None,
+) -> None:
+    """Bring weights closer to ``(F' S F + shift)^-1 (F' S rows + noise)``, each column by itself.
+
+    A step lowers ``sum s (rows - F w)**2 + shift w**2 - 2 noise w``, however few there are.
+
+    Parameters
+    ----------
+    features : Features
+    preconditioner : Preconditioner
+    shift : float32 (features or 1, columns)
+        Positive.
+    found : Solution
+        Where to begin; changed in place.
+    tolerance : float
+        Share of the gradient's length at the beginning, at which to end.
+    most_steps : int
+    noise : float32 (features, columns), optional
+    """
+    weights, away = found
+    pull = features.transposed(away)
+    pull -= shift * weights
+    if noise is not None:
+        pull += noise
+    goal = tolerance**2 * _dots(pull, pull)
+    direction = preconditioner.divide(pull, shift[-1:])
+    slope = _dots(pull, direction)
+    for taken in range(1, most_steps + 1):
+        image = features.times(direction)
+        own = shift * direction
+        curvature = _dots(image, features.scale * image) + _dots(direction, own)
+        step = _ratio(slope, curvature)
+        weights += step * direction
+        away -= step * image
+        if taken == most_steps:
+            return
+        own += features.transposed(image)
+        own *= step
+        pull -= own
+        if (_dots(pull, pull) <= goal).all():
+            return
+        divided = preconditioner.divide(pull, shift[-1:])
+        before, slope = slope, _dots(pull, divided)
+        direction *= _ratio(slope, before)
+        direction += divided
+
+
+def _orthonormal(vectors: Float32s) -> Float32s:
+    """Return vectors of the same span, float32 (n, at most as many), at right angles."""
+    values, turn = np.linalg.eigh(products(vectors, vectors))
+    kept = values > _ROUNDING * values[-1]
+    return vectors @ (turn[:, kept] / np.sqrt(values[kept])).astype(np.float32)
+
+
+def _dots(one: Float32s, other: Float32s) -> Float64s:
+    """Return the inner product of each column; NumPy adds it up in one order."""
+    return np.einsum("nk,nk->k", one, other, dtype=np.float64)
+
+
+def _ratio(above: Float64s, below: Float64s) -> Float32s:
+    """Return a ratio for each column, 0 for one that is solved exactly."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0).astype(np.float32)
+
+
+def products(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> Float64s:
+    """Return ``one' other`` in float64."""
+    return one.astype(np.float64).T @ other.astype(np.float64)
