@@ -146,7 +146,7 @@ def conjugate_gradients(
     found : Solution
         Where to begin; changed in place.
     tolerance : float
-        Share of the gradient's length at the beginning, at which to end.
+        Share of the gradient's length at the beginning, at which to end after two steps or more.
     most_steps : int
     noise : float32 (features, columns), optional
     """
@@ -170,7 +170,8 @@ def conjugate_gradients(
         own += features.transposed(image)
         own *= step
         pull -= own
-        if (_dots(pull, pull) <= goal).all():
+        # A first step leaves most where dense features have a shift of their own.
+        if taken > 1 and (_dots(pull, pull) <= goal).all():
             return
         divided = preconditioner.divide(pull, shift[-1:])
         before, slope = slope, _dots(pull, divided)

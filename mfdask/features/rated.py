@@ -8,7 +8,7 @@ it are passes over the shards of one side, with its transpose over those of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from mfdask.features.equations import (
     conjugate_gradients,
     products,
 )
-from mfdask.kernels.implicit import sum_rated
+from mfdask.kernels.implicit import sum_rated, upper_halves
 from mfdask.kernels.simd import LANES
 from mfdask.kernels.types import Float32s, Float64s, read_only
 from mfdask.shards import Shard
@@ -49,6 +49,9 @@ class RatedFeatures:
         What each rating of a row counts: one over the root of their number.
     scale : float32 (n, 1)
         What multiplies each row's prior; 0 for rows without ratings, which say nothing.
+    rounded : bool
+        Products gather values of 16 bits, some .2 % from the right ones: where the gathered rows
+        are more than a core's cache holds, they are what a pass waits for.
     """
 
     own: Sequence[Shard]
@@ -56,6 +59,7 @@ class RatedFeatures:
     dense: Float32s
     root: Float32s
     scale: Float32s
+    rounded: bool = False
 
     @classmethod
     def of(
@@ -94,7 +98,7 @@ class RatedFeatures:
 
     def times(self, weights: Float32s) -> Float32s:
         """Return the features times weights (features, columns), float32 (n, columns)."""
-        sums = _sum_over(self.own, weights[self.n_dense :])
+        sums = _sum_over(self.own, weights[self.n_dense :], self.rounded)
         sums *= self.root
         sums += self.dense @ weights[: self.n_dense]
         return sums
@@ -104,7 +108,7 @@ class RatedFeatures:
         values = self.scale * values
         dense = self.dense.T @ values
         values *= self.root
-        return np.concatenate([dense, _sum_over(self.other, values)])
+        return np.concatenate([dense, _sum_over(self.other, values, self.rounded)])
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,8 @@ class RatedRegression:
         """Draw weights around their mean, of the precision ``F'F + strength`` and ``root root'``.
 
         The search for the mean goes on with noise on the right (Simm et al. 2017): the covariance
-        of the right-hand side is the matrix itself. Rows count once each here.
+        of the right-hand side is the matrix itself. Rows count once each here. Products are rounded
+        but for the means at the end, which are those of the weights that were drawn.
         """
         spread = np.linalg.inv(root).astype(np.float32)
         shift = strength[:, None].astype(np.float32)
@@ -172,7 +177,9 @@ class RatedRegression:
         away += self.rows - mean.means
         noise = random.standard_normal((self.n_features, len(spread)), np.float32) @ spread
         noise *= np.sqrt(shift)
-        return self._solve(shift, mean, away, DRAW_TOLERANCE, DRAW_STEPS, noise)
+        near = replace(self, features=replace(self.features, rounded=True))
+        drawn = near._solve(shift, mean, away, DRAW_TOLERANCE, DRAW_STEPS, noise)
+        return RowFit(drawn.weights, self.features.times(drawn.weights))
 
     @property
     def _nothing(self) -> RowFit:
@@ -211,14 +218,15 @@ def _padded(values: npt.NDArray[Any], fill: float = 0.0) -> Float32s:
     return padded
 
 
-def _sum_over(shards: Sequence[Shard], values: Float32s) -> Float32s:
+def _sum_over(shards: Sequence[Shard], values: Float32s, rounded: bool = False) -> Float32s:
     """Return the sums of the other side's values over what each row has rated."""
     columns = values.shape[1]
-    values = read_only(np.ascontiguousarray(_padded(values) if columns % LANES else values))
+    values = np.ascontiguousarray(_padded(values) if columns % LANES else values)
+    gathered = read_only(upper_halves(values) if rounded else values)
     out = np.empty((sum(shard.n_rows for shard in shards), values.shape[1]), np.float32)
     begin = 0
     for shard in shards:
         own = out[begin : begin + shard.n_rows]
-        sum_rated(read_only(shard.indptr), read_only(shard.indices), values, own)
+        sum_rated(read_only(shard.indptr), read_only(shard.indices), gathered, own)
         begin += shard.n_rows
     return out[:, :columns]

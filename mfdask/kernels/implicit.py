@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 from numba import njit, prange
 
 from mfdask.kernels.compiling import inner
 from mfdask.kernels.rows import CHUNKS, chunk_bounds
 from mfdask.kernels.simd import LANES, add, load, store
 from mfdask.kernels.types import Float32s, Int32s, Int64s
+
+UInt16s = npt.NDArray[np.uint16]
+Values = Float32s | UInt16s
 
 #: Additions up to which one thread does them all, in some 25 milliseconds: a pass is short, and
 #: threads of a busy machine wait for each other for longer.
@@ -17,13 +22,33 @@ _TILE = 64
 
 
 @inner
+def _sum_three(
+    indices: Int32s, start: int, stop: int, values: Values, width: int, out: Float32s, base: int
+) -> None:
+    """Add three vectors of each rated row to those from `base` on: fewer waits than one by one."""
+    one, two, three = load(out, base), load(out, base + LANES), load(out, base + 2 * LANES)
+    first = base % width
+    for t in range(start, stop):
+        place = indices[t] * width + first
+        one = add(one, load(values, place))
+        two = add(two, load(values, place + LANES))
+        three = add(three, load(values, place + 2 * LANES))
+    store(out, base, one)
+    store(out, base + LANES, two)
+    store(out, base + 2 * LANES, three)
+
+
+@inner
 def _sum_row(
-    indices: Int32s, start: int, stop: int, values: Float32s, width: int, out: Float32s, base: int
+    indices: Int32s, start: int, stop: int, values: Values, width: int, out: Float32s, base: int
 ) -> None:
     """Add the values of what one row has rated to its sums."""
+    threes = width - width % (3 * LANES)
     while start < stop:
         end = min(start + _TILE, stop)
-        for v in range(0, width, LANES):
+        for v in range(0, threes, 3 * LANES):
+            _sum_three(indices, start, end, values, width, out, base + v)
+        for v in range(threes, width, LANES):
             total = load(out, base + v)
             for t in range(start, end):
                 total = add(total, load(values, indices[t] * width + v))
@@ -33,7 +58,7 @@ def _sum_row(
 
 @njit(nogil=True, cache=True)
 def _sum_alone(
-    first: int, last: int, indptr: Int64s, indices: Int32s, values: Float32s, out: Float32s
+    first: int, last: int, indptr: Int64s, indices: Int32s, values: Values, out: Float32s
 ) -> None:
     width = values.shape[1]
     flat, sums = values.reshape(-1), out.reshape(-1)
@@ -44,13 +69,23 @@ def _sum_alone(
 
 @njit(nogil=True, parallel=True, cache=True)
 def _sum_together(
-    bounds: Int64s, indptr: Int64s, indices: Int32s, values: Float32s, out: Float32s
+    bounds: Int64s, indptr: Int64s, indices: Int32s, values: Values, out: Float32s
 ) -> None:
     for c in prange(len(bounds) - 1):
         _sum_alone(bounds[c], bounds[c + 1], indptr, indices, values, out)
 
 
-def sum_rated(indptr: Int64s, indices: Int32s, values: Float32s, out: Float32s) -> None:
+def upper_halves(values: Float32s) -> UInt16s:
+    """Return the upper 16 bits of values, rounded (bfloat16): half as many bytes to gather.
+
+    A value keeps 8 binary digits; what is added up is float32 all the same.
+    """
+    bits = values.view(np.uint32) + np.uint32(0x8000)
+    bits >>= np.uint32(16)
+    return bits.astype(np.uint16)
+
+
+def sum_rated(indptr: Int64s, indices: Int32s, values: Values, out: Float32s) -> None:
     """Fill `out` with the sums of the other side's values over what each row has rated.
 
     Each row is summed by one thread in the order of its ratings, so that threads change nothing.
@@ -60,8 +95,8 @@ def sum_rated(indptr: Int64s, indices: Int32s, values: Float32s, out: Float32s) 
     indptr : int64 (rows + 1,)
     indices : int32 (ratings,)
         Rows of the other side; not checked.
-    values : float32 (rows of the other side, columns)
-        Columns are a multiple of 8.
+    values : float32 or uint16 (rows of the other side, columns)
+        Columns are a multiple of 8. Of uint16, the `upper_halves`.
     out : float32 (rows, columns)
     """
     if len(indices) * values.shape[1] <= FEW:

@@ -30,6 +30,7 @@ HAS_WIDE = "+avx512f" in get_host_cpu_features().split(",")
 _FLOAT = ir.FloatType()
 _INT32 = ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
+_HALVES, _WORDS = (ir.VectorType(ir.IntType(bits), LANES) for bits in (16, 32))
 _FUSE = ("contract",)
 
 
@@ -150,7 +151,11 @@ def _zero(typing: Any) -> Any:
 def _load(typing: Any, array: Any, offset: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place = _address(context, builder, signature.args[0], *args)
-        return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+        if signature.args[0].dtype != types.uint16:
+            return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+        halves = builder.load(builder.bitcast(place, _HALVES.as_pointer()), align=2)
+        whole = builder.shl(builder.zext(halves, _WORDS), ir.Constant(_WORDS, [16] * LANES))
+        return builder.bitcast(whole, _VECTOR)
 
     return float32x8(array, types.intp), generate
 
@@ -252,6 +257,13 @@ def _prefetch(typing: Any, array: Any, offset: Any) -> Any:
     return types.void(array, types.intp), generate
 
 
+def _plain_load(array: Any, offset: int) -> Any:
+    own = array[offset : offset + LANES]
+    if own.dtype == np.uint16:
+        return (own.astype(np.uint32) << 16).view(np.float32)
+    return own.copy()
+
+
 def _plain_store(array: Any, offset: int, vector: Any) -> None:
     array[offset : offset + LANES] = vector
 
@@ -275,8 +287,8 @@ def _plain_add_rows(array: Any, offset: int, stride: int, sums: Any) -> None:
 
 #: ``zero()``: eight zeros.
 zero = _choose(_zero, lambda: np.zeros(LANES, np.float32))
-#: ``load(array, offset)``: the eight values from `offset` on.
-load = _choose(_load, lambda array, offset: array[offset : offset + LANES].copy())
+#: ``load(array, offset)``: the eight values from `offset` on; of uint16, the upper halves of such.
+load = _choose(_load, _plain_load)
 #: ``store(array, offset, vector)``: put them there.
 store = _choose(_store, _plain_store)
 #: ``splat(array, offset)``: one value, eight times.

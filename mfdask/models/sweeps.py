@@ -7,7 +7,7 @@ cluster, rows go from worker to worker and never through the client.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, repeat
 from pathlib import Path
@@ -284,7 +284,7 @@ def _learn_rated_prior(
 
 def _rated_preconditioner(reg_scaling: float, *sources: list[Any]) -> Preconditioner:
     with one_blas_thread():
-        return Preconditioner.of(RatedFeatures.of(reg_scaling, *sources))
+        return Preconditioner.of(replace(RatedFeatures.of(reg_scaling, *sources), rounded=True))
 
 
 def _squared_error(totals: Totals | None) -> float | None:
