@@ -12,8 +12,9 @@ import scipy.sparse
 
 from mfdask.errors import InputError
 from mfdask.features.encoder import EVERY_USER, FeatureEncoder, Number
+from mfdask.features.equations import Preconditioner
 from mfdask.features.file import FeatureFile
-from mfdask.features.rated import RatedRegression
+from mfdask.features.rated import RatedFeatures, RatedRegression
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import ALS, Bayes, load_model, save_model
 from mfdask.models.design import unknowns
@@ -207,13 +208,16 @@ def test_the_weights_of_many_features_are_those_of_a_full_system():
     dense = random.normal(size=(60, n)).astype(np.float32)
     rows = random.normal(size=(60, 3)).astype(np.float32)
     shards = [data.shard(side, 0) for side in ("users", "items")]
-    sums = RatedRegression.of([shards[0]], [shards[1]], [dense], [rows], 0.0)
+    features = RatedFeatures.of(0.0, [shards[0]], [shards[1]], [dense])
+    sums = RatedRegression(features, Preconditioner.of(features), rows)
     rated = rated_features((matrix != 0).toarray())[:, 1:]
     every = np.hstack([dense, rated]).astype(float)
     scale = (matrix != 0).sum(axis=1) > 0
-    found = sums.fit(np.diag([0.2, 0.4, 0.4]), 20.0)
+    for _ in range(60):  # each goes on from the one before, as those of sweeps do
+        fit = sums.fit(np.diag([0.2, 0.4, 0.4]), 20.0)
+        sums = dataclasses.replace(sums, before=fit)
     for k, own in enumerate([0.2, 0.4, 0.4]):
         strength = np.full(every.shape[1], 20.0 / own)
         wanted = regress(every, rows[:, k].astype(float), scale.astype(float), strength)
-        away = np.linalg.norm(found[:, k] - wanted)
+        away = np.linalg.norm(fit.weights[:, k] - wanted)
         assert away < 0.005 * np.linalg.norm(wanted)
