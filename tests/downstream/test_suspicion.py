@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from mfdask.downstream.anomalies import resemblance
 from mfdask.downstream.anomalies.attacks import AttackLimits, suspected_attacks
-from mfdask.downstream.anomalies.calibration import calibrated, tail_evidence
+from mfdask.downstream.anomalies.calibration import calibrated, of_the_largest, tail_evidence
 from mfdask.downstream.anomalies.collusion import collusion
 from mfdask.downstream.anomalies.evidence import Surprise
 from mfdask.downstream.anomalies.groups import groups_of
@@ -18,7 +21,7 @@ from mfdask.downstream.anomalies.measures import (
     normal_scores,
     taste_vectors,
 )
-from mfdask.downstream.anomalies.resemblance import nearest_likeness
+from mfdask.downstream.anomalies.resemblance import joint_evidence, nearest_likeness
 from mfdask.downstream.anomalies.sessions import choice_vectors
 from mfdask.downstream.events import DAY, all_events
 from mfdask.downstream.inject import AttackPlan, inject_attack
@@ -55,6 +58,24 @@ def test_a_level_is_met_whatever_the_scores_measure(level):
         met = 1000 * (found >= -np.log10(level / 1000)).mean()
         assert level / 2 <= met <= 2 * level
         assert (found >= 0).all()
+
+
+@pytest.mark.parametrize(("several", "any_"), [(1, 1.0), (12, 1.0), (3, 0.4)])
+def test_the_largest_of_several_is_brought_to_the_measure_of_one(several, any_):
+    random = np.random.default_rng(3)
+    chances = random.random((several, 40_000))
+    evidence = -np.log10(chances.min(axis=0)) * (random.random(40_000) < any_)
+    dishonest = np.append(evidence, np.full(4_000, 30.0))
+    for scores, n in ((evidence, 1.0), (dishonest, 2.0)):
+        found = of_the_largest(scores, np.arange(len(scores)) % 7)
+        for level in (1, 10):
+            met = 1000 * (found[:40_000] >= -np.log10(level / 1000)).mean()
+            assert level / 2 / n <= met <= 2 * level
+    assert (found[40_000:] > 20).all()
+    same = of_the_largest(dishonest, np.ones(44_000, np.int64))
+    assert (same[40_000:] > 20).all()  # who comes last is not compared with those alone
+    assert not of_the_largest(np.zeros(9), np.arange(9)).any()
+    assert np.isfinite(of_the_largest(np.array([400.0, 0.1, 0.2]), np.arange(3))).all()
 
 
 def test_a_tail_is_not_learned_from_what_is_in_it():
@@ -94,13 +115,14 @@ def test_taste_vectors_are_singular_vectors_of_the_residuals(events, data):
 
 
 def test_measures_are_uncorrelated_and_need_no_times(events, data):
-    found = account_measures(events, data.n_items)
+    joint = np.random.default_rng(2).exponential(size=len(events.indptr) - 1)
+    found = account_measures(events, joint, data.n_items)
     cov = np.cov(found.T, bias=True)
     assert np.allclose(cov, np.diag(np.diag(cov)), atol=1e-6)
     assert (np.diag(cov) <= 1 + 1e-6).all()
     assert (np.diag(cov) > 0.9).sum() >= 8
     timeless = events._replace(timestamps=np.zeros_like(events.timestamps))
-    assert np.array_equal(found, account_measures(timeless, data.n_items))
+    assert np.array_equal(found, account_measures(timeless, joint, data.n_items))
 
 
 def test_copies_have_a_likeness_near_their_common_share(events, data):
@@ -117,6 +139,70 @@ def test_copies_have_a_likeness_near_their_common_share(events, data):
     assert abs(found[copies] - np.array(likest)[copies]).mean() < 0.1
     whole = inject_attack(events, data.n_items, AttackPlan("copy", size=0.05), seed=1)
     assert (nearest_likeness(whole.events, data.n_items)[attackers(whole)] > 0.8).all()
+
+
+@pytest.mark.parametrize("at_a_time", [4_000_000, 3_000])
+def test_joint_evidence_is_chernoffs_bound_of_the_likeliest_account(
+    events, data, at_a_time, monkeypatch
+):
+    monkeypatch.setattr(resemblance, "_PAIRS_AT_A_TIME", at_a_time)  # few: a run of few users each
+    above = Surprise(events, data.n_items).above
+    found = joint_evidence(events, above, data.n_items)
+    sides = [set() for _ in range(len(events.indptr) - 1)]
+    for user, item, up in zip(events.users, events.items, above > 0, strict=True):
+        sides[user].add((item, up))
+    raters = Counter(side for own in sides for side in own)
+    sides = [{side for side in own if raters[side] >= 2} for own in sides]
+    counts = np.array([n for n in raters.values() if n >= 2], np.float64)
+    together = (counts**2).sum() / counts.sum() ** 2
+    for user in (0, 11, 250):
+        best = 0.0
+        for v, other in enumerate(sides):
+            k, m = len(sides[user] & other), together * len(sides[user]) * len(other)
+            if v != user and k >= 3 and k > m:
+                best = max(best, (k * np.log(k / m) - (k - m)) / np.log(10))
+        assert found[user] == pytest.approx(best, rel=1e-4)
+
+
+def test_items_that_everybody_shares_are_left_out(events, data, monkeypatch):
+    above = Surprise(events, data.n_items).above
+    monkeypatch.setattr(resemblance, "_MOST_PAIRS", 0)
+    assert not joint_evidence(events, above, data.n_items).any()
+
+
+def reviews(seed, n_users=1500, n_items=1000, group=20):
+    """Return sparse ratings without times, whose last accounts push ten items of their group."""
+    random = np.random.default_rng(seed)
+    common = 1 / np.arange(1, n_items + 1) ** 0.7
+    rated = [
+        random.choice(
+            n_items, min(3 + int(3 * random.pareto(1.5)), 200), False, common / common.sum()
+        )
+        for _ in range(n_users)
+    ]
+    stars = [random.integers(2, 6, len(own)) for own in rated]
+    for _ in range(3):
+        targets = random.choice(n_items, 10, replace=False)
+        for _ in range(group):
+            own = random.choice(targets, random.integers(4, 8), replace=False)
+            others = np.setdiff1d(random.integers(0, n_items, 2), targets)
+            rated.append(np.append(own, others))
+            stars.append(np.append(np.full(len(own), 5), np.full(len(others), 3)))
+    users = np.repeat(np.arange(len(rated)), [len(own) for own in rated])
+    items, times = np.concatenate(rated), np.zeros(len(users))
+    return make_events(users, items, np.concatenate(stars), times), n_items, 3 * group
+
+
+def test_groups_with_targets_in_common_are_seen_without_times():
+    events, n_items, n = reviews(7)
+    truth = np.arange(len(events.indptr) - 1) >= len(events.indptr) - 1 - n
+    found = suspected_attacks(events, n_items, AttackLimits(false_users_per_1000=50))
+    assert roc_auc_score(truth, found.suspicion.joint) > 0.95
+    assert roc_auc_score(truth, found.scores.users) > 0.75
+    users = np.unique(found.users["user"]).astype(np.int32)
+    assert truth[users].sum() >= 0.5 * n
+    groups = groups_of(events, Surprise(events, n_items).above, users, n_items)
+    assert (groups["n_members"].nlargest(3) >= 10).all()
 
 
 def planted(shift):
@@ -174,25 +260,39 @@ def test_slow_mild_and_hidden_attacks_rank_high(movielens, options, least):
     assert roc_auc_score(attackers(made), found.scores.users) >= least
 
 
-@pytest.mark.movielens
-def test_fans_with_a_life_of_their_own_are_no_attackers(movielens):
-    events, n_items = movielens
-    random = np.random.default_rng(1)
-    lives = [np.ptp(times) for times in np.split(events.timestamps, events.indptr[1:-1])]
-    old = random.choice(np.flatnonzero(np.array(lives) > 200 * DAY), 25, replace=False)
+def fans(events, n_items, seed, alive):
+    """Return events in which 25 accounts rate a little known item with five stars within a week.
+
+    Their lives have 200 days or more, or the week lies within them (`alive`); and who they are.
+    """
+    random = np.random.default_rng(seed)
+    first, last = (events.timestamps[at] for at in (events.indptr[:-1], events.indptr[1:] - 1))
+    start, pool = 1_200_000_000, np.flatnonzero(last - first > 200 * DAY)
+    while alive:
+        start = int(random.choice(events.timestamps))
+        pool = np.flatnonzero((first < start) & (last > start + 7 * DAY))
+        alive = len(pool) < 25
+    who = random.choice(pool, 25, replace=False)
     counts = np.bincount(events.items, minlength=n_items)
     item = random.choice(np.flatnonzero((counts >= 5) & (counts <= 50)))
-    kept = ~(np.isin(events.users, old) & (events.items == item))
-    week = 1_200_000_000 + random.integers(0, 7 * DAY, 25)
+    kept = ~(np.isin(events.users, who) & (events.items == item))
     columns = zip(
         (events.users, events.items, events.ratings, events.timestamps),
-        (old, np.full(25, item), np.full(25, 5.0), week),
+        (who, np.full(25, item), np.full(25, 5.0), start + random.integers(0, 7 * DAY, 25)),
         strict=True,
     )
-    made = make_events(*(np.append(honest[kept], fans) for honest, fans in columns))
+    return make_events(*(np.append(honest[kept], new) for honest, new in columns)), who, item
+
+
+@pytest.mark.movielens
+@pytest.mark.parametrize("alive", [False, True])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_fans_with_a_life_of_their_own_are_no_attackers(movielens, seed, alive):
+    events, n_items = movielens
+    made, who, item = fans(events, n_items, seed, alive)
     found = suspected_attacks(made, n_items)
-    assert found.items["item"].tolist() == [item]
-    assert np.isin(old, found.users["user"]).sum() <= 1
+    assert item in found.items["item"].tolist()
+    assert np.isin(who, found.users["user"]).sum() <= 1
 
 
 @pytest.mark.movielens
@@ -201,7 +301,7 @@ def test_an_attack_without_times_has_its_group(movielens):
     plan = AttackPlan("average", size=0.05, n_targets=5, target_ratings=(5, 30))
     made = inject_attack(events, n_items, plan, seed=1)
     timeless = made.events._replace(timestamps=np.zeros_like(made.events.timestamps))
-    limits = AttackLimits(false_users_per_1000=10)
+    limits = AttackLimits(false_users_per_1000=30)
     found = suspected_attacks(timeless, n_items, limits)
     truth = attackers(made)
     users = np.unique(found.users["user"]).astype(np.int32)

@@ -16,6 +16,8 @@ _LEAST_SCALE = 0.2
 #: Between these quantiles of the positive scores a tail is learned: of one kind of evidence, and of
 #: all together. A tenth of the rows may be anything but honest and hardly move them.
 _QUANTILES, _TOGETHER = (0.5, 0.8), (0.8, 0.9)
+#: Chances are no smaller, so that they stay numbers.
+_LEAST_CHANCE = 1e-300
 #: Beyond the lower of these quantiles of draws the tail is exponential, its scale from both.
 _DRAWN = (0.9, 0.99)
 
@@ -51,9 +53,16 @@ def share_beyond(values: Float64s, drawn: Float64s, longer: float = 1.0) -> Floa
     return np.where(values > low, (1 - _DRAWN[0]) * np.exp(-beyond), share)
 
 
-def alike(activity: Int64s, least: int = _LEAST_ROWS) -> list[Int64s]:
-    """Return rows in groups of like activity, int64 each, of so many rows at least."""
+def alike(activity: Int64s, least: int = _LEAST_ROWS, dealt: bool = False) -> list[Int64s]:
+    """Return rows in groups of like activity, int64 each, of so many rows at least.
+
+    Rows of the same activity stay in order; `dealt` ones lie at random, for attackers may come one
+    after another, and are not to be compared with each other alone.
+    """
     groups = int(np.clip(len(activity) // least, 1, _GROUPS))
+    if dealt:
+        random = np.random.default_rng(0).permutation(len(activity))
+        return np.array_split(np.lexsort((random, activity)), groups)
     return np.array_split(np.argsort(activity, kind="stable"), groups)
 
 
@@ -72,7 +81,7 @@ def tail_evidence(scores: Float64s, activity: Int64s) -> Float64s:
         Numbers of ratings.
     """
     found = np.zeros(len(scores))
-    groups = alike(activity)
+    groups = alike(activity, dealt=True)
     if min(np.count_nonzero(scores[rows] > 0) for rows in groups) < _LEAST_SAID:
         return _tail(scores)
     for rows in groups:
@@ -83,6 +92,37 @@ def tail_evidence(scores: Float64s, activity: Int64s) -> Float64s:
 def calibrated(evidence: Float64s) -> Float64s:
     """Bring several kinds of evidence, put together, to the measure of one, float64 (rows,)."""
     return _tail(evidence, _TOGETHER)
+
+
+def of_the_largest(evidence: Float64s, activity: Int64s) -> Float64s:
+    """Return ``-log10`` of the chance that the largest of several is as large, float64 (rows,).
+
+    The chance is ``1 - (1 - 10^-e)^k``: `k` says of how many independent ones it is the largest, so
+    that half of the rows of like activity with any are above their median. Nearly half of them may
+    be dishonest.
+
+    Parameters
+    ----------
+    evidence : float64 (rows,)
+        The largest of several, each ``-log10`` of a chance; 0 where there is nothing to say.
+    activity : int64 (rows,)
+        Numbers of ratings.
+    """
+    found = np.zeros(len(evidence))
+    for rows in alike(activity, dealt=True):
+        found[rows] = _largest(evidence[rows])
+    return found
+
+
+def _largest(evidence: Float64s) -> Float64s:
+    said = evidence > 0
+    if not said.any():
+        return np.zeros(len(evidence))
+    median = float(np.median(evidence[said]))
+    k = np.log1p(-said.mean() / 2) / np.log1p(-(10.0**-median))
+    with np.errstate(divide="ignore"):
+        chance = -np.expm1(k * np.log1p(-(10.0**-evidence)))
+        return np.asarray(np.maximum(-np.log10(np.maximum(chance, _LEAST_CHANCE)), 0.0))
 
 
 def _tail(scores: Float64s, quantiles: tuple[float, float] = _QUANTILES) -> Float64s:

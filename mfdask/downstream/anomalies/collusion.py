@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from mfdask.downstream.anomalies.calibration import alike, calibrated, tail_evidence
+from mfdask.downstream.anomalies.calibration import alike, calibrated, of_the_largest, tail_evidence
 from mfdask.downstream.events import Events
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
 from mfdask.models.design import Array
@@ -19,6 +19,8 @@ from mfdask.models.design import Array
 LEAST, _LEAST_ITEMS = 4, 500
 #: Larger deviations of items than this quantile count as this one, where their usual size is told.
 _CLIPPED = 0.9
+#: The tail of ``T^2`` is longer than exponential: this power of it has one that is not.
+_POWER = 0.75
 #: Items with evidence below this (one honest item in five) say nothing of their raters.
 _LEAST_EVIDENCE = 0.7
 
@@ -36,7 +38,7 @@ class Collusion(NamedTuple):
     signs : int32 (items,)
         Which side it is: 1 above, -1 below.
     with_item : int32 (users,)
-        Which item it is.
+        Which item it is; any that the user has rated where there is none.
     """
 
     items: Float64s
@@ -71,6 +73,7 @@ def collusion(events: Events, above: Array, measures: Float64s, n_items: int) ->
     n_users = len(events.indptr) - 1
     items, users = np.zeros(n_items), np.zeros(n_users)
     signs, with_item = np.ones(n_items, np.int32), np.zeros(n_users, np.int32)
+    with_item[events.users - events.start] = events.items
     for sign in (1, -1):
         side = _Raters(events, sign * above > 0, measures, n_items)
         signs[side.evidence > items] = sign
@@ -80,7 +83,8 @@ def collusion(events: Events, above: Array, measures: Float64s, n_items: int) ->
             first = first[np.diff(user[first], prepend=-1) != 0]  # of each user the largest
             better = first[evidence[first] > users[user[first]]]
             users[user[better]], with_item[user[better]] = evidence[better], item[better]
-    return Collusion(calibrated(items), calibrated(users), signs, with_item)
+    users = of_the_largest(users, np.diff(events.indptr))
+    return Collusion(calibrated(items), users, signs, with_item)
 
 
 class _Raters:
@@ -112,7 +116,7 @@ class _Raters:
         apart = (self._sums[items] - n * mean) / np.sqrt(n)
         scale = _scale(apart)
         self._distance[items] = np.square(apart @ scale).sum(axis=1)
-        self.evidence[items] = tail_evidence(self._distance[items], self._n[items])
+        self.evidence[items] = tail_evidence(self._distance[items] ** _POWER, self._n[items])
         return items, mean, scale
 
     def members(self) -> list[tuple[Int32s, Int32s, Float64s]]:

@@ -31,13 +31,15 @@ _SHRINK = 5.0
 _LEAST_VARIANCE = 0.05
 
 
-def account_measures(events: Events, n_items: int) -> Float64s:
+def account_measures(events: Events, joint: Float64s, n_items: int) -> Float64s:
     """Return measures of all accounts, each against accounts of like activity.
 
     Parameters
     ----------
     events : Events
         Of all users.
+    joint : float64 (users,)
+        One more measure, see `joint_evidence`.
     n_items : int
 
     Returns
@@ -47,7 +49,7 @@ def account_measures(events: Events, n_items: int) -> Float64s:
         turned so that they are not correlated and have the variance 1.
     """
     activity = np.diff(events.indptr)
-    scores = [normal_scores(values, activity) for values in _raw(events, n_items)]
+    scores = [normal_scores(values, activity) for values in [*_raw(events, n_items), joint]]
     scores.append(_quantiles(activity))
     return uncorrelated(np.column_stack(scores))
 
@@ -87,7 +89,7 @@ def _raw(events: Events, n_items: int) -> list[Float64s]:
 def normal_scores(values: Float64s, activity: Int64s) -> Float64s:
     """Return the normal quantiles of the ranks among rows of like activity, float64 (rows,)."""
     found = np.zeros(len(values))
-    for rows in alike(activity):
+    for rows in alike(activity, dealt=True):
         found[rows] = _quantiles(values[rows])
     return found
 

@@ -1,16 +1,24 @@
-"""Accounts that have nearly the same items as another one, found without comparing all pairs."""
+"""Accounts that have more items in common with another one than chance, without all pairs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import scipy.sparse
 
 from mfdask.downstream.events import Events
-from mfdask.kernels.types import Float64s, Int32s
+from mfdask.kernels.types import Float64s, Int32s, Int64s
+from mfdask.models.design import Array
 
 #: Draws of an order of all items; two accounts are compared where so many draws at a time agree.
 _DRAWS, _TOGETHER = 48, 3
 #: How many accounts on each side, of those that agree, each is compared with.
 _NEXT = 3
+#: Items that two accounts share at least, to be compared by these.
+_SHARED = 3
+#: Pairs of raters of one item, over all items that are compared, at most; and at a time.
+_MOST_PAIRS, _PAIRS_AT_A_TIME = 50_000_000, 4_000_000
 
 
 def nearest_likeness(events: Events, n_items: int) -> Float64s:
@@ -57,3 +65,66 @@ def _first_items(events: Events, n_items: int) -> Int32s:
         place = random.permutation(n_items).astype(np.int32)
         found[:, draw] = np.minimum.reduceat(place[events.items], begin)
     return found
+
+
+def joint_evidence(events: Events, above: Array, n_items: int) -> Float64s:
+    """Return how sure it is that accounts do not share items with another one by chance.
+
+    Of two accounts with ``k`` items in common that they rate on the same side of their own mean,
+    where ``m`` are to be expected by their numbers of ratings and the items' (the configuration
+    model: ``n_u n_v sum(d_i^2) / sum(d_i)^2``), the chance is at most ``exp(k - m) (m / k)^k``
+    (Chernoff's bound for Poisson counts). Items with so many raters that there would be more than
+    `_MOST_PAIRS` are left out: who shares these says little.
+
+    Parameters
+    ----------
+    events : Events
+    above : float64 (ratings,)
+        Stars above the user's own level, see `Surprise`.
+    n_items : int
+
+    Returns
+    -------
+    float64 (users,)
+        ``-log10`` of that bound for the likeliest other account, 0 where less than `_SHARED` items
+        are shared.
+    """
+    side = 2 * events.items.astype(np.int64) + (above > 0)
+    raters = np.bincount(side, minlength=2 * n_items)
+    kept = np.flatnonzero((raters >= 2) & (raters <= _most_raters(raters)))
+    column = np.full(2 * n_items, -1)
+    column[kept] = np.arange(len(kept))
+    known = column[side] >= 0
+    pairs = (events.users - events.start)[known], column[side[known]]
+    shape = len(events.indptr) - 1, max(len(kept), 1)
+    ones = np.ones(len(pairs[0]), np.float32)
+    sides = scipy.sparse.csr_array((ones, pairs), shape=shape)
+    length, of_each = np.diff(sides.indptr), raters[kept].astype(np.float64)
+    together = np.square(of_each).sum() / max(of_each.sum(), 1.0) ** 2
+    found = np.zeros(shape[0])
+    for first, shared in _products(sides, of_each):
+        user, other = first + shared.row, shared.col
+        expected = together * length[user] * length[other]
+        compared = (shared.data >= _SHARED) & (user != other) & (shared.data > expected)
+        k, m = shared.data[compared].astype(np.float64), expected[compared]
+        np.maximum.at(found, user[compared], (k * np.log(k / m) - (k - m)) / np.log(10))
+    return found
+
+
+def _most_raters(raters: Int64s) -> int:
+    """Return up to how many raters items have no more than `_MOST_PAIRS` pairs together."""
+    ordered = np.sort(raters)
+    within = np.cumsum(np.square(ordered.astype(np.float64))) <= _MOST_PAIRS
+    return int(ordered[within][-1]) if within.any() else 0
+
+
+def _products(
+    sides: scipy.sparse.csr_array, raters: Float64s
+) -> Iterator[tuple[int, scipy.sparse.coo_array]]:
+    """Yield what runs of users share with all, and the first user of each run."""
+    by_item = sides.T.tocsr()
+    pairs = np.concatenate([[0.0], np.cumsum(raters[sides.indices])])[sides.indptr]
+    cuts = np.searchsorted(pairs, np.arange(0.0, pairs[-1], _PAIRS_AT_A_TIME), side="right") - 1
+    cuts = np.unique(np.append(cuts, sides.shape[0]))
+    for first, last in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        yield first, (sides[first:last] @ by_item).tocoo()

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
-from mfdask.downstream.anomalies.calibration import calibrated, tail_evidence
+from mfdask.downstream.anomalies.calibration import calibrated, of_the_largest, tail_evidence
 from mfdask.downstream.anomalies.collusion import Collusion, collusion
 from mfdask.downstream.anomalies.control import LEAST_SCORE, Scores
 from mfdask.downstream.anomalies.evidence import Sameness
 from mfdask.downstream.anomalies.measures import account_measures
+from mfdask.downstream.anomalies.resemblance import joint_evidence
 from mfdask.downstream.events import Events
 from mfdask.kernels.types import Bools, Float64s, Int64s
 from mfdask.models.design import Array
@@ -32,14 +33,15 @@ class Suspicion(NamedTuple):
     ----------
     items, users : float64
         All evidence together.
-    burst : float64 (users,)
-        Of the bursts alone.
+    burst, joint : float64 (users,)
+        Of the bursts alone, and of items in common with another account (`joint_evidence`).
     group : Collusion
     """
 
     items: Float64s
     users: Float64s
     burst: Float64s
+    joint: Float64s
     group: Collusion
 
 
@@ -84,9 +86,23 @@ def attacker_scores(
         kept = agreed.common[strong[burst], agreed.values[places]]
         burst, places = burst[kept], places[kept]
     users = line.users[places].astype(np.int64)
-    kept = lives.share(users, bursts.start[burst], bursts.stop[burst]) >= OWN_LIFE
+    start, stop = _core(bursts, chosen, line)
+    kept = lives.share(users, start[burst], stop[burst]) >= OWN_LIFE
     np.maximum.at(found.users, users[kept], bursts.score[burst[kept]])
     return found
+
+
+def _core(bursts: Bursts, chosen: Chosen, line: Timeline) -> tuple[Int64s, Int64s]:
+    """Return from which half-day to before which other one each burst is dense.
+
+    It reaches from the median as far as the quartiles are apart: of ratings that are spread evenly
+    this is all, and a year's window around the fans of one week is no longer than the week.
+    """
+    low, mid, high = (
+        line.halves[chosen.places[bursts.first + k * bursts.n // 4]].astype(np.int64)
+        for k in (1, 2, 3)
+    )
+    return mid - (high - low) - 1, mid + (high - low) + 2
 
 
 def held_to_values(bursts: Bursts, sameness: Sameness, line: Timeline) -> Bursts:
@@ -130,8 +146,9 @@ def suspicion_of(events: Events, n_items: int, above: Array, bursts: Sequence[Sc
     """Bring all evidence to one measure, and weigh it together.
 
     The measure is the chance that an honest row has as much: of the strongest burst that a user is
-    a member of (each kind of burst by itself), and of `collusion`, which sees no times. The largest
-    is what counts, brought to the measure again: an attacker need not be conspicuous in every way.
+    a member of (each kind of burst by itself), and of `collusion` and `joint_evidence`, which see
+    no times. The largest is what counts, brought to the measure again: an attacker need not be
+    conspicuous in every way.
 
     Parameters
     ----------
@@ -143,10 +160,12 @@ def suspicion_of(events: Events, n_items: int, above: Array, bursts: Sequence[Sc
         See `attacker_scores`; empty without times.
     """
     activity, popularity = np.diff(events.indptr), np.bincount(events.items, minlength=n_items)
-    group = collusion(events, above, account_measures(events, n_items), n_items)
+    joint = joint_evidence(events, above, n_items)
+    group = collusion(events, above, account_measures(events, joint, n_items), n_items)
     burst, items = np.zeros(len(activity)), group.items
     for scores in bursts:
         burst = np.maximum(burst, tail_evidence(scores.users, activity))
         items = np.maximum(items, tail_evidence(scores.items, popularity))
-    users = calibrated(np.maximum(burst, group.users))
-    return Suspicion(calibrated(items), users, burst, group)
+    burst, joint = of_the_largest(burst, activity), tail_evidence(joint, activity)
+    users = of_the_largest(np.maximum.reduce([burst, joint, group.users]), activity)
+    return Suspicion(calibrated(items), users, burst, joint, group)

@@ -20,7 +20,7 @@ _COLUMNS = {
     "n_extreme": "int64", "n_expected": "float64", "n_extreme_ever": "int64",
     "agreement": "float64", "n_items": "Int64", "honest_share": "float64",
     "share_in_window": "float64", "resemblance": "float64", "evidence": "float64",
-    "burst_evidence": "float64", "group_evidence": "float64",
+    "burst_evidence": "float64", "group_evidence": "float64", "joint_evidence": "float64",
     "prediction": "float64", "prediction_cleaned": "float64", "reason": "str",
 }  # fmt: skip
 
@@ -79,6 +79,7 @@ def attack_scores(suspicion: Suspicion, data: Dataset) -> dict[str, pd.DataFrame
         evidence=suspicion.users,
         burst_evidence=suspicion.burst,
         group_evidence=suspicion.group.users,
+        joint_evidence=suspicion.joint,
     )
     return {
         "item_scores": items.assign(expected_false_per_1000=1000 * 10.0 ** -items["evidence"]),
@@ -115,9 +116,12 @@ def _user_reason(line: Any, labels: dict[str, str]) -> str:
 
 def _evidence(line: Any) -> str:
     """Name the strongest evidence."""
-    if line.burst_evidence > line.group_evidence:
-        return "took part in a burst of ratings that are other than the item's usual ones"
-    return "resembles the others who rate this item alike, as no audience of an item is"
+    words = {
+        "burst": "took part in a burst of ratings that are other than the item's usual ones",
+        "group": "resembles the others who rate this item alike, as no audience of an item is",
+        "joint": "rates the same items alike as another account, more than chance explains",
+    }
+    return words[max(words, key=lambda kind: getattr(line, f"{kind}_evidence"))]
 
 
 def _burst(line: Any, labels: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ def with_other_users(users: pd.DataFrame, chosen: Bools, suspicion: Suspicion) -
     """Append the users that were chosen and are not in the table, with all evidence of users.
 
     `item` is the one whose raters a user resembles most, see `Collusion`. Of all users come the
-    columns `burst_evidence` and `group_evidence`, see `Suspicion`.
+    columns `burst_evidence`, `group_evidence` and `joint_evidence`, see `Suspicion`.
     """
     more = np.setdiff1d(np.flatnonzero(chosen), users["user"]).astype(np.int32)
     more = more[np.argsort(-suspicion.users[more], kind="stable")]
@@ -38,7 +38,9 @@ def with_other_users(users: pd.DataFrame, chosen: Bools, suspicion: Suspicion) -
     found = _appended(known, items, signs, suspicion.users[more], user=more, n_items=0)
     rows = found["user"].to_numpy(np.int64)
     return found.assign(
-        burst_evidence=suspicion.burst[rows], group_evidence=suspicion.group.users[rows]
+        burst_evidence=suspicion.burst[rows],
+        group_evidence=suspicion.group.users[rows],
+        joint_evidence=suspicion.joint[rows],
     )
 
 
