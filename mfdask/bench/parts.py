@@ -133,7 +133,7 @@ def _timed(bare: BareKernel) -> dict[str, Callable[[], float]]:
     for call in calls.values():
         call()  # compiles
     own = {name: partial(processor_seconds_of, call) for name, call in calls.items()}
-    return {"gemm": partial(gemm_seconds, 1), **own}
+    return {"gemm": partial(gemm_seconds, 1, clock="process_time"), **own}
 
 
 def measure_parts(
@@ -153,9 +153,10 @@ def measure_parts(
     Returns
     -------
     dict
-        ``gflops`` of the matrix product and ``gigabytes_per_second`` of copying, on one thread;
-        ``sweep``, its processor seconds on one thread; and ``parts``, for each its `seconds` of the
-        processor, `gflop`, `gigabytes` and `bound`: the least seconds that these allow.
+        ``gflops`` of the matrix product and ``gigabytes_per_second`` of copying, on one thread and
+        by processor seconds, as all here; ``sweep``, its seconds on one thread, and its
+        ``share_of_gemm``; ``rounds``; and ``parts``, for each its `seconds`, `gflop`, `gigabytes`
+        and `bound`: the least seconds that these allow.
     """
     bare = BareKernel(data, config)
     with numba_threads(1):
@@ -168,6 +169,10 @@ def measure_parts(
     return {
         "gflops": gflops,
         "gigabytes_per_second": rate,
+        "share_of_gemm": (work["products"][0] + work["solving"][0])
+        / gflops
+        / 1e9
+        / taken.median("sweep"),
         "sweep": taken.median("sweep"),
         "rounds": taken.seconds,
         "parts": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure small matrices, no compiling, and no peers: their own tests do."""
     product = bench_sweep.gemm_seconds
     for module in (bench_sweep, bench_kernel, bench_parts):
-        monkeypatch.setattr(module, "gemm_seconds", lambda threads: product(threads, side=64))
+        monkeypatch.setattr(module, "gemm_seconds", partial(product, side=64))
     monkeypatch.setattr(bench_parts, "copy_rate", lambda: copy_rate(megabytes=1))
     monkeypatch.setattr(bench_sweep, "missing_peer", lambda name: "not installed: see [peers]")
     monkeypatch.setattr(
@@ -111,6 +112,8 @@ def test_parts_of_the_kernel(folders: list[str], model: str) -> None:
     whole = sum(part["seconds"] for part in found["parts"].values())
     assert whole == pytest.approx(sum(upto) / 2)  # the parts leave nothing out
     assert all(part["bound"] >= 0 for part in found["parts"].values())
+    flop = found["parts"]["products"]["gflop"] + found["parts"]["solving"]["gflop"]
+    assert found["share_of_gemm"] == pytest.approx(flop / found["sweep"] / found["gflops"])
     shown = run("kernel", folders[1], *options)
     assert shown.exit_code == 0, shown.output
     assert "assembling" in shown.stdout
