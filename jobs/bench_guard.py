@@ -39,7 +39,7 @@ def guard(file: Path, renew: bool, rounds: int, cluster: ClusterConfig) -> Outco
     """Measure a few ratios, and end with code 3 if one is larger than a file allows.
 
     It makes its own data, needs no other libraries, and takes some minutes. Only ratios are
-    compared, each of times taken in turn here: another machine may still give others.
+    compared, each of the quickest rounds of both: another machine may still give others.
     """
     known = {} if renew else read_guard(file)["ratios"]
     with running(cluster) as run:

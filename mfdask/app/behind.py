@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import DatetimeTickFormatter, NumeralTickFormatter, Range1d
+from bokeh.models import DatetimeTicker, DatetimeTickFormatter, NumeralTickFormatter, Range1d
 from bokeh.models.annotations import BoxAnnotation
 from bokeh.models.ui import UIElement
 
@@ -133,6 +133,8 @@ class RatingsOverTime(Figure):
         dots = plot.scatter("when", "rating", **look)
         add_hover(plot, dots, words)
         plot.hover[-1].formatters = {"@when": "datetime"}
+        # Dates are long, and a phone is narrow.
+        plot.xaxis.ticker = DatetimeTicker(desired_num_ticks=4)
         plot.xaxis.formatter = DatetimeTickFormatter(days="%d %b %Y", months="%b %Y", years="%Y")
         return plot
 
@@ -143,11 +145,12 @@ class RatingsOverTime(Figure):
         self._span.update(left=ends[0], right=ends[1], visible=known)
 
     def follow(self) -> None:
-        """Take over the ends, with some room; of nothing, any."""
+        """Take over the ends, with some room; nothing is not drawn."""
         when: Any = self.source.data["when"]
         rating: Any = self.source.data["rating"]
+        self._plot.visible = bool(len(when))
         if not len(when):
-            when, rating = np.array(["2000-01-01", "2001-01-01"], "datetime64[ms]"), [0.0, 1.0]
+            return
         ends = np.array([min(when), max(when)], "datetime64[ms]").astype(np.int64)
         first, last = ends.tolist()
         room = max((last - first) // 20, _DAY)

@@ -196,12 +196,12 @@ class Site:
             self._newest, self._held = newest, fresh.pop_all()
 
     def suspects(self) -> dict[str, Path]:
-        """Return the tables of suspects by name: those given, or of the nights."""
+        """Return the tables of suspects by name: those given, or of the nights; of all, last."""
         folder = self.anomalies
         if folder is None and self.home is not None:
             folder = suspects_folder(self.home)
         files = sorted(folder.glob("*.parquet")) if folder is not None else []
-        return {file.stem: file for file in files}
+        return {f.stem: f for f in sorted(files, key=lambda file: file.stem.endswith("_scores"))}
 
     def of_customers(self) -> dict[str, Path]:
         """Return the tables of users by name: those given, or of the nights."""

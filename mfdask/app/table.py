@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from html import escape
 from numbers import Integral
@@ -20,6 +21,7 @@ from mfdask.figures.figure import cell_words
 from mfdask.recommendation.where import Condition
 
 _LINES = 15
+_IDS = re.compile(r".*_id|run|group|suggested_\d+")
 #: Signs of a text that takes a line or two.
 _LONG = 60
 
@@ -95,8 +97,10 @@ class TableView:
         """The table, unfiltered and in its own order."""
         return self._table
 
-    def take(self, table: pd.DataFrame) -> None:
-        """Show another table from its top."""
+    def take(self, table: pd.DataFrame, sort: str = "") -> None:
+        """Show another table from its top, sorted as before if it can be."""
+        if sort and self._sort.removeprefix("-") not in table:
+            self._sort = sort
         self._table, self._texts, self._first = table.reset_index(drop=True), None, 0
         self.show()
 
@@ -117,7 +121,8 @@ class TableView:
 
     def _pick_line(self, said: dict[str, str]) -> None:
         if self._pick is not None:
-            self._pick(self._table.iloc[int(said["line"])])
+            line = self._table.iloc[[int(said["line"])]]
+            self._pick(line.astype(object).iloc[0])  # an id stays whole beside fractions
 
     # ---- what is shown
 
@@ -191,10 +196,14 @@ def _cell(value: str, kind: str) -> str:
     return f'<td class="{kind}">{text}</td>'
 
 
+def is_id(name: str) -> bool:
+    """Return whether a column holds ids or runs, which are no numbers to be set in thousands."""
+    return _IDS.fullmatch(name) is not None
+
+
 def _kind(column: pd.Series) -> str:
-    """Return how a column is written: ids and runs are no numbers to be set in thousands."""
-    name = str(column.name)
-    if name.endswith("_id") or name == "run":
+    """Return how a column is written."""
+    if is_id(str(column.name)):
         return "text"
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return "text when"

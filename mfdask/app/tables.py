@@ -16,7 +16,7 @@ from mfdask.app.address import unless
 from mfdask.app.behind import RatingsOverTime, ratings_of_item, ratings_of_user
 from mfdask.app.lists import element, line_button
 from mfdask.app.page import AppPage, Card
-from mfdask.app.table import TableView, cell_text
+from mfdask.app.table import TableView, cell_text, is_id
 from mfdask.errors import InputError
 from mfdask.nightly.tables import parquet_columns
 from mfdask.report.readers.crm import Bands, bands_table, customers_table
@@ -27,10 +27,10 @@ _FACTOR = re.compile(r"[pq]\d\d+")
 #: Columns that say most come first, in this order, as far as they are there.
 _FIRST = (
     *("user_id", "item_id", "entity", "title", "direction", "band", "score", "value"),
-    *("p_churn", "risk", "expected_value", "segment", "reason"),
+    *("p_churn", "risk", "expected_value", "segment", "reason", "suggested_titles"),
 )
 #: What a table is sorted by at first, the highest first: the first of these that it has.
-_SORTED_BY = ("score", "p_churn", "expected_value")
+_SORTED_BY = ("score", "p_churn", "expected_value", "evidence")
 
 
 class TablesPage(AppPage):
@@ -55,8 +55,7 @@ class TablesPage(AppPage):
             self._take_table,
         )
         lines = self._read()
-        score = next((name for name in _SORTED_BY if name in lines), _SORTED_BY[0])
-        self.table = TableView(self, "lines", lines, self._pick, sort=f"-{score}")
+        self.table = TableView(self, "lines", lines, self._pick, sort=_sort_of(lines))
         self.behind = TableView(self, "ratings", _NOTHING, filtered=False)
         self.chosen = self.address.text("chosen")
         self.about = self.html("about", element("p", "Choose a line of the table.", "soft"))
@@ -94,7 +93,8 @@ class TablesPage(AppPage):
         return f"Written {changed:%Y-%m-%d %H:%M} UTC."
 
     def _take_table(self) -> None:
-        self.table.take(self._read())
+        lines = self._read()
+        self.table.take(lines, _sort_of(lines))
 
     def _pick(self, line: pd.Series) -> None:
         if isinstance(line.get("members"), Sized) and "targets" in line:
@@ -157,11 +157,16 @@ class TablesPage(AppPage):
         self.about.text = element("p", f"{said}{ratings['rating'].mean():.2f}{timed}.")
 
 
+def _sort_of(table: pd.DataFrame) -> str:
+    """Return how a table is sorted at first."""
+    return f"-{next((name for name in _SORTED_BY if name in table), _SORTED_BY[0])}"
+
+
 def _facts(line: pd.Series) -> str:
     """Return all that a line says."""
     said = (
         element("dt", str(name).replace("_", " "))
-        + element("dd", value if str(name).endswith("_id") else cell_text(value))
+        + element("dd", value if is_id(str(name)) else cell_text(value))
         for name, value in line.items()
         if cell_text(value)
     )

@@ -112,6 +112,14 @@ def test_filtering(page, text, wanted):
         assert page.picked[-1]["user_id"] == ids.iloc[-1]
 
 
+def test_ids_are_not_set_in_thousands():
+    for name in ("item_id", "suggested_1", "group", "run"):
+        table = pd.DataFrame({name: [12_345], "n": [12_345]})
+        assert cells(TableView(page_at(OneTable, Site()), "u", table)._html.text) == [
+            ["12345", "12,345"]
+        ]
+
+
 def test_a_condition_that_cannot_be_meant(page):
     page.view.filter.value = "score > much"
     assert "is a number, which" in page.notice.text
@@ -178,16 +186,35 @@ def test_suspects(tables, small_site):
     assert len(cells(page.table._html.text)) == 1
 
 
+def test_scores_of_all_accounts_come_last_and_are_picked_by_whole_ids(small_site, tmp_path):
+    users = small_site.fixed.data.users()["user_id"]
+    pd.DataFrame({"user_id": users[:3], "evidence": [0.5, 2.5, 1.5]}).to_parquet(
+        tmp_path / "account_scores.parquet"
+    )
+    pd.DataFrame({"user_id": users[:1], "score": [1.0]}).to_parquet(
+        tmp_path / "suspected_sharing.parquet"
+    )
+    page = page_at(Suspects, Site(small_site.fixed, None, tmp_path))
+    assert list(page.files()) == ["suspected_sharing", "account_scores"]
+    page.choice.value = "account_scores"
+    assert [line[1] for line in cells(page.table._html.text)] == ["2.5", "1.5", "0.5"]
+    page.act({"do": "lines-pick", "line": "1"})  # all of its other columns are fractions
+    assert page.notice.text == ""
+    assert f"User {users[1]}: " in page.about.text
+
+
 def test_customers(tables):
     page = page_at(Customers, tables)
     lines = cells(page.table._html.text)
     assert "p00" not in page.table._html.text
     assert lines[0][1] == "1"
     assert len(lines) == 15
+    assert not page.timeline.root.visible  # nothing has been chosen
     page.table.filter.value = "score < 0.1"
     assert len(cells(page.table._html.text)) == 4
     page.act({"do": "lines-pick", "line": "0"})
     assert page.notice.text == ""
+    assert page.timeline.root.visible
     assert {each.path for each in pages_of(tables)} >= {"suspects", "customers"}
 
 

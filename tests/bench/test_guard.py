@@ -37,9 +37,9 @@ ONE_THREAD = ["--threads", "1", "--dashboard-address", "127.0.0.1:0"]
 def test_all_ratios_are_measured(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def measure_ingest(ratings: int, rounds: int, progress: Any) -> dict[str, float]:
+    def measure_ingest(ratings: int, rounds: int, progress: Any) -> dict[str, Any]:
         asked.append(ratings)
-        return {"ingest_over_baseline": 2.5}
+        return {"rounds": {"ingest": [5.0, 9.0], "baseline": [4.0, 2.0]}}
 
     monkeypatch.setattr(guard, "gemm_seconds", lambda threads: 0.5)
     monkeypatch.setattr(guard, "measure_ingest", measure_ingest)
@@ -54,7 +54,8 @@ def test_all_ratios_are_measured(client: Client, monkeypatch: pytest.MonkeyPatch
 def test_rates_by_hand(small: Dataset) -> None:
     plan = GuardPlan(n_factors=3)
     gflop = sweep_flops(small.n_train, small.n_users + small.n_items, 3) / 1e9
-    taken = Rounds({"product": [2.0], "bare": [0.5]})  # two cubes of 3000 in 2 seconds: 27 GFLOP/s
+    taken = Rounds({"product": [2.0, 3.0], "bare": [0.9, 0.5]})
+    # Two cubes of 3000 in 2 seconds are 27 GFLOP/s.
     assert guard._rate_over_sweep(small, plan, taken) == pytest.approx(27 / (gflop / 0.5))
 
 
