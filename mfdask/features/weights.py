@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class RatingWeights:
         data : Dataset
         half_life : float or None
         relative : bool
-            Scale them to a mean of 1.
+            Scale those of the data set to a mean of 1.
 
         Raises
         ------
@@ -70,8 +70,9 @@ class RatingWeights:
         """
         if half_life is None and not data.has_weights:
             return None
-        made = cls(half_life, 0 if half_life is None else newest_time(data, "half_life"))
-        return replace(made, scale=data.n_train / made.total(data)) if relative else made
+        newest = 0 if half_life is None else newest_time(data, "half_life")
+        mean = data.manifest.mean_weight if relative else None
+        return cls(half_life, newest, 1.0 if mean is None else 1 / mean)
 
     def of_block(self, data: Dataset, block: int, side: str = "users") -> Float64s:
         """Return the weight of each training rating of a shard, float64."""

@@ -28,6 +28,7 @@ from mfdask.features.offsets import (
     TimeOffsets,
     draw_offset_precision,
 )
+from mfdask.features.weights import RatingWeights
 from mfdask.kernels.types import Float32s, Float64s
 from mfdask.models.als import ALS
 from mfdask.models.base import Ability, Estimator, Sweep
@@ -134,7 +135,7 @@ class Bayes(MatrixFactorization):
     centre: bool = parameter(True, "Learn deviations from the mean training rating.")
     seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
 
-    #: So that the noise is that of a rating of mean weight, whatever the scale of weights.
+    #: The noise adapts to the scale of weights, and what a chain begins with does not.
     relative_weights = True
     tolerance = 0.0
     reg_scaling = 0.0
@@ -343,6 +344,8 @@ class DrawCollector:
     def __init__(self, data: Dataset, estimator: Bayes, features: FeaturesOf) -> None:
         self._estimator = estimator
         self._k = estimator.n_factors
+        weights = RatingWeights.of(data, estimator.half_life, estimator.relative_weights)
+        self._mean_weight = 1.0 if weights is None else weights.total(data) / data.n_train
         self._most = estimator.n_draws(data.n_users + data.n_items)
         self._sweeps: list[int] = []
         self._added = 0
@@ -389,7 +392,8 @@ class DrawCollector:
         self._added += 1
         self._thin(sweep)
         s, k = len(self._sweeps), self._k
-        self._arrays["draws-noise"][s] = priors["users"].fidelity
+        # The noise of a rating of mean weight: those to come have no weights.
+        self._arrays["draws-noise"][s] = priors["users"].fidelity * self._mean_weight
         place = slice(2 + s * k, 2 + (s + 1) * k)
         for side, drawn in rows.items():
             prior, unrated = priors[side], self._unrated[side]

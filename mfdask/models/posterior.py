@@ -32,7 +32,7 @@ class Samples:
     Attributes
     ----------
     noise_precision : float64 (S,)
-        Of the ratings around their predictions.
+        Of the ratings around their predictions; of those of mean weight where they have any.
     biases : dict of float32 (n, S)
         Biases of each side's rows, a column a draw.
     precisions : dict of float64 (S, D, D)

@@ -80,7 +80,7 @@ class AlternatingUpdates(Estimator):
     feature_scale : str
         How numbers among the features from files are scaled.
     relative_weights : bool
-        Whether weights of ratings are scaled to a mean of 1.
+        Whether the weights that ratings have in the data are scaled to a mean of 1.
     """
 
     uses_weights: ClassVar[bool] = True

@@ -133,7 +133,10 @@ def own_equations(model: FactorModel, history: History) -> tuple[UpdateConfig, S
     config: UpdateConfig = estimator.update_config(model.mean)
     n = len(history.items)
     places, ends = np.arange(n, dtype=np.int32), np.array([0, n], np.int64)
-    roots = None if history.weights is None else np.sqrt(history.weights)
+    roots = None
+    if history.weights is not None:
+        mean = model.data.mean_weight if estimator.relative_weights else None
+        roots = np.sqrt(history.weights / np.float32(1.0 if mean is None else mean))
     shard: Shard = estimator.observed(Shard("users", 0, 0, ends, places, history.ratings, roots))
     return replace(config, mean_rating=model.mean, alternating=False, damping=1.0), shard
 

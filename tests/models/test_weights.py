@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mfdask.errors import InputError
 from mfdask.features.offsets import GroupSums
+from mfdask.features.weights import RatingWeights
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.kernels.rows import SSE
 from mfdask.models import ALS, BPR, IALS, Bayes, check_data
@@ -195,18 +196,23 @@ def test_weights_leave_the_regularisation_as_it_is(weighted, tmp_path):
     np.testing.assert_array_equal(config.fit(one).item_rows, unweighted.item_rows)
 
 
-@pytest.mark.parametrize("config", [POINT, DRAWN])
-def test_weights_multiply_with_those_by_age(config, tmp_path):
+def test_weights_multiply_with_those_by_age(tmp_path):
     frame = dated_frame()
     own = np.random.default_rng(8).uniform(0.2, 3, len(frame)).astype(np.float32)
     data = weighted_data(frame, own, tmp_path / "d")
     by_age = 2.0 ** ((frame["timestamp"] - training(data)[3].max()) / (6 * DAY))
     both = weighted_data(frame, own * by_age, tmp_path / "both")
-    config = dataclasses.replace(config, n_sweeps=8)
-    aged, said = config.fit(data), dataclasses.replace(config, half_life=None).fit(both)
+    aged, said = POINT.fit(data), dataclasses.replace(POINT, half_life=None).fit(both)
     np.testing.assert_allclose(aged.item_rows, said.item_rows, atol=5e-3)
     rmse = [model.history[-1].train_rmse for model in (aged, said)]
     assert rmse[0] == pytest.approx(rmse[1], rel=1e-4)
+    product = all_weights(both)
+    found = RatingWeights.of(data, 6.0, relative=True)
+    blocks = [found.of_block(data, b) for b in range(data.n_blocks("users"))]
+    np.testing.assert_allclose(
+        np.concatenate(blocks), product / all_weights(data).mean(), rtol=1e-4
+    )
+    assert found.total(data) == pytest.approx(sum(own.sum() for own in blocks))
 
 
 def test_a_chain_does_not_depend_on_the_scale_of_weights(tmp_path):
@@ -266,3 +272,21 @@ def test_who_uses_no_weights_says_so(weighted, caplog):
     caplog.clear()
     check_data(ALS(), weighted)
     assert not caplog.text
+
+
+def test_intervals_have_the_noise_of_a_rating_of_mean_weight(dated):
+    aged = dataclasses.replace(DRAWN, n_sweeps=40).fit(dated)
+    users, items, ratings, _ = training(dated, "test")
+    error = aged.predict_rows(users.astype(np.int32), items) - ratings
+    spread = aged.predict_std(users.astype(np.int32), items)
+    assert 0.7 < np.sqrt(np.mean(error**2)) / np.sqrt(np.mean(spread**2)) < 1.4
+
+
+def test_a_sampler_folds_in_by_weights_of_mean_one(tmp_path):
+    frame, config = dated_frame(), dataclasses.replace(DRAWN, half_life=None, n_sweeps=8)
+    own = np.random.default_rng(8).uniform(0.2, 3, len(frame)).astype(np.float32)
+    rows = []
+    for k in (1, 16):
+        data = weighted_data(frame, k * own, tmp_path / f"{k}")
+        rows.append(fold_in(config.fit(data), History.of_user(data, 4)))
+    np.testing.assert_allclose(*rows, atol=2e-3)
