@@ -75,6 +75,8 @@ def test_the_largest_of_several_is_brought_to_the_measure_of_one(several, any_):
     same = of_the_largest(dishonest, np.ones(44_000, np.int64))
     assert (same[40_000:] > 20).all()  # who comes last is not compared with those alone
     assert not of_the_largest(np.zeros(9), np.arange(9)).any()
+    small = np.append(np.full(90, 1e-4), np.full(10, 1.0))  # mostly next to nothing is no merit
+    assert of_the_largest(small, np.arange(100)).max() <= 1.0 + 1e-9
     assert np.isfinite(of_the_largest(np.array([400.0, 0.1, 0.2]), np.arange(3))).all()
 
 

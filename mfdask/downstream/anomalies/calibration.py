@@ -89,17 +89,17 @@ def tail_evidence(scores: Float64s, activity: Int64s) -> Float64s:
     return found
 
 
-def calibrated(evidence: Float64s) -> Float64s:
+def calibrated(evidence: Float64s, quantiles: tuple[float, float] = _TOGETHER) -> Float64s:
     """Bring several kinds of evidence, put together, to the measure of one, float64 (rows,)."""
-    return _tail(evidence, _TOGETHER)
+    return _tail(evidence, quantiles)
 
 
 def of_the_largest(evidence: Float64s, activity: Int64s) -> Float64s:
     """Return ``-log10`` of the chance that the largest of several is as large, float64 (rows,).
 
     The chance is ``1 - (1 - 10^-e)^k``: `k` says of how many independent ones it is the largest, so
-    that half of the rows of like activity with any are above their median. Nearly half of them may
-    be dishonest.
+    that half of the rows of like activity with any are above their median, and of one at least.
+    Nearly half of them may be dishonest.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _largest(evidence: Float64s) -> Float64s:
     if not said.any():
         return np.zeros(len(evidence))
     median = float(np.median(evidence[said]))
-    k = np.log1p(-said.mean() / 2) / np.log1p(-(10.0**-median))
+    k = max(np.log1p(-said.mean() / 2) / np.log1p(-(10.0**-median)), said.mean())
     with np.errstate(divide="ignore"):
         chance = -np.expm1(k * np.log1p(-(10.0**-evidence)))
         return np.asarray(np.maximum(-np.log10(np.maximum(chance, _LEAST_CHANCE)), 0.0))

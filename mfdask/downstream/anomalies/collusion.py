@@ -19,6 +19,8 @@ from mfdask.models.design import Array
 LEAST, _LEAST_ITEMS = 4, 500
 #: Larger deviations of items than this quantile count as this one, where their usual size is told.
 _CLIPPED = 0.9
+#: Between these quantiles of users the tail is learned that their evidence does not exceed.
+_WIDE = 0.5, 0.9
 #: The tail of ``T^2`` is longer than exponential: this power of it has one that is not.
 _POWER = 0.75
 #: Items with evidence below this (one honest item in five) say nothing of their raters.
@@ -83,7 +85,8 @@ def collusion(events: Events, above: Array, measures: Float64s, n_items: int) ->
             first = first[np.diff(user[first], prepend=-1) != 0]  # of each user the largest
             better = first[evidence[first] > users[user[first]]]
             users[user[better]], with_item[user[better]] = evidence[better], item[better]
-    users = of_the_largest(users, np.diff(events.indptr))
+    # An item that many rate makes all of them stand out together: no more than so many do.
+    users = np.minimum(of_the_largest(users, np.diff(events.indptr)), calibrated(users, _WIDE))
     return Collusion(calibrated(items), users, signs, with_item)
 
 
