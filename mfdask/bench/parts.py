@@ -15,7 +15,7 @@ from mfdask.bench.machine import copy_rate, gemm_gflops, gemm_seconds
 from mfdask.bench.rounds import processor_seconds_of, take_in_turn
 from mfdask.kernels.cholesky import factorise, substitute
 from mfdask.kernels.compiling import inner
-from mfdask.kernels.gram import add_gram, gather, gather_weighted
+from mfdask.kernels.gram import add_gram
 from mfdask.kernels.rows import (  # private, since Python cannot call them: compiled loops can
     Block,
     Prior,
@@ -36,35 +36,19 @@ from mfdask.models import ALS, IALS
 from mfdask.progress import Progress, silent
 from mfdask.shards import SIDES, Dataset
 
-#: Parts of a sweep. Each is what a sweep of it and all before takes beyond one without it.
+#: Parts of a sweep. Each is what a sweep of it and all before takes beyond one without it; where
+#: rows are copied while others are multiplied, gathering may be next to nothing.
 PARTS = ("products", "gathering", "assembling", "solving", "accounting")
 #: Their numbers in the compiled loop.
-_PRODUCTS, _GATHERING, _ASSEMBLING, _SOLVING, _ACCOUNTING = range(len(PARTS))
+_PRODUCTS, _, _ASSEMBLING, _SOLVING, _ACCOUNTING = range(len(PARTS))
 
 
 @inner
-def _sum_products(
-    last: int,
-    block: Block,
-    row: int,
-    fixed: Float32s,
-    width: int,
-    d: int,
-    step: Step,
-    work: _Work,
-    lane: int,
-) -> None:
-    """Do as `_accumulate`; without gathering, where that comes after `last`."""
+def _multiply(block: Block, row: int, width: int, d: int, work: _Work, lane: int) -> None:
+    """Do the products of `_accumulate` alone, on whatever lies in the tile."""
     start, stop = block.indptr[row], block.indptr[row + 1]
-    most = len(work.tile) // width
     while start < stop:
-        n = min(most, stop - start)
-        if last >= _GATHERING:
-            if step.implicit:
-                gather_weighted(fixed, width, block.indices, block.roots, start, n, work.tile)
-            else:
-                mean = step.mean_rating
-                gather(fixed, width, block.indices, block.ratings, start, n, mean, work.tile)
+        n = min(len(work.tile) // width, stop - start)
         add_gram(work.tile, n, width, d + 1, work.grams, lane * width * width)
         start += n
 
@@ -89,8 +73,8 @@ def _run_parts(
         rows = min(LANES, len(out) - group)
         work.failed[:] = False
         for lane in range(rows):
-            if last <= _GATHERING:
-                _sum_products(last, block, group + lane, flat, width, d, step, work, lane)
+            if last == _PRODUCTS:
+                _multiply(block, group + lane, width, d, work, lane)
             else:
                 unrated, row = prior.unrated, group + lane
                 _accumulate(block, row, flat, unrated, width, d, step, work, lane)

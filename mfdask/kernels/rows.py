@@ -24,7 +24,16 @@ from numba import njit, prange
 
 from mfdask.kernels.cholesky import factorise, substitute
 from mfdask.kernels.compiling import inner
-from mfdask.kernels.gram import TILE_FLOATS, add_gram, gather, gather_weighted, quadratic, weigh
+from mfdask.kernels.gram import (
+    TILE_FLOATS,
+    _in_one_pass,
+    add_gram,
+    gather,
+    gather_and_add,
+    gather_weighted,
+    quadratic,
+    weigh,
+)
 from mfdask.kernels.random import normal, stream
 from mfdask.kernels.simd import LANES, add, load, mul, splat, store, transpose
 from mfdask.kernels.types import Float32s, Float64s, Int64s, read_only
@@ -150,16 +159,21 @@ def _accumulate(
     start = block.indptr[row]
     stop = block.indptr[row + 1]
     most = len(work.tile) // width
+    weighted = step.implicit or len(block.roots) > 0
+    mean = step.mean_rating
     while start < stop:
         n = min(most, stop - start)
-        if step.implicit:
-            gather_weighted(fixed, width, block.indices, block.roots, start, n, work.tile)
+        given = block.indices, block.ratings, start, n, mean, work.tile
+        if not weighted and _in_one_pass(d + 1):
+            gather_and_add(fixed, *given, work.grams, base)
         else:
-            mean = step.mean_rating
-            gather(fixed, width, block.indices, block.ratings, start, n, mean, work.tile)
-            if len(block.roots) > 0:
-                weigh(work.tile, width, block.roots, start, n)
-        add_gram(work.tile, n, width, d + 1, work.grams, base)
+            if step.implicit:
+                gather_weighted(fixed, width, block.indices, block.roots, start, n, work.tile)
+            else:
+                gather(fixed, width, *given)
+                if weighted:
+                    weigh(work.tile, width, block.roots, start, n)
+            add_gram(work.tile, n, width, d + 1, work.grams, base)
         start += n
 
 

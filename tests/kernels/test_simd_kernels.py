@@ -8,7 +8,7 @@ from numba import config, njit
 
 from mfdask.kernels import gram as gram_kernels
 from mfdask.kernels.cholesky import factorise, substitute
-from mfdask.kernels.gram import add_gram, gather, quadratic
+from mfdask.kernels.gram import add_gram, gather, gather_and_add, quadratic
 from mfdask.kernels.rows import row_width
 from mfdask.kernels.simd import transpose
 
@@ -69,6 +69,24 @@ def test_gather_centres_each_rating():
     wanted = rows.copy()
     wanted[:, 0] = np.array([3, 4, 5]) - 3.5 - rows[:, 0]
     np.testing.assert_array_equal(tile.reshape(3, width), wanted)
+
+
+@pytest.mark.parametrize("n", [0, 1, 12, 13, 30])
+def test_one_pass_gathers_and_adds_the_same_to_the_bit(n):
+    random = np.random.default_rng(n)
+    width, order = 24, 22
+    fixed = random.normal(size=50 * width).astype(np.float32)
+    indices = random.integers(0, 50, n + 2).astype(np.int32)
+    ratings = random.normal(size=n + 2).astype(np.float32)
+    rows = fixed.reshape(50, width)
+    rows[:, order:] = 0
+    given = indices, ratings, 1, n, np.float32(0.5)
+    found, wanted = np.zeros((2, 3 + width * width), np.float32)
+    tile = np.zeros(30 * width, np.float32)
+    gather(fixed, width, *given, tile)
+    add_gram(tile, n, width, order, wanted, 3)
+    gather_and_add(fixed, *given, np.zeros_like(tile), found, 3)
+    np.testing.assert_array_equal(found, wanted)
 
 
 @given(order=st.integers(1, 23), seed=st.integers(0, 2**32 - 1))
