@@ -3,7 +3,8 @@
 from tests.jobs.helpers import refused
 
 
-def test_it_prints_what_it_measures(mfdask, result_of, small_data, model_folder):
+def test_it_prints_what_it_measures(mfdask, result_of, small_data, model_folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # a path is as long as the machine makes it
     result_of("train", small_data, "--model", "popularity", "--out", "p")
     said = result_of("abtest", model_folder, "p", small_data, "--threshold", 3, "--at", 5)
     assert [line["estimator"] for line in said["estimates"]] == [
