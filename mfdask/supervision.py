@@ -69,9 +69,11 @@ class _Watch(threading.Thread):
 
     def reason_of(self, error: Exception) -> str | None:
         """Return what a user makes of an error, if it is the cluster's."""
-        if self._reason is None and (
-            self._client.status != "running" or isinstance(error, CancelledError)
-        ):
+        from distributed.comm import CommClosedError
+
+        # Whoever is reading when the connection breaks is told before the client is.
+        broken = isinstance(error, CancelledError | CommClosedError)
+        if self._reason is None and (broken or self._client.status != "running"):
             return f"the {self._scheduler} is gone; start it and run this again"
         return self._reason
 

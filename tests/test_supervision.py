@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import CancelledError
 
 import dask
 import pytest
 from distributed import LocalCluster
+from distributed.comm import CommClosedError
 
 from mfdask.cluster import SOLVER, ClusterConfig, open_cluster
 from mfdask.errors import ClusterError
@@ -111,3 +113,10 @@ def test_a_scheduler_that_dies():
         said, seconds = wait_for_nothing(ClusterConfig(scheduler=address))
     assert said == f"the scheduler at {address} is gone; start it and run this again"
     assert seconds < 120
+
+
+@pytest.mark.parametrize("error", [CommClosedError("reset by peer"), CancelledError()])
+def test_a_wait_that_hears_of_it_before_the_client(client, error):
+    assert client.status == "running"
+    with pytest.raises(ClusterError, match="is gone; start it"), executor(client):
+        raise error
