@@ -18,7 +18,7 @@ demo: $(READY)  ## ingest, train, evaluate and report on synthetic ratings
 test: $(READY) lint  ## all tests: compiled, interpreted, and with bounds checked
 	$(PYTEST)
 	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels tests/models/test_als.py
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba-bounds $(PYTEST) tests/kernels tests/models/test_als.py
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/.numba-bounds $(PYTEST) tests/kernels tests/models/test_als.py
 
 docs: $(READY)  ## the site of these pages: build/docs/index.html
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
