@@ -25,6 +25,7 @@ from .bench_common import FACTORS, ROUNDS, THREADS, measured
 from .bench_guard import guard
 from .bench_lists import dense, rerank, topn
 from .bench_views import kernel_view, quality_view, sweep_view
+from .bench_whole import whole
 from .common import Outcome, job, running
 from .options import DATA_FOLDER, PATH, cluster_options
 from .terminal import progress_bars, table
@@ -50,7 +51,7 @@ def main() -> None:
     """Hold the measurements together."""
 
 
-for _command in (topn, rerank, dense, guard):
+for _command in (topn, rerank, dense, guard, whole):
     main.add_command(_command)
 
 

@@ -86,7 +86,7 @@ def measure_ingest(
     """
     runs: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        file, out = _file_of(source, Path(folder), progress), Path(folder) / "data"
+        file, out = source_file(source, Path(folder), progress), Path(folder) / "data"
         options = ["ingest", file, "--out", out, *arguments, "--json"]
         timed = {"ingest": _timing(runs, "ingest", "mfdask", options, out)}
         if find_spec("scipy") is not None:
@@ -101,8 +101,14 @@ def measure_ingest(
     return found
 
 
-def _file_of(source: Path | int, folder: Path, progress: Progress) -> Path:
-    """Return the file to read; a synthetic one is written into the folder."""
+def source_file(source: Path | int, folder: Path, progress: Progress) -> Path:
+    """Return the file to read; a synthetic one is written into the folder.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or there cannot be so many ratings.
+    """
     if isinstance(source, int):
         write_csv(folder / "ratings.csv", source, progress=progress)
         return folder / "ratings.csv"
