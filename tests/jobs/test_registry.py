@@ -23,6 +23,7 @@ SHARED = {
     "__init__",
     "bench_common",
     "bench_guard",
+    "bench_whole",
     "bench_lists",
     "bench_views",
     "cli",
@@ -147,6 +148,7 @@ def test_a_job_loads_its_own_module_alone():
     own = {
         "bench_common",
         "bench_guard",
+        "bench_whole",
         "bench_lists",
         "bench_views",
         "ids",
