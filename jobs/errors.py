@@ -16,6 +16,7 @@ from mfdask.summaries import harmless
 _DISK = {
     errno.ENOSPC: (3, "no space left on the disk; free some, or write elsewhere with --out"),
     errno.EDQUOT: (3, "the disk quota is used up; free some, or write elsewhere with --out"),
+    errno.EFBIG: (3, "files may not be so large here; raise the limit (ulimit -f), or use --out"),
     errno.EROFS: (2, "the file system is read-only; write elsewhere with --out"),
     errno.EACCES: (2, "permission denied; check its owner and mode, or write elsewhere with --out"),
     errno.EEXIST: (2, "is not a folder; write elsewhere with --out"),

@@ -17,6 +17,9 @@ from typing import Any
 
 from mfdask.errors import InputError, MfdaskError, NoSpaceError, RefusedError
 
+#: Codes of an `OSError` that say that no more can be written: disk, quota or limit of a file.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 #: What may stand in the place of an output, by the kind that `stat` tells.
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -213,7 +216,7 @@ def free_bytes(path: Path) -> int:
 def is_of_a_full_disk(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that a disk is full."""
     while error is not None:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = isinstance(error, OSError) and error.errno in FULL
         if full or isinstance(error, NoSpaceError):
             return True
         error = error.__cause__ or error.__context__
@@ -277,7 +280,7 @@ def reading_url(place: str, missing: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{place}: is not there; {missing}") from error
     except Exception as error:  # each driver has errors of its own
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in FULL:
             raise NoSpaceError(f"{place}: no space left on the disk for a local copy") from error
         line = str(error).strip().partition("\n")[0]
         raise InputError(

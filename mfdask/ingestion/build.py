@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from mfdask.errors import InputError, MfdaskError, NoSpaceError
 from mfdask.execution import Executor, Handle, executor
-from mfdask.files import atomic_directory, file_lock, require_space, resolve_link
+from mfdask.files import FULL, atomic_directory, file_lock, require_space, resolve_link
 from mfdask.ingestion.blocks import build_user_block, write_kept
 from mfdask.ingestion.cutoff import time_cutoff
 from mfdask.ingestion.given import join_test, rows_held_out
@@ -169,7 +168,7 @@ def check_target(out: Path, overwrite: bool) -> None:
 
 def _explained(error: OSError, out: Path) -> MfdaskError | None:
     """Return what a user makes of an error in writing to `out`; None if it was something else."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return NoSpaceError(f"{out}: no space left on the disk; free some, or write elsewhere")
     place = Path(str(error.filename))
     if place.is_relative_to(out.parent) or out.is_relative_to(place):

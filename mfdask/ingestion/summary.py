@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mfdask.errors import InputError
 from mfdask.ingestion.plan import BuildPlan, UserBlock
 from mfdask.ratings.source import Source
+from mfdask.ratings.splits import GIVEN
 from mfdask.shards.manifest import Counts, Manifest, TakenFile
 from mfdask.shards.store import FileFacts
 
@@ -40,9 +41,8 @@ def count(
     """
     train, test = sum(b.n_train for b in users), sum(b.n_test for b in users)
     if train == 0:
-        raise InputError(
-            f"`split` {plan.split} leaves none of the {test:,} ratings for training; hold out less"
-        )
+        how = "the test part given" if plan.split.kind == GIVEN else f"`split` {plan.split}"
+        raise InputError(f"{how} leaves none of the {test:,} ratings for training; hold out less")
     repeats = [block.n_repeats for block in users if block.n_repeats is not None]
     return Counts(
         read=n_read,

@@ -40,7 +40,9 @@ def read_toml(path: Path, mend: str = "`mfdask nightly --init DIR` writes one") 
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; {mend}") from None
+    except FileNotFoundError:
         raise InputError(f"{path}: no such file; {mend}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is no TOML ({error})") from None

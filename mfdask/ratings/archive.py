@@ -24,7 +24,7 @@ from typing import IO, Any, NamedTuple, cast
 
 import pyarrow as pa
 
-from mfdask.errors import InputError, RefusedError
+from mfdask.errors import InputError, MfdaskError, RefusedError
 from mfdask.files import crc32
 from mfdask.progress import Progress, silent
 
@@ -134,6 +134,8 @@ def _explained(path: Path, form: str) -> Iterator[None]:
     """Turn what reading a damaged archive raises into what a user can mend."""
     try:
         yield
+    except MfdaskError:  # says itself what is wrong
+        raise
     except (*_DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _DAMAGED_CODES:
             raise

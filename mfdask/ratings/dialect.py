@@ -51,12 +51,9 @@ class Dialect(Parametrised):
         check_format(self.timestamp_format)
         for name in ("delimiter", "thousands", "comment"):
             require(getattr(self, name) != "", name, "", "a sign")
-        require(
-            self.thousands is None or self.thousands != self.decimal,
-            "thousands",
-            self.thousands,
-            "another sign than the decimal one",
-        )
+        sign = self.thousands
+        fits = sign is None or (len(sign) == 1 and not sign.isalnum() and sign != self.decimal)
+        require(fits, "thousands", sign, "one sign, other than the decimal one, and no digit")
         try:
             "".encode(self.encoding or "utf-8")
         except LookupError:

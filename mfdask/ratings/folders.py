@@ -40,6 +40,8 @@ def find_files(path: Path, options: ReadOptions) -> FileSet:
     if path.is_dir():
         name = path.resolve().name
         return _in_folder(path, fit_name(name), printable(name), options)
+    if not path.is_file():
+        raise InputError(f"{path} is neither a file nor a folder; save what it gives in a file")
     found = _movielens(path, options)
     if found is not None:
         return movielens.movielens_files(
@@ -51,6 +53,8 @@ def find_files(path: Path, options: ReadOptions) -> FileSet:
 def matched_files(paths: Sequence[Path], pattern: Path, options: ReadOptions) -> FileSet:
     """Return all files that a glob matched."""
     files = [path for path in paths if path.is_file()]
+    if not any(path.exists() for path in paths):
+        raise InputError(f"{pattern} is a link that leads nowhere; mend it, or name the file")
     if not files:
         raise InputError(f"{pattern} matches no file, only folders; write {pattern}/*")
     fixed = re.sub(r"[*?\[\]]+", "", stem(pattern)) or pattern.resolve().parent.name

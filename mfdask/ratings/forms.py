@@ -22,6 +22,8 @@ _STARS = re.compile(
     rf"\s*({_DIGITS})\s*(?:(?:/|out of)\s*({_DIGITS}))?\s*(?:stars?|points?|\u2605)?\s*",
     re.IGNORECASE,
 )
+#: What follows each sign between thousands.
+_THREE_DIGITS = re.compile(r"\d{3}(?!\d)")
 #: What texts of a column of booleans stand for.
 BOOLEANS = {
     written: value
@@ -98,6 +100,8 @@ class Numbers:
     def parts(self, text: str) -> tuple[float, float | None]:
         """Return the number of a text, nan where there is none, and what it is out of."""
         if self.thousands:
+            if not all(map(_THREE_DIGITS.match, text.split(self.thousands)[1:])):
+                return math.nan, None  # 4.5 is no 45
             text = text.replace(self.thousands, "")
         if self.decimal != ".":
             text = text.replace(self.decimal, ".")

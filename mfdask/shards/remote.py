@@ -12,7 +12,6 @@ their own configuration files and environment variables, on each machine that re
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -29,7 +28,7 @@ from typing import TypeGuard
 from fsspec.core import url_to_fs
 
 from mfdask.errors import InputError, NoSpaceError, RefusedError, without_secrets
-from mfdask.files import crc32, reading_url
+from mfdask.files import FULL, crc32, reading_url
 from mfdask.shards.manifest import FILE_NAME, Manifest
 from mfdask.shards.store import FileFacts, FolderStore
 
@@ -204,7 +203,7 @@ def _reading(place: str) -> Iterator[None]:
 
 
 def _refuse_full(place: str, error: BaseException | None) -> None:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL:
         raise RefusedError(
             f"{place}: no space left on the disk for a local copy in {cache_folder()}; free some, "
             f"or let {CACHE_VARIABLE} name a folder on another disk"

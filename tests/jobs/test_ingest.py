@@ -200,6 +200,9 @@ def test_a_test_part_of_its_own(tmp_path):
     refused = run("ingest", "train.csv", "--test", "test.csv", "--split", "time:0.1", "--out", "e")
     assert refused.exit_code == 2
     assert "leave out --split time:0.1" in refused.output
+    whole = run("ingest", "train.csv", "--test", "train.csv", "--out", "e")
+    assert whole.exit_code == 2
+    assert "the test part given leaves none of the 4 ratings for training" in whole.output
     unnamed = run("ingest", "train.csv", "--split", "given", "--out", "e")
     assert unnamed.exit_code == 2
     assert "held out as --test" in unnamed.output

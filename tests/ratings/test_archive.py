@@ -44,8 +44,9 @@ def test_zip_is_unpacked_once_and_told_from_another_of_its_name(tmp_path: Path) 
 )
 def test_no_member_leaves_the_folder(tmp_path: Path, name: str) -> None:
     packed = make_zip(tmp_path / "a.zip", {"good.csv": b"1", name: b"2"})
-    with pytest.raises(InputError, match="outside its folder"):
+    with pytest.raises(InputError, match="outside its folder") as told:
         archive.unpack_zip(packed, tmp_path / "cache" / "deep")
+    assert "not a whole zip file" not in str(told.value)
     assert [path.name for path in tmp_path.rglob("*.csv")] == []
 
 
@@ -54,13 +55,13 @@ def test_links_and_encrypted_members_are_refused(tmp_path: Path) -> None:
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
         packed.writestr(link, "/etc/passwd")
-    with pytest.raises(InputError, match="symbolic link"):
+    with pytest.raises(InputError, match=r"a\.zip holds a symbolic link"):
         archive.unpack_zip(tmp_path / "a.zip", tmp_path / "cache")
     data = bytearray(make_zip(tmp_path / "b.zip", {"x": b"1"}).read_bytes())
     for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(mark) + place] |= 1
     (tmp_path / "b.zip").write_bytes(data)
-    with pytest.raises(InputError, match="encrypted"):
+    with pytest.raises(InputError, match=r"b\.zip is encrypted; unpack it by hand"):
         archive.unpack_zip(tmp_path / "b.zip", tmp_path / "cache")
 
 

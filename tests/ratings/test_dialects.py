@@ -300,6 +300,19 @@ def test_thousands_and_decimal_commas_that_look_alike_are_refused(tmp_path: Path
         assert batch.ratings["rating"].tolist() == [right, 2]
 
 
+@pytest.mark.parametrize("sign", ["ab", "5", "", ","])
+def test_what_is_no_sign_between_thousands(sign: str) -> None:
+    with pytest.raises(InputError, match="thousands must be"):
+        Dialect(thousands=sign, decimal=",")
+
+
+def test_a_sign_between_thousands_stands_before_three_digits(tmp_path: Path) -> None:
+    path = write(tmp_path, "user;item;rating\n1;2;1.250\n1;3;4.5\n1;4;1.2345\n1;5;1.000.000\n")
+    batch = read_batch(open_source(path, cache_dir=tmp_path, dialect=Dialect(thousands=".")).parts)
+    assert batch.ratings["rating"].tolist() == [1250, 1e6]
+    assert batch.rejected["row"].tolist() == [2, 3]
+
+
 def test_a_decimal_comma_behind_the_sample_is_refused(tmp_path: Path) -> None:
     filler = "".join(f"{n};{n};3\n" for n in range(1, 30_000))
     path = write(tmp_path, f"user;item;rating\n{filler}1;1;4,5\n")

@@ -106,3 +106,20 @@ def test_two_movielens_sets_in_one_folder_are_not_guessed_between(tmp_path: Path
         csv_form(tmp_path / name)
     with pytest.raises(InputError, match="no ratings in the folder"):
         open_source(str(tmp_path), cache_dir=tmp_path / "cache")
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for device in (tmp_path / "pipe.csv", Path("/dev/null")):
+        with pytest.raises(InputError, match="is neither a file nor a folder"):
+            open_source(str(device), cache_dir=tmp_path)
+    (tmp_path / "broken.csv").symlink_to("nowhere")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    for link in ("broken.csv", "loop.csv"):
+        with pytest.raises(InputError, match=rf"{link} is a link that leads nowhere"):
+            open_source(str(tmp_path / link), cache_dir=tmp_path)
+
+
+def test_a_query_of_what_has_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no database or workbook.*query says.*leave it out"):
+        open_source(write(tmp_path, ROW), cache_dir=tmp_path, query="SELECT 1")

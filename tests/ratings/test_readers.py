@@ -337,6 +337,18 @@ def test_a_database_without_a_query_names_its_tables(tmp_path: Path) -> None:
     assert good["rating"].tolist() == [4, 5]
 
 
+def test_a_damaged_database_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "r.sqlite").write_bytes(b"SQLite format 3\0" + bytes(50))
+    for query in (None, "SELECT 1 FROM r"):
+        with pytest.raises(InputError, match="not a whole database; fetch it again"):
+            opened(tmp_path / "r.sqlite", query=query)
+
+
+def test_an_empty_list_of_json_is_empty(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"r\.json is an empty list; nothing to read"):
+        opened(Path(write(tmp_path, "[]", "r.json")))
+
+
 def test_a_sheet_of_a_workbook(tmp_path: Path) -> None:
     write_sheet(SMALL, tmp_path / "r.xlsx")
     good, bad = opened(tmp_path / "r.xlsx")

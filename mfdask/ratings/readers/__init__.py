@@ -45,4 +45,9 @@ def open_file(file: SourceFile, options: ReadOptions) -> OpenedFile:
     head = file.head()
     refuse_unread(file.name, head, file.label)
     reader = next(reader for reader in READERS if reader.recognises(file.name, head))
+    if options.query and not reader.is_queried:
+        raise InputError(
+            f"{file.label} is no database or workbook, of which alone `query` says what is read; "
+            "leave it out"
+        )
     return reader.open(file, options)

@@ -126,11 +126,14 @@ class Reader:
         Tells the form by a file's first 64 KiB.
     open : callable
         Finds out the columns of a file. Raises `InputError` if it is damaged or holds no ratings.
+    is_queried : bool
+        Whether a query says what is read of a file.
     """
 
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
     open: Callable[[SourceFile, ReadOptions], OpenedFile]
+    is_queried: bool = False
 
     def recognises(self, name: str, head: bytes) -> bool:
         """Tell whether a file of a name and a start is of this form."""

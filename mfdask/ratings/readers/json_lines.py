@@ -75,6 +75,8 @@ def _list_rows(file: SourceFile) -> list[dict[str, Any]]:
             rows = json.loads(opened.read())
     except _NO_JSON as error:
         raise InputError(f"{file.label} is not whole JSON ({error}); {_AS_LINES}") from error
+    if not rows:
+        raise InputError(f"{file.label} is an empty list; nothing to read")
     if not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{file.label}: not all of its list are objects; {_AS_LINES}")
     return rows

@@ -85,9 +85,11 @@ def _cursor(file: SourceFile, query: str) -> Iterator[sqlite3.Cursor]:
             database.set_authorizer(_authorize)
             yield database.execute(query)
     except sqlite3.Error as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise InputError(f"{file.label} is not a whole database; fetch it again") from error
         raise InputError(f"{file.label}: the query fails ({error}); mend `query`") from error
 
 
 SQLITE = Reader(
-    (".sqlite", ".sqlite3", ".db"), lambda head: head.startswith(b"SQLite format 3\0"), _open
+    (".sqlite", ".sqlite3", ".db"), lambda head: head.startswith(b"SQLite format 3\0"), _open, True
 )

@@ -74,4 +74,4 @@ def _value(cell: Any) -> Any:
     return None if cell == "" else cell
 
 
-WORKBOOK = Reader((".xlsx", ".xls", ".xlsb", ".ods"), lambda head: False, _open)
+WORKBOOK = Reader((".xlsx", ".xls", ".xlsb", ".ods"), lambda head: False, _open, True)
