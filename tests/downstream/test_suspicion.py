@@ -11,7 +11,12 @@ from sklearn.metrics import roc_auc_score
 
 from mfdask.downstream.anomalies import resemblance
 from mfdask.downstream.anomalies.attacks import AttackLimits, suspected_attacks
-from mfdask.downstream.anomalies.calibration import calibrated, of_the_largest, tail_evidence
+from mfdask.downstream.anomalies.calibration import (
+    OF_ITEMS,
+    calibrated,
+    of_the_largest,
+    tail_evidence,
+)
 from mfdask.downstream.anomalies.collusion import collusion
 from mfdask.downstream.anomalies.evidence import Surprise
 from mfdask.downstream.anomalies.groups import groups_of
@@ -54,10 +59,22 @@ def attackers(made):
 def test_a_level_is_met_whatever_the_scores_measure(level):
     random = np.random.default_rng(1)
     scores = random.exponential(3.0, 40_000) * (random.random(40_000) < 0.6)
-    for found in (tail_evidence(scores, np.arange(len(scores))), calibrated(scores)):
+    several = [calibrated(scores, quantiles) for quantiles in ((0.8, 0.9), OF_ITEMS)]
+    for found in (tail_evidence(scores, np.arange(len(scores))), *several):
         met = 1000 * (found >= -np.log10(level / 1000)).mean()
         assert level / 2 <= met <= 2 * level
         assert (found >= 0).all()
+
+
+@pytest.mark.parametrize("level", [1, 10, 100])
+def test_a_level_is_met_by_the_largest_of_many(level):
+    random = np.random.default_rng(4)
+    scores = random.exponential(2.0, (40, 40_000)).max(axis=0) * (random.random(40_000) < 0.7)
+    found = tail_evidence(scores, np.arange(len(scores)), gumbel=True)
+    met = 1000 * (found >= -np.log10(level / 1000)).mean()
+    assert level / 1.3 <= met <= 1.3 * level
+    far = tail_evidence(np.append(scores, 1e5), np.arange(40_001), gumbel=True)
+    assert 1e3 < far[-1] < np.inf
 
 
 @pytest.mark.parametrize(("several", "any_"), [(1, 1.0), (12, 1.0), (3, 0.4)])
@@ -83,7 +100,7 @@ def test_the_largest_of_several_is_brought_to_the_measure_of_one(several, any_):
 def test_a_tail_is_not_learned_from_what_is_in_it():
     honest = np.random.default_rng(2).exponential(1.0, 1900)
     scores = np.append(honest, np.full(100, 25.0))
-    assert (calibrated(scores)[1900:] > 5).all()
+    assert (calibrated(scores, (0.8, 0.9))[1900:] > 5).all()
     few = tail_evidence(np.array([0, 1.0, 9.0]), np.arange(3))
     assert few.tolist() == pytest.approx([0, -np.log10(2 / 3), -np.log10(1 / 3)])
 
@@ -298,10 +315,11 @@ def test_fans_with_a_life_of_their_own_are_no_attackers(movielens, seed, alive):
 
 
 @pytest.mark.movielens
-def test_an_attack_without_times_has_its_group(movielens):
+@pytest.mark.parametrize("seed", [2, 3])
+def test_an_attack_without_times_has_its_group(movielens, seed):
     events, n_items = movielens
     plan = AttackPlan("average", size=0.05, n_targets=5, target_ratings=(5, 30))
-    made = inject_attack(events, n_items, plan, seed=1)
+    made = inject_attack(events, n_items, plan, seed)
     timeless = made.events._replace(timestamps=np.zeros_like(made.events.timestamps))
     limits = AttackLimits(false_users_per_1000=30)
     found = suspected_attacks(timeless, n_items, limits)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
+from mfdask.downstream.anomalies.bursts import LEAST, Bursts, Chosen, Timeline, find_bursts
 from mfdask.downstream.anomalies.calibration import false_discovery
 from mfdask.downstream.anomalies.control import (
     LEAST_SCORE,
@@ -160,9 +160,8 @@ def suspected_attacks(events: Events, n_items: int, rule: AttackLimits | None = 
     items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
     users = _members(bursts, members, scores, rule)
     users = add_profiles(users, events, n_items)
-    chosen = _beyond(suspicion.items, rule.false_per_1000, rule.fdr)
     n_bursts = len(items)
-    items = with_other_items(items, chosen, suspicion)
+    items = with_other_items(items, _chosen_items(suspicion, rule), suspicion)
     chosen = _beyond(suspicion.users, rule.false_users_per_1000, rule.fdr)
     if rule.false_users_per_1000 is None:  # nobody attacks but by an item, bursts have theirs
         chosen &= _raters(events, items["item"].to_numpy(np.int64)[n_bursts:], n_items)
@@ -170,6 +169,20 @@ def suspected_attacks(events: Events, n_items: int, rule: AttackLimits | None = 
         users = users[chosen[users["user"].to_numpy(np.int64)]]
     users = with_other_users(users, chosen, suspicion)
     return Attacks(_public(items), _public(users), suspicion)
+
+
+def _chosen_items(suspicion: Suspicion, rule: AttackLimits) -> Bools:
+    """Return the items that are suspected whether or not there is a burst, bool (items,).
+
+    Without a level an item needs less evidence (that of `_ITEMS`) where `LEAST` suspected users, or
+    more, resemble its raters more than those of other items.
+    """
+    chosen = _beyond(suspicion.items, rule.false_per_1000, rule.fdr)
+    if rule.false_per_1000 is not None:
+        return chosen
+    suspects = _beyond(suspicion.users, None, rule.fdr)
+    theirs = np.bincount(suspicion.group.with_item[suspects], minlength=len(chosen))
+    return chosen | _beyond(suspicion.items, _ITEMS, rule.fdr) & (theirs >= LEAST)
 
 
 def _raters(events: Events, items: Int64s, n_items: int) -> Bools:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import expon, gumbel_r, rankdata
 
 from mfdask.kernels.types import Float64s, Int64s
 
@@ -13,11 +16,15 @@ _GROUPS, _LEAST_ROWS = 8, 50
 _LEAST_SAID = 20
 #: A tenfold rarer score is higher by this share of the usual one at least.
 _LEAST_SCALE = 0.2
-#: Between these quantiles of the positive scores a tail is learned: of one kind of evidence, and of
-#: all together. A tenth of the rows may be anything but honest and hardly move them.
-_QUANTILES, _TOGETHER = (0.5, 0.8), (0.8, 0.9)
+#: Between these quantiles of the positive scores the tail of one kind of evidence is learned. A
+#: tenth of the rows may be anything but honest and hardly move them.
+_QUANTILES = 0.5, 0.8
+#: Those for all evidence of items, of which fewer than of accounts are anything but honest.
+OF_ITEMS = 0.9, 0.95
 #: Chances are no smaller, so that they stay numbers.
 _LEAST_CHANCE = 1e-300
+#: Beyond this a Gumbel variable is an exponential one in all digits.
+_FAR = 40.0
 #: Beyond the lower of these quantiles of draws the tail is exponential, its scale from both.
 _DRAWN = (0.9, 0.99)
 
@@ -66,12 +73,14 @@ def alike(activity: Int64s, least: int = _LEAST_ROWS, dealt: bool = False) -> li
     return np.array_split(np.argsort(activity, kind="stable"), groups)
 
 
-def tail_evidence(scores: Float64s, activity: Int64s) -> Float64s:
+def tail_evidence(scores: Float64s, activity: Int64s, *, gumbel: bool = False) -> Float64s:
     """Return ``-log10`` of the chance that an honest row scores as high, float64 (rows,).
 
-    The chance is the share of rows of like activity with any score, times an exponential tail above
-    the lower of `_QUANTILES` of these, its scale from both; below that it is the share itself. So
-    it goes beyond the rows that are there, and some that are not honest do not hide each other.
+    The chance is the share of rows of like activity with any score, times a tail above the lower of
+    `_QUANTILES` of these, its scale from both; below that it is the share itself. So it goes beyond
+    the rows that are there, and some that are not honest do not hide each other. The tail is
+    exponential, or Gumbel's, to which the largest of many exponential ones comes (Gumbel 1958): in
+    its middle that is wider than its tail says.
 
     Parameters
     ----------
@@ -79,19 +88,25 @@ def tail_evidence(scores: Float64s, activity: Int64s) -> Float64s:
         0 where there is nothing to say.
     activity : int64 (rows,)
         Numbers of ratings.
+    gumbel : bool
+        For a score that is the largest of many (windows, other accounts) or a sum of many squares.
     """
     found = np.zeros(len(scores))
+    shape = _GUMBEL if gumbel else _EXPONENTIAL
     groups = alike(activity, dealt=True)
     if min(np.count_nonzero(scores[rows] > 0) for rows in groups) < _LEAST_SAID:
-        return _tail(scores)
+        return _tail(scores, _QUANTILES, shape)
     for rows in groups:
-        found[rows] = _tail(scores[rows])
+        found[rows] = _tail(scores[rows], _QUANTILES, shape)
     return found
 
 
-def calibrated(evidence: Float64s, quantiles: tuple[float, float] = _TOGETHER) -> Float64s:
-    """Bring several kinds of evidence, put together, to the measure of one, float64 (rows,)."""
-    return _tail(evidence, quantiles)
+def calibrated(evidence: Float64s, quantiles: tuple[float, float]) -> Float64s:
+    """Bring several kinds of evidence, put together, to the measure of one, float64 (rows,).
+
+    The tail beyond the lower of two quantiles of the rows with any is learned from both.
+    """
+    return _tail(evidence, quantiles, _EXPONENTIAL)
 
 
 def of_the_largest(evidence: Float64s, activity: Int64s) -> Float64s:
@@ -125,16 +140,37 @@ def _largest(evidence: Float64s) -> Float64s:
         return np.asarray(np.maximum(-np.log10(np.maximum(chance, _LEAST_CHANCE)), 0.0))
 
 
-def _tail(scores: Float64s, quantiles: tuple[float, float] = _QUANTILES) -> Float64s:
+class _Shape(NamedTuple):
+    """A tail: its standard quantiles, and ``-log10`` of the chance of values beyond."""
+
+    quantile: Callable[[float], float]
+    rarity: Callable[[Float64s], Float64s]
+
+
+def _exponential_rarity(values: Float64s) -> Float64s:
+    return values / np.log(10)
+
+
+def _gumbel_rarity(values: Float64s) -> Float64s:
+    near = np.minimum(values, _FAR)
+    return np.asarray((values - near - gumbel_r.logsf(near)) / np.log(10))
+
+
+_EXPONENTIAL = _Shape(expon.ppf, _exponential_rarity)
+_GUMBEL = _Shape(gumbel_r.ppf, _gumbel_rarity)
+
+
+def _tail(scores: Float64s, quantiles: tuple[float, float], shape: _Shape) -> Float64s:
     """Return the evidence of one group; `tail_evidence` says how."""
     found, said = np.zeros(len(scores)), scores > 0
     if not said.any():
         return found
     own = scores[said]
     low, high = np.quantile(own, quantiles)
-    left, decades = -np.log10(1 - quantiles[0]), np.log10((1 - quantiles[0]) / (1 - quantiles[1]))
-    scale = max((high - low) / decades, _LEAST_SCALE * low)
+    left, right = (shape.quantile(share) for share in quantiles)
+    scale = max((high - low) / (right - left), _LEAST_SCALE * low / np.log(10))
     ranked = -np.log10(rankdata(-own) / len(own))
     beyond = (own > low) & (len(own) >= _LEAST_SAID)
-    found[said] = np.where(beyond, left + (own - low) / scale, ranked) - np.log10(said.mean())
+    rarity = shape.rarity(np.maximum(own - low, 0.0) / scale + left)
+    found[said] = np.where(beyond, rarity, ranked) - np.log10(said.mean())
     return np.maximum(found, 0.0)

@@ -10,7 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from mfdask.downstream.anomalies.calibration import alike, calibrated, of_the_largest, tail_evidence
+from mfdask.downstream.anomalies.calibration import (
+    OF_ITEMS,
+    alike,
+    calibrated,
+    of_the_largest,
+    tail_evidence,
+)
 from mfdask.downstream.events import Events
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
 from mfdask.models.design import Array
@@ -87,7 +93,7 @@ def collusion(events: Events, above: Array, measures: Float64s, n_items: int) ->
             users[user[better]], with_item[user[better]] = evidence[better], item[better]
     # An item that many rate makes all of them stand out together: no more than so many do.
     users = np.minimum(of_the_largest(users, np.diff(events.indptr)), calibrated(users, _WIDE))
-    return Collusion(calibrated(items), users, signs, with_item)
+    return Collusion(calibrated(items, OF_ITEMS), users, signs, with_item)
 
 
 class _Raters:
@@ -119,7 +125,8 @@ class _Raters:
         apart = (self._sums[items] - n * mean) / np.sqrt(n)
         scale = _scale(apart)
         self._distance[items] = np.square(apart @ scale).sum(axis=1)
-        self.evidence[items] = tail_evidence(self._distance[items] ** _POWER, self._n[items])
+        rarely = self._distance[items] ** _POWER
+        self.evidence[items] = tail_evidence(rarely, self._n[items], gumbel=True)
         return items, mean, scale
 
     def members(self) -> list[tuple[Int32s, Int32s, Float64s]]:

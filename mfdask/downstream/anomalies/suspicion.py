@@ -8,7 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
-from mfdask.downstream.anomalies.calibration import calibrated, of_the_largest, tail_evidence
+from mfdask.downstream.anomalies.calibration import (
+    OF_ITEMS,
+    calibrated,
+    of_the_largest,
+    tail_evidence,
+)
 from mfdask.downstream.anomalies.collusion import Collusion, collusion
 from mfdask.downstream.anomalies.control import LEAST_SCORE, Scores
 from mfdask.downstream.anomalies.evidence import Sameness
@@ -164,8 +169,8 @@ def suspicion_of(events: Events, n_items: int, above: Array, bursts: Sequence[Sc
     group = collusion(events, above, account_measures(events, joint, n_items), n_items)
     burst, items = np.zeros(len(activity)), group.items
     for scores in bursts:
-        burst = np.maximum(burst, tail_evidence(scores.users, activity))
-        items = np.maximum(items, tail_evidence(scores.items, popularity))
-    burst, joint = of_the_largest(burst, activity), tail_evidence(joint, activity)
+        burst = np.maximum(burst, tail_evidence(scores.users, activity, gumbel=True))
+        items = np.maximum(items, tail_evidence(scores.items, popularity, gumbel=True))
+    burst, joint = of_the_largest(burst, activity), tail_evidence(joint, activity, gumbel=True)
     users = of_the_largest(np.maximum.reduce([burst, joint, group.users]), activity)
-    return Suspicion(calibrated(items), users, burst, joint, group)
+    return Suspicion(calibrated(items, OF_ITEMS), users, burst, joint, group)
