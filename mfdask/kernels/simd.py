@@ -237,6 +237,14 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
 
 
 @intrinsic
+def _sub(typing: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(*args)
+
+    return float32x8(float32x8, float32x8), generate
+
+
+@intrinsic
 def _mul(typing: Any, a: Any, b: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fmul(*args)
@@ -301,6 +309,8 @@ fnma = _choose(_fnma, lambda a, b, total: total - a * b)
 mul = _choose(_mul, lambda a, b: a * b)
 #: ``add(a, b)``: ``a + b``.
 add = _choose(_add, lambda a, b: a + b)
+#: ``sub(a, b)``: ``a - b``.
+sub = _choose(_sub, lambda a, b: a - b)
 #: ``transpose(array, offset, stride, out, place)``: of eight values each, `stride` apart, from
 #: `offset` on, put the first ones to `out` from `place` on, then the second ones, and so on.
 transpose = _choose(_transpose, _plain_transpose)

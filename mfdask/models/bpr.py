@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import get_num_threads
 
 from mfdask.errors import InputError
 from mfdask.execution import Executor
@@ -47,7 +48,8 @@ from mfdask.shards.store import starts_of_kept
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Blocks of users and of items at most: so many threads can work. They depend on the data alone.
+#: Blocks of users and of items at most, a power of two: so many threads can work. How many there
+#: are follows from the data alone.
 _BLOCKS = 32
 #: Items in a block at least, for negatives to be found among; users; ratings in a cell, about.
 _ITEMS, _USERS, _RATINGS = 64, 4, 2048
@@ -355,7 +357,8 @@ class Square:
         n_users = len(ratings.indptr) - 1
         n_ratings = len(ratings.indices)
         side = math.isqrt(n_ratings // _RATINGS)
-        n = max(1, min(_BLOCKS, n_items // _ITEMS, n_users // _USERS, side))
+        n = min(_BLOCKS, n_items // _ITEMS, n_users // _USERS, side)
+        n = 1 << max(0, n.bit_length() - 1)  # the largest power of two, 1 at least
         shares = np.linspace(0, n_ratings, n + 1)
         bounds = np.searchsorted(ratings.indptr, shares).astype(np.int64)
         bounds[0], bounds[-1] = 0, n_users
@@ -370,7 +373,8 @@ class Square:
             np.empty((n, len(ratings.indptr) - 1), np.int32),
         )
         stars = ratings.indptr, ratings.indices, ratings.ratings
-        kernel.fill_cells(*stars, liked, self.bounds, place, self.size, *cells)
+        block = (place // self.size).astype(np.uint8)
+        kernel.fill_cells(*stars, liked, self.bounds, place, block, *cells)
         return cells
 
     def run(
@@ -379,8 +383,11 @@ class Square:
         """Make the steps of all rounds; return the number of samples and the sum of losses."""
         n = len(self.bounds) - 1
         sums = np.empty((n, n, 2))
-        for turn in range(n):
-            kernel.run_round(cells, self.bounds, turn, self.size, users, items, step, sums[turn])
+        # Blocks that a thread has: any power of two makes the same steps.
+        team = max(1, n >> (get_num_threads() - 1).bit_length())
+        for turn in range(0, n, team):
+            rest = self.size, users, items, step, sums
+            kernel.run_rounds(cells, self.bounds, turn, team, *rest)
         samples, loss = sums.sum(axis=(0, 1)).tolist()
         return int(samples), loss
 
