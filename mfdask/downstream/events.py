@@ -8,12 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from mfdask.downstream.ordering import order_by
 from mfdask.errors import InputError
+from mfdask.execution import executor
 from mfdask.ingestion.repeats import pair_keys, repeats_of
 from mfdask.kernels.types import Bools, Float32s, Int32s, Int64s
 from mfdask.shards import Dataset
 from mfdask.shards.store import Mask, starts_of_kept
 
+#: Kernels that use all cores go through the users in so many parts.
+_CUTS = 64
 #: Seconds of a day, and of a pause that ends a session.
 DAY = 86_400
 PAUSE = 3600
@@ -93,7 +97,7 @@ def events_of_block(data: Dataset, block: int) -> Events:
             for shard, time in zip(shards, times, strict=True)
         ]
     )
-    order = np.lexsort((items, timestamps, users))
+    order = order_by(users, timestamps, items)
     held_out = np.repeat([part == "test" for part in parts], [len(s.indices) for s in shards])
     indptr = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(users, minlength=n), out=indptr[1:])
@@ -145,7 +149,10 @@ def warn_of_lost_repeats(data: Dataset, job: str) -> None:
 
 def all_events(data: Dataset) -> Events:
     """Return the events of all users: 17 bytes a rating."""
-    blocks = [events_of_block(data, block) for block in range(data.n_blocks("users"))]
+    with executor(None, parallel=False) as run:
+        blocks = run.map(
+            "read", events_of_block, [(data, b) for b in range(data.n_blocks("users"))]
+        )
     indptr = np.zeros(data.n_users + 1, np.int64)
     np.cumsum(np.concatenate([np.diff(block.indptr) for block in blocks]), out=indptr[1:])
     rest = [np.concatenate(arrays) for arrays in zip(*(block[2:] for block in blocks), strict=True)]
@@ -165,3 +172,22 @@ def distinct_days(users: Any, times: Any, n_users: int) -> Int64s:
     """Return the number of different UTC days of each user in pairs of user and second."""
     pairs = pd.unique((users.astype(np.int64) << 32) + times // DAY)
     return np.bincount(pairs >> 32, minlength=n_users)
+
+
+def equal_cuts(starts: np.ndarray) -> Int64s:
+    """Cut rows into parts of about equal numbers of values, int64 (parts + 1,).
+
+    Parameters
+    ----------
+    starts : int (rows + 1,)
+        Where each row begins.
+    """
+    wanted = np.linspace(0, starts[-1], min(_CUTS, len(starts) - 1) + 1)
+    cuts = np.searchsorted(starts, wanted).astype(np.int64)
+    cuts[0], cuts[-1] = 0, len(starts) - 1
+    return cuts
+
+
+def user_cuts(events: Events) -> Int64s:
+    """Cut users into parts of about equal numbers of events, see `equal_cuts`."""
+    return equal_cuts(events.indptr)

@@ -82,14 +82,17 @@ def naive_share(interest, item, start, stop):
 
 @pytest.fixture(scope="module")
 def interest(line):
-    return Interest.learn(line.items, line.halves, N_ITEMS)
+    return Interest.learn(line.starts, line.halves[line.order])
 
 
 def test_shares_are_those_of_the_rate_and_the_age(interest):
-    items = np.array([0, 3, 11, 3], np.int32)
-    start, stop = np.array([-3, 10, 0, 150]), np.array([9, 74, 200, 990])
-    wanted = [naive_share(interest, *window) for window in zip(items, start, stop, strict=True)]
-    assert interest.share(items, start, stop) == pytest.approx(wanted)
+    windows = [(0, -3, 9), (3, 10, 74), (11, 0, 200), (3, 150, 990)]
+    wanted = [naive_share(interest, *window) for window in windows]
+    found = [
+        interest.share(*np.array([[item], [start]], np.int32), stop - start)[0]
+        for item, start, stop in windows
+    ]
+    assert found == pytest.approx(wanted)
     assert wanted[2] == 1.0
 
 
@@ -107,7 +110,9 @@ def test_the_curve_of_age_is_learned():
         halves.append(found)
         items.append(np.full(len(found), item))
     items, halves = (np.concatenate(each).astype(np.int32) for each in (items, halves))
-    interest = Interest.learn(items, halves, n_items)
+    order = np.lexsort((halves, items))
+    starts = np.append(0, np.cumsum(np.bincount(items))).astype(np.int32)
+    interest = Interest.learn(starts, halves[order])
     assert 4 < interest.curve[1:3].mean() / interest.curve[3:5].mean() < 8
     # At the maximum of the likelihood each age gets as many ratings as it has.
     shares = interest.exposure(np.arange(n_items), span) * interest.curve

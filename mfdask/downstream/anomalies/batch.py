@@ -162,9 +162,9 @@ def _parts(
         yield "attacks", tables, said
     if options.parts == ("attacks",):
         return
-    residuals = cross_fitted_residuals(model, data, options.folds, client, progress)
+    residuals = cross_fitted_residuals(model, data, options.folds, client, progress, events=events)
     if "sharing" in options.parts:
-        judged = suspected_sharing(events, data.n_items, residuals)
+        judged = suspected_sharing(events, data.n_items, residuals, flagged_alone=True)
         yield "sharing", *_flagged(judged, "user", data.users()[["user_id"]], "sharing")
     del events
     if "drift" in options.parts:

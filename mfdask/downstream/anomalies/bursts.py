@@ -10,6 +10,8 @@ from scipy.special import betainc
 
 from mfdask.downstream.anomalies.calendar import Interest, Ints, half_days
 from mfdask.downstream.events import Events
+from mfdask.downstream.ordering import order_by
+from mfdask.kernels import windows as kernel
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
 
 #: Lengths of the windows, in days.
@@ -47,16 +49,14 @@ class Grid(NamedTuple):
     share: Float64s
 
     @classmethod
-    def of(cls, items: Int32s, halves: Int32s, interest: Interest, length: int, shift: int) -> Grid:
+    def of(
+        cls, starts: Int32s, halves: Int32s, interest: Interest, length: int, shift: int
+    ) -> Grid:
         """Lay windows over ratings by item and time; `length` and `shift` are in half-days."""
-        window = (halves + shift) // length
-        new = (np.diff(items, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
-        first = np.flatnonzero(new).astype(np.int32)
-        last = np.append(first[1:], np.int32(len(window)))
-        enough = last - first >= LEAST
-        first, last = first[enough], last[enough]
-        item, start = items[first], window[first] * length - shift
-        return cls(first, last, item, start, interest.share(item, start, start + length))
+        room = np.empty((4, len(halves) // LEAST), np.int32)
+        n = kernel.cut_windows(starts, halves, length, shift, LEAST, *room)
+        first, last, item, start = room[:, :n].copy()
+        return cls(first, last, item, start, interest.share(item, start, length))
 
     def take(self, which: Int64s) -> Grid:
         """Return some of the windows."""
@@ -102,10 +102,9 @@ class Timeline(NamedTuple):
     def of(cls, events: Events, n_items: int, plain: Bools) -> Timeline:
         """Lay out the events of all users; dispersions are learned from `plain` ratings alone."""
         halves = half_days(events.timestamps)
-        interest = Interest.learn(events.items, halves, n_items)
-        order = np.lexsort((halves, events.items)).astype(np.int32)
+        order = order_by(events.items, halves).astype(np.int32)
         starts = _before(np.bincount(events.items, minlength=n_items))
-        in_order = events.items[order], halves[order], interest
+        in_order = starts, halves[order], Interest.learn(starts, halves[order])
         grids = {
             days: [Grid.of(*in_order, 2 * days, shift) for shift in (0, days)] for days in WINDOWS
         }
@@ -269,8 +268,10 @@ def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int, least: int
 
 def score_of(n: Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return ``-log10`` of `given_least`, at most `HIGHEST`, float64."""
+    found = np.zeros(len(n))
+    more = np.flatnonzero(n > LEAST)  # the chance of the others is 1
     with np.errstate(divide="ignore"):
-        found = -np.log10(given_least(n, expected, dispersion))
+        found[more] = -np.log10(given_least(n[more], expected[more], dispersion[more]))
     return found.clip(max=HIGHEST)
 
 

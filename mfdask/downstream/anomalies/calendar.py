@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.downstream.events import DAY
+from mfdask.kernels.merge import find_pairs
 from mfdask.kernels.types import Float64s, Int32s, Int64s
+from mfdask.kernels.windows import due_shares
 
 Ints = npt.NDArray[np.integer]
 
@@ -17,8 +19,6 @@ HALF_DAY = DAY // 2
 #: Ages of an item, in half-days since its first rating, between which interest is taken as even:
 #: a day, a week, a month, a quarter, a year, three years.
 AGE_EDGES = np.array([0, 2, 14, 60, 180, 730, 2190])
-#: Windows that are reckoned at a time: 100 MB, of the tens of millions that there may be.
-_PIECE = 1 << 18
 #: Rounds of the fit of `Interest`: each changes the curve by less than the one before.
 _ROUNDS = 20
 
@@ -54,28 +54,42 @@ class Interest(NamedTuple):
         return len(self.before) - 1
 
     @classmethod
-    def learn(cls, items: Int32s, halves: Int32s, n_items: int) -> Interest:
+    def learn(cls, starts: Int32s, halves: Int32s) -> Interest:
         """Fit the curve by maximum likelihood, the items' numbers of ratings given.
 
         These fall into an item's ages in proportion to ``curve[a] * exposure[a]``, where the
         exposure is how many ratings the platform saw while the item was of that age. The first
         rating of an item says nothing of its age and is left out.
+
+        Parameters
+        ----------
+        starts : int32 (items + 1,)
+        halves : int32 (ratings,)
+            Half-days, ascending within an item.
         """
-        n_halves = int(halves.max()) + 1
+        n_halves, n_items = int(halves.max()) + 1, len(starts) - 1
         before = np.zeros(n_halves + 1, np.int64)
         np.cumsum(np.bincount(halves, minlength=n_halves), out=before[1:])
-        first = np.full(n_items, n_halves, np.int64)
-        np.minimum.at(first, items, halves)
-        ages = np.searchsorted(AGE_EDGES, halves - first[items], side="right") - 1
-        at_age = np.bincount(ages, minlength=len(AGE_EDGES)).astype(np.float64)
-        at_age[0] -= (first < n_halves).sum()
-        later = np.maximum(np.bincount(items, minlength=n_items) - 1, 0)
+        first, rated = np.full(n_items, n_halves, np.int64), np.flatnonzero(np.diff(starts))
+        first[rated] = halves[starts[rated]]
+        at_age = cls._at_age(starts, halves, first)
+        at_age[0] -= len(rated)
+        later = np.maximum(np.diff(starts) - 1, 0)
         curve = np.ones(len(AGE_EDGES))
         exposure = cls(before, first, curve).exposure(np.arange(n_items), n_halves)
         for _ in range(_ROUNDS):
             expected = (later / np.maximum(exposure @ curve, 1.0)) @ exposure
             curve = (at_age + 1.0) / (expected + 1.0)  # never zero: no age is impossible
         return cls(before, first, curve)
+
+    @staticmethod
+    def _at_age(starts: Int32s, halves: Int32s, first: Int64s) -> Float64s:
+        """Return how many ratings items of each age have, float64 (ages,)."""
+        items = np.repeat(np.arange(len(first), dtype=np.int32), len(AGE_EDGES))
+        edges = (first[:, None] + AGE_EDGES).ravel().astype(np.int32)
+        places = find_pairs(starts.astype(np.int64), halves, items, edges)
+        places = np.append(places.reshape(len(first), -1), starts[1:, None], axis=1)
+        return np.diff(places, axis=1).sum(axis=0).astype(np.float64)
 
     def exposure(self, items: Ints, until: npt.NDArray | int) -> Float64s:
         """Return the platform's ratings at each age of some items, up to a half-day of each.
@@ -87,18 +101,9 @@ class Interest(NamedTuple):
         edges = np.concatenate([edges, np.maximum(until, edges[:, -1:])], axis=1)
         return np.diff(self.before[edges], axis=1).astype(np.float64)
 
-    def share(self, items: Ints, start: Ints, stop: Ints) -> Float64s:
+    def share(self, items: Int32s, start: Int32s, length: int) -> Float64s:
         """Return the share of an item's ratings to be expected in a window, float64 (windows,)."""
-        whole = self._due(np.arange(len(self.first)), self.span)
         share = np.empty(len(items))
-        for begin in range(0, len(items), _PIECE):
-            piece = slice(begin, begin + _PIECE)
-            before, within = (
-                self._due(items[piece], np.clip(at[piece], 0, self.span)) for at in (start, stop)
-            )
-            share[piece] = (within - before) / whole[items[piece]]
+        curve = self.first, self.before, AGE_EDGES, self.curve
+        due_shares(*curve, items, start, length, share)
         return share
-
-    def _due(self, items: Ints, until: npt.NDArray | int) -> Float64s:
-        """Return what is due to items up to a half-day of each, float64 (items,)."""
-        return np.asarray(self.exposure(items, until) @ self.curve)

@@ -10,6 +10,7 @@ import pandas as pd
 from mfdask.downstream.anomalies.calibration import false_discovery
 from mfdask.downstream.anomalies.changes import KINDS, Changes, find_changes
 from mfdask.downstream.anomalies.residuals import Residuals, user_variance
+from mfdask.downstream.ordering import order_by
 from mfdask.kernels import trends as kernel
 from mfdask.kernels.types import Float64s, Int64s
 
@@ -81,7 +82,7 @@ class _Series:
         users, items, times = (
             column[kept] for column in (residuals.users, residuals.items, residuals.timestamps)
         )
-        order = kept[np.lexsort((users, times, items))]
+        order = kept[order_by(items, times, users)]
         variance = user_variance(residuals.users, residuals.error)[order]
         self.values = residuals.error[order].astype(np.float64)
         variance *= _noise(self.indptr, self.values / np.sqrt(variance))

@@ -8,9 +8,9 @@ from scipy.special import xlogy
 from scipy.stats import chi2
 
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline
-from mfdask.downstream.anomalies.calendar import Ints
 from mfdask.downstream.events import Events
-from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s
+from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s, Int64s
+from mfdask.kernels.windows import count_values
 
 #: Ratings of average size that a user's or an item's own are taken together with.
 _SHRINK = 5.0
@@ -62,7 +62,7 @@ class Sameness:
 
     Attributes
     ----------
-    values : int64 (ratings,)
+    values : uint8 (ratings,)
         Which value each rating has, from 0; of a scale of many values, which tenth.
     """
 
@@ -70,13 +70,19 @@ class Sameness:
         edges = np.unique(ratings)[1:]
         if len(edges) >= _MOST_VALUES:
             edges = np.unique(np.quantile(ratings, np.arange(1, 10) / 10))
-        self.values = np.searchsorted(edges, ratings, side="right")
+        self.values = np.searchsorted(edges, ratings, side="right").astype(np.uint8)
         self._n = len(edges) + 1
         self._usual = np.bincount(self.values, minlength=self._n) / len(ratings)
         self._line = line
-        self._in_order = self.values[line.order].astype(np.uint8)
-        by_time = np.argsort(line.halves, kind="stable")
-        self._times, self._by_time = line.halves[by_time], self.values[by_time].astype(np.uint8)
+        self._in_order = self.values[line.order]
+        self._of_items = self._table(line.items, line.n_items)
+        by_half = self._table(line.halves, int(line.halves.max()) + 1)
+        self._before = np.concatenate([np.zeros((1, self._n), np.int64), by_half.cumsum(axis=0)])
+
+    def _table(self, rows: Int32s, n_rows: int) -> Int64s:
+        """Return how often each value is in each row, int64 (rows, values)."""
+        keys = rows.astype(np.int64) * self._n + self.values
+        return np.bincount(keys, minlength=n_rows * self._n).reshape(n_rows, self._n)
 
     def of(self, bursts: Bursts) -> tuple[Float64s, Bools]:
         """Return how sure it is that the values are others, and which are more common than usual.
@@ -97,51 +103,23 @@ class Sameness:
         common : bool (bursts, values)
             More common than either.
         """
+        inside = np.empty((len(bursts.n), self._n), np.int32)
+        count_values(bursts.first, bursts.n, self._in_order, inside)
+        span = len(self._before) - 1
+        begin, end = (np.clip(at, 0, span) for at in (bursts.start, bursts.stop))
+        elsewhere = self._of_items[bursts.item]
+        meanwhile = self._before[end] - self._before[begin]
         ratios, common = np.zeros((2, len(bursts.n))), np.ones((len(bursts.n), self._n), bool)
-        elsewhere, meanwhile = self._ends_of_items(bursts), self._ends_of_times(bursts)
-        for value in range(self._n):
-            before, earlier = _before(self._in_order == value), _before(self._by_time == value)
-            inside = before[bursts.first + bursts.n] - before[bursts.first]
-            share = inside / bursts.n
-            for ratio, usual in zip(
-                ratios,
-                (
-                    self._usual_share(value, before, elsewhere, inside, bursts.n),
-                    self._usual_share(value, earlier, meanwhile, inside, bursts.n),
-                ),
-                strict=True,
-            ):
-                ratio += xlogy(inside, share) - xlogy(inside, usual)
+        totals = elsewhere.sum(axis=1), meanwhile.sum(axis=1)
+        for value, own in enumerate(inside.T):
+            share = own / bursts.n
+            for ratio, others, total in zip(ratios, (elsewhere, meanwhile), totals, strict=True):
+                more = _USUAL * self._usual[value]
+                rest = np.maximum(total - bursts.n, 0) + _USUAL
+                usual = (np.maximum(others[:, value] - own, 0) + more) / rest
+                ratio += xlogy(own, share) - xlogy(own, usual)
                 common[:, value] &= share > usual
         return -chi2.logsf(2 * ratios.min(axis=0), self._n - 1) / np.log(10), common
-
-    def _ends_of_items(self, bursts: Bursts) -> tuple[Ints, Ints]:
-        """Return where each burst's item begins and ends, by item and time."""
-        return self._line.starts[bursts.item], self._line.starts[bursts.item + 1]
-
-    def _ends_of_times(self, bursts: Bursts) -> tuple[Ints, Ints]:
-        """Return where each burst's window begins and ends, by time."""
-        span = int(self._times[-1]) + 1
-        first, last = (
-            np.searchsorted(self._times, np.clip(at, 0, span).astype(self._times.dtype))
-            for at in (bursts.start, bursts.stop)
-        )
-        return first, last
-
-    def _usual_share(
-        self, value: int, before: Ints, ends: tuple[Ints, Ints], inside: Ints, n: Ints
-    ) -> Float64s:
-        """Return the share of a value among the ratings between the ends, outside of the burst."""
-        first, last = ends
-        others = np.maximum(before[last] - before[first] - inside, 0) + _USUAL * self._usual[value]
-        return np.asarray(others / (np.maximum(last - first - n, 0) + _USUAL))
-
-
-def _before(which: Bools) -> Int32s:
-    """Return how many of the chosen come before each place, int32 (places + 1,)."""
-    found = np.zeros(len(which) + 1, np.int32)
-    np.cumsum(which, out=found[1:])
-    return found
 
 
 def add_profiles(suspects: pd.DataFrame, events: Events, n_items: int) -> pd.DataFrame:

@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse
-from scipy.sparse.linalg import svds
 from scipy.stats import norm, rankdata
 
 from mfdask.downstream.anomalies.calibration import alike
 from mfdask.downstream.anomalies.resemblance import nearest_likeness
-from mfdask.downstream.anomalies.sessions import CHOICE, choice_vectors
-from mfdask.downstream.events import Events
-from mfdask.kernels.types import Float64s, Int64s
-from mfdask.models.design import Array
+from mfdask.downstream.anomalies.sessions import CHOICE, choice_vectors, vector_sums
+from mfdask.downstream.anomalies.singular import leading_vectors
+from mfdask.downstream.events import Events, user_cuts
+from mfdask.kernels import profiles as kernel
+from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Sums of squares and shares below this are zero but for rounding.
 _LEAST = 1e-12
@@ -56,34 +55,35 @@ def account_measures(events: Events, joint: Float64s, n_items: int) -> Float64s:
 
 def _raw(events: Events, n_items: int) -> list[Float64s]:
     """Return the measures as they are, float64 (users,) each."""
-    users, items, ratings = events.users - events.start, events.items, events.ratings
-    n, counts = len(events.indptr) - 1, np.bincount(events.items, minlength=n_items)
-    length = np.maximum(np.diff(events.indptr), 1)
-
-    def mean(values: npt.ArrayLike) -> Float64s:
-        return np.asarray(np.bincount(users, values, n) / length)
-
-    overall = float(ratings.mean(dtype=np.float64))
-    levels = (np.bincount(items, ratings, n_items) + _SHRINK * overall) / (counts + _SHRINK)
-    deviation = (ratings - levels[items]).astype(np.float32)
-    level, own = mean(deviation), mean(ratings)
-    residual = deviation - level[users].astype(np.float32)
-    popularity = np.log(np.maximum(counts, 1))[items].astype(np.float32)
-    known = mean(popularity)
+    counts = np.bincount(events.items, minlength=n_items)
+    found, residual = _profiles(events, counts)
+    level = found[:, kernel.LEVEL]
     return [
         incoherence(events, choice_vectors(events, n_items)),
         incoherence(events, taste_vectors(events, residual, n_items), residual),
         level,
         -np.abs(level - np.median(level)),  # nobody is as average as what was made up
-        mean(residual**2),
-        mean((ratings - own[users].astype(np.float32)) ** 2),
-        mean(np.abs(deviation) / counts[items]),
-        known,
-        mean((popularity - known[users].astype(np.float32)) ** 2),
-        mean(ratings == ratings.max()),
-        mean(ratings == ratings.min()),
+        *found[:, kernel.UNREST :].T,
         nearest_likeness(events, n_items),
     ]
+
+
+def _profiles(events: Events, counts: Int64s) -> tuple[Float64s, Float32s]:
+    """Return what `describe_accounts` says of all users, and the residuals of all ratings."""
+    ratings = events.ratings
+    overall = float(ratings.mean(dtype=np.float64))
+    levels = (np.bincount(events.items, ratings, len(counts)) + _SHRINK * overall) / (
+        counts + _SHRINK
+    )
+    popularity = np.log(np.maximum(counts, 1)).astype(np.float32)
+    ends = np.array([ratings.min(), ratings.max()])
+    residual = np.empty(len(ratings), np.float32)
+    found = np.empty((len(events.indptr) - 1, kernel.COLUMNS))
+    given = levels, popularity, counts, ends
+    kernel.describe_accounts(
+        user_cuts(events), events.indptr, events.items, ratings, *given, residual, found
+    )
+    return found, residual
 
 
 def normal_scores(values: Float64s, activity: Int64s) -> Float64s:
@@ -108,24 +108,21 @@ def uncorrelated(scores: Float64s) -> Float64s:
     return np.asarray((scores - scores.mean(axis=0)) @ vectors / scale)
 
 
-def incoherence(events: Events, vectors: Float64s, weights: Array | None = None) -> Float64s:
+def incoherence(events: Events, vectors: Float64s, weights: Float32s | None = None) -> Float64s:
     """Return how little each user's ratings go together, float64 (users,); larger is less.
 
     It is minus the sum of the products of the vectors of all pairs of a user's items (times the
     weights of the ratings), over the sum of their squares and the root of their number: about 0 for
     items, or ratings, that were made up one by one, and far below it for people.
     """
-    users, n_users = events.users - events.start, len(events.indptr) - 1
-    weights = np.ones(len(users), np.float32) if weights is None else weights
-    own = np.bincount(users, weights**2 * np.square(vectors).sum(axis=1)[events.items], n_users)
-    whole = np.zeros(n_users)
-    for column in vectors.T:
-        whole += np.square(np.bincount(users, weights * column[events.items], n_users))
+    squares = np.square(vectors).sum(axis=1)
+    sums = vector_sums(events, vectors, squares, weights)
+    whole, own = np.square(sums[:, :-1]).sum(axis=1), sums[:, -1]
     together = (whole - own) / np.maximum(own, _LEAST)
     return np.asarray(-together / np.sqrt(np.maximum(np.diff(events.indptr), 1)))
 
 
-def taste_vectors(events: Events, residual: Array, n_items: int) -> Float64s:
+def taste_vectors(events: Events, residual: Float32s, n_items: int) -> Float64s:
     """Return vectors of items that lie near each other where the same users like both.
 
     They are right singular vectors of the residuals, each over the roots of the user's and the
@@ -139,7 +136,5 @@ def taste_vectors(events: Events, residual: Array, n_items: int) -> Float64s:
     k = min(CHOICE, min(shape) - 1)
     if k < 1 or not values.any():
         return np.zeros((n_items, 1))
-    matrix = scipy.sparse.csr_array((values, events.items, events.indptr), shape=shape)
-    start = np.random.default_rng(0).random(min(shape)).astype(np.float32)
-    _, size, right = svds(matrix, k=k, v0=start)
+    size, right = leading_vectors(events, values, n_items, k)
     return np.asarray((right.T * size).astype(np.float64) * per_item[:, None])

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.sparse
 
-from mfdask.downstream.events import Events
+from mfdask.downstream.events import Events, user_cuts
+from mfdask.downstream.ordering import order_by
+from mfdask.kernels.profiles import first_places
 from mfdask.kernels.types import Float64s, Int32s, Int64s
 from mfdask.models.design import Array
 
@@ -44,7 +46,7 @@ def nearest_likeness(events: Events, n_items: int) -> Float64s:
     best = np.zeros(len(rated))
     for at in range(0, _DRAWS, _TOGETHER):
         band = first[:, at : at + _TOGETHER]
-        order = np.lexsort(band.T)
+        order = order_by(*band.T[::-1])
         for step in range(1, _NEXT + 1):
             agree = (band[order[step:]] == band[order[:-step]]).all(axis=1)
             one, other = order[:-step][agree], order[step:][agree]
@@ -59,12 +61,12 @@ def nearest_likeness(events: Events, n_items: int) -> Float64s:
 def _first_items(events: Events, n_items: int) -> Int32s:
     """Return which of a user's items comes first in each order, int32 (users with any, draws)."""
     random = np.random.default_rng(0)  # the same for the same ratings
-    begin = events.indptr[:-1][np.diff(events.indptr) > 0]
-    found = np.empty((len(begin), _DRAWS), np.int32)
+    places = np.empty((n_items, _DRAWS), np.int32)
     for draw in range(_DRAWS):
-        place = random.permutation(n_items).astype(np.int32)
-        found[:, draw] = np.minimum.reduceat(place[events.items], begin)
-    return found
+        places[:, draw] = random.permutation(n_items)
+    found = np.empty((len(events.indptr) - 1, _DRAWS), np.int32)
+    first_places(user_cuts(events), events.indptr, events.items, places, found)
+    return found[np.diff(events.indptr) > 0]
 
 
 def joint_evidence(events: Events, above: Array, n_items: int) -> Float64s:

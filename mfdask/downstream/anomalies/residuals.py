@@ -10,6 +10,7 @@ from distributed import Client
 
 from mfdask.downstream.anomalies.folds import Fold, without_fold
 from mfdask.downstream.events import Events, all_events, require_timestamps
+from mfdask.downstream.ordering import order_by
 from mfdask.errors import InputError, require
 from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
 from mfdask.models import Ability, Model
@@ -58,6 +59,8 @@ def cross_fitted_residuals(
     folds: int = 5,
     client: Client | None = None,
     progress: Progress = silent,
+    *,
+    events: Events | None = None,
 ) -> Residuals:
     """Hold every rating against a model that has not seen it.
 
@@ -77,6 +80,8 @@ def cross_fitted_residuals(
     client : distributed.Client, optional
         Where the refits run, each on one worker; without one, in this process.
     progress : Progress, optional
+    events : Events, optional
+        Those of `data`, where they have been read already.
 
     Raises
     ------
@@ -91,7 +96,7 @@ def cross_fitted_residuals(
             "nobody can tell which ratings it has seen; train a model on this data set"
         )
     refitted = cross_fitted_predictions(data, model.refitter(MOST_SWEEPS), folds, client, progress)
-    events = all_events(data)
+    events = all_events(data) if events is None else events
     users = events.users
     predicted = model.predict_rows(users, events.items, clip=False)
     predicted += model.offsets_at(users, events.items, events.timestamps)
@@ -141,7 +146,7 @@ def _merged(data: Dataset, parts: list[Array]) -> Array:
 def _in_shard_order(events: Events) -> Int64s:
     """Return the places of the training ratings, by user and item as the shards hold them."""
     train = np.flatnonzero(~events.held_out)
-    return train[np.lexsort((events.items[train], events.users[train]))]
+    return train[order_by(events.users[train], events.items[train])]
 
 
 def _standardised(model: Model, events: Events, error: Array) -> Array:

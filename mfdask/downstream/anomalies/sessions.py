@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
-from scipy.sparse.linalg import svds
 
-from mfdask.downstream.events import PAUSE, Events
-from mfdask.kernels.types import Float64s, Int64s
+from mfdask.downstream.anomalies.singular import leading_vectors
+from mfdask.downstream.events import PAUSE, Events, user_cuts
+from mfdask.kernels.profiles import add_vectors
+from mfdask.kernels.sessions import describe_sessions
+from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Length of an item's choice vector.
 CHOICE = 8
@@ -19,7 +20,7 @@ _SHRINK = 10.0
 #: Different ratings up to which each counts for itself; beyond, it is deciles.
 _MOST_VALUES = 16
 #: Ratings looked at together, so that their features do not fill the memory.
-_CHUNK = 500_000
+_CHUNK = 100_000
 
 
 class Sessions(NamedTuple):
@@ -68,63 +69,55 @@ def choice_vectors(events: Events, n_items: int) -> Float64s:
     counts = np.bincount(events.items, minlength=n_items)
     per_user = np.maximum(np.diff(events.indptr), 1).astype(np.float32) ** -0.5
     per_item = np.maximum(counts, 1).astype(np.float32) ** -0.5
-    weights = np.repeat(per_user, np.diff(events.indptr)) * per_item[events.items]
-    chosen = scipy.sparse.csr_array((weights, events.items, events.indptr), shape=shape)
     k = min(CHOICE + 1, min(shape) - 1)
     if k < 2:  # nothing beyond how many
         return np.zeros((n_items, 1))
-    # The start is fixed, and not orthogonal to what is looked for: the same vectors every time.
-    start = np.random.default_rng(0).random(min(shape))
-    _, values, right = svds(chosen, k=k, v0=start.astype(np.float32))
+    weights = np.repeat(per_user, np.diff(events.indptr)) * per_item[events.items]
+    values, right = leading_vectors(events, weights, n_items, k)
     kept = np.argsort(-values)[1:]
     vectors = (right[kept].T * values[kept]).astype(np.float64) * per_item[:, None]
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return np.asarray(vectors * (counts / (counts + _SHRINK))[:, None])
 
 
-class _Features:
-    """Makes the features of ratings: what was chosen, and how it was rated."""
-
-    def __init__(self, events: Events, n_items: int) -> None:
-        self._events = events
-        self.vectors = choice_vectors(events, n_items)
-        values = np.unique(events.ratings)
-        deciles = np.unique(np.quantile(events.ratings, np.arange(1, 10) / 10))
-        self._edges = values[1:] if len(values) <= _MOST_VALUES else deciles
-        counts = np.bincount(events.items, minlength=n_items)
-        totals = np.bincount(events.items, events.ratings, n_items)
-        mean = float(events.ratings.mean(dtype=np.float64))
-        self._item_mean = (totals + _SHRINK * mean) / (counts + _SHRINK)
-
-    def of(self, first: int, stop: int) -> Float64s:
-        """Return the features of some events, float64 (events, features)."""
-        items, ratings = (
-            column[first:stop] for column in (self._events.items, self._events.ratings)
-        )
-        above = ratings - self._item_mean[items]
-        return np.column_stack(
-            [self.vectors[items], ratings[:, None] >= self._edges, above, np.abs(above)]
-        )
-
-
 def find_sessions(events: Events, n_items: int) -> Sessions:
-    """Cut the events of all users into sessions and describe each."""
+    """Cut the events of all users into sessions and describe each.
+
+    The features of a rating are what was chosen, and how it was rated: see `describe_sessions`.
+    """
+    vectors = choice_vectors(events, n_items)
+    given = vectors, _edges(events.ratings), _item_means(events, n_items)
     first = session_starts(events)
-    n = np.diff(np.append(first, len(events.items)))
-    make = _Features(events, n_items)
-    means: list[Float64s] = []
-    scatter = np.zeros((1, 1))
+    ends = np.append(first, len(events.items))
+    width = vectors.shape[1] + len(given[1]) + 2
+    means, scatter = np.empty((len(first), width)), np.zeros((width, width))
     for begin, end in _chunks(first, len(events.items)):
-        start, stop = first[begin], first[end] if end < len(first) else len(events.items)
-        features = make.of(start, stop)
-        mean = np.add.reduceat(features, first[begin:end] - start) / n[begin:end, None]
-        inside = features - np.repeat(mean, n[begin:end], axis=0)
-        means.append(mean)
-        scatter = scatter + inside.T @ inside
+        own = slice(ends[begin], ends[end])
+        away = np.empty((ends[end] - ends[begin], width))
+        starts = ends[begin : end + 1] - ends[begin]
+        ratings = events.items[own], events.ratings[own]
+        describe_sessions(starts, *ratings, *given, means[begin:end], away)
+        scatter += away.T @ away
+    n = np.diff(ends)
     scatter /= max(n.sum() - len(n), 1)
     indptr = np.searchsorted(first, events.indptr).astype(np.int64)
-    dispersion = _dispersion(events, make.vectors)
-    return Sessions(indptr, first, n, np.concatenate(means), scatter, dispersion)
+    return Sessions(indptr, first, n, means, scatter, _dispersion(events, vectors))
+
+
+def _edges(ratings: Float32s) -> Float64s:
+    """Return what a rating may reach: each of a few different ones, or the deciles of many."""
+    values = np.unique(ratings)
+    if len(values) <= _MOST_VALUES:
+        return values[1:].astype(np.float64)
+    return np.unique(np.quantile(ratings, np.arange(1, 10) / 10)).astype(np.float64)
+
+
+def _item_means(events: Events, n_items: int) -> Float64s:
+    """Return the shrunken mean rating of each item, float64 (items,)."""
+    counts = np.bincount(events.items, minlength=n_items)
+    totals = np.bincount(events.items, events.ratings, n_items)
+    mean = float(events.ratings.mean(dtype=np.float64))
+    return np.asarray((totals + _SHRINK * mean) / (counts + _SHRINK))
 
 
 def _chunks(first: Int64s, n_events: int) -> Iterator[tuple[int, int]]:
@@ -136,9 +129,16 @@ def _chunks(first: Int64s, n_events: int) -> Iterator[tuple[int, int]]:
 
 def _dispersion(events: Events, vectors: Float64s) -> Float64s:
     """Return how far a user's choices point into different directions."""
-    n_users = len(events.indptr) - 1
-    users = events.users - events.start
-    length = np.linalg.norm(vectors, axis=1)
-    total = np.bincount(users, length[events.items], n_users)
-    sums = [np.bincount(users, column[events.items], n_users) for column in vectors.T]
-    return np.asarray(1.0 - np.linalg.norm(sums, axis=0) / np.maximum(total, 1e-12))
+    sums = vector_sums(events, vectors, np.linalg.norm(vectors, axis=1))
+    return np.asarray(1.0 - np.linalg.norm(sums[:, :-1], axis=1) / np.maximum(sums[:, -1], 1e-12))
+
+
+def vector_sums(
+    events: Events, vectors: Float64s, lengths: Float64s, weights: Float32s | None = None
+) -> Float64s:
+    """Return what `add_vectors` says of all users, float64 (users, size + 1)."""
+    sums = np.empty((len(events.indptr) - 1, vectors.shape[1] + 1))
+    none = np.zeros(0, np.float32)
+    given = events.items, none if weights is None else weights
+    add_vectors(user_cuts(events), events.indptr, *given, vectors, lengths, sums)
+    return sums

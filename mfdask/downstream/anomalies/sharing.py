@@ -34,6 +34,7 @@ def suspected_sharing(
     max_q: float = 0.05,
     min_days: int = 2,
     seed: int = 42,
+    flagged_alone: bool = False,
 ) -> pd.DataFrame:
     """Return how much each account looks like that of several people, the likeliest first.
 
@@ -55,6 +56,9 @@ def suspected_sharing(
         Accounts with fewer active days, or with one session, are not judged.
     seed : int
         Of the shuffling.
+    flagged_alone : bool
+        Whether accounts that are not flagged are spared what takes long: their `handover_p` and
+        `reason` are missing.
 
     Returns
     -------
@@ -85,7 +89,6 @@ def suspected_sharing(
     table = _table(events, sessions, found)
     table["score"] = _standardised(found, usual)
     table["residual_support"] = np.nan if residuals is None else _misfit(residuals, len(table))
-    table["handover_p"] = _handover_chance(sessions, people, found, seed)
     table = table[(table["active_days"] >= min_days) & (table["n_sessions"] > 1)].copy()
     drawn = _drawn(sessions, people, usual, table["user"].to_numpy() - events.start, seed)
     table["p"] = _chance(table["score"].to_numpy(), drawn, table["n_sessions"].to_numpy())
@@ -94,7 +97,12 @@ def suspected_sharing(
     table["flagged"] = table["q"] <= max_q
     table["dispersion_percentile"] = _percentile_among_alike(table)
     table[["second_sessions", "second_share"]] = _second_person(events, sessions, people, table)
-    table["reason"] = [_reason(line) for line in table.itertuples()]
+    told = table[table["flagged"]] if flagged_alone else table
+    users = told["user"].to_numpy() - events.start
+    chance = _handover_chance(sessions, people, found, users, seed)
+    table["handover_p"] = pd.Series(chance, told.index)
+    reasons = [_reason(line) for line in table.loc[told.index].itertuples()]
+    table["reason"] = pd.Series(reasons, told.index, dtype="object")
     return table.sort_values(["score", "user"], ascending=[False, True], ignore_index=True)
 
 
@@ -191,16 +199,23 @@ def _misfit(residuals: Residuals, n_users: int) -> Float64s:
     return np.sqrt(np.bincount(residuals.users, square, n_users) / n / square.mean())
 
 
-def _handover_chance(sessions: Sessions, people: People, found: Float64s, seed: int) -> Float64s:
-    """Return how often as much evidence for a hand-over is there with the sessions shuffled."""
+def _handover_chance(
+    sessions: Sessions, people: People, found: Float64s, users: Int64s, seed: int
+) -> Float64s:
+    """Return how often as much evidence for a hand-over is there with the sessions shuffled.
+
+    Of some users alone; the order of each one's sessions does not depend on who else is asked for.
+    """
     random = np.random.default_rng(seed)
-    counts = np.ones(len(found), np.int64)
-    evidence = np.ascontiguousarray(found[:, kernel.HANDOVER])
+    counts = np.ones(len(users), np.int64)
+    evidence = np.ascontiguousarray(found[users, kernel.HANDOVER])
+    lengths = np.diff(sessions.indptr)[users]
+    indptr = np.append(0, np.cumsum(lengths))
+    places = np.repeat(sessions.indptr[users] - indptr[:-1], lengths) + np.arange(indptr[-1])
+    precision, means = people.precision[places], people.means[places]
     for _ in range(_SHUFFLES):
-        keys = random.random(len(sessions.n), np.float32)
-        kernel.count_shuffled(
-            sessions.indptr, people.precision, people.means, people.variance, keys, evidence, counts
-        )
+        keys = random.random(len(sessions.n), np.float32)[places]
+        kernel.count_shuffled(indptr, precision, means, people.variance, keys, evidence, counts)
     return counts / (_SHUFFLES + 1)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
 from mfdask.downstream.anomalies.calibration import (
@@ -20,7 +21,8 @@ from mfdask.downstream.anomalies.evidence import Sameness
 from mfdask.downstream.anomalies.measures import account_measures
 from mfdask.downstream.anomalies.resemblance import joint_evidence
 from mfdask.downstream.events import Events
-from mfdask.kernels.types import Bools, Float64s, Int64s
+from mfdask.kernels.merge import find_pairs
+from mfdask.kernels.types import Bools, Float64s, Int32s
 from mfdask.models.design import Array
 
 #: Less of a user's ratings than this in a burst, and the account has a life of its own.
@@ -54,21 +56,21 @@ class Agreed(NamedTuple):
     """Values of ratings, and which are more common than usual in each burst; see `Sameness`."""
 
     common: Bools
-    values: Int64s
+    values: npt.NDArray[np.uint8]
 
 
 class Lives:
     """How much of each user's ratings lies in a time."""
 
     def __init__(self, line: Timeline) -> None:
-        self._span = int(line.halves.max()) + 1
-        self._keys = line.users.astype(np.int64) * self._span + line.halves
+        self._halves, self._span = line.halves, int(line.halves.max()) + 1
         self._lengths = np.bincount(line.users, minlength=line.n_users)
+        self._starts = np.append(0, np.cumsum(self._lengths))
 
-    def share(self, users: Int64s, start: Int64s, stop: Int64s) -> Float64s:
+    def share(self, users: Int32s, start: Int32s, stop: Int32s) -> Float64s:
         """Return the share of each user's ratings from one half-day to before another."""
         first, last = (
-            np.searchsorted(self._keys, users * self._span + np.clip(at, 0, self._span))
+            find_pairs(self._starts, self._halves, users, np.clip(at, 0, self._span))
             for at in (start, stop)
         )
         return np.asarray((last - first) / self._lengths[users])
@@ -90,22 +92,21 @@ def attacker_scores(
     if agreed is not None:
         kept = agreed.common[strong[burst], agreed.values[places]]
         burst, places = burst[kept], places[kept]
-    users = line.users[places].astype(np.int64)
+    users = line.users[places]
     start, stop = _core(bursts, chosen, line)
     kept = lives.share(users, start[burst], stop[burst]) >= OWN_LIFE
     np.maximum.at(found.users, users[kept], bursts.score[burst[kept]])
     return found
 
 
-def _core(bursts: Bursts, chosen: Chosen, line: Timeline) -> tuple[Int64s, Int64s]:
+def _core(bursts: Bursts, chosen: Chosen, line: Timeline) -> tuple[Int32s, Int32s]:
     """Return from which half-day to before which other one each burst is dense.
 
     It reaches from the median as far as the quartiles are apart: of ratings that are spread evenly
     this is all, and a year's window around the fans of one week is no longer than the week.
     """
     low, mid, high = (
-        line.halves[chosen.places[bursts.first + k * bursts.n // 4]].astype(np.int64)
-        for k in (1, 2, 3)
+        line.halves[chosen.places[bursts.first + k * bursts.n // 4]] for k in (1, 2, 3)
     )
     return mid - (high - low) - 1, mid + (high - low) + 2
 
@@ -118,11 +119,9 @@ def held_to_values(bursts: Bursts, sameness: Sameness, line: Timeline) -> Bursts
     slow = np.flatnonzero(bursts.stop - bursts.start > 2 * LONGEST_PLAIN)
     own = bursts.take(slow)
     span = int(line.halves.max()) + 1
-    keys = line.items[line.order].astype(np.int64) * span + line.halves[line.order]
+    halves, starts = line.halves[line.order], line.starts.astype(np.int64)
     first, last = (
-        np.searchsorted(keys, own.item.astype(np.int64) * span + np.clip(at, 0, span)).astype(
-            np.int32
-        )
+        find_pairs(starts, halves, own.item, np.clip(at, 0, span).astype(np.int32)).astype(np.int32)
         for at in (own.start, own.stop)
     )
     sure, _ = sameness.of(own._replace(first=first, n=last - first))
