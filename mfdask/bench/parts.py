@@ -20,18 +20,20 @@ from mfdask.kernels.rows import (  # private, since Python cannot call them: com
     Block,
     Prior,
     Step,
+    _account,
     _accumulate,
     _assemble,
     _assemble_right,
+    _move,
     _own,
     _scale,
-    _settle,
+    _turn_solutions,
     _Work,
     _work,
     row_width,
 )
 from mfdask.kernels.simd import LANES
-from mfdask.kernels.types import Float32s, Float64s, read_only
+from mfdask.kernels.types import Float32s, read_only
 from mfdask.models import ALS, IALS
 from mfdask.progress import Progress, silent
 from mfdask.shards import SIDES, Dataset
@@ -62,11 +64,10 @@ def _run_parts(
     step: Step,
     current: Float32s,
     out: Float32s,
-    stats: Float64s,
 ) -> None:
     """Do the parts up to `last` for every row of a block, with the kernels of `solve_rows`."""
     d, width = len(prior.precision), out.shape[1]
-    flat = fixed.reshape(-1)
+    flat, before, after = fixed.reshape(-1), current.reshape(-1), out.reshape(-1)
     work = _work(d, width)
     work.tile[:] = np.float32(1.0)
     for group in range(0, len(out), LANES):
@@ -88,17 +89,18 @@ def _run_parts(
             factorise(work.system, d, work.inverse, work.failed)
             substitute(work.system, d, work.inverse)
         if last >= _ACCOUNTING:
+            _turn_solutions(d, width, work)
             for lane in range(rows):
                 row, scale = group + lane, work.scales[lane]
-                mean, now = _own(prior.mean, row), current[row]
-                _settle(prior, scale, mean, step.damping, now, out[row], work, lane, stats)
+                _move(step.damping, before, after, row * width, width, work, lane)
+                _account(prior, scale, _own(prior.mean, row), width, work, lane)
 
 
 def _run_sweep(bare: BareKernel, last: int) -> None:
     """Do the parts up to `last` of a sweep; the rows stay as they are."""
     for half in bare.half_steps():
         given, out = read_only(half.rows), np.empty_like(half.rows)
-        _run_parts(last, half.block, half.fixed, half.prior, half.step, given, out, np.zeros(4))
+        _run_parts(last, half.block, half.fixed, half.prior, half.step, given, out)
 
 
 def _prepare(bare: BareKernel) -> None:

@@ -135,8 +135,7 @@ def factorise(a: Float32s, order: int, inverse: Float32s, failed: Bools) -> None
         Set where a pivot is not positive (or not a number); that lane is then meaningless.
     """
     line = (order + 1) * LANES
-    first = np.int64(0)  # a constant would have `_finish_1` compiled for it, too
-    i = 0
+    first = i = np.int64(0)  # constants would have all that takes them compiled twice
     while i <= order:
         # Four rows at a time, against all rows above: what is read of these serves four. The rows
         # that do not fill a block are the first and shortest ones.

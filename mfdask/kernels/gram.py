@@ -12,9 +12,11 @@ from mfdask.kernels.simd import (
     HAS_WIDE,
     LANES,
     add,
+    add_double,
     add_outer,
     add_rows,
     fma,
+    full,
     load,
     mul,
     prefetch,
@@ -31,7 +33,7 @@ from mfdask.kernels.simd import (
     zeros_8x24,
     zeros_8x32,
 )
-from mfdask.kernels.types import Float32s, Int32s
+from mfdask.kernels.types import Float32s, Float64s, Int32s
 
 #: Floats in a tile: 24 KiB, so that it stays in the first-level cache between gather and product.
 TILE_FLOATS = 6144
@@ -246,26 +248,28 @@ def gather_and_add(
 
 
 @njit(nogil=True, cache=True)
-def quadratic(
-    matrix: Float32s, base: int, width: int, v: Float32s, n: int, scratch: Float32s
-) -> float:
-    """``v' A v`` for the symmetric `A` of `n` rows whose lower triangle lies in `matrix`.
+def add_quadratic(
+    matrix: Float32s,
+    base: int,
+    width: int,
+    v: Float32s,
+    n: int,
+    scale: float,
+    sums: Float64s,
+    place: int,
+) -> None:
+    """Add ``scale * v' A v`` to eight sums, for the symmetric `A` of `n` rows.
 
-    Rows are `width` floats apart from `base` on, and blocks of 8 x 8 that the diagonal cuts lie
-    there whole. `v` holds `width` floats, zero from `n` on, and `scratch` eight.
-    What lies before a row's last block counts twice, in place of what lies above the diagonal.
+    Its lower triangle lies in `matrix`, rows `width` floats apart from `base` on, and blocks of
+    8 x 8 that the diagonal cuts lie there whole. `v` holds `width` float32, zero from `n` on.
+    What lies below such a block counts twice, in place of what lies above the diagonal.
     """
     total = zero()
-    for i in range(n):
-        row = base + i * width
-        last = i // LANES * LANES
-        before = zero()
-        for j in range(0, last, LANES):
-            before = fma(load(matrix, row + j), load(v, j), before)
-        both = fma(load(matrix, row + last), load(v, last), add(before, before))
-        total = fma(splat(v, i), both, total)
-    store(scratch, 0, total)
-    answer = np.float64(0.0)
-    for lane in range(LANES):
-        answer += scratch[lane]
-    return answer
+    for j in range(0, n, LANES):
+        within, below = zero(), zero()
+        for i in range(j, min(j + LANES, n)):
+            within = fma(splat(v, i), load(matrix, base + i * width + j), within)
+        for i in range(j + LANES, n):
+            below = fma(splat(v, i), load(matrix, base + i * width + j), below)
+        total = fma(load(v, j), add(within, add(below, below)), total)
+    add_double(sums, place, mul(full(np.float32(scale)), total))

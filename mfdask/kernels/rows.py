@@ -28,14 +28,27 @@ from mfdask.kernels.gram import (
     TILE_FLOATS,
     _in_one_pass,
     add_gram,
+    add_quadratic,
     gather,
     gather_and_add,
     gather_weighted,
-    quadratic,
     weigh,
 )
 from mfdask.kernels.random import normal, stream
-from mfdask.kernels.simd import LANES, add, load, mul, splat, store, transpose
+from mfdask.kernels.simd import (
+    LANES,
+    add,
+    add_double,
+    fma,
+    full,
+    load,
+    mul,
+    splat,
+    store,
+    sub,
+    transpose,
+    zero,
+)
 from mfdask.kernels.types import Float32s, Float64s, Int64s, read_only
 
 #: Pieces that a shard's rows are cut into: enough for any number of threads to share evenly.
@@ -105,21 +118,21 @@ class _Work(NamedTuple):
 
     tile: Any  # float32, gathered design rows
     grams: Any  # float32 (8 * width * width,), each row's Gram matrix
-    turned: Any  # float32 (width * 8,), one row of the eight matrices, a column after the other
-    system: Any  # float32 ((D + 1)**2 * 8,), the eight systems, see `kernels.cholesky`
+    turned: Any  # float32 (width * 8,), one row of the eight matrices, or their solutions
+    system: Any  # float32 ((D**2 + D + width) * 8,), eight systems, see `kernels.cholesky`
     inverse: Any  # float32 (D * 8,), reciprocal diagonals of their factors
     scales: Any  # float32 (8,), what multiplies each row's prior
-    fidelity: Any  # float32 (1,)
     failed: Any  # bool (8,)
     v: Any  # float32 (width,), zero from D + 1 on
-    scratch: Any  # float32 (8,)
+    sums: Any  # float64 (4 * 8,), statistics, eight sums of each
 
 
 @inner
 def _work(d: int, width: int) -> _Work:
     grams = np.empty(LANES * width * width, np.float32)
     grams[:] = np.float32(0.0)
-    system = np.empty((d + 1) * (d + 1) * LANES, np.float32)
+    # Behind the last row lie zeros, up to the width of a design row.
+    system = np.empty((d * (d + 1) + width) * LANES, np.float32)
     system[:] = np.float32(0.0)
     scales = np.empty(LANES, np.float32)
     scales[:] = np.float32(0.0)
@@ -132,10 +145,9 @@ def _work(d: int, width: int) -> _Work:
         system,
         np.empty(d * LANES, np.float32),
         scales,
-        np.empty(1, np.float32),
         np.empty(LANES, np.bool_),
         v,
-        np.empty(LANES, np.float32),
+        np.zeros((NORM + 1) * LANES),
     )
 
 
@@ -182,8 +194,7 @@ def _assemble(prior: Prior, width: int, d: int, work: _Work) -> None:
     """Write the matrices of the eight systems: data and prior."""
     precision = prior.precision.reshape(-1)
     scales = load(work.scales, 0)
-    work.fidelity[0] = prior.fidelity
-    fidelity = splat(work.fidelity, 0)
+    fidelity = full(np.float32(prior.fidelity))
     for i in range(d):
         for j in range(0, i + 2, LANES):
             transpose(work.grams, (i + 1) * width + j, width * width, work.turned, j * LANES)
@@ -231,47 +242,59 @@ def _disturb(system: Float32s, d: int, lane: int, key: np.uint64) -> None:
 
 
 @inner
-def _settle(
-    prior: Prior,
-    scale: float,
-    m: Float32s,
-    damping: float,
-    before: Float32s,
-    row: Float32s,
-    work: _Work,
-    lane: int,
-    stats: Float64s,
-) -> bool:
-    """Move one row to its solution and account for it; False where the result is not finite."""
-    width = len(row)
+def _turn_solutions(d: int, width: int, work: _Work) -> None:
+    """Lay the eight solutions out as design rows: eight floats of each, then the next eight."""
+    answer = d * (d + 1) * LANES
+    store(work.system, answer - LANES, load(work.system, answer))  # biases
+    store(work.system, answer, full(np.float32(1.0)))
+    store(work.system, answer + d * LANES, zero())
+    for place in range(0, width, LANES):
+        transpose(work.system, answer + (place - 1) * LANES, LANES, work.turned, place * LANES)
+
+
+@inner
+def _move(
+    damping: float, current: Float32s, out: Float32s, start: int, width: int, work: _Work, lane: int
+) -> None:
+    """Move one row to its solution, and leave ``[1, -bias, -factors..., 0...]`` in `v`."""
+    share = full(np.float32(damping))
+    moved, norm = zero(), zero()
+    for place in range(0, width, LANES):
+        old = load(current, start + place)
+        way = sub(load(work.turned, (place + lane) * LANES), old)
+        new = add(old, mul(share, way))
+        change = sub(new, old)
+        moved, norm = fma(change, change, moved), fma(new, new, norm)
+        store(out, start + place, new)
+        store(work.v, place, sub(zero(), new))
+    work.v[0] = np.float32(1.0)
+    work.v[1] = -out[start]
+    add_double(work.sums, MOVED * LANES, moved)
+    add_double(work.sums, NORM * LANES, norm)
+
+
+@inner
+def _account(prior: Prior, scale: float, m: Float32s, width: int, work: _Work, lane: int) -> None:
+    """Add a row's squared errors and its penalty to the sums, given its ``[1, -row]``."""
     d = len(prior.precision)
-    answer = d * (d + 1) * LANES + lane
-    v = work.v
-    finite = True
-    moved = np.float64(0.0)
-    norm = np.float64(0.0)
-    for k in range(d):
-        place = k + 1 if k > 0 else 0
-        old = before[place]
-        new = old + damping * (work.system[answer + k * LANES] - old)
-        finite &= np.isfinite(new)
-        moved += np.float64(new - old) ** 2
-        norm += np.float64(new) ** 2
-        row[place] = new
-        v[k + 1] = -new
-    row[1] = np.float32(1.0)
-    row[d + 1 :] = np.float32(0.0)
-    v[0] = np.float32(1.0)
-    stats[SSE] += quadratic(work.grams, lane * width * width, width, v, d + 1, work.scratch)
+    v, sums = work.v, work.sums
+    base, one = lane * width * width, np.float32(1.0)
+    add_quadratic(work.grams, base, width, v, d + 1, one, sums, SSE * LANES)
     for k in range(d):
         v[k] = -v[k + 1] - m[k]
     v[d] = np.float32(0.0)
-    begin = np.int64(0)  # a constant would have `quadratic` compiled for it, too
+    begin = np.int64(0)  # a constant would have `add_quadratic` compiled for it, too
     precision = prior.precision.reshape(-1)
-    stats[PENALTY] += scale * quadratic(precision, begin, width, v, d, work.scratch)
-    stats[MOVED] += moved
-    stats[NORM] += norm
-    return finite
+    add_quadratic(precision, begin, width, v, d, scale, sums, PENALTY * LANES)
+
+
+@inner
+def _first_bad(first: int, rows: int, out: Float32s, work: _Work) -> int:
+    """Return the first of eight rows that could not be solved, or is not finite, or -1."""
+    for lane in range(rows):
+        if work.failed[lane] or not np.isfinite(out[first + lane]).all():
+            return first + lane
+    return -1
 
 
 @inner
@@ -302,7 +325,7 @@ def _solve_chunk(
     """Solve rows ``first`` to ``stop``, eight at a time; return the first bad row, or -1."""
     d = len(prior.precision)
     width = out.shape[1]
-    flat = fixed.reshape(-1)
+    flat, before, after = fixed.reshape(-1), current.reshape(-1), out.reshape(-1)
     work = _work(d, width)
     for group in range(first, stop, LANES):
         rows = min(LANES, stop - group)
@@ -323,12 +346,18 @@ def _solve_chunk(
                 key = stream(step.key, step.first_row + group + lane)
                 _disturb(work.system, d, lane, key)
         substitute(work.system, d, work.inverse)
+        _turn_solutions(d, width, work)
         for lane in range(rows):
             row, scale = group + lane, work.scales[lane]
-            m = _own(prior.mean, row)
-            good = _settle(prior, scale, m, step.damping, current[row], out[row], work, lane, stats)
-            if work.failed[lane] or not good:
-                return row
+            _move(step.damping, before, after, row * width, width, work, lane)
+            _account(prior, scale, _own(prior.mean, row), width, work, lane)
+        if work.failed.any() or not np.isfinite(work.sums[NORM * LANES :].sum()):
+            bad = _first_bad(group, rows, out, work)
+            if bad >= 0:
+                return bad
+    for kind in range(NORM + 1):
+        stats[kind] += work.sums[kind * LANES : (kind + 1) * LANES].sum()
+    stats[NORM] -= stop - first  # each row has a 1 in front of its factors
     return -1
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -64,19 +64,58 @@ def _broadcast(builder: Any, scalar: Any, lanes: int) -> Any:
     )
 
 
+class _Piece(NamedTuple):
+    """What one vector of a block holds: values of one row, or in turn of two."""
+
+    row: int
+    height: int
+    first: int
+    width: int
+
+    @property
+    def lanes(self) -> int:
+        return self.height * self.width
+
+    def column(self, builder: Any, values: Any) -> Any:
+        """Return the values of its rows, in turn."""
+        return self._shuffled(builder, values, [n % self.height for n in range(self.lanes)])
+
+    def line(self, builder: Any, values: Any) -> Any:
+        """Return the values of its columns, each as often as there are rows."""
+        return self._shuffled(builder, values, [n // self.height for n in range(self.lanes)])
+
+    def part(self, builder: Any, values: Any, row: int) -> Any:
+        """Return its own values of one of its rows."""
+        return self._shuffled(builder, values, [n * self.height + row for n in range(self.width)])
+
+    def _shuffled(self, builder: Any, values: Any, places: list[int]) -> Any:
+        if places == list(range(values.type.count)):
+            return values
+        mask = ir.Constant(ir.VectorType(_INT32, len(places)), places)
+        return builder.shuffle_vector(values, ir.Constant(values.type, ir.Undefined), mask)
+
+
 class RegisterBlock(types.Type):
-    """Numba's name for rows of vectors that stay in registers, each row of the same lanes."""
+    """Numba's name for rows of values that stay in registers.
 
-    def __init__(self, rows: int, lanes: tuple[int, ...]) -> None:
-        self.rows, self.lanes = rows, lanes
-        self.llvm = ir.LiteralStructType([ir.VectorType(_FLOAT, n) for n in lanes * rows])
-        super().__init__(name=f"float32x{rows}x{lanes}")
+    Each row is cut into pieces of the same widths. A register of sixteen lanes holds those of eight
+    columns of two rows.
+    """
 
-    def pieces(self) -> list[tuple[int, int, int, int]]:
-        """Return each vector's number, row, first column and lanes."""
-        vectors = list(zip(accumulate((0, *self.lanes)), self.lanes, strict=False))
-        places = [(row, *vector) for row in range(self.rows) for vector in vectors]
-        return [(number, *place) for number, place in enumerate(places)]
+    def __init__(self, rows: int, widths: tuple[int, ...]) -> None:
+        self.rows, self.widths = rows, widths
+        self.llvm = ir.LiteralStructType([ir.VectorType(_FLOAT, p.lanes) for p in self.pieces()])
+        super().__init__(name=f"float32x{rows}x{widths}")
+
+    def pieces(self) -> list[_Piece]:
+        """Return what each vector holds."""
+        each = list(zip(accumulate((0, *self.widths)), self.widths, strict=False))
+        return [
+            _Piece(row, height, first, width)
+            for first, width in each
+            for height in [2 if HAS_WIDE and width == LANES and self.rows % 2 == 0 else 1]
+            for row in range(0, self.rows, height)
+        ]
 
 
 @register_model(RegisterBlock)
@@ -89,9 +128,9 @@ def _choose(compiled: Any, plain: Callable[..., Any]) -> Any:
     return plain if config.DISABLE_JIT else compiled
 
 
-def _zeros(rows: int, *lanes: int) -> Any:
+def _zeros(rows: int, *widths: int) -> Any:
     """Return the function that makes a block of so many rows of zeros."""
-    block = RegisterBlock(rows, lanes)
+    block = RegisterBlock(rows, widths)
 
     @intrinsic
     def zeros(typing: Any) -> Any:
@@ -100,7 +139,12 @@ def _zeros(rows: int, *lanes: int) -> Any:
 
         return block(), generate
 
-    return _choose(zeros, lambda: np.zeros((rows, sum(lanes)), np.float32))
+    return _choose(zeros, lambda: np.zeros((rows, sum(widths)), np.float32))
+
+
+def _load_at(builder: Any, start: Any, offset: Any, lanes: int) -> Any:
+    pointer = ir.VectorType(_FLOAT, lanes).as_pointer()
+    return builder.load(builder.bitcast(builder.gep(start, [offset]), pointer), align=4)
 
 
 @intrinsic
@@ -110,12 +154,11 @@ def _add_outer(typing: Any, array: Any, left: Any, right: Any, sums: Any) -> Any
         array, left, right, sums = args
         column = _address(context, builder, array_type, array, left)
         line = _address(context, builder, array_type, array, right)
-        for number, row, first, lanes in block.pieces():
-            value = builder.load(builder.gep(column, [_INT32(row)]))
-            factor = _broadcast(builder, value, lanes)
-            pointer = ir.VectorType(_FLOAT, lanes).as_pointer()
-            place = builder.bitcast(builder.gep(line, [_INT32(first)]), pointer)
-            product = builder.fmul(factor, builder.load(place, align=4), flags=_FUSE)
+        for number, piece in enumerate(block.pieces()):
+            values = _load_at(builder, column, _INT32(piece.row), piece.height)
+            others = _load_at(builder, line, _INT32(piece.first), piece.width)
+            factors = piece.column(builder, values), piece.line(builder, others)
+            product = builder.fmul(*factors, flags=_FUSE)
             total = builder.fadd(product, builder.extract_value(sums, number), flags=_FUSE)
             sums = builder.insert_value(sums, total, number)
         return sums
@@ -128,12 +171,15 @@ def _add_rows(typing: Any, array: Any, offset: Any, stride: Any, sums: Any) -> A
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array, offset, stride, sums = args
         start = _address(context, builder, signature.args[0], array, offset)
-        for number, row, first, lanes in signature.args[3].pieces():
-            step = builder.add(builder.mul(stride, stride.type(row)), stride.type(first))
-            pointer = ir.VectorType(_FLOAT, lanes).as_pointer()
-            place = builder.bitcast(builder.gep(start, [step]), pointer)
-            total = builder.fadd(builder.load(place, align=4), builder.extract_value(sums, number))
-            builder.store(total, place, align=4)
+        for number, piece in enumerate(signature.args[3].pieces()):
+            values = builder.extract_value(sums, number)
+            pointer = ir.VectorType(_FLOAT, piece.width).as_pointer()
+            for row in range(piece.height):
+                step = builder.mul(stride, stride.type(piece.row + row))
+                step = builder.add(step, stride.type(piece.first))
+                place = builder.bitcast(builder.gep(start, [step]), pointer)
+                own = piece.part(builder, values, row)
+                builder.store(builder.fadd(builder.load(place, align=4), own), place, align=4)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, sums), generate
@@ -206,6 +252,35 @@ def _add(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def _sub(typing: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(*args)
+
+    return float32x8(float32x8, float32x8), generate
+
+
+@intrinsic
+def _full(typing: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _broadcast(builder, args[0], LANES)
+
+    return float32x8(types.float32), generate
+
+
+@intrinsic
+def _add_double(typing: Any, sums: Any, offset: Any, vector: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        doubles = ir.VectorType(ir.DoubleType(), LANES)
+        place = _address(context, builder, signature.args[0], *args[:2])
+        place = builder.bitcast(place, doubles.as_pointer())
+        own = builder.fpext(args[2], doubles)
+        builder.store(builder.fadd(builder.load(place, align=8), own), place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(sums, types.intp, float32x8), generate
+
+
+@intrinsic
 def _transpose(typing: Any, array: Any, offset: Any, stride: Any, out: Any, place: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array, offset, stride, out, place = args
@@ -234,14 +309,6 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
                 pair = rows[row], rows[row + size]
                 rows[row], rows[row + size] = (builder.shuffle_vector(*pair, m) for m in masks)
     return rows
-
-
-@intrinsic
-def _sub(typing: Any, a: Any, b: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fsub(*args)
-
-    return float32x8(float32x8, float32x8), generate
 
 
 @intrinsic
@@ -274,6 +341,10 @@ def _plain_load(array: Any, offset: int) -> Any:
 
 def _plain_store(array: Any, offset: int, vector: Any) -> None:
     array[offset : offset + LANES] = vector
+
+
+def _plain_add_double(sums: Any, offset: int, vector: Any) -> None:
+    sums[offset : offset + LANES] += vector
 
 
 def _plain_transpose(array: Any, offset: int, stride: int, out: Any, place: int) -> None:
@@ -311,6 +382,10 @@ mul = _choose(_mul, lambda a, b: a * b)
 add = _choose(_add, lambda a, b: a + b)
 #: ``sub(a, b)``: ``a - b``.
 sub = _choose(_sub, lambda a, b: a - b)
+#: ``full(value)``: one float32, eight times.
+full = _choose(_full, lambda value: np.full(LANES, value, np.float32))
+#: ``add_double(sums, offset, vector)``: add it to the eight float64 there.
+add_double = _choose(_add_double, _plain_add_double)
 #: ``transpose(array, offset, stride, out, place)``: of eight values each, `stride` apart, from
 #: `offset` on, put the first ones to `out` from `place` on, then the second ones, and so on.
 transpose = _choose(_transpose, _plain_transpose)

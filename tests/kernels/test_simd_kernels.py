@@ -8,7 +8,7 @@ from numba import config, njit
 
 from mfdask.kernels import gram as gram_kernels
 from mfdask.kernels.cholesky import factorise, substitute
-from mfdask.kernels.gram import add_gram, gather, gather_and_add, quadratic
+from mfdask.kernels.gram import add_gram, add_quadratic, gather, gather_and_add
 from mfdask.kernels.rows import row_width
 from mfdask.kernels.simd import transpose
 
@@ -133,5 +133,8 @@ def test_quadratic_reads_the_blocks_up_to_the_diagonal_alone(n):
         matrix[i, :stop] = whole[i, :stop]
     v = np.zeros(width, np.float32)
     v[:n] = random.normal(size=n)
-    found = quadratic(matrix.ravel(), 0, width, v, n, np.empty(8, np.float32))
-    assert found == pytest.approx(v[:n] @ a @ v[:n], rel=1e-4, abs=1e-4)
+    sums = np.arange(10.0)
+    add_quadratic(matrix.ravel(), 0, width, v, n, np.float32(3.0), sums, 1)
+    assert sums[[0, 9]].tolist() == [0.0, 9.0]
+    found = sums[1:9].sum() - 36
+    assert found == pytest.approx(3 * v[:n] @ a @ v[:n], rel=1e-4, abs=1e-4)
