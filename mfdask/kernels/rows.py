@@ -138,6 +138,8 @@ def _work(d: int, width: int) -> _Work:
     scales[:] = np.float32(0.0)
     v = np.empty(width, np.float32)
     v[:] = np.float32(0.0)  # as what pads a row
+    sums = np.empty((NORM + 1) * LANES)
+    sums[:] = 0.0
     return _Work(
         np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32),
         grams,
@@ -147,7 +149,7 @@ def _work(d: int, width: int) -> _Work:
         scales,
         np.empty(LANES, np.bool_),
         v,
-        np.zeros((NORM + 1) * LANES),
+        sums,
     )
 
 
@@ -256,8 +258,11 @@ def _turn_solutions(d: int, width: int, work: _Work) -> None:
 def _move(
     damping: float, current: Float32s, out: Float32s, start: int, width: int, work: _Work, lane: int
 ) -> None:
-    """Move one row to its solution, and leave ``[1, -bias, -factors..., 0...]`` in `v`."""
-    share = full(np.float32(damping))
+    """Move one row to its solution, and leave ``[1, -bias, -factors..., 0...]`` in `v`.
+
+    A row whose system could not be solved is no longer a number.
+    """
+    share = full(np.float32(np.nan if work.failed[lane] else damping))
     moved, norm = zero(), zero()
     for place in range(0, width, LANES):
         old = load(current, start + place)
@@ -289,11 +294,12 @@ def _account(prior: Prior, scale: float, m: Float32s, width: int, work: _Work, l
 
 
 @inner
-def _first_bad(first: int, rows: int, out: Float32s, work: _Work) -> int:
-    """Return the first of eight rows that could not be solved, or is not finite, or -1."""
-    for lane in range(rows):
-        if work.failed[lane] or not np.isfinite(out[first + lane]).all():
-            return first + lane
+def _first_bad(first: int, stop: int, out: Float32s) -> int:
+    """Return the first row that is not finite, or -1."""
+    for row in range(first, stop):
+        for value in out[row]:
+            if not np.isfinite(value):
+                return row
     return -1
 
 
@@ -351,14 +357,11 @@ def _solve_chunk(
             row, scale = group + lane, work.scales[lane]
             _move(step.damping, before, after, row * width, width, work, lane)
             _account(prior, scale, _own(prior.mean, row), width, work, lane)
-        if work.failed.any() or not np.isfinite(work.sums[NORM * LANES :].sum()):
-            bad = _first_bad(group, rows, out, work)
-            if bad >= 0:
-                return bad
     for kind in range(NORM + 1):
-        stats[kind] += work.sums[kind * LANES : (kind + 1) * LANES].sum()
+        for lane in range(kind * LANES, (kind + 1) * LANES):
+            stats[kind] += work.sums[lane]
     stats[NORM] -= stop - first  # each row has a 1 in front of its factors
-    return -1
+    return -1 if np.isfinite(stats[NORM]) else _first_bad(first, stop, out)
 
 
 def solve_rows(

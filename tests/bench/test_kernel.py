@@ -72,7 +72,7 @@ def test_all_parts_together_are_a_half_step(small: Dataset, config: ALS | IALS) 
     half = next(bare.half_steps())
     rows, current = np.empty_like(half.rows), half.rows.copy()
     given = half.block, half.fixed, half.prior, half.step, current
-    parts._run_parts(len(parts.PARTS) - 1, *given, rows, np.zeros(4))
+    parts._run_parts(len(parts.PARTS) - 1, *given, rows)
     bare.sweep()
     np.testing.assert_array_equal(half.rows, rows)
     assert (half.rows != current).any()
