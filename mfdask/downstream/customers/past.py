@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from mfdask.ingestion.repeats import (
 )
 from mfdask.ingestion.rows import Entries
 from mfdask.kernels.csr import sort_pairs
-from mfdask.kernels.types import Int32s, Int64s
+from mfdask.kernels.types import Bools, Int32s, Int64s
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.refs import dataset_ref
@@ -85,35 +86,60 @@ def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> l
 def _count_block(data: Dataset, block: int, cutoffs: tuple[int, ...]) -> tuple[Int64s, Int64s]:
     """Return the ratings of each user and of each item before each cut-off, in a user block."""
     first, stop = data.bounds("users")[block : block + 2].tolist()
-    users = np.zeros((len(cutoffs), stop - first), np.int64)
-    items = np.zeros((len(cutoffs), data.n_items), np.int64)
+    adds_up = data.manifest.repeats != "latest"
+    log, alone = _events(data, block, np.ones(stop - first, bool))
+    times = np.asarray(alone.times)
+    period = np.searchsorted(cutoffs, times, side="right")  # ratings count from there on
+    users = _up_to_each(alone.rows - np.int32(first), period, len(cutoffs), stop - first)
+    items = _up_to_each(alone.columns, period, len(cutoffs), data.n_items)
     for k, cutoff in enumerate(cutoffs):
-        ratings, _ = _before(data, block, cutoff)
-        users[k] = np.bincount(ratings.rows - first, minlength=stop - first)
-        items[k] = np.bincount(ratings.columns, minlength=data.n_items)
+        ratings = one_a_pair(log.only(np.asarray(log.times) < cutoff), adds_up)
+        users[k] += np.bincount(ratings.rows - first, minlength=stop - first)
+        items[k] += np.bincount(ratings.columns, minlength=data.n_items)
     return users, items
 
 
-def _before(data: Dataset, block: int, cutoff: int) -> tuple[Entries, Entries]:
-    """Return the ratings of a user block as they were at a cut-off, and the repeats among them.
+def _up_to_each(rows: Int32s, period: Int64s, n_periods: int, n_rows: int) -> Int64s:
+    """Return how often each row occurs up to each period, int64 (periods, rows)."""
+    counts = np.bincount(period * n_rows + rows, minlength=(n_periods + 1) * n_rows)
+    return counts.reshape(-1, n_rows)[:n_periods].cumsum(axis=0)
+
+
+def _events(data: Dataset, block: int, users: Bools) -> tuple[Entries, Entries]:
+    """Return the log of pairs with several events of some users of a block, and other ratings."""
+    log, start = repeats_of(data, block), int(data.bounds("users")[block])
+    log = log.only(users[log.rows - start])
+    logged = pair_keys(log.rows, log.columns)
+    return log, joined([_not_logged(data, block, part, users, logged) for part in parts_of(data)])
+
+
+def _not_logged(data: Dataset, block: int, part: str, users: Bools, logged: Int64s) -> Entries:
+    """Return the ratings of some users of a shard whose pairs are not in the log."""
+    shard = data.shard("users", block, part)
+    lengths = np.diff(shard.indptr)
+    places = np.flatnonzero(np.repeat(users, lengths))
+    rows = np.repeat(np.flatnonzero(users).astype(np.int32), lengths[users])
+    weights = data.weights(block, part)
+    found = Entries(
+        rows + np.int32(shard.start),
+        shard.indices[places],
+        shard.ratings[places],
+        np.asarray(data.timestamps(block, part))[places],
+        None if weights is None else weights[places],
+    )
+    if not len(logged):
+        return found
+    return found.only(~np.isin(pair_keys(found.rows, found.columns), logged))
+
+
+def _before(data: Dataset, block: int, cutoff: int, users: Bools) -> tuple[Entries, Entries]:
+    """Return the ratings of some users of a block at a cut-off, and the repeats among them.
 
     Of a pair with several events the rating is what those before the cut-off make it.
     """
     adds_up = data.manifest.repeats != "latest"
-    log = repeats_of(data, block)
-    logged = pair_keys(log.rows, log.columns)
-    log = log.only(np.asarray(log.times) < cutoff)
-    ratings = [_kept_before(data, block, part, cutoff, logged) for part in parts_of(data)]
-    return joined([*ratings, one_a_pair(log, adds_up)]), repeated(log, adds_up)
-
-
-def _kept_before(data: Dataset, block: int, part: str, cutoff: int, logged: Int64s) -> Entries:
-    """Return the ratings of a shard before a cut-off whose pairs are not in the log."""
-    shard, times = data.shard("users", block, part), np.asarray(data.timestamps(block, part))
-    kept, rows = times < cutoff, shard.rows.astype(np.int32)
-    if len(logged):
-        kept &= ~np.isin(pair_keys(rows, shard.indices), logged)
-    return Entries(rows, shard.indices, shard.ratings, times, data.weights(block, part)).only(kept)
+    log, ratings = (own.only(np.asarray(own.times) < cutoff) for own in _events(data, block, users))
+    return joined([ratings, one_a_pair(log, adds_up)]), repeated(log, adds_up)
 
 
 def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -> Dataset:
@@ -151,11 +177,13 @@ def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -
 def _write_users(
     data: Dataset, writer: DatasetWriter, places: dict[str, Int32s], cutoff: int, block: int
 ) -> Files:
-    """Write one new user shard, gathered from all old ones."""
+    """Write one new user shard, gathered from those of its users in all old ones."""
     first, stop = writer.bounds["users"][block : block + 2]
+    mine = (places["users"] >= first) & (places["users"] < stop)
+    cuts = data.bounds("users")
     found = [
-        [_placed(own, places, first, stop) for own in _before(data, old, cutoff)]
-        for old in range(data.n_blocks("users"))
+        [_placed(own, places, first) for own in _before(data, old, cutoff, mine[begin:end])]
+        for old, (begin, end) in enumerate(pairwise(cuts.tolist()))
     ]
     ratings, log = (joined(list(each)) for each in zip(*found, strict=True))
     order, room = np.empty(len(ratings.rows), np.int32), np.empty(len(ratings.rows), np.int64)
@@ -168,9 +196,7 @@ def _write_users(
     return files | write_repeats(writer.store, block, log, stop - first)
 
 
-def _placed(own: Entries, places: dict[str, Int32s], first: int, stop: int) -> Entries:
+def _placed(own: Entries, places: dict[str, Int32s], first: int) -> Entries:
     """Return the entries of a new block, with its rows."""
-    users = places["users"][own.rows]
-    mine = (users >= first) & (users < stop)
-    rest = own.only(mine)
-    return rest._replace(rows=users[mine] - np.int32(first), columns=places["items"][rest.columns])
+    rows = places["users"][own.rows] - np.int32(first)
+    return own._replace(rows=rows, columns=places["items"][own.columns])
