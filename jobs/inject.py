@@ -1,7 +1,7 @@
 """Make test data for anomalies: put attacks, shared accounts or drifting items into ratings.
 
-DATA is an ingested data set with timestamps. What comes out is a folder that `mfdask ingest` reads,
-with the truth in Parquet files beside the ratings.
+DATA is an ingested data set; without timestamps an attack alone can be put into it. What comes out
+is a folder that `mfdask ingest` reads, with the truth in Parquet files beside the ratings.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def main(data: str, out: Path | None, seed: int, **options: Any) -> Outcome:
     with running() as run:
         opened = Dataset.open(data)
         opened.require_ratings("inject")
-        require_timestamps(opened, "inject")
+        if plan.needs_times:
+            require_timestamps(opened, "inject")
         out = out or Path("output/injected") / opened.name
         check_place(out, MARK, "injected ratings")
         injected = inject(all_events(opened), opened.n_items, plan, seed)
@@ -105,7 +106,8 @@ def main(data: str, out: Path | None, seed: int, **options: Any) -> Outcome:
         "command": _ingest_command(opened, out),
         **run.cost,
     }
-    return Outcome(values, [facts_table("injected", _facts(values, truth, run))])
+    timed = opened.manifest.has_timestamps
+    return Outcome(values, [facts_table("injected", _facts(values, truth, timed, run))])
 
 
 def _plan(owner: type[Plan], options: Mapping[str, Any]) -> Plan | None:
@@ -130,10 +132,12 @@ def _ingest_command(data: Dataset, out: Path) -> str:
     )
 
 
-def _facts(values: dict[str, Any], truth: dict[str, pd.DataFrame], run: Running) -> dict[str, str]:
+def _facts(
+    values: dict[str, Any], truth: dict[str, pd.DataFrame], timed: bool, run: Running
+) -> dict[str, str]:
     facts = {"ratings": f"{values['ratings']:,}"}
     facts |= {name.replace("_", " "): f"{len(lines):,}" for name, lines in truth.items()}
-    if "attacked_items" in truth:
+    if timed and "attacked_items" in truth:
         first = truth["attacked_items"].iloc[0]
         begin, end = pd.to_datetime(first[["window_start", "window_end"]].to_numpy(), unit="s")
         facts["attacked from"] = f"{begin:%Y-%m-%d %H:%M}"

@@ -11,6 +11,7 @@ import pyarrow.csv as pacsv
 
 from mfdask.downstream.events import Events
 from mfdask.files import require_space
+from mfdask.kernels.types import Int64s
 from mfdask.shards import Dataset
 
 _LOG = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ _LINE_BYTES = 48
 
 def write_ratings_folder(data: Dataset, events: Events, user_ids: pd.Series, folder: Path) -> None:
     """Write ``ratings.csv``, and ``movies.csv`` where the data have titles and integer ids.
+
+    Times are written if `data` has them.
 
     Parameters
     ----------
@@ -42,22 +45,20 @@ def write_ratings_folder(data: Dataset, events: Events, user_ids: pd.Series, fol
     if data.has_weights:
         _LOG.warning("%s: the weights of its ratings are not written", data.name)
     items = data.items()
-    _write_ratings(events, user_ids, items["item_id"], folder / "ratings.csv")
+    times = events.timestamps if data.manifest.has_timestamps else None
+    _write_ratings(events, times, (user_ids, items["item_id"]), folder / "ratings.csv")
     if (data.manifest.user_kind, data.manifest.item_kind) == ("int", "int"):
         _write_movies(items, folder / "movies.csv")
 
 
-def _write_ratings(events: Events, users: pd.Series, items: pd.Series, path: Path) -> None:
+def _write_ratings(
+    events: Events, times: Int64s | None, ids: tuple[pd.Series, pd.Series], path: Path
+) -> None:
     """Write the ratings by user and time, a piece after the other."""
-    user_ids, item_ids, rows = pa.array(users), pa.array(items), events.users
-    schema = pa.schema(
-        {
-            "user_id": user_ids.type,
-            "item_id": item_ids.type,
-            "rating": pa.float32(),
-            "timestamp": pa.int64(),
-        }
-    )
+    user_ids, item_ids = map(pa.array, ids)
+    rows = events.users
+    kinds = {"user_id": user_ids.type, "item_id": item_ids.type, "rating": pa.float32()}
+    schema = pa.schema(kinds | ({} if times is None else {"timestamp": pa.int64()}))
     no_header = pacsv.WriteOptions(include_header=False)  # it would be put in quotes
     with path.open("wb") as file:
         file.write(f"{','.join(schema.names)}\n".encode())
@@ -68,7 +69,7 @@ def _write_ratings(events: Events, users: pd.Series, items: pd.Series, path: Pat
                     user_ids.take(pa.array(rows[piece])),
                     item_ids.take(pa.array(events.items[piece])),
                     events.ratings[piece],
-                    events.timestamps[piece],
+                    *([] if times is None else [times[piece]]),
                 ]
                 writer.write_table(pa.table(columns, schema=schema))
 

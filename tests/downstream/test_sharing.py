@@ -201,7 +201,9 @@ def test_injected_accounts_are_found(honest):
     ]
     assert np.mean(wrong) < 0.1
     shared = found.loc[truth.index]
-    days = (shared["handover"] - pd.to_datetime(truth["cut"], unit="s").dt.floor("D")).dt.days
+    days = (
+        shared["handover"] - pd.to_datetime(truth["cut"], unit="s", utc=True).dt.floor("D")
+    ).dt.days
     assert (days == 0).mean() > 0.5
     assert (shared["handover_p"] <= 0.05).mean() > 0.4
 

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from mfdask.downstream.events import all_events
 from mfdask.ingestion.build import ingest
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
@@ -74,7 +75,23 @@ def test_bad_places(mfdask, small_data, tmp_path):
 def test_ratings_without_times(mfdask, client, tmp_path):
     (tmp_path / "r.csv").write_text("user,item,rating\n1,1,3\n1,2,4\n2,1,5\n")
     ingest(open_source(str(tmp_path / "r.csv")), tmp_path / "d", client=client)
-    refused(mfdask("inject", "d", "--mix", 1), "no timestamps, which `mfdask inject` needs")
+    for more in ((), ("--attack", "copy")):
+        told = mfdask("inject", "d", "--mix", 1, *more)
+        refused(told, "no timestamps, which `mfdask inject` needs")
+
+
+@pytest.mark.parametrize("kind", ["copy", "obfuscated", "average"])
+def test_an_attack_without_times(mfdask, result_of, small_data, client, tmp_path, kind):
+    events, folder = all_events(Dataset.open(small_data)), tmp_path / "timeless"
+    table = {"user": events.users, "item": events.items, "rating": events.ratings}
+    pd.DataFrame(table).to_csv(tmp_path / "r.csv", index=False)
+    ingest(open_source(str(tmp_path / "r.csv")), folder, client=client)
+    shown = mfdask("inject", folder, "--attack", kind, "--target-ratings", 5, 60, "--out", "i")
+    assert shown.exit_code == 0
+    assert "attacked from" not in shown.stdout
+    assert pd.read_csv(tmp_path / "i" / "ratings.csv").columns.tolist()[-1] == "rating"
+    assert result_of("ingest", "i", "--out", "again", *QUIET)["ratings"] > len(events.items)
+    assert not Dataset.open(tmp_path / "again").manifest.has_timestamps
 
 
 @pytest.mark.movielens

@@ -117,7 +117,7 @@ def _table(events: Events, sessions: Sessions, found: Float64s) -> pd.DataFrame:
             "user": np.arange(events.start, events.start + n_users, dtype=np.int32),
             "dispersion": sessions.dispersion,
             "handover_evidence": found[:, kernel.HANDOVER],
-            "handover": pd.to_datetime(seconds, unit="s").floor("D"),
+            "handover": pd.to_datetime(seconds, unit="s", utc=True).floor("D"),
             "n_sessions": np.diff(sessions.indptr),
             "active_days": active_days(events.indptr, events.timestamps),
             "n_ratings": np.diff(events.indptr),

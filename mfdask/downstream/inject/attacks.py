@@ -69,7 +69,7 @@ def inject_attack(
     Parameters
     ----------
     events : Events
-        Of all users, from `all_events`.
+        Of all users, from `all_events`. Where all times are the same, so are those of the attack.
     n_items : int
         Item rows, rated or not.
     plan : AttackPlan
@@ -92,7 +92,8 @@ def inject_attack(
     """
     random = np.random.default_rng([seed, 1])
     targets = _targets(events, n_items, plan, exclude, random)
-    window = _window(events, targets, plan, random) if plan.timing == "window" else None
+    timed = plan.timing == "window" and np.ptp(events.timestamps) > 0
+    window = _window(events, targets, plan, random) if timed else None
     templates = _templates(events, plan, random)
     world = World(
         events,

@@ -23,6 +23,11 @@ class InjectionPlan:
     drift: DriftPlan | None = None
     attack: AttackPlan | None = None
 
+    @property
+    def needs_times(self) -> bool:
+        """Whether it cannot be put into ratings without times: anything but an attack."""
+        return self.attack is None or self != InjectionPlan(attack=self.attack)
+
 
 def inject(events: Events, n_items: int, plan: InjectionPlan, seed: int) -> Injected:
     """Inject all that is planned, in the order of the plan; no item is chosen for two things.
