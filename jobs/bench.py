@@ -24,7 +24,8 @@ from mfdask.shards import Dataset
 from .bench_common import FACTORS, ROUNDS, THREADS, measured
 from .bench_guard import guard
 from .bench_lists import dense, rerank, topn
-from .bench_views import kernel_view, quality_view, sweep_view
+from .bench_show import show
+from .bench_views import bpr_view, ials_view, ingest_view, kernel_view, sweep_view
 from .bench_whole import whole
 from .common import Outcome, job, running
 from .options import DATA_FOLDER, PATH, cluster_options
@@ -51,7 +52,7 @@ def main() -> None:
     """Hold the measurements together."""
 
 
-for _command in (topn, rerank, dense, guard, whole):
+for _command in (topn, rerank, dense, guard, whole, show):
     main.add_command(_command)
 
 
@@ -133,17 +134,7 @@ def ials(
     plan = SweepPlan(factors, sweeps, rounds, peers, threads)
     with running(cluster) as run:
         found = measure_ials(dataset, run.client, plan, seconds, run.progress)
-    title = f"{found['data']}: {found['ratings']:,} ratings, {factors} factors, {threads} threads"
-    view = table(title, "a sweep", "seconds", "ours over it")
-    view.add_row("mfdask, through Dask", f"{found['seconds']:.4g}", "")
-    for name, peer in found["peers"].items():
-        if "missing" in peer:
-            view.add_row(name, peer["missing"], "")
-        else:
-            over, taken = peer["dask_over_peer"], peer["seconds_per_epoch"]
-            what = f"implicit {peer['version']}, {peer['method']}"
-            view.add_row(what, f"{taken:.4g}", f"{over:.3f}")
-    return measured(found, view, *quality_view(found["quality"]))
+    return measured(found, *ials_view(found))
 
 
 @main.command("tiers")
@@ -203,26 +194,7 @@ def compare_ingest(file: Path | None, ratings: int, rounds: int, cluster: Cluste
     """Time the ingest of a CSV against pandas and SciPy in one process, time and memory."""
     with progress_bars() as progress:
         found = measure_ingest(file or ratings, rounds, _as_arguments(cluster), progress)
-    view = table(
-        f"{found['ingest']['ratings']:,} ratings, {found['file_bytes'] / 2**20:,.0f} MiB",
-        "",
-        "seconds",
-        "MiB at most",
-        "over pandas",
-    )
-    for name, what in (("ingest", "mfdask ingest"), ("baseline", "pandas and SciPy")):
-        one = found[name]
-        if "missing" in one:
-            view.add_row(f"{what}: {one['missing']}")
-            continue
-        ratio = found.get("ingest_over_baseline") if name == "ingest" else None
-        view.add_row(
-            what,
-            f"{one['seconds']:.2f}",
-            f"{one['peak_memory_bytes'] / 2**20:,.0f}",
-            "" if ratio is None else f"{ratio:.3f}",
-        )
-    return measured(found, view)
+    return measured(found, *ingest_view(found))
 
 
 @main.command("bpr")
@@ -240,14 +212,7 @@ def bpr(
     plan = BPRPlan(factors, rounds, seconds, peers=peers, threads=threads)
     with progress_bars() as progress:
         found = measure_bpr(data, plan, progress)
-    title = f"{found['data']}: {found['ratings']:,} samples a sweep, {factors} factors"
-    view = table(f"{title}, {threads} threads", "", "seconds a sweep", "over implicit")
-    for name, taken in found["seconds"].items():
-        ratio = found.get("over_implicit") if name == "bpr" else None
-        view.add_row(name, f"{taken:.4g}", "" if ratio is None else f"{ratio:.3f}")
-    if "missing" in found["implicit"]:
-        view.add_row("implicit", found["implicit"]["missing"], "")
-    return measured(found, view, *quality_view(found["quality"]))
+    return measured(found, *bpr_view(found))
 
 
 @main.command("exchange")

@@ -16,10 +16,10 @@ from mfdask.recommendation import Ranking
 from mfdask.shards import Dataset
 
 from .bench_common import ROUNDS, THREADS, measured
-from .bench_views import rerank_table, topn_table, words_on_lists
+from .bench_views import dense_view, rerank_view, topn_view
 from .common import Outcome, job, running
 from .options import DATA_FOLDER, MODEL, cluster_options, options_of
-from .terminal import progress_bars, table
+from .terminal import progress_bars
 
 #: Weights of variety and of calibration, and shares of the long tail.
 _WEIGHTS = (
@@ -54,7 +54,7 @@ def topn(
     plan = TopPlan(top, users, rounds, peers, threads)
     with progress_bars() as progress:
         found = measure_topn(load_model(model), Dataset.open(data), plan, progress)
-    return measured(found, topn_table(found), words_on_lists(found))
+    return measured(found, *topn_view(found))
 
 
 @click.command("rerank")
@@ -82,7 +82,7 @@ def rerank(
         found = measure_rerank(
             load_model(model), Dataset.open(data), ranking, weights or _WEIGHTS, progress
         )
-    return measured(found, rerank_table(found))
+    return measured(found, *rerank_view(found))
 
 
 @click.command("dense")
@@ -119,16 +119,4 @@ def dense(
         found = measure_dense(
             model, folder, run.client, DensePlan(users, dtype, rounds), run.progress
         )
-    view = table(
-        f"{found['users']:,} users x {found['items']:,} items, {found['dtype']}",
-        "",
-        "seconds",
-        "G predictions/s",
-        "GB/s",
-    )
-    cells = found["users"] * found["items"]
-    for name, seconds in found["seconds"].items():
-        rates = f"{cells / seconds / 1e9:.2f}", f"{found['bytes'] / seconds / 1e9:.2f}"
-        view.add_row(name, f"{seconds:.2f}", *rates)
-    view.caption = f"densify reaches {found['share_of_limit']:.2f} of what the slower one allows"
-    return measured(found, view)
+    return measured(found, *dense_view(found))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 
 from mfdask.bench.rerank import FIGURES, WEIGHTS
+from mfdask.bench.whole import STEPS, total
 
 from .terminal import table
 
@@ -105,7 +107,7 @@ def _words_on(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def kernel_view(found: dict[str, Any]) -> list[Table]:
+def kernel_view(found: dict[str, Any]) -> list[RenderableType]:
     """Show what a bare sweep takes, and its parts where they were timed."""
     title = f"{found['data']}: {found['ratings']:,} ratings, {found['factors']} factors"
     made = table(f"{title}, {found['model']}", "a bare sweep", "seconds", "GFLOP/s", "of GEMM")
@@ -134,7 +136,12 @@ def _parts_table(found: dict[str, Any]) -> Table:
     return made
 
 
-def topn_table(found: dict[str, Any]) -> Table:
+def topn_view(found: dict[str, Any]) -> list[RenderableType]:
+    """Show what all lists take, here and there, and whether they are the same."""
+    return [_topn_table(found), _words_on_lists(found)]
+
+
+def _topn_table(found: dict[str, Any]) -> Table:
     """Show what all lists take, here and there."""
     made = table(
         f"{found['data']}: {found['top']} of {found['items']:,} items for {found['users']:,} "
@@ -156,7 +163,7 @@ def topn_table(found: dict[str, Any]) -> Table:
     return made
 
 
-def words_on_lists(found: dict[str, Any]) -> str:
+def _words_on_lists(found: dict[str, Any]) -> str:
     """Say whether implicit finds the same lists."""
     if "missing" in found["implicit"]:
         return f"implicit: {found['implicit']['missing']}"
@@ -167,14 +174,14 @@ def words_on_lists(found: dict[str, Any]) -> str:
     )
 
 
-def rerank_table(found: dict[str, Any]) -> Table:
+def rerank_view(found: dict[str, Any]) -> list[RenderableType]:
     """Show what weights make of lists."""
     names = [name for name in (*FIGURES, "likeness", "divergence") if name in found["lists"][0]]
     made = table(f"{found['data']}: lists of 10", ", ".join(WEIGHTS), *names, "seconds")
     for one in found["lists"]:
         figures = [f"{one[name]:.4f}" for name in (*names, "seconds")]
         made.add_row(", ".join(f"{one[name]:g}" for name in WEIGHTS), *figures)
-    return made
+    return [made]
 
 
 def _scaling_table(found: list[dict[str, Any]]) -> Table:
@@ -188,7 +195,7 @@ def _scaling_table(found: list[dict[str, Any]]) -> Table:
     return made
 
 
-def quality_view(quality: list[dict[str, Any]]) -> list[Table]:
+def _quality_view(quality: list[dict[str, Any]]) -> list[Table]:
     """Return the precision after equal time, and the sweeps that it took; nothing if there is none.
 
     A line is a time, a column what learned.
@@ -201,3 +208,91 @@ def quality_view(quality: list[dict[str, Any]]) -> list[Table]:
         cells = [f"{one['precision'][name]:.4f} ({one['sweeps'][name]})" for name in names]
         view.add_row(f"{one['seconds']:.4g}", *cells)
     return [view]
+
+
+def ials_view(found: dict[str, Any]) -> list[RenderableType]:
+    """Show a sweep of ials beside implicit's, and lists after equal time."""
+    title = f"{found['data']}: {found['ratings']:,} ratings, {found['factors']} factors"
+    made = table(f"{title}, {found['threads']} threads", "a sweep", "seconds", "ours over it")
+    made.add_row("mfdask, through Dask", f"{found['seconds']:.4g}", "")
+    for name, peer in found["peers"].items():
+        if "missing" in peer:
+            made.add_row(name, peer["missing"], "")
+        else:
+            over, taken = peer["dask_over_peer"], peer["seconds_per_epoch"]
+            what = f"implicit {peer['version']}, {peer['method']}"
+            made.add_row(what, f"{taken:.4g}", f"{over:.3f}")
+    return [made, *_quality_view(found["quality"])]
+
+
+def bpr_view(found: dict[str, Any]) -> list[RenderableType]:
+    """Show a sweep of BPR beside implicit's, and lists after equal time."""
+    title = f"{found['data']}: {found['ratings']:,} samples a sweep, {found['factors']} factors"
+    made = table(f"{title}, {found['threads']} threads", "", "seconds a sweep", "over implicit")
+    for name, taken in found["seconds"].items():
+        ratio = found.get("over_implicit") if name == "bpr" else None
+        made.add_row(name, f"{taken:.4g}", "" if ratio is None else f"{ratio:.3f}")
+    if "missing" in found["implicit"]:
+        made.add_row("implicit", found["implicit"]["missing"], "")
+    return [made, *_quality_view(found["quality"])]
+
+
+def ingest_view(found: dict[str, Any]) -> list[RenderableType]:
+    """Show ingest beside the plain way, time and memory."""
+    head = f"{found['ingest']['ratings']:,} ratings, {found['file_bytes'] / 2**20:,.0f} MiB"
+    made = table(head, "", "seconds", "MiB at most", "over pandas")
+    for name, what in (("ingest", "mfdask ingest"), ("baseline", "pandas and SciPy")):
+        one = found[name]
+        if "missing" in one:
+            made.add_row(f"{what}: {one['missing']}")
+            continue
+        ratio = found.get("ingest_over_baseline") if name == "ingest" else None
+        memory = f"{one['peak_memory_bytes'] / 2**20:,.0f}"
+        made.add_row(what, f"{one['seconds']:.2f}", memory, "" if ratio is None else f"{ratio:.3f}")
+    return [made]
+
+
+def dense_view(found: dict[str, Any]) -> list[RenderableType]:
+    """Show the completed matrix beside the product and plain writes."""
+    head = f"{found['users']:,} users x {found['items']:,} items, {found['dtype']}"
+    made = table(head, "", "seconds", "G predictions/s", "GB/s")
+    cells = found["users"] * found["items"]
+    for name, seconds in found["seconds"].items():
+        rates = f"{cells / seconds / 1e9:.2f}", f"{found['bytes'] / seconds / 1e9:.2f}"
+        made.add_row(name, f"{seconds:.2f}", *rates)
+    made.caption = f"densify reaches {found['share_of_limit']:.2f} of what the slower one allows"
+    return [made]
+
+
+def whole_view(found: dict[str, Any]) -> list[RenderableType]:
+    """Show every step from a CSV to the report, beside a script."""
+    here, script = found["here"], found["script"]
+    head = f"{found['ratings']:,} ratings, {found['file_bytes'] / 2**20:,.0f} MiB"
+    made = table(head, "step", "seconds", "GB at most", "script, seconds", "GB at most")
+    for step, words in STEPS.items():
+        made.add_row(words, *_cost(here[step]), *_cost(script.get(step)))
+    sides = [total(side) for side in (here, script) if "missing" not in side]
+    made.add_row("all", *(cell for side in sides for cell in _cost(side)))
+    made.caption = script.get("missing")
+    return [made]
+
+
+def _cost(one: dict[str, float] | None) -> tuple[str, ...]:
+    """Return the cells of what a step has taken."""
+    if one is None:
+        return ()
+    return f"{one['seconds']:,.1f}", f"{one['peak_bytes'] / 1e9:.2f}"
+
+
+#: What each measurement shows, by the name of its command.
+VIEWS: dict[str, Callable[[dict[str, Any]], list[RenderableType]]] = {
+    "bpr": bpr_view,
+    "dense": dense_view,
+    "ials": ials_view,
+    "ingest": ingest_view,
+    "kernel": kernel_view,
+    "rerank": rerank_view,
+    "sweep": sweep_view,
+    "topn": topn_view,
+    "whole": whole_view,
+}

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from mfdask.bench.whole import STEPS, WholePlan, measure_whole, total
+from mfdask.bench.whole import WholePlan, measure_whole
 from mfdask.ratings.synthetic import NAMED
 
 from .bench_common import FACTORS, measured
+from .bench_views import whole_view
 from .common import Outcome, job
 from .options import PATH
-from .terminal import progress_bars, table
+from .terminal import progress_bars
 
 
 @click.command("whole")
@@ -40,20 +41,4 @@ def whole(file: Path | None, ratings: int, factors: int, sweeps: int, peers: boo
     """
     with progress_bars() as progress:
         found = measure_whole(file or ratings, WholePlan(factors, sweeps, peers), progress)
-    here, script = found["here"], found["script"]
-    head = f"{found['ratings']:,} ratings, {found['file_bytes'] / 2**20:,.0f} MiB"
-    view = table(head, "step", "seconds", "GB at most", "script, seconds", "GB at most")
-    for step, words in STEPS.items():
-        view.add_row(words, *_figures(here[step]), *_figures(script.get(step)))
-    sides = [side for side in (here, script) if "missing" not in side]
-    view.add_row("all", *(cell for side in sides for cell in _cells(*total(side))))
-    view.caption = script.get("missing")
-    return measured(found, view)
-
-
-def _figures(one: dict[str, float] | None) -> tuple[str, ...]:
-    return () if one is None else _cells(one["seconds"], one["peak_bytes"])
-
-
-def _cells(seconds: float, peak_bytes: float) -> tuple[str, str]:
-    return f"{seconds:,.1f}", f"{peak_bytes / 1e9:.2f}"
+    return measured(found, *whole_view(found))

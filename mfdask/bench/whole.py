@@ -187,10 +187,13 @@ def draw_whole(found: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-def total(side: Taken) -> tuple[float, float]:
-    """Return the seconds of all steps, and the most bytes of any."""
+def total(side: Taken) -> dict[str, float]:
+    """Return ``seconds`` of all steps, and the most ``peak_bytes`` of any."""
     steps = side.values()
-    return sum(one["seconds"] for one in steps), max(one["peak_bytes"] for one in steps)
+    return {
+        "seconds": sum(one["seconds"] for one in steps),
+        "peak_bytes": max(one["peak_bytes"] for one in steps),
+    }
 
 
 def _legend(found: Mapping[str, Any]) -> list[str]:
@@ -199,8 +202,8 @@ def _legend(found: Mapping[str, Any]) -> list[str]:
     lines, x = [f"<title>Seconds of each step of {found['ratings']:,} ratings</title>"], 10
     for name, what in words.items():
         if "missing" not in found[name]:
-            seconds, peak = total(found[name])
-            said = f"{what}: {seconds:,.0f} s, {peak / 1e9:.1f} GB"
+            whole = total(found[name])
+            said = f"{what}: {whole['seconds']:,.0f} s, {whole['peak_bytes'] / 1e9:.1f} GB"
             lines.append(f'<rect class="{name}" x="{x}" y="14" width="12" height="12"/>')
             lines.append(f'<text x="{x + 18}" y="25">{said}</text>')
             x += 200

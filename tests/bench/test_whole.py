@@ -61,7 +61,7 @@ def test_every_step_is_a_job_that_runs_and_then_the_script(measured: dict[str, A
     assert measured["ran"] == [*jobs, "mfdask.bench.script"]
     assert measured["ratings"] == 20_000
     assert [one["seconds"] for one in measured["here"].values()] == list(range(1, 9))
-    assert total(measured["here"]) == (36, 80)
+    assert total(measured["here"]) == {"seconds": 36, "peak_bytes": 80}
     assert list(measured["script"]) == list(measured["here"]) == list(STEPS)
 
 
