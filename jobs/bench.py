@@ -24,7 +24,7 @@ from mfdask.shards import Dataset
 from .bench_common import FACTORS, ROUNDS, THREADS, measured
 from .bench_guard import guard
 from .bench_lists import dense, rerank, topn
-from .bench_show import show
+from .bench_show import show_kept
 from .bench_views import bpr_view, ials_view, ingest_view, kernel_view, sweep_view
 from .bench_whole import whole
 from .common import Outcome, job, running
@@ -52,7 +52,7 @@ def main() -> None:
     """Hold the measurements together."""
 
 
-for _command in (topn, rerank, dense, guard, whole, show):
+for _command in (topn, rerank, dense, guard, whole, show_kept):
     main.add_command(_command)
 
 

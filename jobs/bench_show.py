@@ -32,7 +32,7 @@ _SHOWN = re.compile(r"(<!-- bench: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
     "-->, from files beside it.",
 )
 @job
-def show(files: tuple[Path, ...], into: Path | None) -> Outcome:
+def show_kept(files: tuple[Path, ...], into: Path | None) -> Outcome:
     """Show the tables of FILES, in which a measurement's --json was kept."""
     if not files and into is None:
         raise click.UsageError("name files that hold what `mfdask bench ... --json` printed")
@@ -72,12 +72,12 @@ def with_tables(page: str, folder: Path) -> str:
     """
 
     def renewed(match: re.Match[str]) -> str:
-        return match[1] + as_markdown(view_of(folder / match[2])) + match[3]
+        return match[1] + markdown_of(view_of(folder / match[2])) + match[3]
 
     return _SHOWN.sub(renewed, page)
 
 
-def as_markdown(view: list[RenderableType]) -> str:
+def markdown_of(view: list[RenderableType]) -> str:
     """Return texts and tables as Markdown; the first text is the command."""
     command, *parts = view
     blocks = [f"```sh\n{command}\n```"]
