@@ -133,3 +133,76 @@ def first_places(cuts: Int64s, starts: Int64s, items: Int32s, places: Int32s, ou
                 own = places[items[i]]
                 for k in range(least.size):
                     least[k] = min(least[k], own[k])
+
+
+@njit(nogil=True, cache=True)
+def others_mean(
+    rows: Int32s, values: Float64s, n_rows: int, prior: float, shrink: float, out: Float64s
+) -> None:
+    """Return the mean of the other values of each value's row, shrunken.
+
+    Parameters
+    ----------
+    rows : int32[n]
+    values : float64[n]
+        Not below 0.
+    n_rows : int
+    prior : float
+        Counts as `shrink` other values.
+    shrink : float
+    out : float64[n]
+        Filled.
+    """
+    counts, totals = np.zeros(n_rows, np.int64), np.zeros(n_rows)
+    for i in range(rows.size):
+        counts[rows[i]] += 1
+        totals[rows[i]] += values[i]
+    for i in range(rows.size):
+        # A sum less its only term may come out below zero.
+        others = max(totals[rows[i]] - values[i], 0.0)
+        out[i] = (others + shrink * prior) / (counts[rows[i]] - 1 + shrink)
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def weigh_members(
+    items: Int32s,
+    users: Int32s,
+    n: Int64s,
+    sums: Float64s,
+    measures: Float64s,
+    mean: Float64s,
+    distance: Float64s,
+    out: Float64s,
+) -> None:
+    """Say how much each rater of an item resembles its other raters.
+
+    Parameters
+    ----------
+    items, users : int32[pairs]
+    n : int64[n_items]
+        Raters of each item, 2 at least.
+    sums : float64[n_items, size]
+        Of their measures.
+    measures : float64[accounts, size]
+    mean : float64[size]
+        Of raters of any such item.
+    distance : float64[n_items]
+        Squared, of an item's raters from that mean, times their number.
+    out : float64[pairs, 2]
+        Filled with the share of that distance that is left without the rater, 1 at most, and the
+        log of how much likelier the rater is one of the others than anybody: ``m'x - |m|^2 / 2``,
+        `m` their mean, shrunken as James and Stein do.
+    """
+    size = mean.size
+    for k in prange(items.size):
+        item, user = items[k], users[k]
+        others = n[item] - 1
+        square, along = 0.0, 0.0
+        for d in range(size):
+            own = measures[user, d]
+            away = (sums[item, d] - own) / others - mean[d]
+            square += away * away
+            along += away * (own - mean[d])
+        shrunk = max(1.0 - (size - 2) / max(others * square, 1e-12), 0.0)
+        out[k, 0] = min(others * square / max(distance[item], 1e-12), 1.0)
+        out[k, 1] = shrunk * along - shrunk * shrunk * square / 2

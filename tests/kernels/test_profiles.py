@@ -115,3 +115,23 @@ def test_leading_vectors_are_those_of_a_full_decomposition(events):
     _, wanted, right = np.linalg.svd(matrix)
     assert sizes[::-1] == pytest.approx(wanted[:3], rel=1e-4)
     assert np.abs((vectors[::-1] * right[:3]).sum(axis=1)) == pytest.approx(np.ones(3), abs=1e-3)
+
+
+def test_members_are_weighed_as_by_hand(events):
+    random = np.random.default_rng(6)
+    n_users, size = len(events.indptr) - 1, 4
+    measures, mean = random.normal(size=(n_users, size)), random.normal(size=size) / 4
+    n = np.bincount(events.items, minlength=N_ITEMS)
+    sums = np.stack(
+        [measures[events.users[events.items == item]].sum(0) for item in range(N_ITEMS)]
+    )
+    distance = n * np.square(sums / n[:, None] - mean).sum(axis=1)
+    found = np.empty((len(events.items), 2))
+    kernel.weigh_members(events.items, events.users, n, sums, measures, mean, distance, found)
+    for (share, ratio), item, user in zip(found, events.items, events.users, strict=True):
+        rest = measures[events.users[(events.items == item) & (events.users != user)]]
+        away = rest.mean(axis=0) - mean
+        square = len(rest) * away @ away
+        away *= max(1 - (size - 2) / square, 0)
+        assert share == pytest.approx(min(square / distance[item], 1))
+        assert ratio == pytest.approx(away @ (measures[user] - mean) - away @ away / 2)

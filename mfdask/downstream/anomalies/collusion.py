@@ -18,6 +18,7 @@ from mfdask.downstream.anomalies.calibration import (
     tail_evidence,
 )
 from mfdask.downstream.events import Events
+from mfdask.kernels.profiles import weigh_members
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
 from mfdask.models.design import Array
 
@@ -145,14 +146,10 @@ class _Raters:
         self, places: Int64s, mean: Float64s, scale: Float64s
     ) -> tuple[Int32s, Int32s, Float64s]:
         item, user = self._items[places], self._users[places]
-        own, n = self._measures[user], self._n[item] - 1
-        others = ((self._sums[item] - own) / n[:, None] - mean) @ scale
-        distance = np.square(others).sum(axis=1)
-        kept = np.minimum(n * distance / np.maximum(self._distance[item], 1e-12), 1.0)
-        shrunk = 1.0 - (own.shape[1] - 2) / np.maximum(n * distance, 1e-12)
-        others *= np.maximum(shrunk, 0.0)[:, None]
-        ratio = (others * ((own - mean) @ scale)).sum(axis=1) - np.square(others).sum(axis=1) / 2
-        return item, user, self.evidence[item] * kept * expit(ratio)
+        turned = self._n, self._sums @ scale, self._measures @ scale, mean @ scale
+        found = np.empty((len(places), 2))
+        weigh_members(item, user, *turned, self._distance, found)
+        return item, user, self.evidence[item] * found[:, 0] * expit(found[:, 1])
 
 
 def _scale(apart: Float64s) -> Float64s:

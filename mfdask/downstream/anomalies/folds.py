@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mfdask.kernels.folds import in_fold
+from mfdask.kernels.types import read_only
 from mfdask.shards import Dataset, Shard
 from mfdask.shards.in_memory import MemoryStore
 from mfdask.shards.store import Mask
@@ -28,17 +29,10 @@ class Fold(NamedTuple):
 
     def of(self, shard: Shard) -> Mask:
         """Tell which ratings of a user shard are in the fold."""
-        users, items = shard.rows.astype(np.uint64), shard.indices.astype(np.uint64)
-        hashed = _mix(_mix(users + np.uint64(_SEED)) ^ items)
-        return hashed % np.uint64(self.folds) == self.number
-
-
-def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Hash 64 bits to 64 bits: the finaliser of splitmix64."""
-    z = z + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+        found = np.empty(len(shard.indices), np.bool_)
+        starts, items = read_only(shard.indptr), read_only(shard.indices)
+        in_fold(starts, items, shard.start, _SEED, self.number, self.folds, found)
+        return found
 
 
 def without_fold(data: Dataset, fold: Fold) -> Dataset:

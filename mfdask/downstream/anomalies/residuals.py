@@ -12,6 +12,7 @@ from mfdask.downstream.anomalies.folds import Fold, without_fold
 from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.downstream.ordering import order_by
 from mfdask.errors import InputError, require
+from mfdask.kernels.profiles import others_mean
 from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
 from mfdask.models import Ability, Model
 from mfdask.models.design import Array
@@ -177,8 +178,6 @@ def user_variance(users: Int32s, error: Array) -> Float64s:
 
 def _others_mean(rows: Int32s, values: Float64s, prior: float) -> Float64s:
     """Return the shrunken mean of the other values of each value's row."""
-    n = np.bincount(rows)[rows]
-    total = np.bincount(rows, values)[rows]
-    # A sum less its only term may come out below zero.
-    others = np.maximum(total - values, 0.0)
-    return (others + _SHRINK * prior) / (n - 1 + _SHRINK)
+    found = np.empty(len(rows))
+    others_mean(rows, values, int(rows.max(initial=-1)) + 1, prior, _SHRINK, found)
+    return found
