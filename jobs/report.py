@@ -111,7 +111,8 @@ def main(
         find_browser()  # now, and not after minutes of work
     if out is not None:
         (file_place if kind in _DOCUMENTS else folder_place)(out)
-    given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv)
+    wanted = [name for text in names for name in text.split(",")]
+    given = Inputs(_load(models), tiers, trials, anomalies, churn, ltv, names=wanted)
     with ExitStack() as held, running() as run:
         dataset = None if data is None else Dataset.open(data)
         if home is not None:
@@ -122,7 +123,6 @@ def main(
         else:
             found = sections_for(reader, dataset, given, run.progress)
             below = notes_without_facts(dataset)
-        wanted = [name for text in names for name in text.split(",")]
         sections = chosen(found, wanted) if wanted else list(found)
         title = _TITLES.get(reader or "") or _required(dataset).name
         tables = [table.stem for table in (churn, ltv) if table is not None]

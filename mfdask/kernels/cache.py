@@ -36,12 +36,11 @@ def use_cache() -> Path:
     others = (each for each in _others() if _is_usable(each) and _is_ours(each))
     folder = next(others, None) or _passing()
     os.environ[VARIABLE] = str(folder)
-    _LOG.warning(
-        "compiled code is kept in %s: this account may not write %s; %s names another folder",
-        folder,
-        given or "where it would be by default",
-        VARIABLE,
-    )
+    why = "this account may not write where it would be by default"
+    if given:
+        whole = Path(given).is_absolute()
+        why = f"this account may not write {given}" if whole else f"{given} is no absolute path"
+    _LOG.warning("compiled code is kept in %s: %s; %s names another folder", folder, why, VARIABLE)
     return folder
 
 

@@ -146,10 +146,17 @@ class FitPlan:
         """Return what tasks are given to have the shards of a side."""
         if part == "train" and side in self.observed:
             return self.observed[side]
-        return [
-            shard_ref(self.run, self.data, side, b, part, self.placement[side].packed(b))
-            for b in range(self.data.n_blocks(side))
-        ]
+        if (side, part) not in self._shards:
+            self._shards[side, part] = [
+                shard_ref(self.run, self.data, side, b, part, self.placement[side].packed(b))
+                for b in range(self.data.n_blocks(side))
+            ]
+        return self._shards[side, part]
+
+    @cached_property
+    def _shards(self) -> dict[tuple[str, str], list[Any]]:
+        """By side and part; in a local fit they are mapped once, and not in each sweep."""
+        return {}
 
     @cached_property
     def rated_sources(self) -> dict[str, tuple[list[Any], list[Any], list[Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,8 @@ class Inputs:
         The tables of the jobs of these names.
     home : NightlyPaths or None
         The folder of the nights.
+    names : collection of str
+        Figures that are wanted; empty for all. Only says what to begin with ahead.
     """
 
     models: Mapping[str, Model] = field(default_factory=dict)
@@ -37,3 +39,4 @@ class Inputs:
     churn: Path | None = None
     ltv: Path | None = None
     home: NightlyPaths | None = None
+    names: Collection[str] = ()

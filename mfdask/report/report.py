@@ -49,7 +49,7 @@ def _makers(facts: Facts, given: Inputs) -> dict[str, Callable[[], Section]]:
     if given.models or given.tiers or given.trials:
         tables: dict[str, Any] = {"tiers": given.tiers, "searches": given.trials}
         makers["training"] = partial(training_section, given.models, data, **tables)
-    makers |= model_sections(given.models, data)
+    makers |= model_sections(given.models, data, given.names)
     if given.anomalies or given.churn or given.ltv:
         own: dict[str, Any] = {name: getattr(given, name) for name in ("anomalies", "churn", "ltv")}
         makers["findings"] = partial(findings_section, data, **own)

@@ -95,3 +95,14 @@ def test_what_numba_would_take_comes_first(tmp_path, monkeypatch):
     assert os.environ[cache.VARIABLE] == str(tmp_path / "c" / "numba")
     (line,) = said
     assert f"may not write {tmp_path / 'file'}" in line
+
+
+def test_a_relative_folder_is_told_as_such(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(cache._LOG, "warning", lambda text, *facts: said.append(text % facts))
+    monkeypatch.setenv(cache.VARIABLE, "kept/here")
+    monkeypatch.setenv("MFDASK_CACHE", str(tmp_path / "c"))
+    assert cache.use_cache() == tmp_path / "c" / "numba"
+    (line,) = said
+    assert "kept/here is no absolute path" in line
+    assert "may not write" not in line

@@ -1,5 +1,6 @@
 """Figures of models against what NumPy and pandas make of the same rows and ratings."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from mfdask.figures.figure import Figure, Missing
 from mfdask.models import ALS, kind_of
 from mfdask.recommendation import History, Ranking, explain, polarity, recommend_new
 from mfdask.recommendation.neighbours import enough_ratings
-from mfdask.report.model import examples, genres, item_map, residuals
+from mfdask.report.model import examples, genres, item_map, residuals, section
 from mfdask.report.model.section import model_section
 from mfdask.report.page import page
 from mfdask.report.parts import labels_of
@@ -340,3 +341,13 @@ def test_axes_of_the_first_map(data, models):
     assert found["feature"].str.len().min() > 0
     assert found[["across", "up"]].abs().max().max() <= 1
     assert 1 <= len(found) <= 12
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"), [([], True), (["item-map-pca"], True), (["norms"], False)]
+)
+def test_items_are_placed_ahead_where_a_map_is_wanted(models, data, monkeypatch, names, wanted):
+    begun = threading.Event()
+    monkeypatch.setattr(section, "_places", lambda model: begun.set())
+    section.model_sections({"two": models["two"]}, data, names)
+    assert begun.wait(10 if wanted else 0.1) == wanted

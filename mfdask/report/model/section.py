@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -24,17 +24,21 @@ _FEATURES = 12
 _BIASES_ALONE = "This model has biases alone; train one with factors."
 
 
-def model_sections(models: Mapping[str, Model], data: Dataset) -> dict[str, Callable[[], Section]]:
+def model_sections(
+    models: Mapping[str, Model], data: Dataset, names: Collection[str] = ()
+) -> dict[str, Callable[[], Section]]:
     """Return what makes the section of each model, by what it is of.
 
     Items are placed on their maps from now on, in the background: t-SNE takes seconds, and leaves
-    Python to whoever draws the sections before.
+    Python to whoever draws the sections before. With the `names` of the figures that are wanted,
+    that is done only where a map is among them; a section that is made nevertheless has all.
     """
     pool, alone = ThreadPoolExecutor(1), len(models) == 1
+    wanted = not names or any("map" in name for name in names)
     places = {
         name: pool.submit(_places, model)
         for name, model in models.items()
-        if isinstance(model, FactorModel) and not _why_no_map(model)
+        if wanted and isinstance(model, FactorModel) and not _why_no_map(model)
     }
     pool.shutdown(wait=False)
     return {

@@ -58,7 +58,7 @@ def _for_model(data: Dataset | None, given: Inputs, progress: Progress) -> Itera
             training_section, models, dataset, tiers=given.tiers, searches=given.trials
         ),
     }
-    return made(makers | model_sections(models, dataset), progress)
+    return made(makers | model_sections(models, dataset, given.names), progress)
 
 
 def _for_fraud(data: Dataset | None, given: Inputs, progress: Progress) -> Iterator[Section]:
