@@ -123,7 +123,12 @@ class _Side(NamedTuple):
         return cls("push", no, 0, bursts, none, Scores(none, none), alarms, alarms)
 
 
-def suspected_attacks(events: Events, n_items: int, rule: AttackLimits | None = None) -> Attacks:
+def suspected_attacks(
+    events: Events,
+    n_items: int,
+    rule: AttackLimits | None = None,
+    vectors: Float64s | None = None,
+) -> Attacks:
     """Find what honest users would not do to items, and who did it.
 
     Parameters
@@ -133,6 +138,8 @@ def suspected_attacks(events: Events, n_items: int, rule: AttackLimits | None = 
     n_items : int
         Item rows, rated or not.
     rule : AttackLimits, optional
+    vectors : float64 (items, size), optional
+        `choice_vectors` of the events, where they are known already.
 
     Returns
     -------
@@ -146,16 +153,8 @@ def suspected_attacks(events: Events, n_items: int, rule: AttackLimits | None = 
     rule = rule or AttackLimits()
     surprise = Surprise(events, n_items)
     extreme = extreme_ratings(events.ratings)
-    sides, scores = [_Side.empty()], []
-    if np.ptp(events.timestamps) > 0:
-        plain = ~extreme["push"] & ~extreme["nuke"]
-        line = Timeline.of(events, n_items, plain)
-        lives, sameness = Lives(line), Sameness(events.ratings, line)
-        sides = _sides(line, extreme, plain, (surprise, sameness, lives), rule.seed)
-        both = zip(*(side.scores for side in sides), strict=True)
-        burst = Scores(*(np.maximum(*two) for two in both))
-        scores = [burst, scores_of_all_ratings(line, sameness, lives)]
-    suspicion = suspicion_of(events, n_items, surprise.above, scores)
+    sides, scores = _bursts(events, n_items, surprise, extreme, rule.seed)
+    suspicion = suspicion_of(events, n_items, surprise.above, scores, vectors)
     bursts, members = _suspected(sides, events, suspicion, rule)
     items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
     users = _members(bursts, members, scores, rule)
@@ -204,6 +203,24 @@ def _public(lines: pd.DataFrame) -> pd.DataFrame:
     """Return a table without the columns that only serve to make it."""
     inner = ["burst", "dispersion", "false_users"]
     return lines.drop(columns=inner, errors="ignore").reset_index(drop=True)
+
+
+def _bursts(
+    events: Events, n_items: int, surprise: Surprise, extreme: dict[str, Bools], seed: int
+) -> tuple[list[_Side], list[Scores]]:
+    """Look for bursts of extreme ratings and of all; without times there are none.
+
+    What tells of the windows takes much memory, which is free again at the end.
+    """
+    if np.ptp(events.timestamps) == 0:
+        return [_Side.empty()], []
+    plain = ~extreme["push"] & ~extreme["nuke"]
+    line = Timeline.of(events, n_items, plain)
+    lives, sameness = Lives(line), Sameness(events.ratings, line)
+    sides = _sides(line, extreme, plain, (surprise, sameness, lives), seed)
+    both = zip(*(side.scores for side in sides), strict=True)
+    burst = Scores(*(np.maximum(*two) for two in both))
+    return sides, [burst, scores_of_all_ratings(line, sameness, lives)]
 
 
 def _sides(

@@ -18,12 +18,13 @@ from mfdask.downstream.anomalies.drift import drifting_items
 from mfdask.downstream.anomalies.evidence import Surprise
 from mfdask.downstream.anomalies.groups import groups_of
 from mfdask.downstream.anomalies.residuals import cross_fitted_residuals
+from mfdask.downstream.anomalies.sessions import choice_vectors
 from mfdask.downstream.anomalies.sharing import suspected_sharing
 from mfdask.downstream.anomalies.tables import attack_scores, attack_table, group_table
 from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError, require
 from mfdask.files import atomic_directory, check_place, file_lock
-from mfdask.kernels.types import Int32s
+from mfdask.kernels.types import Float64s, Int32s
 from mfdask.models import Ability, Model, require_ability
 from mfdask.parameters import Parametrised, parameter
 from mfdask.progress import Progress, silent
@@ -157,14 +158,17 @@ def _parts(
 ) -> Iterator[tuple[str, dict[str, pd.DataFrame], dict[str, Any]]]:
     """Yield each part's name, tables and summary; what one part alone needs is gone by the next."""
     events, attacked = all_events(data), pd.Series(dtype="int64")
+    vectors = None if options.parts == ("drift",) else choice_vectors(events, data.n_items)
     if "attacks" in options.parts:
-        attacked, tables, said = _attacks(model, data, events, options, client)
+        attacked, tables, said = _attacks(model, data, events, vectors, options, client)
         yield "attacks", tables, said
     if options.parts == ("attacks",):
         return
     residuals = cross_fitted_residuals(model, data, options.folds, client, progress, events=events)
     if "sharing" in options.parts:
-        judged = suspected_sharing(events, data.n_items, residuals, flagged_alone=True)
+        judged = suspected_sharing(
+            events, data.n_items, residuals, flagged_alone=True, vectors=vectors
+        )
         yield "sharing", *_flagged(judged, "user", data.users()[["user_id"]], "sharing")
     del events
     if "drift" in options.parts:
@@ -191,10 +195,15 @@ def check_anomalies_place(out: Path) -> None:
 
 
 def _attacks(
-    model: Model, data: Dataset, events: Events, options: Options, client: Client | None
+    model: Model,
+    data: Dataset,
+    events: Events,
+    vectors: Float64s | None,
+    options: Options,
+    client: Client | None,
 ) -> tuple[pd.Series, dict[str, pd.DataFrame], dict[str, Any]]:
     """Look for attacks, and for what goes away without the attackers; items come first."""
-    found = suspected_attacks(events, data.n_items, options.rule)
+    found = suspected_attacks(events, data.n_items, options.rule, vectors)
     suspects = np.unique(found.users["user"].to_numpy(np.int32))
     items = np.unique(found.items["item"].to_numpy(np.int32))
     groups = groups_of(events, Surprise(events, data.n_items).above, suspects, data.n_items)

@@ -30,7 +30,9 @@ _SHRINK = 5.0
 _LEAST_VARIANCE = 0.05
 
 
-def account_measures(events: Events, joint: Float64s, n_items: int) -> Float64s:
+def account_measures(
+    events: Events, joint: Float64s, n_items: int, vectors: Float64s | None = None
+) -> Float64s:
     """Return measures of all accounts, each against accounts of like activity.
 
     Parameters
@@ -40,6 +42,8 @@ def account_measures(events: Events, joint: Float64s, n_items: int) -> Float64s:
     joint : float64 (users,)
         One more measure, see `joint_evidence`.
     n_items : int
+    vectors : float64 (items, size), optional
+        `choice_vectors` of the events, where they are known already.
 
     Returns
     -------
@@ -48,18 +52,20 @@ def account_measures(events: Events, joint: Float64s, n_items: int) -> Float64s:
         turned so that they are not correlated and have the variance 1.
     """
     activity = np.diff(events.indptr)
-    scores = [normal_scores(values, activity) for values in [*_raw(events, n_items), joint]]
+    vectors = choice_vectors(events, n_items) if vectors is None else vectors
+    raw = [*_raw(events, n_items, vectors), joint]
+    scores = [normal_scores(values, activity) for values in raw]
     scores.append(_quantiles(activity))
     return uncorrelated(np.column_stack(scores))
 
 
-def _raw(events: Events, n_items: int) -> list[Float64s]:
+def _raw(events: Events, n_items: int, vectors: Float64s) -> list[Float64s]:
     """Return the measures as they are, float64 (users,) each."""
     counts = np.bincount(events.items, minlength=n_items)
     found, residual = _profiles(events, counts)
     level = found[:, kernel.LEVEL]
     return [
-        incoherence(events, choice_vectors(events, n_items)),
+        incoherence(events, vectors),
         incoherence(events, taste_vectors(events, residual, n_items), residual),
         level,
         -np.abs(level - np.median(level)),  # nobody is as average as what was made up

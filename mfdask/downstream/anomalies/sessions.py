@@ -80,12 +80,13 @@ def choice_vectors(events: Events, n_items: int) -> Float64s:
     return np.asarray(vectors * (counts / (counts + _SHRINK))[:, None])
 
 
-def find_sessions(events: Events, n_items: int) -> Sessions:
+def find_sessions(events: Events, n_items: int, vectors: Float64s | None = None) -> Sessions:
     """Cut the events of all users into sessions and describe each.
 
     The features of a rating are what was chosen, and how it was rated: see `describe_sessions`.
+    `vectors` are `choice_vectors`, where they are known already.
     """
-    vectors = choice_vectors(events, n_items)
+    vectors = choice_vectors(events, n_items) if vectors is None else vectors
     given = vectors, _edges(events.ratings), _item_means(events, n_items)
     first = session_starts(events)
     ends = np.append(first, len(events.items))

@@ -35,6 +35,7 @@ def suspected_sharing(
     min_days: int = 2,
     seed: int = 42,
     flagged_alone: bool = False,
+    vectors: Float64s | None = None,
 ) -> pd.DataFrame:
     """Return how much each account looks like that of several people, the likeliest first.
 
@@ -59,6 +60,8 @@ def suspected_sharing(
     flagged_alone : bool
         Whether accounts that are not flagged are spared what takes long: their `handover_p` and
         `reason` are missing.
+    vectors : float64 (items, size), optional
+        `choice_vectors` of the events, where they are known already.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def suspected_sharing(
         If `max_q` is no such share.
     """
     require(0 < max_q < 1, "max_q", max_q, "a share between 0 and 1")
-    sessions = find_sessions(events, n_items)
+    sessions = find_sessions(events, n_items, vectors)
     people = compare_people(sessions)
     found = np.empty((len(events.indptr) - 1, 3))
     kernel.weigh_accounts(sessions.indptr, people.precision, people.means, people.variance, found)

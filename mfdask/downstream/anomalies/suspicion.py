@@ -146,7 +146,13 @@ def scores_of_all_ratings(line: Timeline, sameness: Sameness, lives: Lives) -> S
     return attacker_scores(bursts, chosen, line, lives, Agreed(common, sameness.values))
 
 
-def suspicion_of(events: Events, n_items: int, above: Array, bursts: Sequence[Scores]) -> Suspicion:
+def suspicion_of(
+    events: Events,
+    n_items: int,
+    above: Array,
+    bursts: Sequence[Scores],
+    vectors: Float64s | None = None,
+) -> Suspicion:
     """Bring all evidence to one measure, and weigh it together.
 
     The measure is the chance that an honest row has as much: of the strongest burst that a user is
@@ -162,10 +168,13 @@ def suspicion_of(events: Events, n_items: int, above: Array, bursts: Sequence[Sc
         Stars above the user's own level.
     bursts : sequence of Scores
         See `attacker_scores`; empty without times.
+    vectors : float64 (items, size), optional
+        `choice_vectors` of the events, where they are known already.
     """
     activity, popularity = np.diff(events.indptr), np.bincount(events.items, minlength=n_items)
     joint = joint_evidence(events, above, n_items)
-    group = collusion(events, above, account_measures(events, joint, n_items), n_items)
+    measures = account_measures(events, joint, n_items, vectors)
+    group = collusion(events, above, measures, n_items)
     burst, items = np.zeros(len(activity)), group.items
     for scores in bursts:
         burst = np.maximum(burst, tail_evidence(scores.users, activity, gumbel=True))
