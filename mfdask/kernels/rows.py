@@ -91,7 +91,7 @@ class Step(NamedTuple):
 
     mean_rating: Any  # float32
     alternating: Any  # bool: bias first, given the old factors; then the factors, given the bias
-    damping: Any  # float32 in (0, 1]: share of the way to the solution
+    damping: Any  # float32 in (0, 2): share of the way to the solution
     noisy: Any  # bool: draw from the row's posterior in place of its mean
     key: Any  # uint64, of the random numbers
     first_row: Any  # int64, number of the block's first row on its side

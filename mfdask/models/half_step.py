@@ -43,7 +43,8 @@ class UpdateConfig:
     alternating : bool
         Bias first, then factors (the paper's Algorithm 1), in place of both at once.
     damping : float
-        Share of the way to the solution that a row moves, in (0, 1].
+        Share of the way to the solution that a row moves, in (0, 2): its part of the objective, a
+        quadratic form, then falls or stays.
     unrated_weight : float
         Of each pair of a user and an item, as a rating of 0. Above 0 ratings are *observations*: 1
         each, whatever their values, by their weights in the shard; rows have no bias.

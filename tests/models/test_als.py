@@ -22,6 +22,7 @@ CONFIGS = {
     "alternating": ALS(n_factors=3, n_sweeps=2, update="alternating"),
     "scaled": ALS(n_factors=4, n_sweeps=2, reg_scaling=0.7, fidelity=1.0),
     "damped": ALS(n_factors=2, n_sweeps=3, damping=0.5, centre=False),
+    "relaxed": ALS(n_factors=2, n_sweeps=3, damping=1.5),
     "bias": ALS(n_factors=0, n_sweeps=3),
     "wide": ALS(n_factors=37, n_sweeps=1, fidelity=1.0),
 }
@@ -147,12 +148,19 @@ def test_equations_without_a_solution_name_the_row(ratings):
         config.fit(ratings)
 
 
+@pytest.mark.parametrize("damping", [1.5, 1.9])
+def test_beyond_its_solution_the_objective_falls_too(damping, ratings):
+    history = ALS(n_factors=3, n_sweeps=12, damping=damping).fit(ratings).history
+    objective = np.array([sweep.objective for sweep in history])
+    assert (np.diff(objective) <= 1e-5 * objective[:-1]).all()
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("n_factors", -1), ("n_factors", 257), ("n_sweeps", 0), ("fidelity", 0.0),
         ("fidelity", np.nan), ("factor_reg", -0.1), ("factor_reg", np.inf), ("bias_reg", -1.0),
-        ("damping", 0.0), ("damping", 1.5), ("reg_scaling", 2.0), ("tolerance", np.nan),
+        ("damping", 0.0), ("damping", 2.0), ("reg_scaling", 2.0), ("tolerance", np.nan),
         ("update", "both"), ("seed", -1),
     ],
 )  # fmt: skip
