@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -126,16 +128,31 @@ def bpr_gradient(user, positive, negative, user_reg, item_reg, bias_reg):
     return own, wrong * facing - reg * positive, -wrong * facing - reg * negative
 
 
-class NaiveGibbs:
-    """The sampler of `Bayes` in float64, one row at a time, with a generator of its own."""
+def user_noise_density(n, squared, degrees, precision):
+    """Return the log-density of errors, but for a constant, of users whose noise is gamma."""
+    half, total = degrees / 2, 0.0
+    for count, own in zip(n, squared, strict=True):
+        prior = half * math.log(half / precision) - math.lgamma(half)
+        shape, rate = half + count / 2, half / precision + own / 2
+        total += prior + math.lgamma(shape) - shape * math.log(rate)
+    return total
 
-    def __init__(self, triples, n_users, n_items, n_factors, mean, seed):
+
+class NaiveGibbs:
+    """The sampler of `Bayes` in float64, one row at a time, with a generator of its own.
+
+    Where the noise is by user, it is drawn given degrees of freedom that are drawn before.
+    """
+
+    def __init__(self, triples, n_users, n_items, n_factors, mean, seed, by_user=False):
         self.triples = triples
         self.mean = mean
         self.random = np.random.default_rng(seed)
         d = n_factors + 1
         self.rows = [0.1 * self.random.normal(size=(n, d)) for n in (n_users, n_items)]
         self.noise_precision = 1.0
+        self.by_user = by_user
+        self.of_users = np.ones(n_users)
 
     def draw_prior(self, rows):
         """Return precision and mean, drawn from the Normal-Wishart posterior (Bishop 2006)."""
@@ -160,14 +177,37 @@ class NaiveGibbs:
                 here = own == row
                 x = np.column_stack([np.ones(here.sum()), fixed[other[here], 1:]])
                 y = ratings[here] - self.mean - fixed[other[here], 0]
-                a = precision + self.noise_precision * x.T @ x
-                b = precision @ mean + self.noise_precision * x.T @ y
+                weights = self.of_users[users[here]]
+                a = precision + x.T @ (weights[:, None] * x)
+                b = precision @ mean + x.T @ (weights * y)
                 spread = np.linalg.cholesky(np.linalg.inv(a))
                 noise = self.random.normal(size=len(b))
                 self.rows[side][row] = np.linalg.solve(a, b) + spread @ noise
         error = ratings - self.predict()[users, items]
+        if self.by_user:
+            self.draw_noise(users, error)
+            return
         shape, rate = 1 + len(error) / 2, 1 + (error**2).sum() / 2
         self.noise_precision = self.random.gamma(shape) / rate
+        self.of_users[:] = self.noise_precision
+
+    def draw_noise(self, users, error):
+        """Draw degrees of freedom, each user's precision, and their mean, one after the other."""
+        grid = np.geomspace(3, 1000, 40)
+        n = [np.sum(users == user) for user in range(len(self.of_users))]
+        squared = [np.sum(error[users == user] ** 2) for user in range(len(self.of_users))]
+        each = n, squared
+        logs = [user_noise_density(*each, degrees, self.noise_precision) for degrees in grid]
+        shares = np.exp(np.array(logs) - max(logs))
+        half = self.random.choice(grid, p=shares / shares.sum()) / 2
+        for user, (count, total) in enumerate(zip(*each, strict=True)):
+            rate = half / self.noise_precision + total / 2
+            self.of_users[user] = self.random.gamma(half + count / 2) / rate
+        grid = self.noise_precision * np.geomspace(0.25, 4, 4001)
+        users = len(n)
+        logs = -(users * half) * np.log(grid) - half * self.of_users.sum() / grid - grid
+        shares = grid * np.exp(logs - logs.max())
+        self.noise_precision = self.random.choice(grid, p=shares / shares.sum())
 
     def predict(self):
         """Return the predictions of all pairs, (n_users, n_items)."""

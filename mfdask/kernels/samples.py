@@ -73,7 +73,7 @@ def spread_pairs(
     items: Int32s,
     user_side: DrawnSide,
     item_side: DrawnSide,
-    noise: float,
+    noise: Float64s,
     out: Float32s,
 ) -> None:
     """Fill `out` with the standard deviation of a rating around its prediction.
@@ -83,11 +83,12 @@ def spread_pairs(
     users, items : int32 (pairs,)
         Row numbers; not checked.
     user_side, item_side : DrawnSide
-    noise : float64
-        Variance of the ratings' noise.
+    noise : float64 (n_users,)
+        Variance of the noise of each user's ratings.
     out : float32 (pairs,)
     """
     n = len(users)
     for piece in prange((n + PIECE - 1) // PIECE):
         for t in range(piece * PIECE, min((piece + 1) * PIECE, n)):
-            out[t] = math.sqrt(_variance(users[t], items[t], user_side, item_side) + noise)
+            spread = _variance(users[t], items[t], user_side, item_side)
+            out[t] = math.sqrt(spread + noise[users[t]])

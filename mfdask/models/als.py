@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mfdask.features.encoder import FeatureScale
 from mfdask.features.file import FeaturesOf
 from mfdask.features.kept import learned_features
+from mfdask.features.noise import Noise
 from mfdask.features.offsets import GroupSums
 from mfdask.kernels.types import Float32s, Float64s
 from mfdask.models.base import Ability, Estimator
@@ -253,8 +254,7 @@ class ALS(MatrixFactorization):
         side: str,
         sweep: int,
         sums: Regression,
-        squared_error: float | None,
-        n_ratings: int,
+        noise: Noise | None,
         before: RowPrior,
     ) -> RowPrior:
         """Return the prior with weights that suit the rows: the best, or nearer to them."""

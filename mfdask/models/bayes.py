@@ -21,6 +21,13 @@ from mfdask.features.encoder import FeatureScale
 from mfdask.features.equations import RowFit, products
 from mfdask.features.file import FeaturesOf
 from mfdask.features.kept import learned_features
+from mfdask.features.noise import (
+    Noise,
+    NoiseDraws,
+    UserErrors,
+    draw_noise_precision,
+    draw_user_noise,
+)
 from mfdask.features.offsets import (
     GroupSums,
     OffsetDraws,
@@ -37,7 +44,7 @@ from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.posterior import BayesianModel, Samples, pack_draws
 from mfdask.models.registry import Kind
-from mfdask.models.updates import MAX_FACTORS, ItemPrior, Time, UserPrior
+from mfdask.models.updates import MAX_FACTORS, ItemPrior, NoiseOf, Time, UserPrior
 from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
@@ -132,6 +139,11 @@ class Bayes(MatrixFactorization):
         above=0,
         none="no",
     )
+    noise: NoiseOf = parameter(
+        "user",
+        "What has a noise precision, which is drawn: each user, whose ratings then weigh the more "
+        "the closer they lie to what is predicted; or one: all ratings together.",
+    )
     centre: bool = parameter(True, "Learn deviations from the mean training rating.")
     seed: int = parameter(42, "Seed of the first factors, and of all draws.", at_least=0)
 
@@ -203,13 +215,33 @@ class Bayes(MatrixFactorization):
         precision = ridge(self.n_factors, _FIRST_BIAS_PRECISION, _FIRST_FACTOR_PRECISION)
         return RowPrior(1.0, precision, np.zeros((1, len(precision))))
 
+    def noise_by_user(self, sweep: int) -> bool:
+        """Whether each user has a noise of their own: in sweeps that draw rows near the ratings."""
+        return self.noise == "user" and sweep > max(self.solved_sweeps, 1)
+
+    def draw_noise(
+        self,
+        sweep: int,
+        squared_error: float,
+        n_ratings: int,
+        errors: UserErrors | None,
+        precision: float,
+    ) -> Noise:
+        """Draw the noise for a sweep; at the start it has the precision 1."""
+        if sweep <= self.solved_sweeps:
+            return Noise(1.0, squared_error)
+        random = np.random.Generator(np.random.Philox([self.seed, sweep, len(SIDES)]))
+        if errors is not None:
+            before = precision if self.noise_by_user(sweep - 1) else None
+            return draw_user_noise(errors, before, random)
+        return Noise(draw_noise_precision(squared_error, n_ratings, random), squared_error)
+
     def learned_prior(
         self,
         side: str,
         sweep: int,
         sums: Regression,
-        squared_error: float | None,
-        n_ratings: int,
+        noise: Noise | None,
         before: RowPrior,
     ) -> RowPrior:
         """Draw a side's prior, given its rows as they are; at the start it is that of als.
@@ -220,11 +252,10 @@ class Bayes(MatrixFactorization):
         if sweep <= self.solved_sweeps:
             precision = ridge(self.n_factors, _START_BIAS_PRECISION, _START_FACTOR_PRECISION)
             return RowPrior(1.0, precision, np.zeros((sums.n_dense, len(precision))))
-        if squared_error is None:
+        if noise is None:
             first = self.prior(side)
             return replace(first, weights=np.zeros((sums.n_dense, len(first.precision))))
-        noise = np.random.Generator(np.random.Philox([self.seed, sweep, len(SIDES)]))
-        fidelity = draw_noise_precision(squared_error, n_ratings, noise)
+        fidelity = noise.precision
         if before.rated is not None and (sweep + SIDES.index(side)) % 2:
             return replace(before, fidelity=fidelity)
         rows = np.random.Generator(np.random.Philox([self.seed, sweep, SIDES.index(side)]))
@@ -350,6 +381,7 @@ class DrawCollector:
         self._sweeps: list[int] = []
         self._added = 0
         self._offsets = OffsetDraws(estimator.groupings)
+        self._noise = NoiseDraws(data.n_users) if estimator.noise == "user" else None
         self._unrated = {
             side: np.flatnonzero(table["n_train"].to_numpy() == 0)
             for side, table in (("users", data.users()), ("items", data.items()))
@@ -361,7 +393,10 @@ class DrawCollector:
         for side, own in features.items():
             self._seen[side] = own.encode(data, self._unrated[side])
         draws, d = self._most, self._k + 1
-        self._arrays: dict[str, npt.NDArray[Any]] = {"draws-noise": np.empty(draws)}
+        self._arrays: dict[str, npt.NDArray[Any]] = {
+            "draws-noise": np.empty(draws),
+            "draws-degrees": np.empty(draws),
+        }
         for side, n in zip(SIDES, (data.n_users, data.n_items), strict=True):
             self._arrays |= {
                 f"draws-{side}": empty_rows(n, draws * self._k),
@@ -385,15 +420,20 @@ class DrawCollector:
         rows: dict[str, Float32s],
         priors: dict[str, RowPrior],
         offsets: Offsets | None,
+        noise: Noise | None,
     ) -> None:
-        """Take the draw after a sweep: rows of both sides, their priors, and the offsets if any."""
+        """Take the draw after a sweep: rows of both sides, their priors, offsets and noise."""
+        assert noise is not None
         if offsets:
             self._offsets.add(offsets)
+        if self._noise:
+            self._noise.add(noise, self._mean_weight)
         self._added += 1
         self._thin(sweep)
         s, k = len(self._sweeps), self._k
         # The noise of a rating of mean weight: those to come have no weights.
-        self._arrays["draws-noise"][s] = priors["users"].fidelity * self._mean_weight
+        self._arrays["draws-noise"][s] = noise.precision * self._mean_weight
+        self._arrays["draws-degrees"][s] = noise.degrees
         place = slice(2 + s * k, 2 + (s + 1) * k)
         for side, drawn in rows.items():
             prior, unrated = priors[side], self._unrated[side]
@@ -430,7 +470,8 @@ class DrawCollector:
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""
-        return self._arrays | self._offsets.arrays()
+        noise = self._noise.arrays() if self._noise else {}
+        return self._arrays | self._offsets.arrays() | noise
 
     def load(self, sweep: int, read: Callable[[str], npt.NDArray[Any]]) -> None:
         """Take back what a checkpoint after `sweep` holds."""
@@ -441,6 +482,8 @@ class DrawCollector:
         if added:
             self._sweeps = self._estimator.sampled(self._most, added[-1])
             self._offsets.load(read)
+            if self._noise:
+                self._noise.load(read)
 
     def offset_means(self, offsets: Sequence[TimeOffsets]) -> tuple[TimeOffsets, ...]:
         """Return offsets with their means over all draws that were added, thinned out or not."""
@@ -455,6 +498,8 @@ class DrawCollector:
             {side: found[f"draws-{side}-precisions"][:n] for side in SIDES},
             {side: found[f"draws-{side}-weights"][:n] for side in SIDES},
             found["draws-rated-biases"][:, :n] if "draws-rated-biases" in found else None,
+            found["draws-degrees"][:n],
+            self._noise.means(self._added) if self._noise else None,
         )
 
     def rows(self) -> dict[str, Float32s]:
@@ -523,13 +568,6 @@ def _draw_wishart(
     # With inverse_scale = C C', C^-T is a root of the scale matrix.
     root = np.linalg.solve(np.linalg.cholesky(inverse_scale).T, bartlett)
     return root @ root.T
-
-
-def draw_noise_precision(
-    squared_error: float, n_ratings: int, random: np.random.Generator
-) -> float:
-    """Draw the precision of the ratings' noise from ``Gamma(1 + n/2, rate 1 + SSE/2)``."""
-    return float(random.gamma(1 + n_ratings / 2) / (1 + squared_error / 2))
 
 
 BAYES = Kind("bayes", Bayes, "a sampler, with a standard deviation for each prediction")

@@ -238,7 +238,8 @@ class _Loop:
         if collector and collector.wants(sweep):
             priors = {side: value_of(prior) for side, prior in state.priors.items()}
             offsets = None if state.offsets is None else state.offsets.result()
-            collector.add(sweep, join_rows(plan, state), priors, offsets)
+            noise = None if state.noise is None else state.noise.result()
+            collector.add(sweep, join_rows(plan, state), priors, offsets, noise)
         if not self.manager.due(sweep):
             return
         arrays: dict[str, npt.NDArray[Any]] = dict(join_rows(plan, state))
@@ -260,6 +261,9 @@ def _account(plan: FitPlan, state: FitState) -> dict[str, Any]:
     """Wait for a sweep, and return its line of the history but for the time it took."""
     data, totals = plan.data, state.totals.result()
     users, items = totals.users, totals.items
+    squared_error = items[SSE]
+    if plan.estimator.noise_by_user(state.sweep):  # there each user's errors have a weight
+        squared_error = state.next_noise.result().squared_error
     moved, norm = users[MOVED] + items[MOVED], users[NORM] + items[NORM]
     penalty = totals.penalty
     for side, sums in (("users", users), ("items", items)):
@@ -271,7 +275,7 @@ def _account(plan: FitPlan, state: FitState) -> dict[str, Any]:
     return {
         "sweep": state.sweep,
         "objective": float(totals.fidelity * items[SSE] + penalty) / 2,
-        "train_rmse": math.sqrt(max(items[SSE], 0.0) / plan.n_weighted) if rated else None,
+        "train_rmse": math.sqrt(max(squared_error, 0.0) / plan.n_weighted) if rated else None,
         "test_rmse": math.sqrt(totals.test_squared / data.n_test) if tested else None,
         "moved": math.sqrt(moved / norm) if norm > 0 else 0.0,
         "fidelity": totals.fidelity,

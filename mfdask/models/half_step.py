@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.errors import InputError
+from mfdask.features.noise import Noise, UserErrors, with_noise
 from mfdask.features.offsets import GroupSums, Offsets, without_offsets
 from mfdask.features.weights import RatingWeights
 from mfdask.kernels import rows as kernel
@@ -224,11 +225,11 @@ class Totals(NamedTuple):
     penalty: float = 0.0
 
     @classmethod
-    def of_errors(cls, squared_errors: list[float]) -> Totals:
+    def of_errors(cls, squared_errors: list[float], fidelity: float = 0.0) -> Totals:
         """Return what is known of a sweep that this fit has not done."""
         items = np.zeros(4)
         items[SSE] = sum(squared_errors)
-        return cls(np.zeros(4), items, 0.0, 0.0)
+        return cls(np.zeros(4), items, 0.0, fidelity)
 
 
 def cut_block(rows: Array, start: int, stop: int) -> BlockUpdate:
@@ -253,6 +254,11 @@ def _received(rows: Rows) -> Array:
     return rows
 
 
+def _with_noise(shard: Shard, noise: Rows | None) -> Shard:
+    """Return a shard whose ratings weigh as what it was given of the users' noise says."""
+    return shard if noise is None else with_noise(shard, _received(noise)[:, 0])
+
+
 def update_block(
     shard: Shard,
     fixed: Rows,
@@ -263,9 +269,10 @@ def update_block(
     key: np.uint64 | None,
     groups: list[Int32s] | None,
     offsets: Offsets | None,
+    noise: Rows | None,
 ) -> BlockUpdate:
     """Do a half-step on a block whose ratings are less their offsets; see `half_step`."""
-    shard = without_offsets(shard, groups, offsets)
+    shard = _with_noise(without_offsets(shard, groups, offsets), noise)
     own = prior.of_rows(shard.start, shard.start + shard.n_rows)
     return half_step(shard, _received(fixed), before.rows, config, own, features, key)
 
@@ -316,8 +323,10 @@ def group_sums(
     groups: list[Int32s],
     offsets: Offsets,
     which: int,
+    noise: Rows | None,
 ) -> GroupSums:
     """Return what rows and all other offsets leave over of a block, for the groups of one kind."""
+    shard = _with_noise(shard, noise)
     predicted = predict_shard(shard, users.rows, _received(items), mean)
     predicted += offsets.of_ratings(groups, but=which)
     return GroupSums.of(groups[which], shard.ratings - predicted, shard.roots)
@@ -337,6 +346,41 @@ def update_offsets(
     return before.replaced(
         which, *estimator.update_offsets(which, sweep, total, prior.fidelity, precision)
     )
+
+
+def user_errors(
+    shard: Shard,
+    users: BlockUpdate,
+    items: Rows,
+    mean: float,
+    groups: list[Int32s] | None,
+    offsets: Offsets | None,
+) -> UserErrors:
+    """Return what a block's ratings are away from their predictions, for each user."""
+    shard = without_offsets(shard, groups, offsets)
+    predicted = predict_shard(shard, users.rows, _received(items), mean)
+    return UserErrors.of(shard, predicted - shard.ratings)
+
+
+def draw_noise(
+    estimator: Any,
+    sweep: int,
+    totals: Totals | None,
+    n_ratings: int,
+    errors: list[UserErrors],
+) -> Noise | None:
+    """Draw the noise for a sweep, from the errors of all blocks of users or their sum."""
+    if totals is None:
+        return None
+    own = UserErrors.joined(errors) if errors else None
+    squared = float(totals.items[SSE])
+    noise: Noise = estimator.draw_noise(sweep, squared, n_ratings, own, totals.fidelity)
+    return noise
+
+
+def noise_roots(noise: Noise) -> Array:
+    """Return the roots of what the users' ratings weigh, as rows of one column."""
+    return noise.roots
 
 
 def totals_of(block: BlockUpdate) -> Float64s:

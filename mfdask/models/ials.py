@@ -16,7 +16,7 @@ from mfdask.errors import InputError, require
 from mfdask.features.file import FeaturesOf
 from mfdask.kernels.types import Float32s
 from mfdask.models.base import Ability, Score
-from mfdask.models.design import Regression, RowPrior, ridge
+from mfdask.models.design import RowPrior, ridge
 from mfdask.models.factor_model import FactorModel
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
@@ -154,10 +154,6 @@ class IALS(MatrixFactorization):
         grown = ratings if self.weighting == "rating" else np.log1p(ratings)
         return np.float32(1.0) + np.float32(self.weight) * grown
 
-    def learns(self, side: str) -> bool:
-        """No prior is learned."""
-        return False
-
     def prior(self, side: str) -> RowPrior:
         """Return the prior of rows that are drawn to zero.
 
@@ -166,18 +162,6 @@ class IALS(MatrixFactorization):
         """
         precision = ridge(self.n_factors, 1.0, 2 * self.factor_reg)
         return RowPrior(2.0, precision, np.zeros((1, len(precision))))
-
-    def learned_prior(
-        self,
-        side: str,
-        sweep: int,
-        sums: Regression,
-        squared_error: float | None,
-        n_ratings: int,
-        before: RowPrior,
-    ) -> RowPrior:
-        """Return the prior, which does not change."""
-        return self.prior(side)
 
     def model(
         self, data: Dataset, result: FitResult, features: FeaturesOf, collector: None

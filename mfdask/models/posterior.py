@@ -23,6 +23,7 @@ from mfdask.shards import SIDES
 
 _SAMPLES = "samples.parquet"
 _RATED_BIASES = "rated_biases.parquet"
+_USER_NOISE = "user_noise.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,11 @@ class Samples:
         What the features of a side stand for; the one feature 1 where it has none.
     rated_biases : float32 (n_items, S) or None
         What having rated an item says of a user's bias, where their prior follows that.
+    noise_degrees : float64 (S,) or None
+        Degrees of freedom of the users' noise, whose mean precision is then `noise_precision`;
+        infinite, or None, where all have the same.
+    user_variances : float32 (n_users,) or None
+        Mean variance of the noise of each user's ratings, where each has their own.
     """
 
     noise_precision: Float64s
@@ -48,6 +54,8 @@ class Samples:
     precisions: dict[str, Float64s]
     weights: dict[str, Float64s]
     rated_biases: Float32s | None = None
+    noise_degrees: Float64s | None = None
+    user_variances: Float32s | None = None
 
     def __len__(self) -> int:
         """Return the number of draws."""
@@ -61,9 +69,24 @@ class Samples:
             self.weights[side][sample],
         )
 
+    def noise_variances(self, unrated: npt.NDArray[np.bool_]) -> Float64s:
+        """Return the variance of the noise of each user's ratings, and last of an unknown one's.
+
+        float64 (n_users + 1,). Users without ratings count as unknown.
+        """
+        variances = 1 / self.noise_precision
+        if self.noise_degrees is not None:
+            variances = variances / (1 - 2 / self.noise_degrees)
+        own = np.full(len(unrated) + 1, variances.mean())
+        if self.user_variances is not None:
+            own[:-1] = np.where(unrated, own[:-1], self.user_variances)
+        return own
+
     def write(self, folder: Path, ids: Mapping[str, pd.DataFrame]) -> None:
         """Write the draws' tables into a model's folder, with the ids of each side."""
         columns: dict[str, object] = {"noise_precision": self.noise_precision}
+        if self.noise_degrees is not None:
+            columns["noise_degrees"] = self.noise_degrees
         for side in SIDES:
             for what, array in (("precisions", self.precisions), ("weights", self.weights)):
                 columns[f"{side}_{what}"] = array[side].reshape(len(self), -1).tolist()
@@ -72,6 +95,10 @@ class Samples:
             _write_biases(folder / _biases_file(side), ids[side], self.biases[side])
         if self.rated_biases is not None:
             _write_biases(folder / _RATED_BIASES, ids["items"], self.rated_biases)
+        if self.user_variances is not None:
+            ids["users"].assign(variance=self.user_variances).to_parquet(
+                folder / _USER_NOISE, index=False
+            )
 
     @classmethod
     def read(cls, folder: Path, n_factors: int) -> Samples:
@@ -91,11 +118,16 @@ class Samples:
                 for side in SIDES
             }
 
-        noise = table["noise_precision"].to_numpy()
+        noise, degrees, own = table["noise_precision"].to_numpy(), None, None
+        if "noise_degrees" in table.column_names:  # a model of before has none
+            degrees = table["noise_degrees"].to_numpy()
+        if (folder / _USER_NOISE).exists():
+            own = pq.read_table(folder / _USER_NOISE)["variance"].to_numpy()
         biases = {side: _read_biases(folder / _biases_file(side), len(noise)) for side in SIDES}
         file = folder / _RATED_BIASES
         rated = _read_biases(file, len(noise)) if file.exists() else None
-        return cls(noise, biases, arrays("precisions"), arrays("weights"), rated)
+        kept = biases, arrays("precisions"), arrays("weights"), rated
+        return cls(noise, *kept, degrees, own)
 
 
 def _biases_file(side: str) -> str:
@@ -213,8 +245,8 @@ class BayesianModel(FactorModel):
 
         In rating units; for pairs of the model's row numbers, -1 for an unknown one. It holds the
         spread of the draws' predictions, that of the prior where a row has no ratings, and the
-        noise of the ratings. Of offsets by time it holds the spread of their own draws, or where
-        the time or the day is not known, that of all.
+        noise of the user's ratings. Of offsets by time it holds the spread of their own draws, or
+        where the time or the day is not known, that of all.
         """
         users, items = self.checked_pairs(users, items)
         out = np.empty(len(users), np.float32)
@@ -223,7 +255,7 @@ class BayesianModel(FactorModel):
             read_only(_placed(items, len(self.item_rows))),
             self._drawn_side("users"),
             self._drawn_side("items"),
-            float(np.mean(1 / self.samples.noise_precision)),
+            self.samples.noise_variances(self.users["n_train"].to_numpy() == 0),
             out,
         )
         if not self.offsets:

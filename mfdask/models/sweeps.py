@@ -23,10 +23,10 @@ from mfdask.execution import Executor
 from mfdask.features.equations import Preconditioner, RowFit
 from mfdask.features.file import FeaturesOf, SideFeatures
 from mfdask.features.groups import RatingGroups
+from mfdask.features.noise import Noise
 from mfdask.features.offsets import Offsets
 from mfdask.features.rated import RatedFeatures, RatedRegression
 from mfdask.features.weights import RatingWeights
-from mfdask.kernels.rows import SSE
 from mfdask.kernels.types import Float32s, Int64s
 from mfdask.models import half_step as tasks
 from mfdask.models.base import Ability
@@ -173,8 +173,11 @@ class FitPlan:
             return repeat(None)
         return self.groups.test if part == "test" else self.groups.of_side(side)
 
-    def next_offsets(self, state: FitState, prior: Any) -> Any:
-        """Return the offsets for the sweep after a state; at a random start they stay 0."""
+    def next_offsets(self, state: FitState, prior: Any, noise: Iterable[Any]) -> Any:
+        """Return the offsets for the sweep after a state; at a random start they stay 0.
+
+        `noise` is what each block of users is given of it.
+        """
         offsets, sweep = state.offsets, state.sweep + 1
         if self.groups is None or state.totals is None:
             return offsets
@@ -182,6 +185,7 @@ class FitPlan:
             each = zip(
                 self.shards("users"), state.blocks["users"], state.given,
                 repeat(self.config.mean_rating), self.groups.users, repeat(offsets), repeat(which),
+                noise,
             )  # fmt: skip
             name, home = f"{grouping.name}-{sweep}", self.placement["users"].home
             sums = self.run.submit_each(f"group-sums-{name}", tasks.group_sums, each, home)
@@ -189,28 +193,61 @@ class FitPlan:
             offsets = self.run.submit(f"offsets-{name}", tasks.update_offsets, *given)
         return offsets
 
-    def cut(self, side: str, whole: Any) -> list[Any]:
-        """Return the blocks of a whole side, each at its home."""
+    def next_noise(
+        self,
+        sweep: int,
+        users: list[Any],
+        given: list[Any],
+        totals: Any,
+        offsets: Any,
+    ) -> Any:
+        """Return the noise for the sweep after this one, None where it is not drawn."""
+        run, estimator = self.run, self.estimator
+        if estimator.noise is None:
+            return None
+        errors = []
+        if totals is not None and estimator.noise_by_user(sweep + 1):
+            mean, groups = repeat(self.config.mean_rating), self.groups_of("users")
+            each = zip(self.shards("users"), users, given, mean, groups, repeat(offsets))
+            home = self.placement["users"].home
+            errors = run.submit_each(f"errors-{sweep}", tasks.user_errors, each, home)
+        known = sweep + 1, totals, self.data.n_train, errors
+        return run.submit(f"noise-{sweep}", tasks.draw_noise, estimator, *known)
+
+    def noise_of(self, sweep: int, noise: Any) -> dict[str, Iterable[Any]]:
+        """Return what the blocks of each side are given of the users' noise in a sweep."""
+        if not self.estimator.noise_by_user(sweep):
+            return {side: repeat(None) for side in SIDES}
+        name = f"noise-{sweep}"
+        roots = self.run.submit(f"roots-{name}", tasks.noise_roots, noise)
+        blocks = self.cut("users", roots, name)
+        return {
+            "users": [[block] for block in blocks],
+            "items": self.hand_over(name, "users", blocks),
+        }
+
+    def cut(self, side: str, whole: Any, name: str | None = None) -> list[Any]:
+        """Return the blocks of a whole side, each at its home; `name` is that of what is cut."""
         each = [(whole, *rows) for rows in pairwise(self.data.bounds(side).tolist())]
         home = self.placement[side].home
-        return self.run.submit_each(f"cut-{side}", tasks.cut_block, each, home)
+        return self.run.submit_each(f"cut-{name or side}", tasks.cut_block, each, home)
 
-    def join(self, sweep: int, side: str, blocks: list[Any]) -> Any:
+    def join(self, name: str, blocks: list[Any]) -> Any:
         """Return the blocks of a side as one."""
-        return self.run.submit(f"join-{side}-{sweep}", tasks.join_blocks, blocks)
+        return self.run.submit(f"join-{name}", tasks.join_blocks, blocks)
 
-    def hand_over(self, sweep: int, side: str, blocks: list[Any]) -> list[Any]:
-        """Return what each block of the other side is given of a side's rows."""
+    def hand_over(self, name: str, side: str, blocks: list[Any]) -> list[Any]:
+        """Return what each block of the other side is given of a side's rows, which have a name."""
         own, other = self.placement[side], self.placement[OTHER[side]]
         if not other.pieces:
             # Joined once where all is in one place; where it is not, one worker would have to send
             # the joined side to all others.
             alone = len(self.run.workers) < 2
-            whole = self.join(sweep, side, blocks) if alone else blocks
+            whole = self.join(name, blocks) if alone else blocks
             return [whole] * self.data.n_blocks(OTHER[side])
         given = []
         for g, (group, pieces) in enumerate(zip(other.groups, other.pieces, strict=True)):
-            stem, each = f"parcel-{side}-{sweep}-{g}", zip(blocks, pieces, strict=True)
+            stem, each = f"parcel-{name}-{g}", zip(blocks, pieces, strict=True)
             parcels = self.run.submit_each(stem, tasks.take_rows, each, own.home)
             given += [parcels] * len(group)
         return given
@@ -230,15 +267,14 @@ class FitPlan:
         sums = self.run.submit_each(f"unrated-{side}-{sweep}", tasks.unrated_block, each, home)
         return self.run.submit(f"beside-{side}-{sweep}", tasks.with_unrated, prior, sums)
 
-    def learned(self, sweep: int, side: str, blocks: list[Any], totals: Any, before: Any) -> Any:
+    def learned(self, sweep: int, side: str, blocks: list[Any], noise: Any, before: Any) -> Any:
         """Return the prior of a side for the sweep after this one, learned from its rows."""
-        estimator, data, scaling = self.estimator, self.data, self.estimator.reg_scaling
-        name, step = f"prior-{side}-{sweep}", (estimator, side, sweep + 1)
-        known = totals, data.n_train, before
+        estimator, scaling = self.estimator, self.estimator.reg_scaling
+        name, known = f"prior-{side}-{sweep}", (estimator, side, sweep + 1, noise, before)
         if side in self.following_rated:
             # One task has all of a side, and the other side's has another worker meanwhile.
             given = self.grams[side], blocks, *self.rated_sources[side]
-            return self.run.submit(name, _learn_rated_prior, *step, *known, *given)
+            return self.run.submit(name, _learn_rated_prior, *known, *given)
         each = zip(
             self.shards(side),
             self.features[side],
@@ -249,28 +285,25 @@ class FitPlan:
             strict=False,
         )
         sums = self.run.submit_each(f"feature_sums-{side}-{sweep}", tasks.block_sums, each)
-        return self.run.submit(name, _learn_prior, *step, *known, sums)
+        return self.run.submit(name, _learn_prior, *known, sums)
 
 
 def _learn_prior(
     estimator: AlternatingUpdates,
     side: str,
     sweep: int,
-    totals: Totals | None,
-    n_ratings: int,
+    noise: Noise | None,
     before: RowPrior,
     sums: list[FeatureSums],
 ) -> RowPrior:
-    squared, total = _squared_error(totals), FeatureSums.total(sums)
-    return estimator.learned_prior(side, sweep, total, squared, n_ratings, before)
+    return estimator.learned_prior(side, sweep, FeatureSums.total(sums), noise, before)
 
 
 def _learn_rated_prior(
     estimator: AlternatingUpdates,
     side: str,
     sweep: int,
-    totals: Totals | None,
-    n_ratings: int,
+    noise: Noise | None,
     before: RowPrior,
     preconditioner: Preconditioner,
     blocks: list[tasks.BlockUpdate],
@@ -284,18 +317,13 @@ def _learn_rated_prior(
         begin = RowFit(weights, before.means)
     features = RatedFeatures.of(estimator.reg_scaling, *sources)
     sums = RatedRegression(features, preconditioner, rows, begin)
-    squared = _squared_error(totals)
     with one_blas_thread():
-        return estimator.learned_prior(side, sweep, sums, squared, n_ratings, before)
+        return estimator.learned_prior(side, sweep, sums, noise, before)
 
 
 def _rated_preconditioner(reg_scaling: float, *sources: list[Any]) -> Preconditioner:
     with one_blas_thread():
         return Preconditioner.of(replace(RatedFeatures.of(reg_scaling, *sources), rounded=True))
-
-
-def _squared_error(totals: Totals | None) -> float | None:
-    return None if totals is None else float(totals.items[SSE])
 
 
 @dataclass(frozen=True)
@@ -311,6 +339,8 @@ class FitState:
     learned: dict[str, Any]  # RowPrior for the next sweep, of each side that learns one
     followed: list[Any]  # predictions of `FitPlan.followed`, one array a block
     offsets: Any = None  # Offsets, where there are any
+    noise: Any = None  # what the rows were drawn with, where it is drawn
+    next_noise: Any = None  # Noise for the next sweep; None at a random start
     auc: Any = None  # of held-out pairs, where feedback is implicit
 
     @classmethod
@@ -324,19 +354,20 @@ class FitState:
         totals: Any,
         priors: dict[str, Any] | None = None,
         offsets: Any = None,
+        noise: Any = None,
         auc: Any = None,
         followed: list[Any] | None = None,
     ) -> FitState:
         """Return the state after a sweep, and submit what the next one's priors are learned by."""
         estimator = plan.estimator
         priors = {side: estimator.prior(side) for side in SIDES} | (priors or {})
+        next_noise = plan.next_noise(sweep, blocks["users"], given, totals, offsets)
         learned = {
-            side: plan.learned(sweep, side, blocks[side], totals, priors[side])
+            side: plan.learned(sweep, side, blocks[side], next_noise, priors[side])
             for side in filter(estimator.learns, SIDES)
         }
-        return cls(
-            sweep, blocks, given, scores, totals, priors, learned, followed or [], offsets, auc
-        )
+        own = offsets, noise, next_noise, auc
+        return cls(sweep, blocks, given, scores, totals, priors, learned, followed or [], *own)
 
     def next_prior(self, plan: FitPlan, side: str) -> Any:
         """Return a side's prior for the next sweep, a handle where it is learned."""
@@ -362,7 +393,7 @@ def started_state(plan: FitPlan, start: Path | None) -> FitState:
             known = (str(start.absolute()), dataset_ref(run, data), side, whole[side])
             whole[side] = run.submit(f"warm-{side}", warm_rows, *known)
     blocks = {side: plan.cut(side, whole[side]) for side in SIDES}
-    given = plan.hand_over(0, "items", blocks["items"])
+    given = plan.hand_over("items-0", "items", blocks["items"])
     totals = None
     if start is not None:
         each = zip(plan.shards("users"), blocks["users"], given, repeat(plan.config.mean_rating))
@@ -408,11 +439,12 @@ def resumed_state(plan: FitPlan, resumed: Checkpoint) -> FitState:
     blocks = {
         side: plan.cut(side, run.submit(f"load-{side}", load_rows, folder, side)) for side in SIDES
     }
-    given = plan.hand_over(sweep, "items", blocks["items"])
+    given = plan.hand_over(f"items-{sweep}", "items", blocks["items"])
     scores: list[Any] = [None] * data.n_blocks("users")
     if data.n_test and plan.estimator.averages(sweep):
         scores = run.submit_each("load-tested", load_score, zip(repeat(folder), range(len(scores))))
-    totals = run.submit("load-account", Totals.of_errors, [resumed.squared_error])
+    known = [resumed.squared_error], resumed.history[-1].fidelity
+    totals = run.submit("load-account", Totals.of_errors, *known)
     priors = {side: load_prior(plan.estimator, folder, side) for side in plan.following_rated}
     offsets = None
     if groupings := plan.estimator.groupings:
@@ -425,17 +457,18 @@ def submit_sweep(plan: FitPlan, before: FitState) -> FitState:
     run, estimator, sweep = plan.run, plan.estimator, before.sweep + 1
     blocks, given = dict(before.blocks), before.given
     priors = {side: before.next_prior(plan, side) for side in SIDES}
-    offsets = plan.next_offsets(before, priors["users"])
+    noise = plan.noise_of(sweep, before.next_noise)
+    offsets = plan.next_offsets(before, priors["users"], noise["users"])
     for side in SIDES:
         prior = plan.beside(sweep, side, priors[side], blocks[OTHER[side]])
         each = zip(
             plan.shards(side), given, blocks[side], repeat(plan.config), repeat(prior),
             plan.features[side], repeat(estimator.key(side, sweep)), plan.groups_of(side),
-            repeat(offsets),
+            repeat(offsets), noise[side],
         )  # fmt: skip
         stem, home = f"half_step-{side}-{sweep}", plan.placement[side].home
         blocks[side] = run.submit_each(stem, tasks.update_block, each, home)
-        given = plan.hand_over(sweep, side, blocks[side])
+        given = plan.hand_over(f"{side}-{sweep}", side, blocks[side])
     scores = _score(plan, before, sweep, blocks["users"], given, offsets)
     sums = [plan.sums(sweep, side, blocks[side]) for side in SIDES]
     totals = run.submit(f"account-{sweep}", tasks.add_up, *sums, scores, priors["items"], offsets)
@@ -443,7 +476,7 @@ def submit_sweep(plan: FitPlan, before: FitState) -> FitState:
     if plan.pairs is not None:
         auc = run.submit(f"auc-{sweep}", auc_of_blocks, plan.pairs, *map(blocks.get, SIDES))
     followed = _follow(plan, sweep, blocks["users"], given)
-    own = priors, offsets, auc, followed
+    own = priors, offsets, before.next_noise, auc, followed
     return FitState.make(plan, sweep, blocks, given, scores, totals, *own)
 
 
@@ -481,5 +514,5 @@ def _score(
 
 def join_rows(plan: FitPlan, state: FitState) -> dict[str, Float32s]:
     """Return the whole sides, joined anew where blocks were handed over in parcels."""
-    joined = [plan.join(state.sweep, side, state.blocks[side]) for side in SIDES]
+    joined = [plan.join(f"{side}-{state.sweep}", state.blocks[side]) for side in SIDES]
     return dict(zip(SIDES, (handle.result() for handle in joined), strict=True))

@@ -13,6 +13,7 @@ from mfdask.convergence import ChainMonitor
 from mfdask.errors import InputError
 from mfdask.features.encoder import FeatureScale
 from mfdask.features.groups import Grouping
+from mfdask.features.noise import Noise, UserErrors
 from mfdask.features.offsets import GroupSums, Offsets
 from mfdask.features.weights import newest_time
 from mfdask.kernels.types import Float64s
@@ -25,6 +26,7 @@ MAX_FACTORS = 256
 
 UserPrior = Literal["zero", "features", "rated", "features+rated"]
 Time = Literal["none", "user-day", "item-period", "user-day,item-period"]
+NoiseOf = Literal["user", "one"]
 ItemPrior = Literal["zero", "genre", "features", "rated", "genre+rated", "features+rated"]
 
 
@@ -40,8 +42,9 @@ class Collector(Protocol):
         rows: dict[str, Array],
         priors: dict[str, RowPrior],
         offsets: Offsets | None,
+        noise: Noise | None,
     ) -> None:
-        """Take the rows of both sides after a sweep, their priors, and the offsets if any."""
+        """Take the rows of both sides after a sweep, their priors, offsets and noise if any."""
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""
@@ -79,6 +82,9 @@ class AlternatingUpdates(Estimator):
         Days in which the weight of a rating halves.
     feature_scale : str
         How numbers among the features from files are scaled.
+    noise : str or None
+        What has a noise precision that is drawn: all ratings one, or each user; None: it is not
+        drawn.
     relative_weights : bool
         Whether the weights that ratings have in the data are scaled to a mean of 1.
     """
@@ -99,6 +105,7 @@ class AlternatingUpdates(Estimator):
     liked: float | None = None
     half_life: float | None = None
     feature_scale: FeatureScale = "deviation"
+    noise: NoiseOf | None = None
 
     @property
     def groupings(self) -> tuple[Grouping, ...]:
@@ -140,29 +147,47 @@ class AlternatingUpdates(Estimator):
         """Return a shard of ratings as half-steps take it; see `UpdateConfig.unrated_weight`."""
         return shard
 
-    @abstractmethod
     def learns(self, side: str) -> bool:
         """Whether a side's prior is learned from its rows before each of its half-steps."""
+        return False
 
     @abstractmethod
     def prior(self, side: str) -> RowPrior:
         """Return the prior of a side before anything is learned."""
 
-    @abstractmethod
     def learned_prior(
         self,
         side: str,
         sweep: int,
         sums: Regression,
-        squared_error: float | None,
-        n_ratings: int,
+        noise: Noise | None,
         before: RowPrior,
     ) -> RowPrior:
         """Return the prior of a side for a sweep, with the weights of all its features.
 
-        `sums` are of its rows as they are, which were drawn to `before`; `squared_error` is over
-        the `n_ratings` training ratings, None at a random start.
+        `sums` are of its rows as they are, which were drawn to `before`; `noise` is that of the
+        sweep, None where it is not drawn and at a random start.
         """
+        return self.prior(side)
+
+    def noise_by_user(self, sweep: int) -> bool:
+        """Whether each user has a noise of their own in a sweep."""
+        return False
+
+    def draw_noise(
+        self,
+        sweep: int,
+        squared_error: float,
+        n_ratings: int,
+        errors: UserErrors | None,
+        precision: float,
+    ) -> Noise:
+        """Return the noise of the training ratings for a sweep.
+
+        `squared_error` is over all of them, by their weights in the sweep before, whose noise had
+        the `precision`; `errors` are those of each user, where each has a noise of their own.
+        """
+        raise NotImplementedError
 
     @property
     def first_offset_precision(self) -> float:

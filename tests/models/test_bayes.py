@@ -10,8 +10,9 @@ import scipy.sparse
 from mfdask.convergence import LEAST_DRAWS, Chain
 from mfdask.errors import InputError
 from mfdask.evaluation import evaluate, measure_calibration
+from mfdask.features.noise import draw_noise_precision
 from mfdask.models import ALS, Ability, Bayes, load_model, save_model
-from mfdask.models.bayes import draw_noise_precision, draw_row_prior
+from mfdask.models.bayes import draw_row_prior
 from mfdask.models.design import RowPrior, feature_gram, feature_sums, pack, unknowns
 from mfdask.models.half_step import half_step
 from mfdask.shards import Dataset, Shard
@@ -130,7 +131,7 @@ def test_it_agrees_with_a_float64_sampler_in_distribution(ratings):
     coo = ratings.tocoo()
     triples = coo.row, coo.col, coo.data.astype(float)
     data = Dataset.from_csr(ratings)
-    model = Bayes(n_factors=2, n_sweeps=1700, burn_in=200).fit(data)
+    model = Bayes(n_factors=2, n_sweeps=1700, burn_in=200, noise="one").fit(data)
     naive = NaiveGibbs(triples, 40, 30, 2, data.mean, 8)
     draws = []
     for sweep in range(1700):
@@ -169,7 +170,7 @@ def test_intervals_cover_what_was_simulated():
 
 def test_a_sum_of_draws_is_a_plain_model(ratings):
     data = Dataset.from_csr(ratings)
-    model = CONFIG.fit(data)
+    model = dataclasses.replace(CONFIG, noise="one").fit(data)
     assert len(model.samples) == 8
     assert model.n_factors == 24
     users, items = (a.ravel().astype(np.int32) for a in np.indices((40, 30)))
@@ -187,7 +188,7 @@ def test_a_sum_of_draws_is_a_plain_model(ratings):
 
 
 def test_rows_without_ratings_are_their_prior(ratings):
-    model = CONFIG.fit(ratings)
+    model = dataclasses.replace(CONFIG, noise="one").fit(ratings)
     means = model.samples.weights["users"][:, 0]
     assert model.user_bias[7] == pytest.approx(means[:, 0].mean(), rel=1e-5)
     np.testing.assert_allclose(
