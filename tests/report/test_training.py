@@ -106,7 +106,9 @@ def test_two_samplers_have_a_calibration_each(models, data):
 
 
 def test_a_figure_shows_other_numbers(models):
-    figure = sweeps.Noise(sweeps.noise_table(sweeps.history_table({"bayes": models["bayes"]})))
+    figure = sweeps.NoisePrecision(
+        sweeps.noise_table(sweeps.history_table({"bayes": models["bayes"]}))
+    )
     fresh = figure.table().assign(precision=7.0, model="other")
     figure.update(fresh)
     assert set(figure.source.data["precision"]) == {7.0}

@@ -75,7 +75,7 @@ def _samplers(models: Mapping[str, Model], data: Dataset | None) -> Parts:
     running = sweeps.running_table(samplers)
     if len(running):
         yield sweeps.RunningError(running, names)
-    yield sweeps.Noise(sweeps.noise_table(history), names)
+    yield sweeps.NoisePrecision(sweeps.noise_table(history), names)
     rhat = sweeps.rhat_table(samplers)
     if len(rhat):
         yield sweeps.SplitRhat(rhat, names)

@@ -169,7 +169,7 @@ class SplitRhat(LineFigure):
     ]
 
 
-class Noise(LineFigure):
+class NoisePrecision(LineFigure):
     """The precision of the ratings' noise in each sweep: see `noise_table`."""
 
     name = "noise-precision"
