@@ -13,6 +13,7 @@ from mfdask.downstream.anomalies import resemblance
 from mfdask.downstream.anomalies.attacks import AttackLimits, suspected_attacks
 from mfdask.downstream.anomalies.calibration import (
     OF_ITEMS,
+    alike,
     calibrated,
     of_the_largest,
     tail_evidence,
@@ -345,3 +346,20 @@ def test_a_level_decides_alone(events, data):
     assert set(few["user"]) <= set(many["user"])
     assert len(many) > 0
     assert (many["expected_false_per_1000"] <= 200).all()
+
+
+def test_the_most_active_are_held_against_those_half_as_active_at_least():
+    """A score that grows with activity says nothing of the few who are most active."""
+    random = np.random.default_rng(3)
+    activity = np.sort(random.lognormal(4, 1.3, 20_000)).astype(np.int64) + 1
+    scores = activity * random.exponential(size=len(activity))
+    plain = tail_evidence(scores, activity, gumbel=True)
+    cut = tail_evidence(scores, activity, gumbel=True, cut=True)
+    assert plain.max() > 10  # of 20,000 honest rows
+    assert cut.max() < plain.max() / 2
+    parts = alike(activity, dealt=True, cut=True)
+    assert sorted(np.concatenate(parts)) == list(range(len(activity)))
+    assert min(map(len, parts)) >= 100
+    most = parts[7:-1]  # the last has all that are left
+    assert len(most) > 1
+    assert all(activity[rows].max() <= 2 * activity[rows].min() for rows in most)

@@ -12,6 +12,8 @@ from mfdask.kernels.types import Float64s, Int64s
 
 #: Rows of like activity are compared with each other, in so many groups of so many rows at least.
 _GROUPS, _LEAST_ROWS = 8, 50
+#: The most active rows are cut where activity has doubled, into parts of so many rows at least.
+_LEAST_CUT = 100
 #: With fewer positive scores in a group, all rows are one; and with fewer in all, there is no tail.
 _LEAST_SAID = 20
 #: A tenfold rarer score is higher by this share of the usual one at least.
@@ -60,20 +62,42 @@ def share_beyond(values: Float64s, drawn: Float64s, longer: float = 1.0) -> Floa
     return np.where(values > low, (1 - _DRAWN[0]) * np.exp(-beyond), share)
 
 
-def alike(activity: Int64s, least: int = _LEAST_ROWS, dealt: bool = False) -> list[Int64s]:
+def alike(
+    activity: Int64s, least: int = _LEAST_ROWS, dealt: bool = False, cut: bool = False
+) -> list[Int64s]:
     """Return rows in groups of like activity, int64 each, of so many rows at least.
 
-    Rows of the same activity stay in order; `dealt` ones lie at random, for attackers may come one
-    after another, and are not to be compared with each other alone.
+    Groups are of the same size, but the last is `cut` where activity has doubled: a thousandth of
+    many rows may be a hundred times as active as the others there. Rows of the same activity stay
+    in order; `dealt` ones lie at random, for attackers may come one after another, and are not to
+    be compared with each other alone.
     """
     groups = int(np.clip(len(activity) // least, 1, _GROUPS))
     if dealt:
         random = np.random.default_rng(0).permutation(len(activity))
-        return np.array_split(np.lexsort((random, activity)), groups)
-    return np.array_split(np.argsort(activity, kind="stable"), groups)
+        order = np.lexsort((random, activity))
+    else:
+        order = np.argsort(activity, kind="stable")
+    *usual, most = np.array_split(order, groups)
+    if not cut:
+        return [*usual, most]
+    return [*usual, *_doubling(activity, most, max(least, _LEAST_CUT))]
 
 
-def tail_evidence(scores: Float64s, activity: Int64s, *, gumbel: bool = False) -> Float64s:
+def _doubling(activity: Int64s, rows: Int64s, least: int) -> list[Int64s]:
+    """Cut rows of ascending activity where it has doubled, into parts of so many at least."""
+    own, cuts, first = activity[rows], [], 0
+    while first + 2 * least <= len(own):
+        first = max(int(np.searchsorted(own, 2 * own[first])), first + least)
+        if first > len(own) - least:
+            break
+        cuts.append(first)
+    return np.split(rows, cuts)
+
+
+def tail_evidence(
+    scores: Float64s, activity: Int64s, *, gumbel: bool = False, cut: bool = False
+) -> Float64s:
     """Return ``-log10`` of the chance that an honest row scores as high, float64 (rows,).
 
     The chance is the share of rows of like activity with any score, times a tail above the lower of
@@ -90,10 +114,12 @@ def tail_evidence(scores: Float64s, activity: Int64s, *, gumbel: bool = False) -
         Numbers of ratings.
     gumbel : bool
         For a score that is the largest of many (windows, other accounts) or a sum of many squares.
+    cut : bool
+        For a score that grows with activity, see `alike`.
     """
     found = np.zeros(len(scores))
     shape = _GUMBEL if gumbel else _EXPONENTIAL
-    groups = alike(activity, dealt=True)
+    groups = alike(activity, dealt=True, cut=cut)
     if min(np.count_nonzero(scores[rows] > 0) for rows in groups) < _LEAST_SAID:
         return _tail(scores, _QUANTILES, shape)
     for rows in groups:

@@ -179,6 +179,7 @@ def suspicion_of(
     for scores in bursts:
         burst = np.maximum(burst, tail_evidence(scores.users, activity, gumbel=True))
         items = np.maximum(items, tail_evidence(scores.items, popularity, gumbel=True))
-    burst, joint = of_the_largest(burst, activity), tail_evidence(joint, activity, gumbel=True)
+    burst = of_the_largest(burst, activity)
+    joint = tail_evidence(joint, activity, gumbel=True, cut=True)
     users = of_the_largest(np.maximum.reduce([burst, joint, group.users]), activity)
     return Suspicion(calibrated(items, OF_ITEMS), users, burst, joint, group)
