@@ -37,8 +37,8 @@ class IALS(MatrixFactorization):
     ``s = p . q`` minimise ``sum c (s - 1)**2`` over the observed pairs, ``+ unrated_weight *
     sum s**2`` over all pairs, ``+ factor_reg * sum (n + unrated_weight * m)**reg_scaling * |w|**2``
     over the rows `w` of both sides: `n` are the row's observations, `m` the rows of the other side,
-    and `c` is the weight of an observation, times that of its rating where the data have any. A
-    score ranks items for a user, and is no rating.
+    and `c` is the weight of an observation, times that of its rating where the data have any, and
+    that of its age. A score ranks items for a user, and is no rating.
 
     Examples
     --------
@@ -89,6 +89,13 @@ class IALS(MatrixFactorization):
     weight: float = parameter(
         1.0, "How fast weights grow with rating or count.", above=0, tunable=True
     )
+    half_life: float | None = parameter(
+        None,
+        "An observed rating weighs half as much for each so many days that it is older than the "
+        "newest training rating.",
+        above=0,
+        none="no",
+    )
     tolerance: float = parameter(
         0.0, "Stop when a sweep lowers the objective by a smaller share than this.", at_least=0
     )
@@ -118,6 +125,7 @@ class IALS(MatrixFactorization):
 
     def check_data(self, data: Dataset) -> None:
         """Refuse ratings none of which is observed, or that cannot weigh."""
+        super().check_data(data)
         scale = f"{data.rating_min:g} to {data.rating_max:g}"
         if self.liked is not None:
             wanted = f"{data.rating_max:g} or less: the ratings of {data.name} are {scale}"

@@ -26,6 +26,7 @@ import scipy  # loads what is used of it, which takes as long as a short trainin
 
 from mfdask.cores import n_cores
 from mfdask.errors import InputError
+from mfdask.features.weights import age_weights, newest_time
 from mfdask.kernels.types import Float32s, Int32s
 from mfdask.memory import require_memory
 from mfdask.models.base import Ability, Aligned, Estimator, Model, Score, Sweep
@@ -53,7 +54,7 @@ class ItemItemModel(Model):
     weights : float32 (n, n)
         From an item of a history to the item scored; sparse for `ItemKNN`.
     histories : sparse float32 (users, n)
-        1 for each item that a user has liked.
+        For each item that a user has liked 1, or what that weighs by its age.
     """
 
     known: Int32s
@@ -181,6 +182,13 @@ class _ItemItem(Estimator):
     liked: float | None = parameter(
         None, "Ratings this high and higher make a history.", none="all", tunable=True
     )
+    half_life: float | None = parameter(
+        None,
+        "What is in a history counts half as much for each so many days that it is older than the "
+        "newest training rating.",
+        above=0,
+        none="no",
+    )
 
     @property
     def score(self) -> Score:
@@ -198,13 +206,13 @@ class _ItemItem(Estimator):
         Raises
         ------
         InputError
-            If no training rating is liked.
+            If no training rating is liked, or there are no timestamps where ages count.
         RefusedError
             If memory would not do.
         """
         began = time.perf_counter()
         check_liked(self.liked, data)
-        histories, known = _histories(data, self.liked)
+        histories, known = _histories(data, self.liked, self.half_life)
         if not len(known):
             raise InputError(f"`liked`: no training rating of {data.name} reaches it; lower it")
         weights = self.learn(histories, progress)
@@ -223,7 +231,8 @@ class ItemKNN(_ItemItem):
     """Item neighbours, by their shrunken cosines.
 
     The similarity of two items is ``c / (sqrt(n_1 n_2) + shrinkage)``: `c` users have both in their
-    history, `n_1` and `n_2` the one and the other.
+    history, `n_1` and `n_2` the one and the other. Where ages count, these are sums of products of
+    what the two count in a history, and of squares.
     """
 
     #: The best of a few on a validation part of ml-latest-small's: see `docs/measurements.md`.
@@ -244,7 +253,8 @@ class ItemKNN(_ItemItem):
 
     def learn(self, histories: Sparse, progress: Progress) -> Sparse:
         """Return the similarities of each item, in its column, to its nearest neighbours."""
-        counts = np.asarray(histories.sum(axis=0)).ravel().astype(np.float64)
+        squares = histories.multiply(histories)
+        counts = np.asarray(squares.sum(axis=0)).ravel().astype(np.float64)
 
         def nearest(first: int, both: Sparse) -> Sparse:
             rows = np.repeat(np.arange(both.shape[0]), np.diff(both.indptr)) + first
@@ -262,7 +272,8 @@ class ItemKNN(_ItemItem):
 class EASE(_ItemItem):
     """A linear regression of each item on all others, in closed form.
 
-    ``G = X'X + regularisation * I``, ``P = inv(G)``, and the weights are ``I - P diag(1 / P)``.
+    ``G = X'X + regularisation * I``, ``P = inv(G)``, and the weights are ``I - P diag(1 / P)``;
+    `X` are the histories.
     """
 
     #: The best of a few on a validation part of ml-latest-small's: see `docs/measurements.md`.
@@ -319,13 +330,22 @@ def _inverse(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return matrix
 
 
-def _histories(data: Dataset, liked: float | None) -> tuple[Sparse, Int32s]:
+def _histories(
+    data: Dataset, liked: float | None, half_life: float | None
+) -> tuple[Sparse, Int32s]:
     """Return `ItemItemModel.histories` and `ItemItemModel.known`."""
     blocks = []
+    newest = 0 if half_life is None else newest_time(data, "half_life")
     for block in range(data.n_blocks("users")):
         shard = data.shard("users", block)
-        shard = shard.only(shard.ratings >= least_liked(liked))
-        arrays = np.ones(shard.n_ratings, np.float32), shard.indices, shard.indptr
+        counts = np.ones(shard.n_ratings, np.float32)
+        if half_life is not None:
+            times = data.timestamps(block)
+            assert times is not None
+            counts = age_weights(newest - times, half_life).astype(np.float32)
+        counted = shard.ratings >= least_liked(liked)
+        shard = shard.only(counted)
+        arrays = counts[counted], shard.indices, shard.indptr
         blocks.append(scipy.sparse.csr_array(arrays, shape=(shard.n_rows, data.n_items)))
     everything = scipy.sparse.vstack(blocks, format="csr")
     known = np.unique(everything.indices)
@@ -337,8 +357,8 @@ def _products(
 ) -> list[Any]:
     """Return what is made of the users that items have in common, some rows of items at a time.
 
-    `use` gets the first row, and how many users each of some items shares with each item: sparse
-    float32 (some, items).
+    `use` gets the first row, and the products of some items' columns with those of all: how many
+    users they share, where ages do not count; sparse float32 (some, items).
     """
     items = histories.T.tocsr()
     n = items.shape[0]

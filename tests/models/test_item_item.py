@@ -16,6 +16,8 @@ from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
 from mfdask.shards import Dataset
 from tests.evaluation.data import frame, random_data
+from tests.models.test_time import dated_frame, training
+from tests.shards.oracle import memory_source
 
 ALL = [Popularity(), Popularity(liked=3.0), ItemKNN(n_neighbours=4), EASE(liked=3.0)]
 
@@ -162,6 +164,22 @@ def test_recent_popularity_counts_the_last_days(client, tmp_path):
     assert both.sum() == pytest.approx(sum(0.5 ** (age / 3.0) for age in range(5)))
 
 
+@pytest.mark.parametrize("liked", [None, 3.0])
+def test_histories_count_by_age(liked, client, tmp_path):
+    rated = dated_frame()
+    choices = IngestOptions(Split.parse("none"), blocks=2)
+    ingest(memory_source(rated), tmp_path / "d", client=client, choices=choices)
+    data = Dataset.open(tmp_path / "d")
+    users, items, ratings, times = training(data)
+    counted = ratings >= (liked or 0)
+    x = np.zeros((data.n_users, data.n_items))
+    x[users[counted], items[counted]] = 0.5 ** ((times.max() - times[counted]) / (30 * 86_400))
+    near = ItemKNN(n_neighbours=4, shrinkage=0.5, liked=liked, half_life=30.0).fit(data)
+    np.testing.assert_allclose(scores(near, data), x @ naive_neighbours(x, 4, 0.5), rtol=2e-5)
+    ease = EASE(regularisation=0.5, liked=liked, half_life=30.0).fit(data)
+    np.testing.assert_allclose(scores(ease, data), x @ naive_ease(x, 0.5), atol=1e-4)
+
+
 def test_bad_input(data, monkeypatch):
     for estimator in (Popularity(liked=9.0), ItemKNN(liked=9.0), EASE(liked=9.0)):
         with pytest.raises(InputError, match="liked 9: no rating of tiny is above 5"):
@@ -170,6 +188,9 @@ def test_bad_input(data, monkeypatch):
         Popularity(days=3.0).fit(data)
     with pytest.raises(InputError, match="half_life: tiny has no timestamps"):
         Popularity(half_life=3.0).fit(data)
+    for estimator in (ItemKNN(half_life=3.0), EASE(half_life=3.0)):
+        with pytest.raises(InputError, match="half_life: tiny has no timestamps"):
+            estimator.fit(data)
     with pytest.raises(InputError, match="regularisation must be a number above 0"):
         EASE(regularisation=0.0)
     few = type("Memory", (), {"available": 1000})

@@ -126,7 +126,7 @@ def test_what_has_changed_is_followed(config, client, tmp_path):
     assert config.fit(data).history[-1].test_rmse < 0.9 * plain.history[-1].test_rmse
 
 
-@pytest.mark.parametrize("config", [POINT, DRAWN])
+@pytest.mark.parametrize("config", [POINT, DRAWN, IALS(half_life=6.0)])
 def test_ratings_without_times_are_refused(config, ratings):
     with pytest.raises(InputError, match=r"half_life: \w+ has no timestamps"):
         config.fit(ratings)
@@ -231,6 +231,10 @@ def test_observations_weigh_what_their_ratings_do(tmp_path):
     said = weighted_data(frame, weights, tmp_path / "said")
     grown = weighted_data(frame.assign(rating=weights - 1), np.ones(len(frame)), tmp_path / "g")
     config = IALS(n_factors=4, n_sweeps=4)
+    by_age = 2.0 ** ((frame["timestamp"] - training(said)[3].max()) / (6 * DAY))
+    older = weighted_data(frame, weights * by_age, tmp_path / "older")
+    aged = dataclasses.replace(config, half_life=6.0).fit(said)
+    np.testing.assert_allclose(aged.item_rows, config.fit(older).item_rows, atol=1e-4)
     rated = dataclasses.replace(config, weighting="rating").fit(grown)
     np.testing.assert_allclose(config.fit(said).item_rows, rated.item_rows, atol=1e-5)
 
