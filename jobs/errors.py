@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,11 +69,17 @@ def _explain(error: BaseException, command: click.Command) -> tuple[int, str]:
             template += "; with `resume` it goes on from the last checkpoint"
         return error.exit_code, " ".join(_with_options(template, command).split())
     if isinstance(error, OSError) and error.errno in _DISK:
-        return _DISK[error.errno][0], f"{error.filename or 'disk'}: {_DISK[error.errno][1]}"
+        return _DISK[error.errno][0], f"{_place_of(error)}: {_DISK[error.errno][1]}"
     if is_of_little_memory(error):
         return 3, LITTLE_MEMORY
     line = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
     return 1, f"unexpected error, {line} (run again with --debug to see where)"
+
+
+def _place_of(error: OSError) -> str:
+    """Return the file that an error is of; Arrow names it only in its text."""
+    quoted = re.search("'([^']+)'", str(error))
+    return error.filename or (quoted[1] if quoted else "disk")
 
 
 def is_of_little_memory(error: BaseException | None) -> bool:

@@ -47,5 +47,5 @@ def _view(title: str, found: pd.DataFrame) -> Table:
     view = table(title, "item", "polarity", "ratings", "id")
     for line in _lines(found):
         cells = (f"{line['polarity']:.3f}", f"{line['n_train']:,}", str(line["item_id"]))
-        view.add_row(line["title"], *cells)
+        view.add_row(line["title"] or str(line["item_id"]), *cells)
     return view

@@ -38,5 +38,5 @@ def main(model: Path, item: str, top: int, min_ratings: int | None) -> Outcome:
     view = table(title, "item", "cosine", "ratings", "id")
     for line in lines:
         cells = (f"{line['cosine']:.3f}", f"{line['n_train']:,}", str(line["item_id"]))
-        view.add_row(line["title"], *cells)
+        view.add_row(line["title"] or str(line["item_id"]), *cells)
     return Outcome({"item_id": item_id, "min_ratings": least, "similar": lines}, [view])

@@ -95,6 +95,8 @@ class Parameter:
         what = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
         low = _said("above ", self.above) or _said("from ", self.at_least)
         high = _said("below ", self.below) or _said("to " if low else "up to ", self.at_most)
+        if self.above is not None and high:
+            low += " and" if self.below is not None else ", up"
         if low.startswith("from") and not high:
             low += " up"
         return " ".join(filter(None, (what[self.kind], low, high)))

@@ -47,6 +47,19 @@ def test_too_little_memory_is_refused_in_one_line(error):
     assert ended.value.exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.EACCES, "Failed to open 'out/x.parquet'. Detail: denied"), "out/x.parquet:"),
+        (OSError(errno.EROFS, "read-only", "out/x"), "out/x: "),
+        (OSError(errno.EFBIG, "File too large"), "disk: files may not be so large"),
+    ],
+)
+def test_errors_of_the_system_name_the_place(error, line):
+    with pytest.raises(EndedError, match=rf"^{line}"), ending(click.Command("train")):
+        raise error
+
+
 def texts(tree):
     """Yield the texts of a module but its docstrings; what an f-string fills in is a dot."""
     skipped = {

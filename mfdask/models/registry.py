@@ -171,6 +171,5 @@ def _load(entry: EntryPoint) -> Kind:
     found = entry.load()
     if isinstance(found, Kind):
         return found
-    return Kind(
-        entry.name, found, (found.__doc__ or entry.name).strip().partition("\n")[0].rstrip(".")
-    )
+    line = (found.__doc__ or entry.name).strip().partition("\n")[0].rstrip(".")
+    return Kind(entry.name, found, line if line[:2].isupper() else line[:1].lower() + line[1:])

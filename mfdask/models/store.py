@@ -226,6 +226,8 @@ def _opened(path: Path | str) -> Iterator[tuple[Path, dict[str, Any], Kind]]:
     kind = kind_of(str(said.get("kind")))
     try:
         yield path, said, kind
+    except PermissionError:
+        raise  # nothing is damaged
     except (
         OSError,
         LookupError,
@@ -235,7 +237,8 @@ def _opened(path: Path | str) -> Iterator[tuple[Path, dict[str, Any], Kind]]:
         pa.ArrowException,
     ) as error:
         line = " ".join(str(error).split())
-        raise InputError(f"{path}: damaged model ({line}); train it again") from error
+        mend = "" if line.endswith("train it again") else "; train it again"
+        raise InputError(f"{path}: damaged model ({line}){mend}") from error
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -252,7 +255,7 @@ def _read_description(path: Path) -> dict[str, Any]:
             f"{path}: no model there (no model.json); make one with `mfdask train`"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
+        if isinstance(error, InputError | PermissionError):
             raise
         raise InputError(f"{path}/model.json: damaged ({error}); train it again") from None
     return said

@@ -68,8 +68,8 @@ class Ranking(Parametrised):
     )
     variety: float = parameter(
         0.0,
-        "Weight of variety: what an item loses for having the genres of one above it, against 1 "
-        "for the best score.",
+        "Weight of variety: what an item loses for having the genres of one above it (or, where "
+        "there are none, for factors like its), against 1 for the best score.",
         at_least=0,
     )
     calibration: float = parameter(
@@ -160,6 +160,8 @@ class Ranking(Parametrised):
             good[known_rows(model, "items", self.allow)] = True
         good[known_rows(model, "items", self.deny)] = False
         found = np.flatnonzero(good & (n_train >= least)).astype(np.int32)
+        if not good.any():
+            raise InputError("no item to offer: none is allowed; allow some, or deny fewer")
         if not len(found):
             raise InputError(
                 f"no item to offer: {good.sum():,} of {len(good):,} items are allowed, and none of "

@@ -59,6 +59,7 @@ def similar(
         If the item is unknown or without factors.
     """
     require(top >= 1, "top", top, "1 or more")
+    require((min_ratings or 0) >= 0, "min_ratings", min_ratings, "0 or more")
     model = require_factors(model, "a list of similar items")
     (row,) = known_rows(model, "items", [item_id]).tolist()
     norm = _norms(model)
@@ -96,6 +97,7 @@ def polarity(
         If the model has no factors, or no item has so many ratings.
     """
     require(top >= 1, "top", top, "1 or more")
+    require((min_ratings or 0) >= 0, "min_ratings", min_ratings, "0 or more")
     model = require_factors(model, "polarity")
     norm = _norms(model)
     fewest = enough_ratings(model) if min_ratings is None else min_ratings

@@ -187,6 +187,8 @@ class Manifest:
             text = (folder / FILE_NAME).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             what = f"no {FILE_NAME} in it" if folder.is_dir() else "there is no such folder"
+            if folder.is_file():
+                what = "it is a file"
             raise InputError(
                 f"{folder}: no data set, {what}; make one with "
                 f"`mfdask ingest SOURCE --out {folder}`"

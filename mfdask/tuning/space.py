@@ -141,7 +141,10 @@ class SearchSpace:
         for name, axis in self.axes().items():
             ends = axis.values if isinstance(axis, Values) else (axis.low, axis.high)
             for value in ends:
-                configured(base, {name: value})
+                try:
+                    configured(base, {name: value})
+                except InputError as error:
+                    raise InputError(f"`specs` {name}: {error}") from None
 
 
 def configured(base: Estimator, point: Point) -> Estimator:

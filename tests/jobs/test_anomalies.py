@@ -79,7 +79,7 @@ def test_nothing_suspected_has_the_same_columns(result_of, model, small_data, tm
         (("--only", ","), ["--only must be some of", "not ''"]),
         (("--only", "drift", "--clean-out", "c"), ["--clean-out leaves", "add attacks to --only"]),
         (("--only", "drift", "--folds", "1"), ["--folds must be a whole number from 2 up, not 1"]),
-        (("--fdr", "0"), ["--fdr must be a number above 0 below 1, not 0"]),
+        (("--fdr", "0"), ["--fdr must be a number above 0 and below 1, not 0"]),
         (("--false-per-1000", "-1"), ["--false-per-1000 must be a number from 0 up, not -1"]),
         (("--out", "taken"), ["taken", "holds no anomalies"]),
         (("--clean-out", "taken"), ["taken", "holds no cleaned ratings"]),

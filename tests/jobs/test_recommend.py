@@ -262,6 +262,7 @@ def test_a_model_that_only_ranks(mfdask, result_of, model_folder, small_data, tm
         (("--include-rated", "--users", "none.txt"), ["none.txt: no such file"]),
         (("--include-rated", "--top", "0"), ["--top must be a whole number from 1 up, not 0"]),
         (("--include-rated", "--data", "d", "--min-ratings", "100000"), ["no item to offer"]),
+        (("--include-rated", "--allow", "/dev/null"), ["no item to offer: none is allowed"]),
     ],
 )
 def test_bad_input(options, words, mfdask, model_folder):
@@ -293,6 +294,7 @@ def test_similar(mfdask, result_of, model_folder, model):
     assert shown["similar"]
     assert all(line["n_train"] >= shown["min_ratings"] for line in shown["similar"])
     refused(mfdask("similar", model_folder, "zzqqxx"), "no such title")
+    refused(mfdask("similar", model_folder, title, "--min-ratings", -1), "must be 0 or more")
 
 
 def test_polarity(mfdask, result_of, model_folder):
@@ -305,7 +307,9 @@ def test_polarity(mfdask, result_of, model_folder):
     assert len(shown["most"]) == len(shown["least"]) == 10
     said = mfdask("polarity", model_folder).stdout
     assert f"({shown['min_ratings']} ratings or more)" in said
-    refused(mfdask("polarity", model_folder, "--min-ratings", 10**6), "--min-ratings must be")
+    for fewest in (10**6, -1):
+        done = mfdask("polarity", model_folder, "--min-ratings", fewest)
+        refused(done, "--min-ratings must be", f"not {fewest}")
 
 
 @pytest.mark.movielens
@@ -328,3 +332,8 @@ def test_items_without_titles_go_by_their_ids(mfdask, tmp_path):
     shown = mfdask("recommend", "m", "--data", "log", "--user", "u1", "--explain").stdout
     assert "│ 1. item-" in shown
     assert re.search(r"\+0\.\d{4} item-", shown)
+    mfdask("train", "log", "--model", "ials", "--factors", 2, "--out", "f")
+    for job in (("similar", "f", "item-3"), ("polarity", "f")):
+        lines = re.findall("^│ (.*?) *│.*│ (.*?) │$", mfdask(*job).stdout, re.MULTILINE)
+        assert len(lines) == 10 + (job[0] == "polarity")
+        assert all(name == item_id for name, item_id in lines)

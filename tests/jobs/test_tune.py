@@ -76,7 +76,7 @@ def test_lists_are_an_objective_for_every_kind(result_of, mfdask, data, model, s
     ("options", "words"),
     [
         ((), "nothing to search"), (("--search", "tua=1"), "NAME one of"),
-        (("--search", "factors=300"), "0 to 256"),
+        (("--search", "factors=300"), "--search factors: n_factors must be"),
         (("--search", "tau=1..2", "--sampler", "grid"), "a grid needs values"),
         (("--search", "tau=1,2", "--validation", 2), "--validation must be"),
         (("--search", "tau=1,2", "--trials", 0), "--trials must be"),

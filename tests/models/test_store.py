@@ -1,7 +1,10 @@
 """The model directory: what goes in comes out, and nothing broken is taken for a model."""
 
+import errno
 import json
 from contextlib import suppress
+from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -11,6 +14,7 @@ from mfdask.errors import InputError
 from mfdask.models import ALS, Bayes, load_model, save_model
 from mfdask.models.store import ModelRef, count_factors, load_side
 from mfdask.shards import Dataset
+from mfdask.shards.store import FileFacts
 
 
 @pytest.fixture(params=[ALS(n_factors=3, n_sweeps=2), ALS(n_factors=0, n_sweeps=2)])
@@ -112,6 +116,26 @@ def test_what_is_no_model_is_refused(spoil, message, model, tmp_path):
     spoil(tmp_path / "m")
     with pytest.raises(InputError, match=message):
         load_model(tmp_path / "m")
+
+
+def test_what_may_not_be_read_is_not_called_damaged(model, tmp_path, monkeypatch):
+    save_model(model, tmp_path / "m")
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(Path, "read_text", Mock(side_effect=denied))
+    with pytest.raises(PermissionError):
+        load_model(tmp_path / "m")
+    monkeypatch.undo()
+    monkeypatch.setattr(FileFacts, "check", Mock(side_effect=denied))
+    with pytest.raises(PermissionError):
+        load_model(tmp_path / "m")
+
+
+def test_the_mend_of_a_damaged_model_is_told_once(model, tmp_path):
+    save_model(model, tmp_path / "m")
+    (tmp_path / "m/users.parquet").unlink()
+    with pytest.raises(InputError) as told:
+        load_model(tmp_path / "m")
+    assert str(told.value).count("train it again") == 1
 
 
 def test_a_missing_folder_is_refused(tmp_path):
