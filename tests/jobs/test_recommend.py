@@ -336,4 +336,4 @@ def test_items_without_titles_go_by_their_ids(mfdask, tmp_path):
     for job in (("similar", "f", "item-3"), ("polarity", "f")):
         lines = re.findall("^│ (.*?) *│.*│ (.*?) │$", mfdask(*job).stdout, re.MULTILINE)
         assert len(lines) == 10 + (job[0] == "polarity")
-        assert all(name == item_id for name, item_id in lines)
+        assert all(name == item_id.strip() for name, item_id in lines)
