@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln
 
 from mfdask.kernels.types import Float32s, Float64s
 from mfdask.shards import Shard
@@ -151,6 +150,8 @@ def _draw_mean_precision(
 
 def degrees_density(errors: UserErrors, precision: float) -> Float64s:
     """Return the probability of each of `DEGREES`, given errors and the mean of the precisions."""
+    from scipy.special import gammaln  # other models have no need of it
+
     counts = np.bincount(errors.n.astype(np.int64))
     seen = np.flatnonzero(counts)
     logs = np.empty(len(DEGREES))
@@ -172,8 +173,8 @@ class NoiseDraws:
 
     def add(self, noise: Noise, weight: float) -> None:
         """Take one draw; `weight` is that of a rating whose variance is to be told."""
-        if noise.of_users is not None:
-            self._variances += 1 / (noise.of_users * weight)
+        own = noise.precision if noise.of_users is None else noise.of_users
+        self._variances += 1 / (own * weight)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""

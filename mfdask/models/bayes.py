@@ -423,7 +423,8 @@ class DrawCollector:
         noise: Noise | None,
     ) -> None:
         """Take the draw after a sweep: rows of both sides, their priors, offsets and noise."""
-        assert noise is not None
+        # Rows of a first sweep from a random start are drawn before there are errors to draw it by.
+        noise = noise or Noise(priors["users"].fidelity, np.nan)
         if offsets:
             self._offsets.add(offsets)
         if self._noise:

@@ -244,3 +244,13 @@ def test_it_gains_on_real_ratings(movielens_small):
     covered = measure_calibration(model, movielens_small).set_index(["users", "interval"])
     for interval in (0.5, 0.8, 0.95):
         assert covered["covered"]["all", interval] == pytest.approx(interval, abs=0.02)
+
+
+def test_without_a_burn_in_the_first_draw_counts_too(ratings):
+    config = Bayes(n_factors=2, n_sweeps=1, burn_in=0, n_samples=1, start_sweeps=0)
+    samples = config.fit(ratings).samples
+    assert samples.noise_precision.tolist() == [1.0]
+    np.testing.assert_allclose(samples.user_variances, 1.0)
+    samples = dataclasses.replace(config, n_sweeps=3, n_samples=3).fit(ratings).samples
+    assert len(samples.noise_precision) == 3
+    assert (samples.user_variances > 1 / 3).all()  # a third of it is the first draw's
