@@ -173,15 +173,15 @@ def suspected_attacks(
 def _chosen_items(suspicion: Suspicion, rule: AttackLimits) -> Bools:
     """Return the items that are suspected whether or not there is a burst, bool (items,).
 
-    Without a level an item needs less evidence (that of `_ITEMS`) where `LEAST` suspected users, or
-    more, resemble its raters more than those of other items.
+    Without a level, evidence as of `_ITEMS` in 1,000 is enough where `LEAST` suspected users, or
+    more, resemble its raters more than those of other items; and no evidence is where there are
+    fewer. For nobody attacks alone, and the audience of an item that thousands rate may be odd.
     """
-    chosen = _beyond(suspicion.items, rule.false_per_1000, rule.fdr)
     if rule.false_per_1000 is not None:
-        return chosen
+        return _beyond(suspicion.items, rule.false_per_1000, rule.fdr)
     suspects = _beyond(suspicion.users, None, rule.fdr)
-    theirs = np.bincount(suspicion.group.with_item[suspects], minlength=len(chosen))
-    return chosen | _beyond(suspicion.items, _ITEMS, rule.fdr) & (theirs >= LEAST)
+    theirs = np.bincount(suspicion.group.with_item[suspects], minlength=len(suspicion.items))
+    return _beyond(suspicion.items, _ITEMS, rule.fdr) & (theirs >= LEAST)
 
 
 def _raters(events: Events, items: Int64s, n_items: int) -> Bools:
