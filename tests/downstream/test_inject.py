@@ -174,7 +174,7 @@ def test_one_seed_one_attack(events):
         ({"kind": "bribe"}, "kind must be random or average .*, not 'bribe'"),
         ({"direction": "up"}, "direction must be push or nuke"),
         ({"fillers": "all"}, "fillers must be popular or uniform"),
-        ({"size": 0}, "size must be a number above 0 to 0.5, not 0"),
+        ({"size": 0}, "size must be a number above 0, up to 0.5, not 0"),
         ({"size": 0.51}, "to 0.5, not 0.51"),
         ({"size": float("nan")}, "size must .* not nan"),
         ({"window_days": 0}, "window_days must be a number above 0, not 0"),

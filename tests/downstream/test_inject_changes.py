@@ -99,7 +99,7 @@ def test_a_partner_who_has_nothing_new():
         ({"min_days": 0}, "min_days must .* not 0"),
         ({"style": "all"}, "style must be mixed or handover"),
         ({"partners": "friends"}, "partners must be random or alike"),
-        ({"min_share": 0.6}, "min_share must be a number above 0 to 0.5, not 0.6"),
+        ({"min_share": 0.6}, "min_share must be a number above 0, up to 0.5, not 0.6"),
     ],
 )
 def test_sharing_that_cannot_be(options, words, people):

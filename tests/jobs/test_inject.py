@@ -49,7 +49,10 @@ def test_everything_at_once(result_of, mfdask, small_data, tmp_path):
     [
         ((), ["nothing to inject", "attack, sharing, drift or mix"]),
         (("--attack", "bribe"), ["--attack must be random or", "bandwagon", "'bribe'"]),
-        (("--attack", "copy", "--size", "0"), ["--size must be a number above 0 to 0.5, not 0"]),
+        (
+            ("--attack", "copy", "--size", "0"),
+            ["--size must be a number above 0, up to 0.5, not 0"],
+        ),
         (("--attack", "copy", "--size", "0.6"), ["to 0.5, not 0.6"]),
         (("--attack", "copy", "--window-days", "99999"), ["the ratings span", "--window-days"]),
         (("--attack", "copy", "--targets", "201"), ["201 targets", "--target-ratings"]),

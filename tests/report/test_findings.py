@@ -60,7 +60,8 @@ def anomalies(data, ratings, tmp_path):
     drift.to_parquet(tmp_path / "drifting_items.parquet")
     users = data.users()["user_id"].iloc[[5, 1]]
     sharing = pd.DataFrame({"user_id": users.array, "score": [2.0, 1.0], "reason": "two"})
-    sharing["handover"] = [ratings.loc[ratings["user"] == u, "time"].median() for u in (5, 1)]
+    days = [ratings.loc[ratings["user"] == u, "time"].median() for u in (5, 1)]
+    sharing["handover"] = pd.to_datetime(days, utc=True)  # as `mfdask anomalies` writes it
     sharing.to_parquet(tmp_path / "suspected_sharing.parquet")
     return tmp_path
 

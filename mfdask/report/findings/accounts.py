@@ -40,7 +40,8 @@ def handover_table(data: Dataset, flagged: pd.DataFrame) -> pd.DataFrame:
     known = flagged[rows >= 0].assign(user=rows[rows >= 0])
     found = ratings_among(data, users=known["user"].to_numpy())
     found = found.merge(known[["user", "user_id", "handover"]], on="user")
-    found["when"] = np.where(found["time"] < found["handover"], "before", "after")
+    handover = pd.to_datetime(found["handover"], utc=True).dt.tz_localize(None)  # as `time` is
+    found["when"] = np.where(found["time"] < handover, "before", "after")
     total = found.groupby(["user_id", "when"]).size()
     found["genre"] = data.items()["genres"].iloc[found["item"]].str.split("|").array
     long = found.explode("genre")
