@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from bokeh.models import BoxAnnotation
+from click.testing import CliRunner
 
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing
+from mfdask.jobs.cli import main
+from mfdask.report.findings.accounts import handover_table
 from mfdask.report.findings.customers import deciles_of
 from mfdask.report.findings.ratings import ratings_among
 from mfdask.report.findings.section import findings_section
@@ -248,3 +251,16 @@ def test_a_page_of_findings(anomalies, churn, data):
     html = page("t", [], [findings_section(data, anomalies=anomalies, churn=churn)])
     assert "<script>alert" not in html
     assert "\\u0026lt;script\\u0026gt;alert" in html
+
+
+def test_accounts_whose_items_have_no_genres_are_not_drawn(tmp_path):
+    ratings = pd.DataFrame(
+        {"user_id": [1, 1, 2, 2], "item_id": [1, 2, 1, 2], "rating": 3.0, "timestamp": [1, 9, 2, 3]}
+    )
+    ratings.to_csv(tmp_path / "r.csv", index=False)
+    done = CliRunner().invoke(
+        main, ["ingest", str(tmp_path / "r.csv"), "--split", "none", "--out", str(tmp_path / "d")]
+    )
+    assert done.exit_code == 0, done.output
+    days = pd.DataFrame({"user_id": [1], "handover": pd.to_datetime(["1970-01-01"], utc=True)})
+    assert handover_table(Dataset.open(tmp_path / "d"), days).empty

@@ -53,7 +53,7 @@ def handover_table(data: Dataset, flagged: pd.DataFrame) -> pd.DataFrame:
         if user in shares.index:
             own = shares.loc[user]
             most = own.loc[own["change"].abs().nlargest(_GENRES).index].sort_values("change")
-            kept.append(most.reset_index().assign(user_id=user))
+            kept.append(most.reset_index().assign(user_id=user).dropna(subset="genre"))
     columns = ["user_id", "genre", "before", "after"]
     return pd.concat(kept, ignore_index=True)[columns] if kept else pd.DataFrame(columns=columns)
 
