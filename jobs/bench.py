@@ -18,10 +18,9 @@ from mfdask.bench.sweep import SweepPlan, measure_sweep, measure_train
 from mfdask.cluster import ClusterConfig
 from mfdask.cores import n_cores
 from mfdask.models import ALS, IALS
-from mfdask.ratings.synthetic import NAMED
 from mfdask.shards import Dataset
 
-from .bench_common import FACTORS, ROUNDS, THREADS, measured
+from .bench_common import FACTORS, RATINGS, ROUNDS, THREADS, measured
 from .bench_guard import guard
 from .bench_lists import dense, rerank, topn
 from .bench_show import show_kept
@@ -180,13 +179,7 @@ def tiers(data: Path, factors: int, budget: float, cluster: ClusterConfig) -> Ou
 
 @main.command("ingest")
 @click.argument("file", required=False, type=PATH)
-@click.option(
-    "--ratings",
-    default=NAMED["32m"].ratings,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Synthetic ratings to make, if no FILE is given.",
-)
+@RATINGS
 @ROUNDS
 @job
 @cluster_options

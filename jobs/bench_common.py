@@ -11,6 +11,7 @@ from rich.console import RenderableType
 
 from mfdask.bench.machine import describe_machine
 from mfdask.cores import n_cores
+from mfdask.ratings.synthetic import NAMED
 
 from .common import Outcome
 
@@ -20,6 +21,13 @@ ROUNDS = click.option(
     show_default=True,
     type=click.IntRange(1),
     help="Rounds; in each, everything is timed once.",
+)
+RATINGS = click.option(
+    "--ratings",
+    default=NAMED["32m"].ratings,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Synthetic ratings to make, if no FILE is given.",
 )
 FACTORS = click.option(
     "--factors",

@@ -37,9 +37,9 @@ def show_kept(files: tuple[Path, ...], into: Path | None) -> Outcome:
     if not files and into is None:
         raise click.UsageError("name files that hold what `mfdask bench ... --json` printed")
     if into is not None:
-        text = _read(into)
+        text = with_tables(into)
         with atomic_file(into) as fresh:
-            fresh.write_text(with_tables(text, into.parent), encoding="utf-8")
+            fresh.write_text(text, encoding="utf-8")
     shown = [part for file in files for part in view_of(file)]
     return Outcome({"files": [str(file) for file in files], "page": into and str(into)}, shown)
 
@@ -62,19 +62,24 @@ def view_of(file: Path) -> list[RenderableType]:
         raise InputError(words) from error
 
 
-def with_tables(page: str, folder: Path) -> str:
-    """Return a page with the tables of the files it names, which lie in a folder.
+def with_tables(page: Path) -> str:
+    """Return the text of a page with the tables of the files it names, from its own folder on.
 
     Raises
     ------
     InputError
-        If one of them is missing, or holds no measurement.
+        If it names none, or one is missing or holds no measurement.
     """
+    text = _read(page)
+    if not _SHOWN.search(text):
+        raise InputError(
+            f"{page}: no place for a table; write <!-- bench: FILE --> and <!-- end -->"
+        )
 
     def renewed(match: re.Match[str]) -> str:
-        return match[1] + markdown_of(view_of(folder / match[2])) + match[3]
+        return match[1] + markdown_of(view_of(page.parent / match[2])) + match[3]
 
-    return _SHOWN.sub(renewed, page)
+    return _SHOWN.sub(renewed, text)
 
 
 def markdown_of(view: list[RenderableType]) -> str:
@@ -100,4 +105,7 @@ def _markdown_table(table: Table) -> str:
 def _read(file: Path) -> str:
     if not file.is_file():
         raise InputError(f"{file}: there is no such file")
-    return file.read_text(encoding="utf-8")
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: this is no text in UTF-8") from error

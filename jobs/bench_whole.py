@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from mfdask.bench.whole import WholePlan, measure_whole
-from mfdask.ratings.synthetic import NAMED
 
-from .bench_common import FACTORS, measured
+from .bench_common import FACTORS, RATINGS, measured
 from .bench_views import whole_view
 from .common import Outcome, job
 from .options import PATH
@@ -18,13 +17,7 @@ from .terminal import progress_bars
 
 @click.command("whole")
 @click.argument("file", required=False, type=PATH)
-@click.option(
-    "--ratings",
-    default=NAMED["32m"].ratings,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Synthetic ratings to make, if no FILE is given.",
-)
+@RATINGS
 @FACTORS
 @click.option(
     "--sweeps", default=10, show_default=True, type=click.IntRange(2), help="Sweeps of each fit."

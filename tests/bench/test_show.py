@@ -50,7 +50,20 @@ def test_a_page_gets_the_tables_of_its_files(kept: Path) -> None:
     assert text.endswith("<!-- end -->\nafter <i>\n")
     assert "| all | 20.0 | 1.00 |" in text
     assert "\nold\n" not in text
-    assert with_tables(text, kept.parent) == text
+    assert with_tables(page) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [(b"no marker", "no place for a table"), (b"\xff\xfe\0", "no text in UTF-8")]
+)
+def test_pages_that_will_not_do(tmp_path: Path, text: bytes, words: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_bytes(text)
+    done = run("--into", page)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert page.read_bytes() == text
+    assert run("--into", tmp_path / "none.md").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -66,8 +79,7 @@ def test_files_that_will_not_do(tmp_path: Path, text: str | None) -> None:
 
 
 def test_the_documentation_shows_what_its_files_say() -> None:
-    page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
-    assert with_tables(page, DOCS) == page
-    for file in DOCS.glob("measured/whole.json"):
-        drawn = draw_whole(json.loads(file.read_text(encoding="utf-8")))
-        assert (DOCS / "images" / "whole.svg").read_text(encoding="utf-8") == drawn
+    page = DOCS / "benchmarks.md"
+    assert with_tables(page) == page.read_text(encoding="utf-8")
+    found = json.loads((DOCS / "measured" / "whole.json").read_text(encoding="utf-8"))
+    assert (DOCS / "images" / "whole.svg").read_text(encoding="utf-8") == draw_whole(found)
