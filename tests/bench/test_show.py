@@ -54,7 +54,8 @@ def test_a_page_gets_the_tables_of_its_files(kept: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [(b"no marker", "no place for a table"), (b"\xff\xfe\0", "no text in UTF-8")]
+    ("text", "words"),
+    [(b"no marker", "there is no place for a table"), (b"\xff\xfe\0", "no text in UTF-8")],
 )
 def test_pages_that_will_not_do(tmp_path: Path, text: bytes, words: str) -> None:
     page = tmp_path / "page.md"
