@@ -72,9 +72,8 @@ def with_tables(page: Path) -> str:
     """
     text = _read(page)
     if not _SHOWN.search(text):
-        raise InputError(
-            f"{page}: no place for a table; write <!-- bench: FILE --> and <!-- end -->"
-        )
+        place = "<!-- bench: FILE --> and <!-- end -->"
+        raise InputError(f"{page}: there is no place for a table; write {place} into it")
 
     def renewed(match: re.Match[str]) -> str:
         return match[1] + markdown_of(view_of(page.parent / match[2])) + match[3]
