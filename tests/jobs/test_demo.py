@@ -28,3 +28,10 @@ def test_it_can_be_run_again_and_says_what_to_try(mfdask):
         assert word in done.stdout
     assert len(pd.read_parquet("output/models/demo-als/history.parquet")) == 2
     assert "Content-Security-Policy" in Path("output/reports/demo.html").read_text()
+
+
+def test_the_first_page_shows_what_the_demo_finds(result_of):
+    page = (Path(__file__).parents[2] / "docs" / "start.md").read_text(encoding="utf-8")
+    found = result_of("demo", *QUIET)
+    for made in found["models"].values():
+        assert f"│    {made['test_rmse']:.4f} │   {made['test_mae']:.4f} │" in page
