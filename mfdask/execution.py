@@ -359,7 +359,7 @@ def _opened(value: Any) -> Any:
     if isinstance(value, Reference):
         return value.open()
     if isinstance(value, Future | _Done):
-        return value.result()
+        return _opened(value.result())
     return [_opened(one) for one in value] if isinstance(value, list) else value
 
 

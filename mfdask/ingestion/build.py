@@ -188,7 +188,7 @@ def _build(source: Source, root: Path, choices: IngestOptions, run: Executor) ->
             f"{source.origin}: what is added up ({repeats}) has no weights; leave out `columns` "
             "weight=, or take the latest of `repeats`"
         )
-    reading = read_source(source, run, are_counts=repeats == "sum")
+    reading = read_source(source, run, are_counts=repeats == "sum", spill_into=root / SCRATCH)
     refuse_useless(reading, source, choices.max_rejected)
     files = write_rejected(root, reading, source.parts, run)
     ids = _rank(root, reading, source, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mfdask.errors import InputError
+from mfdask.ingestion.spill import SpilledRatings, spill
 from mfdask.ratings.forms import ValueForm
 from mfdask.ratings.ids import count_ids, encode
 from mfdask.ratings.partitions import parsed_of
@@ -46,7 +48,7 @@ class ReadBatch(NamedTuple):
 
     Attributes
     ----------
-    ratings : DataFrame
+    ratings : DataFrame or SpilledRatings
         The good ratings: `user_id`, `item_id` (encoded, see `ids.encode`), `rating`, `timestamp`,
         `held_out` (1 in the test part) and `weight` where there are any, without counts of 0. The
         index numbers the rows read of these parts from 0, good or bad.
@@ -58,14 +60,16 @@ class ReadBatch(NamedTuple):
         Of each part.
     """
 
-    ratings: pd.DataFrame
+    ratings: pd.DataFrame | SpilledRatings
     users: pd.Series
     items: pd.Series
     rejected: pd.DataFrame
     facts: list[PartFacts]
 
 
-def read_batch(parts: Sequence[Part], are_counts: bool = False) -> ReadBatch:
+def read_batch(
+    parts: Sequence[Part], are_counts: bool = False, spill_into: Path | None = None
+) -> ReadBatch:
     """Read parts and make them small.
 
     Parameters
@@ -74,25 +78,33 @@ def read_batch(parts: Sequence[Part], are_counts: bool = False) -> ReadBatch:
         At least one.
     are_counts : bool
         Whether their values are to be added up: negative ones are bad, and of 0 nothing is left.
+    spill_into : Path, optional
+        A folder in which the good ratings wait, in place of memory.
     """
-    return clean_batch([part.read() for part in parts], parts, are_counts)
+    return clean_batch([part.read() for part in parts], parts, are_counts, spill_into)
 
 
 def clean_partition(
-    partition: pd.DataFrame, parts: Sequence[Part], are_counts: bool = False
+    partition: pd.DataFrame,
+    parts: Sequence[Part],
+    are_counts: bool = False,
+    spill_into: Path | None = None,
 ) -> ReadBatch:
     """Make a partition of a `frames.parts_frame` small, which holds `parts`."""
-    return clean_batch(parsed_of(partition), parts, are_counts)
+    return clean_batch(parsed_of(partition), parts, are_counts, spill_into)
 
 
 def clean_batch(
-    parsed: Sequence[Parsed], parts: Sequence[Part], are_counts: bool = False
+    parsed: Sequence[Parsed],
+    parts: Sequence[Part],
+    are_counts: bool = False,
+    spill_into: Path | None = None,
 ) -> ReadBatch:
     """Make parts that were read small; the other parameters are those of `read_batch`."""
     cleaned = [_cleaned(one, part, are_counts) for one, part in zip(parsed, parts, strict=True)]
     ratings = _joined([one.ratings for one in cleaned], [one.facts.n_read for one in cleaned])
     return ReadBatch(
-        ratings=ratings,
+        ratings=ratings if spill_into is None else spill(ratings, spill_into),
         users=count_ids(ratings["user_id"]),
         items=count_ids(ratings["item_id"]),
         rejected=_joined_rejected([one.rejected for one in cleaned]),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,6 +89,7 @@ def read_source(
     what: str = "ratings",
     are_counts: bool = False,
     chosen: Sequence[int] | None = None,
+    spill_into: Path | None = None,
 ) -> Reading:
     """Read the parts of a source, small ones together.
 
@@ -102,12 +104,15 @@ def read_source(
         See `parts.read_batch`.
     chosen : sequence of int, optional
         The parts that are read, ascending; all by default.
+    spill_into : Path, optional
+        A folder that all workers see, where the ratings wait that are more than a few.
     """
     wanted = range(len(source.parts)) if chosen is None else chosen
     parts = [source.parts[number] for number in wanted]
     batches = _batches(parts)
     groups = [[parts[number] for number in batch] for batch in batches]
-    reads = _reads(source, groups, run, what, are_counts)
+    spill_into = None if are_few([source]) else spill_into
+    reads = _reads(source, groups, run, what, (are_counts, spill_into))
 
     def each(name: str) -> list[Handle]:
         return [
@@ -141,19 +146,23 @@ def _batches(parts: Sequence[Part]) -> list[list[int]]:
 
 
 def _reads(
-    source: Source, groups: Sequence[list[Part]], run: Executor, what: str, are_counts: bool
+    source: Source,
+    groups: Sequence[list[Part]],
+    run: Executor,
+    what: str,
+    how: tuple[bool, Path | None],
 ) -> list[Handle]:
-    """Start the tasks that read, each with a `ReadBatch` as its result."""
+    """Start the tasks that read, `how` `read_batch` is told, each with a `ReadBatch` as result."""
     names = [f"read-{what}-{number}" for number in range(len(groups))]
     partitioned = any(part.partition is not None for parts in groups for part in parts)
     if run.client is None and not partitioned:
         return [
-            run.submit(name, read_batch, parts, are_counts)
+            run.submit(name, read_batch, parts, *how)
             for name, parts in zip(names, groups, strict=True)
         ]
     partitions = _partitions(source, groups)
     named = zip(names, partitions, groups, strict=True)
-    arguments = {name: (own, _read_already(parts), are_counts) for name, own, parts in named}
+    arguments = {name: (own, _read_already(parts), *how) for name, own, parts in named}
     return run.compute(clean_partition, arguments)
 
 

@@ -115,6 +115,7 @@ def survey(source: Source, progress: Progress = silent) -> Survey:
 def _survey_part(part: Part) -> _PartSurvey:
     batch = read_batch([part])
     ratings = batch.ratings
+    assert isinstance(ratings, pd.DataFrame)  # no folder is given to spill into
     values = ratings["rating"] if "rating" in ratings else pd.Series(1.0, index=ratings.index)
     months, times = np.full(len(ratings), "", object), None
     if "timestamp" in ratings and len(ratings):

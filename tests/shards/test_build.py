@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfdask.errors import InputError
+from mfdask.ingestion import parts, reading
 from mfdask.ingestion.build import IngestOptions, ingest
+from mfdask.ingestion.spill import spill
 from mfdask.ingestion.summary import rating_step
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.splits import Split
@@ -54,11 +56,12 @@ def frames(draw):
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(data=st.data(), frame=frames(), blocks=st.integers(1, 4))
-def test_a_data_set_holds_the_latest_good_ratings(client: Client, data, frame, blocks):
+@given(data=st.data(), frame=frames(), blocks=st.integers(1, 4), few=st.sampled_from([-1, 1000]))
+def test_a_data_set_holds_the_latest_good_ratings(client: Client, data, frame, blocks, few):
     frame.loc[0, "rating"] = 1.0  # one good row at least
     cuts = data.draw(st.lists(st.integers(0, len(frame)), max_size=3))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "FEW_ROWS", few)  # more than these wait on disk
         choices = IngestOptions(Split("none"), blocks=blocks, max_rejected=1.0)
         source = memory_source(frame, cuts)
         made = ingest(source, Path(folder) / "d", client=client, choices=choices)
@@ -99,6 +102,23 @@ def test_files_do_not_depend_on_parts_and_on_who_works(client, tmp_path, split):
     assert len(small_parts.parts) > 5
     ingest(small_parts, tmp_path / "b", choices=choices)
     assert _files(tmp_path / "a") == _files(tmp_path / "b")
+
+
+@pytest.mark.parametrize("split", ["random:0.2", "sequence:0.2"])
+def test_files_do_not_depend_on_where_ratings_wait(client, tmp_path, split, monkeypatch):
+    choices = IngestOptions(Split.parse(split), blocks=3)
+    made = open_synthetic("synthetic:users=80,items=60,ratings=2000", 1, part_ratings=150)
+    ingest(made, tmp_path / "memory", client=client, choices=choices)
+    monkeypatch.setattr(reading, "FEW_ROWS", 0)
+    monkeypatch.setattr(reading, "_BATCH_ROWS", 300)
+    written = []
+    monkeypatch.setattr(parts, "spill", lambda *a: written.append(spill(*a)) or written[-1])
+    ingest(made, tmp_path / "threads", choices=choices)
+    assert len(written) > 5
+    assert not any(one.path.exists() for one in written)
+    ingest(made, tmp_path / "workers", client=client, choices=choices)
+    assert _files(tmp_path / "memory") == _files(tmp_path / "threads")
+    assert _files(tmp_path / "memory") == _files(tmp_path / "workers")
 
 
 def test_published_split_of_movielens(client, movielens_zip, tmp_path):
