@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mfdask.errors import InputError
@@ -107,24 +108,39 @@ def read_catalogue(path: Path, kind: IdKind) -> pd.DataFrame:
     Raises
     ------
     InputError
-        A line has too few fields, or an id that is no integer.
+        A line has too few fields, or an id that is no integer where `kind` is "int".
     """
     readers = {".csv": _csv_movies, ".dat": _dat_movies, ".item": _item_movies}
     try:
         movies = list(readers[path.suffix](path))
-        item_ids = [int(movie_id) for movie_id, _, _ in movies]
     except (ValueError, IndexError, csv.Error) as error:
         raise InputError(f"{path.name} is damaged ({error}); fetch the data set again") from error
     titles = [title for _, title, _ in movies]
     frame = pd.DataFrame(
         {
-            "item_id": pd.Series(item_ids, dtype="int64"),
+            "item_id": _ids([item_id for item_id, _, _ in movies], kind, path.name),
             "title": pd.Series(titles, dtype="str"),
             "year": pd.array([_year(title) for title in titles], dtype="Int16"),
             "genres": pd.Series([genres for _, _, genres in movies], dtype="str"),
         }
-    ).drop_duplicates("item_id", ignore_index=True)
-    return frame.astype({"item_id": "str"}) if kind == "string" else frame
+    )
+    return frame.drop_duplicates("item_id", ignore_index=True)
+
+
+def _ids(written: list[str], kind: IdKind, file: str) -> pd.Series:
+    """Return ids of a kind; texts stay as they are written, as those of the ratings do."""
+    if kind == "string":
+        return pd.Series(written, dtype="str")
+    whole = []
+    for item_id in written:
+        try:
+            whole.append(np.int64(int(item_id)))
+        except (ValueError, OverflowError):
+            raise InputError(
+                f"{file}: the id {item_id[:60]!r} is no whole number, as those of MovieLens are; "
+                "--ids string reads ids that are texts"
+            ) from None
+    return pd.Series(whole, dtype="int64")
 
 
 def _year(title: str) -> int | None:
@@ -143,10 +159,15 @@ def _lines(path: Path) -> list[str]:
 
 
 def _csv_movies(path: Path) -> Iterator[_Movie]:
-    for number, row in enumerate(csv.DictReader(_lines(path)), start=2):
+    lines = (f"{line}\n" for line in _lines(path))
+    for number, row in enumerate(csv.DictReader(lines), start=2):
         if None in row.values() or not {"movieId", "title", "genres"} <= row.keys():
             raise ValueError(f"line {number} is not movieId,title,genres")
-        yield row["movieId"], row["title"], row["genres"]
+        # A break within quotes is a space in the ratings' ids, too.
+        movie_id, title, genres = (
+            row[name].replace("\n", " ") for name in ("movieId", "title", "genres")
+        )
+        yield movie_id, title, genres
 
 
 def _dat_movies(path: Path) -> Iterator[_Movie]:

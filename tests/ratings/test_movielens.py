@@ -117,6 +117,21 @@ def test_string_ids_reach_the_catalogue_too(folder: Path, tmp_path: Path) -> Non
     assert source.catalogue["item_id"].tolist() == ["2", "5", "9"]
 
 
+def test_ids_that_are_texts_are_read_as_they_are_written(tmp_path: Path) -> None:
+    """Files of one's own in the form of MovieLens: the error names the way, and it is one."""
+    (tmp_path / "ratings.csv").write_text(
+        'userId,movieId,rating,timestamp\nann,007,4,1\nbob,"two\nlines",3,2\n'
+    )
+    (tmp_path / "movies.csv").write_text(
+        'movieId,title,genres\n007,A,Drama\n"two\nlines",B,Drama\n', encoding="utf-8"
+    )
+    with pytest.raises(InputError, match=r"'two lines' is no whole number.*--ids string"):
+        open_source(str(tmp_path), cache_dir=tmp_path / "cache")
+    source = open_source(str(tmp_path), ids="string", cache_dir=tmp_path / "cache")
+    assert read(source)[0]["item_id"].tolist() == ["007", "two lines"]
+    assert source.catalogue["item_id"].tolist() == ["007", "two lines"]
+
+
 def test_years_of_series_and_odd_titles(tmp_path: Path) -> None:
     csv_form(tmp_path)
     titles = {
