@@ -76,7 +76,8 @@ def levels_of(model: Model) -> list[float]:
 def toggles(label: str, names: Sequence[str], chosen: Collection[str], do: str) -> str:
     """Return a row of buttons, each of which is on or off."""
     buttons = [
-        button(name, do, data_name=name, aria_pressed=str(name in chosen).lower()) for name in names
+        button(name, do, title=name, data_name=name, aria_pressed=str(name in chosen).lower())
+        for name in names
     ]
     head = element("span", label, "soft")
     return f'{head}<div class="toggles" role="group">{"".join(buttons)}</div>'

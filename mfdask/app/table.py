@@ -170,7 +170,8 @@ class TableView:
     def _line(self, index: int, values: list[str], kinds: list[str]) -> str:
         cells = [_cell(value, kind) for value, kind in zip(values, kinds, strict=True)]
         if self._pick is not None and cells:
-            shown = button(values[0] or "show", f"{self._name}-pick", data_line=index)
+            text = values[0] or "show"
+            shown = button(text, f"{self._name}-pick", title=text, data_line=index)
             cells[0] = f'<td class="text">{shown}</td>'
         return f"<tr>{''.join(cells)}</tr>"
 

@@ -38,9 +38,9 @@ def rule(plot: figure, at: float, *, upright: bool, dash: str = "dotted") -> Non
     )
 
 
-def shortened(title: str) -> str:
-    """Return a title that fits beside an axis."""
-    return title if len(title) <= _LABEL else f"{title[: _LABEL - 1]}…"
+def shortened(title: str, most: int = _LABEL) -> str:
+    """Return a title that fits beside an axis, of at most so many characters."""
+    return title if len(title) <= most else f"{title[: most - 1]}…"
 
 
 def slug(name: str) -> str:
@@ -48,14 +48,14 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
 
 
-def labels_of(titles: Iterable[str]) -> list[str]:
+def labels_of(titles: Iterable[str], most: int = _LABEL) -> list[str]:
     """Return titles as different, short categories of an axis; equal ones get a number."""
     made: dict[str, None] = {}
     for title in titles:
-        label, number = plain(shortened(title)), 1
+        label, number = plain(shortened(title, most)), 1
         while label in made:
             number += 1
-            label = f"{plain(shortened(title))} ({number})"
+            label = f"{plain(shortened(title, most))} ({number})"
         made[label] = None
     return list(made)
 

@@ -19,6 +19,18 @@ _FOCUS = """(() => {
   return `${found.tagName} ${found.dataset.item ?? ""} ${found.dataset.rating ?? ""}`;
 })()"""
 
+_WIDER = """(() => {
+  const found = [];
+  const walk = (root) => root.querySelectorAll("*").forEach((part) => {
+    const room = part.closest(".toggles, td, svg");
+    if (part.tagName === "BUTTON" && room && part.offsetWidth > room.clientWidth + 1)
+      found.push(part.textContent.slice(0, 40));
+    if (part.shadowRoot) walk(part.shadowRoot);
+  });
+  walk(document);
+  return found;
+})()"""
+
 
 def check_quiet(browser, url):
     """Check that nothing was complained of, and nobody else was asked."""
@@ -89,6 +101,11 @@ def test_hostile_titles_are_shown_as_they_are(hostile_site, browser):
         for page in pages_of(hostile_site):
             browser.open(f"{url}/{page.path}")
             assert "taken" not in browser.run("document.title")
+            for width in (1400, 420):
+                browser.resize(width, 900)
+                wide, room = browser.run(_WIDTH)
+                assert wide <= room, (page.path, width)
+                assert browser.run(_WIDER) == [], (page.path, width)
         browser.open(f"{url}/for-you")
         assert SCRIPT in browser.text()
         browser.click("button.star")

@@ -18,6 +18,7 @@ TEXTS = (
     "@{title} @item_id{safe} $index",
     "=HYPERLINK(\"http://example.org\",\"x\")",
     "line\u2028separator",
+    "W" * 400,
 )  # fmt: skip
 
 

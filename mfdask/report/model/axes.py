@@ -11,9 +11,12 @@ from bokeh.models import Range1d
 from bokeh.models.ui import UIElement
 from bokeh.transform import dodge
 
-from mfdask.figures.figure import ListFigure, add_hover, lift_legend, new_plot, plain
+from mfdask.figures.figure import ListFigure, add_hover, lift_legend, new_plot
 from mfdask.figures.theme import MAIN, OTHER
-from mfdask.report.parts import rule
+from mfdask.report.parts import labels_of, rule
+
+#: Characters of a label: the card is narrow.
+_LABEL = 20
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,8 +72,8 @@ class AxesMeaning(ListFigure):
     )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the table, with labels as plain text."""
-        return {**super().columns(numbers), "_label": [plain(name) for name in numbers["feature"]]}
+        """Return the table, with short labels as plain text."""
+        return {**super().columns(numbers), "_label": labels_of(numbers["feature"], _LABEL)}
 
     def draw(self) -> UIElement:
         """Return two bars for each feature."""
