@@ -80,7 +80,7 @@ def main(
         "figures": records(found),
     }
     notes = [_note(one, dataset, leaked.get(one.name, 0)) for one in measured]
-    views = [_values(found, plan), _differences(found)]
+    views = [_values(found, ranking_title(plan, dataset)), _differences(found)]
     return Outcome(values, [*views, *(note for note in notes if note), *caution(plan)])
 
 
@@ -113,9 +113,10 @@ def _note(one: Measured, data: Dataset, leaked: int | None) -> str | None:
     )
 
 
-def _values(found: pd.DataFrame, plan: RankingPlan) -> Table:
-    title = f"held-out ratings, with 95 % intervals; {ranking_title(plan)}"
-    return _side_by_side(found, title, ("value", "low", "high"), "")
+def _values(found: pd.DataFrame, title: str) -> Table:
+    return _side_by_side(
+        found, f"held-out ratings, with 95 % intervals; {title}", ("value", "low", "high"), ""
+    )
 
 
 def _differences(found: pd.DataFrame) -> Table:

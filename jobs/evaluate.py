@@ -128,7 +128,7 @@ def _rank(learned: Model, data: Dataset, plan: RankingPlan) -> tuple[dict[str, A
         **{name: one.means() for name, one in ranked.items()},
         "figures": records(_figures(ranked)),
     }
-    return values, [_ranks(ranked), *_unseen(ranked)]
+    return values, [_ranks(ranked, data), *_unseen(ranked)]
 
 
 def _figures(ranked: Mapping[str, RankingResult], unseen: bool | None = None) -> pd.DataFrame:
@@ -203,10 +203,10 @@ def _intervals(covered: pd.DataFrame) -> Table:
     return view
 
 
-def _ranks(ranked: Mapping[str, RankingResult]) -> Table:
+def _ranks(ranked: Mapping[str, RankingResult], data: Dataset) -> Table:
     own = ranked["model"]
     plan = own.plan
-    view = _side_by_side(_figures(ranked), ranking_title(plan), list(ranked))
+    view = _side_by_side(_figures(ranked), ranking_title(plan, data), list(ranked))
     left_out = {
         "without a relevant rating": own.n_without,
         "without negatives": own.n_crowded,
@@ -240,9 +240,11 @@ def _side_by_side(figures: pd.DataFrame, title: str, names: list[str]) -> Table:
     return view
 
 
-def ranking_title(plan: RankingPlan) -> str:
-    """Return what is ranked, and what is relevant."""
-    return f"candidates: {plan.candidates}; {plan.threshold:g} or more is relevant"
+def ranking_title(plan: RankingPlan, data: Dataset) -> str:
+    """Return what is held out, what is ranked, and what is relevant."""
+    return (
+        f"held out: {data.manifest.split}; candidates: {plan.candidates}; {plan.relevant_on(data)}"
+    )
 
 
 def caution(plan: RankingPlan) -> list[str]:

@@ -94,13 +94,15 @@ def main(
     """Read the source, write the data set."""
     if withdraw and into is None:
         raise InputError("--withdraw takes ratings out of a data set: name it with --into DATA")
-    if into and (out or split or test or choices.blocks or choices.repeats or overwrite):
+    cut = (out, split, test, choices.blocks, choices.repeats)
+    if into and (overwrite or any(choice is not None for choice in cut)):
         raise InputError(
             "--into keeps a data set as it is cut: leave out --out, --split, --test, --blocks, "
             "--repeats, --overwrite"
         )
     share = 0.0 if on_bad_rows == "fail" else choices.max_rejected
-    choices = replace(choices, split=Split.parse(split) if split else None, max_rejected=share)
+    held = None if split is None else Split.parse(split)
+    choices = replace(choices, split=held, max_rejected=share)
     with running() as run:
         before = Manifest.read(into) if into else None
         roles = columns_by_role(columns, weight)

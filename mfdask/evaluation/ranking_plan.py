@@ -27,9 +27,9 @@ class RankingPlan(Parametrised):
     )  # fmt: skip
     threshold: float | None = parameter(
         None,
-        "An item rated this high in the test part is relevant.  [default: 4; every one where "
-        "there are no ratings]",
-        above=0,
+        "An item rated this high in the test part is relevant.  [default: four fifths of the "
+        "largest rating, which is 4 of 5; every held-out item with --negatives, or where there are "
+        "no ratings]",
     )
     n_users: int | None = parameter(
         None, "Rank for a random sample of this many users.  [default: all]", "users", at_least=1
@@ -52,10 +52,24 @@ class RankingPlan(Parametrised):
         super().__post_init__()
 
     def threshold_on(self, data: Dataset) -> float:
-        """Return from which value on a test item is relevant: by default any count or event is."""
+        """Return from which value on a test item is relevant.
+
+        By default any count or event is, and whatever was held out is where it is ranked among
+        sampled items, as in published tables; of ratings those from four fifths of the
+        largest up: 4 of 5 stars, 8 of 10.
+        """
         if self.threshold is not None:
             return self.threshold
-        return 4.0 if data.feedback == "ratings" else data.rating_min
+        if data.feedback != "ratings" or self.negatives is not None:
+            return data.rating_min
+        return data.rating_max - abs(data.rating_max) / 5
+
+    def relevant_on(self, data: Dataset) -> str:
+        """Say which test items are relevant."""
+        threshold = self.threshold_on(data)
+        if threshold <= data.rating_min:
+            return "every held-out item is relevant"
+        return f"{threshold:g} or more is relevant"
 
     def check(self, data: Dataset) -> None:
         """Refuse what cannot be measured on `data`.

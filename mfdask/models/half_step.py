@@ -142,15 +142,18 @@ def half_step(
         block, bounds, read_only(fixed), own, step, read_only(current), out, stats, bad
     )
     if bad.max() >= 0:
-        _refuse(shard, int(bad[bad >= 0][0]))
+        _refuse(shard, int(bad[bad >= 0][0]), prior)
     return BlockUpdate(out, stats.sum(axis=0))
 
 
-def _refuse(shard: Shard, row: int) -> None:
+def _refuse(shard: Shard, row: int, prior: RowPrior) -> None:
     n = int(shard.indptr[row + 1] - shard.indptr[row])
+    least = prior.precision.diagonal().min()
+    lost = 0 < least < np.finfo(np.float32).eps * prior.fidelity  # beside the squared errors
+    mend = "lower `fidelity`" if lost else "raise `factor_reg` and `bias_reg` above 0"
     raise InputError(
         f"{shard.side} row {shard.start + row} ({n} ratings) has no finite solution: its equations "
-        "are not positive definite; raise `factor_reg` and `bias_reg` above 0, or check its ratings"
+        f"are not positive definite; {mend}, or check its ratings"
     )
 
 

@@ -162,8 +162,7 @@ def _score_lists(
     would be full of what users have rated since.
     """
     data = candidate.data
-    threshold = None if data.rating_max >= RankingPlan().threshold_on(data) else data.rating_min
-    plan = RankingPlan(k=(min(10, data.n_items),), threshold=threshold, n_users=rules.ranking_users)
+    plan = RankingPlan(k=(min(10, data.n_items),), n_users=rules.ranking_users)
     models = [candidate.model] + ([published.model] if published else [])
     try:
         found = [measure_ranking(scorer_of(m.align(data), data), data, plan) for m in models]

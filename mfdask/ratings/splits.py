@@ -68,7 +68,7 @@ class Split:
         except ValueError:
             parsed = cls("")
         if parsed.kind not in _KINDS or not 0 < parsed.share < 1:
-            raise InputError(f"`split` {text}: write {FORMS}")
+            raise InputError(f"`split` {text or repr(text)}: write {FORMS}")
         return parsed
 
     def __str__(self) -> str:

@@ -62,7 +62,6 @@ class Settings(Parametrised):
         None,
         "Validation ratings this high are relevant, where lists are measured.  [default: as "
         "`mfdask evaluate`]",
-        above=0,
     )
     jobs: int = parameter(
         1, "Trials at a time: on small data, as many as there are workers.", at_least=1

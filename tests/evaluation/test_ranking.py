@@ -250,8 +250,30 @@ def test_without_ratings_all_that_was_held_out_is_relevant_alike(data, feedback)
     popular = data.items()["n_train"]
     assert_is(found, naive_ranking(ones, lambda _, i: popular[i], 5, 1.0))
     assert found.n_without == 0
-    assert RankingPlan().threshold_on(data) == 4.0
     assert RankingPlan(threshold=2.0).threshold_on(counts) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [(0.5, 5, 4), (1, 10, 8), (1, 3, 2.4), (0, 1, 0.8), (-10, 10, 8), (-5, -1, -1.2), (-3, 0, 0)],
+)
+def test_what_is_relevant_by_default_follows_the_scale(data, low, high, wanted):
+    scaled = copy.copy(data)
+    scaled.manifest = replace(data.manifest, rating_min=low, rating_max=high)
+    plan = RankingPlan()
+    assert plan.threshold_on(scaled) == pytest.approx(wanted)
+    assert plan.relevant_on(scaled) == f"{wanted:g} or more is relevant"
+    plan.check(scaled)
+
+
+def test_whatever_is_held_out_is_relevant_among_sampled_items(data):
+    plan = RankingPlan(5, negatives=6)
+    assert plan.relevant_on(data) == "every held-out item is relevant"
+    found = measure_ranking(popularity_scorer(data), data, plan)
+    assert found.n_without == 0
+    asked = replace(plan, threshold=4.0)
+    assert asked.relevant_on(data) == "4 or more is relevant"
+    assert measure_ranking(popularity_scorer(data), data, asked).n_without > 0
 
 
 def matrix_of(data, part):
@@ -352,8 +374,7 @@ def test_the_gini_coefficient():
         ({"negatives": 4, "k": 6}, "k must be 5 or less, with the negatives, not 6"),
         ({"negatives": 0}, "negatives must be a whole number from 1 up, not 0"),
         ({"threshold": 5.5}, r"threshold must be 5 or less, the largest rating of tiny, not 5\.5"),
-        ({"threshold": 0}, "threshold must be a number above 0, not 0"),
-        ({"threshold": math.nan}, "threshold must be a number above 0, not nan"),
+        ({"threshold": math.nan}, "threshold must be a number, not nan"),
         ({"n_users": 0}, "n_users must be a whole number from 1 up, not 0"),
         ({"seed": -1}, "seed must be a whole number from 0 up, not -1"),
     ],

@@ -96,6 +96,7 @@ def test_cold_items_have_no_training_ratings():
     [
         (["nowhere.csv"], "no source 'nowhere.csv'"),
         ([SMALL, "--split", "monthly:0.1"], "--split monthly:0.1: write random:0.1"),
+        ([SMALL, "--split", ""], "--split '': write random:0.1"),
         ([SMALL, "--split", "cold-items:1.5"], "--split cold-items:1.5: write random:0.1"),
         ([SMALL, "--out", "taken"], "taken: is there already and is no data set"),
         (["bad.csv", "--columns", "user"], "--columns user: write user=NAME"),

@@ -127,6 +127,36 @@ def test_an_auc_without_negatives(kind, ingested, mfdask):
     refused(mfdask("tune", "d", *options, *QUIET), "objective auc", "nothing to rank below")
 
 
+def test_lists_are_measured_on_any_scale(ingested, train, mfdask, result_of):
+    """Where nobody gives 4, the largest are relevant, and the table says which."""
+    ingested([(user, item, stars / 2) for user, item, stars in SOME], "--split", "sequence:0.4")
+    assert train("popularity").exit_code == 0
+    shown = mfdask("evaluate", "m", "d", "--at", 3)
+    assert shown.exit_code == 0, shown.output
+    words = " ".join(shown.stdout.split())
+    assert "held out: sequence:0.4; candidates: the whole catalogue; 2 or more is relevant" in words
+    found = result_of("evaluate", "m", "d", "--at", 3, "--threshold", 0.5)["ranking"]
+    assert (found["threshold"], found["users_without_relevant"]) == (0.5, 0)
+    shown = mfdask("compare", "m", "d", "--at", 3, "--threshold", 0)
+    assert "every held-out item is relevant" in shown.stdout
+
+
+def test_published_tables_of_sampled_items_count_whatever_was_held_out(
+    ingested, train, mfdask, result_of
+):
+    timed = [(user, item, f"{stars},{100 * user + item}") for user, item, stars in SOME]
+    Path("l.csv").write_text(
+        "user,item,rating,timestamp\n" + "".join(f"{u},{i},{rest}\n" for u, i, rest in timed)
+    )
+    result_of("ingest", "l.csv", "--out", "d", "--split", "leave-one-out")
+    assert train("ials").exit_code == 0
+    among = ("--negatives", 1, "--at", 1)
+    found = result_of("evaluate", "m", "d", *among)["ranking"]
+    assert (found["users"], found["users_without_relevant"]) == (8, 0)
+    words = " ".join(mfdask("evaluate", "m", "d", *among).stdout.split())
+    assert "each held-out item and 1 sampled ones; every held-out item is relevant" in words
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_extra_that_is_missing(kind, ingested, train, monkeypatch):
     ingested(SOME)

@@ -123,6 +123,8 @@ def test_published_figures(mfdask, result_of, movielens_zip):
         (("--factors", 1000), "--factors must be a whole number from 0 to 256, not 1000"),
         (("--lambda", "nan"), "--lambda must be a number above 0, not nan"),
         (("--lambda", 0), "--lambda must be a number above 0, not 0.0"),
+        (("--lambda", 1e30), "lower --lambda, or check its ratings"),
+        (("--tau", 0, "--gamma", 0), "raise --tau and --gamma above 0, or check its ratings"),
         (("--tau", -1), "--tau must be a number from 0 up"),
         (("--gamma", "inf"), "--gamma must be a number from 0 up"),
         (("--sweeps", 0), "--sweeps must be a whole number from 1 up"),

@@ -1,5 +1,6 @@
 """Implicit-feedback ALS against the float64 oracle, and what its models can do."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -41,7 +42,7 @@ def factors(rows, k):
 
 
 def naive(config, matrix):
-    k = config.n_factors
+    config, k = config.resolved(Dataset.from_csr(matrix)), config.n_factors
     first = [
         factors(initial_rows(n, k, config.init_scale, config.seed, side), k)
         for side, n in zip(("users", "items"), matrix.shape, strict=True)
@@ -84,6 +85,19 @@ def test_the_gradient_of_a_solved_row_is_zero(name, ratings):
             gradient[k] = (ends[0] - ends[1]) / (2 * step)
         oracle.rows["items"][row] = before
         assert np.abs(gradient).max() < 1e-4 * oracle.objective()
+
+
+def test_the_regularisation_follows_the_size(ratings, small_data):
+    data = copy.copy(Dataset.open(small_data))
+    found = {}
+    for n in (10_000, 343_000, 1_000_000, 10_000_000):
+        counts = dataclasses.replace(data.manifest.counts, train=n)
+        data.manifest = dataclasses.replace(data.manifest, counts=counts)
+        found[n] = IALS().resolved(data).factor_reg
+    assert list(found.values()) == pytest.approx([0.01, 0.01, 0.007, 0.00325], rel=1e-3)
+    assert IALS(factor_reg=0.02).resolved(data).factor_reg == 0.02
+    model = IALS(n_factors=2, n_sweeps=1).fit(ratings)
+    assert model.parameters["factor_reg"] == 0.01
 
 
 def test_objective_falls(ratings):
