@@ -58,9 +58,7 @@ def mann_kendall(values: Float64s) -> tuple[float, float]:
             score += np.sign(values[j] - values[i])
             slopes[place] = (values[j] - values[i]) / (j - i)
             place += 1
-    slopes = np.sort(slopes)
-    median = (slopes[(place - 1) // 2] + slopes[place // 2]) / 2.0
-    return score / np.sqrt(variance), median
+    return score / np.sqrt(variance), np.median(slopes)  # which need not be sorted for it
 
 
 @njit(nogil=True, parallel=True, cache=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit, prange
 
 from mfdask.kernels.compiling import inner
@@ -124,3 +125,47 @@ def count_values(first: Int32s, n: Int32s, values: Any, out: Int32s) -> None:
         out[k] = 0
         for i in range(first[k], first[k] + n[k]):
             out[k, values[i]] += 1
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def add_tails(
+    n: Int32s, expected: Float64s, dispersion: Float64s, least: int, out: Float64s
+) -> None:
+    """Reckon the chances of `n` or more, and of more than `n`, of counts that are `least` or more.
+
+    Counts are negative binomial. The terms of the distribution are added up, each from the one
+    before, from that of `least` on, which is set to 1: no two sums are subtracted, so that small
+    chances are as exact as large ones. It takes about ``n + expected + 40 dispersion expected``
+    terms, which stay within the range of float64 up to some hundreds of these.
+
+    Parameters
+    ----------
+    n : int32[windows]
+        Not below `least`.
+    expected, dispersion : float64[windows]
+        Mean ``m`` and ``d`` of a count of variance ``m + d m^2``; finite.
+    least : int
+    out : float64[windows, 2]
+        Filled.
+    """
+    close = np.finfo(np.float64).eps
+    for k in prange(n.size):
+        spread = dispersion[k] * expected[k]
+        ratio = spread / (1.0 + spread)
+        term, total, at, behind = 1.0, 0.0, 0.0, 0.0
+        count = least
+        while True:
+            total += term
+            if count == n[k]:
+                at = term
+            elif count > n[k]:
+                behind += term
+            step = ratio * (count + 1.0 / dispersion[k]) / (count + 1.0)
+            most = max(step, ratio)  # of all steps to come
+            left = term * most - close * (1.0 - most) * (at + behind)
+            if count >= n[k] and most < 1.0 and left <= 0.0:
+                break
+            term *= step
+            count += 1
+        out[k, 0] = (at + behind) / total
+        out[k, 1] = behind / total

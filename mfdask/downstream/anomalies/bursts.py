@@ -26,6 +26,8 @@ _LEAST_REST = 1e-9
 _MOST_DISPERSED, _CLOSE = 4.0, 1e-6
 #: Windows that the over-dispersion is learned from, at most.
 _SAMPLE = 50_000
+#: Terms of a distribution up to which they are added up.
+_FEW = 300
 
 
 class Grid(NamedTuple):
@@ -277,7 +279,25 @@ def score_of(n: Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
 
 def given_least(n: Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
     """Return the chance of `n` or more in a window that holds `LEAST` or more, float64."""
-    return _at_least(n, expected, dispersion) / _at_least(LEAST, expected, dispersion)
+    return _tails(n, expected, dispersion)[:, 0]
+
+
+def _tails(n: Ints, expected: Float64s, dispersion: Float64s) -> Float64s:
+    """Return the chances of `n` or more, and of more, given `LEAST` or more, float64 (windows, 2).
+
+    Those of few terms are added up, which takes a fraction of the time of a beta function.
+    """
+    found = np.empty((len(n), 2))
+    few = n + expected + 40 * dispersion * expected <= _FEW
+    small, large = np.flatnonzero(few), np.flatnonzero(~few)
+    of_few = np.empty((len(small), 2))
+    kernel.add_tails(n[small].astype(np.int32), expected[small], dispersion[small], LEAST, of_few)
+    found[small] = of_few
+    own = expected[large], dispersion[large]
+    tested = _at_least(LEAST, *own)
+    for column, count in enumerate((n[large], n[large] + 1)):
+        found[large, column] = _at_least(count, *own) / tested
+    return found
 
 
 def _at_least(n: Ints | int, expected: Float64s, dispersion: Float64s) -> Float64s:
@@ -297,8 +317,7 @@ def learn_dispersion(n: Ints, expected: Float64s, least: Float64s) -> float:
     n, expected, least = n[::step], expected[::step], least[::step]
 
     def excess(more: float) -> float:
-        above, reached, tested = (_at_least(k, expected, least + more) for k in (n + 1, n, LEAST))
-        return float(np.mean((above + reached) / tested)) / 2 - 0.5
+        return float(_tails(n, expected, least + more).mean()) - 0.5
 
     if not len(n) or excess(0.0) >= 0:
         return 0.0
