@@ -12,7 +12,6 @@ import scipy.sparse
 from mfdask.downstream.anomalies.residuals import (
     Residuals,
     cross_fitted_predictions,
-    usual_size,
 )
 from mfdask.downstream.events import Events
 from mfdask.models import ALS
@@ -52,6 +51,4 @@ def residuals_of(events, n_items, config=CONFIG):
     in_matrix_order = np.lexsort((events.items, events.users))
     predicted[in_matrix_order] = cross_fitted_predictions(Dataset.from_csr(matrix), config.fit, 5)
     error = events.ratings - predicted
-    size = usual_size(events.users, events.items, error)
-    z = (error / size).astype(np.float32)
-    return Residuals(events.users, events.items, events.ratings, events.timestamps, error, z)
+    return Residuals(events.users, events.items, events.ratings, events.timestamps, error)

@@ -212,6 +212,17 @@ def test_chances_are_those_of_the_distribution(n, expected, dispersion):
     assert found[0] == pytest.approx(law.sf(n - 1) / law.sf(LEAST - 1), rel=1e-6)
 
 
+def test_chances_of_many_terms_go_on_where_those_of_few_end(monkeypatch):
+    random = np.random.default_rng(3)
+    n, expected = random.integers(LEAST, 90, 500), random.gamma(1.0, 8.0, 500)
+    given = n, expected, random.gamma(1.0, 0.3, 500) + 1e-3
+    found = given_least(*given)
+    monkeypatch.setattr(module, "_FEW", 0)
+    assert given_least(*given) == pytest.approx(found, rel=1e-10)
+    monkeypatch.setattr(module, "_FEW", 1e4)
+    assert given_least(*given) == pytest.approx(found, rel=1e-10)
+
+
 def test_scores():
     three = score_of(np.array([3, 3]), np.array([0.001, 4.0]), np.array([0.01, 1.0]))
     assert three == pytest.approx([0, 0])

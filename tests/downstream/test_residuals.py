@@ -13,11 +13,11 @@ from mfdask.downstream.anomalies.residuals import (
     MOST_SWEEPS,
     cross_fitted_predictions,
     cross_fitted_residuals,
-    usual_size,
+    user_variance,
 )
 from mfdask.downstream.events import all_events
 from mfdask.errors import InputError
-from mfdask.models import ALS, Ability, FactorModel
+from mfdask.models import ALS
 from mfdask.shards import Dataset
 
 FOLDS = 3
@@ -141,44 +141,18 @@ def test_no_rating_has_a_say_in_its_own_prediction():
 def test_a_cluster_finds_the_same(residuals, model, data, client):
     found = cross_fitted_residuals(model, data, FOLDS, client)
     assert np.array_equal(found.error, residuals.error)
-    assert np.array_equal(found.z, residuals.z)
 
 
-def test_usual_size_leaves_the_rating_itself_out():
+def test_a_users_variance_leaves_the_rating_itself_out():
     random = np.random.default_rng(2)
-    users, items = (random.integers(0, 6, 40).astype(np.int32) for _ in range(2))
+    users = random.integers(0, 6, 40).astype(np.int32)
     error = random.normal(size=40).astype(np.float32)
     square = error.astype(np.float64) ** 2
-    own, share = np.empty(40), np.empty(40)
+    own = np.empty(40)
     for t in range(40):
         others = square[(users == users[t]) & (np.arange(40) != t)]
         own[t] = (others.sum() + 10 * square.mean()) / (len(others) + 10)
-    for t in range(40):
-        others = (square / own)[(items == items[t]) & (np.arange(40) != t)]
-        share[t] = (others.sum() + 10) / (len(others) + 10)
-    assert np.allclose(usual_size(users, items, error), np.sqrt(own * share))
-
-
-def test_standardised_residuals_have_unit_size(residuals):
-    assert np.mean(np.square(residuals.z, dtype=np.float64)) == pytest.approx(1, abs=1e-5)
-    assert np.array_equal(np.sign(residuals.z), np.sign(residuals.error))
-
-
-class _Sure(FactorModel):
-    """A model that knows its deviations: twice as large for odd items."""
-
-    def can(self, ability):
-        return ability == Ability.DEVIATIONS or super().can(ability)
-
-    def predict_std(self, users, items, times=None):
-        return np.float32(1) + (items % 2).astype(np.float32)
-
-
-def test_the_models_own_deviations_come_first(model, data, residuals):
-    sure = _Sure(**{name: getattr(model, name) for name in model.__dataclass_fields__})
-    found = cross_fitted_residuals(sure, data, FOLDS)
-    ratio = found.z / (residuals.error / (1 + residuals.items % 2))
-    assert np.allclose(ratio, ratio[0], rtol=1e-4)
+    assert np.allclose(user_variance(users, error), own)
 
 
 def test_long_fits_are_not_repeated_in_full(model):

@@ -221,7 +221,7 @@ def test_columns_say_what_they_should(honest):
     events, n_items = honest
     users = events.users
     error = np.where(users == 3, 2.0, 1.0).astype(np.float32)
-    residuals = Residuals(users, events.items, events.ratings, events.timestamps, error, error)
+    residuals = Residuals(users, events.items, events.ratings, events.timestamps, error)
     found = suspected_sharing(events, n_items, residuals)
     assert found["score"].is_monotonic_decreasing
     assert found["expected_false_per_1000"].to_numpy() == pytest.approx(1000 * found["p"])

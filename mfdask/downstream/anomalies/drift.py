@@ -79,10 +79,9 @@ class _Series:
         self.indptr = np.zeros(len(self.items) + 1, np.int64)
         np.cumsum(counts[self.items], out=self.indptr[1:])
         kept = np.flatnonzero((counts >= min_ratings)[residuals.items])
-        users, items, times = (
-            column[kept] for column in (residuals.users, residuals.items, residuals.timestamps)
-        )
-        order = kept[order_by(items, times, users)]
+        # Ratings lie by user: those of an item at the same time stay in this order.
+        order = kept[order_by(residuals.items[kept], residuals.timestamps[kept])]
+        del kept
         variance = user_variance(residuals.users, residuals.error)[order]
         self.values = residuals.error[order].astype(np.float64)
         variance *= _noise(self.indptr, self.values / np.sqrt(variance))

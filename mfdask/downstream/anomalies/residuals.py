@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from distributed import Client
 
 from mfdask.downstream.anomalies.folds import Fold, without_fold
-from mfdask.downstream.events import Events, all_events, require_timestamps
+from mfdask.downstream.events import Events, all_events, require_timestamps, user_cuts
 from mfdask.downstream.ordering import order_by
 from mfdask.errors import InputError, require
 from mfdask.kernels.profiles import others_mean
 from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
-from mfdask.models import Ability, Model
+from mfdask.models import Model
 from mfdask.models.design import Array
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
@@ -22,7 +23,7 @@ from mfdask.shards.refs import dataset_ref, executor_for
 
 #: Sweeps of a refit at most: ALS has settled by then, and a Bayesian model counts its samples so.
 MOST_SWEEPS = 10
-#: Ratings' worth of the common variance that is mixed into each user's and each item's own.
+#: Ratings' worth of the common variance that is mixed into each user's own.
 _SHRINK = 10.0
 
 
@@ -42,8 +43,6 @@ class Residuals(NamedTuple):
         Seconds since 1970.
     error : float32 (ratings,)
         ``r - r_hat`` in stars, unclipped, `r_hat` of a model that has not seen the rating.
-    z : float32 (ratings,)
-        `error` in units of what is usual for this user and item; its mean square is 1.
     """
 
     users: Int32s
@@ -51,7 +50,6 @@ class Residuals(NamedTuple):
     ratings: Float32s
     timestamps: Int64s
     error: Array
-    z: Array
 
 
 def cross_fitted_residuals(
@@ -101,10 +99,12 @@ def cross_fitted_residuals(
     users = events.users
     predicted = model.predict_rows(users, events.items, clip=False)
     predicted += model.offsets_at(users, events.items, events.timestamps)
-    predicted[_in_shard_order(events)] = refitted
-    error = events.ratings - predicted
-    z = _standardised(model, events, error)
-    return Residuals(users, events.items, events.ratings, events.timestamps, error, z)
+    done = 0
+    for places in _in_shard_order(events):
+        predicted[places] = refitted[done : done + len(places)]
+        done += len(places)
+    error = np.subtract(events.ratings, predicted, out=predicted)
+    return Residuals(users, events.items, events.ratings, events.timestamps, error)
 
 
 def cross_fitted_predictions(
@@ -144,40 +144,18 @@ def _merged(data: Dataset, parts: list[Array]) -> Array:
     return predicted
 
 
-def _in_shard_order(events: Events) -> Int64s:
-    """Return the places of the training ratings, by user and item as the shards hold them."""
-    train = np.flatnonzero(~events.held_out)
-    return train[order_by(events.users[train], events.items[train])]
-
-
-def _standardised(model: Model, events: Events, error: Array) -> Array:
-    """Return the errors in units of the model's own deviation, or else of what is usual."""
-    users, items = events.users, events.items
-    if model.can(Ability.DEVIATIONS):
-        z = error / model.predict_std(users, items, events.timestamps)
-    else:
-        z = error / usual_size(users, items, error)
-    return (z / np.sqrt(np.mean(np.square(z, dtype=np.float64)))).astype(np.float32)
-
-
-def usual_size(users: Int32s, items: Int32s, error: Array) -> Float64s:
-    """Return the usual size of the errors of each rating's user and item, float64 (ratings,).
-
-    The variance is the user's times the item's share of it. Both are shrunken to the common one,
-    and leave the rating itself out: no error helps to excuse itself.
-    """
-    own = user_variance(users, error)
-    return np.sqrt(own * _others_mean(items, np.square(error, dtype=np.float64) / own, 1.0))
+def _in_shard_order(events: Events) -> Iterator[Int64s]:
+    """Yield places of the training ratings, by user and item as the shards hold them."""
+    for first, last in itertools.pairwise(user_cuts(events).tolist()):
+        lengths = np.diff(events.indptr[first : last + 1])
+        begin, end = events.indptr[first], events.indptr[last]
+        order = order_by(np.repeat(np.arange(len(lengths)), lengths), events.items[begin:end])
+        yield begin + order[~events.held_out[begin:end][order]]
 
 
 def user_variance(users: Int32s, error: Array) -> Float64s:
     """Return the shrunken variance of the other errors of each rating's user, float64."""
     square = np.square(error, dtype=np.float64)
-    return _others_mean(users, square, max(square.mean(), np.finfo(np.float64).tiny))
-
-
-def _others_mean(rows: Int32s, values: Float64s, prior: float) -> Float64s:
-    """Return the shrunken mean of the other values of each value's row."""
-    found = np.empty(len(rows))
-    others_mean(rows, values, int(rows.max(initial=-1)) + 1, prior, _SHRINK, found)
+    prior, found = max(square.mean(), np.finfo(np.float64).tiny), np.empty(len(users))
+    others_mean(users, square, int(users.max(initial=-1)) + 1, prior, _SHRINK, found)
     return found
