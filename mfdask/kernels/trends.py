@@ -83,3 +83,24 @@ def find_trends(indptr: Int64s, values: Float64s, bins: int, out: Float64s) -> N
             score, slope = mann_kendall(bin_means(own, n))
             out[s, SCORE] = score
             out[s, SLOPE] = slope * (n - 1)
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def sum_successive(indptr: Int64s, values: Float64s, variances: Float64s, out: Float64s) -> None:
+    """Add up half the squares of the differences of successive values, in standard deviations.
+
+    Parameters
+    ----------
+    indptr : int64 (series + 1,)
+    values, variances : float64 (values,)
+        In order of time within a series.
+    out : float64 (series,)
+        Filled.
+    """
+    for s in prange(len(indptr) - 1):
+        total = 0.0
+        for i in range(indptr[s] + 1, indptr[s + 1]):
+            last = values[i - 1] / np.sqrt(variances[i - 1])
+            away = values[i] / np.sqrt(variances[i]) - last
+            total += away * away / 2
+        out[s] = total

@@ -214,7 +214,14 @@ class Bursts(NamedTuple):
         return burst, self.first[burst] + within
 
 
-def find_bursts(chosen: Chosen, line: Timeline, least: int = LEAST) -> Bursts:
+def find_bursts(
+    chosen: Chosen,
+    line: Timeline,
+    least: int = LEAST,
+    *,
+    lowest: float = 0.0,
+    longest: int = WINDOWS[-1],
+) -> Bursts:
     """Count the chosen ratings of each item in windows, and score what an honest item would not do.
 
     The count is taken as negative binomial around what is expected: Poisson if that were known for
@@ -222,14 +229,18 @@ def find_bursts(chosen: Chosen, line: Timeline, least: int = LEAST) -> Bursts:
     it does: without that, among millions of windows of items that are rarely rated, those where
     three met by chance would crowd out the rest.
 
-    With `least` above `LEAST`, windows that hold fewer are left out, whose scores are low.
+    Left out are windows that hold fewer than `least` (their scores are low), those with scores
+    below `lowest`, and those of more than `longest` days.
     """
     found = []
     for days, more in zip(WINDOWS, line.dispersions, strict=True):
+        if days > longest:
+            continue
         windows = tested_windows(chosen, line, days, least)
         dispersion = windows.dispersion + more
         score = score_of(windows.n, windows.expected, dispersion)
-        found.append(windows._replace(dispersion=dispersion, score=score))
+        windows = windows._replace(dispersion=dispersion, score=score)
+        found.append(windows.take(score >= lowest) if lowest > 0 else windows)
     return Bursts.join(found)
 
 

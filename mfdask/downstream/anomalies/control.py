@@ -79,5 +79,6 @@ def false_alarms(
     for _ in range(min(-(-_ITEMS // line.n_items), _DRAWS)):
         chosen = Chosen.of(calm, random.random(len(plain), np.float32) < share)
         # Windows that hold just `LEAST` have the score 0 whatever is expected of them.
-        draws.append(scores_of(find_bursts(chosen, calm, LEAST + 1), chosen, calm))
+        bursts = find_bursts(chosen, calm, LEAST + 1, lowest=LEAST_SCORE)
+        draws.append(scores_of(bursts, chosen, calm))
     return FalseAlarms.of([d.items for d in draws]), FalseAlarms.of([d.users for d in draws])

@@ -84,22 +84,22 @@ class _Series:
         del kept
         variance = user_variance(residuals.users, residuals.error)[order]
         self.values = residuals.error[order].astype(np.float64)
-        variance *= _noise(self.indptr, self.values / np.sqrt(variance))
-        self.weights = 1.0 / variance
+        noise = _noise(self.indptr, self.values, variance)
+        variance *= np.repeat(noise, np.diff(self.indptr))
+        self.weights = np.divide(1.0, variance, out=variance)
         self.timestamps = residuals.timestamps[order]
 
 
-def _noise(indptr: Int64s, values: Float64s) -> Float64s:
-    """Return the variance of each value's series but for its changes, float64 (values,).
+def _noise(indptr: Int64s, values: Float64s, variances: Float64s) -> Float64s:
+    """Return the variance of each series but for its changes, float64 (series,).
 
-    Half the mean square of successive differences (von Neumann 1941): a change adds to it only
-    where it begins and ends, so that no item hides its change in a variance made large by it.
+    Half the mean square of successive differences (von Neumann 1941), in units of the values' own
+    variances: a change adds to it only where it begins and ends, so that no item hides its change
+    in a variance made large by it.
     """
-    n = np.diff(indptr)
-    rows = np.repeat(np.arange(len(n)), n)
-    inside = rows[1:] == rows[:-1]
-    total = np.bincount(rows[1:][inside], np.square(np.diff(values)[inside]) / 2, len(n))
-    return np.asarray(((total + _SHRINK) / (n - 1 + _SHRINK))[rows])
+    total, n = np.empty(len(indptr) - 1), np.diff(indptr)
+    kernel.sum_successive(indptr, values, variances, total)
+    return np.asarray((total + _SHRINK) / (n - 1 + _SHRINK))
 
 
 def _table(series: _Series, found: Changes) -> pd.DataFrame:

@@ -138,9 +138,7 @@ def scores_of_all_ratings(line: Timeline, sameness: Sameness, lives: Lives) -> S
     """
     everything = np.ones(len(line.items), bool)
     chosen = Chosen.of(line, everything, ~everything)
-    bursts = find_bursts(chosen, line)
-    brief = bursts.stop - bursts.start <= 2 * LONGEST
-    bursts = bursts.take(brief & (bursts.score >= LEAST_SCORE))
+    bursts = find_bursts(chosen, line, lowest=LEAST_SCORE, longest=LONGEST)
     sure, common = sameness.of(bursts)
     bursts = bursts._replace(score=np.minimum(bursts.score, sure))
     return attacker_scores(bursts, chosen, line, lives, Agreed(common, sameness.values))
