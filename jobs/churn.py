@@ -84,9 +84,11 @@ def out_file(out: Path | None, form: str | None) -> tuple[Path | None, str]:
     Raises
     ------
     InputError
-        If both are given and differ.
+        If both are given and differ, or the ending is of no form.
     """
     ending = (form or "parquet") if out is None else (out.suffix[1:] or "parquet")
+    if ending not in FORMS:
+        raise InputError(f"`out` {out}: its ending says the form; choose .{', .'.join(FORMS)}")
     if form is not None and form != ending:
         raise InputError(f"`out` {out}: its ending is not that of --format {form}; leave one out")
     return out, ending

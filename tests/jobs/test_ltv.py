@@ -39,7 +39,8 @@ def test_spend(result_of, lively, tmp_path):
         ("1,5,", "s.csv:amount", "row 1: amount is nan"),
         ("1,5,1", "s.csv:cost", "no column cost"),
         ("1,5,1", "amount", "FILE:COLUMN"),
-        ("x,5,1", "s.csv:amount", "has ratings; their ids"),
+        ("x,5,1", "s.csv:amount", "such as 'x', has ratings; their ids are written as 1"),
+        ("990001,5,1", "s.csv:amount", "such as 990001, has ratings; their ids are written as 1"),
     ],
 )
 def test_bad_spend(lines, option, words, mfdask, lively, tmp_path):
@@ -47,3 +48,10 @@ def test_bad_spend(lines, option, words, mfdask, lively, tmp_path):
     done = mfdask("ltv", *lively, "--spend", option, *QUIET)
     assert done.exit_code == 2, done.output
     assert words in done.stderr
+
+
+def test_the_ending_is_a_form(mfdask, lively, tmp_path):
+    done = mfdask("ltv", *lively, "--out", "v.foo", *QUIET)
+    assert done.exit_code == 2, done.output
+    assert "v.foo: its ending says the form; choose .parquet, .csv, .xlsx" in done.stderr
+    assert not (tmp_path / "v.foo").exists()

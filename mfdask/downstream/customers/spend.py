@@ -74,9 +74,10 @@ class Spend:
         """
         own = self._table["user_id"]
         if not own.isin(users).any():
+            theirs, ours = (each.iloc[:1].tolist()[0] for each in (own, users))  # Python's types
             raise InputError(
-                f"`spend`: none of its users, such as {own.iloc[0]!r}, has ratings; their ids are "
-                f"written as {users.iloc[0]!r}"
+                f"`spend`: none of its users, such as {theirs!r}, has ratings; their ids are "
+                f"written as {ours!r}"
             )
 
     def between(self, start: int, stop: int, users: Any) -> np.ndarray:
