@@ -21,7 +21,7 @@ from mfdask.shards import Dataset
 
 from .common import Outcome, job
 from .evaluate import caution, leak_option, metric_label, ranking_options, ranking_title
-from .options import DATA, MODEL, OUT_FILE
+from .options import DATA, MODEL, OUT_PARQUET
 from .terminal import progress_bars, table
 
 
@@ -37,7 +37,7 @@ from .terminal import progress_bars, table
 )
 @click.option(
     "--out",
-    type=OUT_FILE,
+    type=OUT_PARQUET,
     help="Also write the table to this Parquet file.",
 )
 @leak_option

@@ -11,7 +11,7 @@ from mfdask.models import load_model
 from mfdask.results import write_table
 
 from .common import Outcome, job
-from .options import MODEL, OUT_FILE
+from .options import MODEL, OUT_PARQUET
 from .terminal import table
 
 
@@ -27,7 +27,7 @@ from .terminal import table
 )
 @click.option(
     "--out",
-    type=OUT_FILE,
+    type=OUT_PARQUET,
     help="Parquet file for the table.  [default: output/embeddings/MODEL-METHOD.parquet]",
 )
 @click.option(

@@ -263,6 +263,23 @@ class OutputType(click.ParamType):
 #: A file that a job writes.
 OUT_FILE = OutputType(file_place)
 
+
+def _parquet_place(target: Path) -> Path:
+    """Return `file_place` of a table that can only be Parquet.
+
+    Raises
+    ------
+    InputError
+        As `file_place`; if the ending is that of another form.
+    """
+    if target.suffix not in ("", ".parquet"):
+        raise InputError(f"{target}: the table is written as Parquet; let the file end in .parquet")
+    return file_place(target)
+
+
+#: A Parquet file that a job writes.
+OUT_PARQUET = OutputType(_parquet_place)
+
 #: A folder that a job writes.
 OUT_FOLDER = OutputType(folder_place)
 

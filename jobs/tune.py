@@ -21,7 +21,7 @@ from mfdask.tuning import PRESETS, SearchSpace, Settings, Tuned, tune
 from mfdask.tuning.space import train_options, tunable_kinds, tunable_of
 
 from .common import Outcome, job, running
-from .options import DATA, OUT_FILE, PATH, cluster_options, option_of, options_of
+from .options import DATA, OUT_FILE, OUT_PARQUET, PATH, cluster_options, option_of, options_of
 from .terminal import facts_table, table
 
 _OWN = parameters_of(Settings)
@@ -62,7 +62,7 @@ _SHOWN = 10
 )
 @click.option(
     "--out",
-    type=OUT_FILE,
+    type=OUT_PARQUET,
     help="Parquet file for the table of trials.  [default: beside the study]",
 )
 @job

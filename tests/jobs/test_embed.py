@@ -33,4 +33,8 @@ def test_bad_options(mfdask, model, tmp_path):
     assert "leaves 0 of" in done.stderr
     (tmp_path / "folder").mkdir()
     assert mfdask("embed", model, "--out", "folder").exit_code == 2
+    done = mfdask("embed", model, "--out", "e.csv")
+    assert done.exit_code == 2
+    assert "e.csv: the table is written as Parquet; let the file end in .parquet" in done.stderr
+    assert not (tmp_path / "e.csv").exists()
     assert mfdask("embed", "nothing").exit_code == 2

@@ -55,12 +55,14 @@ class AttackLimits(Parametrised):
         None,
         "Honest items of 1,000 that may be suspected: this level decides, not the fdr.",
         at_least=0,
+        at_most=1000,
         none="fdr",
     )
     false_users_per_1000: float | None = parameter(
         None,
         "Honest users of 1,000 that may be suspected: this level decides, not the fdr.",
         at_least=0,
+        at_most=1000,
         none="fdr",
     )
     honest_share: float = parameter(
