@@ -118,10 +118,13 @@ class RowFit(NamedTuple):
     weights : float (features, D)
     means : float32 (n, D)
         What the features of each row stand for; not told where all are dense.
+    solved : bool
+        Whether the search for them came as near as it was to.
     """
 
     weights: npt.NDArray[np.floating]
     means: Float32s = np.empty((0, 0), np.float32)
+    solved: bool = True
 
 
 def conjugate_gradients(
@@ -132,7 +135,7 @@ def conjugate_gradients(
     tolerance: float,
     most_steps: int,
     noise: Float32s | None = None,
-) -> None:
+) -> bool:
     """Bring weights closer to ``(F' S F + shift)^-1 (F' S rows + noise)``, each column by itself.
 
     A step lowers ``sum s (rows - F w)**2 + shift w**2 - 2 noise w``, however few there are.
@@ -149,6 +152,11 @@ def conjugate_gradients(
         Share of the gradient's length at the beginning, at which to end after two steps or more.
     most_steps : int
     noise : float32 (features, columns), optional
+
+    Returns
+    -------
+    bool
+        Whether it ended there, and not by its last step.
     """
     weights, away = found
     pull = features.transposed(away)
@@ -166,17 +174,18 @@ def conjugate_gradients(
         weights += step * direction
         away -= step * image
         if taken == most_steps:
-            return
+            break
         own += features.transposed(image)
         own *= step
         pull -= own
         # A first step leaves most where dense features have a shift of their own.
         if taken > 1 and (_dots(pull, pull) <= goal).all():
-            return
+            return True
         divided = preconditioner.divide(pull, shift[-1:])
         before, slope = slope, _dots(pull, divided)
         direction *= _ratio(slope, before)
         direction += divided
+    return False
 
 
 def _orthonormal(vectors: Float32s) -> Float32s:

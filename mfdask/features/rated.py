@@ -179,7 +179,8 @@ class RatedRegression:
         noise *= np.sqrt(shift)
         near = replace(self, features=replace(self.features, rounded=True))
         drawn = near._solve(shift, mean, away, DRAW_TOLERANCE, DRAW_STEPS, noise)
-        return RowFit(drawn.weights, self.features.times(drawn.weights))
+        solved = mean.solved and drawn.solved
+        return RowFit(drawn.weights, self.features.times(drawn.weights), solved)
 
     @property
     def _nothing(self) -> RowFit:
@@ -205,9 +206,10 @@ class RatedRegression:
         d, features = self.rows.shape[1], self.features
         found = Solution(_padded(begin.weights), _padded(away))
         own = None if noise is None else _padded(noise)
-        conjugate_gradients(features, self.preconditioner, shift, found, tolerance, most_steps, own)
+        equations = features, self.preconditioner, shift
+        solved = conjugate_gradients(*equations, found, tolerance, most_steps, own)
         means = begin.means + (away - found.away[:, :d])
-        return RowFit(found.weights[:, :d], means)
+        return RowFit(found.weights[:, :d], means, solved or tolerance == 0)
 
 
 def _padded(values: npt.NDArray[Any], fill: float = 0.0) -> Float32s:

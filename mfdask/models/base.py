@@ -94,6 +94,9 @@ class Sweep:
     rhat : float or None
         Of a chain of draws so far, see `mfdask.convergence.chain_rhat`. None before there
         are four draws that count.
+    unsolved : bool
+        Whether weights of what is rated, drawn after the sweep, were still further off than they
+        are to be when the search for them ended.
     """
 
     sweep: int
@@ -106,13 +109,15 @@ class Sweep:
     bytes_moved: int = 0
     test_auc: float | None = None
     rhat: float | None = None
+    unsolved: bool = False
 
     def note(self) -> str:
         """Return how good the fit is so far, for a progress bar."""
         if self.train_rmse is not None:
             test = "" if self.test_rmse is None else f", test {self.test_rmse:.4f}"
             rhat = "" if self.rhat is None else f", R-hat {self.rhat:.2f}"
-            return f"RMSE train {self.train_rmse:.4f}{test}{rhat}"
+            unsolved = ", weights not solved for" if self.unsolved else ""
+            return f"RMSE train {self.train_rmse:.4f}{test}{rhat}{unsolved}"
         if self.test_auc is not None:
             return f"AUC test {self.test_auc:.4f}"
         return f"objective {self.objective:.6g}" if self.objective == self.objective else ""

@@ -155,6 +155,8 @@ class RowPrior:
         The rows' means, where they follow what is rated.
     rated_precision : float
         Of the weights in `rated` when they are drawn next, as a share of `precision`.
+    solved : bool
+        Whether the search for the weights came as near to them as it was to.
     """
 
     fidelity: float
@@ -165,6 +167,7 @@ class RowPrior:
     rated: Array | None = None
     means: Array | None = None
     rated_precision: float = 2.0
+    solved: bool = True
 
     @property
     def first_mean(self) -> Float64s:
@@ -178,7 +181,8 @@ class RowPrior:
         if n_dense == len(fit.weights):
             return replace(self, weights=dense, penalty=penalty)
         rated = fit.weights[n_dense:].astype(np.float32)
-        return replace(self, weights=dense, rated=rated, means=fit.means, penalty=penalty)
+        around = replace(self, weights=dense, means=fit.means, penalty=penalty)
+        return replace(around, rated=rated, solved=fit.solved)
 
     def of_user(self, rated: Array | None, features: Array | None = None) -> RowPrior:
         """Return the prior of one row alone.

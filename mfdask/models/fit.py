@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from abc import abstractmethod
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from mfdask.convergence import ChainMonitor
 from mfdask.features.file import FeaturesOf, SideFeatures
 from mfdask.features.offsets import TimeOffsets
+from mfdask.features.rated import DRAW_STEPS
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE, row_width
 from mfdask.kernels.types import Float32s
 from mfdask.models.base import Sweep
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from mfdask.watch import ProgressPublisher, SweepEvent
+
+_LOG = logging.getLogger(__name__)
 
 
 class FitResult(NamedTuple):
@@ -208,6 +212,8 @@ class _Loop:
             before, sent = sent, run.bytes_sent()
             moved = {worker: max(n - before.get(worker, 0), 0) for worker, n in sent.items()}
             history.append(Sweep(seconds=seconds, bytes_moved=sum(moved.values()), **account))
+            if history[-1].unsolved and not any(sweep.unsolved for sweep in history[:-1]):
+                _warn_of_unsolved(history[-1].sweep)
             note = history[-1].note()
             progress(f"train {estimator.kind}", len(history), estimator.most_sweeps, note)
             if publisher:
@@ -257,6 +263,16 @@ class _Loop:
         self.manager.keep(arrays, history, float(state.totals.result().items[SSE]))
 
 
+def _warn_of_unsolved(sweep: int) -> None:
+    _LOG.warning(
+        "after sweep %d: weights of what is rated, and of features beside it, are not solved for "
+        "in %d steps, so that draws of them are rough; give numbers among the features like sizes "
+        "(`feature_scale` deviation)",
+        sweep,
+        DRAW_STEPS,
+    )
+
+
 def _account(plan: FitPlan, state: FitState) -> dict[str, Any]:
     """Wait for a sweep, and return its line of the history but for the time it took."""
     data, totals = plan.data, state.totals.result()
@@ -280,6 +296,7 @@ def _account(plan: FitPlan, state: FitState) -> dict[str, Any]:
         "moved": math.sqrt(moved / norm) if norm > 0 else 0.0,
         "fidelity": totals.fidelity,
         "test_auc": state.auc.result() if state.auc else None,
+        "unsolved": not all(value_of(prior).solved for prior in state.learned.values()),
     }
 
 

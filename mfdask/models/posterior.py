@@ -197,11 +197,15 @@ class BayesianModel(FactorModel):
     def summary(self) -> tuple[str, dict[str, str]]:
         """Return what the model is, and whether its chain had settled."""
         title, facts = super().summary()
-        return title, facts | {"chain": str(self.chain)}
+        facts = facts | {"chain": str(self.chain)}
+        if unsolved := sum(sweep.unsolved for sweep in self.history):
+            facts["not solved"] = f"weights of what is rated, after {unsolved} sweeps"
+        return title, facts
 
     def description(self) -> dict[str, Any]:
         """Return what `model.json` says of this kind of model alone."""
-        return super().description() | {"chain": asdict(self.chain)}
+        unsolved = sum(sweep.unsolved for sweep in self.history)
+        return super().description() | {"chain": asdict(self.chain), "unsolved_sweeps": unsolved}
 
     def objective(self, squared_error: float) -> None:
         """Return nothing: a sampler minimises nothing."""

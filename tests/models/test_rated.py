@@ -1,6 +1,7 @@
 """Priors that follow what is rated: weights against a direct solution, draws, and what is kept."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -92,6 +93,24 @@ def test_noise_of_the_weights_has_their_covariance(ratings):
     assert (np.abs(drawn.mean(axis=1)) < 4.5 * np.sqrt(np.diag(wanted) / n)).all()
     error = np.sqrt((np.outer(np.diag(wanted), np.diag(wanted)) + wanted**2) / n)
     assert (np.abs(drawn @ drawn.T / n - wanted) < 5 * error).all()
+
+
+def test_a_search_that_ends_too_early_is_told(ratings, monkeypatch, caplog, tmp_path):
+    assert not any(sweep.unsolved for sweep in DRAWN.fit(ratings).history)
+    assert not caplog.records
+    monkeypatch.setattr("mfdask.features.rated.DRAW_STEPS", 2)
+    monkeypatch.setattr("mfdask.features.rated.DRAW_TOLERANCE", 1e-6)
+    model = DRAWN.fit(ratings)
+    assert "weights of what is rated" in caplog.text
+    assert len(caplog.records) == 1  # and not in every sweep
+    unsolved = sum(sweep.unsolved for sweep in model.history)
+    assert 0 < unsolved <= len(model.history)
+    assert "not solved for" in model.history[-1].note()
+    save_model(model, tmp_path / "m")
+    assert json.loads((tmp_path / "m" / "model.json").read_text())["unsolved_sweeps"] == unsolved
+    again = load_model(tmp_path / "m")
+    assert again.history == model.history
+    assert f"after {unsolved} sweeps" in again.summary()[1]["not solved"]
 
 
 def test_precision_of_the_weights_is_found_again():
