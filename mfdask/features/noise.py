@@ -166,15 +166,26 @@ def degrees_density(errors: UserErrors, precision: float) -> Float64s:
 
 
 class NoiseDraws:
-    """Sums over the noise of the draws that are kept: the variance of each user's ratings."""
+    """Sums over the noise of the draws that are kept: the variance of each user's ratings.
 
-    def __init__(self, n_users: int) -> None:
-        self._variances = np.zeros(n_users)
+    Parameters
+    ----------
+    weights : float64 (n_users,)
+        Mean weight of the ratings of each user, which the user's precision goes with.
+    mean_weight : float
+        That of all ratings, which a precision goes with that all users share.
+    """
 
-    def add(self, noise: Noise, weight: float) -> None:
-        """Take one draw; `weight` is that of a rating whose variance is to be told."""
-        own = noise.precision if noise.of_users is None else noise.of_users
-        self._variances += 1 / (own * weight)
+    def __init__(self, weights: Float64s, mean_weight: float) -> None:
+        self._weights, self._mean_weight = weights, mean_weight
+        self._variances = np.zeros(len(weights))
+
+    def add(self, noise: Noise) -> None:
+        """Take one draw."""
+        if noise.of_users is None:
+            self._variances += 1 / (noise.precision * self._mean_weight)
+        else:
+            self._variances += 1 / (noise.of_users * self._weights)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""

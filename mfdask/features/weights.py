@@ -89,3 +89,13 @@ class RatingWeights:
     def total(self, data: Dataset) -> float:
         """Return the sum over all training ratings."""
         return sum(float(self.of_block(data, b).sum()) for b in range(data.n_blocks("users")))
+
+    def means(self, data: Dataset) -> Float64s:
+        """Return the mean over each user's training ratings, float64 (n_users,); 0 of none."""
+        found = np.zeros(data.n_users)
+        for block in range(data.n_blocks("users")):
+            shard = data.shard("users", block)
+            ends = np.append(0.0, np.cumsum(self.of_block(data, block)))[shard.indptr]
+            n = np.maximum(np.diff(shard.indptr), 1)
+            found[shard.start : shard.stop] = np.diff(ends) / n
+        return found

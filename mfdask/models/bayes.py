@@ -381,7 +381,10 @@ class DrawCollector:
         self._sweeps: list[int] = []
         self._added = 0
         self._offsets = OffsetDraws(estimator.groupings)
-        self._noise = NoiseDraws(data.n_users) if estimator.noise == "user" else None
+        means = np.ones(data.n_users) if weights is None else weights.means(data)
+        means[means == 0] = self._mean_weight  # of users without ratings
+        by_user = estimator.noise == "user"
+        self._noise = NoiseDraws(means, self._mean_weight) if by_user else None
         self._unrated = {
             side: np.flatnonzero(table["n_train"].to_numpy() == 0)
             for side, table in (("users", data.users()), ("items", data.items()))
@@ -428,7 +431,7 @@ class DrawCollector:
         if offsets:
             self._offsets.add(offsets)
         if self._noise:
-            self._noise.add(noise, self._mean_weight)
+            self._noise.add(noise)
         self._added += 1
         self._thin(sweep)
         s, k = len(self._sweeps), self._k

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -294,3 +295,21 @@ def test_a_sampler_folds_in_by_weights_of_mean_one(tmp_path):
         data = weighted_data(frame, k * own, tmp_path / f"{k}")
         rows.append(fold_in(config.fit(data), History.of_user(data, 4)))
     np.testing.assert_allclose(*rows, atol=2e-3)
+
+
+def test_intervals_of_a_user_go_by_the_weights_of_theirs(tmp_path):
+    """Users scatter alike, and the ratings of every second one weigh little."""
+    random = np.random.default_rng(3)
+    user, item = (a.ravel() for a in np.indices((60, 40)))
+    rating = 3 + random.normal(size=60)[user] + random.normal(size=40)[item]
+    frame = pd.DataFrame({"user_id": user, "item_id": item})
+    frame["rating"] = np.float32(rating + 0.5 * random.normal(size=len(user)))
+    weights = np.where(user % 2, 1 / 16, 1.0)
+    data = weighted_data(frame, weights, tmp_path / "d")
+    means = RatingWeights.of(data, None, relative=True).means(data)
+    np.testing.assert_allclose(means[::2] / means[1::2], 16, rtol=1e-5)
+    model = Bayes(n_factors=1, n_sweeps=60, burn_in=20).fit(data)
+    assert model.users["user_id"].tolist() == list(range(60))
+    variances = model.samples.user_variances
+    assert variances[::2].mean() == pytest.approx(0.25, rel=0.25)
+    assert variances[1::2].mean() == pytest.approx(0.25, rel=0.25)
