@@ -19,7 +19,7 @@ from mfdask.downstream.anomalies.sessions import (
     find_sessions,
     session_starts,
 )
-from mfdask.downstream.anomalies.sharing import suspected_sharing
+from mfdask.downstream.anomalies.sharing import _chance, suspected_sharing
 from mfdask.downstream.inject import SharingPlan, inject_sharing
 from mfdask.errors import InputError
 from mfdask.kernels import people as kernel
@@ -168,6 +168,78 @@ def test_variances_of_people_moods_and_ratings_are_told_apart():
     wanted = (0.25 + 2.25 / 15) / (0.25 + 2.25 / n)
     assert np.allclose(people.precision[:, 0], wanted, rtol=0.15)
     assert abs(people.means.mean()) < 0.2
+
+
+def test_ratings_scatter_as_one_by_one(honest):
+    events, n_items = honest
+    sessions, vectors = find_sessions(events, n_items), choice_vectors(events, n_items)
+    axes = np.eye(len(sessions.scatter))
+    wanted = np.zeros(CHOICE)
+    for s in range(*sessions.indptr[7:9]):
+        own = slice(sessions.first[s], sessions.first[s] + sessions.n[s])
+        chosen = vectors[events.items[own]]
+        wanted += np.square(chosen - chosen.mean(axis=0)).sum(axis=0)
+    assert sessions.squares(axes)[7, :CHOICE] == pytest.approx(wanted)
+    free = (sessions.n - 1).sum()
+    assert sessions.squares(axes).sum(axis=0) == pytest.approx(np.diag(sessions.scatter) * free)
+
+
+def test_restless_people_are_not_taken_for_two():
+    random = np.random.default_rng(4)
+    n_users, n_sessions = 600, 6
+    restless = np.arange(n_users) < 100
+    scatter = np.where(restless, 9.0, 1.0)[:, None]
+    n = np.full(n_users * n_sessions, 12)
+    centres = np.repeat(random.normal(0, 1, (n_users, 2)), n_sessions, axis=0)
+    size = np.sqrt(np.repeat(scatter, n_sessions, axis=0) / 12)
+    means = centres + random.normal(0, 0.3, (len(n), 2)) + random.normal(size=(len(n), 2)) * size
+    indptr = np.arange(n_users + 1) * n_sessions
+    common = np.eye(2) * scatter.mean()
+    taken = Sessions(indptr, indptr[:0], n, means, common, np.empty(0))
+    known = taken._replace(squares=lambda axes: 11 * n_sessions * scatter * (axes**2).sum(axis=0))
+    of_restless = []
+    for sessions in (taken, known):
+        people = compare_people(sessions)
+        found, usual = np.empty((n_users, 3)), np.empty((n_users, 2))
+        given = people.precision, people.means, people.variance
+        kernel.weigh_accounts(indptr, *given, found)
+        kernel.usual_strangeness(indptr, people.precision, people.variance, usual)
+        score = (found[:, kernel.STRANGENESS] - usual[:, 0]) / usual[:, 1]
+        of_restless.append(roc_auc_score(restless, score))
+    assert of_restless[0] > 0.9  # nothing but their scatter makes them strange
+    assert of_restless[1] < 0.75
+
+
+def test_what_everybody_comes_to_do_is_no_second_person():
+    random = np.random.default_rng(5)
+    n_users, per_user = 1000, 20
+    spans = np.arange(n_users) % 10 == 0  # the only people of both eras
+    later = np.tile(np.arange(per_user) >= per_user // 2, n_users)
+    era = np.repeat(np.where(spans, 0, np.arange(n_users) % 2), per_user)
+    spanning = np.repeat(spans, per_user)
+    era += spanning & later
+    days = era * 3000 + np.repeat(random.integers(0, 900, n_users), per_user)
+    days += np.where(later & ~spanning, 30, 0)
+    users = np.repeat(np.arange(n_users), per_user)
+    taste = np.repeat(random.integers(0, 5, n_users), per_user)
+    items = era * 250 + taste * 50 + random.integers(0, 50, len(users))
+    level = np.repeat(random.normal(4, 0.4, n_users), per_user)
+    ratings = np.clip(np.round(random.normal(level - era, 0.7)), 1, 5)
+    times = 10**9 + days * DAY + np.tile(np.arange(per_user) * 60, n_users)
+    unique = ~pd.DataFrame({"user": users, "item": items}).duplicated().to_numpy()
+    events = make_events(*(column[unique] for column in (users, items, ratings, times)))
+    found = suspected_sharing(events, 500, flagged_alone=True)
+    assert len(found) == n_users
+    assert not found["flagged"].any()
+
+
+def test_chance_has_the_tail_of_moods():
+    random = np.random.default_rng(6)
+    drawn, n_sessions = random.normal(size=(4000, 10)), np.full(4000, 5)
+    usual = _chance(random.normal(size=4000) + 3, drawn, n_sessions)
+    assert 3 < 1000 * (usual < 0.01).mean() < 15
+    moody = random.normal(size=4000) * np.exp(0.8 * random.normal(size=4000))
+    assert 1000 * (_chance(moody, drawn, n_sessions) < 0.01).mean() < 15
 
 
 def _misplaced(events, user, line, truth):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,11 @@ from mfdask.kernels.types import Float32s, Float64s, Int64s
 CHOICE = 8
 #: Ratings' worth of nothing in an item's vector and mean: who chose a rare item says little.
 _SHRINK = 10.0
+#: In estimating, a session's mood counts as much as the scatter of so many ratings.
+_MOOD = 10.0
+#: What the platform's sessions are like is told of so many times, and of so many people more who
+#: are as at all times.
+_TIMES, _PEOPLE = 16, 100.0
 #: Different ratings up to which each counts for itself; beyond, it is deciles.
 _MOST_VALUES = 16
 #: Ratings looked at together, so that their features do not fill the memory.
@@ -40,6 +45,9 @@ class Sessions(NamedTuple):
         Covariance of ratings within a session.
     dispersion : float64 (users,)
         ``1 - |mean e| / mean |e|`` over the choice vectors of all ratings of a user, in 0 to 1.
+    squares : callable, optional
+        Given axes, float64 (features, axes), the sum of squares along each of a user's ratings less
+        their session's mean, float64 (users, axes).
     """
 
     indptr: Int64s
@@ -48,6 +56,7 @@ class Sessions(NamedTuple):
     means: Float64s
     scatter: Float64s
     dispersion: Float64s
+    squares: Callable[[Float64s], Float64s] | None = None
 
 
 def session_starts(events: Events) -> Int64s:
@@ -84,25 +93,85 @@ def find_sessions(events: Events, n_items: int, vectors: Float64s | None = None)
     """Cut the events of all users into sessions and describe each.
 
     The features of a rating are what was chosen, and how it was rated: see `describe_sessions`.
-    `vectors` are `choice_vectors`, where they are known already.
+    Of those of a session is taken what the platform's sessions had at the time, see `_of_the_time`:
+    years later everybody chooses among other items. `vectors` are `choice_vectors`, where they are
+    known already.
     """
     vectors = choice_vectors(events, n_items) if vectors is None else vectors
     given = vectors, _edges(events.ratings), _item_means(events, n_items)
     first = session_starts(events)
-    ends = np.append(first, len(events.items))
     width = vectors.shape[1] + len(given[1]) + 2
     means, scatter = np.empty((len(first), width)), np.zeros((width, width))
-    for begin, end in _chunks(first, len(events.items)):
-        own = slice(ends[begin], ends[end])
-        away = np.empty((ends[end] - ends[begin], width))
-        starts = ends[begin : end + 1] - ends[begin]
-        ratings = events.items[own], events.ratings[own]
-        describe_sessions(starts, *ratings, *given, means[begin:end], away)
+    done = 0
+    for _, described, away in _described(events, first, given):
+        means[done : done + len(described)] = described
         scatter += away.T @ away
-    n = np.diff(ends)
+        done += len(described)
+    n = np.diff(np.append(first, len(events.items)))
     scatter /= max(n.sum() - len(n), 1)
     indptr = np.searchsorted(first, events.indptr).astype(np.int64)
-    return Sessions(indptr, first, n, means, scatter, _dispersion(events, vectors))
+
+    def squares(axes: Float64s) -> Float64s:
+        found = np.zeros((len(indptr) - 1, axes.shape[1]))
+        for own, _, away in _described(events, first, given):
+            users = np.searchsorted(events.indptr, np.arange(own.start, own.stop), "right") - 1
+            fresh = np.flatnonzero(np.diff(users, prepend=-1))
+            if len(fresh):
+                found[users[fresh]] += np.add.reduceat(np.square(away @ axes), fresh, axis=0)
+        return found
+
+    means -= _of_the_time(means, n, events.timestamps[first], indptr)
+    return Sessions(indptr, first, n, means, scatter, _dispersion(events, vectors), squares)
+
+
+def _described(
+    events: Events, first: Int64s, given: tuple[Float64s, Float64s, Float64s]
+) -> Iterator[tuple[slice, Float64s, Float64s]]:
+    """Yield where runs of ratings are, their sessions' means and their features less these."""
+    width = given[0].shape[1] + len(given[1]) + 2
+    ends = np.append(first, len(events.items))
+    for begin, end in _chunks(first, len(events.items)):
+        own = slice(int(ends[begin]), int(ends[end]))
+        means, away = np.empty((end - begin, width)), np.empty((own.stop - own.start, width))
+        starts = ends[begin : end + 1] - ends[begin]
+        ratings = events.items[own], events.ratings[own]
+        describe_sessions(starts, *ratings, *given, means, away)
+        yield own, means, away
+
+
+def session_weights(n: Int64s) -> Float64s:
+    """Return what sessions count for: moods are as wide as the scatter of `_MOOD` ratings."""
+    return np.asarray(n / (n + _MOOD))
+
+
+def even_weights(n: Int64s, indptr: Int64s) -> Float64s:
+    """Return what sessions count for, but those of a person together for no more than one.
+
+    Else the few busiest people would be taken for all. float64 (sessions,).
+    """
+    weight = session_weights(n)
+    users = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    total = np.bincount(users, weight, len(indptr) - 1)
+    return np.asarray(weight / np.maximum(total, 1.0)[users])
+
+
+def _of_the_time(means: Float64s, n: Int64s, times: Int64s, indptr: Int64s) -> Float64s:
+    """Return by how much the platform's sessions at each one's time differ from all others.
+
+    The mean of all people's sessions in each of `_TIMES` times with as much to say, shrunken as if
+    `_PEOPLE` more were as at all times, and between the middles of two times in proportion.
+    """
+    weight, order = even_weights(n, indptr), np.argsort(times, kind="stable")
+    share = np.cumsum(weight[order]) / max(weight.sum(), 1e-12)
+    place = np.empty(len(n), np.int64)
+    place[order] = np.minimum(share * _TIMES, _TIMES - 1).astype(np.int64)
+    total = np.bincount(place, weight, _TIMES)
+    middle = np.bincount(place, weight * times, _TIMES) / np.maximum(total, 1e-12)
+    known, found = total > 0, np.empty_like(means)
+    for k, feature in enumerate((means - weight @ means / max(weight.sum(), 1e-12)).T):
+        away = np.bincount(place, weight * feature, _TIMES) / (total + _PEOPLE)
+        found[:, k] = np.interp(times, middle[known], away[known])
+    return found
 
 
 def _edges(ratings: Float32s) -> Float64s:

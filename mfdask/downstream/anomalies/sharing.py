@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 
 from mfdask.downstream.anomalies.calibration import alike, false_discovery, share_beyond
 from mfdask.downstream.anomalies.people import People, compare_people
@@ -22,8 +23,10 @@ _GROUPS = 10
 _SHUFFLES = 99
 #: Accounts of one person are drawn until there are so many, and how often each at least and most.
 _DRAWN, _DRAWS = 20_000, (4, 99)
-#: What is usual is learned between these quantiles of scores: those who share lie above.
-_BULK = (0.5, 0.85)
+#: What is usual is learned between the median and this quantile of scores: who share lie above.
+_BULK = 0.85
+#: Largest deviation of the logarithm of how much people's moods vary, and places it is weighed at.
+_WIDEST, _NODES = 2.0, 15
 
 
 def suspected_sharing(
@@ -154,9 +157,10 @@ def _drawn(
 def _chance(scores: Float64s, drawn: Float64s, n_sessions: Int64s) -> Float64s:
     """Return how likely each score is of one person, float64 (accounts,).
 
-    The scores of accounts with about as many sessions are brought to the middle and the spread of
-    drawn ones, but not stretched. Where they spread wider, as moods do not vary like normal ones,
-    their tail is taken to be longer by as much again.
+    The scores of accounts with about as many sessions are brought to the middle of drawn ones, but
+    not stretched. Where all spread wider, as some people's moods vary more than others', drawn ones
+    are taken times a log-normal factor, whose deviation is learned from the bulk: so the more that
+    differs from drawn ones, the longer the tail.
 
     Parameters
     ----------
@@ -164,15 +168,37 @@ def _chance(scores: Float64s, drawn: Float64s, n_sessions: Int64s) -> Float64s:
     drawn : float64 (accounts, draws)
     n_sessions : int64 (accounts,)
     """
-    p = np.ones(len(scores))
-    for rows in alike(n_sessions) if len(scores) else []:
-        by_chance = np.sort(drawn[rows], axis=None)
-        middle, high = np.quantile(scores[rows], _BULK)
-        usual, above = np.quantile(by_chance, _BULK)
-        wider = max((high - middle) / max(above - usual, np.finfo(np.float64).eps), 1.0)
-        level = usual + (scores[rows] - middle) / wider
-        p[rows] = share_beyond(level, by_chance, wider)
+    if not len(scores):
+        return np.ones(0)
+    groups = alike(n_sessions)
+    above, by_chance = np.empty(len(scores)), []
+    for rows in groups:
+        above[rows] = scores[rows] - np.median(scores[rows])
+        by_chance.append(np.sort(drawn[rows], axis=None) - np.median(drawn[rows]))
+    deviation = _mood_deviation(above, np.sort(np.concatenate(by_chance)))
+    p = np.empty(len(scores))
+    for rows, own in zip(groups, by_chance, strict=True):
+        p[rows] = _of_moods(above[rows], own, deviation)
     return p
+
+
+def _mood_deviation(above: Float64s, drawn: Float64s) -> float:
+    """Return the deviation of a log-normal factor that makes the bulk of draws as wide."""
+    high = np.array([np.quantile(above, _BULK)])
+
+    def excess(deviation: float) -> float:
+        return float(_of_moods(high, drawn, deviation)[0]) - (1 - _BULK)
+
+    if excess(0.0) >= 0:
+        return 0.0
+    return float(brentq(excess, 0.0, _WIDEST)) if excess(_WIDEST) > 0 else _WIDEST
+
+
+def _of_moods(values: Float64s, drawn: Float64s, deviation: float) -> Float64s:
+    """Return the share of draws times a log-normal factor that are as large (Gauss-Hermite)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    shares = [share_beyond(values / np.exp(deviation * node), drawn) for node in nodes]
+    return np.asarray(weights @ np.array(shares) / weights.sum())
 
 
 def _second_person(
