@@ -277,13 +277,19 @@ def reading_url(place: str, missing: str) -> Iterator[None]:
         known = name in str(error)  # a module may go by another name than its package
         how = f"needs the package {name}; pip install {name}" if known else error
         raise InputError(f"{place}: {how}") from error
-    except FileNotFoundError as error:
-        raise InputError(f"{place}: is not there; {missing}") from error
     except Exception as error:  # each driver has errors of its own
+        # A server that does not answer is a file that is not found, too, for some drivers.
+        if isinstance(error, FileNotFoundError) and not _unreachable(error.__cause__):
+            raise InputError(f"{place}: is not there; {missing}") from error
         if isinstance(error, OSError) and error.errno in FULL:
             raise NoSpaceError(f"{place}: no space left on the disk for a local copy") from error
-        line = str(error).strip().partition("\n")[0]
+        first = error.__cause__ if _unreachable(error.__cause__) else error
+        line = str(first).strip().partition("\n")[0]
         raise InputError(
-            f"{place}: cannot be read ({type(error).__name__}: {line}); check the URL, the "
+            f"{place}: cannot be read ({type(first).__name__}: {line}); check the URL, the "
             "network, and the credentials that fsspec is told of"
         ) from error
+
+
+def _unreachable(cause: BaseException | None) -> bool:
+    return isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)

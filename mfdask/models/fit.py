@@ -215,7 +215,9 @@ class _Loop:
             if history[-1].unsolved and not any(sweep.unsolved for sweep in history[:-1]):
                 _warn_of_unsolved(history[-1].sweep)
             note = history[-1].note()
-            progress(f"train {estimator.kind}", len(history), estimator.most_sweeps, note)
+            n = len(history)
+            last = n if estimator.has_enough(history) else estimator.most_sweeps
+            progress(f"train {estimator.kind}", n, last, note)
             if publisher:
                 publisher.tell(_event(plan, history[-1], moved))
             if each_sweep:

@@ -80,6 +80,14 @@ def test_a_table_is_shown(mfdask, data):
     assert "clipped to the scale" in shown.stdout
 
 
+def test_the_bar_of_a_fit_that_stops_early_ends_full(mfdask, data):
+    done = mfdask("train", data, "--tolerance", 0.5, "--sweeps", 60, "--out", "m")
+    sweeps = len(pd.read_parquet("m/history.parquet"))
+    assert sweeps < 60
+    assert f"{sweeps}/{sweeps}" in done.stderr
+    assert "/60" not in done.stderr
+
+
 def test_paper_names_reach_the_model(result_of, data):
     result_of(
         "train", data, "--out", "m", "--sweeps", 2, "--factors", 3, "--lambda", 0.5, "--tau", 0.4,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import socket
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -139,6 +140,16 @@ def host(tmp_path: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+def test_a_server_that_is_down_is_not_a_file_that_is_not_there(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/r.csv"
+    with pytest.raises(InputError, match=r"cannot be read \(.*[Cc]onnect") as error:
+        open_source(url, cache_dir=tmp_path)
+    assert "is not there" not in str(error.value)
 
 
 def test_workers_read_at_a_server_and_no_secret_is_told(
