@@ -23,6 +23,7 @@ from mfdask.shards import Dataset
 from .bench_common import FACTORS, RATINGS, ROUNDS, THREADS, measured
 from .bench_guard import guard
 from .bench_lists import dense, rerank, topn
+from .bench_peers import peers as bench_peers
 from .bench_show import show_kept
 from .bench_views import bpr_view, ials_view, ingest_view, kernel_view, sweep_view
 from .bench_whole import whole
@@ -51,7 +52,7 @@ def main() -> None:
     """Hold the measurements together."""
 
 
-for _command in (topn, rerank, dense, guard, whole, show_kept):
+for _command in (topn, rerank, dense, guard, whole, bench_peers, show_kept):
     main.add_command(_command)
 
 
@@ -61,7 +62,7 @@ for _command in (topn, rerank, dense, guard, whole, show_kept):
 @_SWEEPS
 @ROUNDS
 @click.option(
-    "--peers/--no-peers", default=True, show_default=True, help="Time cmfrec and LensKit, too."
+    "--peers/--no-peers", default=True, show_default=True, help="Time other libraries, too."
 )
 @job
 @cluster_options

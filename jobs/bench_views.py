@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from mfdask.bench.peers import PEERS
 from mfdask.bench.rerank import FIGURES, WEIGHTS
 from mfdask.bench.whole import STEPS, total
 
@@ -26,7 +27,7 @@ def sweep_view(values: dict[str, Any]) -> list[RenderableType]:
     """Show the sweeps of each data set, and what compiling takes."""
     view: list[RenderableType] = []
     for found in values["data_sets"]:
-        view += [_seconds_table(found), _words_on(found)]
+        view += [_seconds_table(found), *_peers_table(found), _words_on(found)]
     if len(values["data_sets"]) > 1:
         view.append(_scaling_table(values["data_sets"]))
     compiling = values["compile_seconds"]
@@ -66,16 +67,43 @@ def _seconds_table(found: dict[str, Any]) -> Table:
             else []
         )
         made.add_row(what, f"{seconds:.4g}", f"{seconds / bare:.3f}", *counted)
-    for name, peer in found["peers"].items():
-        if "missing" not in peer:
-            seconds = peer["seconds_per_epoch"]
-            made.add_row(
-                f"{name} {peer['version']}, {peer['method']}",
-                f"{seconds:.4g}",
-                f"{seconds / bare:.2f}",
-                f"{seconds / found['ratings'] * 1e9:.1f}",
-            )
     return made
+
+
+def _peers_table(found: dict[str, Any]) -> list[RenderableType]:
+    """Show other libraries beside this one, if any was asked for: time, error and memory."""
+    if not found["peers"]:
+        return []
+    equal, train = found["equal_seconds"], found["train"]
+    made = table(
+        f"{found['data']}: beside other libraries, {found['factors']} factors, "
+        f"{found['threads']} threads",
+        "method",
+        "seconds a sweep",
+        "ours over it",
+        f"test RMSE after {equal['seconds']:.3g} s",
+        "sweeps",
+        "GB at most",
+    )
+
+    def row(
+        method: str, seconds: float, ratio: str, rmse: float | None, sweeps: int | None, peak: int
+    ) -> None:
+        error = "" if rmse is None else f"{rmse:.4f}"
+        memory = f"{peak / 1e9:.2f}"
+        made.add_row(method, f"{seconds:.4g}", ratio, error, str(sweeps or ""), memory)
+
+    ours = found["seconds"]["dask"], "", equal["rmse"], equal["sweeps"], train["peak_memory_bytes"]
+    row("mfdask, als through Dask", *ours)
+    for name, peer in found["peers"].items():
+        if "missing" in peer:
+            made.add_row(name, peer["missing"])
+            continue
+        ratio = f"{peer['dask_over_peer']:.3f}"
+        there = peer["rmse"], peer["epochs"] if peer["rmse"] else None, peer["peak_bytes"]
+        method = f"{PEERS[name].environment} {peer['version']}, {peer['method']}"
+        row(method, peer["seconds_per_epoch"], ratio, *there)
+    return [made]
 
 
 def _words_on(found: dict[str, Any]) -> str:
@@ -86,11 +114,6 @@ def _words_on(found: dict[str, Any]) -> str:
         f"{gflops['gemm_one_thread']:.1f} on one",
         f"all threads are {ratios['one_thread_over_all']:.2f} times as fast as one; through Dask a "
         f"sweep takes {ratios['dask_over_bare']:.3f} of the bare kernel's time",
-        *(
-            f"a sweep through Dask takes {peer['dask_over_peer']:.3f} of an epoch of {name}"
-            for name, peer in found["peers"].items()
-            if "missing" not in peer
-        ),
         f"train job: {train['seconds']:.1f} s in all, {train['seconds_per_sweep']:.4g} s a sweep, "
         f"at most {train['peak_memory_bytes'] / 2**20:,.0f} MiB over all processes",
     ]
@@ -101,9 +124,6 @@ def _words_on(found: dict[str, Any]) -> str:
         )
         over = ratios["bayes_over_dask_with_test"]
         lines.append(f"a sweep of --model bayes takes {over:.2f} of one that scores the test, too")
-    for name, peer in found["peers"].items():
-        if "missing" in peer:
-            lines.append(f"{name}: {peer['missing']}")
     return "\n".join(lines) + "\n"
 
 

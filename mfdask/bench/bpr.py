@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +63,14 @@ def measure_bpr(path: Path, plan: BPRPlan, progress: Progress = silent) -> dict[
     data = Dataset.open(path)
     missing = _missing(plan)
     timed = {"bpr": _Here(data, plan).seconds}
+    there: list[dict[str, Any]] = []
     if missing is None:
-        there = _PEER, path, plan.factors, plan.threads
-        timed["implicit"] = lambda: float(measure_peer(*there)["seconds"])
+
+        def implicit_seconds() -> float:
+            there.append(measure_peer(_PEER, path, plan.factors, plan.threads))
+            return float(there[-1]["seconds"])
+
+        timed["implicit"] = implicit_seconds
     taken = take_in_turn(timed, plan.rounds, progress)
     seconds = {name: taken.median(name) for name in timed}
     found: dict[str, Any] = {
@@ -76,7 +80,7 @@ def measure_bpr(path: Path, plan: BPRPlan, progress: Progress = silent) -> dict[
         "threads": plan.threads,
         "rounds": taken.seconds,
         "seconds": seconds,
-        "implicit": {"missing": missing} if missing else {"version": version("implicit")},
+        "implicit": {"missing": missing} if missing else {"version": there[-1]["version"]},
         "quality": quality_after(plan.seconds, _learners(data, plan, seconds), data),
     }
     if missing is None:

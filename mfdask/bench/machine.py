@@ -155,8 +155,19 @@ def measure_module(
         If it ends with another code than 0.
     """
     words = ["-m", module, *map(str, arguments)]
+    return measure_command([sys.executable, *words], environ)
+
+
+def measure_command(words: Sequence[object], environ: dict[str, str] | None = None) -> Run:
+    """Run a Python by its path, and measure its time and memory; see `measure_module`.
+
+    Raises
+    ------
+    FailedRunError
+        If it ends with another code than 0.
+    """
+    full, pipe = [str(word) for word in words], subprocess.PIPE
     began = time.perf_counter()
-    full, pipe = [sys.executable, *words], subprocess.PIPE
     with subprocess.Popen(full, env=environ, stdout=pipe, stderr=pipe, text=True) as process:
         peak, output, errors = 0, "", ""
         while process.returncode is None:
@@ -166,7 +177,7 @@ def measure_module(
             except subprocess.TimeoutExpired:
                 continue
     seconds = time.perf_counter() - began
-    command = " ".join(["python", *words])
+    command = " ".join(["python", *full[1:]])
     if process.returncode:
         last = (errors.strip().splitlines() or ["without a word"])[-1]
         raise FailedRunError(f"`{command}` ended with code {process.returncode}: {last}")

@@ -1,192 +1,148 @@
-"""Benchmark of other libraries on the same ratings: `python -m mfdask.bench.peers NAME DATA …`.
+"""Other libraries on the same ratings, each in an environment of its own.
 
-Each peer is timed in a process of its own, where its threads and matrix library are set up as it
-wants them, and nothing that it imports touches the rest. An epoch is the seconds of a longer fit
-less those of a shorter one, for each epoch between them: what a fit does once drops out.
+Their requirements exclude each other's and mfdask's, so `make_environments` gives each a virtual
+environment. It is timed in a process of that environment's Python, which reads .npy files and runs
+`mfdask.bench.peer_runner` by its path. An epoch is the seconds of a longer fit less those of a
+shorter one, for each epoch between them: what a fit does once drops out.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable
+import venv
 from dataclasses import dataclass
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mfdask.bench.kernel import whole_side
-from mfdask.bench.machine import blas_environ, measure_module
-from mfdask.bench.rounds import seconds_of
-from mfdask.kernels.rows import Block
-from mfdask.kernels.types import Float32s, Int32s
+from mfdask.bench.machine import FailedRunError, blas_environ, measure_command
+from mfdask.kernels.types import Float32s
 from mfdask.models import ALS
+from mfdask.progress import Progress, silent
 from mfdask.shards import SIDES, Dataset
 
-#: Epochs of the shorter and of the longer fit.
-EPOCHS = (1, 4)
+#: For what still runs in this process's environment: the script of `bench whole`, and top-k lists.
 INSTALL = "pip install 'mfdask[peers]'"
-
-#: Fits so many epochs, and returns the other library's model.
-Fit = Callable[[int], Any]
+#: Names a folder of environments, in place of that in the user's cache.
+FOLDER_VARIABLE = "MFDASK_PEERS"
+_RUNNER = Path(__file__).with_name("peer_runner.py")
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Another library for matrix factorisation.
+    """A method of another library.
 
     Attributes
     ----------
-    package : str
-        What it is imported and installed as.
-    needs : str
-        A module that only usable versions have.
+    environment : str
+        One of `ENVIRONMENTS`.
     method : str
         For people.
-    prepare : callable
-        Given the ratings by user, the number of items, that of factors and that of threads,
-        returns a `Fit`.
     """
 
-    package: str
-    needs: str
+    environment: str
     method: str
-    prepare: Callable[[Block, int, int, int], Fit]
 
 
-def _prepare_cmfrec(users: Block, n_items: int, n_factors: int, threads: int) -> Fit:
-    import scipy.sparse
-    from cmfrec import CMF
-
-    shape = (len(users.indptr) - 1, n_items)
-    ratings = scipy.sparse.coo_matrix((users.ratings, (_rows(users), users.indices)), shape)
-
-    def fit(epochs: int) -> Any:
-        size = {"k": n_factors, "niter": epochs, "nthreads": threads}
-        # What multiplies the squared factors where squared errors count once.
-        weight = ALS.presets["large"]["factor_reg"] / ALS.fidelity
-        biases = {"user_bias": True, "item_bias": True, "lambda_": weight}
-        plain = {"use_cg": False, "verbose": False, "precompute_for_predictions": False}
-        return CMF(**size, **biases, **plain, use_float=True).fit(ratings)
-
-    return fit
-
-
-def _prepare_lenskit(users: Block, n_items: int, n_factors: int, threads: int) -> Fit:
-    import pandas as pd
-    from lenskit.als import BiasedMFScorer
-    from lenskit.data import from_interactions_df
-    from lenskit.training import TrainingOptions
-
-    table = {"user_id": _rows(users), "item_id": users.indices, "rating": users.ratings}
-    data = from_interactions_df(pd.DataFrame(table))
-
-    def fit(epochs: int) -> Any:
-        scorer = BiasedMFScorer(embedding_size=n_factors, epochs=epochs)
-        scorer.train(data, TrainingOptions(rng=1))
-        return scorer
-
-    return fit
-
-
-def _prepare_implicit(
-    users: Block, n_items: int, n_factors: int, threads: int, *, use_cg: bool
-) -> Fit:
-    from implicit.cpu.als import AlternatingLeastSquares
-
-    observed = _observed(users, n_items)
-
-    def fit(epochs: int) -> Any:
-        size = {"factors": n_factors, "iterations": epochs, "num_threads": threads}
-        model = AlternatingLeastSquares(**size, use_cg=use_cg)
-        model.fit(observed, show_progress=False)
-        return model
-
-    return fit
-
-
-def _prepare_implicit_bpr(users: Block, n_items: int, n_factors: int, threads: int) -> Fit:
-    from implicit.cpu.bpr import BayesianPersonalizedRanking
-
-    observed = _observed(users, n_items)
-
-    def fit(epochs: int) -> Any:
-        size = {"factors": n_factors, "iterations": epochs, "num_threads": threads}
-        model = BayesianPersonalizedRanking(**size)
-        model.fit(observed, show_progress=False)
-        return model
-
-    return fit
-
-
-def _observed(users: Block, n_items: int) -> Any:
-    """Return the ratings as a sparse matrix of ones."""
-    import scipy.sparse
-
-    ones = np.ones(len(users.indices), np.float32)
-    arrays = ones, np.array(users.indices), users.indptr.astype(np.int32)
-    return scipy.sparse.csr_matrix(arrays, (len(users.indptr) - 1, n_items))
-
-
-def _rows(users: Block) -> Int32s:
-    """Return the user of each rating."""
-    return np.repeat(np.arange(len(users.indptr) - 1, dtype=np.int32), np.diff(users.indptr))
-
-
-PEERS = {
-    "cmfrec": Peer("cmfrec", "cmfrec", "CMF, Cholesky (use_cg=False), float32", _prepare_cmfrec),
-    "lenskit": Peer("lenskit", "lenskit.training", "BiasedMFScorer (ALS)", _prepare_lenskit),
-    "implicit_exact": Peer(
-        "implicit",
-        "implicit",
-        "AlternatingLeastSquares, Cholesky (use_cg=False)",
-        partial(_prepare_implicit, use_cg=False),
-    ),
-    "implicit_cg": Peer(
-        "implicit",
-        "implicit",
-        "AlternatingLeastSquares, conjugate gradient",
-        partial(_prepare_implicit, use_cg=True),
-    ),
-    "implicit_bpr": Peer(
-        "implicit", "implicit", "BayesianPersonalizedRanking", _prepare_implicit_bpr
-    ),
+#: What is installed into the environment of each library: versions that work with Python 3.11.
+ENVIRONMENTS: dict[str, tuple[str, ...]] = {
+    "cmfrec": ("cmfrec==3.5.1.post13", "numpy", "scipy"),
+    "implicit": ("implicit==0.7.3", "numpy", "scipy"),
+    "lenskit": ("lenskit==2025.8.1", "numpy", "pandas"),
+    "spark": ("pyspark==3.5.8", "numpy", "pyarrow", "setuptools"),
 }
-#: Those that learn ratings, and those that learn preferences.
-RATING_PEERS = ("cmfrec", "lenskit")
+PEERS = {
+    "cmfrec": Peer("cmfrec", "CMF, Cholesky (use_cg=False), float32"),
+    "lenskit": Peer("lenskit", "BiasedMFScorer (ALS)"),
+    "spark": Peer("spark", "MLlib ALS, local"),
+    "implicit_exact": Peer("implicit", "AlternatingLeastSquares, Cholesky (use_cg=False)"),
+    "implicit_cg": Peer("implicit", "AlternatingLeastSquares, conjugate gradient"),
+    "implicit_bpr": Peer("implicit", "BayesianPersonalizedRanking"),
+}
+#: Those that learn preferences; and all that `bench sweep` runs, those that learn ratings first.
 PREFERENCE_PEERS = ("implicit_exact", "implicit_cg")
+SWEEP_PEERS = ("cmfrec", "lenskit", "spark", *PREFERENCE_PEERS)
+
+
+def peers_folder() -> Path:
+    """Return where the environments are: what `FOLDER_VARIABLE` names, or in the user's cache."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get(FOLDER_VARIABLE) or caches / "mfdask" / "peers")
+
+
+def make_environments(folder: Path, progress: Progress = silent) -> dict[str, str | None]:
+    """Make the environment of each library anew, with pip. What cannot be made is taken away.
+
+    Returns
+    -------
+    dict of str to str or None
+        For each of `ENVIRONMENTS`, None, or why it could not be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made: dict[str, str | None] = {}
+    for place, (name, requirements) in enumerate(ENVIRONMENTS.items()):
+        progress("environments", place, len(ENVIRONMENTS), name)
+        made[name] = _make_environment(folder / name, requirements)
+    progress("environments", len(ENVIRONMENTS), len(ENVIRONMENTS))
+    return made
+
+
+def _make_environment(place: Path, requirements: tuple[str, ...]) -> str | None:
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        venv.create(place, with_pip=True)
+        pip = [str(_python(place)), "-m", "pip", "install", "--quiet", *requirements]
+        subprocess.run(pip, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        shutil.rmtree(place, ignore_errors=True)
+        said = getattr(error, "stderr", None) or str(error)
+        return str(said).strip().splitlines()[-1]
+    return None
+
+
+def _python(place: Path) -> Path:
+    return place / "bin" / "python"
 
 
 def missing_peer(name: str) -> str | None:
     """Return why a peer cannot be run, and what to do; None if it can."""
-    peer = PEERS[name]
-    try:
-        found = version(peer.package)
-    except PackageNotFoundError:
-        return f"not installed: {INSTALL}"
-    for module in (peer.package, "scipy"):
-        if find_spec(module) is None:
-            return f"{module} is not installed: {INSTALL}"
-    folders = find_spec(peer.package).submodule_search_locations or []  # type: ignore[union-attr]
-    inner = peer.needs.removeprefix(peer.package).strip(".")
-    if inner and not any((Path(folder) / f"{inner}.py").exists() for folder in folders):
-        return f"version {found} is too old: {INSTALL}"
+    environment = PEERS[name].environment
+    if not _python(peers_folder() / environment).exists():
+        return f"no environment in {peers_folder()}: make it with `mfdask bench peers --setup`"
+    if environment == "spark" and not (os.environ.get("JAVA_HOME") or shutil.which("java")):
+        return "Spark needs Java 17, and there is no `java` on the path"
     return None
 
 
 def measure_peer(name: str, data: Path, n_factors: int, threads: int) -> dict[str, Any]:
-    """Return ``version``, ``method``, and ``seconds``, the seconds of an epoch.
+    """Return ``version``, ``method``, ``seconds`` of an epoch, and ``peak_bytes`` at most.
 
     Raises
     ------
     FailedRunError
         If the peer fails.
     """
-    return _run([name, data, n_factors, threads])
+    with tempfile.TemporaryDirectory() as folder:
+        return _run(name, data, n_factors, threads, None, Path(folder))
+
+
+def peer_rmse(name: str, data: Path, n_factors: int, threads: int, epochs: int) -> float | None:
+    """Return the test RMSE that a peer has after so many epochs; None if it predicts no stars.
+
+    Raises
+    ------
+    FailedRunError
+        If the peer fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        rmse: float | None = _run(name, data, n_factors, threads, epochs, Path(folder))["rmse"]
+        return rmse
 
 
 def peer_vectors(
@@ -200,53 +156,48 @@ def peer_vectors(
         If the peer fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        _run([name, data, n_factors, threads, epochs, folder])
+        _run(name, data, n_factors, threads, epochs, Path(folder))
         users, items = (np.load(Path(folder) / f"{side}.npy") for side in SIDES)
     return users, items
 
 
-def _run(arguments: list[Any]) -> dict[str, Any]:
-    """Run this module in a process of its own, and return what it says."""
-    threads = str(arguments[3])
-    environ = {**blas_environ(threads=1), "OMP_NUM_THREADS": threads}
-    environ |= {"LK_NUM_THREADS": threads, "LK_NUM_BACKEND_THREADS": "1"}
-    return measure_module("mfdask.bench.peers", arguments, environ).json()
-
-
-def _prepared(name: str, data: Path, n_factors: int, threads: int) -> Fit:
+def _run(
+    name: str, data: Path, n_factors: int, threads: int, epochs: int | None, folder: Path
+) -> dict[str, Any]:
+    """Write what the runner reads into a folder, run it, and return what it says."""
     dataset = Dataset.open(data)
-    users = whole_side(dataset, "users")
-    return PEERS[name].prepare(users, dataset.n_items, n_factors, threads)
+    _write_ratings(dataset, folder)
+    # What multiplies the squared factors where squared errors count once.
+    weight = ALS.presets["large"]["factor_reg"] / ALS.fidelity
+    job = {"peer": name, "items": dataset.n_items, "factors": n_factors, "threads": threads}
+    words = json.dumps(job | {"weight": weight, "epochs": epochs})
+    (folder / "job.json").write_text(words, encoding="utf-8")
+    environ = {**blas_environ(threads=1), "OMP_NUM_THREADS": str(threads)}
+    environ |= {"LK_NUM_THREADS": str(threads), "LK_NUM_BACKEND_THREADS": "1"}
+    python = _python(peers_folder() / PEERS[name].environment)
+    # Spark starts Python by its name.
+    environ |= {"PYSPARK_PYTHON": str(python), "PYSPARK_DRIVER_PYTHON": str(python)}
+    run = measure_command([python, "-I", _RUNNER, folder], environ)
+    try:
+        said = run.json()
+    except (ValueError, IndexError) as error:
+        raise FailedRunError(f"`{run.command}` did not end with a line of JSON") from error
+    return said | {"method": PEERS[name].method, "peak_bytes": run.peak_bytes}
 
 
-def save_vectors(
-    name: str, data: Path, n_factors: int, threads: int, epochs: int, folder: Path
-) -> None:
-    """Fit a peer in this process, and write its vectors into a folder."""
-    model = _prepared(name, data, n_factors, threads)(epochs)
-    np.save(folder / "users.npy", model.user_factors)
-    np.save(folder / "items.npy", model.item_factors)
-
-
-def time_here(name: str, data: Path, n_factors: int, threads: int) -> dict[str, Any]:
-    """Measure a peer in this process; see `measure_peer`."""
-    peer, fit = PEERS[name], _prepared(name, data, n_factors, threads)
-    fit(EPOCHS[0])  # what a library does on its first call only
-    shorter, longer = (seconds_of(partial(fit, epochs)) for epochs in EPOCHS)
-    return {
-        "version": version(peer.package),
-        "method": peer.method,
-        "seconds": (longer - shorter) / (EPOCHS[1] - EPOCHS[0]),
+def _write_ratings(data: Dataset, folder: Path) -> None:
+    """Write the training ratings by user, and the test ratings one by one, as .npy files."""
+    train = whole_side(data, "users")
+    blocks = range(data.n_blocks("users") if data.n_test else 0)
+    test = [data.shard("users", block, "test") for block in blocks]
+    users = [np.repeat(np.arange(s.start, s.stop, dtype=np.int32), np.diff(s.indptr)) for s in test]
+    arrays = {
+        "indptr": train.indptr,
+        "indices": train.indices,
+        "ratings": train.ratings,
+        "test_users": np.concatenate([np.empty(0, np.int32), *users]),
+        "test_items": np.concatenate([np.empty(0, np.int32), *(s.indices for s in test)]),
+        "test_ratings": np.concatenate([np.empty(0, np.float32), *(s.ratings for s in test)]),
     }
-
-
-if __name__ == "__main__":
-    import sys
-
-    name, data, factors, threads, *more = sys.argv[1:]
-    given = name, Path(data), int(factors), int(threads)
-    if more:
-        save_vectors(*given, int(more[0]), Path(more[1]))
-        print(json.dumps({}))
-    else:
-        print(json.dumps(time_here(*given)))
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)

@@ -14,7 +14,7 @@ from distributed import Client
 
 from mfdask.bench.kernel import BareKernel, sweep_bytes, sweep_flops
 from mfdask.bench.machine import FailedRunError, gemm_gflops, gemm_seconds, measure_module
-from mfdask.bench.peers import RATING_PEERS, measure_peer, missing_peer
+from mfdask.bench.peers import SWEEP_PEERS, measure_peer, missing_peer, peer_rmse
 from mfdask.bench.rounds import Rounds, seconds_of, take_in_turn
 from mfdask.cores import n_cores
 from mfdask.evaluation import evaluate
@@ -70,11 +70,12 @@ def measure_sweep(
     dict
         ``data`` and its counts; ``seconds``, medians over the rounds of a sweep, a scoring, a
         matrix product, an epoch; ``rounds``, those medians taken apart; ``ratios`` of them; what
-        follows from the operations and bytes of a sweep, see `work_done`; and ``peers``, each
-        timed or with a word on why not.
+        follows from the operations and bytes of a sweep, see `work_done`; ``equal_seconds``, those
+        of ``sweeps`` through Dask and the ``rmse`` after them; and ``peers``, each timed, with its
+        memory and its RMSE after as many seconds, or with a word on why not.
     """
     assert data.path is not None
-    peers = [TimedPeer(name, data.path, plan) for name in RATING_PEERS if plan.peers]
+    peers = [TimedPeer(name, data.path, plan) for name in SWEEP_PEERS if plan.peers]
     timed: Timed = {
         "gemm_one_thread": lambda: gemm_seconds(1),
         "gemm": lambda: gemm_seconds(plan.threads),
@@ -82,6 +83,9 @@ def measure_sweep(
     timed |= _sweeps(data, client, plan)
     timed |= {peer.name: peer.seconds for peer in peers if peer.missing is None}
     taken = take_in_turn(timed, plan.rounds, progress)
+    budget = plan.sweeps * taken.median("dask")
+    for peer in peers if data.n_test else ():
+        peer.learn_for(budget, taken)
     taken = taken.without(peer.name for peer in peers if peer.missing is not None)
     return {
         "data": data.name,
@@ -95,6 +99,7 @@ def measure_sweep(
         "rounds": taken.seconds,
         "ratios": _ratios(taken),
         **work_done(data, plan.n_factors, taken),
+        "equal_seconds": {"seconds": budget, **_ours_after(data, client, plan)},
         "peers": {peer.name: peer.found(taken) for peer in peers},
     }
 
@@ -121,6 +126,14 @@ def _sweeps(data: Dataset, client: Client, plan: SweepPlan) -> Timed:
     return timed
 
 
+def _ours_after(data: Dataset, client: Client, plan: SweepPlan) -> dict[str, Any]:
+    """Return the sweeps of a fit, and its test RMSE, where something is held out."""
+    if not data.n_test:
+        return {"sweeps": plan.sweeps, "rmse": None}
+    model = ALS(n_factors=plan.n_factors, n_sweeps=plan.sweeps).fit(data, client=client)
+    return {"sweeps": plan.sweeps, "rmse": float(evaluate(model, data).raw.rmse[0])}
+
+
 class TimedPeer:
     """A peer that may be missing, or fail: `missing` then says why."""
 
@@ -128,6 +141,7 @@ class TimedPeer:
         self.name = name
         self.missing = missing_peer(name)
         self._said: dict[str, Any] = {}
+        self._learned: dict[str, Any] = {"epochs": None, "rmse": None}
         self._arguments = (data, plan.n_factors, plan.threads)
 
     def seconds(self) -> float:
@@ -139,6 +153,18 @@ class TimedPeer:
                 self.missing = str(error)
         return math.nan if self.missing else float(self._said["seconds"])
 
+    def learn_for(self, seconds: float, taken: Rounds) -> None:
+        """Find the test RMSE after the epochs that fit into so many seconds, one at least."""
+        if self.missing is None:
+            epochs = max(int(seconds / taken.median(self.name)), 1)
+            try:
+                self._learned = {
+                    "epochs": epochs,
+                    "rmse": peer_rmse(self.name, *self._arguments, epochs),
+                }
+            except FailedRunError as error:
+                self.missing = str(error)
+
     def found(self, taken: Rounds) -> dict[str, Any]:
         """Return the peer's version, method, seconds per epoch, and ours as a share of it."""
         if self.missing is not None:
@@ -147,6 +173,8 @@ class TimedPeer:
             "version": self._said["version"],
             "method": self._said["method"],
             "seconds_per_epoch": taken.median(self.name),
+            "peak_bytes": self._said["peak_bytes"],
+            **self._learned,
             "dask_over_peer": taken.ratio("dask", self.name),
         }
 

@@ -22,7 +22,8 @@ def test_without_implicit(small_data, monkeypatch):
 
 
 def test_both_are_measured_after_equal_seconds(small_data):
-    pytest.importorskip("implicit", reason="needs implicit: pip install 'mfdask[peers]'")
+    if why_not := bpr.missing_peer("implicit_bpr"):
+        pytest.skip(why_not)
     found = measure_bpr(small_data, BPRPlan(factors=3, rounds=1, seconds=0.02))
     assert found["over_implicit"] > 0
     assert [one["seconds"] for one in found["quality"]] == [0.005, 0.01, 0.02]

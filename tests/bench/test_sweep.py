@@ -38,20 +38,32 @@ def all_there(name: str) -> None:
 def measured(small: Dataset, client: Client, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return a measurement with one peer that works and one that fails in the second round."""
     calls: list[str] = []
+    learned: dict[str, int] = {}
 
     def measure_peer(name: str, data: Path, n_factors: int, threads: int) -> dict[str, Any]:
         calls.append(name)
         if name == "lenskit" and calls.count(name) == 2:
             raise FailedRunError("out of breath")
-        return {"version": "1.0", "method": "magic", "seconds": 0.25}
+        return {"version": "1.0", "method": "magic", "seconds": 0.25, "peak_bytes": 7}
+
+    def rmse(name: str, data: Path, n_factors: int, threads: int, epochs: int) -> float | None:
+        learned[name] = epochs
+        return None if name.startswith("implicit") else 0.9
 
     monkeypatch.setattr(sweep, "gemm_seconds", lambda threads: 0.5 / threads)
     monkeypatch.setattr(sweep, "missing_peer", all_there)
     monkeypatch.setattr(sweep, "measure_peer", measure_peer)
+    monkeypatch.setattr(sweep, "peer_rmse", rmse)
     plan = SweepPlan(n_factors=3, sweeps=3, rounds=3, threads=2)
     found = measure_sweep(small, client, plan)
     assert calls.count("cmfrec") == 3
     assert calls.count("lenskit") == 2
+    equal = found["equal_seconds"]
+    assert equal["sweeps"] == 3
+    assert equal["seconds"] == 3 * found["seconds"]["dask"]
+    assert equal["rmse"] > 0
+    assert learned.keys() == {"cmfrec", "spark", "implicit_exact", "implicit_cg"}
+    assert learned["cmfrec"] == max(int(equal["seconds"] / 0.25), 1)
     return found
 
 
@@ -62,6 +74,7 @@ def test_the_figures_of_a_sweep_agree(measured: dict[str, Any], small: Dataset) 
     seconds = measured["seconds"]
     assert seconds.keys() == SWEEPS | {
         "gemm", "gemm_one_thread", "predict_test", "evaluate_test", "cmfrec",
+        "spark", "implicit_exact", "implicit_cg",
     }  # fmt: skip
     assert min(seconds.values()) > 0
     for name, of_rounds in measured["rounds"].items():
@@ -73,7 +86,7 @@ def test_the_figures_of_a_sweep_agree(measured: dict[str, Any], small: Dataset) 
 def test_peers_are_compared_or_tell_why_not(measured: dict[str, Any]) -> None:
     peer = measured["peers"]["cmfrec"]
     assert (peer["version"], peer["method"]) == ("1.0", "magic")
-    assert peer["seconds_per_epoch"] == 0.25
+    assert (peer["seconds_per_epoch"], peer["peak_bytes"], peer["rmse"]) == (0.25, 7, 0.9)
     assert peer["dask_over_peer"] == pytest.approx(measured["seconds"]["dask"] / 0.25)
     assert measured["peers"]["lenskit"] == {"missing": "out of breath"}
 

@@ -23,6 +23,7 @@ SHARED = {
     "__init__",
     "bench_common",
     "bench_guard",
+    "bench_peers",
     "bench_show",
     "bench_whole",
     "bench_lists",
@@ -149,6 +150,7 @@ def test_a_job_loads_its_own_module_alone():
     own = {
         "bench_common",
         "bench_guard",
+        "bench_peers",
         "bench_show",
         "bench_whole",
         "bench_lists",
