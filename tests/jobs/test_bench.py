@@ -93,7 +93,7 @@ def test_sweeps_are_shown(folders: list[str], monkeypatch: pytest.MonkeyPatch) -
     for words in (
         "bare kernel, all threads",
         "through Dask, test scored",
-        "cmfrec: not installed: see [peers]",  # no markup: the brackets stay
+        "not installed: see [peers]",  # no markup: the brackets stay
         "train job: 3.0 s in all, 0.5 s a sweep, at most 700 MiB over all processes",
         "Time per rating",
         "compiling: 9.0 s the first time, 0.50 s with a warm cache",
