@@ -131,7 +131,7 @@ def _ours_after(data: Dataset, client: Client, plan: SweepPlan) -> dict[str, Any
     if not data.n_test:
         return {"sweeps": plan.sweeps, "rmse": None}
     model = ALS(n_factors=plan.n_factors, n_sweeps=plan.sweeps).fit(data, client=client)
-    return {"sweeps": plan.sweeps, "rmse": float(evaluate(model, data).raw.rmse[0])}
+    return {"sweeps": plan.sweeps, "rmse": float(evaluate(model, data).raw.rmse()[0])}
 
 
 class TimedPeer:
