@@ -18,7 +18,9 @@ from .terminal import progress_bars, table
 
 @click.command("peers")
 @click.option(
-    "--setup", is_flag=True, help="Make the environments anew, with pip: about two gigabytes."
+    "--setup",
+    is_flag=True,
+    help="Make the environments anew, with pip; LensKit brings PyTorch, some gigabytes.",
 )
 @click.option(
     "--into",

@@ -52,7 +52,7 @@ class Peer:
 
 #: What is installed into the environment of each library: versions that work with Python 3.11.
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
-    "cmfrec": ("cmfrec==3.5.1.post13", "numpy", "scipy"),
+    "cmfrec": ("cmfrec==3.5.1.post13", "numpy", "scipy", "threadpoolctl"),
     "implicit": ("implicit==0.7.3", "numpy", "scipy"),
     "lenskit": ("lenskit==2025.8.1", "numpy", "pandas"),
     "spark": ("pyspark==3.5.8", "numpy", "pyarrow", "setuptools"),
