@@ -216,7 +216,7 @@ PREPARE: dict[str, tuple[str, Callable[[Work], Fit]]] = {
 }
 
 
-def run(folder: Path) -> dict[str, Any]:
+def run_peer(folder: Path) -> dict[str, Any]:
     """Do what a folder asks for, and return what there is to say."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     package, prepare = PREPARE[job.pop("peer")]
@@ -246,4 +246,4 @@ def keep(fitted: Fitted, folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(Path(sys.argv[1]))))
+    print(json.dumps(run_peer(Path(sys.argv[1]))))

@@ -28,7 +28,7 @@ class RankingPlan(Parametrised):
     threshold: float | None = parameter(
         None,
         "An item rated this high in the test part is relevant.  [default: four fifths of the "
-        "largest rating, which is 4 of 5; every held-out item with --negatives, or where there are "
+        "largest rating, which is 4 of 5; every held-out item with `negatives`, or where there are "
         "no ratings]",
     )
     n_users: int | None = parameter(

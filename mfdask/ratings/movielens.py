@@ -138,7 +138,7 @@ def _ids(written: list[str], kind: IdKind, file: str) -> pd.Series:
         except (ValueError, OverflowError):
             raise InputError(
                 f"{file}: the id {item_id[:60]!r} is no whole number, as those of MovieLens are; "
-                "--ids string reads ids that are texts"
+                "`ids` string reads ids that are texts"
             ) from None
     return pd.Series(whole, dtype="int64")
 

@@ -7,7 +7,7 @@ import click
 import pytest
 
 from mfdask.job_registry import registered_jobs
-from mfdask.jobs.options import OUT_FILE, OUT_FOLDER
+from mfdask.jobs.options import OUT_FILE, OUT_FOLDER, OUT_PARQUET
 from tests.jobs.helpers import refused
 
 _WRITTEN = {"--out", "--clean-out", "--study", "--init", "--report", "--models"}
@@ -24,7 +24,7 @@ def test_every_output_knows_what_it_must_not_replace():
     for name, command in _commands():
         for own in command.params:
             if _WRITTEN & set(own.opts) and isinstance(own, click.Option) and name[:6] != "report":
-                assert own.type in (OUT_FILE, OUT_FOLDER), (name, own.opts)
+                assert own.type in (OUT_FILE, OUT_FOLDER, OUT_PARQUET), (name, own.opts)
 
 
 @pytest.mark.parametrize(

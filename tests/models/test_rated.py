@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -100,7 +101,8 @@ def test_a_search_that_ends_too_early_is_told(ratings, monkeypatch, caplog, tmp_
     assert not caplog.records
     monkeypatch.setattr("mfdask.features.rated.DRAW_STEPS", 2)
     monkeypatch.setattr("mfdask.features.rated.DRAW_TOLERANCE", 1e-6)
-    model = DRAWN.fit(ratings)
+    with caplog.at_level(logging.WARNING):
+        model = DRAWN.fit(ratings)
     assert "weights of what is rated" in caplog.text
     assert len(caplog.records) == 1  # and not in every sweep
     unsolved = sum(sweep.unsolved for sweep in model.history)

@@ -125,7 +125,7 @@ def test_ids_that_are_texts_are_read_as_they_are_written(tmp_path: Path) -> None
     (tmp_path / "movies.csv").write_text(
         'movieId,title,genres\n007,A,Drama\n"two\nlines",B,Drama\n', encoding="utf-8"
     )
-    with pytest.raises(InputError, match=r"'two lines' is no whole number.*--ids string"):
+    with pytest.raises(InputError, match=r"'two lines' is no whole number.*ids string"):
         open_source(str(tmp_path), cache_dir=tmp_path / "cache")
     source = open_source(str(tmp_path), ids="string", cache_dir=tmp_path / "cache")
     assert read(source)[0]["item_id"].tolist() == ["007", "two lines"]

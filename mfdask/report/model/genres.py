@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from bokeh.models.ui import UIElement
 
-from mfdask.figures.figure import ListFigure, TableFigure, add_hover, categories, new_plot, plain
+from mfdask.figures.figure import ListFigure, TableFigure, add_hover, new_plot
 from mfdask.figures.theme import MAIN
 from mfdask.models import FactorModel
 from mfdask.report.model.stacked import StackedParts, stacked
-from mfdask.report.parts import named, rule
+from mfdask.report.parts import labels_of, named, rule
 
 
 def worth_table(model: FactorModel) -> pd.DataFrame:
@@ -117,8 +117,8 @@ class GenreWorth(ListFigure):
     )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the table, with genres as plain text."""
-        return {**super().columns(numbers), "_genre": [plain(name) for name in numbers["genre"]]}
+        """Return the table, with short labels as plain text."""
+        return {**super().columns(numbers), "_genre": labels_of(numbers["genre"])}
 
     def draw(self) -> UIElement:
         """Return a dot with a bar for each genre."""
@@ -133,7 +133,7 @@ class GenreWorth(ListFigure):
 
     def follow(self) -> None:
         """Take over the genres, the best one on top."""
-        self.lines.factors = categories(self._numbers["genre"])
+        self.lines.factors = self.source.data["_genre"]
 
 
 class ColdItems(TableFigure):
