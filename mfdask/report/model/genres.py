@@ -133,7 +133,7 @@ class GenreWorth(ListFigure):
 
     def follow(self) -> None:
         """Take over the genres, the best one on top."""
-        self.lines.factors = self.source.data["_genre"]
+        self.lines.factors = list(self.source.data["_genre"])
 
 
 class ColdItems(TableFigure):
