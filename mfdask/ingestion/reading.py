@@ -152,7 +152,10 @@ def _reads(
     what: str,
     how: tuple[bool, Path | None],
 ) -> list[Handle]:
-    """Start the tasks that read, `how` `read_batch` is told, each with a `ReadBatch` as result."""
+    """Start the tasks that read, each with a `ReadBatch` as its result.
+
+    `how` are the last two arguments of `read_batch`.
+    """
     names = [f"read-{what}-{number}" for number in range(len(groups))]
     partitioned = any(part.partition is not None for parts in groups for part in parts)
     if run.client is None and not partitioned:

@@ -13,7 +13,7 @@ from mfdask.downstream.anomalies.residuals import (
     Residuals,
     cross_fitted_predictions,
 )
-from mfdask.downstream.events import Events
+from mfdask.downstream.events import Events, all_events
 from mfdask.models import ALS
 from mfdask.shards import Dataset
 
@@ -31,6 +31,14 @@ def make_events(users, items, ratings, timestamps):
         0, indptr, items[order].astype(np.int32), np.asarray(ratings, np.float32)[order],
         timestamps[order].astype(np.int64), np.zeros(len(order), bool),
     )  # fmt: skip
+
+
+def read_events(path):
+    """Return the events of MovieLens' zip file, or of a data set, and the number of items."""
+    if path.endswith(".zip"):
+        return read_movielens(path)
+    data = Dataset.open(path)
+    return all_events(data), data.n_items
 
 
 def read_movielens(path):

@@ -15,12 +15,11 @@ import numpy as np
 import pandas as pd
 
 from mfdask.downstream.anomalies.attacks import suspected_attacks
-from mfdask.downstream.events import Events, all_events
+from mfdask.downstream.events import Events
 from mfdask.downstream.inject import AttackPlan, Injected, inject_attack, recipes
 from mfdask.downstream.inject.recipes import Fillers, Recipe, World
 from mfdask.kernels.types import Float32s, Int32s, Int64s
-from mfdask.shards import Dataset
-from tests.downstream.movielens import read_movielens
+from tests.downstream.movielens import read_events
 from tests.trials.attacks import _matrix, ranking_of
 from tests.trials.profiles import SUSPICIOUS, nearest_similarities, profile_features
 
@@ -174,11 +173,7 @@ if __name__ == "__main__":
     every = [*recipes.RECIPES, *OTHERS]
     parser.add_argument("--kinds", nargs="+", default=every, choices=every)
     given = parser.parse_args()
-    if given.data.endswith(".zip"):
-        ratings = read_movielens(given.data)
-    else:
-        opened = Dataset.open(given.data)
-        ratings = all_events(opened), opened.n_items
+    ratings = read_events(given.data)
     trials = grid(*ratings, given.kinds, given.sizes, given.timings, range(given.seeds))
     cells = best_baseline(trials)
     print(cells["auc"].unstack("timing").round(3).to_string())

@@ -13,12 +13,11 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from mfdask.downstream.anomalies.sharing import suspected_sharing
-from mfdask.downstream.events import DAY, Events, active_days, all_events
+from mfdask.downstream.events import DAY, Events, active_days
 from mfdask.downstream.inject import SharingPlan, inject_sharing
 from mfdask.downstream.inject.sessions import cut_at_pauses
 from mfdask.kernels.types import Int64s
-from mfdask.shards import Dataset
-from tests.downstream.movielens import read_movielens
+from tests.downstream.movielens import read_events
 
 #: Ratings and active days that either user has at least.
 _RATINGS, _DAYS = 20, 2
@@ -123,11 +122,7 @@ if __name__ == "__main__":
     parser.add_argument("--accounts", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    if given.data.endswith(".zip"):
-        ratings = read_movielens(given.data)
-    else:
-        opened = Dataset.open(given.data)
-        ratings = all_events(opened), opened.n_items
+    ratings = read_events(given.data)
     clean = suspected_sharing(*ratings, flagged_alone=True)
     print(f"untouched: {clean['flagged'].sum()} of {len(clean)} listed")
     print(sharing_trials(*ratings, given.accounts, given.seeds).round(3).to_string())
