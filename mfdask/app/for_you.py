@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -378,14 +379,14 @@ class ForYou(AppPage):
 
     def _rated_in_address(self) -> dict[str, float]:
         rated: dict[str, float] = {}
-        data = self._first().data
+        low, high = self._first().data.scale
         for text in self.address.every("rated"):
             item, _, rating = text.rpartition(":")
             try:
                 value = float(rating)
             except ValueError:
                 value = np.nan
-            if item in self.shown.by_id and data.rating_min <= value <= data.rating_max:
+            if item in self.shown.by_id and low <= value <= high and math.isfinite(value):
                 rated[item] = value
             else:
                 self.address.troubles.append(f"rated={text} in the address is no rating here.")

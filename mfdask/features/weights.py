@@ -1,4 +1,4 @@
-"""Weights of training ratings: their own, and those of their ages."""
+"""Weights of training ratings: their own, those of their ages, and of a user's newest ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from mfdask.errors import InputError
 from mfdask.features.groups import DAY
+from mfdask.kernels.csr import count_newer
 from mfdask.kernels.types import Float64s, Int64s
 from mfdask.shards import Dataset
 
@@ -33,6 +34,25 @@ def newest_time(data: Dataset, option: str) -> int:
 
 
 @dataclass(frozen=True)
+class Recency:
+    """How much more the newest ratings of a user weigh: ``1 + gain * 2**(-newer / span)``.
+
+    `newer` are the ratings of the same user that are newer. What people choose next is like what
+    they chose last; ages in days would not tell, since many rate most of their items in one visit.
+    """
+
+    gain: float
+    span: float
+
+    def weights(self, indptr: Int64s, times: Int64s) -> Float64s:
+        """Return the weights of the ratings of rows of users, float64."""
+        newer = np.empty(len(times), np.int32)
+        count_newer(np.asarray(indptr), np.asarray(times), newer)
+        weights: Float64s = 1 + self.gain * np.exp2(-newer / self.span)
+        return weights
+
+
+@dataclass(frozen=True)
 class RatingWeights:
     """What training ratings weigh: what the data set says, times what their ages do.
 
@@ -44,11 +64,14 @@ class RatingWeights:
         Time that ages are counted from, in seconds since 1970.
     scale : float
         What all are multiplied by.
+    recency : Recency or None
+        What those of blocks of users are multiplied by.
     """
 
-    half_life: float | None
+    half_life: float | None = None
     newest: int = 0
     scale: float = 1.0
+    recency: Recency | None = None
 
     @classmethod
     def of(
@@ -76,14 +99,20 @@ class RatingWeights:
 
     def of_block(self, data: Dataset, block: int, side: str = "users") -> Float64s:
         """Return the weight of each training rating of a shard, float64."""
-        weights = np.full(data.shard(side, block).n_ratings, self.scale)
+        shard = data.shard(side, block)
+        weights = np.full(shard.n_ratings, self.scale)
         own = data.weights(block, side=side)
         if own is not None:
             weights *= own
+        if self.half_life is None and self.recency is None:
+            return weights
+        times = data.timestamps(block, side=side)
+        assert times is not None
         if self.half_life is not None:
-            times = data.timestamps(block, side=side)
-            assert times is not None
             weights *= age_weights(self.newest - times, self.half_life)
+        if self.recency is not None:
+            assert side == "users"
+            weights *= self.recency.weights(shard.indptr, times)
         return weights
 
     def total(self, data: Dataset) -> float:

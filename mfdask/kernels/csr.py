@@ -219,6 +219,23 @@ def row_starts(rows: Int32s, places: Int32s, n_rows: int) -> Int64s:
 
 
 @njit(nogil=True, cache=True)
+def count_newer(starts: Int64s, times: Int64s, newer: Int32s) -> None:
+    """Write for each rating how many of its row are newer; those of the same time are not.
+
+    Parameters
+    ----------
+    starts : int64[n_rows + 1]
+    times : int64[n]
+    newer : int32[n]
+        Filled.
+    """
+    for row in range(starts.size - 1):
+        own = np.sort(times[starts[row] : starts[row + 1]])
+        for i in range(starts[row], starts[row + 1]):
+            newer[i] = own.size - np.searchsorted(own, times[i], side="right")
+
+
+@njit(nogil=True, cache=True)
 def count_columns(columns: Int32s, first: int, counts: Int64s) -> None:
     """Add to ``counts[c]`` how often column `first` + c occurs, for all c below its length."""
     for column in columns:

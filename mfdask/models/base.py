@@ -25,6 +25,7 @@ from mfdask.errors import InputError
 from mfdask.features.groups import Grouping
 from mfdask.kernels.types import Float32s, Int32s, Int64s
 from mfdask.parameters import Parametrised, known_parameters
+from mfdask.ratings.source import Feedback
 from mfdask.shards import SIDES, Dataset, Shard
 from mfdask.shards.dataset import rows_of_ids
 from mfdask.summaries import Summarised
@@ -129,7 +130,7 @@ class DataFacts:
 
     `address` is the folder of the data set, None where it was in memory or at a URL. `split` says
     what is held out of it, and is empty in models that were saved before it was kept. `mean_weight`
-    is None where ratings have no weights.
+    is None where ratings have no weights. `feedback` says what the ratings are.
     """
 
     name: str
@@ -141,6 +142,12 @@ class DataFacts:
     address: str | None = None
     split: str = ""
     mean_weight: float | None = None
+    feedback: Feedback = "ratings"
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The least and the largest rating that may be given; counts have no largest one."""
+        return self.rating_min, math.inf if self.feedback == "counts" else self.rating_max
 
     @classmethod
     def of(cls, data: Dataset) -> DataFacts:
@@ -155,6 +162,7 @@ class DataFacts:
             None if data.path is None else data.address,  # a URL may hold a secret
             data.manifest.split,
             data.manifest.mean_weight,
+            data.feedback,
         )
 
 

@@ -38,6 +38,7 @@ from mfdask.models.sweeps import (
     join_rows,
     resumed_state,
     started_state,
+    submit_last_users,
     submit_sweep,
     value_of,
 )
@@ -224,7 +225,8 @@ class _Loop:
                 each_sweep(history[-1])
             self._keep(states[0], history)
         priors = {side: value_of(states[0].next_prior(plan, side)) for side in SIDES}
-        return FitResult(join_rows(plan, states[0]), priors, history, self._offsets(states[0]))
+        last = submit_last_users(plan, states[0])
+        return FitResult(join_rows(plan, last), priors, history, self._offsets(last))
 
     def _offsets(self, state: FitState) -> tuple[TimeOffsets, ...]:
         """Return the offsets of a state with their groups."""

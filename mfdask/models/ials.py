@@ -14,6 +14,7 @@ import numpy as np
 
 from mfdask.errors import InputError, require
 from mfdask.features.file import FeaturesOf
+from mfdask.features.weights import Recency
 from mfdask.kernels.types import Float32s
 from mfdask.models.base import Ability, Score
 from mfdask.models.design import RowPrior, ridge
@@ -39,6 +40,9 @@ class IALS(MatrixFactorization):
     over the rows `w` of both sides: `n` are the row's observations, `m` the rows of the other side,
     and `c` is the weight of an observation, times that of its rating where the data have any, and
     that of its age. A score ranks items for a user, and is no rating.
+
+    After the last sweep users are solved once more against the items as they are then. There their
+    newest ratings weigh more, where there are timestamps: a list is of what comes next.
 
     Examples
     --------
@@ -102,6 +106,16 @@ class IALS(MatrixFactorization):
         above=0,
         none="no",
     )
+    recency_gain: float = parameter(
+        9.0,
+        "How much more than 1 the newest rating of a user weighs when their final row is solved, "
+        "where there are timestamps; 0: all alike.",
+        at_least=0,
+        tunable=True,
+    )
+    recency_span: float = parameter(
+        5.0, "So many newer ratings of the same user halve that.", above=0, tunable=True
+    )
     tolerance: float = parameter(
         0.0, "Stop when a sweep lowers the objective by a smaller share than this.", at_least=0
     )
@@ -136,8 +150,14 @@ class IALS(MatrixFactorization):
     def identity(self) -> dict[str, Any]:
         """Return the parameters that shape the states: not those that say when to stop."""
         named = asdict(self)
-        del named["n_sweeps"], named["tolerance"]
+        for at_the_end in ("n_sweeps", "tolerance", "recency_gain", "recency_span"):
+            del named[at_the_end]
         return named
+
+    @property
+    def recency(self) -> Recency | None:
+        """How much more users' newest ratings weigh in the rows that a fit ends with."""
+        return Recency(self.recency_gain, self.recency_span) if self.recency_gain else None
 
     def check_data(self, data: Dataset) -> None:
         """Refuse ratings none of which is observed, or that cannot weigh."""

@@ -58,7 +58,7 @@ class FitPlan:
     features: dict[str, list[Any]]  # handles, one a block of the side; None without features
     grams: dict[str, Any]  # of the features of a side whose prior is learned; see `learned`
     placement: dict[str, BlockPlacement]  # what the blocks of a side are given of the other
-    observed: dict[str, list[Any]]  # shards with weights, where there are any
+    observed: dict[str, list[Any]]  # training shards as half-steps take them
     followed: dict[int, Int64s]  # ratings in blocks of users, to judge a chain by
     groups: RatingGroups | None = None  # of ratings that have an offset in common
     pairs: Any = None  # held out, to be ranked right, where feedback is implicit
@@ -92,13 +92,8 @@ class FitPlan:
         followed = followed_ratings(data, estimator.seed) if estimator.monitor() else {}
         shared = followed, groups, pairs
         plan = cls(estimator, data, run, config, features, {}, placement, {}, *shared)
-        if plan.weights is not None:
-            plan.weigh(plan.weights)
-        if config.unrated_weight:
-            for side in SIDES:
-                given, home = zip(repeat(estimator), plan.shards(side)), placement[side].home
-                observed = run.submit_each(f"observed-{side}", tasks.observed_block, given, home)
-                plan.observed[side] = observed
+        for side in SIDES:
+            plan.observed[side] = plan.observe(side, plan.weights)
         for side in filter(estimator.learns, SIDES):
             if side in plan.following_rated:
                 sources = estimator.reg_scaling, *plan.rated_sources[side]
@@ -114,13 +109,18 @@ class FitPlan:
         estimator = self.estimator
         return RatingWeights.of(self.data, estimator.half_life, estimator.relative_weights)
 
-    def weigh(self, weights: RatingWeights) -> None:
-        """Have the training ratings count by their weights."""
-        source = dataset_ref(self.run, self.data)
-        for side in SIDES:
-            each = zip(repeat(source), self.shards(side), repeat(weights))
-            stem, home = f"weighted-{side}", self.placement[side].home
-            self.observed[side] = self.run.submit_each(stem, tasks.weighted_block, each, home)
+    def observe(self, side: str, weights: RatingWeights | None, when: str = "") -> list[Any]:
+        """Return the training shards of a side as half-steps take them; `when` names the tasks."""
+        shards, home = self._mapped(side, "train"), self.placement[side].home
+        if weights is not None:
+            each = zip(repeat(dataset_ref(self.run, self.data)), shards, repeat(weights))
+            name = f"weighted-{side}{when}"
+            shards = self.run.submit_each(name, tasks.weighted_block, each, home)
+        if self.config.unrated_weight:
+            given = zip(repeat(self.estimator), shards)
+            name = f"observed-{side}{when}"
+            shards = self.run.submit_each(name, tasks.observed_block, given, home)
+        return shards
 
     @cached_property
     def n_weighted(self) -> float:
@@ -144,8 +144,9 @@ class FitPlan:
 
     def shards(self, side: str, part: str = "train") -> list[Any]:
         """Return what tasks are given to have the shards of a side."""
-        if part == "train" and side in self.observed:
-            return self.observed[side]
+        return self.observed[side] if part == "train" else self._mapped(side, part)
+
+    def _mapped(self, side: str, part: str) -> list[Any]:
         if (side, part) not in self._shards:
             self._shards[side, part] = [
                 shard_ref(self.run, self.data, side, b, part, self.placement[side].packed(b))
@@ -342,6 +343,12 @@ class FitState:
     noise: Any = None  # what the rows were drawn with, where it is drawn
     next_noise: Any = None  # Noise for the next sweep; None at a random start
     auc: Any = None  # of held-out pairs, where feedback is implicit
+    is_last: bool = False  # the users' blocks are solved once more
+
+    @property
+    def name(self) -> str:
+        """What tells tasks on its blocks apart from those of other states."""
+        return f"{self.sweep}-last" if self.is_last else str(self.sweep)
 
     @classmethod
     def make(
@@ -480,6 +487,24 @@ def submit_sweep(plan: FitPlan, before: FitState) -> FitState:
     return FitState.make(plan, sweep, blocks, given, scores, totals, *own)
 
 
+def submit_last_users(plan: FitPlan, state: FitState) -> FitState:
+    """Submit the users' rows that a fit ends with, if their newest ratings are to weigh more."""
+    recency = plan.estimator.recency
+    if recency is None or not plan.data.manifest.has_timestamps:
+        return state
+    side, sweep = "users", state.sweep + 1
+    weights = replace(plan.weights or RatingWeights(), recency=recency)
+    prior = plan.beside(sweep, side, state.next_prior(plan, side), state.blocks[OTHER[side]])
+    each = zip(
+        plan.observe(side, weights, "-last"), state.given, state.blocks[side], repeat(plan.config),
+        repeat(prior), plan.features[side], repeat(plan.estimator.key(side, sweep)),
+        plan.groups_of(side), repeat(state.offsets), repeat(None),
+    )  # fmt: skip
+    home = plan.placement[side].home
+    users = plan.run.submit_each("half_step-users-last", tasks.update_block, each, home)
+    return replace(state, blocks=state.blocks | {side: users}, is_last=True)
+
+
 def _follow(plan: FitPlan, sweep: int, users: list[Any], given: list[Any]) -> list[Any]:
     """Predict the few ratings that a chain is judged by, if its draws count."""
     if not plan.estimator.averages(sweep):
@@ -514,5 +539,5 @@ def _score(
 
 def join_rows(plan: FitPlan, state: FitState) -> dict[str, Float32s]:
     """Return the whole sides, joined anew where blocks were handed over in parcels."""
-    joined = [plan.join(f"{side}-{state.sweep}", state.blocks[side]) for side in SIDES]
+    joined = [plan.join(f"{side}-{state.name}", state.blocks[side]) for side in SIDES]
     return dict(zip(SIDES, (handle.result() for handle in joined), strict=True))

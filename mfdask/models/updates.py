@@ -15,7 +15,7 @@ from mfdask.features.encoder import FeatureScale
 from mfdask.features.groups import Grouping
 from mfdask.features.noise import Noise, UserErrors
 from mfdask.features.offsets import GroupSums, Offsets
-from mfdask.features.weights import newest_time
+from mfdask.features.weights import Recency, newest_time
 from mfdask.kernels.types import Float64s
 from mfdask.models.base import Estimator, Sweep
 from mfdask.models.design import Array, Regression, RowPrior
@@ -134,6 +134,11 @@ class AlternatingUpdates(Estimator):
         """Return what the prior of a side follows: nothing, or some of genre, features, rated."""
         prior = self.user_prior if side == "users" else self.item_prior
         return frozenset(prior.split("+")) - {"zero"}
+
+    @property
+    def recency(self) -> Recency | None:
+        """How much more users' newest ratings weigh in the rows that a fit ends with."""
+        return None
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -33,6 +34,8 @@ class History:
     ratings : float32 (ratings,)
     weights : float32 (ratings,) or None
         How much each counts, as in a fit; None where each weighs 1.
+    times : int64 (ratings,) or None
+        Seconds since 1970; None where nobody knows what was rated last.
     user : int or str, optional
         Raw id of whose ratings they are: a model that follows features of users knows theirs by it.
     """
@@ -40,6 +43,7 @@ class History:
     items: npt.NDArray[np.int32]
     ratings: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32] | None = None
+    times: npt.NDArray[np.int64] | None = None
     user: Any = None
 
     @classmethod
@@ -48,10 +52,10 @@ class History:
         block = int(np.searchsorted(data.bounds("users"), row, side="right")) - 1
         shard = data.shard("users", block)
         own = slice(*shard.indptr[row - shard.start : row - shard.start + 2])
-        weights = data.weights(block)
-        kept = None if weights is None else np.array(weights[own])
+        beside = (data.weights(block), data.timestamps(block))
+        kept = [None if values is None else np.array(values[own]) for values in beside]
         user = data.users()["user_id"].iloc[row]
-        return cls(np.array(shard.indices[own]), np.array(shard.ratings[own]), kept, user)
+        return cls(np.array(shard.indices[own]), np.array(shard.ratings[own]), *kept, user)
 
     @classmethod
     def of(cls, model: Model, ratings: Mapping[Any, float]) -> History:
@@ -64,12 +68,11 @@ class History:
         """
         if not ratings:
             raise InputError("an empty history: give at least one rated item")
-        low, high = model.data.rating_min, model.data.rating_max
+        low, high = model.data.scale
+        scale = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} up"
         for item, rating in ratings.items():
-            if not low <= rating <= high:  # not a number either
-                raise InputError(
-                    f"item {item}, rated {rating:g}: ratings here go from {low:g} to {high:g}"
-                )
+            if not (low <= rating <= high and math.isfinite(rating)):
+                raise InputError(f"item {item}, rated {rating:g}: ratings here go from {scale}")
         items = known_rows(model, "items", ratings)
         order = np.argsort(items)
         return cls(items[order], np.array(list(ratings.values()), np.float32)[order])
@@ -133,10 +136,13 @@ def own_equations(model: FactorModel, history: History) -> tuple[UpdateConfig, S
     config: UpdateConfig = estimator.update_config(model.mean)
     n = len(history.items)
     places, ends = np.arange(n, dtype=np.int32), np.array([0, n], np.int64)
-    roots = None
+    weights = np.ones(n)
     if history.weights is not None:
         mean = model.data.mean_weight if estimator.relative_weights else None
-        roots = np.sqrt(history.weights / np.float32(1.0 if mean is None else mean))
+        weights = history.weights / (1.0 if mean is None else mean)
+    if history.times is not None and estimator.recency is not None:
+        weights = weights * estimator.recency.weights(ends, history.times)
+    roots = None if (weights == 1).all() else np.sqrt(weights).astype(np.float32)
     shard: Shard = estimator.observed(Shard("users", 0, 0, ends, places, history.ratings, roots))
     return replace(config, mean_rating=model.mean, alternating=False, damping=1.0), shard
 

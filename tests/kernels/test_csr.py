@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mfdask.kernels.csr import (
     count_columns,
+    count_newer,
     counting_order,
     drop_repeats,
     gather_into,
@@ -114,6 +115,16 @@ def test_transposing_a_range_of_columns(triples, one, other):
     chosen = sorted((columns[i], rows[i], times[i]) for i in order if first <= columns[i] < last)
     assert out_rows.tolist() == [10 + row for _, row, _ in chosen]
     assert out_values.tolist() == [value for _, _, value in chosen]
+
+
+@unhurried
+@given(TRIPLES)
+def test_counting_the_newer_ones_of_a_row(triples):
+    rows, columns, times = columns_of(sorted(triples))
+    starts, newer = np.searchsorted(rows, np.arange(ROWS + 1)), np.empty(len(rows), np.int32)
+    count_newer(starts, times, newer)
+    for i, (row, time) in enumerate(zip(rows, times, strict=True)):
+        assert newer[i] == ((rows == row) & (times > time)).sum()
 
 
 @unhurried

@@ -108,8 +108,9 @@ def test_objective_falls(ratings):
 
 
 def test_the_auc_of_held_out_pairs(small_data, client):
-    """It is that of the model's own scores, in one process and on two workers."""
-    data, config = Dataset.open(small_data), dataclasses.replace(CONFIG, n_sweeps=3)
+    """It is that of a sweep's own scores, in one process and on two workers."""
+    config = dataclasses.replace(CONFIG, n_sweeps=3, recency_gain=0.0)
+    data = Dataset.open(small_data)
     model = config.fit(data)
     parts = [
         join_shards([data.shard("users", b, part) for b in range(data.n_blocks("users"))])
@@ -186,19 +187,22 @@ def test_a_model_is_the_same_from_its_folder(ratings, tmp_path):
 
 
 @pytest.mark.parametrize("sweep", [1, 2])
-def test_resumes_bit_for_bit(sweep, ratings, tmp_path):
-    config = dataclasses.replace(CONFIG, n_sweeps=4)
-    break_off(config, ratings, tmp_path / "c", sweep, every=1)
-    resumed = config.fit(ratings, checkpoint=tmp_path / "c", resume=True)
-    np.testing.assert_array_equal(resumed.item_rows, config.fit(ratings).item_rows)
+def test_resumes_bit_for_bit(sweep, small_data, tmp_path):
+    data, config = Dataset.open(small_data), dataclasses.replace(CONFIG, n_sweeps=4)
+    break_off(config, data, tmp_path / "c", sweep, every=1)
+    resumed, whole = config.fit(data, checkpoint=tmp_path / "c", resume=True), config.fit(data)
+    for side in ("users", "items"):
+        np.testing.assert_array_equal(resumed.rows(side), whole.rows(side))
 
 
-def test_goes_on_from_a_model(small_data, tmp_path):
-    data = Dataset.open(small_data)
-    longer = dataclasses.replace(CONFIG, n_sweeps=3).fit(data)
-    save_model(dataclasses.replace(CONFIG, n_sweeps=2).fit(data), tmp_path / "m")
-    warm = dataclasses.replace(CONFIG, n_sweeps=1).fit(data, start=tmp_path / "m")
-    np.testing.assert_array_equal(warm.item_rows, longer.item_rows)
+@pytest.mark.parametrize(("gain", "apart"), [(0.0, 0.0), (9.0, 1e-6)])
+def test_goes_on_from_a_model(gain, apart, small_data, tmp_path):
+    """A row moves to its solution from where it was, which tells by rounding where users move."""
+    data, config = Dataset.open(small_data), dataclasses.replace(CONFIG, recency_gain=gain)
+    longer = dataclasses.replace(config, n_sweeps=3).fit(data)
+    save_model(dataclasses.replace(config, n_sweeps=2).fit(data), tmp_path / "m")
+    warm = dataclasses.replace(config, n_sweeps=1).fit(data, start=tmp_path / "m")
+    np.testing.assert_allclose(warm.item_rows, longer.item_rows, rtol=0, atol=apart)
 
 
 @pytest.mark.parametrize("mode", ["whole", "needed"])
@@ -226,22 +230,40 @@ def fitted(small_data):
     return config.fit(data), data
 
 
-def history_of(model, data, row):
-    shard = data.shard("users", 0)
-    own = slice(*shard.indptr[row : row + 2])
-    return History(np.array(shard.indices[own]), np.array(shard.ratings[own]))
-
-
-def test_fold_in_is_the_trained_row(fitted):
+def test_fold_in_is_the_last_row(fitted):
     model, data = fitted
     for row in (0, 9, 20):
-        folded = fold_in(model, history_of(model, data, row))[0]
-        np.testing.assert_allclose(folded, model.user_rows[row], atol=2e-3)
+        folded = fold_in(model, History.of_user(data, row))[0]
+        np.testing.assert_allclose(folded, model.user_rows[row], atol=1e-5)
+
+
+def test_the_newest_ratings_weigh_more_in_the_last_rows(small_data):
+    data = Dataset.open(small_data)
+    config = IALS(n_factors=3, n_sweeps=2, factor_reg=0.02, recency_gain=4.0, recency_span=2.0)
+    model, plain = config.fit(data), dataclasses.replace(config, recency_gain=0.0).fit(data)
+    np.testing.assert_array_equal(model.item_rows, plain.item_rows)
+    assert model.history[-1].objective == plain.history[-1].objective
+    fixed, a0 = factors(model.item_rows, 3), config.unrated_weight
+    for row in (0, 9, 20):
+        history = History.of_user(data, row)
+        newer = (history.times[None] > history.times[:, None]).sum(axis=1)
+        assert 0 < newer.max() < len(newer)
+        c, own = 1 + 4 * 0.5 ** (newer / 2), fixed[history.items]
+        strength = 0.02 * (len(own) + a0 * len(fixed))
+        system = (own.T * c) @ own + a0 * fixed.T @ fixed + strength * np.eye(3)
+        wanted = np.linalg.solve(system, own.T @ c)
+        np.testing.assert_allclose(model.user_factors[row], wanted, atol=1e-4)
+        assert np.abs(plain.user_factors[row] - wanted).max() > 1e-3
+
+
+def test_without_times_all_ratings_weigh_alike(ratings):
+    plain = dataclasses.replace(CONFIG, recency_gain=0.0)
+    np.testing.assert_array_equal(CONFIG.fit(ratings).user_rows, plain.fit(ratings).user_rows)
 
 
 def test_reasons_add_up_and_low_ratings_give_none(fitted):
     model, data = fitted
-    history = history_of(model, data, 3)
+    history = History.of_user(data, 3)
     lists = Ranking(min_ratings=0, top=4)
     found = recommend_new(model, history, lists)
     assert not set(found.index) & set(history.items)

@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from mfdask.errors import InputError
-from mfdask.models import ALS
+from mfdask.models import ALS, IALS
 from mfdask.models.half_step import half_step
 from mfdask.recommendation import History, Ranking, explain, fold_in, recommend_new
+from mfdask.shards import Dataset
 
 LOOSE = Ranking(top=6, min_ratings=0, bias_weight=0.3)
 
@@ -115,3 +117,13 @@ def test_genres_add_up_for_an_item_that_nobody_has_rated(genre_model):
 def test_bad_histories(ratings, words, model):
     with pytest.raises(InputError, match=words):
         History.of(model, ratings)
+
+
+def test_a_count_may_be_larger_than_all_before():
+    plays = sparse.csr_matrix(np.array([[3.0, 1.0], [2.0, 5.0]]))
+    config = IALS(n_factors=2, n_sweeps=1, weighting="log")
+    model = config.fit(Dataset.from_csr(plays, feedback="counts"))
+    assert History.of(model, {0: 400.0}).ratings.tolist() == [400.0]
+    for count in (0.5, float("inf")):
+        with pytest.raises(InputError, match=f"rated {count:g}: ratings here go from 1 up"):
+            History.of(model, {0: count})
