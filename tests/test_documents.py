@@ -33,6 +33,16 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target), link
 
 
+def test_no_page_is_longer_than_a_readers_patience():
+    """Appendices may be: one looks into them."""
+    begin, appendices = (ROOT / "docs/index.md").read_text().split(":caption: Appendices")
+    assert "benchmarks" in appendices
+    names = re.findall(r"^[a-z_]+$", begin, re.MULTILINE)
+    lengths = {name: len((ROOT / f"docs/{name}.md").read_text().splitlines()) for name in names}
+    assert len(lengths) > 20
+    assert {name: length for name, length in lengths.items() if length > 240} == {}
+
+
 def blocks(page):
     return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
 

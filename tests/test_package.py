@@ -23,6 +23,8 @@ from mfdask.ratings.synthetic import open_synthetic
 from tests.consoles import check, text_of
 
 ROOT = Path(__file__).parents[1]
+#: The pages of the tutorial, the second of which goes on where the first ends.
+TUTORIAL = ("tutorial.md", "tutorial_nights.md")
 #: What a source archive is made of.
 FOLDERS = ("docs", "jobs", "mfdask", "tests")
 SINGLE = [
@@ -210,8 +212,9 @@ def test_the_tutorial_from_the_wheel(scripts, movielens_zip, tmp_path):
     downloads = tmp_path / "data" / "downloads"
     downloads.mkdir(parents=True)
     shutil.copy(movielens_zip, downloads)
-    assert check(text_of("tutorial.md"), tmp_path, scripts) > 15
-    (served,) = re.findall(r"^mfdask (app .*)$", text_of("tutorial.md"), re.MULTILINE)
+    commands = sum(check(text_of(page), tmp_path, scripts) for page in TUTORIAL)
+    assert commands > 15
+    (served,) = re.findall(r"^mfdask (app .*)$", text_of(TUTORIAL[1]), re.MULTILINE)
     with subprocess.Popen(
         [str(scripts / "mfdask"), *served.split(), "--port", "0"],
         cwd=tmp_path,

@@ -235,7 +235,7 @@ class ItemKNN(_ItemItem):
     what the two count in a history, and of squares.
     """
 
-    #: The best of a few on a validation part of ml-latest-small's: see `docs/measurements.md`.
+    #: The best of a few on a validation part of ml-latest-small's: see `docs/measured_lists.md`.
     presets: ClassVar = {"small": {"liked": 4.0, "n_neighbours": 100, "shrinkage": 50.0}}
 
     n_neighbours: int = parameter(
@@ -276,7 +276,7 @@ class EASE(_ItemItem):
     `X` are the histories.
     """
 
-    #: The best of a few on a validation part of ml-latest-small's: see `docs/measurements.md`.
+    #: The best of a few on a validation part of ml-latest-small's: see `docs/measured_lists.md`.
     presets: ClassVar = {"small": {"liked": 3.5, "regularisation": 200.0}}
 
     regularisation: float = parameter(

@@ -198,7 +198,7 @@ def test_jobs_take_it(small_data, tmp_path, monkeypatch):
 
 
 def test_real_lists(movielens_small):
-    """`docs/measurements.md` has .153, where popularity reaches .126."""
+    """`docs/measured_lists.md` has .153, where popularity reaches .126."""
     model = BPR().fit(movielens_small)
     found = measure_ranking(model.align(movielens_small).scores, movielens_small, RankingPlan())
     assert found.means()["precision"] > 0.15
