@@ -274,11 +274,6 @@ def plain(text: str) -> str:
     return broken.replace("\\[", "\\\u2060[").replace("\\(", "\\\u2060(")
 
 
-def categories(column: pd.Series) -> list[str]:
-    """Return the values of a column in the order in which they first occur, as plain text."""
-    return [plain(str(value)) for value in column.drop_duplicates()]
-
-
 def html_table(table: pd.DataFrame) -> str:
     """Return a table as HTML of texts; columns with numbers stand to the right."""
     kinds = [

@@ -31,8 +31,10 @@ def write_catalogue(root: Path, source: Source) -> None:
     if catalogue is None:
         ids = pd.Series([], dtype="int64" if source.item_kind == "int" else "str")
         catalogue = pd.DataFrame({"item_id": ids, "title": "", "year": pd.NA, "genres": ""})
-    known = catalogue.drop_duplicates("item_id")
-    known.astype(_DESCRIPTION).to_parquet(root / _CATALOGUE, index=False)
+    known = catalogue.drop_duplicates("item_id").astype(_DESCRIPTION)
+    # Blanks around a bar, and genres of nothing else, are slips of a pen.
+    known["genres"] = known["genres"].str.replace(r"\s*\|[\s|]*", "|", regex=True).str.strip(" |")
+    known.to_parquet(root / _CATALOGUE, index=False)
 
 
 def count_catalogue(root: Path) -> pd.Series:

@@ -24,6 +24,8 @@ _GUESSES = {
         "tdat", "reviewtime", "reviewdate", "createdat", "eventtime", "ratingdate", "timems",
     ),
 }  # fmt: skip
+#: Names of columns with a word in the place of a rating.
+_WORDS = ("event", "eventtype", "action", "interaction", "behavior", "behaviour", "type")
 #: Roles that an empty name leaves out; events and withdrawals have no rating.
 _OPTIONAL = ("rating", "timestamp", "split", "weight")
 _SHOWN = 300  # characters of a header in a message
@@ -128,15 +130,16 @@ def _named(header: Sequence[str], name: str, role: str, file: str) -> int | None
 
 
 def _guess(header: Sequence[str], role: str, file: str) -> int | None:
-    # RecBole's headers name the type behind a colon: user_id:token
-    plain = [
-        name.partition(":")[0].casefold().translate({ord(c): None for c in "_- ."})
-        for name in header
-    ]
+    plain = [_bare(name) for name in header]
     found = next((name for name in _GUESSES.get(role, ()) if name in plain), None)
     if found is not None and plain.count(found) > 1:
         raise InputError(f"{file}: two columns look like the {role}; say which with {_EXAMPLE}")
     return None if found is None else plain.index(found)
+
+
+def _bare(name: str) -> str:
+    # RecBole's headers name the type behind a colon: user_id:token
+    return name.partition(":")[0].casefold().translate({ord(c): None for c in "_- ."})
 
 
 def _not_found(header: Sequence[str], role: str, file: str) -> str:
@@ -146,6 +149,9 @@ def _not_found(header: Sequence[str], role: str, file: str) -> str:
             f"which by position from 0: `columns` {_positions(len(header))}"
         )
     none = ", or `columns` rating= if each row is an event" if role == "rating" else ""
+    words = next((name for name in header if _bare(name) in _WORDS), None)
+    if none and words is not None:
+        none += f", or `columns` rating={words} and what each word is worth with `event_values`"
     return (
         f"{file}: no column looks like the {role} in the header {_listed(header)}; "
         f"write {_EXAMPLE} with names from it{none}"

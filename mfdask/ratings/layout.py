@@ -133,8 +133,8 @@ def _sample(source: SourceFile, said: str | None) -> tuple[list[str], bool, str]
     encoding = said or ("utf-16" if data.startswith(_WIDE_BOMS) else "utf-8")
     if b"\0" in data and encoding == "utf-8":
         raise InputError(
-            f"{label} is not a UTF-8 text file; say its `encoding`, or save it as UTF-8 CSV or "
-            "Parquet"
+            f"{label} holds NUL bytes, which no table in UTF-8 has; say its `encoding`, such as "
+            "utf-16le, or save it as UTF-8 CSV or Parquet"
         )
     text = data.removeprefix(BOM).decode(encoding, "replace")
     if "\n" not in text and "\r" in text.rstrip("\r"):

@@ -62,7 +62,7 @@ def open_files(file_set: FileSet) -> Source:
     if options.event_values and not has_ratings:
         raise InputError(
             f"{origin}: no column has the words of `event_values`; name it with `columns` "
-            "rating=NAME"
+            "rating=NAME, such as rating=event"
         )
     named = {role for file in files for role in ("user", "item") if file.kinds.get(role) == STRING}
     parts = [part for file in files for part in _parts(file, named, options)]

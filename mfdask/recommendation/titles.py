@@ -71,14 +71,19 @@ class Titles:
             return self._ids[text]
         text = text.removeprefix("title:").strip()
         if not self._names:
-            raise InputError(f"{text!r}: this model knows no titles; give an id, such as 1")
+            first = next(iter(self._ids), "1")
+            raise InputError(
+                f"{text!r}: no item has this id, and this model knows no titles; an id is, for "
+                f"example, {first}"
+            )
         name, year = _split(text)
         rows = self._fitting(_plain(name), year)
         if len(rows) == 1:
             return self._items["item_id"].tolist()[rows[0]]
         if rows:
             raise InputError(f"{text!r} may be {self._list(rows)}; give its year, or id:… of it")
-        raise InputError(f"{text!r}: no such title{self._nearest(_plain(name))}")
+        wanted = "id or title" if text.isdecimal() else "title"
+        raise InputError(f"{text!r}: no such {wanted}{self._nearest(_plain(name))}")
 
     def search(self, text: str, top: int = _SHOWN) -> list[int]:
         """Return the rows of items that a beginning of a title may mean, for a reader who types.

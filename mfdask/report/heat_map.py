@@ -10,7 +10,8 @@ from bokeh.models import FactorRange, LinearColorMapper, NoOverlap
 from bokeh.plotting import figure
 
 from mfdask.figures import theme
-from mfdask.figures.figure import Figure, add_scale, categories, new_plot, plain
+from mfdask.figures.figure import Figure, add_scale, new_plot, plain
+from mfdask.report.parts import label_of_each
 
 
 class HeatMap(Figure):
@@ -47,8 +48,12 @@ class HeatMap(Figure):
     upright = False
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the table, with its categories as plain text."""
-        texts = {name: [plain(str(text)) for text in numbers[name]] for name in (self.x, self.y)}
+        """Return the table, with its categories as plain text, and as labels."""
+        texts: dict[str, Any] = {}
+        for name in (self.x, self.y):
+            labels = label_of_each(numbers[name])
+            texts[name] = [plain(str(text)) for text in numbers[name]]
+            texts[f"_{name}"] = [labels[str(text)] for text in numbers[name]]
         return super().columns(numbers) | texts
 
     def draw(self) -> figure:
@@ -59,7 +64,7 @@ class HeatMap(Figure):
         look |= {"x_range": self._columns, "y_range": self._lines}
         plot = new_plot(self.x_label, self.y_label, **look)
         colour: Any = {"field": self.value, "transform": self._mapper}
-        cells = plot.rect(self.x, self.y, 1, 1, source=self.source, fill_color=colour)
+        cells = plot.rect(f"_{self.x}", f"_{self.y}", 1, 1, source=self.source, fill_color=colour)
         cells.glyph.tags = [{"line_color": "ground"}]
         plot.grid.visible = False
         plot.xaxis.major_label_policy = NoOverlap(min_distance=0 if self.upright else 4)
@@ -69,8 +74,8 @@ class HeatMap(Figure):
 
     def follow(self) -> None:
         """Take over categories and ends."""
-        self._columns.factors = categories(self._numbers[self.x])
-        self._lines.factors = categories(self._numbers[self.y])[::-1]
+        self._columns.factors = list(dict.fromkeys(self.source.data[f"_{self.x}"]))
+        self._lines.factors = list(dict.fromkeys(self.source.data[f"_{self.y}"]))[::-1]
         values = self._numbers[self.value]
         self._mapper.low = float(values.min()) if self.low is None else self.low
         self._mapper.high = float(values.max()) if self.high is None else self.high

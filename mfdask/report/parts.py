@@ -60,6 +60,12 @@ def labels_of(titles: Iterable[str], most: int = _LABEL) -> list[str]:
     return list(made)
 
 
+def label_of_each(names: Iterable[object]) -> dict[str, str]:
+    """Return the label of each different name, by name; see `labels_of`."""
+    unique = list(dict.fromkeys(map(str, names)))
+    return dict(zip(unique, labels_of(unique), strict=True))
+
+
 def named(ids: Iterable[object], titles: Iterable[str]) -> list[str]:
     """Return what to call items: the title, or where there is none ``item`` and the id."""
     return [title or f"item {each}" for each, title in zip(ids, titles, strict=True)]

@@ -62,6 +62,7 @@ def test_kind_matches(text, item):
         ("", "no such title"),
         ("(1999)", "no such title"),
         ("id:one", "no id"),
+        ("987654321", "no such id or title$"),
     ],
 )
 def test_what_is_not_one_item(text, words):
@@ -72,8 +73,9 @@ def test_what_is_not_one_item(text, words):
 def test_without_titles_only_ids():
     titles = Titles(ITEMS.assign(title=""))
     assert titles.find("id:3") == 3
-    with pytest.raises(InputError, match="knows no titles"):
-        titles.find("Toy Story")
+    for text in ("Toy Story", "987654321"):
+        with pytest.raises(InputError, match="no item has this id, and this model knows no titles"):
+            titles.find(text)
 
 
 def test_ids_that_are_text():

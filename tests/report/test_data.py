@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from bokeh.models import FactorRange
 
 from mfdask.figures.figure import Figure, Missing
 from mfdask.ingestion.build import IngestOptions, ingest
@@ -293,6 +294,28 @@ def test_genres_without_years(client, tmp_path):
     }
     assert "no years" in parts["genre-years"].why
     assert parts["genre-frequencies"].table()["items"].tolist() == [6, 3]
+
+
+def test_genres_of_long_names_and_of_none(client, tmp_path):
+    long = [f"{'very ' * 20}{end}" for end in ("long", "much")]
+    texts = [f"{long[0]}| |B ", f"{long[1]}||B", " | "] * 3
+    catalogue = pd.DataFrame(
+        {"item_id": range(9), "title": "", "year": range(1990, 1999), "genres": texts}
+    )
+    facts = made(client, tmp_path, frame_of(), catalogue)
+    assert facts.data.items()["genres"].sort_values().unique().tolist() == [
+        "", *sorted(f"{name}|B" for name in long)
+    ]  # fmt: skip
+    for kind in ("GenreFrequencies", "GenreRatings", "GenreCooccurrence", "GenreYears"):
+        figure = getattr(genres, kind).of(facts)
+        assert set(figure.table()["genre"]) == {*long, "B"}
+        assert set(figure.source.data["genre"]) == {*long, "B"}  # the tooltip says all of it
+        factors = [
+            axis.factors for axis in figure.root.references() if isinstance(axis, FactorRange)
+        ]
+        assert sorted(map(len, factors))[0] == 3
+        assert all(len(name) < 44 for axis in factors for name in axis)
+        assert set(figure.source.data["_genre"]) in [set(axis) for axis in factors]
 
 
 def test_times_that_are_no_dates(client, tmp_path):

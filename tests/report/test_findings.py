@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from mfdask.errors import InputError
 from mfdask.figures.figure import Figure, Missing
 from mfdask.jobs.cli import main
-from mfdask.report.findings.accounts import handover_table
+from mfdask.report.findings.accounts import Handovers, handover_table
 from mfdask.report.findings.customers import deciles_of
 from mfdask.report.findings.ratings import ratings_among
 from mfdask.report.findings.section import findings_section
@@ -143,6 +143,17 @@ def test_shared_accounts(anomalies, data, ratings):
     assert changes == sorted(changes)
     others = [abs(after[g] - before[g]) for g in set(names) - set(found["genre"])]
     assert max(others, default=0) <= min(map(abs, changes)) + 1e-12
+
+
+def test_long_genres_of_accounts_are_cut():
+    long = [f"{'very ' * 20}{end}" for end in ("long", "much")]
+    numbers = pd.DataFrame({"user_id": [1, 1, 2], "genre": [*long, long[0]]})
+    figure = Handovers(numbers.assign(before=[0.1, 0.2, 0.3], after=[0.3, 0.1, 0.2]))
+    first, second = (plot.y_range.factors for plot in figure.root.children)
+    assert len(set(first)) == 2
+    assert second == first[1:]  # the same genre has the same label
+    assert all(len(label) < 44 for label in first)
+    assert figure.source.data["genre"] == [*long, long[0]]
 
 
 def test_other_ids_and_no_timestamps(anomalies, data):

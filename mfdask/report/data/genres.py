@@ -11,9 +11,10 @@ from bokeh.models import DataRange1d, NumeralTickFormatter
 from bokeh.plotting import figure
 
 from mfdask.figures import theme
-from mfdask.figures.figure import ListFigure, lift_legend, new_plot, plain
+from mfdask.figures.figure import ListFigure, lift_legend, new_plot
 from mfdask.report.data.facts import Facts, means_of
 from mfdask.report.heat_map import HeatMap
+from mfdask.report.parts import label_of_each, labels_of
 
 #: Genres that are shown: those of most items.
 _MOST_GENRES = 30
@@ -28,7 +29,7 @@ class GenreFrequencies(ListFigure):
 
     name = "genre-frequencies"
     title = "Genres"
-    label = "genre"
+    label = "_genre"
     caption = (
         "Share of the catalogue's items that carry each genre, and of the ratings that go to them. "
         "Items have several genres, so shares add up to more than one."
@@ -50,8 +51,8 @@ class GenreFrequencies(ListFigure):
         return cls(pd.DataFrame(table))
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the numbers, with genres as plain text."""
-        return super().columns(numbers) | {"genre": [plain(name) for name in numbers["genre"]]}
+        """Return the numbers, with a label for each genre."""
+        return super().columns(numbers) | {"_genre": labels_of(numbers["genre"])}
 
     def draw(self) -> figure:
         """Return two points a genre, and what lies between."""
@@ -64,12 +65,12 @@ class GenreFrequencies(ListFigure):
         ranges: dict[str, Any] = {"y_range": self.lines, "x_range": DataRange1d(start=0)}
         plot = new_plot("share", "", height=620, tooltips=tooltips, **ranges)
         between = plot.segment(
-            "item_share", "genre", "rating_share", "genre", source=self.source, line_width=3
+            "item_share", "_genre", "rating_share", "_genre", source=self.source, line_width=3
         )
         between.glyph.tags = [{"line_color": "line"}]
         for part, colour in (("item", theme.MAIN), ("rating", theme.OTHER)):
             look = self.filled(colour, size=11, legend_label=f"of {part}s")
-            plot.scatter(f"{part}_share", "genre", **look)
+            plot.scatter(f"{part}_share", "_genre", **look)
         plot.ygrid.visible = False
         lift_legend(plot)
         plot.xaxis.formatter = NumeralTickFormatter(format="0%")
@@ -118,7 +119,7 @@ class GenreRatings(ListFigure):
 
     name = "genre-ratings"
     title = "Ratings by genre"
-    label = "genre"
+    label = "_genre"
     caption = (
         "How the ratings of each genre are spread over the scale, from the genre with the highest "
         "mean to the one with the lowest; every line has the same scale."
@@ -145,13 +146,14 @@ class GenreRatings(ListFigure):
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
         """Return the numbers, with where each bar stands on its genre's line."""
-        genres = [plain(name) for name in numbers["genre"]]
+        labels = label_of_each(numbers["genre"])
+        genres = [labels[name] for name in numbers["genre"]]
         heights = 0.9 * numbers["share"] / numbers["share"].max() - 0.45
         bars = {
             "bottom": [(genre, -0.45) for genre in genres],
             "top": list(zip(genres, heights.tolist(), strict=True)),
         }
-        return super().columns(numbers) | bars | {"genre": genres}
+        return super().columns(numbers) | bars | {"_genre": genres}
 
     def draw(self) -> figure:
         """Return a row of bars for each genre."""

@@ -13,6 +13,7 @@ from bokeh.plotting import figure
 from mfdask.figures import theme
 from mfdask.figures.figure import add_hover, lift_legend, new_plot, plain
 from mfdask.report.findings.ratings import ratings_among
+from mfdask.report.parts import label_of_each
 from mfdask.report.plot_row import PlotRow
 from mfdask.shards import Dataset
 
@@ -70,17 +71,18 @@ class Handovers(PlotRow):
     )
 
     def columns(self, numbers: pd.DataFrame) -> dict[str, Any]:
-        """Return the table, with ids and genres as text."""
+        """Return the table, with ids as text and genres as labels."""
+        self._labels = label_of_each(numbers["genre"])
         return {
             **super().columns(numbers),
             "_user": numbers["user_id"].astype(str).tolist(),
-            "_genre": [plain(name) for name in numbers["genre"]],
+            "_genre": [self._labels[name] for name in numbers["genre"]],
         }
 
     def plots(self) -> Iterable[figure]:
         """Draw a plot for each account."""
         for user, own in self._numbers.groupby("user_id", sort=False):
-            yield self._plot(str(user), [plain(name) for name in own["genre"]])
+            yield self._plot(str(user), [self._labels[name] for name in own["genre"]])
 
     def _plot(self, user: str, genres: list[str]) -> figure:
         lines, height = FactorRange(factors=genres[::-1]), 124 + 24 * len(genres)
