@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from bokeh.application import Application
 from bokeh.application.handlers import FunctionHandler
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
+from bokeh.server.views.ws import WSHandler
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
@@ -20,6 +23,8 @@ from mfdask.app.site import Site
 from mfdask.errors import InputError
 from mfdask.parameters import Parametrised, parameter
 from mfdask.watch.guard import Guard
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,14 @@ class ServeOptions(Parametrised):
         metavar="HOST,…",
     )
     prefix: str = parameter("", "Path that a reverse proxy serves the app under, such as /mfdask.")
+
+
+class _Socket(WSHandler):
+    """What a page talks to; whoever asks without the token of a page is one line of the log."""
+
+    def log_exception(self, _type: Any, error: BaseException | None, _traceback: Any) -> None:
+        """Say who has asked, and what was wrong."""
+        _LOG.warning("%s: no page of this app asks so (%s)", self._request_summary(), error)
 
 
 class AppServer:
@@ -76,6 +89,9 @@ class AppServer:
             extra_patterns=[("/?", RedirectHandler, {"url": first, "permanent": False})],
             use_index=False,
         )
+        for rule in app.wildcard_router.rules:
+            if rule.target is WSHandler:
+                rule.target = _Socket
         http = HTTPServer(Guard(app, options.allow_host, "allow_host"))
         http.add_sockets(sockets)
         self._server = BaseServer(IOLoop.current(), app, http)

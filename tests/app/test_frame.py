@@ -69,6 +69,23 @@ def test_other_hosts_are_refused(small_site):
         assert answer_to(page, Origin="http://evil.org")[0] == 403
 
 
+@pytest.mark.parametrize("protocols", [None, "bokeh", "bokeh, no.token", "bokeh, e30", "other, x"])
+def test_a_malformed_websocket_is_one_line_of_the_log(protocols, small_site, caplog):
+    asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    asked |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    asked |= {"Sec-WebSocket-Protocol": protocols} if protocols else {}
+    with served(small_site) as url:
+        with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 30) as asks:
+            head = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
+            asks.sendall(f"GET /for-you/ws HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode())
+            while asks.recv(4096):  # until the server hangs up
+                pass
+        assert answer_to(f"{url}/for-you")[0] == 200
+    (record,) = (record for record in caplog.records if record.levelname != "INFO")
+    assert "no page of this app asks so" in record.message
+    assert record.exc_info is None
+
+
 def test_the_root_leads_to_the_first_page_also_below_a_prefix(small_site):
     with served(small_site, prefix="/mf/") as url:
         assert url.endswith("/mf")
