@@ -8,6 +8,7 @@ import click
 from rich.text import Text
 
 from mfdask.errors import InputError
+from mfdask.files import from_home
 from mfdask.nightly.config import NightlyConfig
 from mfdask.nightly.schedule import NAME, Schedule
 
@@ -35,7 +36,7 @@ def main(config: Path, at: str | None, install: bool) -> Outcome:
         "installed": [],
     }
     if install:
-        folder = Path("~/.config/systemd/user").expanduser()
+        folder = from_home("~/.config/systemd/user")
         values["installed"] = [str(file) for file in schedule.install(folder)]
     texts = [
         f"# {NAME}.service\n{schedule.service()}",

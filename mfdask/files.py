@@ -31,6 +31,14 @@ _KINDS = {
 }
 
 
+def from_home(text: str) -> Path:
+    """Return a path whose leading ``~`` or ``~user`` is that home, where there is one.
+
+    `Path.expanduser` fails where there is none, as with ``~$book.xlsx``, which Excel leaves behind.
+    """
+    return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
 def file_place(target: Path) -> Path:
     """Return where a file is to be written: what `target` names in the end, if it is a link.
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.features.file import ONE
+from mfdask.files import from_home
 from mfdask.models import Ability, Estimator, kind_of
 from mfdask.nightly.settings import Table, build, check_keys, override, read_toml, take_table
 from mfdask.parameters import Parametrised, parameter
@@ -280,7 +281,7 @@ class NightlyConfig:
         if data.start:
             data = replace(data, start=str(folder / data.start))
         tables = inbox, data, training, ranking, gate, downstream, retention, hooks, cluster
-        home = folder / Path(top.home).expanduser()
+        home = folder / from_home(top.home)
         config = cls(home, top.at, top.metrics, top.timeout_minutes, *tables)
         _check(config)
         return config

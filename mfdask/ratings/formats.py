@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mfdask.errors import InputError
+from mfdask.files import from_home
 from mfdask.progress import Progress, silent
 from mfdask.ratings import catalogue
 from mfdask.ratings.dialect import AS_GUESSED, Dialect
@@ -108,7 +109,7 @@ def _found(text: str, options: ReadOptions) -> FileSet:
     """Find the files that a text means."""
     if "://" in text:
         return find_url(text, options)
-    path = Path(text).expanduser()
+    path = from_home(text)
     if text and path.exists():
         return find_files(path, options)
     matches = [Path(match) for match in sorted(glob.glob(str(path))) if text]  # noqa: PTH207 - may be absolute

@@ -28,7 +28,7 @@ from typing import TypeGuard
 from fsspec.core import url_to_fs
 
 from mfdask.errors import InputError, NoSpaceError, RefusedError, without_secrets
-from mfdask.files import FULL, crc32, reading_url
+from mfdask.files import FULL, crc32, from_home, reading_url
 from mfdask.shards.manifest import FILE_NAME, Manifest
 from mfdask.shards.store import FileFacts, FolderStore
 
@@ -48,10 +48,20 @@ def is_url(place: Path | str) -> TypeGuard[str]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the mirrors: `MFDASK_CACHE`, or ``mfdask`` where users' caches are."""
+    """Return the folder of the mirrors: `MFDASK_CACHE`, or ``mfdask`` where users' caches are.
+
+    Raises
+    ------
+    InputError
+        If the account has no home.
+    """
     if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mfdask"
+        return from_home(chosen).absolute()
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "mfdask"
+    if not (home := from_home("~")).is_absolute():
+        raise InputError(f"this account has no home; name a folder in {CACHE_VARIABLE}")
+    return home / ".cache" / "mfdask"
 
 
 def without_query(url: str) -> str:

@@ -95,6 +95,7 @@ def test_cold_items_have_no_training_ratings():
     ("words", "message"),
     [
         (["nowhere.csv"], "no source 'nowhere.csv'"),
+        (["~$book.xlsx"], "no source '~$book.xlsx'"),
         ([SMALL, "--split", "monthly:0.1"], "--split monthly:0.1: write random:0.1"),
         ([SMALL, "--split", ""], "--split '': write random:0.1"),
         ([SMALL, "--split", "cold-items:1.5"], "--split cold-items:1.5: write random:0.1"),

@@ -171,6 +171,14 @@ def test_where_the_mirrors_lie(monkeypatch, tmp_path):
     assert cache_folder() == Path.home() / "there"
 
 
+def test_an_account_without_a_home_is_told_how_to_name_a_folder(monkeypatch):
+    for variable in ("MFDASK_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a container's account has no line there
+    with pytest.raises(InputError, match="no home; name a folder in MFDASK_CACHE"):
+        cache_folder()
+
+
 def flip(path, at):
     damaged = bytearray(path.read_bytes())
     damaged[at] ^= 1
