@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import socket
 import urllib.request
 from contextlib import closing
@@ -74,7 +75,7 @@ def test_a_malformed_websocket_is_one_line_of_the_log(protocols, small_site, cap
     asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     asked |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
     asked |= {"Sec-WebSocket-Protocol": protocols} if protocols else {}
-    with served(small_site) as url:
+    with served(small_site) as url, caplog.at_level(logging.WARNING):
         with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 30) as asks:
             head = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
             asks.sendall(f"GET /for-you/ws HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode())
