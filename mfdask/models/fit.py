@@ -225,8 +225,8 @@ class _Loop:
                 each_sweep(history[-1])
             self._keep(states[0], history)
         priors = {side: value_of(states[0].next_prior(plan, side)) for side in SIDES}
-        last = submit_last_users(plan, states[0])
-        return FitResult(join_rows(plan, last), priors, history, self._offsets(last))
+        end = submit_last_users(plan, states[0])
+        return FitResult(join_rows(plan, end), priors, history, self._offsets(end))
 
     def _offsets(self, state: FitState) -> tuple[TimeOffsets, ...]:
         """Return the offsets of a state with their groups."""

@@ -52,10 +52,14 @@ class History:
         block = int(np.searchsorted(data.bounds("users"), row, side="right")) - 1
         shard = data.shard("users", block)
         own = slice(*shard.indptr[row - shard.start : row - shard.start + 2])
-        beside = (data.weights(block), data.timestamps(block))
-        kept = [None if values is None else np.array(values[own]) for values in beside]
-        user = data.users()["user_id"].iloc[row]
-        return cls(np.array(shard.indices[own]), np.array(shard.ratings[own]), *kept, user)
+        weights, times = data.weights(block), data.timestamps(block)
+        return cls(
+            items=np.array(shard.indices[own]),
+            ratings=np.array(shard.ratings[own]),
+            weights=None if weights is None else np.array(weights[own]),
+            times=None if times is None else np.array(times[own]),
+            user=data.users()["user_id"].iloc[row],
+        )
 
     @classmethod
     def of(cls, model: Model, ratings: Mapping[Any, float]) -> History:
@@ -136,7 +140,7 @@ def own_equations(model: FactorModel, history: History) -> tuple[UpdateConfig, S
     config: UpdateConfig = estimator.update_config(model.mean)
     n = len(history.items)
     places, ends = np.arange(n, dtype=np.int32), np.array([0, n], np.int64)
-    weights = np.ones(n)
+    weights: npt.NDArray[np.floating[Any]] = np.ones(n)
     if history.weights is not None:
         mean = model.data.mean_weight if estimator.relative_weights else None
         weights = history.weights / (1.0 if mean is None else mean)

@@ -120,7 +120,7 @@ def test_transposing_a_range_of_columns(triples, one, other):
 @unhurried
 @given(TRIPLES)
 def test_counting_the_newer_ones_of_a_row(triples):
-    rows, columns, times = columns_of(sorted(triples))
+    rows, _, times = columns_of(sorted(triples))
     starts, newer = np.searchsorted(rows, np.arange(ROWS + 1)), np.empty(len(rows), np.int32)
     count_newer(starts, times, newer)
     for i, (row, time) in enumerate(zip(rows, times, strict=True)):
