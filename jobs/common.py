@@ -86,7 +86,7 @@ def job(run: Callable[..., Outcome]) -> Callable[..., None]:
         with ending(ctx.command, debug), _telling_of_compiling() as compiled:
             require_address_space()
             _refuse_urls(options)
-            with _stopping(), holding(_places(options)):
+            with _stopping(debug), holding(_places(options)):
                 outcome = run(**options)
         if as_json:
             used = {} if own_config else {"options": effective_options(ctx, outcome.options)}
@@ -114,23 +114,35 @@ def _without_secrets_of(options: Mapping[str, Any], text: str) -> str:
 
 
 @contextmanager
-def _stopping() -> Iterator[None]:
-    """End the block on SIGTERM as on Ctrl-C, and the process soon after in any case."""
+def _stopping(debug: bool) -> Iterator[None]:
+    """End the block on SIGTERM as on Ctrl-C, and the process soon after in any case.
+
+    What libraries then say of the workers that they lose is of no use, but with `debug`.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        timer = threading.Timer(_SECONDS_TO_STOP, os._exit, [128 + number])
-        timer.daemon = True
-        timer.start()
+        if not debug:
+            for handler in (own for name in _LIBRARIES for own in logging.getLogger(name).handlers):
+                handler.addFilter(lambda record: False)
+        if number == signal.SIGTERM:
+            timer = threading.Timer(_SECONDS_TO_STOP, os._exit, [128 + number])
+            timer.daemon = True
+            timer.start()
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    if before[signal.SIGINT] is not signal.default_int_handler:
+        del before[signal.SIGINT]  # a job started in the background may ignore it
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _places(options: dict[str, Any]) -> list[Path | str]:

@@ -15,14 +15,14 @@ from mfdask.summaries import harmless
 
 #: Exit code and line for what the system says of a disk.
 _DISK = {
-    errno.ENOSPC: (3, "no space left on the disk; free some, or write elsewhere with --out"),
-    errno.EDQUOT: (3, "the disk quota is used up; free some, or write elsewhere with --out"),
-    errno.EFBIG: (3, "files may not be so large here; raise the limit (ulimit -f), or use --out"),
-    errno.EROFS: (2, "the file system is read-only; write elsewhere with --out"),
-    errno.EACCES: (2, "permission denied; check its owner and mode, or write elsewhere with --out"),
-    errno.EEXIST: (2, "is not a folder; write elsewhere with --out"),
-    errno.ENOTDIR: (2, "is not a folder; write elsewhere with --out"),
-    errno.EPERM: (2, "not permitted; check its owner and mode, or write elsewhere with --out"),
+    errno.ENOSPC: (3, "no space left on the disk; free some, or write elsewhere"),
+    errno.EDQUOT: (3, "the disk quota is used up; free some, or write elsewhere"),
+    errno.EFBIG: (3, "files may not be so large; raise the limit (ulimit -f), or write elsewhere"),
+    errno.EROFS: (2, "the file system is read-only; write elsewhere"),
+    errno.EACCES: (2, "permission denied; check its owner and mode, or write elsewhere"),
+    errno.EEXIST: (2, "is not a folder; write elsewhere"),
+    errno.ENOTDIR: (2, "is not a folder; write elsewhere"),
+    errno.EPERM: (2, "not permitted; check its owner and mode, or write elsewhere"),
 }
 
 #: The line for a machine, or a limit, that has too little memory.
@@ -69,7 +69,9 @@ def _explain(error: BaseException, command: click.Command) -> tuple[int, str]:
             template += "; with `resume` it goes on from the last checkpoint"
         return error.exit_code, " ".join(_with_options(template, command).split())
     if isinstance(error, OSError) and error.errno in _DISK:
-        return _DISK[error.errno][0], f"{_place_of(error)}: {_DISK[error.errno][1]}"
+        code, line = _DISK[error.errno]
+        how = " with --out" if "out" in {own.name for own in command.params} else ""
+        return code, f"{_place_of(error)}: {line}{how}"
     if is_of_little_memory(error):
         return 3, LITTLE_MEMORY
     line = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -60,6 +60,14 @@ def test_errors_of_the_system_name_the_place(error, line):
         raise error
 
 
+@pytest.mark.parametrize("has", [True, False])
+def test_an_option_is_recommended_where_there_is_one(has):
+    command = click.Command("train", params=[click.Option(["--out"])] if has else [])
+    with pytest.raises(EndedError) as ended, ending(command):
+        raise OSError(errno.EROFS, "read-only", "x")
+    assert ended.value.message.endswith("write elsewhere with --out" if has else "write elsewhere")
+
+
 def texts(tree):
     """Yield the texts of a module but its docstrings; what an f-string fills in is a dot."""
     skipped = {

@@ -97,8 +97,9 @@ def _run_step(night: Night, name: str, step: Callable[[Night], None]) -> None:
 def _ending(error: BaseException, is_too_long: bool) -> tuple[str, str]:
     if is_too_long:
         return "failed", "it took longer than timeout_minutes"
-    status = "failed" if isinstance(error, Exception) else "interrupted"
-    return status, " ".join(f"{type(error).__name__}: {error}".split())
+    if not isinstance(error, Exception):
+        return "interrupted", "stopped by Ctrl-C or SIGTERM; the next start goes on"
+    return "failed", " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _explained(error: BaseException, night: Night) -> BaseException:
