@@ -58,6 +58,7 @@ class Preconditioner:
     values : float64 (leading,)
         Eigenvalues of ``T F' S F T``, ascending.
     vectors : float32 (features, leading)
+        Its eigenvectors, times `scale`.
     """
 
     scale: Float32s
@@ -78,21 +79,21 @@ class Preconditioner:
             begin, vectors = vectors, scale * features.transposed(features.times(scale * vectors))
         inner = products(begin, vectors)
         values, turn = np.linalg.eigh((inner + inner.T) / 2)
-        return cls(scale, np.maximum(values, 0), begin @ turn.astype(np.float32))
+        return cls(scale, np.maximum(values, 0), scale * (begin @ turn.astype(np.float32)))
 
     def divide(self, values: Float32s, shift: Float32s) -> Float32s:
         """Return values (features, columns) divided by the matrix, nearly.
 
         `shift` is float32 (1, columns): what is added to the diagonal, for each column.
         """
-        own = shift * np.mean(self.scale**2)
+        square = self.scale**2
+        own = shift * square.mean()
         rest = 1 / (self.values[0] / 2 + own)
         leading = (1 / (self.values[:, None] + own) - rest).astype(np.float32)
-        scaled = self.scale * values
-        divided = self.vectors @ (leading * (self.vectors.T @ scaled))
-        scaled *= rest.astype(np.float32)
-        divided += scaled
-        divided *= self.scale
+        divided = self.vectors @ (leading * (self.vectors.T @ values))
+        alike = square * values
+        alike *= rest.astype(np.float32)
+        divided += alike
         return divided
 
 
@@ -125,6 +126,18 @@ class RowFit(NamedTuple):
     weights: npt.NDArray[np.floating]
     means: Float32s = np.empty((0, 0), np.float32)
     solved: bool = True
+
+    def mirrored(self, other: RowFit, turn: Float64s) -> RowFit:
+        """Return another's weights and means mirrored in these.
+
+        `turn`, float64 (D, D), is what the way between them is multiplied by.
+        """
+        by = turn.astype(np.float32)
+        weights, means = (
+            own + (own - others) @ by
+            for own, others in ((self.weights, other.weights), (self.means, other.means))
+        )
+        return RowFit(weights, means.astype(np.float32, copy=False), self.solved)
 
 
 def conjugate_gradients(

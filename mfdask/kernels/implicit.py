@@ -19,6 +19,11 @@ Values = Float32s | UInt16s
 FEW = 100_000_000
 #: Ratings whose rows of values stay in the nearest cache while all lanes pass over them.
 _TILE = 64
+#: Bytes of values that a pass gathers from at a time: they stay in a core's own cache.
+NEAR = 2**20
+#: Ratings that a row has at least, in the mean, among the values that are near: to come back to a
+#: row costs as much as gathering some.
+_WORTH = 32
 
 
 @inner
@@ -58,21 +63,40 @@ def _sum_row(
 
 @njit(nogil=True, cache=True)
 def _sum_alone(
-    first: int, last: int, indptr: Int64s, indices: Int32s, values: Values, out: Float32s
+    first: int,
+    last: int,
+    limit: int,
+    begins: Int64s,
+    ends: Int64s,
+    indices: Int32s,
+    values: Values,
+    out: Float32s,
 ) -> None:
+    """Go on with each row, up to the first of its ratings whose values lie beyond the limit."""
     width = values.shape[1]
     flat, sums = values.reshape(-1), out.reshape(-1)
     for row in range(first, last):
-        out[row] = 0.0
-        _sum_row(indices, indptr[row], indptr[row + 1], flat, width, sums, row * width)
+        start, stop = begins[row], ends[row]
+        if limit < len(values):
+            end, stop = stop, start
+            while stop < end and indices[stop] < limit:
+                stop += 1
+            begins[row] = stop
+        _sum_row(indices, start, stop, flat, width, sums, row * width)
 
 
 @njit(nogil=True, parallel=True, cache=True)
 def _sum_together(
-    bounds: Int64s, indptr: Int64s, indices: Int32s, values: Values, out: Float32s
+    bounds: Int64s,
+    limit: int,
+    begins: Int64s,
+    ends: Int64s,
+    indices: Int32s,
+    values: Values,
+    out: Float32s,
 ) -> None:
     for c in prange(len(bounds) - 1):
-        _sum_alone(bounds[c], bounds[c + 1], indptr, indices, values, out)
+        _sum_alone(bounds[c], bounds[c + 1], limit, begins, ends, indices, values, out)
 
 
 def upper_halves(values: Float32s) -> UInt16s:
@@ -89,6 +113,8 @@ def sum_rated(indptr: Int64s, indices: Int32s, values: Values, out: Float32s) ->
     """Fill `out` with the sums of the other side's values over what each row has rated.
 
     Each row is summed by one thread in the order of its ratings, so that threads change nothing.
+    Where rows are long, all are summed over the first of the values, and then over the next: what
+    is gathered stays in a core's own cache meanwhile, as far as a row's `indices` ascend.
 
     Parameters
     ----------
@@ -99,7 +125,14 @@ def sum_rated(indptr: Int64s, indices: Int32s, values: Values, out: Float32s) ->
         Columns are a multiple of 8. Of uint16, the `upper_halves`.
     out : float32 (rows, columns)
     """
-    if len(indices) * values.shape[1] <= FEW:
-        _sum_alone(0, len(out), indptr, indices, values, out)
-    else:
-        _sum_together(chunk_bounds(indptr, CHUNKS, 1), indptr, indices, values, out)
+    size = max(NEAR // (values.itemsize * values.shape[1]), 1)
+    if len(indices) * size < _WORTH * len(out) * len(values):
+        size = len(values)
+    bounds, begins, ends = chunk_bounds(indptr, CHUNKS, 1), indptr[:-1].copy(), indptr[1:]
+    out[:] = 0.0
+    for limit in range(size, len(values) + size, size):
+        given = limit, begins, ends, indices, values, out
+        if len(indices) * values.shape[1] <= FEW:
+            _sum_alone(0, len(out), *given)
+        else:
+            _sum_together(bounds, *given)

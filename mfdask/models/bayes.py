@@ -44,7 +44,7 @@ from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.posterior import BayesianModel, Samples, pack_draws
 from mfdask.models.registry import Kind
-from mfdask.models.updates import MAX_FACTORS, ItemPrior, NoiseOf, Time, UserPrior
+from mfdask.models.updates import MAX_FACTORS, ItemPrior, NoiseOf, Time, UserPrior, has_turn
 from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
@@ -246,8 +246,9 @@ class Bayes(MatrixFactorization):
     ) -> RowPrior:
         """Draw a side's prior, given its rows as they are; at the start it is that of als.
 
-        Weights of what is rated, and the rows' precision with them, are drawn in every second
-        sweep, the sides in turn: whatever a sampler leaves as it is, its draws stay right.
+        Weights of what is rated, and the rows' precision with them, are drawn when it is the side's
+        turn: whatever a sampler leaves as it is, its draws stay right. In every second of these
+        sweeps they are the last ones mirrored.
         """
         if sweep <= self.solved_sweeps:
             precision = ridge(self.n_factors, _START_BIAS_PRECISION, _START_FACTOR_PRECISION)
@@ -256,10 +257,11 @@ class Bayes(MatrixFactorization):
             first = self.prior(side)
             return replace(first, weights=np.zeros((sums.n_dense, len(first.precision))))
         fidelity = noise.precision
-        if before.rated is not None and (sweep + SIDES.index(side)) % 2:
+        if sums.before and not has_turn(side, sweep):
             return replace(before, fidelity=fidelity)
+        mirrored = before.precision if sums.before and sweep // 2 % 2 else None
         rows = np.random.Generator(np.random.Philox([self.seed, sweep, SIDES.index(side)]))
-        precision, drawn = draw_row_prior(sums, rows, before.rated_precision)
+        precision, drawn = draw_row_prior(sums, rows, before.rated_precision, mirrored)
         plain = replace(self.prior(side), fidelity=fidelity, precision=precision)
         prior = plain.around(drawn, sums.n_dense)
         if prior.rated is None:
@@ -530,7 +532,10 @@ class DrawCollector:
 
 
 def draw_row_prior(
-    sums: Regression, random: np.random.Generator, rated_precision: float = _WEIGHT_PRECISION
+    sums: Regression,
+    random: np.random.Generator,
+    rated_precision: float = _WEIGHT_PRECISION,
+    mirrored: Float64s | None = None,
 ) -> tuple[Float64s, RowFit]:
     """Draw the precision (D, D) and the feature weights (features, D) of a side from its rows.
 
@@ -538,6 +543,12 @@ def draw_row_prior(
     ``beta_0 = 2``, ``nu_0 = D``, ``W_0 = I`` and ``m_0 = 0``; with more it is that of a regression
     of the rows on the features, whose weights have the precision ``beta_0`` times the rows'; those
     of what is rated have one of their own in its place.
+
+    With `mirrored`, float64 (D, D), the precision that the weights before were drawn with, the new
+    ones are those mirrored in their mean, scaled as the precisions say. What such weights differ
+    from their mean by, in units of their spread, is normal whatever rows and precisions are, and
+    with its sign turned as likely: so this is a step that leaves their distribution as it is (Adler
+    1981), for the search for the mean alone.
     """
     strength = np.full(sums.n_features, _WEIGHT_PRECISION)
     strength[sums.n_dense :] = rated_precision
@@ -548,6 +559,9 @@ def draw_row_prior(
     )
     precision = _draw_wishart(d + sums.n, (scatter + scatter.T) / 2, random)
     root = np.linalg.cholesky(precision).astype(np.float64)
+    if sums.before and mirrored is not None:
+        by = np.linalg.solve(root.T, np.linalg.cholesky(mirrored).T).T
+        return precision, mean.mirrored(sums.before, by)
     return precision, sums.draw(mean, strength, root, random)
 
 

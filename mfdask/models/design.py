@@ -266,6 +266,10 @@ class Regression(Protocol):
     def n_features(self) -> int:
         """All features."""
 
+    @property
+    def before(self) -> RowFit | None:
+        """The weights of the sweep before, where all are not learned anew in each."""
+
     def fit(self, precision: Float64s, weight_reg: float) -> RowFit:
         """Return weights that lower the rows' penalty and their own."""
 
@@ -321,6 +325,10 @@ class FeatureSums(NamedTuple):
     def n_dense(self) -> int:
         """Number of features that are kept as numbers: all."""
         return len(self.gram)
+
+    @property
+    def before(self) -> None:
+        """Nothing: it takes one solution to learn all weights."""
 
     def fit(self, precision: Float64s, weight_reg: float) -> RowFit:
         """Return the weights that minimise the rows' penalty and their own; see `fit_weights`."""
