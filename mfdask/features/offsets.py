@@ -148,7 +148,7 @@ class Offsets(NamedTuple):
         return cls(values, read("offsets-precisions").tolist())
 
 
-def _at(values: Float32s, places: npt.NDArray[np.integer]) -> Float32s:
+def _at(values: npt.NDArray[Any], places: npt.NDArray[np.integer]) -> Float32s:
     """Return some values, 0 at a place of -1."""
     return np.append(values, np.float32(0))[places]
 
@@ -173,6 +173,8 @@ class TimeOffsets:
         In rating units.
     deviations : float32 (groups,) or None
         Of the draws of each offset, where it was drawn.
+    covariances : float32 (groups,) or None
+        Of the draws of each offset and of the bias of its row: where one is high, the other is low.
     spread : float
         Standard deviation of the offset of a group without training ratings; 0 where offsets are
         not drawn.
@@ -182,6 +184,7 @@ class TimeOffsets:
     keys: Int64s
     values: Float32s
     deviations: Float32s | None = None
+    covariances: Float32s | None = None
     spread: float = 0.0
 
     def places(self, users: Int32s, items: Int32s, times: Int64s) -> Int32s:
@@ -193,12 +196,19 @@ class TimeOffsets:
         return _at(self.values, self.places(users, items, times))
 
     def variance(self, users: Int32s, items: Int32s, times: Int64s | None) -> Float64s:
-        """Return the variance of the offset of each rating; without times, as of an unknown day."""
+        """Return what the offset adds to the variance of each rating, float64 (ratings,).
+
+        Without times it is that of an unknown day. That of a known one may be below 0: bias and
+        offset together are better known than the bias.
+        """
         unknown = np.full(len(users), self.spread**2)
         if times is None or self.deviations is None:
             return unknown
         places = self.places(users, items, times)
-        return np.where(places < 0, unknown, _at(self.deviations, places).astype(np.float64) ** 2)
+        known = self.deviations.astype(np.float64) ** 2
+        if self.covariances is not None:
+            known += 2 * self.covariances
+        return np.where(places < 0, unknown, _at(known, places))
 
     def write(self, folder: Path, ids: Mapping[str, pd.Series]) -> None:
         """Write them into a model's folder: id, first day, offset, and deviation if there is one.
@@ -214,6 +224,8 @@ class TimeOffsets:
         }
         if self.deviations is not None:
             columns["deviation"] = pa.array(self.deviations)
+        if self.covariances is not None:
+            columns["covariance"] = pa.array(self.covariances)
         table = pa.table(columns).replace_schema_metadata({"spread": repr(self.spread)})
         pq.write_table(table, folder / _FILES[self.grouping.name])
 
@@ -233,12 +245,16 @@ class TimeOffsets:
         keys = grouping.keys(rows, rows, seconds)
         if (rows < 0).any() or (np.diff(keys) <= 0).any():
             raise ValueError(f"{_FILES[grouping.name]} is of other rows")
-        drawn = "deviation" in table.column_names
+        deviations, covariances = (  # a model of before has no covariances
+            table[name].to_numpy() if name in table.column_names else None
+            for name in ("deviation", "covariance")
+        )
         return cls(
             grouping,
             keys,
             table["offset"].to_numpy(),
-            table["deviation"].to_numpy() if drawn else None,
+            deviations,
+            covariances,
             float(table.schema.metadata[b"spread"]),
         )
 
@@ -250,13 +266,17 @@ class OffsetDraws:
         self._groupings = groupings
         self._arrays: dict[str, npt.NDArray[Any]] = {}
 
-    def add(self, offsets: Offsets) -> None:
-        """Take one draw."""
-        for grouping, values, precision in zip(self._groupings, *offsets, strict=True):
+    def add(self, offsets: Offsets, keys: list[Int64s], rows: Mapping[str, Float32s]) -> None:
+        """Take one draw, with the keys of the groups and the design rows of either side."""
+        each = zip(self._groupings, keys, *offsets, strict=True)
+        for grouping, own, values, precision in each:
             name = f"draws-offsets-{grouping.name}"
-            moments = np.stack([values, np.square(values, dtype=np.float64)])
-            for part, own in (("", moments), ("-variance", np.array([1 / precision]))):
-                self._arrays[name + part] = self._arrays.get(name + part, 0.0) + own
+            biases = rows[grouping.side][grouping.rows(own), 0].astype(np.float64)
+            moments = np.stack(
+                [values, np.square(values, dtype=np.float64), biases, values * biases]
+            )
+            for part, one in (("", moments), ("-variance", np.array([1 / precision]))):
+                self._arrays[name + part] = self._arrays.get(name + part, 0.0) + one
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""
@@ -274,12 +294,13 @@ class OffsetDraws:
         found = []
         for own in offsets:
             name = f"draws-offsets-{own.grouping.name}"
-            mean, square = self._arrays[name] / n
+            mean, square, bias, product = self._arrays[name] / n
             found.append(
                 replace(
                     own,
                     values=mean.astype(np.float32),
                     deviations=np.sqrt(np.maximum(square - mean**2, 0)).astype(np.float32),
+                    covariances=(product - mean * bias).astype(np.float32),
                     spread=float(np.sqrt(self._arrays[name + "-variance"][0] / n)),
                 )
             )

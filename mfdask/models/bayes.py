@@ -36,7 +36,7 @@ from mfdask.features.offsets import (
     draw_offset_precision,
 )
 from mfdask.features.weights import RatingWeights
-from mfdask.kernels.types import Float32s, Float64s
+from mfdask.kernels.types import Float32s, Float64s, Int64s
 from mfdask.models.als import ALS
 from mfdask.models.base import Ability, Estimator, Sweep
 from mfdask.models.design import Regression, RowPrior, empty_rows, ridge
@@ -425,13 +425,14 @@ class DrawCollector:
         rows: dict[str, Float32s],
         priors: dict[str, RowPrior],
         offsets: Offsets | None,
+        keys: list[Int64s],
         noise: Noise | None,
     ) -> None:
         """Take the draw after a sweep: rows of both sides, their priors, offsets and noise."""
         # Rows of a first sweep from a random start are drawn before there are errors to draw it by.
         noise = noise or Noise(priors["users"].fidelity, np.nan)
         if offsets:
-            self._offsets.add(offsets)
+            self._offsets.add(offsets, keys, rows)
         if self._noise:
             self._noise.add(noise)
         self._added += 1

@@ -8,6 +8,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -19,7 +20,7 @@ from mfdask.features.file import FeaturesOf, SideFeatures
 from mfdask.features.offsets import TimeOffsets
 from mfdask.features.rated import DRAW_STEPS
 from mfdask.kernels.rows import MOVED, NORM, PENALTY, SSE, row_width
-from mfdask.kernels.types import Float32s
+from mfdask.kernels.types import Float32s, Int64s
 from mfdask.models.base import Sweep
 from mfdask.models.checkpoint import (
     CheckpointManager,
@@ -232,8 +233,13 @@ class _Loop:
         """Return the offsets of a state with their groups."""
         if self.plan.groups is None:
             return ()
-        groupings, keys = self.plan.estimator.groupings, self.plan.groups.keys.result()
-        return tuple(map(TimeOffsets, groupings, keys, state.offsets.result().values))
+        groupings = self.plan.estimator.groupings
+        return tuple(map(TimeOffsets, groupings, self._keys, state.offsets.result().values))
+
+    @cached_property
+    def _keys(self) -> list[Int64s]:
+        """The keys of the groups of each grouping."""
+        return [] if self.plan.groups is None else self.plan.groups.keys.result()
 
     def _judge(self, state: FitState) -> float | None:
         """Return R-hat of the chain so far, where there is one."""
@@ -249,7 +255,7 @@ class _Loop:
             priors = {side: value_of(prior) for side, prior in state.priors.items()}
             offsets = None if state.offsets is None else state.offsets.result()
             noise = None if state.noise is None else state.noise.result()
-            collector.add(sweep, join_rows(plan, state), priors, offsets, noise)
+            collector.add(sweep, join_rows(plan, state), priors, offsets, self._keys, noise)
         if not self.manager.due(sweep):
             return
         arrays: dict[str, npt.NDArray[Any]] = dict(join_rows(plan, state))

@@ -249,23 +249,25 @@ class BayesianModel(FactorModel):
 
         In rating units; for pairs of the model's row numbers, -1 for an unknown one. It holds the
         spread of the draws' predictions, that of the prior where a row has no ratings, and the
-        noise of the user's ratings. Of offsets by time it holds the spread of their own draws, or
-        where the time or the day is not known, that of all.
+        noise of the user's ratings. Of offsets by time it holds the spread of their own draws, and
+        of what these have in common with the row's bias; or where the time or the day is not known,
+        the spread of all.
         """
         users, items = self.checked_pairs(users, items)
+        noise = self.samples.noise_variances(self.users["n_train"].to_numpy() == 0)
         out = np.empty(len(users), np.float32)
         spread_pairs(
             read_only(_placed(users, len(self.user_rows))),
             read_only(_placed(items, len(self.item_rows))),
             self._drawn_side("users"),
             self._drawn_side("items"),
-            self.samples.noise_variances(self.users["n_train"].to_numpy() == 0),
+            noise,
             out,
         )
         if not self.offsets:
             return out
         apart = sum(own.variance(users, items, times) for own in self.offsets)
-        return np.sqrt(np.square(out) + apart).astype(np.float32)
+        return np.sqrt(np.maximum(np.square(out) + apart, noise[users])).astype(np.float32)
 
     def _drawn_side(self, side: str) -> DrawnSide:
         """Return a side for the kernel, with one row more for ids that nobody has rated."""

@@ -16,7 +16,7 @@ from mfdask.features.groups import Grouping
 from mfdask.features.noise import Noise, UserErrors
 from mfdask.features.offsets import GroupSums, Offsets
 from mfdask.features.weights import Recency, newest_time
-from mfdask.kernels.types import Float64s
+from mfdask.kernels.types import Float64s, Int64s
 from mfdask.models.base import Estimator, Sweep
 from mfdask.models.design import Array, Regression, RowPrior
 from mfdask.models.half_step import UpdateConfig
@@ -47,9 +47,13 @@ class Collector(Protocol):
         rows: dict[str, Array],
         priors: dict[str, RowPrior],
         offsets: Offsets | None,
+        keys: list[Int64s],
         noise: Noise | None,
     ) -> None:
-        """Take the rows of both sides after a sweep, their priors, offsets and noise if any."""
+        """Take the rows of both sides after a sweep, their priors, offsets and noise if any.
+
+        `keys` are those of the groups that have an offset.
+        """
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was gathered, for a checkpoint."""

@@ -15,7 +15,13 @@ from mfdask.downstream.anomalies.folds import Fold, without_fold
 from mfdask.errors import InputError
 from mfdask.evaluation import evaluate, measure_calibration
 from mfdask.features.groups import DAY, Grouping, places_among
-from mfdask.features.offsets import GroupSums, draw_offset_precision
+from mfdask.features.offsets import (
+    GroupSums,
+    OffsetDraws,
+    Offsets,
+    TimeOffsets,
+    draw_offset_precision,
+)
 from mfdask.ingestion.build import IngestOptions, ingest
 from mfdask.models import ALS, Bayes, load_model, save_model
 from mfdask.models.design import initial_rows, unknowns
@@ -74,7 +80,7 @@ def assert_same(one, other):
     assert len(one.offsets) == len(other.offsets) == 2
     for own, others in zip(one.offsets, other.offsets, strict=True):
         assert (own.grouping, own.spread) == (others.grouping, others.spread)
-        for name in ("keys", "values", "deviations"):
+        for name in ("keys", "values", "deviations", "covariances"):
             np.testing.assert_array_equal(getattr(own, name), getattr(others, name))
 
 
@@ -259,6 +265,26 @@ def test_an_unknown_day_adds_nothing_and_is_less_certain(dated):
     assert (model.predict_std(*rows, times) < model.predict_std(*rows)).mean() > 0.95
     nobody = np.full(len(times), -1, np.int32)
     assert (model.offsets_at(nobody, nobody, times) == 0).all()
+
+
+def test_an_offset_shares_its_variance_with_the_bias_of_its_row():
+    """Bias and offset of a draw go together: their sum varies as the sums over the draws do."""
+    random, draws, grouping = np.random.default_rng(5), 40, Grouping("user-day", 1)
+    users, days = np.array([0, 0, 1, 1, 1, 3]), np.array([4, 9, 4, 5, 6, 2])
+    keys, items = grouping.keys(users, users, days * DAY), np.zeros((2, 8), np.float32)
+    gathered, sums, biases = OffsetDraws([grouping]), [], []
+    for _ in range(draws):
+        rows = random.normal(size=(4, 8)).astype(np.float32)
+        values = (random.normal(size=6) / 2 - rows[users, 0]).astype(np.float32)
+        own = {"users": rows, "items": items}
+        gathered.add(Offsets([values], [4.0]), [keys], own)
+        sums.append(rows[users, 0] + values)
+        biases.append(rows[users, 0])
+    (found,) = gathered.means([TimeOffsets(grouping, keys, values)], draws)
+    added = found.variance(users, users, days * DAY)
+    np.testing.assert_allclose(np.var(biases, axis=0) + added, np.var(sums, axis=0), rtol=1e-4)
+    assert (added < 0).all()
+    np.testing.assert_allclose(found.variance(users, users, (days + 99) * DAY), 0.25)
 
 
 def test_intervals_cover_what_was_held_out(dated):
