@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfdask.kernels import predict, rows, topn
+from mfdask.kernels import implicit, predict, rows, topn
 from mfdask.kernels.types import read_only
 from mfdask.models import ALS
 from mfdask.models.design import initial_rows
@@ -61,3 +61,29 @@ def test_one_thread_ranks_as_all_do(monkeypatch):
         found.append((best, items))
     assert np.array_equal(found[0][0], found[1][0])
     assert np.array_equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("ascending", [True, False])
+def test_sums_over_near_values_are_those_over_all(monkeypatch, ascending):
+    random = np.random.default_rng(4)
+    counts = random.integers(0, 90, 30)
+    indptr = read_only(np.concatenate([[0], counts.cumsum()]))
+    places = [random.integers(0, 70, n) for n in counts]
+    indices = np.concatenate([np.sort(own) if ascending else own for own in places])
+    values = random.normal(size=(70, 16)).astype(np.float32)
+    wanted = np.array([values[own].sum(axis=0, dtype=np.float64) for own in places])
+    given = implicit.upper_halves(values)
+    found = []
+    for near, few in ((10**9, 10**9), (1000, 10**9), (1000, 0)):
+        monkeypatch.setattr(implicit, "NEAR", near)
+        monkeypatch.setattr(implicit, "_WORTH", 0)
+        monkeypatch.setattr(implicit, "FEW", few)
+        for own in (values, given):
+            out = np.full((30, 16), np.nan, np.float32)
+            implicit.sum_rated(indptr, read_only(indices.astype(np.int32)), read_only(own), out)
+            found.append(out)
+    np.testing.assert_allclose(found[0], wanted, atol=1e-4)
+    np.testing.assert_allclose(found[1], wanted, atol=0.5)
+    for n in (2, 4):
+        assert np.array_equal(found[0], found[n])
+        assert np.array_equal(found[1], found[n + 1])

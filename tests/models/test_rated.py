@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mfdask.errors import InputError
-from mfdask.features.equations import Preconditioner
+from mfdask.features.equations import Preconditioner, RowFit
 from mfdask.features.rated import RatedFeatures, RatedRegression
 from mfdask.models import ALS, Bayes, load_model, save_model
 from mfdask.models.bayes import draw_rated_precision, draw_row_prior
@@ -125,8 +125,12 @@ def test_precision_of_the_weights_is_found_again():
     assert np.std(drawn) == pytest.approx(7 * np.sqrt(2 / 9000), rel=0.2)
 
 
-def test_priors_are_calibrated_by_simulation(ratings):
-    """Precisions and weights from their prior have uniform ranks among draws given their rows."""
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_priors_are_calibrated_by_simulation(mirrored, ratings):
+    """Precisions and weights from their prior have uniform ranks among draws given their rows.
+
+    So they have once they are mirrored, which leaves their distribution as it is.
+    """
     random = np.random.default_rng(11)
     features, d, trials, draws = rated_features(ratings.toarray()), 2, 100, 9
     strength = np.concatenate([[2.0], np.full(30, 2.0)])
@@ -139,6 +143,12 @@ def test_priors_are_calibrated_by_simulation(ratings):
         rows = features @ weights + random.normal(size=(40, d)) @ spread.T
         sums = regression(ratings, "users", rows.astype(np.float32))
         found = [draw_row_prior(sums, random, 2.0) for _ in range(draws)]
+        if mirrored:
+            before = RowFit(weights.astype(np.float32), (features @ weights).astype(np.float32))
+            sums = dataclasses.replace(sums, before=before)
+            precision, fit = draw_row_prior(sums, random, 2.0, precision)
+            np.testing.assert_allclose(fit.means, features @ fit.weights, atol=1e-4)
+            weights = fit.weights
         for k, (own, each) in enumerate(
             [
                 (precision[0, 0], [p[0, 0] for p, _ in found]),
@@ -150,6 +160,26 @@ def test_priors_are_calibrated_by_simulation(ratings):
     for own in ranks.T:
         counts = np.bincount(own // 2, minlength=5)
         assert ((counts - trials / 5) ** 2 / (trials / 5)).sum() < 18.5  # chi-square, 4: p = 0.001
+
+
+def test_weights_are_mirrored_in_their_mean(ratings):
+    """What weights differ from their mean by has its sign turned, in units of their spread."""
+    random, strength = np.random.default_rng(2), np.full(31, 2.0)
+    before = RowFit(some_rows(31), some_rows(40))
+    sums = dataclasses.replace(regression(ratings, "users", some_rows(40)), before=before)
+    own = np.cov(random.normal(size=(4, 30)))
+    precision, found = draw_row_prior(sums, random, 2.0, own)
+    mean = sums.mean(strength).weights
+    away, after = (w @ np.linalg.cholesky(p) for w, p in (
+        (before.weights - mean, own), (found.weights - mean, precision)
+    ))  # fmt: skip
+    np.testing.assert_allclose(after, -away, atol=1e-4)
+
+
+def test_the_sides_take_turns(ratings):
+    """Weights of one side are learned in each sweep, and those of the other stay."""
+    kept = [dataclasses.replace(POINT, n_sweeps=n).fit(ratings).rated_rows for n in (6, 7, 8)]
+    assert np.array_equal(kept[0], kept[1]) != np.array_equal(kept[1], kept[2])
 
 
 @pytest.mark.parametrize("reg_scaling", [0.0, 1.0])
