@@ -20,7 +20,7 @@ from mfdask.models.factor_model import FactorModel
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.registry import Kind
-from mfdask.models.updates import MAX_FACTORS, ItemPrior, Time, UserPrior, has_turn
+from mfdask.models.updates import MAX_FACTORS, ItemPrior, Time, UserPrior
 from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
@@ -259,10 +259,7 @@ class ALS(MatrixFactorization):
     ) -> RowPrior:
         """Return the prior with weights that suit the rows: the best, or nearer to them."""
         plain = self.prior(side)
-        if sums.before and not has_turn(side, sweep):
-            found = sums.before
-        else:
-            found = sums.fit(plain.precision, self.weight_reg)
+        found = sums.fit(plain.precision, self.weight_reg)
         own = self.weight_reg * float(np.square(found.weights, dtype=np.float64).sum())
         penalty = float(np.sum(plain.precision * sums.scatter(found))) + own
         return plain.around(found, sums.n_dense, penalty)

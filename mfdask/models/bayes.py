@@ -35,6 +35,7 @@ from mfdask.features.offsets import (
     TimeOffsets,
     draw_offset_precision,
 )
+from mfdask.features.rated import RatedRegression
 from mfdask.features.weights import RatingWeights
 from mfdask.kernels.types import Float32s, Float64s, Int64s
 from mfdask.models.als import ALS
@@ -44,7 +45,7 @@ from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.posterior import BayesianModel, Samples, pack_draws
 from mfdask.models.registry import Kind
-from mfdask.models.updates import MAX_FACTORS, ItemPrior, NoiseOf, Time, UserPrior, has_turn
+from mfdask.models.updates import MAX_FACTORS, ItemPrior, NoiseOf, Time, UserPrior
 from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
@@ -246,9 +247,9 @@ class Bayes(MatrixFactorization):
     ) -> RowPrior:
         """Draw a side's prior, given its rows as they are; at the start it is that of als.
 
-        Weights of what is rated, and the rows' precision with them, are drawn when it is the side's
-        turn: whatever a sampler leaves as it is, its draws stay right. In every second of these
-        sweeps they are the last ones mirrored.
+        Weights of what is rated, and the rows' precision with them, are drawn in every second
+        sweep, the sides in turn: whatever a sampler leaves as it is, its draws stay right. In every
+        second turn they are the last ones mirrored.
         """
         if sweep <= self.solved_sweeps:
             precision = ridge(self.n_factors, _START_BIAS_PRECISION, _START_FACTOR_PRECISION)
@@ -257,11 +258,15 @@ class Bayes(MatrixFactorization):
             first = self.prior(side)
             return replace(first, weights=np.zeros((sums.n_dense, len(first.precision))))
         fidelity = noise.precision
-        if sums.before and not has_turn(side, sweep):
+        turn, out_of_turn = divmod(sweep + SIDES.index(side), 2)
+        if sums.before and out_of_turn:
             return replace(before, fidelity=fidelity)
-        mirrored = before.precision if sums.before and sweep // 2 % 2 else None
+        mirrored = before.precision if sums.before and turn % 2 else None
         rows = np.random.Generator(np.random.Philox([self.seed, sweep, SIDES.index(side)]))
         precision, drawn = draw_row_prior(sums, rows, before.rated_precision, mirrored)
+        if isinstance(sums, RatedRegression):
+            by = draw_stretch(*sums.pull(drawn, precision), before.rated_precision, rows)
+            drawn = sums.stretched(drawn, by)
         plain = replace(self.prior(side), fidelity=fidelity, precision=precision)
         prior = plain.around(drawn, sums.n_dense)
         if prior.rated is None:
@@ -575,6 +580,33 @@ def draw_rated_precision(
     """
     own = float(np.sum(precision * products(weights, weights)))
     return float(random.gamma((1 + weights.size) / 2) / ((1 + own) / 2))
+
+
+def draw_stretch(
+    along: float, own: float, rated_precision: float, random: np.random.Generator
+) -> float:
+    """Draw what the weights of what is rated are to be multiplied by, given the rows.
+
+    Their precision goes with them, divided by its square: given the weights alone it would hardly
+    move, since there are so many of them (Yu and Meng 2011). The rows ask for a normal number, of
+    the mean ``along / own`` and the variance ``1 / own``; the rest, the precision's prior, is taken
+    as Metropolis and Hastings say.
+
+    Parameters
+    ----------
+    along, own : float
+        From `RatedRegression.pull`.
+    rated_precision : float
+        What the weights were drawn with.
+    random : numpy.random.Generator
+    """
+    if own <= 0:
+        return 1.0
+    drawn = random.normal(along / own, 1 / math.sqrt(own))
+    if drawn <= 0:
+        return 1.0
+    likelier = rated_precision / 2 * (1 - drawn**-2) - 2 * math.log(drawn)
+    return drawn if random.exponential() > -likelier else 1.0
 
 
 def _draw_wishart(

@@ -268,7 +268,7 @@ class Regression(Protocol):
 
     @property
     def before(self) -> RowFit | None:
-        """The weights of the sweep before, where all are not learned anew in each."""
+        """The weights of the sweep before, where new ones go on from them."""
 
     def fit(self, precision: Float64s, weight_reg: float) -> RowFit:
         """Return weights that lower the rows' penalty and their own."""

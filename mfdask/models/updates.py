@@ -20,7 +20,7 @@ from mfdask.kernels.types import Float64s, Int64s
 from mfdask.models.base import Estimator, Sweep
 from mfdask.models.design import Array, Regression, RowPrior
 from mfdask.models.half_step import UpdateConfig
-from mfdask.shards import SIDES, Dataset, Shard
+from mfdask.shards import Dataset, Shard
 
 MAX_FACTORS = 256
 
@@ -28,11 +28,6 @@ UserPrior = Literal["zero", "features", "rated", "features+rated"]
 Time = Literal["none", "user-day", "item-period", "user-day,item-period"]
 NoiseOf = Literal["user", "one"]
 ItemPrior = Literal["zero", "genre", "features", "rated", "genre+rated", "features+rated"]
-
-
-def has_turn(side: str, sweep: int) -> bool:
-    """Whether weights of what is rated are learned for a sweep: the sides take turns."""
-    return (sweep + SIDES.index(side)) % 2 == 0
 
 
 class Collector(Protocol):

@@ -6,12 +6,13 @@ import logging
 
 import numpy as np
 import pytest
+from scipy.stats import chi2, kstest
 
 from mfdask.errors import InputError
 from mfdask.features.equations import Preconditioner, RowFit
 from mfdask.features.rated import RatedFeatures, RatedRegression
 from mfdask.models import ALS, Bayes, load_model, save_model
-from mfdask.models.bayes import draw_rated_precision, draw_row_prior
+from mfdask.models.bayes import draw_rated_precision, draw_row_prior, draw_stretch
 from mfdask.recommendation import History, fold_in
 from mfdask.shards import Dataset
 from tests.models.test_bayes import simulate
@@ -162,6 +163,37 @@ def test_priors_are_calibrated_by_simulation(mirrored, ratings):
         assert ((counts - trials / 5) ** 2 / (trials / 5)).sum() < 18.5  # chi-square, 4: p = 0.001
 
 
+def test_stretching_leaves_the_precision_of_the_weights_as_it_was_drawn(ratings):
+    """Precisions from their prior still have its distribution once weights are stretched."""
+    random, features, d = np.random.default_rng(5), rated_features(ratings.toarray()), 2
+    rated = (ratings.toarray() != 0).any(axis=1)
+    precision, after, moved = np.diag([2.0, 0.5]), [], 0
+    sums = regression(ratings, "users", np.zeros((40, d), np.float32))
+    for _ in range(400):
+        own = random.gamma(0.5) / 0.5
+        strength = np.concatenate([[2.0], np.full(30, own)])
+        weights = random.normal(size=(31, d)) / np.sqrt(strength[:, None] * np.diag(precision))
+        means = features @ weights
+        rows = means + random.normal(size=(40, d)) / np.sqrt(np.diag(precision))
+        sums = dataclasses.replace(sums, rows=rows.astype(np.float32))
+        fit = RowFit(weights.astype(np.float32), means.astype(np.float32))
+        said = means - weights[0]
+        pull = sums.pull(fit, precision)
+        left = ((rows - weights[0])[rated], said[rated])
+        np.testing.assert_allclose(
+            pull, [np.sum(m @ precision * said[rated]) for m in left], rtol=1e-3, atol=1e-3
+        )
+        by = draw_stretch(*pull, own, random)
+        stretched = sums.stretched(fit, by)
+        np.testing.assert_allclose(
+            stretched.means, features @ stretched.weights, rtol=1e-3, atol=1e-3
+        )
+        after.append(own / by**2)
+        moved += by != 1
+    assert moved > 200
+    assert kstest(after, chi2(1).cdf).pvalue > 0.001  # Gamma(1/2, rate 1/2)
+
+
 def test_weights_are_mirrored_in_their_mean(ratings):
     """What weights differ from their mean by has its sign turned, in units of their spread."""
     random, strength = np.random.default_rng(2), np.full(31, 2.0)
@@ -174,12 +206,6 @@ def test_weights_are_mirrored_in_their_mean(ratings):
         (before.weights - mean, own), (found.weights - mean, precision)
     ))  # fmt: skip
     np.testing.assert_allclose(after, -away, atol=1e-4)
-
-
-def test_the_sides_take_turns(ratings):
-    """Weights of one side are learned in each sweep, and those of the other stay."""
-    kept = [dataclasses.replace(POINT, n_sweeps=n).fit(ratings).rated_rows for n in (6, 7, 8)]
-    assert np.array_equal(kept[0], kept[1]) != np.array_equal(kept[1], kept[2])
 
 
 @pytest.mark.parametrize("reg_scaling", [0.0, 1.0])
