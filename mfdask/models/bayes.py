@@ -56,6 +56,8 @@ _WEIGHT_PRECISION = 2.0
 _FIRST_BIAS_PRECISION, _FIRST_FACTOR_PRECISION = 30.0, 300.0
 #: Precisions of the sweeps that solve, with a noise precision of 1.
 _START_BIAS_PRECISION, _START_FACTOR_PRECISION = 4.0, 12.0
+#: Of the way that a chain goes: one of another number does not go on from its checkpoint.
+_SAMPLER = 2
 #: Kept samples of both sides' factors take so many bytes at most, where their number is not given.
 _SAMPLE_BYTES = 256 * 2**20
 
@@ -195,7 +197,7 @@ class Bayes(MatrixFactorization):
 
     def identity(self) -> dict[str, Any]:
         """Return the parameters that shape the states: all, for they say which draws are kept."""
-        return asdict(self)
+        return asdict(self) | {"sampler": _SAMPLER}
 
     def update_config(self, mean_rating: float) -> UpdateConfig:
         """Return the equations of the half-steps."""
