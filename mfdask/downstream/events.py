@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
+from mfdask import kernels
 from mfdask.downstream.ordering import order_by
 from mfdask.errors import InputError
 from mfdask.execution import executor
 from mfdask.ingestion.repeats import pair_keys, repeats_of
-from mfdask.kernels.types import Bools, Float32s, Int32s, Int64s
+from mfdask.kernels.types import Bools, Float32s, Int32s, Int64s, read_only
 from mfdask.shards import Dataset
 from mfdask.shards.store import Mask, starts_of_kept
 
@@ -108,27 +109,35 @@ def events_of_block(data: Dataset, block: int) -> Events:
 
 
 def actions_of_block(data: Dataset, block: int) -> tuple[Int64s, Int64s]:
-    """Return who acted when, all repeats of a user and an item among it.
+    """Return when each user of a block acted, all repeats of a user and an item among it.
 
     Returns
     -------
-    users : int64 (actions,)
-        Rows of the block, from 0; in any order where there are repeats or a test part.
+    indptr : int64 (users + 1,)
+        Where each user's actions begin.
     timestamps : int64 (actions,)
-        Seconds since 1970.
+        Seconds since 1970, in any order within a user.
     """
-    log, start = repeats_of(data, block), int(data.bounds("users")[block])
-    users, times = [log.rows.astype(np.int64) - start], [np.asarray(log.times)]
+    parts, log = parts_of(data), repeats_of(data, block)
+    if len(parts) == 1 and not len(log.rows):
+        shard, own = data.shard("users", block), data.timestamps(block)
+        return np.asarray(shard.indptr), np.asarray(own)
+    users, times = [log.rows], [np.asarray(log.times)]
     logged = pair_keys(log.rows, log.columns)
-    for part in parts_of(data):
+    for part in parts:
         shard, own = data.shard("users", block, part), np.asarray(data.timestamps(block, part))
-        rows = shard.rows
+        rows = shard.rows.astype(np.int32)
         if len(logged):
             alone = ~np.isin(pair_keys(rows, shard.indices), logged)
             rows, own = rows[alone], own[alone]
-        users.append(rows - start)
+        users.append(rows)
         times.append(own)
-    return np.concatenate(users), np.concatenate(times)
+    rows = np.concatenate(users)
+    first, stop = data.bounds("users")[block : block + 2].tolist()
+    rows -= np.int32(first)
+    indptr = np.zeros(stop - first + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=stop - first), out=indptr[1:])
+    return indptr, np.concatenate(times)[np.argsort(rows, kind="stable")]
 
 
 def warn_of_lost_repeats(data: Dataset, job: str) -> None:
@@ -164,14 +173,36 @@ def active_days(indptr: Int64s, timestamps: Int64s) -> Int64s:
 
     Takes the `indptr` and the `timestamps` of `Events`; a user's may be in any order.
     """
-    users = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    return distinct_days(users, timestamps, len(indptr) - 1)
+    return times_within(indptr, timestamps, [None])[1][:, 0]
 
 
-def distinct_days(users: Any, times: Any, n_users: int) -> Int64s:
-    """Return the number of different UTC days of each user in pairs of user and second."""
-    pairs = pd.unique((users.astype(np.int64) << 32) + times // DAY)
-    return np.bincount(pairs >> 32, minlength=n_users)
+def times_within(
+    indptr: Int64s, times: Int64s, windows: Sequence[tuple[int, int] | None]
+) -> tuple[Int64s, Int64s]:
+    """Return how many times of each user are in windows, and of how many different UTC days.
+
+    Parameters
+    ----------
+    indptr : int64 (users + 1,)
+        Where each user's times begin.
+    times : int64 (n,)
+        Seconds since 1970, in any order within a user.
+    windows : sequence of (int, int) or None
+        The first second of each, and the one behind its last; None for all times.
+
+    Returns
+    -------
+    counts, days : int64 (users, windows)
+    """
+    counts, days = np.zeros((2, len(indptr) - 1, len(windows)), np.int64)
+    if len(times):
+        first, last = int(times.min()), int(times.max())
+        known = [(first, last + 1) if own is None else own for own in windows]
+        firsts, stops = np.array(known, np.int64).reshape(-1, 2).T.copy()
+        span = np.array([first // DAY, last // DAY + 1])
+        given = map(read_only, (equal_cuts(indptr), indptr, times, firsts, stops))
+        kernels.dates.count_within(*given, DAY, read_only(span), counts, days)
+    return counts, days
 
 
 def equal_cuts(starts: np.ndarray) -> Int64s:

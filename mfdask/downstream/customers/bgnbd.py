@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import betaln, expit, gammaincinv, gammaln, hyp2f1
+from scipy.special import betainc, betaln, digamma, expit, gammaincinv, gammaln, hyp2f1
 
 from mfdask.errors import InputError
 from mfdask.kernels.types import Float64s
@@ -69,15 +69,19 @@ class BGNBD(NamedTuple):
         if not np.any(rhythm.frequency > 0):
             raise InputError("BG/NBD: nobody has come back yet; choose a later `cutoff`")
 
+        known = _Counted.of(rhythm)
+
         def of(logs: Float64s) -> BGNBD:
             r, alpha, a, b = np.exp(logs).tolist()
             return cls(r, alpha, a, b, modified)
 
-        def loss(logs: Float64s) -> float:
-            return -float(np.mean(of(logs).log_likelihood(rhythm)))
+        def loss(logs: Float64s) -> tuple[float, Float64s]:
+            model = of(logs)
+            value, gradient = model._fit_of(known)
+            return -value, -gradient * np.array(model[:4])
 
         bounds = [(-_FARTHEST, _FARTHEST)] * len(_START)
-        return of(minimize(loss, _START, method="L-BFGS-B", bounds=bounds).x)
+        return of(minimize(loss, _START, jac=True, method="L-BFGS-B", bounds=bounds).x)
 
     def _chances(self, frequency: Float64s) -> Float64s:
         """Return how often each customer could have left."""
@@ -85,25 +89,57 @@ class BGNBD(NamedTuple):
 
     def log_likelihood(self, rhythm: Rhythm) -> Float64s:
         """Return the logarithm of each customer's likelihood (eq. 6 of the paper)."""
+        return self._likelihood(_Counted.of(rhythm))[0]
+
+    def _likelihood(self, known: _Counted) -> tuple[Float64s, Float64s]:
+        """Return the logarithm of each customer's likelihood, and the probability of having left.
+
+        Terms of the frequency alone are worked out once for each different one.
+        """
         r, alpha, a, b, _ = self
-        x, t_x, age = (np.asarray(values, np.float64) for values in rhythm)
+        x, which = known.counts, known.which
         n = self._chances(x)
-        rate = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
-        active = betaln(a, b + n) - betaln(a, b) - (r + x) * np.log(alpha + age)
+        alone = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + n) - betaln(a, b)
+        active = (-(r + x))[which] * np.log(alpha + known.age)
         # Somebody who has come back may have left just then.
-        left = betaln(a + 1, b + np.maximum(n, 1) - 1) - betaln(a, b)
-        left = np.where(n > 0, left - (r + x) * np.log(alpha + t_x), -np.inf)
-        total: Float64s = rate + np.logaddexp(active, left)
-        return total
+        odds = self._odds_of_leaving(n)[which] - (r + x)[which] * np.log(alpha + known.recency)
+        total = np.logaddexp(active, odds)
+        return alone[which] + total, np.exp(odds - total)
+
+    def _odds_of_leaving(self, n: Float64s) -> Float64s:
+        """Return log-odds of having left at the last of `n` chances, none -inf, before waiting."""
+        odds = np.log(self.a) - np.log(self.b + np.maximum(n, 1) - 1)
+        return np.where(n > 0, odds, -np.inf)
+
+    def _fit_of(self, known: _Counted) -> tuple[float, Float64s]:
+        """Return the mean log likelihood and its slope by each parameter, float64 (4,)."""
+        r, alpha, a, b, _ = self
+        x, size = known.counts, len(known.which)
+        n = self._chances(x)
+        likelihood, left = self._likelihood(known)
+        waited = left * np.log(alpha + known.recency) + (1 - left) * np.log(alpha + known.age)
+        rates = left / (alpha + known.recency) + (1 - left) / (alpha + known.age)
+        # Sums over the customers of each frequency.
+        many, gone, rates = (
+            np.bincount(known.which, weight, len(x)) for weight in (None, left, rates)
+        )
+        slopes = [
+            many @ digamma(r + x) + size * (np.log(alpha) - digamma(r)) - waited.sum(),
+            size * r / alpha - rates @ (r + x),
+            size * digamma(a + b) - many @ digamma(a + b + n) + gone.sum() / a,
+            size * (digamma(a + b) - digamma(b))
+            + many @ (digamma(b + n) - digamma(a + b + n))
+            - gone @ (1 / (b + np.maximum(n, 1) - 1)),
+        ]
+        return float(likelihood.mean()), np.array(slopes) / size
 
     def still_active(self, rhythm: Rhythm) -> Float64s:
         """Return the probability that each customer has not left (Fader & Hardie's note, 2008)."""
-        r, alpha, a, b, _ = self
+        r, alpha, *_ = self
         x, t_x, age = (np.asarray(values, np.float64) for values in rhythm)
-        n = self._chances(x)
-        odds = np.log(a) - np.log(b + np.maximum(n, 1) - 1)
+        odds = self._odds_of_leaving(self._chances(x))
         odds += (r + x) * (np.log(alpha + age) - np.log(alpha + t_x))
-        return np.where(n > 0, expit(-odds), 1.0)
+        return expit(-odds)
 
     def expected(self, rhythm: Rhythm, horizon: float) -> Float64s:
         """Return how many returns each customer will make in the `horizon` (eq. 10 of the paper).
@@ -150,6 +186,39 @@ class BGNBD(NamedTuple):
             stays_away = np.exp(-gammaincinv(shape, rate_quantile) / scale * horizon)
         return 1.0 - self.still_active(rhythm) * (1.0 - stays_away)
 
+    def chance_of_more(self, rhythm: Rhythm, horizon: float, returns: Floats) -> Float64s:
+        """Return the probability that each customer comes back more often than `returns`.
+
+        Those come who are active, whose rate brings that many into the `horizon` (a negative
+        binomial number), and who have not left at one of the `returns` before.
+        """
+        x, _, age = (np.asarray(values, np.float64) for values in rhythm)
+        scale, b = self.alpha + age, self.b + self._chances(x)
+        many = betainc(returns + 1, self.r + x, horizon / (scale + horizon))
+        stay = np.exp(betaln(self.a, b + returns) - betaln(self.a, b))
+        return self.still_active(rhythm) * many * stay
+
+    def quantile(self, rhythm: Rhythm, horizon: float, share: float) -> Float64s:
+        """Return a quantile of the returns of each customer in the `horizon`, whole numbers.
+
+        The least number with the probability `share` of not being passed.
+        """
+        low, high = np.full(len(rhythm.age), -1.0), np.zeros(len(rhythm.age))
+        found = np.zeros(len(rhythm.age))
+        rest = np.arange(len(found))  # whose quantile is above `low`, and not known yet
+        doubling = np.ones(len(found), bool)
+        while len(rest):
+            own = Rhythm(*(values[rest] for values in rhythm))
+            middle = np.where(doubling, high, (low + high) // 2)
+            passed = self.chance_of_more(own, horizon, middle) > 1 - share
+            doubling &= passed
+            low = np.where(passed, middle, low)
+            high = np.where(doubling, 2 * high + 1, np.where(passed, high, middle))
+            known = ~doubling & (high - low <= 1)
+            found[rest[known]] = high[known]
+            rest, low, high, doubling = (each[~known] for each in (rest, low, high, doubling))
+        return found
+
     def draw(
         self, rhythm: Rhythm, n_draws: int, random: np.random.Generator
     ) -> tuple[Float64s, Float64s]:
@@ -190,3 +259,26 @@ class BGNBD(NamedTuple):
         active = self.still_active(rhythm)
         stays = [np.exp(-rates * leaving * time).mean(axis=0) @ active for time in times]
         return np.array(stays) / max(len(active), 1)
+
+
+class _Counted(NamedTuple):
+    """Customers by their frequency, of which there are few different ones.
+
+    Attributes
+    ----------
+    counts : float64 (frequencies,)
+    which : int (customers,)
+        Place of each customer's.
+    recency, age : float64 (customers,)
+    """
+
+    counts: Float64s
+    which: npt.NDArray[np.intp]
+    recency: Float64s
+    age: Float64s
+
+    @classmethod
+    def of(cls, rhythm: Rhythm) -> _Counted:
+        counts, which = np.unique(np.asarray(rhythm.frequency, np.float64), return_inverse=True)
+        rest = (np.asarray(values, np.float64) for values in rhythm[1:])
+        return cls(counts, which, *rest)

@@ -72,7 +72,7 @@ def study_churn(
     origins = check_study(data, model, choices, "churn")
     features = features_of(data, model, origins, choices, scratch, client, progress)
     days = future_days(data, origins, client)
-    everyone = everyone_by_churn(features, origins, days, choices.discount)
+    everyone = everyone_by_churn(features, origins, days)
     labelled = {
         each.cutoff: each.cohort.assign(label=_churned(days, each.cutoff, each.cohort["user_id"]))
         for each in features

@@ -31,7 +31,8 @@ class Everyone:
     ----------
     table : DataFrame
         By `user_id`, ascending: the features `RFM`, `OUTLOOK` and `mean_spend`; `score`, `low`,
-        `high`, `discounted` (a share), `basis`, `reason`, and `label`, NaN where it is not known.
+        `high`, `discounted` (a share, of value), `basis`, `reason`, and `label`, NaN where it is
+        not known.
     purchases : Purchases
     modified : bool
         Which purchase model scores.
@@ -51,7 +52,7 @@ class Everyone:
 
 
 def everyone_by_churn(
-    features: list[FeatureTable], origins: Origins, came: pd.DataFrame, discount: float
+    features: list[FeatureTable], origins: Origins, came: pd.DataFrame
 ) -> Everyone:
     """Return everybody with the probability of no activity in the horizon.
 
@@ -61,7 +62,6 @@ def everyone_by_churn(
     origins : Origins
     came : DataFrame
         From `future.future_days`.
-    discount : float
     """
     newest = origins.before(origins.cutoff)[-1:]
     own = {
@@ -74,12 +74,12 @@ def everyone_by_churn(
     for cutoff in newest:
         (then,) = (each for each in features if each.cutoff == cutoff)
         others = own[cutoff].table.index.difference(pd.Index(then.cohort["user_id"]))
-        said = own[cutoff].chances_of_none(modified)["p"].reindex(others)
+        said = own[cutoff].chance_of_none(modified).reindex(others)
         left = came[cutoff].reindex(others).to_numpy() == 0
         line = calibrate(left.astype(np.float64), said.to_numpy())
     last = own[origins.cutoff]
     chances = last.chances_of_none(modified)
-    table = _users(features[-1]).join(last.outlook(modified, discount)[list(OUTLOOK)])
+    table = _users(features[-1]).join(last.outlook(modified, 0.0)[list(OUTLOOK)])
     table["score"] = line.apply(chances["p"].to_numpy())
     for end in ("low", "high"):
         table[end] = shifted(table["score"], chances["p"], chances[end])

@@ -8,7 +8,7 @@ from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins
 from mfdask.downstream.customers.spend import Spend
-from mfdask.downstream.events import actions_of_block, distinct_days
+from mfdask.downstream.events import actions_of_block, times_within
 from mfdask.kernels.types import Int64s
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
@@ -40,10 +40,5 @@ def future_spend(data: Dataset, origins: Origins, spend: Spend) -> pd.DataFrame:
 
 def _block_days(data: Dataset, block: int, cutoffs: list[int], horizon: int) -> Int64s:
     """Return the active days of a block's users after each cut-off, int64 (users, cutoffs)."""
-    first, stop = data.bounds("users")[block : block + 2].tolist()
-    users, times = actions_of_block(data, block)
-    days = np.empty((stop - first, len(cutoffs)), np.int64)
-    for k, cutoff in enumerate(cutoffs):
-        inside = (times >= cutoff) & (times < cutoff + horizon)
-        days[:, k] = distinct_days(users[inside], times[inside], stop - first)
-    return days
+    windows = [(cutoff, cutoff + horizon) for cutoff in cutoffs]
+    return times_within(*actions_of_block(data, block), windows)[1]

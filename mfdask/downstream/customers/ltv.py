@@ -100,8 +100,7 @@ def _labelled(
     """Return a cohort with what the purchase models expect, and its label where that is known."""
     users, cutoff = table.cohort["user_id"], table.cutoff
     told = {
-        name: own.expected(modified).reindex(users).fillna(0.0).to_numpy()
-        for modified, name in NAMES.items()
+        name: own.expected(modified, pd.Index(users)).to_numpy() for modified, name in NAMES.items()
     }
     amounts = spend.features(cutoff, users) if spend else {}
     label = came[cutoff].reindex(users).to_numpy(np.float64) if cutoff in came else np.nan

@@ -22,8 +22,11 @@ NAMES = {False: "BG/NBD", True: "MBG/NBD"}
 _NOBODY_BACK = BGNBD(1e-9, 1.0, 1.0, 1.0)
 #: Users that a model is fitted on at most; its four parameters do not need more.
 _MOST_USERS = 50_000
-#: Intervals hold so much; they are quantiles of so many draws, for so many users at a time.
-COVERAGE, _DRAWS, _CHUNK = 0.9, 200, 20_000
+#: Intervals hold so much, between these quantiles.
+COVERAGE = 0.9
+_ENDS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
+#: Those of amounts are quantiles of so many draws, for so many users at a time.
+_DRAWS, _CHUNK = 200, 20_000
 #: Discounting is done for so many equal parts of the horizon.
 _PARTS = 4
 #: Weeks ahead of the survival curves.
@@ -89,10 +92,17 @@ class Purchases:
         model = self.spending
         return np.ones(len(self.table)) if model is None else model.expected(self.amounts)
 
-    def expected(self, modified: bool) -> pd.Series:
-        """Return the active days, or the amounts, that a model expects in the horizon, by user."""
-        days = self.models[modified].expected(self.rhythm, self.horizon_days / _WEEK)
-        return pd.Series(days * self.mean_spend, index=self.table.index)
+    def expected(self, modified: bool, users: pd.Index | None = None) -> pd.Series:
+        """Return the active days, or the amounts, that a model expects in the horizon, by user.
+
+        Of `users`, 0 for whoever has not come yet; by default of all who have.
+        """
+        places = slice(None) if users is None else self.table.index.get_indexer(users)
+        table, mean = self.table.iloc[places], self.mean_spend[places]
+        days = self.models[modified].expected(rhythm(table), self.horizon_days / _WEEK)
+        if users is None:
+            return pd.Series(days * mean, index=table.index)
+        return pd.Series(np.where(places >= 0, days * mean, 0.0), index=users)
 
     def better(self, actual: pd.Series) -> bool:
         """Tell whether the modified model has the less squared error, given what came by user."""
@@ -120,43 +130,46 @@ class Purchases:
             where there are amounts, `value` (days or amounts) with `_low` and `_high`, and
             `discounted`, the share of the value that is left at that rate.
         """
-        parts = [
-            self._outlook(self.table.iloc[first : first + _CHUNK], modified, discount, first)
-            for first in range(0, max(len(self.table), 1), _CHUNK)
-        ]
-        return pd.concat(parts)
-
-    def _outlook(
-        self, table: pd.DataFrame, modified: bool, discount: float, first: int
-    ) -> pd.DataFrame:
-        model, own, ahead = self.models[modified], rhythm(table), self.horizon_days / _WEEK
-        random = np.random.default_rng([0, first])
+        model, own, ahead = self.models[modified], self.rhythm, self.horizon_days / _WEEK
         days = model.expected(own, ahead)
-        drawn = model.draw_returns(own, ahead, _DRAWS, random)
+        low, high = (model.quantile(own, ahead, share) for share in _ENDS)
         found = {"p_alive": model.still_active(own), "expected_days": days}
-        found |= _interval("expected_days", drawn)
-        mean = self.mean_spend[first : first + len(table)]
+        found |= {"expected_days_low": low, "expected_days_high": high}
         if self.spending is not None:
-            found["mean_spend"] = mean
-            amounts = Amounts(*(each[first : first + len(table)] for each in self.amounts))
-            drawn = self.spending.draw_sums(amounts, drawn, random)
-        found |= {"value": days * mean, **_interval("value", drawn)}
-        found["discounted"] = _discounted(model, own, ahead, discount)
-        return pd.DataFrame(found, index=table.index)
+            found["mean_spend"] = self.mean_spend
+            low, high = self._amounts_between(self.spending, model)
+        found |= {"value": days * self.mean_spend, "value_low": low, "value_high": high}
+        found["discounted"] = _discounted(model, own, ahead, discount, days)
+        return pd.DataFrame(found, index=self.table.index)
+
+    def _amounts_between(self, spending: GammaGamma, model: BGNBD) -> Float64s:
+        """Return the ends of the interval of each user's amount in the horizon, by draws."""
+        ends, ahead = np.empty((2, len(self.table))), self.horizon_days / _WEEK
+        for first in range(0, len(self.table), _CHUNK):
+            some = slice(first, first + _CHUNK)
+            random = np.random.default_rng([0, first])
+            days = model.draw_returns(rhythm(self.table.iloc[some]), ahead, _DRAWS, random)
+            amounts = Amounts(*(each[some] for each in self.amounts))
+            drawn = spending.draw_sums(amounts, days, random)
+            ends[:, some] = np.quantile(drawn, _ENDS, axis=0, method="inverted_cdf")
+        return ends
+
+    def chance_of_none(self, modified: bool, rate_quantile: float | None = None) -> pd.Series:
+        """Return the probability of no active day in the horizon, by user.
+
+        See `BGNBD.chance_of_none`.
+        """
+        ahead = self.horizon_days / _WEEK
+        chance = self.models[modified].chance_of_none(self.rhythm, ahead, rate_quantile)
+        return pd.Series(chance, index=self.table.index)
 
     def chances_of_none(self, modified: bool) -> pd.DataFrame:
-        """Return the probability of no active day in the horizon, `p`, `low` and `high` by user.
+        """Return `chance_of_none` as `p`, with an interval of what is not known of a user's rate.
 
-        The interval is what is not known of a user's rate.
+        Its ends are `low` and `high`.
         """
-        model, own, ahead = self.models[modified], self.rhythm, self.horizon_days / _WEEK
-        beyond = (1 - COVERAGE) / 2
-        columns = {
-            "p": model.chance_of_none(own, ahead),
-            "low": model.chance_of_none(own, ahead, 1 - beyond),
-            "high": model.chance_of_none(own, ahead, beyond),
-        }
-        return pd.DataFrame(columns, index=self.table.index)
+        quantiles = {"p": None, "low": _ENDS[1], "high": _ENDS[0]}
+        return pd.DataFrame({n: self.chance_of_none(modified, q) for n, q in quantiles.items()})
 
     def survival(self, modified: bool, groups: pd.Series) -> pd.DataFrame:
         """Return the mean probability of being active by week, of each group of users.
@@ -187,19 +200,15 @@ def rhythm(table: pd.DataFrame) -> Rhythm:
     return Rhythm(returns, np.where(returns > 0, recency, 0.0), age)
 
 
-def _interval(name: str, drawn: Float64s) -> dict[str, Float64s]:
-    beyond = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
-    ends = np.quantile(drawn, beyond, axis=0, method="inverted_cdf")  # of days: whole numbers
-    return {f"{name}_low": ends[0], f"{name}_high": ends[1]}
-
-
-def _discounted(model: BGNBD, own: Rhythm, ahead: float, discount: float) -> Float64s:
-    """Return which share of what is expected is left, each part taken at its middle."""
+def _discounted(
+    model: BGNBD, own: Rhythm, ahead: float, discount: float, total: Float64s
+) -> Float64s:
+    """Return which share of the `total` expected is left, each part taken at its middle."""
     if not discount:
-        return np.ones(len(own.frequency))
+        return np.ones(len(total))
     ends = np.linspace(0, ahead, _PARTS + 1)
-    expected = np.array([np.zeros(len(own.frequency)), *(model.expected(own, t) for t in ends[1:])])
+    inner = (model.expected(own, end) for end in ends[1:-1])
+    expected = np.array([np.zeros(len(total)), *inner, total])
     years = (ends[1:] + ends[:-1]) / 2 * _WEEK / _YEAR
-    total = expected[-1]
     left = (1 + discount) ** -years @ np.diff(expected, axis=0)
     return np.divide(left, total, out=np.ones_like(total), where=total > 0)

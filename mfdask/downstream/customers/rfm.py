@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfdask.downstream.events import DAY, active_days
+from mfdask.downstream.events import DAY, times_within
 from mfdask.kernels.types import Bools, Float64s, Int64s
 
 #: Days before the cut-off in which ratings are counted.
@@ -47,18 +47,16 @@ def rfm(indptr: Int64s, times: Int64s, cutoff: int) -> dict[str, Float64s]:
     starts = indptr[:-1]
     recency = (cutoff - np.maximum.reduceat(times, starts)) / DAY
     tenure = (cutoff - np.minimum.reduceat(times, starts)) / DAY
-    days = active_days(indptr, times)
+    windows = [None, *((cutoff - window * DAY, cutoff) for window in WINDOWS)]
+    counts, (days, *_) = (each.T for each in times_within(indptr, times, windows))
+    total, *recent = counts.astype(float)
     gaps = (tenure - recency) / np.maximum(days - 1, 1)
-    recent = {
-        f"ratings_{window}d": np.add.reduceat(times >= cutoff - window * DAY, starts, dtype=float)
-        for window in WINDOWS
-    }
     return {
         "recency_days": recency,
         "active_days": days.astype(float),
         "tenure_days": tenure,
-        **recent,
-        "ratings": np.diff(indptr).astype(float),
+        **{f"ratings_{window}d": n for window, n in zip(WINDOWS, recent, strict=True)},
+        "ratings": total,
         "gap_ratio": np.divide(recency, gaps, out=np.zeros_like(gaps), where=days > 1),
     }
 

@@ -32,7 +32,6 @@ from mfdask.downstream.events import actions_of_block
 from mfdask.errors import InputError
 from mfdask.execution import Executor
 from mfdask.files import require_space
-from mfdask.kernels.types import Int64s
 from mfdask.models import Ability, FactorModel, Model
 from mfdask.models.factor_model import require_factors
 from mfdask.models.store import save_model
@@ -154,7 +153,7 @@ def block_features(
     """Return a block's share of `cohort` and `everyone` of a `FeatureTable`."""
     shard = past.shard("users", block)
     times = np.asarray(past.timestamps(block))
-    habits = rfm(*_actions(past, block), cutoff)
+    habits = rfm(*actions_of_block(past, block), cutoff)
     rows = np.flatnonzero(in_cohort(habits))
     columns = {
         "user_id": past.users()["user_id"].take(rows + shard.start).array,
@@ -163,14 +162,6 @@ def block_features(
     }
     ids = past.users()["user_id"].iloc[shard.start : shard.stop].array
     return pd.DataFrame(columns), pd.DataFrame({"user_id": ids, **habits})
-
-
-def _actions(past: Dataset, block: int) -> tuple[Int64s, Int64s]:
-    """Return where each user's actions begin, and their times."""
-    users, times = actions_of_block(past, block)
-    n_users = int(np.diff(past.bounds("users")[block : block + 2])[0])
-    starts = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))])
-    return starts, times[np.argsort(users, kind="stable")]
 
 
 def require_cohort(table: FeatureTable, least: int) -> None:

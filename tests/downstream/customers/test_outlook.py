@@ -30,6 +30,16 @@ def test_draws_have_the_means_of_the_formulas(model):
     np.testing.assert_allclose(drawn.mean(axis=0), model.expected(RHYTHM, 13.0), rtol=0.05)
     none = model.chance_of_none(RHYTHM, 13.0)
     np.testing.assert_allclose((drawn == 0).mean(axis=0), none, atol=0.01)
+    for n in (0, 1, 4):
+        more = model.chance_of_more(RHYTHM, 13.0, np.full(4, float(n)))
+        np.testing.assert_allclose((drawn > n).mean(axis=0), more, atol=0.01)
+    for share in (0.05, 0.5, 0.95, 0.999):
+        told = model.quantile(RHYTHM, 13.0, share)
+        assert (model.chance_of_more(RHYTHM, 13.0, told) <= 1 - share).all()
+        above = told > 0
+        fewer = Rhythm(*(values[above] for values in RHYTHM))
+        assert (model.chance_of_more(fewer, 13.0, told[above] - 1) > 1 - share).all()
+        assert ((drawn <= told).mean(axis=0) > share - 0.01).all()
     low, high = (model.chance_of_none(RHYTHM, 13.0, q) for q in (0.95, 0.05))
     assert (low < none).all()
     assert (none < high).all()
