@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from mfdask.nightly.paths import NightlyPaths, read_json, write_json
 from mfdask.nightly.processes import run_program
 from mfdask.nightly.registry import current
 
+#: Jobs that go by the same features, and where those of one night keep them.
+_SHARING, _FEATURES = frozenset({"churn", "ltv"}), ("--features", "{tables}/.features")
 _HINTS = {"version": str, "jobs": list[Mapping[str, str | list[str]]]}
 
 
@@ -84,10 +86,26 @@ def make_tables(home: NightlyPaths, wanted: tuple[DownstreamConfig, ...]) -> lis
         "version": release.version,
     }
     began = time.time()
-    failed = [line for line in (run_job(job, places) for job in wanted) if line is not None]
+    failed = [
+        line
+        for line in (run_job(job, places) for job in sharing_features(wanted))
+        if line is not None
+    ]
     if not failed:
         write_json(home.made_of, made | {"left": _older(home.tables, began)})
     return failed
+
+
+def sharing_features(wanted: tuple[DownstreamConfig, ...]) -> tuple[DownstreamConfig, ...]:
+    """Let churn and ltv of one night make their features once; arguments may say otherwise."""
+    if not {job.job for job in wanted} >= _SHARING:
+        return wanted
+    return tuple(
+        replace(job, arguments=(*job.arguments, *_FEATURES))
+        if job.job in _SHARING and not any(a.startswith("--features") for a in job.arguments)
+        else job
+        for job in wanted
+    )
 
 
 def _older(folder: Path, moment: float) -> list[str]:

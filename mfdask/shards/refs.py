@@ -112,6 +112,16 @@ def _kept(data: DatasetRef) -> dict[tuple[str, ShardRef], Any]:
     return {}
 
 
+def let_go(run: Executor) -> None:
+    """Let all processes unmap the shards that they have kept: files that are gone take memory."""
+    if run.client is not None:
+        run.client.run(_unmap, on_error="ignore")  # a worker may be about to die
+
+
+def _unmap() -> None:
+    _kept.cache_clear()
+
+
 def _kept_by_data_set(make: Callable[[ShardRef], Made]) -> Callable[[ShardRef], Made]:
     """Make something of a shard once in each process."""
 

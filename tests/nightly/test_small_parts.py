@@ -13,7 +13,7 @@ import pytest
 from mfdask.errors import InputError, RefusedError
 from mfdask.nightly import inbox, journal
 from mfdask.nightly.config import DownstreamConfig, HooksConfig
-from mfdask.nightly.downstream import check_jobs, run_job
+from mfdask.nightly.downstream import check_jobs, run_job, sharing_features
 from mfdask.nightly.hooks import run_hook
 from mfdask.nightly.inbox import look_into, put_away
 from mfdask.nightly.metrics import metrics_text
@@ -199,6 +199,16 @@ def test_a_job_that_takes_too_long(monkeypatch):
     monkeypatch.setattr("mfdask.nightly.downstream.job_command", lambda *words: sleep)
     said = run_job(DownstreamConfig("polarity", timeout_minutes=0.005), {})
     assert said == "polarity: not done after 0.3 seconds, and ended (timeout_minutes)"
+
+
+def test_churn_and_ltv_of_one_night_share_their_features():
+    churn, ltv, other = (DownstreamConfig(name, ("{model}",)) for name in ("churn", "ltv", "embed"))
+    assert sharing_features((churn, other)) == (churn, other)
+    first, between, second = sharing_features((churn, other, ltv))
+    assert between == other
+    assert first.arguments == second.arguments == ("{model}", "--features", "{tables}/.features")
+    told = DownstreamConfig("ltv", ("--features=mine",))
+    assert sharing_features((churn, told))[1] == told
 
 
 def test_a_night_that_takes_too_long():

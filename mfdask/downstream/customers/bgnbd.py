@@ -120,9 +120,8 @@ class BGNBD(NamedTuple):
         waited = left * np.log(alpha + known.recency) + (1 - left) * np.log(alpha + known.age)
         rates = left / (alpha + known.recency) + (1 - left) / (alpha + known.age)
         # Sums over the customers of each frequency.
-        many, gone, rates = (
-            np.bincount(known.which, weight, len(x)) for weight in (None, left, rates)
-        )
+        many = np.bincount(known.which, minlength=len(x)).astype(np.float64)
+        gone, rates = (np.bincount(known.which, weight, len(x)) for weight in (left, rates))
         slopes = [
             many @ digamma(r + x) + size * (np.log(alpha) - digamma(r)) - waited.sum(),
             size * r / alpha - rates @ (r + x),

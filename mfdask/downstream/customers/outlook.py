@@ -97,12 +97,13 @@ class Purchases:
 
         Of `users`, 0 for whoever has not come yet; by default of all who have.
         """
-        places = slice(None) if users is None else self.table.index.get_indexer(users)
-        table, mean = self.table.iloc[places], self.mean_spend[places]
-        days = self.models[modified].expected(rhythm(table), self.horizon_days / _WEEK)
-        if users is None:
-            return pd.Series(days * mean, index=table.index)
-        return pd.Series(np.where(places >= 0, days * mean, 0.0), index=users)
+        index = self.table.index
+        there = np.arange(len(index)) if users is None else index.get_indexer(users)
+        there = there[there >= 0]
+        own = rhythm(self.table.iloc[there])
+        days = self.models[modified].expected(own, self.horizon_days / _WEEK)
+        found = pd.Series(days * self.mean_spend[there], index=index[there])
+        return found if users is None else found.reindex(users, fill_value=0.0)
 
     def better(self, actual: pd.Series) -> bool:
         """Tell whether the modified model has the less squared error, given what came by user."""

@@ -6,33 +6,35 @@ order of rows, nor the blocks that they are cut into, tells of what came later.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from mfdask import kernels
 from mfdask.downstream.events import parts_of
 from mfdask.execution import Executor
 from mfdask.ingestion.blocks import gathered
 from mfdask.ingestion.repeats import (
     joined,
+    no_entries,
     one_a_pair,
-    pair_keys,
     repeated,
     repeats_of,
     write_repeats,
 )
 from mfdask.ingestion.rows import Entries
 from mfdask.kernels.csr import sort_pairs
-from mfdask.kernels.types import Bools, Int32s, Int64s
+from mfdask.kernels.types import Float32s, Int32s, Int64s, read_only
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.refs import dataset_ref
-from mfdask.shards.store import BESIDE, SIDES, FolderStore
+from mfdask.shards.store import BESIDE, REPEATS, SIDES, WEIGHTS, FolderStore
 from mfdask.shards.writer import DatasetWriter, Files
 
 #: Disk that a rating takes in a past: in a user shard with its time, and in an item shard.
@@ -86,60 +88,60 @@ def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> l
 def _count_block(data: Dataset, block: int, cutoffs: tuple[int, ...]) -> tuple[Int64s, Int64s]:
     """Return the ratings of each user and of each item before each cut-off, in a user block."""
     first, stop = data.bounds("users")[block : block + 2].tolist()
-    adds_up = data.manifest.repeats != "latest"
-    log, alone = _events(data, block, np.ones(stop - first, bool))
-    times = np.asarray(alone.times)
-    period = np.searchsorted(cutoffs, times, side="right")  # ratings count from there on
-    users = _up_to_each(alone.rows - np.int32(first), period, len(cutoffs), stop - first)
-    items = _up_to_each(alone.columns, period, len(cutoffs), data.n_items)
-    for k, cutoff in enumerate(cutoffs):
-        ratings = one_a_pair(log.only(np.asarray(log.times) < cutoff), adds_up)
+    users = np.zeros((len(cutoffs), stop - first), np.int64)
+    items = np.zeros((len(cutoffs), data.n_items), np.int64)
+    known = read_only(np.array(cutoffs, np.int64))
+    for own in _shards(data, block):
+        kernels.pasts.count_before(*own.when, *own.logged, known, users, items)
+    users, items = users.cumsum(axis=0), items.cumsum(axis=0)
+    log = repeats_of(data, block)
+    for k, cutoff in enumerate(cutoffs if len(log.rows) else ()):
+        ratings = _values(log.only(np.asarray(log.times) < cutoff), data)
         users[k] += np.bincount(ratings.rows - first, minlength=stop - first)
         items[k] += np.bincount(ratings.columns, minlength=data.n_items)
     return users, items
 
 
-def _up_to_each(rows: Int32s, period: Int64s, n_periods: int, n_rows: int) -> Int64s:
-    """Return how often each row occurs up to each period, int64 (periods, rows)."""
-    counts = np.bincount(period * n_rows + rows, minlength=(n_periods + 1) * n_rows)
-    return counts.reshape(-1, n_rows)[:n_periods].cumsum(axis=0)
+class _Source(NamedTuple):
+    """The ratings of a user shard, and the log of its block, as plain arrays for the kernels."""
+
+    indptr: Int64s
+    indices: Int32s
+    ratings: Float32s
+    times: Int64s
+    weights: Float32s
+    log_indptr: Int64s
+    log_indices: Int32s
+
+    @property
+    def when(self) -> tuple[Int64s, Int32s, Int64s]:
+        return self.indptr, self.indices, self.times
+
+    @property
+    def logged(self) -> tuple[Int64s, Int32s]:
+        return self.log_indptr, self.log_indices
 
 
-def _events(data: Dataset, block: int, users: Bools) -> tuple[Entries, Entries]:
-    """Return the log of pairs with several events of some users of a block, and other ratings."""
-    log, start = repeats_of(data, block), int(data.bounds("users")[block])
-    log = log.only(users[log.rows - start])
-    logged = pair_keys(log.rows, log.columns)
-    return log, joined([_not_logged(data, block, part, users, logged) for part in parts_of(data)])
+def _shards(data: Dataset, block: int) -> Iterator[_Source]:
+    """Yield the shards of all parts of a block of users."""
+    log = data.shard("users", block, REPEATS)
+    for part in parts_of(data):
+        shard, weights = data.shard("users", block, part), data.weights(block, part)
+        columns = (
+            *(shard.indptr, shard.indices, shard.ratings, data.timestamps(block, part)),
+            np.empty(0, np.float32) if weights is None else weights,
+            *(log.indptr, log.indices),
+        )
+        yield _Source(*map(read_only, columns))
 
 
-def _not_logged(data: Dataset, block: int, part: str, users: Bools, logged: Int64s) -> Entries:
-    """Return the ratings of some users of a shard whose pairs are not in the log."""
-    shard = data.shard("users", block, part)
-    lengths = np.diff(shard.indptr)
-    places = np.flatnonzero(np.repeat(users, lengths))
-    rows = np.repeat(np.flatnonzero(users).astype(np.int32), lengths[users])
-    weights = data.weights(block, part)
-    found = Entries(
-        rows + np.int32(shard.start),
-        shard.indices[places],
-        shard.ratings[places],
-        np.asarray(data.timestamps(block, part))[places],
-        None if weights is None else weights[places],
-    )
-    if not len(logged):
-        return found
-    return found.only(~np.isin(pair_keys(found.rows, found.columns), logged))
+def _values(log: Entries, data: Dataset) -> Entries:
+    """Return the rating that some events of pairs with several make of each pair."""
+    return one_a_pair(log, _adds_up(data))
 
 
-def _before(data: Dataset, block: int, cutoff: int, users: Bools) -> tuple[Entries, Entries]:
-    """Return the ratings of some users of a block at a cut-off, and the repeats among them.
-
-    Of a pair with several events the rating is what those before the cut-off make it.
-    """
-    adds_up = data.manifest.repeats != "latest"
-    log, ratings = (own.only(np.asarray(own.times) < cutoff) for own in _events(data, block, users))
-    return joined([ratings, one_a_pair(log, adds_up)]), repeated(log, adds_up)
+def _adds_up(data: Dataset) -> bool:
+    return data.manifest.repeats != "latest"
 
 
 def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -> Dataset:
@@ -163,7 +165,8 @@ def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -
     tables = {"users": data.users(), "items": data.items()}
     places = {side: known.places(side, len(table)) for side, table in tables.items()}
     name, source = f"past-{known.cutoff}", dataset_ref(run, data)
-    given, blocks = (source, writer, places, known.cutoff), range(len(bounds["users"]) - 1)
+    sizes = np.add.reduceat(known.counts["users"], bounds["users"][:-1]).tolist()
+    given, blocks = (source, writer, places, known.cutoff, sizes), range(len(sizes))
     handles = run.submit_each(f"{name}-users", _write_users, [(*given, b) for b in blocks])
     for side, rows in known.rows.items():
         tables[side] = tables[side].iloc[rows].assign(n_read=known.counts[side])
@@ -175,28 +178,50 @@ def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -
 
 
 def _write_users(
-    data: Dataset, writer: DatasetWriter, places: dict[str, Int32s], cutoff: int, block: int
+    data: Dataset,
+    writer: DatasetWriter,
+    places: dict[str, Int32s],
+    cutoff: int,
+    n_ratings: list[int],
+    block: int,
 ) -> Files:
     """Write one new user shard, gathered from those of its users in all old ones."""
     first, stop = writer.bounds["users"][block : block + 2]
-    mine = (places["users"] >= first) & (places["users"] < stop)
-    cuts = data.bounds("users")
-    found = [
-        [_placed(own, places, first) for own in _before(data, old, cutoff, mine[begin:end])]
-        for old, (begin, end) in enumerate(pairwise(cuts.tolist()))
-    ]
-    ratings, log = (joined(list(each)) for each in zip(*found, strict=True))
-    order, room = np.empty(len(ratings.rows), np.int32), np.empty(len(ratings.rows), np.int64)
+    columns, logs = _room(n_ratings[block], data), []
+    n = 0
+    for old, (begin, end) in enumerate(pairwise(data.bounds("users").tolist())):
+        rows = places["users"][begin:end] - np.int32(first)
+        rows[(rows < 0) | (rows >= stop - first)] = -1
+        numbers = read_only(rows), read_only(places["items"])
+        for own in _shards(data, old):
+            n = kernels.pasts.take_before(*own, cutoff, *numbers, n, *columns.values())
+        log = repeats_of(data, old)
+        if len(log.rows):
+            log = log.only((np.asarray(log.times) < cutoff) & (rows[log.rows - begin] >= 0))
+            ratings, *again = (
+                own._replace(rows=rows[own.rows - begin], columns=places["items"][own.columns])
+                for own in (_values(log, data), repeated(log, _adds_up(data)))
+            )
+            for column, values in zip(columns.values(), ratings, strict=True):
+                if values is not None:
+                    column[n : n + len(values)] = values
+            n += len(ratings.rows)
+            logs += again
+    order, room = np.empty(n, np.int32), np.empty(n, np.int64)
     n_items = writer.bounds["items"][-1]
-    sort_pairs(ratings.rows, stop - first, ratings.columns, n_items, room, order)
-    columns = dict(zip(("users", "items", "ratings", *BESIDE), ratings, strict=True))
+    sort_pairs(columns["users"], stop - first, columns["items"], n_items, room, order)
+    del room
+    if not data.manifest.has_weights:
+        columns[WEIGHTS] = None
     files = writer.write_users(block, gathered({"train": order}, columns, stop - first))
     assert isinstance(writer.store, FolderStore)
-    log = repeated(log, data.manifest.repeats != "latest")  # in the order of the new rows
+    # In the order of the new rows.
+    log = repeated(joined(logs), _adds_up(data)) if logs else no_entries()
     return files | write_repeats(writer.store, block, log, stop - first)
 
 
-def _placed(own: Entries, places: dict[str, Int32s], first: int) -> Entries:
-    """Return the entries of a new block, with its rows."""
-    rows = places["users"][own.rows] - np.int32(first)
-    return own._replace(rows=rows, columns=places["items"][own.columns])
+def _room(n: int, data: Dataset) -> dict[str, Any]:
+    """Return room for so many ratings: the columns of `Entries`."""
+    types = {"users": np.int32, "items": np.int32, "ratings": np.float32, **BESIDE}
+    columns = {name: np.empty(n, kind) for name, kind in types.items()}
+    return columns if data.manifest.has_weights else columns | {WEIGHTS: np.empty(0, np.float32)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,14 +31,14 @@ from mfdask.downstream.customers.refit import (
 from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
 from mfdask.downstream.events import actions_of_block
 from mfdask.errors import InputError
-from mfdask.execution import Executor
+from mfdask.execution import Executor, executor
 from mfdask.files import require_space
 from mfdask.models import Ability, FactorModel, Model
 from mfdask.models.factor_model import require_factors
 from mfdask.models.store import save_model
 from mfdask.progress import Progress, silent
 from mfdask.shards import Dataset
-from mfdask.shards.refs import dataset_ref, executor_for
+from mfdask.shards.refs import dataset_ref, executor_for, let_go
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def feature_tables(
         If the disk is too small.
     """
     learned = require_factors(model, "a table about users", Ability.SINGLE_VECTORS)
-    n_ratings = (data.n_train + data.n_test) * len(origins.all)
-    require_space(scratch, n_ratings * BYTES_PER_RATING, "what was known at each cut-off")
+    n_ratings = data.n_train + data.n_test
+    require_space(scratch, n_ratings * BYTES_PER_RATING, "what was known at a cut-off")
     with (
         tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder,
         executor_for(data, client) as run,
@@ -120,8 +121,11 @@ def _lenses(
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
     frame, start = None, None
     seen = [] if as_of == "refit" else [model.data.fingerprint]
-    for k, known in enumerate(histories_as_of(data, origins.all, run)):
-        past = write_past(data, known, folder / f"{k}", run)
+    with executor(run.client, parallel=False) as aside:
+        histories = histories_as_of(data, origins.all, aside)
+    for k, known in enumerate(histories):
+        with executor(run.client, parallel=False) as aside:
+            past = write_past(data, known, folder / f"{k}", aside)
         if as_of == "refit":
             fitted = refit_warm(model, past, start, run.client)
             start = folder / f"model-{k}"
@@ -134,6 +138,8 @@ def _lenses(
             fitted, rows = model, np.ascontiguousarray(model.item_rows[known.rows["items"]])
         version = version_of(fitted, seen, as_of)
         yield known, past, freeze_items(fitted, rows, version, folder / f"{k}.npy")
+        let_go(run)
+        shutil.rmtree(folder / f"{k}")
 
 
 def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Executor) -> FeatureTable:
