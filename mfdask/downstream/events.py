@@ -22,6 +22,8 @@ _CUTS = 64
 #: Seconds of a day, and of a pause that ends a session.
 DAY = 86_400
 PAUSE = 3600
+#: A window of all times.
+EVER = (-(2**62), 2**62)
 _LOG = logging.getLogger(__name__)
 
 
@@ -173,13 +175,11 @@ def active_days(indptr: Int64s, timestamps: Int64s) -> Int64s:
 
     Takes the `indptr` and the `timestamps` of `Events`; a user's may be in any order.
     """
-    return times_within(indptr, timestamps, [None])[1][:, 0]
+    return times_within(indptr, timestamps, [EVER])[:, 0, kernels.dates.DAYS]
 
 
-def times_within(
-    indptr: Int64s, times: Int64s, windows: Sequence[tuple[int, int] | None]
-) -> tuple[Int64s, Int64s]:
-    """Return how many times of each user are in windows, and of how many different UTC days.
+def times_within(indptr: Int64s, times: Int64s, windows: Sequence[tuple[int, int]]) -> Int64s:
+    """Describe the times of each user within windows.
 
     Parameters
     ----------
@@ -187,22 +187,22 @@ def times_within(
         Where each user's times begin.
     times : int64 (n,)
         Seconds since 1970, in any order within a user.
-    windows : sequence of (int, int) or None
-        The first second of each, and the one behind its last; None for all times.
+    windows : sequence of (int, int)
+        The first second of each, and the one behind its last.
 
     Returns
     -------
-    counts, days : int64 (users, windows)
+    int64 (users, windows, 4)
+        `kernels.dates.COUNT` of the times, the different `DAYS` of UTC that they are of, and the
+        `FIRST` and `LAST` of them; zeros where there are none.
     """
-    counts, days = np.zeros((2, len(indptr) - 1, len(windows)), np.int64)
+    found = np.zeros((len(indptr) - 1, len(windows), 4), np.int64)
     if len(times):
-        first, last = int(times.min()), int(times.max())
-        known = [(first, last + 1) if own is None else own for own in windows]
-        firsts, stops = np.array(known, np.int64).reshape(-1, 2).T.copy()
-        span = np.array([first // DAY, last // DAY + 1])
+        firsts, stops = np.array(windows, np.int64).reshape(-1, 2).T.copy()
+        span = np.array([int(times.min()) // DAY, int(times.max()) // DAY + 1])
         given = map(read_only, (equal_cuts(indptr), indptr, times, firsts, stops))
-        kernels.dates.count_within(*given, DAY, read_only(span), counts, days)
-    return counts, days
+        kernels.dates.describe_times(*given, DAY, read_only(span), found)
+    return found
 
 
 def equal_cuts(starts: np.ndarray) -> Int64s:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from mfdask.kernels.types import Float32s, Int32s, Int64s
+from mfdask.kernels.types import Bools, Float32s, Int32s, Int64s
 
 
 @njit(nogil=True, cache=True)
@@ -18,10 +18,11 @@ def count_before(
     log_starts: Int64s,
     log_columns: Int32s,
     cutoffs: Int64s,
+    chosen: Bools,
     rows: Int64s,
     others: Int64s,
 ) -> None:
-    """Add the entries of each row, and of each column, to the first cut-off that knows of them.
+    """Count the entries of each row, and of each column, before each cut-off.
 
     Parameters
     ----------
@@ -33,10 +34,11 @@ def count_before(
     log_columns : int32[m]
         Ascending within a row; entries of the same pairs are left out.
     cutoffs : int64[k]
-        Ascending.
+    chosen : bool[k, n_rows]
+        Rows that count.
     rows : int64[k, n_rows]
     others : int64[k, n_columns]
-        Added to. What none knows of is not counted.
+        Added to.
     """
     for row in range(starts.size - 1):
         j = log_starts[row]
@@ -45,12 +47,10 @@ def count_before(
                 j += 1
             if j < log_starts[row + 1] and log_columns[j] == columns[i]:
                 continue
-            k = 0
-            while k < cutoffs.size and cutoffs[k] <= times[i]:
-                k += 1
-            if k < cutoffs.size:
-                rows[k, row] += 1
-                others[k, columns[i]] += 1
+            for k in range(cutoffs.size):
+                if chosen[k, row] and times[i] < cutoffs[k]:
+                    rows[k, row] += 1
+                    others[k, columns[i]] += 1
 
 
 @njit(nogil=True, cache=True)

@@ -19,7 +19,7 @@ from mfdask.models import FactorModel
 from mfdask.shards import Dataset
 
 #: Of what is computed: features of another version are made anew.
-_VERSION = 1
+_VERSION = 2
 _PREFIX, _LIST = "features-", "tables.json"
 _LOG = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Data sets of the ratings before a cut-off.
+"""Data sets of the ratings before a cut-off, of all users or of some.
 
 Rows are ranked anew, by what users and items had gathered before the cut-off, so that not even the
 order of rows, nor the blocks that they are cut into, tells of what came later.
@@ -30,7 +30,7 @@ from mfdask.ingestion.repeats import (
 )
 from mfdask.ingestion.rows import Entries
 from mfdask.kernels.csr import sort_pairs
-from mfdask.kernels.types import Float32s, Int32s, Int64s, read_only
+from mfdask.kernels.types import Bools, Float32s, Int32s, Int64s, read_only
 from mfdask.shards import Counts, Dataset
 from mfdask.shards.bounds import block_bounds, default_blocks
 from mfdask.shards.refs import dataset_ref
@@ -39,11 +39,13 @@ from mfdask.shards.writer import DatasetWriter, Files
 
 #: Disk that a rating takes in a past: in a user shard with its time, and in an item shard.
 BYTES_PER_RATING = 24
+#: Ratings that factors are learned from: more cost time in proportion, and no accuracy that shows.
+MOST_RATINGS = 8_000_000
 _PARTS = ("train",)
 
 
 class HistoryAsOf(NamedTuple):
-    """Users and items with ratings before a cut-off.
+    """Users that are looked at, and items, with ratings before a cut-off.
 
     Attributes
     ----------
@@ -66,10 +68,49 @@ class HistoryAsOf(NamedTuple):
         return places
 
 
-def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> list[HistoryAsOf]:
-    """Count the ratings before each cut-off; one pass over the data set for all of them."""
-    source = dataset_ref(run, data)
-    arguments = [(source, block, cutoffs) for block in range(data.n_blocks("users"))]
+def chosen_users(n_ratings: Int64s, needed: Bools, ids: pd.Series) -> Bools:
+    """Choose users with about `MOST_RATINGS` together: those needed, and others by their ids.
+
+    A hash of the ids draws the others evenly, and nearly the same ones at each cut-off.
+
+    Parameters
+    ----------
+    n_ratings : int64 (users,)
+        Before the cut-off.
+    needed : bool (users,)
+    ids : Series
+
+    Returns
+    -------
+    bool (users,)
+    """
+    if n_ratings.sum() <= MOST_RATINGS:
+        return n_ratings > 0
+    order = np.argsort(pd.util.hash_pandas_object(ids, index=False).to_numpy(), kind="stable")
+    others = np.where(needed, 0, n_ratings)[order]
+    within = np.cumsum(others) <= MOST_RATINGS - n_ratings[needed].sum()
+    chosen = needed.copy()
+    chosen[order[within & (others > 0)]] = True
+    return chosen
+
+
+def histories_as_of(
+    data: Dataset, cutoffs: tuple[int, ...], run: Executor, chosen: list[Bools] | None = None
+) -> list[HistoryAsOf]:
+    """Count the ratings before each cut-off; one pass over the data set for all of them.
+
+    Parameters
+    ----------
+    data : Dataset
+    cutoffs : tuple of int
+    run : Executor
+    chosen : list of bool (users,), optional
+        Whose ratings count at each cut-off; by default all.
+    """
+    source, bounds = dataset_ref(run, data), data.bounds("users").tolist()
+    those = np.ones((len(cutoffs), data.n_users), bool) if chosen is None else np.array(chosen)
+    cuts = enumerate(pairwise(bounds))
+    arguments = [(source, block, cutoffs, those[:, a:b]) for block, (a, b) in cuts]
     counted = run.results(run.submit_each("count", _count_block, arguments))
     counts = {
         "users": np.concatenate([users for users, _ in counted], axis=1),
@@ -85,18 +126,20 @@ def histories_as_of(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> l
     return found
 
 
-def _count_block(data: Dataset, block: int, cutoffs: tuple[int, ...]) -> tuple[Int64s, Int64s]:
+def _count_block(
+    data: Dataset, block: int, cutoffs: tuple[int, ...], chosen: Bools
+) -> tuple[Int64s, Int64s]:
     """Return the ratings of each user and of each item before each cut-off, in a user block."""
     first, stop = data.bounds("users")[block : block + 2].tolist()
     users = np.zeros((len(cutoffs), stop - first), np.int64)
     items = np.zeros((len(cutoffs), data.n_items), np.int64)
-    known = read_only(np.array(cutoffs, np.int64))
+    known = read_only(np.array(cutoffs, np.int64)), read_only(np.ascontiguousarray(chosen))
     for own in _shards(data, block):
-        kernels.pasts.count_before(*own.when, *own.logged, known, users, items)
-    users, items = users.cumsum(axis=0), items.cumsum(axis=0)
+        kernels.pasts.count_before(*own.when, *own.logged, *known, users, items)
     log = repeats_of(data, block)
     for k, cutoff in enumerate(cutoffs if len(log.rows) else ()):
-        ratings = _values(log.only(np.asarray(log.times) < cutoff), data)
+        there = (np.asarray(log.times) < cutoff) & chosen[k][log.rows - first]
+        ratings = _values(log.only(there), data)
         users[k] += np.bincount(ratings.rows - first, minlength=stop - first)
         items[k] += np.bincount(ratings.columns, minlength=data.n_items)
     return users, items
@@ -145,9 +188,9 @@ def _adds_up(data: Dataset) -> bool:
 
 
 def write_past(data: Dataset, known: HistoryAsOf, folder: Path, run: Executor) -> Dataset:
-    """Write the data set of all ratings before a cut-off, both parts of `data` in one.
+    """Write the data set of the ratings before a cut-off, both parts of `data` in one.
 
-    Ids are those of `data`; users and items without a rating before the cut-off are not in it.
+    Ids are those of `data`; users and items without such a rating are not in it.
 
     Parameters
     ----------

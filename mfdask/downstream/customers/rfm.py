@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
-from mfdask.downstream.events import DAY, times_within
+from mfdask.downstream.events import DAY, EVER, times_within
+from mfdask.kernels.dates import COUNT, DAYS, FIRST, LAST
 from mfdask.kernels.types import Bools, Float64s, Int64s
 
 #: Days before the cut-off in which ratings are counted.
@@ -25,33 +27,36 @@ RFM = (
 )
 
 
-def rfm(indptr: Int64s, times: Int64s, cutoff: int) -> dict[str, Float64s]:
-    """Return the features of all users of a block.
+def rfm(indptr: Int64s, times: Int64s, cutoff: int) -> tuple[Int64s, dict[str, Float64s]]:
+    """Return the features at a cut-off of all users of a block who had done anything by then.
 
     Parameters
     ----------
     indptr : int64 (users + 1,)
-        Where each user's ratings begin; nobody is without.
-    times : int64 (ratings,)
-        Seconds since 1970, in any order within a user, all before `cutoff`.
+        Where each user's actions begin.
+    times : int64 (actions,)
+        Seconds since 1970, in any order within a user; only those before `cutoff` are looked at.
     cutoff : int
 
     Returns
     -------
-    dict of float64 (users,)
+    rows : int64 (known,)
+        Of these users, ascending.
+    features : dict of float64 (known,)
         `recency_days` and `tenure_days` since the last and the first rating, `active_days` with a
         rating (of UTC), `ratings_30d`, `ratings_90d` and `ratings_180d` in the last days before the
         cut-off and `ratings` in all; `gap_ratio` is recency against the user's mean time between
         active days: 1 is on time, 5 is long overdue. It is 0 where there is no second day.
     """
-    starts = indptr[:-1]
-    recency = (cutoff - np.maximum.reduceat(times, starts)) / DAY
-    tenure = (cutoff - np.minimum.reduceat(times, starts)) / DAY
-    windows = [None, *((cutoff - window * DAY, cutoff) for window in WINDOWS)]
-    counts, (days, *_) = (each.T for each in times_within(indptr, times, windows))
-    total, *recent = counts.astype(float)
+    windows = [(EVER[0], cutoff), *((cutoff - window * DAY, cutoff) for window in WINDOWS)]
+    found = times_within(indptr, times, windows)
+    rows = np.flatnonzero(found[:, 0, COUNT])
+    found = found[rows]
+    days = found[:, 0, DAYS]
+    recency, tenure = ((cutoff - found[:, 0, end]) / DAY for end in (LAST, FIRST))
     gaps = (tenure - recency) / np.maximum(days - 1, 1)
-    return {
+    total, *recent = found[:, :, COUNT].T.astype(float)
+    return rows, {
         "recency_days": recency,
         "active_days": days.astype(float),
         "tenure_days": tenure,
@@ -61,7 +66,7 @@ def rfm(indptr: Int64s, times: Int64s, cutoff: int) -> dict[str, Float64s]:
     }
 
 
-def in_cohort(features: dict[str, Float64s]) -> Bools:
+def in_cohort(features: pd.DataFrame) -> Bools:
     """Tell who belongs to the cohort."""
     active = features[f"ratings_{ACTIVE_WITHIN}d"] > 0
-    return active & (features["active_days"] >= MIN_ACTIVE_DAYS)
+    return (active & (features["active_days"] >= MIN_ACTIVE_DAYS)).to_numpy()

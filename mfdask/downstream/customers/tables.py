@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mfdask.downstream.customers.origins import Origins, day_of
 from mfdask.downstream.customers.past import (
     BYTES_PER_RATING,
     HistoryAsOf,
+    chosen_users,
     histories_as_of,
     write_past,
 )
@@ -33,6 +35,7 @@ from mfdask.downstream.events import actions_of_block
 from mfdask.errors import InputError
 from mfdask.execution import Executor, executor
 from mfdask.files import require_space
+from mfdask.kernels.types import Bools, Int64s
 from mfdask.models import Ability, FactorModel, Model
 from mfdask.models.factor_model import require_factors
 from mfdask.models.store import save_model
@@ -106,23 +109,58 @@ def feature_tables(
         tempfile.TemporaryDirectory(dir=scratch, prefix=".past-") as folder,
         executor_for(data, client) as run,
     ):
-        lenses = _lenses(data, learned, origins, as_of, Path(folder).absolute(), run)
+        habits = _habits(data, origins.all, run)
+        lenses = _lenses(data, learned, origins, as_of, habits, Path(folder).absolute(), run)
         tables = []
-        for k, (known, past, lens) in enumerate(lenses, 1):
-            tables.append(_table(known, past, lens, run))
+        for k, (own, (known, past, lens)) in enumerate(zip(habits, lenses, strict=True), 1):
+            tables.append(_table(own, known, past, lens, run))
             note = f"{day_of(known.cutoff)}: {len(tables[-1].cohort):,} users"
             progress("features", k, len(origins.all), note)
     return tables
 
 
+def _habits(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> list[pd.DataFrame]:
+    """Return `user_id` and the features `RFM` at each cut-off, by rows of the data set."""
+    arguments = [
+        (dataset_ref(run, data), block, cutoffs) for block in range(data.n_blocks("users"))
+    ]
+    found = run.map("dates", block_habits, arguments)
+    ids = data.users()["user_id"]
+    tables = (pd.concat(each) for each in zip(*found, strict=True))
+    return [pd.concat([ids.loc[table.index], table], axis=1) for table in tables]
+
+
+def block_habits(data: Dataset, block: int, cutoffs: tuple[int, ...]) -> list[pd.DataFrame]:
+    """Return a block's share of `_habits`."""
+    actions, first = actions_of_block(data, block), int(data.bounds("users")[block])
+    found = (rfm(*actions, cutoff) for cutoff in cutoffs)
+    return [pd.DataFrame(features, index=rows + first) for rows, features in found]
+
+
+def _chosen(habits: pd.DataFrame, ids: pd.Series) -> Bools:
+    """Tell from whom factors are learned: the cohort, and others."""
+    n_events, needed = np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+    n_events[habits.index] = habits["ratings"]
+    needed[habits.index] = in_cohort(habits)
+    return chosen_users(n_events, needed, ids)
+
+
 def _lenses(
-    data: Dataset, model: FactorModel, origins: Origins, as_of: str, folder: Path, run: Executor
+    data: Dataset,
+    model: FactorModel,
+    origins: Origins,
+    as_of: str,
+    habits: list[pd.DataFrame],
+    folder: Path,
+    run: Executor,
 ) -> Iterator[tuple[HistoryAsOf, Dataset, FrozenItems]]:
     """Yield what was known at each cut-off, and the item side as of it, the oldest first."""
     frame, start = None, None
     seen = [] if as_of == "refit" else [model.data.fingerprint]
+    ids = data.users()["user_id"]
     with executor(run.client, parallel=False) as aside:
-        histories = histories_as_of(data, origins.all, aside)
+        chosen = [_chosen(own, ids) for own in habits]
+        histories = histories_as_of(data, origins.all, aside, chosen)
     for k, known in enumerate(histories):
         with executor(run.client, parallel=False) as aside:
             past = write_past(data, known, folder / f"{k}", aside)
@@ -142,32 +180,34 @@ def _lenses(
         shutil.rmtree(folder / f"{k}")
 
 
-def _table(known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Executor) -> FeatureTable:
-    source = dataset_ref(run, past)
-    arguments = [(source, block, known.cutoff, lens) for block in range(past.n_blocks("users"))]
+def _table(
+    habits: pd.DataFrame, known: HistoryAsOf, past: Dataset, lens: FrozenItems, run: Executor
+) -> FeatureTable:
+    source, bounds = dataset_ref(run, past), past.bounds("users")
+    mine = np.zeros(int(habits.index.max()) + 1, bool)
+    mine[habits.index] = in_cohort(habits)
+    of_cohort = np.flatnonzero(mine[known.rows["users"]])  # in the order of the past
+    cuts = np.searchsorted(of_cohort, bounds)
+    arguments = [
+        (source, block, of_cohort[a:b] - bounds[block], known.cutoff, lens)
+        for block, (a, b) in enumerate(pairwise(cuts.tolist()))
+    ]
     blocks = run.map(f"features-{known.cutoff}", block_features, arguments)
-    cohort, everyone = (pd.concat(each, ignore_index=True) for each in zip(*blocks, strict=True))
-    vectors = cohort[factor_names(lens.estimator.n_factors)].to_numpy()
-    cohort["log_neighbour_distance"] = log_neighbour_distance(vectors)
-    cohort = cohort.sort_values("user_id", ignore_index=True)
+    features = pd.concat(blocks, ignore_index=True)
+    vectors = features[factor_names(lens.estimator.n_factors)].to_numpy()
+    features["log_neighbour_distance"] = log_neighbour_distance(vectors)
+    own = habits.loc[known.rows["users"][of_cohort]].reset_index(drop=True)
+    cohort = pd.concat([own, features], axis=1).sort_values("user_id", ignore_index=True)
+    everyone = habits.sort_values("user_id", ignore_index=True)
     return FeatureTable(known.cutoff, cohort, everyone, lens.version)
 
 
 def block_features(
-    past: Dataset, block: int, cutoff: int, lens: FrozenItems
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a block's share of `cohort` and `everyone` of a `FeatureTable`."""
-    shard = past.shard("users", block)
-    times = np.asarray(past.timestamps(block))
-    habits = rfm(*actions_of_block(past, block), cutoff)
-    rows = np.flatnonzero(in_cohort(habits))
-    columns = {
-        "user_id": past.users()["user_id"].take(rows + shard.start).array,
-        **{name: values[rows] for name, values in habits.items()},
-        **latent(shard, times, rows, cutoff, lens),
-    }
-    ids = past.users()["user_id"].iloc[shard.start : shard.stop].array
-    return pd.DataFrame(columns), pd.DataFrame({"user_id": ids, **habits})
+    past: Dataset, block: int, rows: Int64s, cutoff: int, lens: FrozenItems
+) -> pd.DataFrame:
+    """Return the features that rest on factors, of some rows of a block, from 0."""
+    shard, times = past.shard("users", block), past.timestamps(block)
+    return pd.DataFrame(latent(shard, np.asarray(times), rows, cutoff, lens))
 
 
 def require_cohort(table: FeatureTable, least: int) -> None:

@@ -7,11 +7,14 @@ import pandas as pd
 import pytest
 from sklearn.covariance import ledoit_wolf
 
+from mfdask.downstream.customers import past as past_of
+from mfdask.downstream.customers import tables as tables_of
 from mfdask.downstream.customers.density import log_neighbour_distance
 from mfdask.downstream.customers.latent import CHANGE_DAYS, RECENT_DAYS
 from mfdask.downstream.customers.origins import Origins, Span, parse_date
-from mfdask.downstream.customers.past import histories_as_of, write_past
+from mfdask.downstream.customers.past import chosen_users, histories_as_of, write_past
 from mfdask.downstream.customers.refit import Frame, refit_warm
+from mfdask.downstream.customers.rfm import RFM
 from mfdask.downstream.customers.tables import feature_tables
 from mfdask.execution import LocalExecutor, executor
 from mfdask.models import ALS
@@ -172,6 +175,46 @@ def test_the_cluster_finds_the_same(data, model, origins, tables, client, tmp_pa
         pd.testing.assert_frame_equal(here.everyone, there.everyone, check_exact=True)
         assert here.version == there.version
     assert not list(tmp_path.iterdir())
+
+
+def test_users_are_drawn_by_their_ids_beside_the_cohort(monkeypatch):
+    rng = np.random.default_rng(5)
+    n_ratings = rng.integers(0, 100, 5000)
+    ids, cohort = pd.Series(rng.permutation(5000) + 7), (n_ratings > 0) & (rng.random(5000) < 0.1)
+    assert chosen_users(n_ratings, cohort, ids).tolist() == (n_ratings > 0).tolist()
+    monkeypatch.setattr(past_of, "MOST_RATINGS", n_ratings.sum() // 3)
+    chosen = chosen_users(n_ratings, cohort, ids)
+    assert chosen[cohort].all()
+    assert not chosen[n_ratings == 0].any()
+    assert 0.99 * past_of.MOST_RATINGS < n_ratings[chosen].sum() <= past_of.MOST_RATINGS
+    others, rated = chosen & ~cohort, (n_ratings > 0) & ~cohort
+    assert n_ratings[others].mean() == pytest.approx(n_ratings[rated].mean(), rel=0.1)
+    # Whatever the order of the rows, and nearly the same ones when there is more.
+    order = rng.permutation(5000)
+    again = chosen_users(n_ratings[order], cohort[order], ids[order].reset_index(drop=True))
+    assert (again == chosen[order]).all()
+    later = chosen_users(n_ratings + (n_ratings > 50), cohort, ids)
+    assert (later != chosen).mean() < 0.02
+
+
+def test_factors_from_some_users(data, model, origins, tables, tmp_path, monkeypatch):
+    """Dates are those of everybody, and the factors of the cohort are near to those from all."""
+    n = int(tables[-1].everyone["ratings"].sum())
+    monkeypatch.setattr(past_of, "MOST_RATINGS", 2 * n // 3)
+    seen = []
+    monkeypatch.setattr(
+        tables_of, "write_past", lambda *args: seen.append(write_past(*args)) or seen[-1]
+    )
+    found = feature_tables(data, model, origins, "refit", tmp_path)
+    assert seen[-1].n_train <= 2 * n // 3
+    dates = ["user_id", *RFM]
+    for all_users, some in zip(tables, found, strict=True):
+        pd.testing.assert_frame_equal(some.everyone, all_users.everyone, check_exact=True)
+        assert some.cohort.columns.tolist() == all_users.cohort.columns.tolist()
+        pd.testing.assert_frame_equal(some.cohort[dates], all_users.cohort[dates])
+    pair = found[-1].cohort["user_bias"], tables[-1].cohort["user_bias"]
+    assert pair[0].tolist() != pair[1].tolist()
+    assert np.corrcoef(*pair)[0, 1] > 0.9
 
 
 def test_axes_are_turned_back(model):
