@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +22,6 @@ _CUTS = 64
 #: Seconds of a day, and of a pause that ends a session.
 DAY = 86_400
 PAUSE = 3600
-#: A window of all times.
-EVER = (-(2**62), 2**62)
 _LOG = logging.getLogger(__name__)
 
 
@@ -175,34 +173,60 @@ def active_days(indptr: Int64s, timestamps: Int64s) -> Int64s:
 
     Takes the `indptr` and the `timestamps` of `Events`; a user's may be in any order.
     """
-    return times_within(indptr, timestamps, [EVER])[:, 0, kernels.dates.DAYS]
+    return Activity.of(indptr, timestamps).days[:, -1].astype(np.int64)
 
 
-def times_within(indptr: Int64s, times: Int64s, windows: Sequence[tuple[int, int]]) -> Int64s:
-    """Describe the times of each user within windows.
+class Activity(NamedTuple):
+    """The times of users, as what was known of them at some midnights, and at the end.
 
-    Parameters
+    Attributes
     ----------
-    indptr : int64 (users + 1,)
-        Where each user's times begin.
-    times : int64 (n,)
-        Seconds since 1970, in any order within a user.
-    windows : sequence of (int, int)
-        The first second of each, and the one behind its last.
-
-    Returns
-    -------
-    int64 (users, windows, 4)
-        `kernels.dates.COUNT` of the times, the different `DAYS` of UTC that they are of, and the
-        `FIRST` and `LAST` of them; zeros where there are none.
+    edges : int64 (midnights,)
+        Seconds since 1970, ascending.
+    counts, days : int32 (users, midnights + 1)
+        How many times before each midnight, and of how many different UTC days.
+    last : int64 (users, midnights + 1)
+        The last time before each; without meaning where there is none.
+    first : int64 (users,)
     """
-    found = np.zeros((len(indptr) - 1, len(windows), 4), np.int64)
-    if len(times):
-        firsts, stops = np.array(windows, np.int64).reshape(-1, 2).T.copy()
-        span = np.array([int(times.min()) // DAY, int(times.max()) // DAY + 1])
-        given = map(read_only, (equal_cuts(indptr), indptr, times, firsts, stops))
-        kernels.dates.describe_times(*given, DAY, read_only(span), found)
-    return found
+
+    edges: Int64s
+    counts: Int32s
+    days: Int32s
+    last: Int64s
+    first: Int64s
+
+    @classmethod
+    def of(cls, indptr: Int64s, times: Int64s, midnights: Iterable[int] = ()) -> Activity:
+        """Go through the times of users.
+
+        Parameters
+        ----------
+        indptr : int64 (users + 1,)
+            Where each user's times begin.
+        times : int64 (n,)
+            Seconds since 1970, in any order within a user.
+        midnights : iterable of int
+            Seconds since 1970, of UTC.
+        """
+        edges = np.unique(np.array([*midnights], np.int64))
+        shape, limits = (len(indptr) - 1, len(edges) + 1), np.iinfo(np.int64)
+        counts, days = np.zeros((2, *shape), np.int32)
+        last, first = np.full(shape, limits.min), np.full(shape[0], limits.max)
+        if len(times):
+            begin, end = int(times.min()) // DAY, int(times.max()) // DAY + 1
+            stretch = np.searchsorted(edges, np.arange(begin, end) * DAY, side="right")
+            given = map(read_only, (equal_cuts(indptr), indptr, times))
+            own = read_only(stretch.astype(np.int32))
+            kernels.dates.describe_times(*given, begin, own, counts, days, last, first)
+        for each in (counts, days):  # no day is of two stretches, so they add up
+            np.cumsum(each, axis=1, out=each)
+        np.maximum.accumulate(last, axis=1, out=last)
+        return cls(edges, counts, days, last, first)
+
+    def before(self, midnight: int) -> int:
+        """Return the column of a midnight."""
+        return int(np.searchsorted(self.edges, midnight))
 
 
 def equal_cuts(starts: np.ndarray) -> Int64s:

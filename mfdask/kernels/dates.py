@@ -1,14 +1,14 @@
-"""What the times of each row are within windows: how many, of how many days, from when to when."""
+"""What the times of each row are in stretches of whole days: how many, of how many days."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
 
-from mfdask.kernels.types import Int64s
+from mfdask.kernels.types import Int32s, Int64s
 
-#: What `describe_times` fills.
-COUNT, DAYS, FIRST, LAST = range(4)
+#: Seconds; known when compiled, for dividing by it is most of the work.
+_DAY = 86_400
 
 
 @njit(nogil=True, parallel=True, cache=True)
@@ -16,13 +16,14 @@ def describe_times(
     cuts: Int64s,
     starts: Int64s,
     times: Int64s,
-    firsts: Int64s,
-    stops: Int64s,
-    day: int,
-    span: Int64s,
-    out: Int64s,
+    first_day: int,
+    stretch: Int32s,
+    counts: Int32s,
+    days: Int32s,
+    last: Int64s,
+    first: Int64s,
 ) -> None:
-    """Describe the times of each row in each window.
+    """Describe the times of each row in stretches of days.
 
     Parameters
     ----------
@@ -30,32 +31,28 @@ def describe_times(
         The rows are gone through in so many parts.
     starts : int64[n_rows + 1]
     times : int64[n]
-        In any order.
-    firsts, stops : int64[windows]
-        A window is from its first time to before its stop.
-    day : int
-        How long one is, in the unit of the times.
-    span : int64[2]
-        The first day of any time, and the one behind the last, counted from time 0.
-    out : int64[n_rows, windows, 4]
-        Zeros, which are filled with the `COUNT` of the times, the different `DAYS` that they are
-        of, and where there are any, the `FIRST` and the `LAST`.
+        Seconds, in any order.
+    first_day : int
+        The first day of any time, counted from time 0.
+    stretch : int32[n_days]
+        Number of the stretch of each day from there on.
+    counts, days : int32[n_rows, stretches]
+        Zeros; filled with the number of times, and of the different days that they are of.
+    last : int64[n_rows, stretches]
+        Raised to the last time.
+    first : int64[n_rows]
+        Lowered to the first time of all.
     """
     for part in prange(cuts.size - 1):
         # The row that was seen on a day last: nothing has to be cleared from row to row.
-        seen = np.full((firsts.size, span[1] - span[0]), -1, np.int32)
+        seen = np.full(stretch.size, -1, np.int32)
         for row in range(cuts[part], cuts[part + 1]):
             for i in range(starts[row], starts[row + 1]):
-                for w in range(firsts.size):
-                    if firsts[w] <= times[i] < stops[w]:
-                        found = out[row, w]
-                        if found[COUNT] == 0:
-                            found[FIRST] = times[i]
-                            found[LAST] = times[i]
-                        found[COUNT] += 1
-                        found[FIRST] = min(found[FIRST], times[i])
-                        found[LAST] = max(found[LAST], times[i])
-                        own = times[i] // day - span[0]
-                        if seen[w, own] != row:
-                            seen[w, own] = row
-                            found[DAYS] += 1
+                own = times[i] // _DAY - first_day
+                k = stretch[own]
+                counts[row, k] += 1
+                if seen[own] != row:
+                    seen[own] = row
+                    days[row, k] += 1
+                last[row, k] = max(last[row, k], times[i])
+                first[row] = min(first[row], times[i])

@@ -9,11 +9,10 @@ import pytest
 
 from mfdask.downstream.events import (
     DAY,
-    EVER,
+    Activity,
     all_events,
     events_of_block,
     require_timestamps,
-    times_within,
 )
 from mfdask.errors import InputError
 from mfdask.shards import Dataset
@@ -48,19 +47,21 @@ def test_blocks_are_cuts_of_the_whole(small_data):
     assert np.array_equal(second.users, whole.users[first:])
 
 
-def test_times_within_windows_are_those_of_plain_code():
+def test_activity_is_that_of_plain_code():
     random = np.random.default_rng(0)
     indptr = np.concatenate([[0], np.cumsum(random.integers(0, 30, 100))])
     times = random.integers(-3 * DAY, 40 * DAY, indptr[-1])  # some from before 1970
-    windows = [EVER, (0, 10 * DAY), (5 * DAY + 7, 9 * DAY), (50 * DAY, 60 * DAY)]
-    found = times_within(indptr, times, windows)
+    midnights = [20 * DAY, 0, 50 * DAY, 5 * DAY, 0]
+    found = Activity.of(indptr, times, midnights)
     for user, (begin, end) in enumerate(pairwise(indptr)):
-        for k, (first, stop) in enumerate(windows):
-            own = [t for t in times[begin:end].tolist() if first <= t < stop]
-            days = len({t // DAY for t in own})
-            wanted = [len(own), days, min(own), max(own)] if own else [0] * 4
-            assert found[user, k].tolist() == wanted
-    assert not times_within(np.zeros(3, np.int64), times[:0], windows).any()
+        for stop in midnights:
+            own, k = [t for t in times[begin:end].tolist() if t < stop], found.before(stop)
+            assert found.counts[user, k] == len(own)
+            assert found.days[user, k] == len({t // DAY for t in own})
+            assert not own or found.last[user, k] == max(own)
+        assert found.counts[user, -1] == end - begin
+        assert begin == end or found.first[user] == times[begin:end].min()
+    assert not Activity.of(np.zeros(3, np.int64), times[:0], midnights).counts.any()
 
 
 def test_ratings_without_times_are_refused():

@@ -8,8 +8,7 @@ from distributed import Client
 
 from mfdask.downstream.customers.origins import Origins
 from mfdask.downstream.customers.spend import Spend
-from mfdask.downstream.events import actions_of_block, times_within
-from mfdask.kernels.dates import DAYS
+from mfdask.downstream.events import Activity, actions_of_block
 from mfdask.kernels.types import Int64s
 from mfdask.shards import Dataset
 from mfdask.shards.refs import dataset_ref, executor_for
@@ -41,5 +40,7 @@ def future_spend(data: Dataset, origins: Origins, spend: Spend) -> pd.DataFrame:
 
 def _block_days(data: Dataset, block: int, cutoffs: list[int], horizon: int) -> Int64s:
     """Return the active days of a block's users after each cut-off, int64 (users, cutoffs)."""
-    windows = [(cutoff, cutoff + horizon) for cutoff in cutoffs]
-    return times_within(*actions_of_block(data, block), windows)[..., DAYS]
+    ends = [cutoff + horizon for cutoff in cutoffs]
+    found = Activity.of(*actions_of_block(data, block), [*cutoffs, *ends])
+    before, after = (found.days[:, [*map(found.before, each)]] for each in (cutoffs, ends))
+    return (after - before).astype(np.int64)

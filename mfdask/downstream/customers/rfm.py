@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mfdask.downstream.events import DAY, EVER, times_within
-from mfdask.kernels.dates import COUNT, DAYS, FIRST, LAST
+from mfdask.downstream.events import DAY, Activity
 from mfdask.kernels.types import Bools, Float64s, Int64s
 
 #: Days before the cut-off in which ratings are counted.
@@ -27,15 +26,18 @@ RFM = (
 )
 
 
-def rfm(indptr: Int64s, times: Int64s, cutoff: int) -> tuple[Int64s, dict[str, Float64s]]:
+def midnights(cutoff: int) -> list[int]:
+    """Return what `rfm` looks at of a cut-off, seconds since 1970."""
+    return [cutoff, *(cutoff - window * DAY for window in WINDOWS)]
+
+
+def rfm(activity: Activity, cutoff: int) -> tuple[Int64s, dict[str, Float64s]]:
     """Return the features at a cut-off of all users of a block who had done anything by then.
 
     Parameters
     ----------
-    indptr : int64 (users + 1,)
-        Where each user's actions begin.
-    times : int64 (actions,)
-        Seconds since 1970, in any order within a user; only those before `cutoff` are looked at.
+    activity : Activity
+        Which knows of the `midnights`.
     cutoff : int
 
     Returns
@@ -48,19 +50,19 @@ def rfm(indptr: Int64s, times: Int64s, cutoff: int) -> tuple[Int64s, dict[str, F
         cut-off and `ratings` in all; `gap_ratio` is recency against the user's mean time between
         active days: 1 is on time, 5 is long overdue. It is 0 where there is no second day.
     """
-    windows = [(EVER[0], cutoff), *((cutoff - window * DAY, cutoff) for window in WINDOWS)]
-    found = times_within(indptr, times, windows)
-    rows = np.flatnonzero(found[:, 0, COUNT])
-    found = found[rows]
-    days = found[:, 0, DAYS]
-    recency, tenure = ((cutoff - found[:, 0, end]) / DAY for end in (LAST, FIRST))
+    now, *since = map(activity.before, midnights(cutoff))
+    rows = np.flatnonzero(activity.counts[:, now])
+    days = activity.days[rows, now].astype(np.int64)
+    recency, tenure = (
+        (cutoff - end[rows]) / DAY for end in (activity.last[:, now], activity.first)
+    )
     gaps = (tenure - recency) / np.maximum(days - 1, 1)
-    total, *recent = found[:, :, COUNT].T.astype(float)
+    total, *earlier = (activity.counts[rows, k].astype(float) for k in (now, *since))
     return rows, {
         "recency_days": recency,
         "active_days": days.astype(float),
         "tenure_days": tenure,
-        **{f"ratings_{window}d": n for window, n in zip(WINDOWS, recent, strict=True)},
+        **{f"ratings_{w}d": total - n for w, n in zip(WINDOWS, earlier, strict=True)},
         "ratings": total,
         "gap_ratio": np.divide(recency, gaps, out=np.zeros_like(gaps), where=days > 1),
     }

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,15 @@ from mfdask.downstream.customers.refit import (
     refit_warm,
     version_of,
 )
-from mfdask.downstream.customers.rfm import ACTIVE_WITHIN, MIN_ACTIVE_DAYS, RFM, in_cohort, rfm
-from mfdask.downstream.events import actions_of_block
+from mfdask.downstream.customers.rfm import (
+    ACTIVE_WITHIN,
+    MIN_ACTIVE_DAYS,
+    RFM,
+    in_cohort,
+    midnights,
+    rfm,
+)
+from mfdask.downstream.events import Activity, actions_of_block
 from mfdask.errors import InputError
 from mfdask.execution import Executor, executor
 from mfdask.files import require_space
@@ -132,8 +139,9 @@ def _habits(data: Dataset, cutoffs: tuple[int, ...], run: Executor) -> list[pd.D
 
 def block_habits(data: Dataset, block: int, cutoffs: tuple[int, ...]) -> list[pd.DataFrame]:
     """Return a block's share of `_habits`."""
-    actions, first = actions_of_block(data, block), int(data.bounds("users")[block])
-    found = (rfm(*actions, cutoff) for cutoff in cutoffs)
+    edges, first = [*chain(*map(midnights, cutoffs))], int(data.bounds("users")[block])
+    activity = Activity.of(*actions_of_block(data, block), edges)
+    found = (rfm(activity, cutoff) for cutoff in cutoffs)
     return [pd.DataFrame(features, index=rows + first) for rows, features in found]
 
 
