@@ -77,7 +77,7 @@ class BGNBD(NamedTuple):
 
         def loss(logs: Float64s) -> tuple[float, Float64s]:
             model = of(logs)
-            value, gradient = model._fit_of(known)
+            value, gradient = model._mean_and_slopes(known)
             return -value, -gradient * np.array(model[:4])
 
         bounds = [(-_FARTHEST, _FARTHEST)] * len(_START)
@@ -111,17 +111,17 @@ class BGNBD(NamedTuple):
         odds = np.log(self.a) - np.log(self.b + np.maximum(n, 1) - 1)
         return np.where(n > 0, odds, -np.inf)
 
-    def _fit_of(self, known: _Counted) -> tuple[float, Float64s]:
+    def _mean_and_slopes(self, known: _Counted) -> tuple[float, Float64s]:
         """Return the mean log likelihood and its slope by each parameter, float64 (4,)."""
         r, alpha, a, b, _ = self
         x, size = known.counts, len(known.which)
         n = self._chances(x)
         likelihood, left = self._likelihood(known)
         waited = left * np.log(alpha + known.recency) + (1 - left) * np.log(alpha + known.age)
-        rates = left / (alpha + known.recency) + (1 - left) / (alpha + known.age)
+        each = left / (alpha + known.recency) + (1 - left) / (alpha + known.age)
         # Sums over the customers of each frequency.
         many = np.bincount(known.which, minlength=len(x)).astype(np.float64)
-        gone, rates = (np.bincount(known.which, weight, len(x)) for weight in (left, rates))
+        gone, rates = (np.bincount(known.which, weight, len(x)) for weight in (left, each))
         slopes = [
             many @ digamma(r + x) + size * (np.log(alpha) - digamma(r)) - waited.sum(),
             size * r / alpha - rates @ (r + x),

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.optimize import approx_fprime
 from scipy.stats import beta, gamma
 
-from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm
+from mfdask.downstream.customers.bgnbd import BGNBD, Rhythm, _Counted
 from mfdask.errors import InputError
 
 #: The published estimates for the CDNOW sample of 2,357 customers, in weeks.
@@ -60,6 +61,18 @@ def test_cdnow_parameters_come_back(seed):
     assert away.max() < 3.5
     assert fitted.log_likelihood(rhythm).sum() >= CDNOW.log_likelihood(rhythm).sum()
     assert fitted.r == pytest.approx(CDNOW.r, rel=0.2)
+
+
+@pytest.mark.parametrize("modified", [False, True])
+def test_slopes_of_the_likelihood(modified):
+    model = BGNBD(0.5, 4.0, 0.8, 2.4, modified)
+    rhythm, _ = simulate(CDNOW, np.full(500, 39.0), 0.0, 1)
+    mean, slopes = model._mean_and_slopes(_Counted.of(rhythm))
+    assert mean == pytest.approx(model.log_likelihood(rhythm).mean())
+    numeric = approx_fprime(
+        model[:4], lambda p: BGNBD(*p, modified).log_likelihood(rhythm).mean(), 1e-7
+    )
+    np.testing.assert_allclose(slopes, numeric, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("modified", [False, True])
