@@ -14,7 +14,6 @@ from mfdask.downstream.customers.metrics import Measure, Recalibration, calibrat
 from mfdask.downstream.customers.origins import Origins, day_of
 from mfdask.errors import InputError
 from mfdask.evaluation.bootstrap import intervals
-from mfdask.execution import executor
 from mfdask.kernels.types import Float64s
 from mfdask.progress import Progress, silent
 
@@ -141,15 +140,8 @@ def _forecast(
         known = known.sample(MOST_ROWS, random_state=0).sort_index()
     label = known["label"].to_numpy(np.float64)
     weight = known["_weight"].to_numpy(np.float64)
-
-    def learn(each: Candidate) -> tuple[Predictor, Float64s]:
-        predictor = each.learn(known[each.columns], label, weight)
-        return predictor, predictor(table[each.columns])
-
-    names = [each.name for each in candidates]
-    with executor(None, parallel=False) as run:  # each learns in one thread
-        found = run.map("learn", learn, ((each,) for each in candidates))
-    learned, scores = (dict(zip(names, part, strict=True)) for part in zip(*found, strict=True))
+    learned = {each.name: each.learn(known[each.columns], label, weight) for each in candidates}
+    scores = {each.name: learned[each.name](table[each.columns]) for each in candidates}
     own = None if table["label"].isna().any() else table["label"].to_numpy(np.float64)
     return Forecast(cutoff, pd.Index(table["user_id"]), scores, own, len(known), learned, scores)
 
