@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,8 @@ from mfdask.shards.store import Mask, starts_of_kept
 
 #: Kernels that use all cores go through the users in so many parts.
 _CUTS = 64
+#: Rows that are looked at together, so that what is made of them lies in a cache.
+_RUN = 2**18
 #: Seconds of a day, and of a pause that ends a session.
 DAY = 86_400
 PAUSE = 3600
@@ -164,7 +166,9 @@ def all_events(data: Dataset) -> Events:
         )
     indptr = np.zeros(data.n_users + 1, np.int64)
     np.cumsum(np.concatenate([np.diff(block.indptr) for block in blocks]), out=indptr[1:])
-    rest = [np.concatenate(arrays) for arrays in zip(*(block[2:] for block in blocks), strict=True)]
+    columns = [list(block[2:]) for block in blocks]
+    del blocks  # each column is held twice by itself
+    rest = [np.concatenate([own.pop(0) for own in columns]) for _ in range(len(Events._fields) - 2)]
     return Events(0, indptr, *rest)
 
 
@@ -229,18 +233,26 @@ class Activity(NamedTuple):
         return int(np.searchsorted(self.edges, midnight))
 
 
-def equal_cuts(starts: np.ndarray) -> Int64s:
+def equal_cuts(starts: np.ndarray, parts: int = _CUTS) -> Int64s:
     """Cut rows into parts of about equal numbers of values, int64 (parts + 1,).
 
     Parameters
     ----------
     starts : int (rows + 1,)
         Where each row begins.
+    parts : int
+        At most.
     """
-    wanted = np.linspace(0, starts[-1], min(_CUTS, len(starts) - 1) + 1)
+    wanted = np.linspace(0, starts[-1], min(parts, len(starts) - 1) + 1)
     cuts = np.searchsorted(starts, wanted).astype(np.int64)
     cuts[0], cuts[-1] = 0, len(starts) - 1
     return cuts
+
+
+def runs_of(n: int) -> Iterator[slice]:
+    """Cut rows into runs that are short enough for a cache."""
+    for first in range(0, n, _RUN):
+        yield slice(first, min(first + _RUN, n))
 
 
 def user_cuts(events: Events) -> Int64s:

@@ -41,12 +41,22 @@ def order_by(*columns: np.ndarray) -> Int64s:
         key += column
         key -= low
     if rows * n >= _MOST:
-        return np.argsort(key, kind="stable")
+        return _stable(key)
     key *= n  # the place makes them different, so that any sort is stable
     key += np.arange(n)
     key.sort()
     key %= n
     return key
+
+
+def _stable(key: Int64s) -> Int64s:
+    """Return the order of numbers; equal ones are put as they came after a sort that is faster."""
+    order = np.argsort(key)
+    key = key[order]
+    same = np.flatnonzero(key[1:] == key[:-1])
+    tied = np.union1d(same, same + 1)
+    order[tied] = order[tied][np.lexsort((order[tied], key[tied]))]
+    return order
 
 
 def _in_runs(*columns: np.ndarray) -> Int64s:

@@ -11,15 +11,16 @@ from mfdask.kernels.types import Float32s, Int32s, Int64s
 
 
 @njit(nogil=True, cache=True)
-def find_pairs(starts: Int64s, columns: Int32s, rows: Int32s, wanted: Int32s) -> Int64s:
+def find_pairs(starts: Int64s, columns: Any, rows: Int32s, wanted: Any) -> Int64s:
     """Return where each pair is, or would have to stand: the first place not before it.
 
     Parameters
     ----------
     starts : int64[n_rows + 1]
-    columns : int32[n]
+    columns : int[n]
         Ascending within a row.
-    rows, wanted : int32[k]
+    rows : int32[k]
+    wanted : int[k]
         Row and column of each pair.
 
     Returns

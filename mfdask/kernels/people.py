@@ -100,7 +100,7 @@ def _handover(
     return highest + np.log(total / (len(order) - 1)), place
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, parallel=True, cache=True)
 def weigh_accounts(
     indptr: Int64s, precision: Float64s, means: Float64s, variance: Float64s, out: Float64s
 ) -> None:
@@ -121,7 +121,7 @@ def weigh_accounts(
         likeliest).
     """
     out[:] = 0.0
-    for a in range(len(indptr) - 1):
+    for a in prange(len(indptr) - 1):
         first, stop = indptr[a], indptr[a + 1]
         if stop - first > 1:
             out[a, STRANGENESS] = _strangeness(first, stop, precision, means, variance)

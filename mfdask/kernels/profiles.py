@@ -164,23 +164,73 @@ def others_mean(
 
 
 @njit(nogil=True, parallel=True, cache=True)
-def weigh_members(
+def add_measures(
+    starts: Int64s,
     items: Int32s,
-    users: Int32s,
+    above: Float32s,
+    measures: Float64s,
+    counts: Int64s,
+    sums: Float64s,
+) -> None:
+    """Add up the measures of the accounts on either side of each item.
+
+    Parameters
+    ----------
+    starts : int64[accounts + 1]
+    items : int32[n]
+    above : float32[n]
+        Above 0 on the first side, below it on the second.
+    measures : float64[accounts, size]
+    counts : int64[2, n_items]
+        Filled with how many accounts are on each side.
+    sums : float64[2, n_items, size]
+        Filled with the sums of their measures.
+    """
+    for side in prange(2):
+        sign = 1 - 2 * side
+        counts[side] = 0
+        sums[side] = 0
+        for row in range(starts.size - 1):
+            for i in range(starts[row], starts[row + 1]):
+                if sign * above[i] > 0:
+                    counts[side, items[i]] += 1
+                    for d in range(measures.shape[1]):
+                        sums[side, items[i], d] += measures[row, d]
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def weigh_members(
+    cuts: Int64s,
+    starts: Int64s,
+    items: Int32s,
+    above: Float32s,
+    sign: int,
+    evidence: Float64s,
     n: Int64s,
     sums: Float64s,
     measures: Float64s,
     mean: Float64s,
     distance: Float64s,
-    out: Float64s,
+    best: Float64s,
+    with_item: Int32s,
 ) -> None:
-    """Say how much each rater of an item resembles its other raters.
+    """Say how much evidence there is that an account belongs to the raters on a side of an item.
+
+    It is that of the item, times the share of its raters' distance from the mean that is left
+    without the account, times the chance ``1 / (1 + exp(|m|^2 / 2 - m'x))`` that the account is one
+    of them: `m` is the mean of the others, shrunken as James and Stein do.
 
     Parameters
     ----------
-    items, users : int32[pairs]
+    cuts, starts, items
+        As in `describe_accounts`.
+    above : float32[n]
+    sign : int
+        1 or -1: on which side `above` is to lie.
+    evidence : float64[n_items]
+        Of the items that are looked at; 0 for the others.
     n : int64[n_items]
-        Raters of each item, 2 at least.
+        Raters of each item on that side, 2 at least.
     sums : float64[n_items, size]
         Of their measures.
     measures : float64[accounts, size]
@@ -188,21 +238,28 @@ def weigh_members(
         Of raters of any such item.
     distance : float64[n_items]
         Squared, of an item's raters from that mean, times their number.
-    out : float64[pairs, 2]
-        Filled with the share of that distance that is left without the rater, 1 at most, and the
-        log of how much likelier the rater is one of the others than anybody: ``m'x - |m|^2 / 2``,
-        `m` their mean, shrunken as James and Stein do.
+    best : float64[accounts]
+        Raised to the largest evidence over an account's items.
+    with_item : int32[accounts]
+        Where it is raised: the item, the first of equal ones.
     """
     size = mean.size
-    for k in prange(items.size):
-        item, user = items[k], users[k]
-        others = n[item] - 1
-        square, along = 0.0, 0.0
-        for d in range(size):
-            own = measures[user, d]
-            away = (sums[item, d] - own) / others - mean[d]
-            square += away * away
-            along += away * (own - mean[d])
-        shrunk = max(1.0 - (size - 2) / max(others * square, 1e-12), 0.0)
-        out[k, 0] = min(others * square / max(distance[item], 1e-12), 1.0)
-        out[k, 1] = shrunk * along - shrunk * shrunk * square / 2
+    for part in prange(cuts.size - 1):
+        for row in range(cuts[part], cuts[part + 1]):
+            for i in range(starts[row], starts[row + 1]):
+                item = items[i]
+                if evidence[item] <= best[row] or sign * above[i] <= 0:
+                    continue  # the other two factors are at most 1
+                others = n[item] - 1
+                square, along = 0.0, 0.0
+                for d in range(size):
+                    own = measures[row, d]
+                    away = (sums[item, d] - own) / others - mean[d]
+                    square += away * away
+                    along += away * (own - mean[d])
+                shrunk = max(1.0 - (size - 2) / max(others * square, 1e-12), 0.0)
+                left = min(others * square / max(distance[item], 1e-12), 1.0)
+                log = shrunk * along - shrunk * shrunk * square / 2
+                found = evidence[item] * left / (1.0 + np.exp(-max(log, -700.0)))
+                if found > best[row]:
+                    best[row], with_item[row] = found, item

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
+from numba import njit, prange
 
 from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, parallel=True, cache=True)
 def describe_sessions(
     first: Int64s,
     items: Int32s,
@@ -39,7 +39,7 @@ def describe_sessions(
     """
     size = vectors.shape[1]
     above = size + edges.size
-    for session in range(first.size - 1):
+    for session in prange(first.size - 1):
         mean = means[session]
         mean[:] = 0.0
         for i in range(first[session], first[session + 1]):

@@ -1,34 +1,78 @@
-"""Products of a sparse matrix and a vector, over all cores."""
+"""Products of a sparse matrix, its transpose and a few vectors, over all cores."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
 
+from mfdask.kernels.compiling import inner
+from mfdask.kernels.simd import LANES, fma, full, load, mul, splat, store, zero
 from mfdask.kernels.types import Float32s, Int32s, Int64s
+
+#: How many vectors are multiplied together: as many as float32 values fill a cache line.
+WIDTH = 2 * LANES
+
+
+@inner
+def _multiply_rows(
+    first: int,
+    last: int,
+    starts: Int64s,
+    columns: Int32s,
+    values: Float32s,
+    weights: Float32s,
+    vectors: Float32s,
+    sums: Float32s,
+) -> None:
+    """Add what some rows make of the vectors; both are flat."""
+    plain = values.size == 0
+    for row in range(first, last):
+        low, high = zero(), zero()
+        for i in range(starts[row], starts[row + 1]):
+            at = np.int64(columns[i]) * WIDTH
+            value = full(np.float32(1.0)) if plain else splat(values, i)
+            low = fma(value, load(vectors, at), low)
+            high = fma(value, load(vectors, at + LANES), high)
+        weight = splat(weights, row)
+        low, high = mul(weight, low), mul(weight, high)
+        for i in range(starts[row], starts[row + 1]):
+            at = np.int64(columns[i]) * WIDTH
+            value = full(np.float32(1.0)) if plain else splat(values, i)
+            store(sums, at, fma(value, low, load(sums, at)))
+            store(sums, at + LANES, fma(value, high, load(sums, at + LANES)))
 
 
 @njit(nogil=True, parallel=True, cache=True)
-def multiply_sparse(
-    starts: Int32s, columns: Int32s, values: Float32s, cuts: Int64s, vector: Float32s, out: Float32s
+def multiply_gram(
+    cuts: Int64s,
+    starts: Int64s,
+    columns: Int32s,
+    values: Float32s,
+    weights: Float32s,
+    vectors: Float32s,
+    out: Float32s,
 ) -> None:
-    """Multiply; each row is added up in its own order, so the threads make no difference.
+    """Multiply by a matrix and then by its transpose, in one pass over the matrix.
+
+    Each part of the rows has sums of its own, so the threads make no difference.
 
     Parameters
     ----------
-    starts : int32[n_rows + 1]
-    columns : int32[n]
-    values : float32[n]
-        The matrix, by row.
     cuts : int64[parts + 1]
         Where the rows are cut into parts of about equal numbers of values.
-    vector : float32[n_columns]
-    out : float32[n_rows]
-        Filled.
+    starts : int64[n_rows + 1]
+    columns : int32[n]
+    values : float32[n], or float32[0]
+        The matrix, by row. Empty: each is 1.
+    weights : float32[n_rows]
+        What each row counts for.
+    vectors : float32[n_columns, WIDTH]
+    out : float32[parts, n_columns, WIDTH]
+        Filled: the sum over the parts is the product.
     """
+    flat = vectors.reshape(-1)
     for part in prange(cuts.size - 1):
-        for row in range(cuts[part], cuts[part + 1]):
-            total = np.float32(0.0)
-            for i in range(starts[row], starts[row + 1]):
-                total += values[i] * vector[columns[i]]
-            out[row] = total
+        sums = out[part].reshape(-1)
+        sums[:] = 0
+        rows = cuts[part], cuts[part + 1]
+        _multiply_rows(*rows, starts, columns, values, weights, flat, sums)

@@ -86,6 +86,30 @@ def find_trends(indptr: Int64s, values: Float64s, bins: int, out: Float64s) -> N
 
 
 @njit(nogil=True, parallel=True, cache=True)
+def sum_runs(
+    edges: Int64s, weights: Float64s, values: Float64s, weight: Float64s, total: Float64s
+) -> None:
+    """Add up the weights, and the weights times the values, before each edge of each series.
+
+    Parameters
+    ----------
+    edges : int64 (series, edges)
+        Places, ascending.
+    weights, values : float64 (values,)
+    weight, total : float64 (series, edges)
+        Filled; 0 at the first edge.
+    """
+    for s in prange(edges.shape[0]):
+        whole, weighted = 0.0, 0.0
+        weight[s, 0], total[s, 0] = whole, weighted
+        for k in range(1, edges.shape[1]):
+            for i in range(edges[s, k - 1], edges[s, k]):
+                whole += weights[i]
+                weighted += weights[i] * values[i]
+            weight[s, k], total[s, k] = whole, weighted
+
+
+@njit(nogil=True, parallel=True, cache=True)
 def sum_successive(indptr: Int64s, values: Float64s, variances: Float64s, out: Float64s) -> None:
     """Add up half the squares of the differences of successive values, in standard deviations.
 

@@ -195,11 +195,12 @@ def test_members_are_no_suspects_where_many_are_honest():
 
 
 def test_agreement_is_against_the_level_elsewhere(events, data):
-    line = Timeline.of(events, data.n_items, events.ratings == 3)
-    chosen = Chosen.of(line, events.ratings >= 4.5, events.ratings == 3)
+    line = Timeline.of(events, data.n_items)
+    ratings = events.ratings[line.order]
+    chosen = Chosen.of(line, ratings >= 4.5, ratings == 3)
     bursts = find_bursts(chosen, line)
     surprise = Surprise(events, data.n_items)
-    found = surprise.agreement(chosen, bursts)
+    found = surprise.agreement(line.order[chosen.places], bursts)
     burst, member = bursts.members()
     mean = events.ratings.mean()
     frame = pd.DataFrame({"user": events.users, "item": events.items, "rating": events.ratings})
@@ -207,7 +208,7 @@ def test_agreement_is_against_the_level_elsewhere(events, data):
     level = (by_user["sum"] + 5 * mean) / (by_user["size"] + 5)
     frame["above"] = frame["rating"] - frame["user"].map(level)
     for k in (0, len(found) // 2):
-        inside = chosen.places[member[burst == k]]
+        inside = line.order[chosen.places[member[burst == k]]]
         elsewhere = frame[(frame["item"] == bursts.item[k]) & ~frame.index.isin(inside)]["above"]
         z = frame["above"][inside] - elsewhere.sum() / (len(elsewhere) + 5)
         wanted = z.sum() / frame["above"].std(ddof=0) / np.sqrt(len(inside))
@@ -246,8 +247,9 @@ def test_false_alarms_are_counted():
 
 
 def test_scores_are_the_strongest_bursts(events, data):
-    line = Timeline.of(events, data.n_items, events.ratings == 3)
-    chosen = Chosen.of(line, events.ratings >= 4, events.ratings == 3)
+    line = Timeline.of(events, data.n_items)
+    ratings = events.ratings[line.order]
+    chosen = Chosen.of(line, ratings >= 4, ratings == 3)
     bursts = find_bursts(chosen, line)
     bursts = Bursts(*bursts[:-1], np.random.default_rng(7).uniform(0, 9, len(bursts.score)))
     found = scores_of(bursts, chosen, line)

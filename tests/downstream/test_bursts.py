@@ -17,6 +17,7 @@ from mfdask.downstream.anomalies.bursts import (
     WINDOWS,
     Chosen,
     Timeline,
+    count_tested,
     find_bursts,
     given_least,
     learn_dispersion,
@@ -62,10 +63,17 @@ def some_lines(seed, n=4000, n_users=80, span=200):
     return [Line(*line) for line in zip(users.tolist(), items.tolist(), stars, halves.tolist())]  # noqa: B905
 
 
+def learned_line(events, n_items=N_ITEMS):
+    """Return the line, of which ratings of 3 are plain, and the ratings in its order."""
+    line = Timeline.of(events, n_items)
+    ratings = events.ratings[line.order]
+    return line.learned(ratings == 3)[0], ratings
+
+
 @pytest.fixture(scope="module")
 def line():
     events = make_events(some_lines(1), 80)
-    return Timeline.of(events, N_ITEMS, events.ratings == 3)
+    return learned_line(events)[0]
 
 
 def at_age(interest, item, half):
@@ -82,18 +90,16 @@ def naive_share(interest, item, start, stop):
 
 @pytest.fixture(scope="module")
 def interest(line):
-    return Interest.learn(line.starts, line.halves[line.order])
+    return Interest.learn(line.starts, line.halves)
 
 
-def test_shares_are_those_of_the_rate_and_the_age(interest):
-    windows = [(0, -3, 9), (3, 10, 74), (11, 0, 200), (3, 150, 990)]
-    wanted = [naive_share(interest, *window) for window in windows]
-    found = [
-        interest.share(*np.array([[item], [start]], np.int32), stop - start)[0]
-        for item, start, stop in windows
-    ]
-    assert found == pytest.approx(wanted)
-    assert wanted[2] == 1.0
+def test_a_line_is_in_the_order_of_item_and_time(line):
+    events = make_events(some_lines(1), 80)
+    assert (np.diff(events.items[line.order]) >= 0).all()
+    assert np.array_equal(line.items, events.items[line.order])
+    assert np.array_equal(line.users, events.users[line.order])
+    assert np.array_equal(line.halves, half_days(events.timestamps)[line.order])
+    assert (np.diff(line.items * 10_000 + line.halves) >= 0).all()
 
 
 def test_the_curve_of_age_is_learned():
@@ -162,8 +168,11 @@ def test_windows_are_those_of_a_slow_count(line, interest, days):
 def test_what_is_chosen_is_in_the_order_of_item_and_time(line):
     which = np.random.default_rng(7).random(len(line.items)) < 0.4
     chosen = Chosen.of(line, which, ~which)
-    wanted = sorted(np.flatnonzero(which).tolist(), key=lambda k: (line.items[k], line.halves[k]))
-    assert chosen.places.tolist() == wanted
+    assert chosen.places.tolist() == np.flatnonzero(which).tolist()
+    assert np.diff(chosen.starts).tolist() == np.bincount(line.items[which]).tolist()
+    assert np.diff(chosen.other_starts).tolist() == np.bincount(line.items[~which]).tolist()
+    assert chosen.halves.tolist() == line.halves[which].tolist()
+    assert chosen.other_halves.tolist() == line.halves[~which].tolist()
 
 
 def test_what_is_left_out_of_a_line_is_as_what_is_not_chosen(line):
@@ -171,8 +180,8 @@ def test_what_is_left_out_of_a_line_is_as_what_is_not_chosen(line):
     calm, drawn = random.random((2, len(line.items))) < [[0.7], [0.5]]
     fewer = line.only(calm)
     assert len(fewer.order) == calm.sum()
-    whole, part = Chosen.of(line, calm & drawn, calm & ~drawn), Chosen.of(fewer, drawn)
-    assert np.array_equal(whole.places, part.places)
+    whole, part = Chosen.of(line, calm & drawn, calm & ~drawn), Chosen.of(fewer, drawn[calm])
+    assert np.array_equal(line.order[whole.places], fewer.order[part.places])
     wanted, found = find_bursts(whole, line), find_bursts(part, fewer)
     assert len(wanted.n) > 20
     for name, one, other in zip(wanted._fields, wanted, found, strict=True):
@@ -180,6 +189,7 @@ def test_what_is_left_out_of_a_line_is_as_what_is_not_chosen(line):
     large = find_bursts(part, fewer, LEAST + 2)
     assert np.array_equal(large.score, found.score[found.n >= LEAST + 2])
     assert (found.score[found.n == LEAST] == 0).all()
+    assert count_tested(part, fewer) == len(found.n)
 
 
 def test_members_are_the_ratings_in_the_window(line):
@@ -197,8 +207,8 @@ def test_a_burst_across_the_border_of_a_window_is_found_whole(line):
     events = make_events(
         [*some_lines(3), *(Line(80 + k, 2, 5.0, 63 + k % 14) for k in range(30))], 110
     )
-    line = Timeline.of(events, N_ITEMS, events.ratings == 3)
-    pushed = Chosen.of(line, events.users >= 80, events.ratings == 3)
+    line, ratings = learned_line(events)
+    pushed = Chosen.of(line, line.users >= 80, ratings == 3)
     bursts = find_bursts(pushed, line)
     week = bursts.take(bursts.stop - bursts.start == 14)
     assert week.n.max() == 30

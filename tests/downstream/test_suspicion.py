@@ -232,7 +232,7 @@ def planted(shift):
     users, items = np.nonzero(random.random((n_users, n_items)) < 0.15)
     kept = items != 7
     users, items = np.append(users[kept], np.arange(60)), np.append(items[kept], np.full(60, 7))
-    above = np.where(items == 7, 1.0, random.normal(size=len(items)))
+    above = np.where(items == 7, 1.0, random.normal(size=len(items))).astype(np.float32)
     measures = random.normal(size=(n_users, 5))
     measures[:20, :2] += shift
     order = np.lexsort((items, users))

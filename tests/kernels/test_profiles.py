@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse
+from scipy.special import xlogy
 
 from mfdask.downstream.anomalies.singular import leading_vectors
 from mfdask.downstream.events import equal_cuts
 from mfdask.kernels import profiles as kernel
 from mfdask.kernels.sessions import describe_sessions
-from mfdask.kernels.windows import count_values
+from mfdask.kernels.sparse import WIDTH, multiply_gram
+from mfdask.kernels.windows import compare_values, count_values
 from tests.downstream.movielens import make_events
 
 N_ITEMS = 7
@@ -107,31 +109,111 @@ def test_values_in_windows_are_counted():
     assert found.tolist() == [[1, 1, 3], [1, 1, 1], [0, 0, 1]]
 
 
-def test_leading_vectors_are_those_of_a_full_decomposition(events):
-    values = np.random.default_rng(5).normal(size=len(events.items)).astype(np.float32)
-    sizes, vectors = leading_vectors(events, values, N_ITEMS, 3)
+def test_values_are_compared_with_those_elsewhere_and_meanwhile():
+    random = np.random.default_rng(8)
+    first, n, rows = np.int32([[0, 3, 10], [5, 1, 6], [1, 0, 1]])
+    start, stop = np.array([[-2, 1, 3], [4, 2, 9]])
+    values = random.integers(0, 3, 16).astype(np.uint8)
+    of_rows = random.integers(1, 12, (2, 3)).astype(np.int32)
+    before = np.vstack([np.zeros((1, 3), int), random.integers(0, 9, (5, 3)).cumsum(axis=0)])
+    usual = random.random(3) * 4
+    ratio, common = np.empty(3), np.empty((3, 3), bool)
+    compare_values(first, n, rows, start, stop, values, of_rows, before, usual, ratio, common)
+    for k in range(3):
+        own = np.bincount(values[first[k] : first[k] + n[k]], minlength=3)
+        others = of_rows[rows[k]], before[min(stop[k], 5)] - before[max(start[k], 0)]
+        wanted, more = [], []
+        for other in others:
+            rest = np.maximum(other - own, 0) + usual
+            rest /= max(other.sum() - n[k], 0) + usual.sum()
+            wanted.append((xlogy(own, own / n[k]) - xlogy(own, rest)).sum())
+            more.append(own / n[k] > rest)
+        assert ratio[k] == pytest.approx(min(wanted))
+        assert np.array_equal(common[k], more[0] & more[1])
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+def test_a_matrix_and_its_transpose_are_multiplied_by(events, weighed):
+    random = np.random.default_rng(9)
+    values = random.normal(size=len(events.items)).astype(np.float32) if weighed else np.float32([])
+    weights = random.random(len(events.indptr) - 1).astype(np.float32)
+    vectors = random.normal(size=(N_ITEMS, WIDTH)).astype(np.float32)
+    cuts = equal_cuts(events.indptr, 3)
+    found = np.empty((len(cuts) - 1, N_ITEMS, WIDTH), np.float32)
+    multiply_gram(cuts, events.indptr, events.items, values, weights, vectors, found)
+    matrix = dense(events, values if weighed else np.ones(len(events.items)))
+    wanted = matrix.T @ (weights[:, None] * (matrix @ vectors))
+    assert found.sum(axis=0) == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+
+
+def dense(events, values):
+    """Return the matrix of users and items that holds some values."""
     shape = len(events.indptr) - 1, N_ITEMS
-    matrix = scipy.sparse.csr_array((values, events.items, events.indptr), shape=shape).toarray()
-    _, wanted, right = np.linalg.svd(matrix)
+    return scipy.sparse.csr_array((values, events.items, events.indptr), shape=shape).toarray()
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+def test_leading_vectors_are_those_of_a_full_decomposition(events, weighed):
+    random = np.random.default_rng(5)
+    values = random.normal(size=len(events.items)).astype(np.float32) if weighed else np.float32([])
+    per_user, per_item = (
+        random.random(n).astype(np.float32) for n in (len(events.indptr) - 1, N_ITEMS)
+    )
+    sizes, vectors = leading_vectors(events, values, per_user, per_item, 3)
+    matrix = dense(events, values if weighed else np.ones(len(events.items)))
+    _, wanted, right = np.linalg.svd(per_user[:, None] * matrix * per_item)
     assert sizes[::-1] == pytest.approx(wanted[:3], rel=1e-4)
     assert np.abs((vectors[::-1] * right[:3]).sum(axis=1)) == pytest.approx(np.ones(3), abs=1e-3)
 
 
-def test_members_are_weighed_as_by_hand(events):
+@pytest.mark.parametrize("n_users", [5, 400])
+def test_leading_vectors_of_many_items_are_found_in_a_few_passes(n_users):
+    random = np.random.default_rng(7)
+    n_items = 300  # more than a block has vectors
+    users, items = np.nonzero(random.random((n_users, n_items)) < 0.2)
+    events = make_events(users, items, np.ones(len(users)), np.zeros(len(users)))
+    loud = random.normal(size=(n_users, 3)) @ random.normal(size=(3, n_items))
+    values = (loud[events.users, events.items] + random.normal(size=len(users))).astype(np.float32)
+    ones = np.ones(n_users, np.float32), np.ones(n_items, np.float32)
+    sizes, vectors = leading_vectors(events, values, *ones, 3)
+    matrix = scipy.sparse.csr_array((values, events.items, events.indptr), (n_users, n_items))
+    _, wanted, right = np.linalg.svd(matrix.toarray())
+    assert sizes[::-1] == pytest.approx(wanted[:3], rel=1e-4)
+    assert np.abs((vectors[::-1] * right[:3]).sum(axis=1)) == pytest.approx(np.ones(3), abs=1e-3)
+    assert np.array_equal(vectors, leading_vectors(events, values, *ones, 3)[1])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_members_are_weighed_as_by_hand(events, sign):
     random = np.random.default_rng(6)
     n_users, size = len(events.indptr) - 1, 4
     measures, mean = random.normal(size=(n_users, size)), random.normal(size=size) / 4
-    n = np.bincount(events.items, minlength=N_ITEMS)
-    sums = np.stack(
-        [measures[events.users[events.items == item]].sum(0) for item in range(N_ITEMS)]
-    )
-    distance = n * np.square(sums / n[:, None] - mean).sum(axis=1)
-    found = np.empty((len(events.items), 2))
-    kernel.weigh_members(events.items, events.users, n, sums, measures, mean, distance, found)
-    for (share, ratio), item, user in zip(found, events.items, events.users, strict=True):
-        rest = measures[events.users[(events.items == item) & (events.users != user)]]
-        away = rest.mean(axis=0) - mean
-        square = len(rest) * away @ away
-        away *= max(1 - (size - 2) / square, 0)
-        assert share == pytest.approx(min(square / distance[item], 1))
-        assert ratio == pytest.approx(away @ (measures[user] - mean) - away @ away / 2)
+    above = random.normal(size=len(events.items)).astype(np.float32)
+    counts, sums = np.empty((2, N_ITEMS), np.int64), np.empty((2, N_ITEMS, size))
+    kernel.add_measures(events.indptr, events.items, above, measures, counts, sums)
+    side = sign * above > 0
+    n, sums = counts[(1 - sign) // 2], sums[(1 - sign) // 2]
+    raters = [events.users[side & (events.items == item)] for item in range(N_ITEMS)]
+    assert n.tolist() == [len(own) for own in raters]
+    assert sums == pytest.approx(np.array([measures[own].sum(axis=0) for own in raters]))
+    distance = n * np.square(sums / np.maximum(n, 1)[:, None] - mean).sum(axis=1)
+    evidence = np.where(n > 1, random.random(N_ITEMS), 0.0)
+    evidence[0] = 0.0
+    best, with_item = np.full(n_users, 0.01), np.full(n_users, -1, np.int32)
+    given = evidence, n, sums, measures, mean, distance
+    rated = equal_cuts(events.indptr), events.indptr, events.items, above
+    kernel.weigh_members(*rated, sign, *given, best, with_item)
+    for user in range(n_users):
+        wanted = {-1: 0.01}
+        for item in np.flatnonzero(evidence):
+            if user in raters[item]:
+                rest = measures[np.setdiff1d(raters[item], user)]
+                away = rest.mean(axis=0) - mean
+                square = len(rest) * away @ away
+                away *= max(1 - (size - 2) / square, 0)
+                log = away @ (measures[user] - mean) - away @ away / 2
+                left = min(square / distance[item], 1)
+                wanted[int(item)] = evidence[item] * left / (1 + np.exp(-log))
+        assert best[user] == pytest.approx(max(wanted.values()))
+        assert with_item[user] == max(wanted, key=wanted.get)
+    assert (with_item >= 0).sum() > 5

@@ -8,7 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mfdask.downstream.anomalies.bursts import LEAST, Bursts, Chosen, Timeline, find_bursts
+from mfdask.downstream.anomalies.bursts import (
+    LEAST,
+    Bursts,
+    Chosen,
+    Timeline,
+    count_tested,
+    find_bursts,
+)
 from mfdask.downstream.anomalies.calibration import false_discovery
 from mfdask.downstream.anomalies.control import (
     LEAST_SCORE,
@@ -108,7 +115,7 @@ class _Side(NamedTuple):
     """Bursts of one direction (push or nuke), and their false-alarm rates."""
 
     direction: str
-    places: Int32s  # of the extreme ratings, in the order of `Chosen`
+    places: Int32s  # of the extreme ratings among the events, in the order of `Chosen`
     tested: int
     bursts: Bursts
     agreement: Float64s
@@ -153,9 +160,9 @@ def suspected_attacks(
         If all ratings are alike.
     """
     rule = rule or AttackLimits()
+    _ends(events.ratings)
     surprise = Surprise(events, n_items)
-    extreme = extreme_ratings(events.ratings)
-    sides, scores = _bursts(events, n_items, surprise, extreme, rule.seed)
+    sides, scores = _bursts(events, n_items, surprise, rule.seed)
     suspicion = suspicion_of(events, n_items, surprise.above, scores, vectors)
     bursts, members = _suspected(sides, events, suspicion, rule)
     items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
@@ -208,7 +215,7 @@ def _public(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bursts(
-    events: Events, n_items: int, surprise: Surprise, extreme: dict[str, Bools], seed: int
+    events: Events, n_items: int, surprise: Surprise, seed: int
 ) -> tuple[list[_Side], list[Scores]]:
     """Look for bursts of extreme ratings and of all; without times there are none.
 
@@ -216,10 +223,15 @@ def _bursts(
     """
     if np.ptp(events.timestamps) == 0:
         return [_Side.empty()], []
+    line = Timeline.of(events, n_items)
+    ratings = events.ratings[line.order]
+    extreme = extreme_ratings(ratings)
     plain = ~extreme["push"] & ~extreme["nuke"]
-    line = Timeline.of(events, n_items, plain)
-    lives, sameness = Lives(line), Sameness(events.ratings, line)
-    sides = _sides(line, extreme, plain, (surprise, sameness, lives), seed)
+    line, calm = line.learned(plain)
+    lives, sameness = Lives(events), Sameness(ratings, line)
+    del ratings
+    sides = _sides(line, calm, extreme, plain, (surprise, sameness, lives), seed)
+    del calm
     both = zip(*(side.scores for side in sides), strict=True)
     burst = Scores(*(np.maximum(*two) for two in both))
     return sides, [burst, scores_of_all_ratings(line, sameness, lives)]
@@ -227,6 +239,7 @@ def _bursts(
 
 def _sides(
     line: Timeline,
+    calm: Timeline,
     extreme: dict[str, Bools],
     plain: Bools,
     evidence: tuple[Surprise, Sameness, Lives],
@@ -238,14 +251,14 @@ def _sides(
     sides = []
     for direction, sign in SIGNS.items():
         chosen = Chosen.of(line, extreme[direction], plain)
-        tested = find_bursts(chosen, line)
-        agreement = sign * surprise.agreement(chosen, tested)
-        strong = (agreement > 0) & (tested.score >= LEAST_SCORE)
-        bursts = held_to_values(tested.take(strong), sameness, line)
+        bursts = find_bursts(chosen, line, LEAST + 1, lowest=LEAST_SCORE)
+        agreement = sign * surprise.agreement(line.order[chosen.places], bursts)
+        bursts, agreement = bursts.take(agreement > 0), agreement[agreement > 0]
+        bursts = held_to_values(bursts, sameness, line)
         scores = attacker_scores(bursts, chosen, line, lives)
-        found = len(tested.score), bursts, agreement[strong], scores
-        honest = false_alarms(line, plain, len(chosen.places), random)
-        sides.append(_Side(direction, chosen.places, *found, *honest))
+        found = count_tested(chosen, line), bursts, agreement, scores
+        honest = false_alarms(calm, len(line.order), len(chosen.places), random)
+        sides.append(_Side(direction, line.order[chosen.places], *found, *honest))
     return sides
 
 
@@ -268,11 +281,17 @@ def extreme_ratings(ratings: Float32s) -> dict[str, Bools]:
     InputError
         If all ratings are alike.
     """
+    low, high = _ends(ratings)
+    margin = EXTREME * (high - low)
+    return {"push": ratings >= high - margin, "nuke": ratings <= low + margin}
+
+
+def _ends(ratings: Float32s) -> tuple[float, float]:
+    """Return the lowest and the highest rating, which differ."""
     low, high = float(ratings.min()), float(ratings.max())
     if low == high:
         raise InputError(f"all ratings are {low:g}: without extreme ones no attack can be told")
-    margin = EXTREME * (high - low)
-    return {"push": ratings >= high - margin, "nuke": ratings <= low + margin}
+    return low, high
 
 
 def _suspected(

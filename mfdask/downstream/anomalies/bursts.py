@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import betainc
 
 from mfdask.downstream.anomalies.calendar import Interest, Ints, half_days
-from mfdask.downstream.events import Events
+from mfdask.downstream.events import Events, equal_cuts
 from mfdask.downstream.ordering import order_by
 from mfdask.kernels import windows as kernel
 from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
@@ -20,8 +20,6 @@ WINDOWS = (1, 7, 30, 90, 365)
 LEAST = 3
 #: Scores end here, where the chances leave the range of a float64.
 HIGHEST = 300.0
-#: Of an item's life, what is taken to lie outside of a window at least.
-_LEAST_REST = 1e-9
 #: The over-dispersion is sought between 0 and this, and found within so much.
 _MOST_DISPERSED, _CLOSE = 4.0, 1e-6
 #: Windows that the over-dispersion is learned from, at most.
@@ -30,104 +28,76 @@ _SAMPLE = 50_000
 _FEW = 300
 
 
-class Grid(NamedTuple):
-    """Windows side by side, an item's one after another; those of too few ratings are left out.
-
-    Attributes
-    ----------
-    first, last : int32 (windows,)
-        The window holds the ratings from ``first`` to before ``last`` of `Timeline.order`.
-    item : int32 (windows,)
-    start : int32 (windows,)
-        Half-day.
-    share : float64 (windows,)
-        Of the item's ratings, what is due to the window: see `Interest.share`.
-    """
-
-    first: Int32s
-    last: Int32s
-    item: Int32s
-    start: Int32s
-    share: Float64s
-
-    @classmethod
-    def of(
-        cls, starts: Int32s, halves: Int32s, interest: Interest, length: int, shift: int
-    ) -> Grid:
-        """Lay windows over ratings by item and time; `length` and `shift` are in half-days."""
-        room = np.empty((4, len(halves) // LEAST), np.int32)
-        n = kernel.cut_windows(starts, halves, length, shift, LEAST, *room)
-        first, last, item, start = room[:, :n].copy()
-        return cls(first, last, item, start, interest.share(item, start, length))
-
-    def take(self, which: Int64s) -> Grid:
-        """Return some of the windows."""
-        arrays: list[Any] = [array[which] for array in self]
-        return Grid(*arrays)
-
-    def among(self, before: Int32s) -> Grid:
-        """Return the windows with ratings left out: `before` each of which so many stay."""
-        first, last = before[self.first], before[self.last]
-        enough = np.flatnonzero(last - first >= LEAST)
-        return self._replace(first=first, last=last).take(enough)
-
-
 class Timeline(NamedTuple):
     """All ratings on the calendar of the platform, and what is usual there.
 
     Attributes
     ----------
-    users, items, halves : int32 (ratings,)
-        Rows, and half-days.
     order : int32 (ratings,)
-        Places of the ratings, by item and then by time.
+        Places of the ratings among the events, by item and then by time: the order of all else.
+    users, halves : int32 (ratings,)
+        Rows, and half-days.
     starts : int32 (items + 1,)
-        Where each item begins in that order.
-    grids : dict of int to list of Grid
-        For each of `WINDOWS` two, half a window apart.
+        Where each item begins.
+    interest : Interest
     dispersions : tuple of float
         Over-dispersion of honest counts for each of `WINDOWS`, beyond that of `tested_windows`.
-    n_users, n_items : int
+    n_users : int
     """
 
-    users: Int32s
-    items: Int32s
-    halves: Int32s
     order: Int32s
+    users: Int32s
+    halves: Int32s
     starts: Int32s
-    grids: dict[int, list[Grid]]
+    interest: Interest
     dispersions: tuple[float, ...]
     n_users: int
-    n_items: int
+
+    @property
+    def n_items(self) -> int:
+        """Return the number of items, rated or not."""
+        return len(self.starts) - 1
+
+    @property
+    def items(self) -> Int32s:
+        """Return the item row of each rating, int32 (ratings,)."""
+        return np.repeat(np.arange(self.n_items, dtype=np.int32), np.diff(self.starts))
 
     @classmethod
-    def of(cls, events: Events, n_items: int, plain: Bools) -> Timeline:
-        """Lay out the events of all users; dispersions are learned from `plain` ratings alone."""
+    def of(cls, events: Events, n_items: int) -> Timeline:
+        """Lay out the events of all users; honest counts are taken as not over-dispersed."""
         halves = half_days(events.timestamps)
         order = order_by(events.items, halves).astype(np.int32)
+        halves = halves[order]
         starts = _before(np.bincount(events.items, minlength=n_items))
-        in_order = starts, halves[order], Interest.learn(starts, halves[order])
-        grids = {
-            days: [Grid.of(*in_order, 2 * days, shift) for shift in (0, days)] for days in WINDOWS
-        }
-        n_users = len(events.indptr) - 1
-        bare = cls(events.users, events.items, halves, order, starts, grids, (), n_users, n_items)
-        even = np.arange(len(plain)) % 2 == 0
-        calm = bare.only(plain)
-        chosen = Chosen.of(calm, even)
+        learned = Interest.learn(starts, halves), (0.0,) * len(WINDOWS)
+        return cls(order, events.users[order], halves, starts, *learned, len(events.indptr) - 1)
+
+    def learned(self, plain: Bools) -> tuple[Timeline, Timeline]:
+        """Return the line with dispersions learned from plain ratings, and that of these alone.
+
+        Half of the plain ratings are held against the others.
+        """
+        calm = self.only(plain)
+        chosen = Chosen.of(calm, calm.order % 2 == 0)
         windows = (tested_windows(chosen, calm, days, LEAST) for days in WINDOWS)
-        learned = (learn_dispersion(w.n, w.expected, w.dispersion) for w in windows)
-        return bare._replace(dispersions=tuple(learned))
+        found = tuple(learn_dispersion(w.n, w.expected, w.dispersion) for w in windows)
+        return self._replace(dispersions=found), calm._replace(dispersions=found)
 
     def only(self, which: Bools) -> Timeline:
-        """Return the line with all but some ratings left out of its order and its grids.
+        """Return the line with all but some ratings left out, bool (ratings,).
 
         For many choices among these alone, which are then made sooner.
         """
-        kept = which[self.order]
-        before = _before(kept)
-        grids = {days: [grid.among(before) for grid in both] for days, both in self.grids.items()}
-        return self._replace(order=self.order[kept], starts=before[self.starts], grids=grids)
+        order, users, halves = (each[which] for each in (self.order, self.users, self.halves))
+        starts = self.starts_of(which)
+        return self._replace(order=order, users=users, halves=halves, starts=starts)
+
+    def starts_of(self, which: Bools) -> Int32s:
+        """Return where each item begins among some of the ratings, int32 (items + 1,)."""
+        counts = np.empty(self.n_items, np.int32)
+        kernel.count_marked(self.starts, which, counts)
+        return _before(counts)
 
 
 def _before(counts: Any) -> Int32s:
@@ -142,28 +112,32 @@ class Chosen(NamedTuple):
 
     Attributes
     ----------
-    places : int32 (ratings,)
-        Where they are among all ratings.
-    before : int32 (all ratings + 1,)
-        How many of them come before each rating in `Timeline.order`.
-    others : int32 (all ratings + 1,)
+    places : int32 (chosen,)
+        Where they are in a `Timeline`.
+    starts : int32 (items + 1,)
+        Where each item begins among them.
+    halves : int32 (chosen,)
+        Half-days.
+    other_starts : int32 (items + 1,)
+    other_halves : int32 (others,)
         The same of ratings that tell what is usual for an item at a time.
     """
 
     places: Int32s
-    before: Int32s
-    others: Int32s
+    starts: Int32s
+    halves: Int32s
+    other_starts: Int32s
+    other_halves: Int32s
 
     @classmethod
     def of(cls, line: Timeline, which: Bools, others: Bools | None = None) -> Chosen:
         """Choose ratings, and others to hold them against, all the rest if none are given.
 
-        bool (all ratings,).
+        bool (ratings of the line,).
         """
-        kept = which[line.order]
-        before = _before(kept)
-        rest = _before(~kept if others is None else others[line.order])
-        return cls(line.order[kept], before, rest)
+        places, rest = np.flatnonzero(which).astype(np.int32), ~which if others is None else others
+        own, other = ((line.starts_of(each), line.halves[each]) for each in (which, rest))
+        return cls(places, *own, *other)
 
 
 class Bursts(NamedTuple):
@@ -244,39 +218,46 @@ def find_bursts(
     return Bursts.join(found)
 
 
+def count_tested(chosen: Chosen, line: Timeline) -> int:
+    """Return how many windows hold `LEAST` of the chosen ratings."""
+    counts = np.zeros(line.n_items, np.int64)
+    for days in WINDOWS:
+        for shift in (0, days):
+            kernel.count_windows(chosen.starts, chosen.halves, 2 * days, shift, LEAST, counts)
+    return int(counts.sum())
+
+
 def tested_windows(chosen: Chosen, line: Timeline, days: int, least: int) -> Bursts:
     """Return the windows of one length that hold at least so many, their scores still zero.
 
     They lie on two grids, half a window apart. What is expected of a window with ``c`` of an item's
     ``C`` ratings is the larger of two. What its other windows make likely, where it is due the
-    share ``s`` of all (`Interest.share`): ``(C - c + 1/2) s / (1 - s)``. And what its own other
-    ratings at the time do, ``p`` of ``P``: ``(C - c + 1/2) p / (P - p + 1/2)``; a release that is
-    much talked about draws ratings of all sizes. What is expected is uncertain by what it was
-    reckoned from: by the relative variance ``1 / (C - c + 1/2)``, in the second case with
-    ``1 / (p + 1/2) + 1 / (P - p + 1/2)`` more.
+    share ``s`` of all (`Interest`): ``(C - c + 1/2) s / (1 - s)``. And what its own other ratings
+    at the time do, ``p`` of ``P``: ``(C - c + 1/2) p / (P - p + 1/2)``; a release that is much
+    talked about draws ratings of all sizes. What is expected is uncertain by what it was reckoned
+    from: by the relative variance ``1 / (C - c + 1/2)``, in the second case with ``1 / (p + 1/2) +
+    1 / (P - p + 1/2)`` more.
     """
-    return Bursts.join([_on_grid(chosen, line, grid, 2 * days, least) for grid in line.grids[days]])
+    return Bursts.join([_on_grid(chosen, line, 2 * days, shift, least) for shift in (0, days)])
 
 
-def _on_grid(chosen: Chosen, line: Timeline, grid: Grid, length: int, least: int) -> Bursts:
-    """Return the windows of one grid; `length` in half-days."""
-    n = chosen.before[grid.last] - chosen.before[grid.first]
-    tested = np.flatnonzero(n >= least)
-    grid, n = grid.take(tested), n[tested]
-    total, others = (
-        np.diff(sums[line.starts])[grid.item] for sums in (chosen.before, chosen.others)
+def _on_grid(chosen: Chosen, line: Timeline, length: int, shift: int, least: int) -> Bursts:
+    """Return the windows of one grid; `length` and `shift` in half-days."""
+    cuts = equal_cuts(chosen.starts)
+    room = (
+        np.empty((4, len(chosen.places) // least), np.int32),
+        np.empty((2, len(chosen.places) // least)),
     )
-    # An item whose whole life lies in the window is due all that it has: nothing can be told.
-    due = grid.share / np.maximum(1.0 - grid.share, _LEAST_REST)
-    seen = chosen.others[grid.last] - chosen.others[grid.first]
-    rest = others - seen
-    usual, outside = seen / (rest + 0.5), total - n + 0.5
-    vague = 1 / outside + np.where(usual > due, 1 / (seen + 0.5) + 1 / (rest + 0.5), 0.0)
-    expected = np.asarray(outside * np.maximum(due, usual), np.float64)
-    first, start = chosen.before[grid.first], grid.start.astype(np.int64)
-    return Bursts(
-        first, n, grid.item, start, start + length, total, expected, vague, np.zeros(len(n))
+    places, counts = chosen.starts[cuts[:-1]] // least, np.zeros(len(cuts) - 1, np.int64)
+    kernel.find_windows(
+        cuts, *chosen[1:], *line.interest.arrays, length, shift, least, *room[0], *room[1], counts
     )
+    rows = [slice(first, first + n) for first, n in zip(places.tolist(), counts, strict=True)]
+    first, n, item, start = (np.concatenate([x[own] for own in rows]) for x in room[0])
+    expected, vague = (np.concatenate([x[own] for own in rows]) for x in room[1])
+    begin = start.astype(np.int64)
+    total = np.diff(chosen.starts)[item]
+    return Bursts(first, n, item, begin, begin + length, total, expected, vague, np.zeros(len(n)))
 
 
 def score_of(n: Ints, expected: Float64s, dispersion: Float64s) -> Float64s:

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.downstream.events import DAY
+from mfdask.downstream.events import DAY, runs_of
 from mfdask.kernels.merge import find_pairs
 from mfdask.kernels.types import Float64s, Int32s, Int64s
-from mfdask.kernels.windows import due_shares
 
 Ints = npt.NDArray[np.integer]
 
@@ -25,7 +24,10 @@ _ROUNDS = 20
 
 def half_days(timestamps: Int64s) -> Int32s:
     """Return the half-day of each time, int32, counted from the earliest one."""
-    return ((timestamps - timestamps.min()) // HALF_DAY).astype(np.int32)
+    found, first = np.empty(len(timestamps), np.int32), timestamps.min()
+    for run in runs_of(len(timestamps)):
+        found[run] = (timestamps[run] - first) // HALF_DAY
+    return found
 
 
 class Interest(NamedTuple):
@@ -47,6 +49,14 @@ class Interest(NamedTuple):
     before: Int64s
     first: Int64s
     curve: Float64s
+
+    @property
+    def arrays(self) -> tuple[Int64s, Int64s, Int64s, Float64s]:
+        """Return what tells the share of an item's ratings that is due to a window.
+
+        It is that of ``curve`` times the platform's ratings, summed over the half-days.
+        """
+        return self.first, self.before, AGE_EDGES, self.curve
 
     @property
     def span(self) -> int:
@@ -100,10 +110,3 @@ class Interest(NamedTuple):
         edges = np.minimum(self.first[items][:, None] + AGE_EDGES, until)
         edges = np.concatenate([edges, np.maximum(until, edges[:, -1:])], axis=1)
         return np.diff(self.before[edges], axis=1).astype(np.float64)
-
-    def share(self, items: Int32s, start: Int32s, length: int) -> Float64s:
-        """Return the share of an item's ratings to be expected in a window, float64 (windows,)."""
-        share = np.empty(len(items))
-        curve = self.first, self.before, AGE_EDGES, self.curve
-        due_shares(*curve, items, start, length, share)
-        return share

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mfdask.downstream.anomalies.calibration import alike, share_beyond
+from mfdask.kernels import trends as kernel
 from mfdask.kernels.types import Float64s, Int64s
 
 #: A series is looked at in so many runs of ratings, of equal length.
@@ -66,8 +67,9 @@ class _Runs(NamedTuple):
 
     @classmethod
     def of(cls, edges: Int64s, weights: Float64s, values: Float64s) -> _Runs:
-        sums = (np.concatenate([[0.0], np.cumsum(x)]) for x in (weights, weights * values))
-        return cls(*(s[edges] - s[edges[:, :1]] for s in sums))
+        found = cls(*np.empty((2, *edges.shape)))
+        kernel.sum_runs(edges, weights, values, *found)
+        return found
 
     def against(self, weight: Float64s, total: Float64s) -> tuple[Float64s, Float64s]:
         """Return how parts of the series differ from the rest: the squared statistic, and stars."""
@@ -192,13 +194,13 @@ def _ramp(runs: _Runs) -> _Found:
 
 def _spread(edges: Int64s, values: Float64s, weights: Float64s) -> _Found:
     """Find the step of the logarithms of squares; the size is that of the deviation, in stars."""
-    logs = np.log(weights * values**2 + _SMALL)
+    logs = np.square(values)
+    logs *= weights
+    logs += _SMALL
+    np.log(logs, out=logs)
     scale = 1.0 / max(float(logs.var()), np.finfo(np.float64).tiny) if len(logs) else 1.0
     found = _step(_Runs.of(edges, np.full(len(logs), scale), logs))
-    squares = np.concatenate([[0.0], np.cumsum(values**2)])
-    cut = edges[np.arange(len(edges)), found.first]
-    before, behind = (
-        np.sqrt((squares[stop] - squares[start]) / np.maximum(stop - start, 1))
-        for start, stop in ((edges[:, 0], cut), (cut, edges[:, -1]))
-    )
+    at = np.column_stack([edges[:, 0], edges[np.arange(len(edges)), found.first], edges[:, -1]])
+    squares = np.diff(_Runs.of(at, values, values).total, axis=1)
+    before, behind = np.sqrt(squares / np.maximum(np.diff(at, axis=1), 1)).T
     return found._replace(size=behind - before)

@@ -5,10 +5,10 @@ Attackers are few among all users, and many among those who like, or hate, their
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit
 
 from mfdask.downstream.anomalies.calibration import (
     OF_ITEMS,
@@ -17,9 +17,9 @@ from mfdask.downstream.anomalies.calibration import (
     of_the_largest,
     tail_evidence,
 )
-from mfdask.downstream.events import Events
-from mfdask.kernels.profiles import weigh_members
-from mfdask.kernels.types import Bools, Float64s, Int32s, Int64s
+from mfdask.downstream.events import Events, user_cuts
+from mfdask.kernels import profiles as kernel
+from mfdask.kernels.types import Float64s, Int32s, Int64s
 from mfdask.models.design import Array
 
 #: Raters that a side of an item has at least, and items of like audience that are compared.
@@ -69,7 +69,7 @@ def collusion(events: Events, above: Array, measures: Float64s, n_items: int) ->
     Parameters
     ----------
     events : Events
-    above : float64 (ratings,)
+    above : float32 (ratings,)
         Stars above the user's own level, see `Surprise`.
     measures : float64 (users, measures)
         Not correlated, of variance 1.
@@ -79,19 +79,21 @@ def collusion(events: Events, above: Array, measures: Float64s, n_items: int) ->
     -------
     Collusion
     """
-    n_users = len(events.indptr) - 1
+    n_users, size = measures.shape
     items, users = np.zeros(n_items), np.zeros(n_users)
     signs, with_item = np.ones(n_items, np.int32), np.zeros(n_users, np.int32)
     with_item[events.users - events.start] = events.items
-    for sign in (1, -1):
-        side = _Raters(events, sign * above > 0, measures, n_items)
+    counts, sums = np.empty((2, n_items), np.int64), np.empty((2, n_items, size))
+    kernel.add_measures(events.indptr, events.items, above, measures, counts, sums)
+    rated = user_cuts(events), events.indptr, events.items, above
+    for sign, n, own in zip((1, -1), counts, sums, strict=True):
+        side = _Raters(n, own)
         signs[side.evidence > items] = sign
         np.maximum(items, side.evidence, out=items)
-        for item, user, evidence in side.members():
-            first = np.lexsort((-evidence, user))
-            first = first[np.diff(user[first], prepend=-1) != 0]  # of each user the largest
-            better = first[evidence[first] > users[user[first]]]
-            users[user[better]], with_item[user[better]] = evidence[better], item[better]
+        for evidence, *turned in side.turned(measures):
+            kernel.weigh_members(
+                *rated, sign, evidence, n, *turned, side.distance, users, with_item
+            )
     # An item that many rate makes all of them stand out together: no more than so many do.
     users = np.minimum(of_the_largest(users, np.diff(events.indptr)), calibrated(users, _WIDE))
     return Collusion(calibrated(items, OF_ITEMS), users, signs, with_item)
@@ -104,15 +106,13 @@ class _Raters:
     ----------
     evidence : float64 (items,)
         0 where there are fewer than `LEAST`.
+    distance : float64 (items,)
+        ``T^2``.
     """
 
-    def __init__(self, events: Events, which: Bools, measures: Float64s, n_items: int) -> None:
-        self._measures = measures
-        self._items, self._users = events.items[which], (events.users - events.start)[which]
-        self._n = np.bincount(self._items, minlength=n_items)
-        sums = [np.bincount(self._items, x[self._users], n_items) for x in measures.T]
-        self._sums = np.column_stack(sums)
-        self._distance, self.evidence = np.zeros(n_items), np.zeros(n_items)
+    def __init__(self, n: Int64s, sums: Float64s) -> None:
+        self._n, self._sums = n, sums
+        self.distance, self.evidence = np.zeros(len(n)), np.zeros(len(n))
         self._usual = [self._weigh(items) for items in self._of_like_audience()]
 
     def _of_like_audience(self) -> list[Int64s]:
@@ -125,31 +125,20 @@ class _Raters:
         mean = np.median(self._sums[items] / n, axis=0) if len(items) else self._sums[:0].sum(0)
         apart = (self._sums[items] - n * mean) / np.sqrt(n)
         scale = _scale(apart)
-        self._distance[items] = np.square(apart @ scale).sum(axis=1)
-        rarely = self._distance[items] ** _POWER
+        self.distance[items] = np.square(apart @ scale).sum(axis=1)
+        rarely = self.distance[items] ** _POWER
         self.evidence[items] = tail_evidence(rarely, self._n[items], gumbel=True)
         return items, mean, scale
 
-    def members(self) -> list[tuple[Int32s, Int32s, Float64s]]:
-        """Return items, users and the evidence of each rating of an item with some evidence."""
-        places = np.flatnonzero(self.evidence[self._items] >= _LEAST_EVIDENCE)
-        number = np.full(len(self._n), -1)
-        for k, (items, _, _) in enumerate(self._usual):
-            number[items] = k
-        group = number[self._items[places]]
-        return [
-            self._of_group(places[group == k], mean, scale)
-            for k, (_, mean, scale) in enumerate(self._usual)
-        ]
+    def turned(self, measures: Float64s) -> Iterator[tuple[Float64s, ...]]:
+        """Yield of each group of items the evidence of those with some, and 0 for all others.
 
-    def _of_group(
-        self, places: Int64s, mean: Float64s, scale: Float64s
-    ) -> tuple[Int32s, Int32s, Float64s]:
-        item, user = self._items[places], self._users[places]
-        turned = self._n, self._sums @ scale, self._measures @ scale, mean @ scale
-        found = np.empty((len(places), 2))
-        weigh_members(item, user, *turned, self._distance, found)
-        return item, user, self.evidence[item] * found[:, 0] * expit(found[:, 1])
+        With it come the sums, the accounts' measures and the usual mean, in units of the scale.
+        """
+        for items, mean, scale in self._usual:
+            some, evidence = self.evidence[items] >= _LEAST_EVIDENCE, np.zeros(len(self._n))
+            evidence[items[some]] = self.evidence[items[some]]
+            yield evidence, self._sums @ scale, measures @ scale, mean @ scale
 
 
 def _scale(apart: Float64s) -> Float64s:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.downstream.anomalies.bursts import LEAST, Bursts, Chosen, Timeline, find_bursts
-from mfdask.kernels.types import Bools, Float64s
+from mfdask.kernels.types import Float64s
 
 #: Bursts with scores below this (one honest window in ten) count for nothing.
 LEAST_SCORE = 1.0
@@ -53,7 +53,7 @@ class FalseAlarms(NamedTuple):
 
 
 def false_alarms(
-    line: Timeline, plain: Bools, wanted: int, random: np.random.Generator
+    calm: Timeline, n_ratings: int, wanted: int, random: np.random.Generator
 ) -> tuple[FalseAlarms, FalseAlarms]:
     """Score bursts among ratings that are not extreme, as many as there are extreme ones.
 
@@ -63,9 +63,10 @@ def false_alarms(
 
     Parameters
     ----------
-    line : Timeline
-    plain : bool (ratings,)
-        The ratings that are not extreme.
+    calm : Timeline
+        Of the ratings that are not extreme.
+    n_ratings : int
+        Of all.
     wanted : int
         Number of extreme ones. Where it is larger than that of plain ones the control falls short.
     random : Generator
@@ -74,10 +75,10 @@ def false_alarms(
     -------
     of items, of users : FalseAlarms
     """
-    share = wanted / max(int(plain.sum()), 1)
-    calm, draws = line.only(plain), []
-    for _ in range(min(-(-_ITEMS // line.n_items), _DRAWS)):
-        chosen = Chosen.of(calm, random.random(len(plain), np.float32) < share)
+    share, draws = wanted / max(len(calm.order), 1), []
+    for _ in range(min(-(-_ITEMS // calm.n_items), _DRAWS)):
+        drawn = random.random(n_ratings, np.float32) < share
+        chosen = Chosen.of(calm, drawn[calm.order])
         # Windows that hold just `LEAST` have the score 0 whatever is expected of them.
         bursts = find_bursts(chosen, calm, LEAST + 1, lowest=LEAST_SCORE)
         draws.append(scores_of(bursts, chosen, calm))

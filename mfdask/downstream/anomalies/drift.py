@@ -78,7 +78,7 @@ class _Series:
         self.items = np.flatnonzero(counts >= min_ratings)
         self.indptr = np.zeros(len(self.items) + 1, np.int64)
         np.cumsum(counts[self.items], out=self.indptr[1:])
-        kept = np.flatnonzero((counts >= min_ratings)[residuals.items])
+        kept = np.flatnonzero((counts >= min_ratings)[residuals.items]).astype(np.int32)
         # Ratings lie by user: those of an item at the same time stay in this order.
         order = kept[order_by(residuals.items[kept], residuals.timestamps[kept])]
         del kept
@@ -87,7 +87,11 @@ class _Series:
         noise = _noise(self.indptr, self.values, variance)
         variance *= np.repeat(noise, np.diff(self.indptr))
         self.weights = np.divide(1.0, variance, out=variance)
-        self.timestamps = residuals.timestamps[order]
+        self._order, self._timestamps = order, residuals.timestamps
+
+    def times(self, places: Int64s) -> Int64s:
+        """Return when the values at some places were given, in seconds."""
+        return self._timestamps[self._order[places]]
 
 
 def _noise(indptr: Int64s, values: Float64s, variances: Float64s) -> Float64s:
@@ -108,9 +112,7 @@ def _table(series: _Series, found: Changes) -> pd.DataFrame:
     begin, length = series.indptr[:-1], np.diff(series.indptr)
     pulse, spread = (found.kind == KINDS.index(kind) for kind in ("pulse", "spread"))
     date, until = (
-        pd.Series(pd.to_datetime(series.timestamps[begin + place], unit="s", utc=True)).dt.floor(
-            "D"
-        )
+        pd.Series(pd.to_datetime(series.times(begin + place), unit="s", utc=True)).dt.floor("D")
         for place in (np.minimum(found.first, length - 1), found.last - 1)
     )
     return pd.DataFrame(

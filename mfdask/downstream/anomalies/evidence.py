@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import xlogy
 from scipy.stats import chi2
 
-from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline
-from mfdask.downstream.events import Events
+from mfdask.downstream.anomalies.bursts import Bursts, Timeline
+from mfdask.downstream.events import Events, runs_of
 from mfdask.kernels.types import Bools, Float32s, Float64s, Int32s, Int64s
-from mfdask.kernels.windows import count_values
+from mfdask.kernels.windows import compare_values, count_values
 
 #: Ratings of average size that a user's or an item's own are taken together with.
 _SHRINK = 5.0
@@ -25,7 +24,7 @@ class Surprise:
 
     Attributes
     ----------
-    above : float64 (ratings,)
+    above : float32 (ratings,)
         Stars above the user's mean, that one shrunken to the mean of all.
     spread : float
         Standard deviation of these.
@@ -36,18 +35,19 @@ class Surprise:
         mean = float(events.ratings.mean(dtype=np.float64))
         sums = np.bincount(events.users - events.start, events.ratings, len(counts))
         level = (sums + _SHRINK * mean) / (counts + _SHRINK)
-        self.above = events.ratings - np.repeat(level, counts)
-        self.spread = float(self.above.std())
+        self.above = events.ratings - np.repeat(level.astype(np.float32), counts)
+        self.spread = float(self.above.std(dtype=np.float64))
         self._item_sums = np.bincount(events.items, self.above, n_items)
         self._item_counts = np.bincount(events.items, minlength=n_items)
 
-    def agreement(self, chosen: Chosen, bursts: Bursts) -> Float64s:
+    def agreement(self, chosen: Int32s, bursts: Bursts) -> Float64s:
         """Return ``sum(z) / sqrt(count)`` of the members of each burst, float64 (bursts,).
 
         ``z`` is how far a rating lies above the user's level and the item's, the latter from the
-        ratings outside the burst alone, in standard deviations.
+        ratings outside the burst alone, in standard deviations. `chosen` says which events the
+        bursts are of.
         """
-        sums = np.concatenate([[0.0], np.cumsum(self.above[chosen.places])])
+        sums = np.concatenate([[0.0], np.cumsum(self.above[chosen], dtype=np.float64)])
         inside = sums[bursts.first + bursts.n] - sums[bursts.first]
         outside = self._item_counts[bursts.item] - bursts.n
         level = (self._item_sums[bursts.item] - inside) / (outside + _SHRINK)
@@ -63,26 +63,29 @@ class Sameness:
     Attributes
     ----------
     values : uint8 (ratings,)
-        Which value each rating has, from 0; of a scale of many values, which tenth.
+        Which value each rating of the line has, from 0; of a scale of many values, which tenth.
     """
 
     def __init__(self, ratings: Float32s, line: Timeline) -> None:
         edges = np.unique(ratings)[1:]
         if len(edges) >= _MOST_VALUES:
             edges = np.unique(np.quantile(ratings, np.arange(1, 10) / 10))
-        self.values = np.searchsorted(edges, ratings, side="right").astype(np.uint8)
-        self._n = len(edges) + 1
-        self._usual = np.bincount(self.values, minlength=self._n) / len(ratings)
-        self._line = line
-        self._in_order = self.values[line.order]
-        self._of_items = self._table(line.items, line.n_items)
-        by_half = self._table(line.halves, int(line.halves.max()) + 1)
-        self._before = np.concatenate([np.zeros((1, self._n), np.int64), by_half.cumsum(axis=0)])
+        self.values = np.zeros(len(ratings), np.uint8)
+        for edge in edges:
+            self.values += ratings >= edge
+        self._of_items = np.empty((line.n_items, len(edges) + 1), np.int32)
+        count_values(line.starts[:-1], np.diff(line.starts), self.values, self._of_items)
+        self._usual = self._of_items.sum(axis=0) / len(ratings)
+        by_half = self._by_half(line.halves)
+        self._before = np.concatenate([0 * by_half[:1], by_half.cumsum(axis=0)])
 
-    def _table(self, rows: Int32s, n_rows: int) -> Int64s:
-        """Return how often each value is in each row, int64 (rows, values)."""
-        keys = rows.astype(np.int64) * self._n + self.values
-        return np.bincount(keys, minlength=n_rows * self._n).reshape(n_rows, self._n)
+    def _by_half(self, halves: Int32s) -> Int64s:
+        """Return how often each value is given in each half-day, int64 (half-days, values)."""
+        n = self._of_items.shape[1]
+        found = np.zeros((int(halves.max()) + 1) * n, np.int64)
+        for run in runs_of(len(halves)):
+            found += np.bincount(halves[run] * n + self.values[run], minlength=len(found))
+        return found.reshape(-1, n)
 
     def of(self, bursts: Bursts) -> tuple[Float64s, Bools]:
         """Return how sure it is that the values are others, and which are more common than usual.
@@ -103,23 +106,12 @@ class Sameness:
         common : bool (bursts, values)
             More common than either.
         """
-        inside = np.empty((len(bursts.n), self._n), np.int32)
-        count_values(bursts.first, bursts.n, self._in_order, inside)
-        span = len(self._before) - 1
-        begin, end = (np.clip(at, 0, span) for at in (bursts.start, bursts.stop))
-        elsewhere = self._of_items[bursts.item]
-        meanwhile = self._before[end] - self._before[begin]
-        ratios, common = np.zeros((2, len(bursts.n))), np.ones((len(bursts.n), self._n), bool)
-        totals = elsewhere.sum(axis=1), meanwhile.sum(axis=1)
-        for value, own in enumerate(inside.T):
-            share = own / bursts.n
-            for ratio, others, total in zip(ratios, (elsewhere, meanwhile), totals, strict=True):
-                more = _USUAL * self._usual[value]
-                rest = np.maximum(total - bursts.n, 0) + _USUAL
-                usual = (np.maximum(others[:, value] - own, 0) + more) / rest
-                ratio += xlogy(own, share) - xlogy(own, usual)
-                common[:, value] &= share > usual
-        return -chi2.logsf(2 * ratios.min(axis=0), self._n - 1) / np.log(10), common
+        n_values = self._of_items.shape[1]
+        ratio, common = np.empty(len(bursts.n)), np.empty((len(bursts.n), n_values), np.bool_)
+        where = bursts.first, bursts.n, bursts.item, bursts.start, bursts.stop
+        usual = self.values, self._of_items, self._before, _USUAL * self._usual
+        compare_values(*where, *usual, ratio, common)
+        return -chi2.logsf(2 * ratio, n_values - 1) / np.log(10), common
 
 
 def add_profiles(suspects: pd.DataFrame, events: Events, n_items: int) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def groups_of(events: Events, above: Array, suspects: Int32s, n_items: int) -> p
     Parameters
     ----------
     events : Events
-    above : float64 (ratings,)
+    above : float32 (ratings,)
         Stars above the user's own level.
     suspects : int32 (suspects,)
         User rows, ascending.

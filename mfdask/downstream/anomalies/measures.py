@@ -138,9 +138,8 @@ def taste_vectors(events: Events, residual: Float32s, n_items: int) -> Float64s:
     counts = np.bincount(events.items, minlength=n_items)
     per_user = np.maximum(np.diff(events.indptr), 1).astype(np.float32) ** -0.5
     per_item = (counts + _SHRINK).astype(np.float32) ** -0.5
-    values = residual * np.repeat(per_user, np.diff(events.indptr)) * per_item[events.items]
     k = min(CHOICE, min(shape) - 1)
-    if k < 1 or not values.any():
+    if k < 1 or not residual.any():
         return np.zeros((n_items, 1))
-    size, right = leading_vectors(events, values, n_items, k)
-    return np.asarray((right.T * size).astype(np.float64) * per_item[:, None])
+    size, right = leading_vectors(events, residual, per_user, per_item, k)
+    return np.asarray((right.T * size) * per_item[:, None])

@@ -81,7 +81,7 @@ def joint_evidence(events: Events, above: Array, n_items: int) -> Float64s:
     Parameters
     ----------
     events : Events
-    above : float64 (ratings,)
+    above : float32 (ratings,)
         Stars above the user's own level, see `Surprise`.
     n_items : int
 
@@ -91,12 +91,11 @@ def joint_evidence(events: Events, above: Array, n_items: int) -> Float64s:
         ``-log10`` of that bound for the likeliest other account, 0 where less than `_SHARED` items
         are shared.
     """
-    side = 2 * events.items.astype(np.int64) + (above > 0)
+    side = 2 * events.items + (above > 0)
     raters = np.bincount(side, minlength=2 * n_items)
-    kept = np.flatnonzero((raters >= 2) & (raters <= _most_raters(raters)))
-    column = np.full(2 * n_items, -1)
-    column[kept] = np.arange(len(kept))
-    known = column[side] >= 0
+    few = (raters >= 2) & (raters <= _most_raters(raters))
+    kept, column = np.flatnonzero(few), np.cumsum(few) - 1
+    known = np.flatnonzero(few[side])
     pairs = (events.users - events.start)[known], column[side[known]]
     shape = len(events.indptr) - 1, max(len(kept), 1)
     ones = np.ones(len(pairs[0]), np.float32)

@@ -81,10 +81,9 @@ def choice_vectors(events: Events, n_items: int) -> Float64s:
     k = min(CHOICE + 1, min(shape) - 1)
     if k < 2:  # nothing beyond how many
         return np.zeros((n_items, 1))
-    weights = np.repeat(per_user, np.diff(events.indptr)) * per_item[events.items]
-    values, right = leading_vectors(events, weights, n_items, k)
+    values, right = leading_vectors(events, np.zeros(0, np.float32), per_user, per_item, k)
     kept = np.argsort(-values)[1:]
-    vectors = (right[kept].T * values[kept]).astype(np.float64) * per_item[:, None]
+    vectors = (right[kept].T * values[kept]) * per_item[:, None]
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return np.asarray(vectors * (counts / (counts + _SHRINK))[:, None])
 

@@ -12,7 +12,7 @@ from mfdask.downstream.anomalies.calibration import alike, false_discovery, shar
 from mfdask.downstream.anomalies.people import People, compare_people
 from mfdask.downstream.anomalies.residuals import Residuals
 from mfdask.downstream.anomalies.sessions import Sessions, find_sessions
-from mfdask.downstream.events import Events, active_days
+from mfdask.downstream.events import Events, active_days, runs_of
 from mfdask.errors import require
 from mfdask.kernels import people as kernel
 from mfdask.kernels.types import Float64s, Int64s
@@ -223,9 +223,12 @@ def _second_person(
 
 def _misfit(residuals: Residuals, n_users: int) -> Float64s:
     """Return the root mean square error of each account over that of all."""
-    square = np.square(residuals.error, dtype=np.float64)
-    n = np.maximum(np.bincount(residuals.users, minlength=n_users), 1)
-    return np.sqrt(np.bincount(residuals.users, square, n_users) / n / square.mean())
+    n, square = np.zeros(n_users, np.int64), np.zeros(n_users)
+    for run in runs_of(len(residuals.users)):
+        n += np.bincount(residuals.users[run], minlength=n_users)
+        own = np.square(residuals.error[run], dtype=np.float64)
+        square += np.bincount(residuals.users[run], own, n_users)
+    return np.sqrt(square / np.maximum(n, 1) / (square.sum() / n.sum()))
 
 
 def _handover_chance(

@@ -3,55 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import scipy.sparse
-from scipy.sparse.linalg import LinearOperator, svds
 
 from mfdask.downstream.events import Events, equal_cuts
-from mfdask.kernels.sparse import multiply_sparse
-from mfdask.kernels.types import Float32s
+from mfdask.kernels.sparse import WIDTH, multiply_gram
+from mfdask.kernels.types import Float32s, Float64s
+
+#: A block is multiplied so often, in parts with sums of their own. The ninth vector of choices and
+#: the eighth of tastes are then found up to an angle of .001 in real ratings and synthetic ones.
+_PASSES, _PARTS = 10, 8
+#: What is as small against a block lies in the space that was there before, but for rounding.
+_ROUNDING = 1e-5
 
 
 def leading_vectors(
-    events: Events, values: Float32s, n_items: int, k: int
-) -> tuple[Float32s, Float32s]:
-    """Return the largest singular values and their right vectors, by ARPACK.
+    events: Events, values: Float32s, per_user: Float32s, per_item: Float32s, k: int
+) -> tuple[Float64s, Float64s]:
+    """Return the largest singular values and their right vectors.
+
+    By a block Krylov method (Musco and Musco, NIPS 2015): the matrix times its transpose is applied
+    to some vectors at once, again and again, and all that came out is searched for the singular
+    ones. A pass for a block takes little longer than one for a vector would, and there are few.
 
     Parameters
     ----------
     events : Events
         Which users have rated which items.
-    values : float32 (ratings,)
-        Not all 0.
-    n_items : int
+    values : float32 (ratings,), or float32 (0,)
+        Not all 0. Empty: each is 1.
+    per_user, per_item : float32 (users,), float32 (items,)
+        What each row and column of these is taken times.
     k : int
         Fewer than users and than items.
 
     Returns
     -------
-    sizes : float32 (k,)
+    sizes : float64 (k,)
         Ascending.
-    vectors : float32 (k, items)
+    vectors : float64 (k, items)
     """
-    shape = len(events.indptr) - 1, n_items
-    by_user = scipy.sparse.csr_array((values, events.items, events.indptr), shape=shape)
-    by_item = by_user.tocsc()  # its arrays are those of the transpose, by row
-    matrix = LinearOperator(shape, _product(by_user), _product(by_item), dtype=np.dtype(np.float32))
-    # The start is fixed, and not orthogonal to what is looked for: the same vectors every time.
-    start = np.random.default_rng(0).random(min(shape)).astype(np.float32)
-    _, sizes, vectors = svds(matrix, k=k, v0=start)
-    return sizes.astype(np.float32), vectors
+    gram = _gram(events, values, per_user, per_item)
+    n_items, width = len(per_item), min(WIDTH, len(per_item))
+    room = np.empty((n_items, min(_PASSES * width, n_items)))
+    # The start is fixed: the same vectors every time.
+    block = _beside(room[:, :0], np.random.default_rng(0).normal(size=(n_items, width)))
+    between = np.zeros((room.shape[1],) * 2)  # the part above the diagonal is enough
+    size = 0
+    while block.shape[1] and size < room.shape[1]:
+        block = block[:, : room.shape[1] - size]
+        own = slice(size, size + block.shape[1])
+        size, room[:, own] = own.stop, block
+        image = gram(block)
+        between[:size, own] = room[:, :size].T @ image
+        block = _beside(room[:, :size], image)
+    squares, turn = np.linalg.eigh(between[:size, :size], UPLO="U")
+    return np.sqrt(np.maximum(squares[-k:], 0.0)), (room[:, :size] @ turn[:, -k:]).T
 
 
-def _product(matrix: Any) -> Callable[[Float32s], Float32s]:
-    """Return what multiplies a vector by a matrix, given by row, or by its transpose."""
-    cuts = equal_cuts(matrix.indptr)
+def _gram(
+    events: Events, values: Float32s, per_user: Float32s, per_item: Float32s
+) -> Callable[[Float64s], Float64s]:
+    """Return what multiplies a block of vectors of items by the matrix and its transpose."""
+    cuts, scale = equal_cuts(events.indptr, _PARTS), per_item[:, None]
+    weights, room = np.square(per_user), np.empty((len(cuts) - 1, len(scale), WIDTH), np.float32)
 
-    def product(vector: Float32s) -> Float32s:
-        found = np.empty(len(matrix.indptr) - 1, np.float32)
-        multiply_sparse(matrix.indptr, matrix.indices, matrix.data, cuts, vector.ravel(), found)
-        return found
+    def product(block: Float64s) -> Float64s:
+        given = np.zeros((len(block), WIDTH), np.float32)
+        given[:, : block.shape[1]] = block * scale
+        multiply_gram(cuts, events.indptr, events.items, values, weights, given, room)
+        return np.asarray(room.sum(axis=0, dtype=np.float64) * scale)[:, : block.shape[1]]
 
     return product
+
+
+def _beside(basis: Float64s, block: Float64s) -> Float64s:
+    """Return an orthonormal basis of what a block adds to another basis."""
+    least = (_ROUNDING * np.linalg.norm(block)) ** 2
+    for _ in range(2):  # rounding in the first leaves some
+        block = block - basis @ (basis.T @ block)
+    squares, turn = np.linalg.eigh(block.T @ block)
+    kept = squares > least
+    return np.asarray(block @ (turn[:, kept] / np.sqrt(squares[kept])))

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mfdask.downstream.anomalies.bursts import Bursts, Chosen, Timeline, find_bursts
+from mfdask.downstream.anomalies.bursts import LEAST, Bursts, Chosen, Timeline, find_bursts
+from mfdask.downstream.anomalies.calendar import HALF_DAY
 from mfdask.downstream.anomalies.calibration import (
     OF_ITEMS,
     calibrated,
@@ -62,18 +63,18 @@ class Agreed(NamedTuple):
 class Lives:
     """How much of each user's ratings lies in a time."""
 
-    def __init__(self, line: Timeline) -> None:
-        self._halves, self._span = line.halves, int(line.halves.max()) + 1
-        self._lengths = np.bincount(line.users, minlength=line.n_users)
-        self._starts = np.append(0, np.cumsum(self._lengths))
+    def __init__(self, events: Events) -> None:
+        self._starts, self._times = events.indptr, events.timestamps
+        self._begin = int(events.timestamps.min())
 
     def share(self, users: Int32s, start: Int32s, stop: Int32s) -> Float64s:
-        """Return the share of each user's ratings from one half-day to before another."""
-        first, last = (
-            find_pairs(self._starts, self._halves, users, np.clip(at, 0, self._span))
-            for at in (start, stop)
-        )
-        return np.asarray((last - first) / self._lengths[users])
+        """Return the share of each user's ratings from one half-day to before another.
+
+        `users` are counted from the first one of the events.
+        """
+        seconds = (self._begin + at.astype(np.int64) * HALF_DAY for at in (start, stop))
+        first, last = (find_pairs(self._starts, self._times, users, at) for at in seconds)
+        return np.asarray((last - first) / np.diff(self._starts)[users])
 
 
 def attacker_scores(
@@ -118,10 +119,9 @@ def held_to_values(bursts: Bursts, sameness: Sameness, line: Timeline) -> Bursts
     """
     slow = np.flatnonzero(bursts.stop - bursts.start > 2 * LONGEST_PLAIN)
     own = bursts.take(slow)
-    span = int(line.halves.max()) + 1
-    halves, starts = line.halves[line.order], line.starts.astype(np.int64)
+    starts = line.starts.astype(np.int64)
     first, last = (
-        find_pairs(starts, halves, own.item, np.clip(at, 0, span).astype(np.int32)).astype(np.int32)
+        find_pairs(starts, line.halves, own.item, at.astype(np.int32)).astype(np.int32)
         for at in (own.start, own.stop)
     )
     sure, _ = sameness.of(own._replace(first=first, n=last - first))
@@ -136,9 +136,8 @@ def scores_of_all_ratings(line: Timeline, sameness: Sameness, lives: Lives) -> S
     Nothing that happens in the window makes a burst more likely here, so a release has one too:
     the score is the smaller one of that of the burst and of `Sameness`.
     """
-    everything = np.ones(len(line.items), bool)
-    chosen = Chosen.of(line, everything, ~everything)
-    bursts = find_bursts(chosen, line, lowest=LEAST_SCORE, longest=LONGEST)
+    chosen = Chosen.of(line, np.ones(len(line.order), bool))
+    bursts = find_bursts(chosen, line, LEAST + 1, lowest=LEAST_SCORE, longest=LONGEST)
     sure, common = sameness.of(bursts)
     bursts = bursts._replace(score=np.minimum(bursts.score, sure))
     return attacker_scores(bursts, chosen, line, lives, Agreed(common, sameness.values))
@@ -162,7 +161,7 @@ def suspicion_of(
     ----------
     events : Events
     n_items : int
-    above : float64 (ratings,)
+    above : float32 (ratings,)
         Stars above the user's own level.
     bursts : sequence of Scores
         See `attacker_scores`; empty without times.
