@@ -96,9 +96,11 @@ def cross_fitted_residuals(
         )
     refitted = cross_fitted_predictions(data, model.refitter(MOST_SWEEPS), folds, client, progress)
     events = all_events(data) if events is None else events
-    users = events.users
-    predicted = model.predict_rows(users, events.items, clip=False)
-    predicted += model.offsets_at(users, events.items, events.timestamps)
+    users, held_out = events.users, np.flatnonzero(events.held_out)
+    rows = users[held_out], events.items[held_out]
+    predicted = np.empty(len(users), np.float32)
+    predicted[held_out] = model.predict_rows(*rows, clip=False)
+    predicted[held_out] += model.offsets_at(*rows, events.timestamps[held_out])
     done = 0
     for places in _in_shard_order(events):
         predicted[places] = refitted[done : done + len(places)]
@@ -129,8 +131,9 @@ def _fold_predictions(data: Dataset, refit: Refitter, fold: Fold) -> Array:
     aligned = refit(without_fold(data, fold)).align(data)
     found = []
     for block in range(data.n_blocks("users")):
-        shard = data.shard("users", block)
-        found.append(aligned.predict(shard, data.timestamps(block))[fold.of(shard)])
+        shard, times = data.shard("users", block), data.timestamps(block)
+        own = fold.of(shard)
+        found.append(aligned.predict(shard.only(own), None if times is None else times[own]))
     return np.concatenate(found)
 
 
