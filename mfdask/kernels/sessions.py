@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit, prange
 
 from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
@@ -52,3 +53,59 @@ def describe_sessions(
         mean /= first[session + 1] - first[session]
         for i in range(first[session], first[session + 1]):
             away[i] -= mean
+
+
+@njit(nogil=True, parallel=True, cache=True)
+def add_squares(
+    starts: Int64s,
+    first: Int64s,
+    items: Int32s,
+    ratings: Float32s,
+    turned: Float64s,
+    edges: Float64s,
+    reached: Float64s,
+    levels: Float64s,
+    out: Float64s,
+) -> None:
+    """Add up the squares of each account's features less their session's mean, along some axes.
+
+    Parameters
+    ----------
+    starts : int64[accounts + 1]
+        Where each account's sessions begin.
+    first : int64[sessions + 1]
+        Where each session begins, and where the last one ends.
+    items : int32[n]
+    ratings : float32[n]
+    turned : float64[n_items, axes]
+        The items' vectors along the axes.
+    edges : float64[n_edges]
+    reached : float64[n_edges + 2, axes]
+        What each feature of the rating adds: an edge that it reaches, how far it lies above the
+        item's level, and how far from it.
+    levels : float64[n_items]
+    out : float64[accounts, axes]
+        Filled.
+    """
+    size = turned.shape[1]
+    for row in prange(starts.size - 1):
+        out[row] = 0.0
+        own, sums, squares = np.empty(size), np.empty(size), np.empty(size)
+        for session in range(starts[row], starts[row + 1]):
+            sums[:] = 0.0
+            squares[:] = 0.0
+            for i in range(first[session], first[session + 1]):
+                above = ratings[i] - levels[items[i]]
+                for d in range(size):
+                    own[d] = turned[items[i], d] + above * reached[edges.size, d]
+                    own[d] += abs(above) * reached[edges.size + 1, d]
+                for k in range(edges.size):
+                    if ratings[i] >= edges[k]:
+                        for d in range(size):
+                            own[d] += reached[k, d]
+                for d in range(size):
+                    sums[d] += own[d]
+                    squares[d] += own[d] * own[d]
+            n = first[session + 1] - first[session]
+            for d in range(size):
+                out[row, d] += max(squares[d] - sums[d] * sums[d] / n, 0.0)

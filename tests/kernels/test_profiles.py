@@ -10,7 +10,7 @@ from scipy.special import xlogy
 from mfdask.downstream.anomalies.singular import leading_vectors
 from mfdask.downstream.events import equal_cuts
 from mfdask.kernels import profiles as kernel
-from mfdask.kernels.sessions import describe_sessions
+from mfdask.kernels.sessions import add_squares, describe_sessions
 from mfdask.kernels.sparse import WIDTH, multiply_gram
 from mfdask.kernels.windows import compare_values, count_values
 from tests.downstream.movielens import make_events
@@ -100,6 +100,21 @@ def test_sessions_are_described_as_by_hand(events):
     wanted = [part.mean(axis=0) for part in np.split(features, first[1:-1])]
     assert means == pytest.approx(np.array(wanted))
     assert away == pytest.approx(features - np.repeat(wanted, np.diff(first), axis=0))
+
+
+def test_squares_along_axes_are_those_of_the_features(events):
+    random = np.random.default_rng(4)
+    starts, first = np.array([0, 2, 2, 4]), np.array([0, 3, 4, 20, len(events.items)])
+    vectors, edges = random.normal(size=(N_ITEMS, 3)), np.arange(1.0, 5.5, 0.5)
+    levels, axes = random.normal(3, 1, N_ITEMS), random.normal(size=(14, 2))
+    rated, found = (events.items, events.ratings), np.empty((3, 2))
+    turned = vectors @ axes[:3], edges, axes[3:], levels
+    add_squares(starts, first, *rated, *turned, found)
+    means, away = np.empty((4, 14)), np.empty((len(events.items), 14))
+    describe_sessions(first, *rated, vectors, edges, levels, means, away)
+    each = np.add.reduceat(np.square(away @ axes), first[:-1], axis=0)
+    wanted = [each[:2].sum(axis=0), np.zeros(2), each[2:].sum(axis=0)]
+    assert found == pytest.approx(np.array(wanted))
 
 
 def test_values_in_windows_are_counted():

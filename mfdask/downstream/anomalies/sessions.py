@@ -10,7 +10,7 @@ import numpy as np
 from mfdask.downstream.anomalies.singular import leading_vectors
 from mfdask.downstream.events import PAUSE, Events, user_cuts
 from mfdask.kernels.profiles import add_vectors
-from mfdask.kernels.sessions import describe_sessions
+from mfdask.kernels.sessions import add_squares, describe_sessions
 from mfdask.kernels.types import Float32s, Float64s, Int64s
 
 #: Length of an item's choice vector.
@@ -111,12 +111,11 @@ def find_sessions(events: Events, n_items: int, vectors: Float64s | None = None)
     indptr = np.searchsorted(first, events.indptr).astype(np.int64)
 
     def squares(axes: Float64s) -> Float64s:
-        found = np.zeros((len(indptr) - 1, axes.shape[1]))
-        for own, _, away in _described(events, first, given):
-            users = np.searchsorted(events.indptr, np.arange(own.start, own.stop), "right") - 1
-            fresh = np.flatnonzero(np.diff(users, prepend=-1))
-            if len(fresh):
-                found[users[fresh]] += np.add.reduceat(np.square(away @ axes), fresh, axis=0)
+        found, size = np.empty((len(indptr) - 1, axes.shape[1])), vectors.shape[1]
+        ends = np.append(first, len(events.items))
+        turned, (_, edges, levels) = vectors @ axes[:size], given
+        rated = events.items, events.ratings
+        add_squares(indptr, ends, *rated, turned, edges, axes[size:], levels, found)
         return found
 
     means -= _of_the_time(means, n, events.timestamps[first], indptr)
