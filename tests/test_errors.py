@@ -15,7 +15,12 @@ from mfdask.jobs.errors import EndedError, ending
 
 ROOT = Path(mfdask.__file__).parent
 #: These hold command lines of other programs, or of `mfdask` itself.
-COMMAND_LINES = {"nightly/schedule.py", "report/browser.py", "tuning/space.py"}
+COMMAND_LINES = {
+    "nightly/downstream.py",
+    "nightly/schedule.py",
+    "report/browser.py",
+    "tuning/space.py",
+}
 #: Advice such as `mfdask bench tiers --json`, and what style sheets call a colour.
 ALLOWED = re.compile(r"`(mfdask|dask) [^`]*`|var\(--[a-z]+|{--[a-z]+:|style=\"--[a-z]+:")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -14,7 +14,10 @@ from mfdask.shards import Dataset
 
 @pytest.mark.parametrize(
     "config",
-    [ALS(n_factors=3, n_sweeps=2), IALS(n_factors=3, n_sweeps=2, liked=3.0, weighting="rating")],
+    [
+        ALS(n_factors=3, n_sweeps=2),
+        IALS(n_factors=3, n_sweeps=2, liked=3.0, weighting="rating", recency_gain=0.0),
+    ],
     ids=["als", "ials"],
 )
 def test_bare_sweeps_end_where_a_fit_ends(small: Dataset, config: ALS | IALS) -> None:
