@@ -461,20 +461,14 @@ def resumed_state(plan: FitPlan, resumed: Checkpoint) -> FitState:
 
 def submit_sweep(plan: FitPlan, before: FitState) -> FitState:
     """Submit one sweep: users against items, then items against the users just solved."""
-    run, estimator, sweep = plan.run, plan.estimator, before.sweep + 1
+    run, sweep = plan.run, before.sweep + 1
     blocks, given = dict(before.blocks), before.given
     priors = {side: before.next_prior(plan, side) for side in SIDES}
     noise = plan.noise_of(sweep, before.next_noise)
     offsets = plan.next_offsets(before, priors["users"], noise["users"])
     for side in SIDES:
-        prior = plan.beside(sweep, side, priors[side], blocks[OTHER[side]])
-        each = zip(
-            plan.shards(side), given, blocks[side], repeat(plan.config), repeat(prior),
-            plan.features[side], repeat(estimator.key(side, sweep)), plan.groups_of(side),
-            repeat(offsets), noise[side],
-        )  # fmt: skip
-        stem, home = f"half_step-{side}-{sweep}", plan.placement[side].home
-        blocks[side] = run.submit_each(stem, tasks.update_block, each, home)
+        beside = priors[side], offsets, noise[side]
+        blocks[side] = _half_step(plan, sweep, side, plan.shards(side), blocks, given, *beside)
         given = plan.hand_over(f"{side}-{sweep}", side, blocks[side])
     scores = _score(plan, before, sweep, blocks["users"], given, offsets)
     sums = [plan.sums(sweep, side, blocks[side]) for side in SIDES]
@@ -494,15 +488,36 @@ def submit_last_users(plan: FitPlan, state: FitState) -> FitState:
         return state
     side, sweep = "users", state.sweep + 1
     weights = replace(plan.weights or RatingWeights(), recency=recency)
-    prior = plan.beside(sweep, side, state.next_prior(plan, side), state.blocks[OTHER[side]])
-    each = zip(
-        plan.observe(side, weights, "-last"), state.given, state.blocks[side], repeat(plan.config),
-        repeat(prior), plan.features[side], repeat(plan.estimator.key(side, sweep)),
-        plan.groups_of(side), repeat(state.offsets), repeat(None),
-    )  # fmt: skip
-    home = plan.placement[side].home
-    users = plan.run.submit_each("half_step-users-last", tasks.update_block, each, home)
+    shards, prior = plan.observe(side, weights, "-last"), state.next_prior(plan, side)
+    beside = prior, state.offsets, plan.noise_of(sweep, state.next_noise)[side], "-last"
+    users = _half_step(plan, sweep, side, shards, state.blocks, state.given, *beside)
     return replace(state, blocks=state.blocks | {side: users}, is_last=True)
+
+
+def _half_step(
+    plan: FitPlan,
+    sweep: int,
+    side: str,
+    shards: list[Any],
+    blocks: dict[str, list[Any]],
+    given: list[Any],
+    prior: Any,
+    offsets: Any,
+    noise: Iterable[Any],
+    when: str = "",
+) -> list[Any]:
+    """Submit the half-step of a side, and return its new blocks; `when` names the tasks.
+
+    `given` and `noise` are what each of its blocks is given of the other side's rows, and of the
+    users' noise.
+    """
+    prior = plan.beside(sweep, side, prior, blocks[OTHER[side]])
+    each = zip(
+        shards, given, blocks[side], repeat(plan.config), repeat(prior), plan.features[side],
+        repeat(plan.estimator.key(side, sweep)), plan.groups_of(side), repeat(offsets), noise,
+    )  # fmt: skip
+    stem, home = f"half_step-{side}-{sweep}{when}", plan.placement[side].home
+    return plan.run.submit_each(stem, tasks.update_block, each, home)
 
 
 def _follow(plan: FitPlan, sweep: int, users: list[Any], given: list[Any]) -> list[Any]:
