@@ -20,7 +20,7 @@ from mfdask.downstream.anomalies.batch import PARTS, Options, write_anomalies
 from mfdask.models import Ability, load_model, require_ability
 from mfdask.shards import Dataset
 
-from .common import Outcome, job, running
+from .common import Outcome, job, running, worth_starting
 from .options import DATA, MODEL, OUT_FOLDER, cluster_options, options_of
 from .terminal import facts_table, table
 
@@ -67,7 +67,7 @@ def main(
     wanted = tuple(filter(None, map(str.strip, parts.split(","))))
     options = replace(options, parts=wanted, rule=limits, clean_out=clean_out)
     require_ability(learned, Ability.RATINGS, "a search for anomalies")
-    with running(cluster) as run:
+    with running(worth_starting(cluster, dataset.n_train)) as run:
         summary = write_anomalies(
             learned, dataset, out, options, client=run.client, progress=run.progress
         )

@@ -27,7 +27,7 @@ from mfdask.models import Model, load_model
 from mfdask.results import records
 from mfdask.shards import Dataset
 
-from .common import Outcome, job, running
+from .common import Outcome, job, running, worth_starting
 from .options import DATA, MODEL, OUT_FILE, cluster_options, options_of
 from .terminal import facts_table, table
 
@@ -111,7 +111,7 @@ def run_study(
     out = place[0] or Path("output") / name / f"{dataset.name}.{place[1]}"
     check_out(out)
     check_study(dataset, learned, choices, name, spend)  # before the cluster is started
-    with file_lock(out, "writing"), running(cluster) as run:
+    with file_lock(out, "writing"), running(worth_starting(cluster, dataset.n_train)) as run:
         found = study(
             dataset, learned, choices, out.parent, client=run.client, progress=run.progress
         )

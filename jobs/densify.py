@@ -19,7 +19,7 @@ from mfdask.recommendation import Ranking, write_recommendations
 from mfdask.recommendation.candidates import parse_id, read_ids
 from mfdask.shards import Dataset
 
-from .common import Outcome, job, running
+from .common import Outcome, job, running, worth_starting
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options
 from .terminal import facts_table, mebibytes
 
@@ -73,15 +73,16 @@ def main(
     users = _ids(learned, "user", user, users_file)
     items = _ids(learned, "item", item, items_file)
     out = out or Path("output/predictions") / model.name
+    started = worth_starting(cluster, learned.data.n_train)
     if top is None:
         if data is not None:
             raise InputError("--data is of --top: the matrix holds rated items too")
         require_factors(learned, "the completed matrix", Ability.BIASES)  # before a cluster starts
-        return _matrix(model, out, dtype or DTYPES[0], users, items, force, cluster)
+        return _matrix(model, out, dtype or DTYPES[0], users, items, force, started)
     if dtype or force:
         raise InputError("--dtype and --force are of the matrix; leave them out with --top")
     ranking = Ranking(top, bias_weight=1.0, min_ratings=0, allow=items)
-    return _lists(model, out, ranking, data, users, cluster)
+    return _lists(model, out, ranking, data, users, started)
 
 
 def _ids(
@@ -102,7 +103,7 @@ def _matrix(
     users: tuple[Any, ...] | None,
     items: tuple[Any, ...] | None,
     force: bool,
-    cluster: ClusterConfig,
+    cluster: ClusterConfig | None,
 ) -> Outcome:
     with running(cluster) as run:
         made = densify(
@@ -140,7 +141,7 @@ def _lists(
     ranking: Ranking,
     data: str | None,
     users: tuple[Any, ...] | None,
-    cluster: ClusterConfig,
+    cluster: ClusterConfig | None,
 ) -> Outcome:
     rated = None if data is None else Dataset.open(data)
     with running(cluster) as run:

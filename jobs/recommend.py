@@ -30,7 +30,7 @@ from mfdask.recommendation.candidates import sort_ids
 from mfdask.results import records
 from mfdask.shards import Dataset
 
-from .common import Outcome, job, running
+from .common import Outcome, job, running, worth_starting
 from .ids import GivenIds, Ids
 from .lists import because, list_table, reason_values
 from .options import DATA, MODEL, OUT_FOLDER, PATH, cluster_options, options_of
@@ -134,7 +134,7 @@ def main(
         why = _rated_data(data, False) if reasons else None
         return _for_users(learned, known, history, ranking, shown, why, given)
     chosen = given.in_file("users", users_file, "--users")
-    with running(cluster) as run:
+    with running(worth_starting(cluster, learned.data.n_train)) as run:
         written = write_recommendations(
             place,
             out := out or Path("output/recommendations") / place.name,

@@ -20,7 +20,7 @@ from mfdask.shards import Dataset
 from mfdask.tuning import PRESETS, SearchSpace, Settings, Tuned, tune
 from mfdask.tuning.space import train_options, tunable_kinds, tunable_of
 
-from .common import Outcome, job, running
+from .common import Outcome, job, running, worth_starting
 from .options import DATA, OUT_FILE, OUT_PARQUET, PATH, cluster_options, option_of, options_of
 from .terminal import facts_table, table
 
@@ -92,7 +92,8 @@ def main(
     dataset = Dataset.open(data)
     study = study or Path("output/tuning") / f"{dataset.name}.db"
     out = out or study.with_suffix(".parquet")
-    with running(cluster) as run:
+    alone = settings.jobs == 1  # several trials at a time are for workers
+    with running(worth_starting(cluster, dataset.n_train) if alone else cluster) as run:
         found = tune(
             dataset,
             search,

@@ -9,7 +9,7 @@ from mfdask.ingestion.build import ingest
 from mfdask.models import ALS, save_model
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
-from tests.jobs.helpers import QUIET, refused
+from tests.jobs.helpers import refused
 
 TABLES = ("suspected_attacks", "suspected_sharing", "drifting_items")
 
@@ -27,7 +27,7 @@ def test_from_an_attack_to_clean_ratings(mfdask, result_of, small_data, client, 
     )  # fmt: skip
     ingest(open_source("injected"), tmp_path / "d", client=client)
     save_model(ALS(n_factors=3, n_sweeps=5).fit(Dataset.open(tmp_path / "d")), tmp_path / "m")
-    arguments = ("anomalies", "m", "d", "--out", "a", "--folds", 2, "--clean-out", "clean", *QUIET)
+    arguments = ("anomalies", "m", "d", "--out", "a", "--folds", 2, "--clean-out", "clean")
     said = result_of(*arguments)
     assert json.loads((tmp_path / "a" / "summary.json").read_text()).items() <= said.items()
 
@@ -62,7 +62,7 @@ def test_from_an_attack_to_clean_ratings(mfdask, result_of, small_data, client, 
 
 
 def test_nothing_suspected_has_the_same_columns(result_of, model, small_data, tmp_path):
-    said = result_of("anomalies", model, small_data, "--only", "attacks", "--fdr", 1e-300, *QUIET)
+    said = result_of("anomalies", model, small_data, "--only", "attacks", "--fdr", 1e-300)
     assert said["attacks"]["items"] == said["attacks"]["users"] == 0
     assert said["out"].startswith("output/anomalies/")
     table = pd.read_parquet(tmp_path / said["out"] / "suspected_attacks.parquet")
@@ -89,17 +89,17 @@ def test_nothing_suspected_has_the_same_columns(result_of, model, small_data, tm
 def test_bad_input(options, words, mfdask, model, small_data, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "summary.json").write_text('{"job": "another"}')
-    refused(mfdask("anomalies", model, small_data, *options, *QUIET), *words)
+    refused(mfdask("anomalies", model, small_data, *options), *words)
     assert not (tmp_path / "output").exists()
 
 
 def test_data_that_will_not_do(mfdask, model, small_data, client, tmp_path):
     (tmp_path / "plain.csv").write_text("user,item,rating\n1,1,3\n1,2,4\n2,1,5\n2,2,1\n")
     ingest(open_source("plain.csv"), tmp_path / "plain", client=client)
-    drift = "--only", "drift", *QUIET
+    drift = "--only", "drift"
     refused(mfdask("anomalies", model, "plain", *drift), "no timestamps", "mfdask anomalies")
     ingest(
         open_source("synthetic:users=30,items=20,ratings=300"), tmp_path / "other", client=client
     )
-    refused(mfdask("anomalies", model, "other", *QUIET), "the model was learned from")
-    refused(mfdask("anomalies", "none", small_data, *QUIET), "no model there")
+    refused(mfdask("anomalies", model, "other"), "the model was learned from")
+    refused(mfdask("anomalies", "none", small_data), "no model there")

@@ -3,9 +3,7 @@
 import pandas as pd
 import pytest
 
-from tests.jobs.helpers import QUIET
-
-SHORT = ("--horizon", 60, "--origins", 3, *QUIET)
+SHORT = ("--horizon", 60, "--origins", 3)
 
 
 def test_a_table_for_today(result_of, lively, tmp_path):
@@ -52,14 +50,14 @@ def test_what_is_shown(mfdask, lively):
 
 def test_features_alone(result_of, lively, tmp_path):
     arguments = ("--origins", 0, "--cutoff", "2021-03-01", "--out", "f.parquet")
-    said = result_of("churn", *lively, *arguments, *QUIET)
+    said = result_of("churn", *lively, *arguments)
     assert said["evaluation"] is None
     assert said["metrics"] == said["deciles"] == []
     assert (pd.read_parquet(tmp_path / "f.parquet")["basis"] == "rhythm").all()
 
 
 def test_a_table_for_a_spreadsheet(result_of, mfdask, lively, tmp_path):
-    arguments = ("--origins", 0, "--cutoff", "2021-03-01", *QUIET)
+    arguments = ("--origins", 0, "--cutoff", "2021-03-01")
     said = result_of("churn", *lively, *arguments, "--format", "csv")
     assert said["out"] == "output/churn/ratings.csv"
     assert len(pd.read_csv(tmp_path / said["out"])) == said["users"]
@@ -82,7 +80,7 @@ def test_a_table_for_a_spreadsheet(result_of, mfdask, lively, tmp_path):
     ],
 )
 def test_bad_input(options, words, mfdask, lively, tmp_path):
-    done = mfdask("churn", *lively, "--origins", 1, *QUIET, *options)
+    done = mfdask("churn", *lively, "--origins", 1, *options)
     assert done.exit_code == 2, done.output
     assert words in done.stderr
     assert not done.stdout

@@ -12,7 +12,7 @@ import scipy.sparse
 
 from mfdask.models import ALS, save_model
 from mfdask.shards import Dataset
-from tests.jobs.helpers import QUIET, refused
+from tests.jobs.helpers import refused
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_errors_on_training_ratings_are_not_shown_as_held_out(mfdask, result_of)
     for seed in (1, 2):
         options = ("--split", "random:0.2", "--seed", seed, "--out", f"d{seed}")
         assert mfdask("ingest", source, *options).exit_code == 0
-    assert mfdask("train", "d1", "--sweeps", 1, "--out", "m", *QUIET).exit_code == 0
+    assert mfdask("train", "d1", "--sweeps", 1, "--out", "m").exit_code == 0
     refused(mfdask("evaluate", "m", "d2"), "test ratings are among those it was trained on")
     found = result_of("evaluate", "m", "d2", "--allow-leaks")
     assert 0 < found["leaked"] < found["n"]
@@ -121,7 +121,7 @@ def test_a_model_is_compared_once(mfdask, models, small_data):
 
 
 def test_a_model_that_only_ranks_stands_beside_others(mfdask, result_of, models, small_data):
-    result_of("train", small_data, "--model", "itemknn", "--liked", 3, "--out", "knn", *QUIET)
+    result_of("train", small_data, "--model", "itemknn", "--liked", 3, "--out", "knn")
     alone = result_of("evaluate", "knn", small_data, "--at", "10,5")
     assert alone["score"] == "preference"
     assert "test_rmse" not in alone

@@ -16,7 +16,7 @@ from mfdask.models import save_model
 from mfdask.recommendation import Ranking, recommend
 from mfdask.shards import Dataset
 from tests.downstream.random_model import random_model
-from tests.jobs.helpers import QUIET, refused
+from tests.jobs.helpers import refused
 
 
 def names(folder):
@@ -24,7 +24,7 @@ def names(folder):
 
 
 def test_a_matrix(mfdask, result_of, model_folder, model, tmp_path):
-    said = result_of("densify", model_folder, "--dtype", "uint8", *QUIET)
+    said = result_of("densify", model_folder, "--dtype", "uint8")
     assert said["out"] == "output/predictions/m"
     assert (said["users"], said["items"], said["dtype"]) == (300, 200, "uint8")
     assert (said["bytes"], said["found_bytes"]) == (60_000, 0)
@@ -33,7 +33,7 @@ def test_a_matrix(mfdask, result_of, model_folder, model, tmp_path):
         user, item = model.users["user_id"][5], model.items["item_id"][7]
         one = float(found["prediction"].sel(user_id=user, item_id=item))
     assert one == pytest.approx(model.predict([user], [item])[0], abs=said["max_error"])
-    shown = mfdask("densify", model_folder, "--dtype", "uint8", *QUIET)
+    shown = mfdask("densify", model_folder, "--dtype", "uint8")
     assert shown.exit_code == 0
     assert "300 x 200" in shown.stdout
 
@@ -43,7 +43,7 @@ def test_selections(result_of, model_folder, model, tmp_path):
     (tmp_path / "users").write_text(f"{users[4]}\n\n{users[9]}\n")
     said = result_of(
         "densify", model_folder, "--users", "users", "--user", users[0], "--item", items[3],
-        "--item", items[1], "--out", "p", *QUIET,
+        "--item", items[1], "--out", "p",
     )  # fmt: skip
     assert (said["users"], said["items"], said["dtype"]) == (3, 2, "float32")
     with xr.open_zarr(tmp_path / "p") as found:
@@ -61,7 +61,7 @@ def test_lists_of_the_best_by_predicted_stars(
     user = model.users["user_id"][2]
     arguments = (
         "densify", model_folder, "--top", 3, "--data", small_data, "--user", user,
-        "--items", "items", "--out", "lists", *QUIET,
+        "--items", "items", "--out", "lists",
     )  # fmt: skip
     assert result_of(*arguments)["lines"] == 3
     ranking = Ranking(3, bias_weight=1.0, min_ratings=0, allow=tuple(items))
@@ -86,7 +86,7 @@ def test_lists_of_the_best_by_predicted_stars(
     ],
 )
 def test_bad_input(options, words, mfdask, model_folder, tmp_path):
-    refused(mfdask("densify", model_folder, *options, *QUIET), *words)
+    refused(mfdask("densify", model_folder, *options), *words)
     assert names(tmp_path) == []
 
 
@@ -96,7 +96,7 @@ def test_no_model(mfdask):
 
 def test_a_small_disk_and_force(mfdask, result_of, model_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("mfdask.files.free_bytes", lambda path: 100_000)
-    arguments = ("densify", model_folder, "--out", "p", *QUIET)
+    arguments = ("densify", model_folder, "--out", "p")
     refused(
         mfdask(*arguments), "300 x 200 float32", "MiB are free", "--dtype uint8", "--force", code=3
     )
@@ -109,7 +109,7 @@ def test_killed_and_run_again(result_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Half a second's work at least: the first of twelve chunks is seen long before the last.
     save_model(random_model(1, 16_000, 6_000, n_factors=150), tmp_path / "m")
-    options = ("--dtype", "uint8", *QUIET)
+    options = ("--dtype", "uint8")
     command = job_command("densify", "m", "--out", "p", *map(str, options))
     job = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     chunks = tmp_path / ".p.unfinished"

@@ -3,12 +3,10 @@
 import pandas as pd
 import pytest
 
-from tests.jobs.helpers import QUIET
-
 
 @pytest.fixture
 def model(mfdask, small_data):
-    done = mfdask("train", small_data, "--factors", 2, "--sweeps", 2, "--out", "m", *QUIET)
+    done = mfdask("train", small_data, "--factors", 2, "--sweeps", 2, "--out", "m")
     assert done.exit_code == 0, done.output
     return "m"
 

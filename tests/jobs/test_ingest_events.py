@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mfdask.shards import Dataset
-from tests.jobs.helpers import QUIET, refused
+from tests.jobs.helpers import refused
 from tests.shards.oracle import ratings_of
 
 LOG = pd.DataFrame(
@@ -157,7 +157,7 @@ def test_rating_models_refuse_counts_before_anything_starts(mfdask, counted):
         done = mfdask("train", "d", "--model", kind)
         refused(done, f"log: holds counts, and a model of kind {kind} learns from ratings")
         assert "dashboard" not in done.stderr
-    refused(mfdask("tune", "d", "--preset", "k-sweep", *QUIET), "log: holds counts")
+    refused(mfdask("tune", "d", "--preset", "k-sweep"), "log: holds counts")
     assert not Path("output/models").exists()
 
 

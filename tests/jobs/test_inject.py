@@ -9,7 +9,7 @@ from mfdask.downstream.events import all_events
 from mfdask.ingestion.build import ingest
 from mfdask.ratings.formats import open_source
 from mfdask.shards import Dataset
-from tests.jobs.helpers import QUIET, refused
+from tests.jobs.helpers import refused
 
 
 def test_everything_at_once(result_of, mfdask, small_data, tmp_path):
@@ -33,7 +33,7 @@ def test_everything_at_once(result_of, mfdask, small_data, tmp_path):
     assert plan["drift"] == {
         "n_items": 3, "size": 1.0, "shape": "ramp", "direction": "both", "min_ratings": 20,
     }  # fmt: skip
-    ingested = result_of("ingest", said["out"], "--out", "d", *QUIET)
+    ingested = result_of("ingest", said["out"], "--out", "d")
     assert ingested["ratings"] == said["ratings"]
     assert ingested["rejected"] == ingested["duplicates"] == 0
     shown = mfdask(*arguments, "--out", "elsewhere")
@@ -93,15 +93,15 @@ def test_an_attack_without_times(mfdask, result_of, small_data, client, tmp_path
     assert shown.exit_code == 0
     assert "attacked from" not in shown.stdout
     assert pd.read_csv(tmp_path / "i" / "ratings.csv").columns.tolist()[-1] == "rating"
-    assert result_of("ingest", "i", "--out", "again", *QUIET)["ratings"] > len(events.items)
+    assert result_of("ingest", "i", "--out", "again")["ratings"] > len(events.items)
     assert not Dataset.open(tmp_path / "again").manifest.has_timestamps
 
 
 @pytest.mark.movielens
 def test_real_ratings(result_of, movielens_zip):
-    result_of("ingest", movielens_zip, "--out", "d", *QUIET)
+    result_of("ingest", movielens_zip, "--out", "d")
     said = result_of("inject", "d", "--attack", "aop", "--sharing", 20, "--out", "i")
-    result_of("ingest", "i", "--out", "again", *QUIET)
+    result_of("ingest", "i", "--out", "again")
     one, other = Dataset.open("d").items(), Dataset.open("again").items()
     titles = (table.set_index("item_id")["title"].sort_index() for table in (one, other))
     pd.testing.assert_series_equal(*titles)

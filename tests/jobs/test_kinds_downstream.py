@@ -7,7 +7,7 @@ import pytest
 
 from mfdask.models import Ability, load_model
 from mfdask.shards import Dataset
-from tests.jobs.helpers import QUIET, refused
+from tests.jobs.helpers import refused
 
 #: Options of each kind that make it quick.
 OWN = {
@@ -25,14 +25,14 @@ def learned(request, result_of, lively, tmp_path):
     _, data = lively
     ids = Dataset.open(data).items()["item_id"]
     pd.DataFrame({"item_id": ids, "size": range(len(ids))}).to_csv("items.csv", index=False)
-    result_of("train", data, "--model", request.param, *OWN[request.param], "--out", "m", *QUIET)
+    result_of("train", data, "--model", request.param, *OWN[request.param], "--out", "m")
     (tmp_path / "items.csv").unlink()  # what a model needs to be learned again is in it
     return request.param, data
 
 
 def test_anomalies(learned, mfdask, result_of, tmp_path):
     kind, data = learned
-    words = ["anomalies", "m", data, "--folds", 2, "--out", "a", *QUIET]
+    words = ["anomalies", "m", data, "--folds", 2, "--out", "a"]
     if load_model(tmp_path / "m").can(Ability.RATINGS):
         assert result_of(*words)["model"] == kind
     else:
@@ -42,7 +42,7 @@ def test_anomalies(learned, mfdask, result_of, tmp_path):
 @pytest.mark.parametrize("job", ["churn", "ltv"])
 def test_customers(learned, job, mfdask, result_of, tmp_path):
     kind, data = learned
-    words = [job, "m", data, "--origins", 2, "--horizon", 30, "--out", "t.parquet", *QUIET]
+    words = [job, "m", data, "--origins", 2, "--horizon", 30, "--out", "t.parquet"]
     if load_model(tmp_path / "m").can(Ability.SINGLE_VECTORS):
         found = result_of(*words)
         assert found["model_version"].startswith(f"{kind}-refit-")

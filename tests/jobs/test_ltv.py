@@ -4,12 +4,11 @@ import pandas as pd
 import pytest
 
 from tests.downstream.customers.lively import made_up
-from tests.jobs.helpers import QUIET
 
 
 def test_active_days(result_of, lively, tmp_path):
     said = result_of(
-        "ltv", *lively, "--horizon", 60, "--origins", 2, "--out", "l.parquet", *QUIET
+        "ltv", *lively, "--horizon", 60, "--origins", 2, "--out", "l.parquet"
     )  # fmt: skip
     table = pd.read_parquet(tmp_path / "l.parquet")
     assert len(table) == said["users"]
@@ -24,7 +23,7 @@ def test_spend(result_of, lively, tmp_path):
     paid.to_csv(tmp_path / "paid.csv", index=False)
     said = result_of(
         "ltv", *lively, "--horizon", 60, "--origins", 2, "--spend", "paid.csv:price",
-        "--cutoff", "2021-03-01", "--out", "l.parquet", *QUIET,
+        "--cutoff", "2021-03-01", "--out", "l.parquet",
     )  # fmt: skip
     table = pd.read_parquet(tmp_path / "l.parquet")
     assert said["others"]["model"] in ("BG/NBD", "MBG/NBD")
@@ -45,13 +44,13 @@ def test_spend(result_of, lively, tmp_path):
 )
 def test_bad_spend(lines, option, words, mfdask, lively, tmp_path):
     (tmp_path / "s.csv").write_text(f"user_id,timestamp,amount\n{lines}\n")
-    done = mfdask("ltv", *lively, "--spend", option, *QUIET)
+    done = mfdask("ltv", *lively, "--spend", option)
     assert done.exit_code == 2, done.output
     assert words in done.stderr
 
 
 def test_the_ending_is_a_form(mfdask, lively, tmp_path):
-    done = mfdask("ltv", *lively, "--out", "v.foo", *QUIET)
+    done = mfdask("ltv", *lively, "--out", "v.foo")
     assert done.exit_code == 2, done.output
     assert "v.foo: its ending says the form; choose .parquet, .csv, .xlsx" in done.stderr
     assert not (tmp_path / "v.foo").exists()

@@ -7,7 +7,6 @@ import pytest
 from mfdask.jobs import terminal
 from mfdask.models import ALS, save_model
 from mfdask.shards import Dataset
-from tests.jobs.helpers import QUIET
 
 TITLE = "[red]Bad[/x] \x1b[31m\u202egnp :smile:"
 SEEN = "[red]Bad[/x] \ufffd[31m\ufffdgnp :smile:"
@@ -51,7 +50,7 @@ def test_text_from_data_is_no_markup_and_no_escape(hostile, mfdask, result_of):
             "--out",
             "r[/i]",
         ): "r[/i]",
-        ("train", data, "--sweeps", 1, "--out", "t[/q]", *QUIET): "t[/q]",
+        ("train", data, "--sweeps", 1, "--out", "t[/q]"): "t[/q]",
     }
     for job, seen in jobs.items():
         done = mfdask(*job)

@@ -9,7 +9,7 @@ import pytest
 from mfdask.models import ALS, load_model, save_model
 from mfdask.recommendation import Ranking, recommend
 from mfdask.shards import Dataset
-from tests.jobs.helpers import QUIET, refused
+from tests.jobs.helpers import refused
 from tests.models.co_ratings import CoRatings
 
 ALL = ("--min-ratings", 0)
@@ -17,7 +17,7 @@ ALL = ("--min-ratings", 0)
 
 def test_lists_for_all(result_of, model_folder, small_data, model, tmp_path):
     said = result_of(
-        "recommend", model_folder, "--data", small_data, "--top", 3, *ALL, *QUIET
+        "recommend", model_folder, "--data", small_data, "--top", 3, *ALL
     )  # fmt: skip
     assert said["out"] == "output/recommendations/m"
     written = pd.read_parquet(tmp_path / said["out"])
@@ -32,7 +32,7 @@ def test_lists_for_some(result_of, model_folder, model, tmp_path):
     (tmp_path / "users").write_text("\n".join(map(str, users)) + "\n\n")
     (tmp_path / "deny").write_text("\n".join(map(str, deny)))
     options = ("--include-rated", "--users", "users", "--deny", "deny", "--out", "lists")
-    result_of("recommend", model_folder, *options, *ALL, *QUIET)
+    result_of("recommend", model_folder, *options, *ALL)
     written = pd.read_parquet(tmp_path / "lists")
     assert written["user_id"].unique().tolist() == users.tolist()
     assert len(written) == 30
@@ -72,7 +72,7 @@ def test_held_out_ratings_are_left_out_by_every_way(result_of, model_folder, sma
     user = int(held_out.rows[0])
     items = set(model.items["item_id"].to_numpy()[held_out.indices[held_out.rows == user]])
     arguments = ("recommend", model_folder, "--data", small_data, "--top", 500, *ALL)
-    result_of(*arguments, "--out", "lists", *QUIET)
+    result_of(*arguments, "--out", "lists")
     lists = pd.read_parquet("lists")
     user_id = model.users["user_id"][user]
     shown = result_of(*arguments, "--user", user_id)["recommendations"]
@@ -91,12 +91,12 @@ def test_unknown_ids_are_counted(mfdask, result_of, model_folder, model, tmp_pat
     (tmp_path / "users").write_text(f"{model.users['user_id'][0]}\n99999999\n")
     files = ("--allow", "allow", "--deny", "deny", "--users", "users")
     arguments = ("recommend", model_folder, "--include-rated", *ALL, *files, "--out", "lists")
-    said = result_of(*arguments, *QUIET)
+    said = result_of(*arguments)
     assert said["unknown"] == {"allow": 2, "deny": 7, "users": 1}
     assert said["users"] == 1
     assert said["lines"] == 5
     assert said["short"] == 1
-    shown = " ".join(mfdask(*arguments, *QUIET).stdout.split())
+    shown = " ".join(mfdask(*arguments).stdout.split())
     assert "unknown ids in --deny" in shown
     assert "7 (100000000, 100000001, " in shown
     assert "1: 5 items may be offered" in shown
@@ -124,7 +124,7 @@ def test_an_empty_list_says_why(mfdask, result_of, model_folder, small_data, mod
     assert f"user {user}: nothing to offer; {why}" in " ".join(done.stdout.split())
     assert result_of(*arguments, "--user", user)["without"] == [user]
     (tmp_path / "users").write_text(str(user))
-    everybody = (*arguments, "--users", "users", "--out", "lists", *QUIET)
+    everybody = (*arguments, "--users", "users", "--out", "lists")
     assert result_of(*everybody)["empty"] == 1
     assert why in " ".join(mfdask(*everybody).stdout.split())
     assert not len(pd.read_parquet("lists"))
@@ -162,7 +162,7 @@ def test_a_pair_of_models(mfdask, result_of, model_folder, small_data, model, tm
     data = Dataset.open(small_data)
     save_model(ALS(n_factors=2, n_sweeps=2).fit(data), tmp_path / "other")
     own = ("--data", small_data, "--stars", "other", *ALL)
-    result_of("recommend", model_folder, *own, "--out", "lists", *QUIET)
+    result_of("recommend", model_folder, *own, "--out", "lists")
     lists = pd.read_parquet("lists")
     other = load_model(tmp_path / "other")
     alone = recommend(model, model.users["user_id"], data, Ranking(min_ratings=0))
@@ -266,7 +266,7 @@ def test_a_model_that_only_ranks(mfdask, result_of, model_folder, small_data, tm
     ],
 )
 def test_bad_input(options, words, mfdask, model_folder):
-    refused(mfdask("recommend", model_folder, *options, *QUIET), *words)
+    refused(mfdask("recommend", model_folder, *options), *words)
 
 
 def test_off_the_scale_and_twice(mfdask, model_folder, model):
@@ -314,8 +314,8 @@ def test_polarity(mfdask, result_of, model_folder):
 
 @pytest.mark.movielens
 def test_a_sensible_list_for_toy_story(mfdask, result_of, movielens_zip):
-    result_of("ingest", movielens_zip, "--out", "d", *QUIET)
-    result_of("train", "d", "--out", "m", *QUIET)
+    result_of("ingest", movielens_zip, "--out", "d")
+    result_of("train", "d", "--out", "m")
     said = result_of("recommend", "m", "--rated", "Toy Story (1995)=5")
     assert said["rated"][0]["item_id"] == 1
     assert len(said["recommendations"]) == 10

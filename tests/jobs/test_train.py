@@ -29,7 +29,7 @@ def names(folder):
 
 
 def test_train_and_evaluate(result_of, data, tmp_path):
-    trained = result_of("train", data, "--sweeps", 4, "--out", tmp_path / "m", *QUIET)
+    trained = result_of("train", data, "--sweeps", 4, "--out", tmp_path / "m")
     assert set(trained) >= {
         "sweeps", "objective", "train_rmse", "test_rmse", "seconds", "seconds_per_sweep",
         "peak_memory_bytes", "model",
@@ -46,7 +46,7 @@ def test_train_and_evaluate(result_of, data, tmp_path):
 
 
 def test_the_default_place_names_data_and_model(mfdask, data, tmp_path):
-    assert mfdask("train", data, "--model", "bias", "--sweeps", 2, *QUIET).exit_code == 0
+    assert mfdask("train", data, "--model", "bias", "--sweeps", 2).exit_code == 0
     assert load_model(tmp_path / "output" / "models" / f"{data.name}-bias").n_factors == 0
 
 
@@ -55,7 +55,7 @@ def test_a_model_of_other_data_is_not_replaced(mfdask, data, tmp_path):
     ratings = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "rating": [3.0, 4.0, 5.0]})
     ratings.to_csv(tmp_path / "ratings.csv", index=False)
     assert mfdask("ingest", "ratings.csv", "--out", other, "--split", "none").exit_code == 0
-    train = ("train", "--model", "bias", "--sweeps", 1, *QUIET)
+    train = ("train", "--model", "bias", "--sweeps", 1)
     assert mfdask(*train, other).exit_code == 0
     place = tmp_path / "output" / "models" / f"{data.name}-bias"
     kept = load_model(place)
@@ -93,7 +93,7 @@ def test_paper_names_reach_the_model(result_of, data):
         "train", data, "--out", "m", "--sweeps", 2, "--factors", 3, "--lambda", 0.5, "--tau", 0.4,
         "--gamma", 0.3, "--item-tau", 0.6, "--item-gamma", 0.7, "--update", "alternating",
         "--reg-scaling", 0.2, "--damping", 0.9,
-        "--no-centre", "--tolerance", 1e-9, "--seed", 7, *QUIET,
+        "--no-centre", "--tolerance", 1e-9, "--seed", 7,
     )  # fmt: skip
     assert load_model("m").parameters == {
         "user_prior": "zero", "item_prior": "zero", "weight_reg": 0.05, "item_factor_reg": 0.6,
@@ -108,19 +108,17 @@ def test_paper_names_reach_the_model(result_of, data):
 def test_published_figures(mfdask, result_of, movielens_zip):
     """The figures that the seed notebooks print for this split."""
     ingested = result_of(
-        "ingest", movielens_zip, "--out", "d", "--split", "sequence:0.2", "--seed", 42, *QUIET
+        "ingest", movielens_zip, "--out", "d", "--split", "sequence:0.2", "--seed", 42
     )
     assert (ingested["train"], ingested["test"]) == (80_651, 20_185)
     bias = result_of(
         "train", "d", "--model", "bias", "--lambda", 0.01, "--gamma", 0.01, "--damping", 0.5,
-        "--no-centre", "--sweeps", 30, *QUIET,
+        "--no-centre", "--sweeps", 30,
     )  # fmt: skip
     assert bias["train_rmse"] == pytest.approx(0.7950, abs=2e-4)
     assert bias["test_rmse"] == pytest.approx(0.8737, abs=2e-4)
     for update in ("joint", "alternating"):
-        als = result_of(
-            "train", "d", "--update", update, "--sweeps", 30, "--preset", "large", *QUIET
-        )
+        als = result_of("train", "d", "--update", update, "--sweeps", 30, "--preset", "large")
         assert als["test_rmse"] == pytest.approx(0.8580, abs=1e-3)
 
 
@@ -158,7 +156,7 @@ def test_bad_parameters(options, word, mfdask, data, tmp_path):
 def test_the_sampler_and_its_intervals(result_of, mfdask, data):
     found = result_of(
         "train", data, "--model", "bayes", "--out", "m", "--factors", 2, "--sweeps", 9,
-        "--burn-in", 3, "--samples", 3, "--item-prior", "genre", *QUIET,
+        "--burn-in", 3, "--samples", 3, "--item-prior", "genre",
     )  # fmt: skip
     assert found["samples"] == 3
     assert 0 < found["noise_precision"] < 100
@@ -173,7 +171,7 @@ def test_the_sampler_and_its_intervals(result_of, mfdask, data):
 
 
 def test_the_saved_draws_are_what_is_measured(result_of, mfdask, data):
-    options = "--model", "bayes", "--factors", 2, "--burn-in", 4, "--out", "m", *QUIET
+    options = "--model", "bayes", "--factors", 2, "--burn-in", 4, "--out", "m"
     trained = result_of("train", data, "--sweeps", 12, *options)
     found = result_of("evaluate", "m", data)
     for name in ("test_rmse", "test_rmse_clipped"):
@@ -189,11 +187,11 @@ def test_the_saved_draws_are_what_is_measured(result_of, mfdask, data):
 
 def test_sweeps_may_end_by_themselves_for_a_chain_alone(result_of, mfdask, data):
     options = "--model", "bayes", "--factors", 2, "--burn-in", 4, "--max-rhat", 9, "--out", "m"
-    found = result_of("train", data, "--sweeps", "auto", *options, *QUIET)
+    found = result_of("train", data, "--sweeps", "auto", *options)
     assert found["sweeps"] == 4 + LEAST_DRAWS
     assert found["settled"]
     for kind in ("als", "bpr"):
-        done = mfdask("train", data, "--model", kind, "--sweeps", "auto", *QUIET)
+        done = mfdask("train", data, "--model", kind, "--sweeps", "auto")
         refused(done, "--sweeps must be a whole number from 1")
 
 
@@ -201,7 +199,7 @@ def test_sweeps_may_end_by_themselves_for_a_chain_alone(result_of, mfdask, data)
     ("name", "estimator", "preset"), [("als", ALS, "small"), ("ials", IALS, "large")]
 )
 def test_a_preset_may_be_changed(name, estimator, preset, result_of, data):
-    options = ("--model", name, "--preset", preset, "--sweeps", 2, *QUIET)
+    options = ("--model", name, "--preset", preset, "--sweeps", 2)
     result_of("train", data, "--out", "m", *options)
     said = load_model("m").parameters
     assert said == {**estimator(**estimator.presets[preset]).parameters(), "n_sweeps": 2}
@@ -240,7 +238,7 @@ def test_item_features_from_a_file(result_of, mfdask, data, tmp_path):
     ids = load_model_items(data)
     lines = [f"{item},{n % 7}" for n, item in enumerate(ids[:-3])]
     (tmp_path / "f.csv").write_text("\n".join(["item_id,size", *lines, "99999999,1"]))
-    command = ("train", data, "--model", "features", "--out", "m", "--sweeps", 2, *QUIET)
+    command = ("train", data, "--model", "features", "--out", "m", "--sweeps", 2)
     done = mfdask(*command, "--item-features", "f.csv")
     assert done.exit_code == 0, done.output
     assert "3 items lack features; 1 lines are of no item" in done.stderr
@@ -253,7 +251,7 @@ def test_user_features_from_a_file(result_of, mfdask, data):
     ids = Dataset.open(data).users()["user_id"].tolist()
     lines = [f"{user},{n % 7},a|b" for n, user in enumerate(ids[:-3])]
     Path("u.csv").write_text("\n".join(["user_id,age,likes", *lines, "99999999,1,"]))
-    command = ("train", data, "--out", "m", "--sweeps", 2, *QUIET)
+    command = ("train", data, "--out", "m", "--sweeps", 2)
     prior, file = ("--user-prior", "features"), ("--user-features", "u.csv")
     done = mfdask(*command, *prior, *file, "--feature-scale", "range")
     assert done.exit_code == 0, done.output
@@ -274,9 +272,9 @@ def load_model_items(data):
 
 
 def test_a_start_with_other_factors(mfdask, result_of, data):
-    result_of("train", data, "--out", "m", "--factors", 3, "--sweeps", 2, *QUIET)
-    refused(mfdask("train", data, "--start", "m", *QUIET), "has 3 factors", "--factors 3")
-    refused(mfdask("train", data, "--start", "none", *QUIET), "none", "no model there")
+    result_of("train", data, "--out", "m", "--factors", 3, "--sweeps", 2)
+    refused(mfdask("train", data, "--start", "m"), "has 3 factors", "--factors 3")
+    refused(mfdask("train", data, "--start", "none"), "none", "no model there")
 
 
 @pytest.mark.parametrize("option", ["--lambda", "--factors", "--update", "--workers"])
@@ -302,7 +300,7 @@ def test_a_flipped_byte(mfdask, data, tmp_path):
     content = bytearray(file.read_bytes())
     content[-2] ^= 4
     file.write_bytes(content)
-    refused(mfdask("train", data, "--out", "m", *QUIET), str(file), "checksum", "ingest again")
+    refused(mfdask("train", data, "--out", "m"), str(file), "checksum", "ingest again")
     assert names(tmp_path) == ["d"]
 
 
@@ -313,7 +311,7 @@ def test_an_unreachable_scheduler(mfdask, data, monkeypatch):
 
 
 def test_equations_without_a_solution(mfdask, data):
-    done = mfdask("train", data, "--out", "m", "--tau", 0, "--gamma", 0, *QUIET)
+    done = mfdask("train", data, "--out", "m", "--tau", 0, "--gamma", 0)
     refused(done, "has no finite solution", "raise --tau")
 
 
@@ -325,9 +323,9 @@ def test_two_trainings_into_one_directory(mfdask, data, tmp_path):
 def test_a_place_that_is_taken(mfdask, data, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "letter.txt").write_text("dear")
-    refused(mfdask("train", data, "--out", "m", *QUIET), "is not a model", "--out")
+    refused(mfdask("train", data, "--out", "m"), "is not a model", "--out")
     (tmp_path / "file").write_text("dear")
-    refused(mfdask("train", data, "--out", "file/m", *QUIET), "file")
+    refused(mfdask("train", data, "--out", "file/m"), "file")
     assert (tmp_path / "m" / "letter.txt").read_text() == "dear"
 
 
@@ -345,10 +343,10 @@ def test_a_memory_that_is_too_small(mfdask, data, tmp_path, monkeypatch):
 
 
 def test_resume_goes_on(result_of, data, tmp_path):
-    whole = result_of("train", data, "--out", "whole", "--sweeps", 6, *QUIET)
+    whole = result_of("train", data, "--out", "whole", "--sweeps", 6)
     command = [
         sys.executable, "-m", "mfdask", "train", data, "--out", "m", "--sweeps", "100000",
-        "--checkpoint-every", "2", *QUIET,
+        "--checkpoint-every", "2",
     ]  # fmt: skip
     job = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stderr=subprocess.DEVNULL)
     state = tmp_path / ".m.checkpoint" / "state.json"
@@ -357,7 +355,7 @@ def test_resume_goes_on(result_of, data, tmp_path):
     job.kill()
     job.wait()
     (sweeps,) = {len(json.loads(state.read_text())["history"])}
-    resumed = result_of("train", data, "--out", "m", "--sweeps", max(6, sweeps), "--resume", *QUIET)
+    resumed = result_of("train", data, "--out", "m", "--sweeps", max(6, sweeps), "--resume")
     assert resumed["sweeps"] == max(6, sweeps)
     if sweeps <= 6:
         assert resumed["objective"] == whole["objective"]
@@ -367,14 +365,14 @@ def test_resume_goes_on(result_of, data, tmp_path):
 
 def test_regularization_is_the_same_for_every_row(result_of, data):
     learn = ("train", data, "--out", "m", "--factors", 2, "--sweeps", 1, "--regularization", 9)
-    result_of(*learn, *QUIET)
+    result_of(*learn)
     said = load_model("m").parameters
     names = ("fidelity", "factor_reg", "bias_reg", "reg_scaling")
     assert [said[name] for name in names] == [1, 9, 9, 0]
-    result_of(*learn, "--reg-scaling", 0.5, *QUIET)
+    result_of(*learn, "--reg-scaling", 0.5)
     assert load_model("m").parameters["reg_scaling"] == 0.5
 
 
 def test_a_sampler_learns_its_regularisation(mfdask, data):
-    done = mfdask("train", data, "--model", "bayes", "--regularization", 1, *QUIET)
+    done = mfdask("train", data, "--model", "bayes", "--regularization", 1)
     refused(done, "--model bayes has none of --lambda, --tau and --gamma")

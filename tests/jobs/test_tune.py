@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from mfdask.job_registry import job_command
-from tests.jobs.helpers import QUIET
 
 GRID = ("--search", "factors=0,2", "--search", "sweeps=3", "--sampler", "grid")
 
@@ -24,21 +23,19 @@ def data(small_data, tmp_path):
 
 
 def test_tune_and_train(result_of, data, tmp_path):
-    found = result_of("tune", data, *GRID, "--study", "s.db", *QUIET)
+    found = result_of("tune", data, *GRID, "--study", "s.db")
     assert (found["trials"], found["fresh_trials"]) == (2, 2)
     table = pd.read_parquet(tmp_path / "s.parquet")
     assert table["factors"].tolist() == [0, 2]
     assert table["validation_rmse"].min() == found["validation_rmse"]
     program, job, *options = shlex.split(found["command"])
     assert (program, job) == ("mfdask", "train")
-    trained = result_of("train", *options[0:], *QUIET)
+    trained = result_of("train", *options[0:])
     assert trained["test_rmse"] == found["test_rmse"]
 
 
 def test_a_table_is_shown(mfdask, data, tmp_path):
-    done = mfdask(
-        "tune", data, "--preset", "k-sweep", "--search", "sweeps=2", "--trials", 2, *QUIET
-    )
+    done = mfdask("tune", data, "--preset", "k-sweep", "--search", "sweeps=2", "--trials", 2)
     assert done.exit_code == 0, done.output
     assert "validation RMSE" in done.stdout
     *_, command = done.stdout.partition("mfdask train")
@@ -59,13 +56,13 @@ def test_a_table_is_shown(mfdask, data, tmp_path):
 )
 def test_lists_are_an_objective_for_every_kind(result_of, mfdask, data, model, search):
     options = [word for each in search for word in ("--search", each)]
-    options += ["--model", model, "--sampler", "grid", "--objective", "ndcg@5", *QUIET]
+    options += ["--model", model, "--sampler", "grid", "--objective", "ndcg@5"]
     found = result_of("tune", data, *options, "--study", "s.db")
     assert (found["objective"], found["trials"]) == ("ndcg@5", 2)
     table = pd.read_parquet("s.parquet")
     assert table["validation_ndcg@5"].max() == found["validation"]
     _, *command = shlex.split(found["command"])
-    trained = result_of(*command, "--out", "m", *QUIET)
+    trained = result_of(*command, "--out", "m")
     measured = result_of("evaluate", trained["model"], data, "--ranking", "--at", 5)
     assert measured["ranking"]["model"]["ndcg"] == pytest.approx(found["test"])
     shown = mfdask("tune", data, *options, "--study", "s.db").stdout
@@ -88,7 +85,7 @@ def test_lists_are_an_objective_for_every_kind(result_of, mfdask, data, model, s
     ],
 )  # fmt: skip
 def test_bad_options(mfdask, data, options, words):
-    done = mfdask("tune", data, *options, *QUIET)
+    done = mfdask("tune", data, *options)
     assert done.exit_code == 2, done.output
     assert done.stderr.strip().splitlines()[-1].startswith("mfdask: ")
     assert words in done.stderr.strip().splitlines()[-1]
@@ -98,7 +95,7 @@ def test_optuna_may_be_missing(mfdask, data, monkeypatch):
     monkeypatch.delitem(sys.modules, "mfdask.tuning.study", raising=False)
     monkeypatch.delattr("mfdask.tuning.study", raising=False)
     monkeypatch.setitem(sys.modules, "optuna", None)
-    done = mfdask("tune", data, *GRID, *QUIET)
+    done = mfdask("tune", data, *GRID)
     assert done.exit_code == 2
     assert "pip install 'mfdask[tune]'" in done.stderr
 
@@ -119,7 +116,7 @@ def finished(study):
 def test_a_killed_job_goes_on(result_of, data, tmp_path):
     options = (
         "--search", "tau=0.01..0.5", "--search", "factors=4", "--search", "sweeps=4",
-        "--sampler", "random", "--no-prune", "--study", tmp_path / "s.db", *QUIET,
+        "--sampler", "random", "--no-prune", "--study", tmp_path / "s.db",
     )  # fmt: skip
     command = job_command("tune", str(data), *map(str, options), "--trials", "200")
     job = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
