@@ -44,9 +44,8 @@ def find_files(path: Path, options: ReadOptions) -> FileSet:
         raise InputError(f"{path} is neither a file nor a folder; save what it gives in a file")
     found = _movielens(path, options)
     if found is not None:
-        return movielens.movielens_files(
-            found, fit_name(found.resolve().name), printable(path.name), options
-        )
+        name = fit_name(movielens.name_of(found))
+        return movielens.movielens_files(found, name, printable(path.name), options)
     return FileSet(_plain([path], options), fit_name(stem(path)), printable(path.name), options)
 
 
@@ -73,7 +72,7 @@ def _in_folder(folder: Path, name: str, origin: str, options: ReadOptions) -> Fi
 
 def _movielens(path: Path, options: ReadOptions) -> Path | None:
     """Find MovieLens in a folder, unless it is to be read in another way."""
-    return None if options.columns or options.event_values else movielens.find_folder(path)
+    return None if options.columns or options.event_values else movielens.find_ratings(path)
 
 
 def _plain(paths: Sequence[Path], options: ReadOptions) -> list[SourceFile]:

@@ -25,50 +25,70 @@ _Movie = tuple[str, str, str]  # id, title, genres joined by |
 
 @dataclass(frozen=True)
 class Form:
-    """One published form: its two files, and the columns where the ratings have no header."""
+    """One published form: its two files, and the columns where the ratings have no header.
+
+    `parts` matches the names of files that hold some of the ratings: the published folds.
+    """
 
     ratings: str
     movies: str
     columns: dict[str, str] | None = None
+    parts: str = "(?!)"
 
     def is_in(self, folder: Path) -> bool:
         """Tell whether `folder` holds this form."""
         return (folder / self.ratings).is_file() and (folder / self.movies).is_file()
 
+    def has(self, file: Path) -> bool:
+        """Tell whether a file holds ratings of this form, all or some."""
+        named = file.name == self.ratings or re.fullmatch(self.parts, file.name)
+        return bool(named) and (file.parent / self.movies).is_file()
+
 
 _POSITIONS = {"user": "0", "item": "1", "rating": "2", "timestamp": "3"}
 FORMS = (
     Form("ratings.csv", "movies.csv"),  # latest, 20M, 25M, 32M
-    Form("ratings.dat", "movies.dat", _POSITIONS),  # 10M and 1M
-    Form("u.data", "u.item", _POSITIONS),  # 100K
+    Form("ratings.dat", "movies.dat", _POSITIONS, r"r[1-5ab]\.(train|test)"),  # 10M and 1M
+    Form("u.data", "u.item", _POSITIONS, r"u[1-5ab]\.(base|test)"),  # 100K
 )
 
 
-def find_folder(path: Path) -> Path | None:
-    """Return the folder with the MovieLens files that `path` means, None if there is none.
+def find_ratings(path: Path) -> Path | None:
+    """Return the file of MovieLens ratings that `path` means, None if there is none.
 
-    `path` may be that folder, the folder around it, or its file of ratings.
+    `path` may be that file or one of a published fold, the folder that holds it, or the folder
+    around that.
     """
     if path.is_file():
-        beside = any(path.name == form.ratings and form.is_in(path.parent) for form in FORMS)
-        return path.parent if beside else None
-    inner = [place for place in path.iterdir() if place.is_dir() and _form(place)]
-    if _form(path):
-        return path
+        return path if _form(path) else None
+    if own := _ratings_in(path):
+        return own
+    inner = [found for place in path.iterdir() if place.is_dir() and (found := _ratings_in(place))]
     return inner[0] if len(inner) == 1 else None
 
 
-def _form(folder: Path) -> Form | None:
-    return next((form for form in FORMS if form.is_in(folder)), None)
+def _ratings_in(folder: Path) -> Path | None:
+    return next((folder / form.ratings for form in FORMS if form.is_in(folder)), None)
 
 
-def movielens_files(folder: Path, name: str, origin: str, options: ReadOptions) -> FileSet:
-    """Return the ratings of a MovieLens folder, with its catalogue of movies.
+def _form(ratings: Path) -> Form | None:
+    return next((form for form in FORMS if form.has(ratings)), None)
+
+
+def name_of(ratings: Path) -> str:
+    """Return the name of a data set of these ratings: that of their folder, and of their fold."""
+    folder, form = ratings.resolve().parent.name, _form(ratings)
+    whole = form is None or ratings.name == form.ratings
+    return folder if whole else f"{folder}-{ratings.stem}"
+
+
+def movielens_files(ratings: Path, name: str, origin: str, options: ReadOptions) -> FileSet:
+    """Return MovieLens ratings, with the catalogue of movies that lies beside them.
 
     Parameters
     ----------
-    folder : Path
-        A folder that `find_folder` found.
+    ratings : Path
+        A file that `find_ratings` found.
     name, origin : str
         See `Source`.
     options : ReadOptions
@@ -85,16 +105,16 @@ def movielens_files(folder: Path, name: str, origin: str, options: ReadOptions) 
     InputError
         The file of movies is damaged.
     """
-    form = _form(folder)
+    form = _form(ratings)
     if form is None:
-        raise InputError(f"{folder} is not a MovieLens folder; no {_listed()} in it")
+        raise InputError(f"{ratings} is no file of MovieLens; they are {_listed()}")
     kind: IdKind = "string" if options.ids == "string" else "int"
     return FileSet(
-        source_files([folder / form.ratings]),
+        source_files([ratings]),
         name,
         origin,
         replace(options, columns=form.columns, ids=kind),
-        read_catalogue(folder / form.movies, kind),
+        read_catalogue(ratings.with_name(form.movies), kind),
     )
 
 

@@ -98,6 +98,28 @@ def test_the_file_of_ratings_means_its_folder(folder: Path, tmp_path: Path) -> N
     check(str(folder / name), tmp_path / "cache")
 
 
+@pytest.mark.parametrize(
+    ("form", "names"), [(item_form, ("u1.base", "ua.test")), (dat_form, ("r1.train", "rb.test"))]
+)
+def test_published_folds(form, names: tuple[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "ml-tiny"
+    folder.mkdir()
+    form(folder)
+    whole = folder / ("u.data" if form is item_form else "ratings.dat")
+    lines = whole.read_text().splitlines(keepends=True)
+    for name, own in zip(names, (lines[:2], lines[2:]), strict=True):
+        (folder / name).write_text("".join(own))
+        source = open_source(str(folder / name), cache_dir=tmp_path / "cache")
+        assert len(read(source)[0]) == len(own)
+        assert source.name == f"ml-tiny-{name.split('.')[0]}"
+        assert source.catalogue["title"].tolist() == [title for _, title, _, _ in MOVIES]
+    whole.unlink()  # a fold may lie there without the rest
+    assert len(read(open_source(str(folder / names[0]), cache_dir=tmp_path / "cache"))[0]) == 2
+    (folder / "u9.base").write_text("".join(lines))
+    with pytest.raises(InputError, match="no header"):
+        open_source(str(folder / "u9.base"), cache_dir=tmp_path / "cache")
+
+
 def test_zip_and_the_folder_around(folder: Path, tmp_path: Path) -> None:
     packed = tmp_path / "ml-tiny.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
