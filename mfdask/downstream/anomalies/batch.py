@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from mfdask.downstream.anomalies.attacks import AttackLimits, Attacks, suspected
 from mfdask.downstream.anomalies.drift import drifting_items
 from mfdask.downstream.anomalies.evidence import Surprise
 from mfdask.downstream.anomalies.groups import groups_of
-from mfdask.downstream.anomalies.residuals import cross_fitted_residuals
+from mfdask.downstream.anomalies.residuals import residuals_to_come
 from mfdask.downstream.anomalies.sessions import choice_vectors
 from mfdask.downstream.anomalies.sharing import suspected_sharing
 from mfdask.downstream.anomalies.tables import attack_scores, attack_table, group_table
@@ -159,12 +160,16 @@ def _parts(
     """Yield each part's name, tables and summary; what one part alone needs is gone by the next."""
     events, attacked = all_events(data), pd.Series(dtype="int64")
     vectors = None if options.parts == ("drift",) else choice_vectors(events, data.n_items)
-    if "attacks" in options.parts:
-        attacked, tables, said = _attacks(model, data, events, vectors, options, client)
-        yield "attacks", tables, said
-    if options.parts == ("attacks",):
-        return
-    residuals = cross_fitted_residuals(model, data, options.folds, client, progress, events=events)
+    with ExitStack() as refits:
+        if options.parts != ("attacks",):  # a cluster learns models while attacks are looked for
+            to_come = residuals_to_come(model, data, options.folds, client, progress)
+            found = refits.enter_context(to_come)
+        if "attacks" in options.parts:
+            attacked, tables, said = _attacks(model, data, events, vectors, options, client)
+            yield "attacks", tables, said
+        if options.parts == ("attacks",):
+            return
+        residuals = found(events)
     if "sharing" in options.parts:
         judged = suspected_sharing(
             events, data.n_items, residuals, flagged_alone=True, vectors=vectors

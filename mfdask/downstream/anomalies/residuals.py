@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -58,10 +59,21 @@ def cross_fitted_residuals(
     folds: int = 5,
     client: Client | None = None,
     progress: Progress = silent,
-    *,
-    events: Events | None = None,
 ) -> Residuals:
-    """Hold every rating against a model that has not seen it.
+    """Hold every rating against a model that has not seen it; see `residuals_to_come`."""
+    with residuals_to_come(model, data, folds, client, progress) as found:
+        return found(all_events(data))
+
+
+@contextmanager
+def residuals_to_come(
+    model: Model,
+    data: Dataset,
+    folds: int = 5,
+    client: Client | None = None,
+    progress: Progress = silent,
+) -> Iterator[Callable[[Events], Residuals]]:
+    """Begin to hold every rating against a model that has not seen it.
 
     The held-out ratings of `data` are held against `model`. The training ratings are dealt into
     `folds` parts, and each part is held against `model` learned again from the others, as a point
@@ -77,10 +89,14 @@ def cross_fitted_residuals(
     folds : int
         2 or more; a refit costs a training run in memory.
     client : distributed.Client, optional
-        Where the refits run, each on one worker; without one, in this process.
+        Where the refits run, each on one worker, while the block does something else; without one,
+        they run in this process before the block does.
     progress : Progress, optional
-    events : Events, optional
-        Those of `data`, where they have been read already.
+
+    Yields
+    ------
+    callable
+        Waits for the refits; takes the events of `data`, of all users, and returns `Residuals`.
 
     Raises
     ------
@@ -94,8 +110,13 @@ def cross_fitted_residuals(
             f"the model was learned from {model.data.name}, not from {data.name} as it is there: "
             "nobody can tell which ratings it has seen; train a model on this data set"
         )
-    refitted = cross_fitted_predictions(data, model.refitter(MOST_SWEEPS), folds, client, progress)
-    events = all_events(data) if events is None else events
+    refit = model.refitter(MOST_SWEEPS)
+    with _predictions_to_come(data, refit, folds, client, progress) as refitted:
+        yield lambda events: _residuals(model, refitted(), events)
+
+
+def _residuals(model: Model, refitted: Array, events: Events) -> Residuals:
+    """Take predictions from all ratings: those of refits, in the order of the user shards."""
     users, held_out = events.users, np.flatnonzero(events.held_out)
     rows = users[held_out], events.items[held_out]
     predicted = np.empty(len(users), np.float32)
@@ -118,12 +139,23 @@ def cross_fitted_predictions(
 ) -> Array:
     """Return what models learned again predict for training ratings that they have not seen.
 
-    float32 (n_train,), in the order of the user shards; `cross_fitted_residuals` says the rest.
+    float32 (n_train,), in the order of the user shards; `residuals_to_come` says the rest.
     """
+    with _predictions_to_come(data, refit, folds, client, progress) as refitted:
+        return refitted()
+
+
+@contextmanager
+def _predictions_to_come(
+    data: Dataset, refit: Refitter, folds: int, client: Client | None, progress: Progress
+) -> Iterator[Callable[[], Array]]:
+    """Begin with `cross_fitted_predictions`, and yield what waits for them."""
     with executor_for(data, client, progress) as run:
         source = dataset_ref(run, data)
         arguments = [(source, refit, Fold(k, folds)) for k in range(folds)]
-        return _merged(data, run.map("cross-fit", _fold_predictions, arguments))
+        handles = run.submit_each("cross-fit", _fold_predictions, arguments)
+        with run.cancelling(handles):
+            yield lambda: _merged(data, run.finish("cross-fit", handles))
 
 
 def _fold_predictions(data: Dataset, refit: Refitter, fold: Fold) -> Array:
