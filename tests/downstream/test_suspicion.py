@@ -221,7 +221,7 @@ def test_groups_with_targets_in_common_are_seen_without_times():
     assert roc_auc_score(truth, found.scores.users) > 0.75
     users = np.unique(found.users["user"]).astype(np.int32)
     assert truth[users].sum() >= 0.5 * n
-    groups = groups_of(events, Surprise(events, n_items).above, users, n_items)
+    groups = groups_of(events, users, n_items)
     assert (groups["n_members"].nlargest(3) >= 10).all()
 
 
@@ -327,14 +327,13 @@ def test_an_attack_without_times_has_its_group(movielens, seed):
     truth = attackers(made)
     users = np.unique(found.users["user"]).astype(np.int32)
     assert truth[users].sum() >= 0.5 * truth.sum()
-    above = Surprise(timeless, n_items).above
-    first = groups_of(timeless, above, users, n_items).iloc[0]
+    first = groups_of(timeless, users, n_items).iloc[0]
     assert first["direction"] == "push"
     assert set(made.truth["attacked_items"]["item"]) <= set(first["targets"])
     assert truth[first["members"]].mean() > 0.7
     assert first["stars_of_members"] > first["stars_of_others"]
-    nobody = groups_of(timeless, above, users[:0], n_items)
-    assert list(nobody) == list(groups_of(timeless, above, users, n_items))
+    nobody = groups_of(timeless, users[:0], n_items)
+    assert list(nobody) == list(groups_of(timeless, users, n_items))
     assert len(nobody) == 0
 
 

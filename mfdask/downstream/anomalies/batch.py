@@ -16,7 +16,6 @@ from distributed import Client
 from mfdask.downstream.anomalies import cleaning
 from mfdask.downstream.anomalies.attacks import AttackLimits, Attacks, suspected_attacks
 from mfdask.downstream.anomalies.drift import drifting_items
-from mfdask.downstream.anomalies.evidence import Surprise
 from mfdask.downstream.anomalies.groups import groups_of
 from mfdask.downstream.anomalies.residuals import residuals_to_come
 from mfdask.downstream.anomalies.sessions import choice_vectors
@@ -211,7 +210,7 @@ def _attacks(
     found = suspected_attacks(events, data.n_items, options.rule, vectors)
     suspects = np.unique(found.users["user"].to_numpy(np.int32))
     items = np.unique(found.items["item"].to_numpy(np.int32))
-    groups = groups_of(events, Surprise(events, data.n_items).above, suspects, data.n_items)
+    groups = groups_of(events, suspects, data.n_items)
     dishonest = {way: cleaning.dishonest(events, suspects, items, way) for way in cleaning.WAYS}
     said: dict[str, Any] = {
         "items": len(items),

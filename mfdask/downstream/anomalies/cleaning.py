@@ -32,8 +32,12 @@ def dishonest(events: Events, suspects: Int32s, items: Int32s, way: str) -> Bool
     honest. ``"targets"``: theirs of suspected items, which costs less where somebody is wrongly
     suspected. Others who rated a suspected item keep their ratings.
     """
-    theirs = np.isin(events.users, suspects)
-    return theirs if way == "accounts" else theirs & np.isin(events.items, items)
+    suspected = np.zeros(len(events.indptr) - 1, bool)
+    suspected[suspects - events.start] = True
+    found = np.repeat(suspected, np.diff(events.indptr))
+    if way == "targets":
+        found[found] = np.isin(events.items[found], items)
+    return found
 
 
 def write_cleaned(data: Dataset, events: Events, left_out: Bools, out: Path) -> int:

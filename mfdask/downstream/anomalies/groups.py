@@ -8,9 +8,9 @@ import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import binom
 
+from mfdask.downstream.anomalies.evidence import Surprise
 from mfdask.downstream.events import Events
 from mfdask.kernels.types import Float64s, Int32s, Int64s
-from mfdask.models.design import Array
 
 #: Members that a joint target has at least, and its chance, over all items and both directions.
 LEAST, CHANCE = 3, 0.01
@@ -21,7 +21,7 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def groups_of(events: Events, above: Array, suspects: Int32s, n_items: int) -> pd.DataFrame:
+def groups_of(events: Events, suspects: Int32s, n_items: int) -> pd.DataFrame:
     """Find dense groups among suspects: users joined by targets that no chance explains.
 
     A joint target is an item that `LEAST` or more suspects have rated on the same side of their own
@@ -32,8 +32,6 @@ def groups_of(events: Events, above: Array, suspects: Int32s, n_items: int) -> p
     Parameters
     ----------
     events : Events
-    above : float32 (ratings,)
-        Stars above the user's own level.
     suspects : int32 (suspects,)
         User rows, ascending.
     n_items : int
@@ -46,6 +44,9 @@ def groups_of(events: Events, above: Array, suspects: Int32s, n_items: int) -> p
         `stars_of_members` and `stars_of_others` (mean ratings of the targets), `moved`: mean stars
         by which the members move the targets' means.
     """
+    if not len(suspects):
+        return pd.DataFrame(columns=list(_COLUMNS)).astype(_COLUMNS)
+    above = Surprise(events, n_items).above
     number = np.full(len(events.indptr) - 1, -1)
     number[suspects - events.start] = np.arange(len(suspects))
     users = number[events.users - events.start]
