@@ -5,11 +5,26 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from mfdask.kernels.compiling import inner
 from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
+
+
+@inner
+def _features(
+    item: int, rating: float, vectors: Float64s, edges: Float64s, levels: Float64s, out: Float64s
+) -> None:
+    """Fill in the features of a rating, see `describe_sessions`."""
+    size, above = vectors.shape[1], rating - levels[item]
+    for d in range(size):
+        out[d] = vectors[item, d]
+    for k in range(edges.size):
+        out[size + k] = 1.0 if rating >= edges[k] else 0.0
+    out[size + edges.size], out[size + edges.size + 1] = above, abs(above)
 
 
 @njit(nogil=True, parallel=True, cache=True)
 def describe_sessions(
+    cuts: Int64s,
     first: Int64s,
     items: Int32s,
     ratings: Float32s,
@@ -17,17 +32,19 @@ def describe_sessions(
     edges: Float64s,
     levels: Float64s,
     means: Float64s,
-    away: Float64s,
+    scatter: Float64s,
 ) -> None:
-    """Describe the ratings of sessions by their mean features, and what is left of each.
+    """Describe sessions by the mean features of their ratings, and how these scatter around it.
 
     The features of a rating are the vector of its item, for each edge whether the rating reaches
     it, how far it lies above the item's level, and how far from it.
 
     Parameters
     ----------
+    cuts : int64[parts + 1]
+        Where the sessions are cut into parts of about equal numbers of ratings.
     first : int64[sessions + 1]
-        Where each session begins, from the first rating that is given, and where the last one ends.
+        Where each session begins, and where the last one ends.
     items : int32[n]
     ratings : float32[n]
     vectors : float64[n_items, size]
@@ -35,24 +52,28 @@ def describe_sessions(
     levels : float64[n_items]
     means : float64[sessions, size + n_edges + 2]
         Filled.
-    away : float64[n, size + n_edges + 2]
-        Filled with the features less the session's mean.
+    scatter : float64[parts, size + n_edges + 2, size + n_edges + 2]
+        Filled, but for what is above the diagonals, with the sums of the products of the features
+        less their session's mean.
     """
-    size = vectors.shape[1]
-    above = size + edges.size
-    for session in prange(first.size - 1):
-        mean = means[session]
-        mean[:] = 0.0
-        for i in range(first[session], first[session + 1]):
-            away[i, :size] = vectors[items[i]]
-            for k in range(edges.size):
-                away[i, size + k] = 1.0 if ratings[i] >= edges[k] else 0.0
-            away[i, above] = ratings[i] - levels[items[i]]
-            away[i, above + 1] = abs(away[i, above])
-            mean += away[i]
-        mean /= first[session + 1] - first[session]
-        for i in range(first[session], first[session + 1]):
-            away[i] -= mean
+    width = means.shape[1]
+    for part in prange(cuts.size - 1):
+        own = np.empty(width)
+        scatter[part] = 0.0
+        for session in range(cuts[part], cuts[part + 1]):
+            begin, end = first[session], first[session + 1]
+            mean = means[session]
+            mean[:] = 0.0
+            for i in range(begin, end):
+                _features(items[i], ratings[i], vectors, edges, levels, own)
+                mean += own
+            mean /= end - begin
+            for i in range(begin, end if end > begin + 1 else begin):
+                _features(items[i], ratings[i], vectors, edges, levels, own)
+                own -= mean
+                for row in range(width):
+                    for column in range(row + 1):
+                        scatter[part, row, column] += own[row] * own[column]
 
 
 @njit(nogil=True, parallel=True, cache=True)

@@ -93,13 +93,15 @@ def test_sessions_are_described_as_by_hand(events):
     vectors, levels = random.normal(size=(N_ITEMS, 2)), random.normal(3, 1, N_ITEMS)
     edges, first = np.array([1.0, 2.5, 4.0]), np.array([0, 3, 4, 20])
     items, ratings = events.items[:20], events.ratings[:20]
-    means, away = np.empty((3, 7)), np.empty((20, 7))
-    describe_sessions(first, items, ratings, vectors, edges, levels, means, away)
+    means, scatter, cuts = np.empty((3, 7)), np.empty((2, 7, 7)), np.array([0, 1, 3])
+    describe_sessions(cuts, first, items, ratings, vectors, edges, levels, means, scatter)
     above = ratings - levels[items]
     features = np.column_stack([vectors[items], ratings[:, None] >= edges, above, np.abs(above)])
     wanted = [part.mean(axis=0) for part in np.split(features, first[1:-1])]
     assert means == pytest.approx(np.array(wanted))
-    assert away == pytest.approx(features - np.repeat(wanted, np.diff(first), axis=0))
+    away = features - np.repeat(wanted, np.diff(first), axis=0)
+    for part, own in zip(scatter, (away[:3], away[3:]), strict=True):
+        assert np.tril(part) == pytest.approx(np.tril(own.T @ own))
 
 
 def test_squares_along_axes_are_those_of_the_features(events):
@@ -110,8 +112,11 @@ def test_squares_along_axes_are_those_of_the_features(events):
     rated, found = (events.items, events.ratings), np.empty((3, 2))
     turned = vectors @ axes[:3], edges, axes[3:], levels
     add_squares(starts, first, *rated, *turned, found)
-    means, away = np.empty((4, 14)), np.empty((len(events.items), 14))
-    describe_sessions(first, *rated, vectors, edges, levels, means, away)
+    above = events.ratings - levels[events.items]
+    reached = events.ratings[:, None] >= edges
+    features = np.column_stack([vectors[events.items], reached, above, np.abs(above)])
+    means = np.add.reduceat(features, first[:-1], axis=0) / np.diff(first)[:, None]
+    away = features - np.repeat(means, np.diff(first), axis=0)
     each = np.add.reduceat(np.square(away @ axes), first[:-1], axis=0)
     wanted = [each[:2].sum(axis=0), np.zeros(2), each[2:].sum(axis=0)]
     assert found == pytest.approx(np.array(wanted))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from mfdask.downstream.anomalies.singular import leading_vectors
-from mfdask.downstream.events import PAUSE, Events, user_cuts
+from mfdask.downstream.events import PAUSE, Events, equal_cuts, user_cuts
 from mfdask.kernels.profiles import add_vectors
 from mfdask.kernels.sessions import add_squares, describe_sessions
 from mfdask.kernels.types import Float32s, Float64s, Int64s
@@ -24,8 +24,6 @@ _MOOD = 10.0
 _TIMES, _PEOPLE = 16, 100.0
 #: Different ratings up to which each counts for itself; beyond, it is deciles.
 _MOST_VALUES = 16
-#: Ratings looked at together, so that their features do not fill the memory.
-_CHUNK = 100_000
 
 
 class Sessions(NamedTuple):
@@ -99,42 +97,22 @@ def find_sessions(events: Events, n_items: int, vectors: Float64s | None = None)
     vectors = choice_vectors(events, n_items) if vectors is None else vectors
     given = vectors, _edges(events.ratings), _item_means(events, n_items)
     first = session_starts(events)
-    width = vectors.shape[1] + len(given[1]) + 2
-    means, scatter = np.empty((len(first), width)), np.zeros((width, width))
-    done = 0
-    for _, described, away in _described(events, first, given):
-        means[done : done + len(described)] = described
-        scatter += away.T @ away
-        done += len(described)
-    n = np.diff(np.append(first, len(events.items)))
-    scatter /= max(n.sum() - len(n), 1)
+    ends, width = np.append(first, len(events.items)), vectors.shape[1] + len(given[1]) + 2
+    cuts, rated = equal_cuts(ends), (events.items, events.ratings)
+    means, sums = np.empty((len(first), width)), np.empty((len(cuts) - 1, width, width))
+    describe_sessions(cuts, ends, *rated, *given, means, sums)
+    n, below = np.diff(ends), np.tril(sums.sum(axis=0))
+    scatter = (below + np.tril(below, -1).T) / max(n.sum() - len(n), 1)
     indptr = np.searchsorted(first, events.indptr).astype(np.int64)
 
     def squares(axes: Float64s) -> Float64s:
         found, size = np.empty((len(indptr) - 1, axes.shape[1])), vectors.shape[1]
-        ends = np.append(first, len(events.items))
         turned, (_, edges, levels) = vectors @ axes[:size], given
-        rated = events.items, events.ratings
         add_squares(indptr, ends, *rated, turned, edges, axes[size:], levels, found)
         return found
 
     means -= _of_the_time(means, n, events.timestamps[first], indptr)
     return Sessions(indptr, first, n, means, scatter, _dispersion(events, vectors), squares)
-
-
-def _described(
-    events: Events, first: Int64s, given: tuple[Float64s, Float64s, Float64s]
-) -> Iterator[tuple[slice, Float64s, Float64s]]:
-    """Yield where runs of ratings are, their sessions' means and their features less these."""
-    width = given[0].shape[1] + len(given[1]) + 2
-    ends = np.append(first, len(events.items))
-    for begin, end in _chunks(first, len(events.items)):
-        own = slice(int(ends[begin]), int(ends[end]))
-        means, away = np.empty((end - begin, width)), np.empty((own.stop - own.start, width))
-        starts = ends[begin : end + 1] - ends[begin]
-        ratings = events.items[own], events.ratings[own]
-        describe_sessions(starts, *ratings, *given, means, away)
-        yield own, means, away
 
 
 def session_weights(n: Int64s) -> Float64s:
@@ -186,13 +164,6 @@ def _item_means(events: Events, n_items: int) -> Float64s:
     totals = np.bincount(events.items, events.ratings, n_items)
     mean = float(events.ratings.mean(dtype=np.float64))
     return np.asarray((totals + _SHRINK * mean) / (counts + _SHRINK))
-
-
-def _chunks(first: Int64s, n_events: int) -> Iterator[tuple[int, int]]:
-    """Cut the sessions into runs of about `_CHUNK` events."""
-    wanted = np.arange(_CHUNK, n_events, _CHUNK)
-    cuts = np.unique(np.concatenate([[0], np.searchsorted(first, wanted), [len(first)]]))
-    yield from zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
 
 
 def _dispersion(events: Events, vectors: Float64s) -> Float64s:
