@@ -258,7 +258,7 @@ def test_scores_are_the_strongest_bursts(events, data):
         if bursts.score[burst] >= 1:
             item, user, score = (
                 bursts.item[burst],
-                line.users[chosen.places[member]],
+                line.users(chosen.places[member]),
                 bursts.score[burst],
             )
             items[item], users[user] = max(items[item], score), max(users[user], score)

@@ -70,6 +70,11 @@ def learned_line(events, n_items=N_ITEMS):
     return line.learned(ratings == 3)[0], ratings
 
 
+def items_of(line):
+    """Return the item row of each rating of the line."""
+    return np.repeat(np.arange(line.n_items), np.diff(line.starts))
+
+
 @pytest.fixture(scope="module")
 def line():
     events = make_events(some_lines(1), 80)
@@ -96,10 +101,11 @@ def interest(line):
 def test_a_line_is_in_the_order_of_item_and_time(line):
     events = make_events(some_lines(1), 80)
     assert (np.diff(events.items[line.order]) >= 0).all()
-    assert np.array_equal(line.items, events.items[line.order])
-    assert np.array_equal(line.users, events.users[line.order])
+    assert np.array_equal(items_of(line), events.items[line.order])
+    places = np.array([7, 0, 7], np.int32)
+    assert np.array_equal(line.users(places), events.users[line.order[places]])
     assert np.array_equal(line.halves, half_days(events.timestamps)[line.order])
-    assert (np.diff(line.items * 10_000 + line.halves) >= 0).all()
+    assert (np.diff(items_of(line) * 10_000 + line.halves) >= 0).all()
 
 
 def test_the_curve_of_age_is_learned():
@@ -135,14 +141,14 @@ def test_half_days_begin_with_the_first_rating():
 
 @pytest.mark.parametrize("days", WINDOWS)
 def test_windows_are_those_of_a_slow_count(line, interest, days):
-    which, plain = np.arange(len(line.items)) % 3 == 0, np.arange(len(line.items)) % 3 == 1
+    which, plain = np.arange(len(items_of(line))) % 3 == 0, np.arange(len(items_of(line))) % 3 == 1
     found = module.tested_windows(Chosen.of(line, which, plain), line, days, LEAST)
     wanted = {}
-    total, others = Counter(line.items[which]), Counter(line.items[plain])
+    total, others = Counter(items_of(line)[which]), Counter(items_of(line)[plain])
     for shift in (0, days):
         start = (line.halves + shift) // (2 * days) * (2 * days) - shift
-        n = Counter(zip(line.items[which], start[which], strict=True))
-        p = Counter(zip(line.items[plain], start[plain], strict=True))
+        n = Counter(zip(items_of(line)[which], start[which], strict=True))
+        p = Counter(zip(items_of(line)[plain], start[plain], strict=True))
         for (item, begin), count in n.items():
             if count < LEAST:
                 continue
@@ -166,18 +172,18 @@ def test_windows_are_those_of_a_slow_count(line, interest, days):
 
 
 def test_what_is_chosen_is_in_the_order_of_item_and_time(line):
-    which = np.random.default_rng(7).random(len(line.items)) < 0.4
+    which = np.random.default_rng(7).random(len(items_of(line))) < 0.4
     chosen = Chosen.of(line, which, ~which)
     assert chosen.places.tolist() == np.flatnonzero(which).tolist()
-    assert np.diff(chosen.starts).tolist() == np.bincount(line.items[which]).tolist()
-    assert np.diff(chosen.other_starts).tolist() == np.bincount(line.items[~which]).tolist()
+    assert np.diff(chosen.starts).tolist() == np.bincount(items_of(line)[which]).tolist()
+    assert np.diff(chosen.other_starts).tolist() == np.bincount(items_of(line)[~which]).tolist()
     assert chosen.halves.tolist() == line.halves[which].tolist()
     assert chosen.other_halves.tolist() == line.halves[~which].tolist()
 
 
 def test_what_is_left_out_of_a_line_is_as_what_is_not_chosen(line):
     random = np.random.default_rng(8)
-    calm, drawn = random.random((2, len(line.items))) < [[0.7], [0.5]]
+    calm, drawn = random.random((2, len(items_of(line)))) < [[0.7], [0.5]]
     fewer = line.only(calm)
     assert len(fewer.order) == calm.sum()
     whole, part = Chosen.of(line, calm & drawn, calm & ~drawn), Chosen.of(fewer, drawn[calm])
@@ -192,13 +198,20 @@ def test_what_is_left_out_of_a_line_is_as_what_is_not_chosen(line):
     assert count_tested(part, fewer) == len(found.n)
 
 
+def test_all_ratings_are_chosen(line):
+    whole = Chosen.of(line, np.ones(len(line.order), bool))
+    assert all(map(np.array_equal, Chosen.all_of(line), whole))
+
+
 def test_members_are_the_ratings_in_the_window(line):
-    chosen = Chosen.of(line, np.arange(len(line.items)) % 3 == 0, np.zeros(len(line.items), bool))
+    chosen = Chosen.of(
+        line, np.arange(len(items_of(line))) % 3 == 0, np.zeros(len(items_of(line)), bool)
+    )
     bursts = find_bursts(chosen, line)
     burst, member = bursts.members()
     assert np.array_equal(np.bincount(burst), bursts.n)
     places = chosen.places[member]
-    assert np.array_equal(line.items[places], bursts.item[burst])
+    assert np.array_equal(items_of(line)[places], bursts.item[burst])
     half = line.halves[places]
     assert ((half >= bursts.start[burst]) & (half < bursts.stop[burst])).all()
 
@@ -208,7 +221,7 @@ def test_a_burst_across_the_border_of_a_window_is_found_whole(line):
         [*some_lines(3), *(Line(80 + k, 2, 5.0, 63 + k % 14) for k in range(30))], 110
     )
     line, ratings = learned_line(events)
-    pushed = Chosen.of(line, line.users >= 80, ratings == 3)
+    pushed = Chosen.of(line, line.users(np.arange(len(ratings))) >= 80, ratings == 3)
     bursts = find_bursts(pushed, line)
     week = bursts.take(bursts.stop - bursts.start == 14)
     assert week.n.max() == 30

@@ -227,11 +227,11 @@ def _bursts(
     ratings = events.ratings[line.order]
     extreme = extreme_ratings(ratings)
     plain = ~extreme["push"] & ~extreme["nuke"]
-    line, calm = line.learned(plain)
     lives, sameness = Lives(events), Sameness(ratings, line)
     del ratings
+    line, calm = line.learned(plain)
     sides = _sides(line, calm, extreme, plain, (surprise, sameness, lives), seed)
-    del calm
+    del calm, extreme, plain
     both = zip(*(side.scores for side in sides), strict=True)
     burst = Scores(*(np.maximum(*two) for two in both))
     return sides, [burst, scores_of_all_ratings(line, sameness, lives)]

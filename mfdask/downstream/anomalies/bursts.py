@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,23 +36,23 @@ class Timeline(NamedTuple):
     ----------
     order : int32 (ratings,)
         Places of the ratings among the events, by item and then by time: the order of all else.
-    users, halves : int32 (ratings,)
-        Rows, and half-days.
+    halves : int32 (ratings,)
+        Half-days.
     starts : int32 (items + 1,)
         Where each item begins.
     interest : Interest
     dispersions : tuple of float
         Over-dispersion of honest counts for each of `WINDOWS`, beyond that of `tested_windows`.
-    n_users : int
+    indptr : int64 (users + 1,)
+        Where each user's events begin.
     """
 
     order: Int32s
-    users: Int32s
     halves: Int32s
     starts: Int32s
     interest: Interest
     dispersions: tuple[float, ...]
-    n_users: int
+    indptr: Int64s
 
     @property
     def n_items(self) -> int:
@@ -59,9 +60,14 @@ class Timeline(NamedTuple):
         return len(self.starts) - 1
 
     @property
-    def items(self) -> Int32s:
-        """Return the item row of each rating, int32 (ratings,)."""
-        return np.repeat(np.arange(self.n_items, dtype=np.int32), np.diff(self.starts))
+    def n_users(self) -> int:
+        """Return the number of users."""
+        return len(self.indptr) - 1
+
+    def users(self, places: Int32s) -> Int32s:
+        """Return the users of some ratings, counted from the first one of the events, int32."""
+        rows = np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.indptr))
+        return rows[self.order[places]]
 
     @classmethod
     def of(cls, events: Events, n_items: int) -> Timeline:
@@ -71,7 +77,7 @@ class Timeline(NamedTuple):
         halves = halves[order]
         starts = _before(np.bincount(events.items, minlength=n_items))
         learned = Interest.learn(starts, halves), (0.0,) * len(WINDOWS)
-        return cls(order, events.users[order], halves, starts, *learned, len(events.indptr) - 1)
+        return cls(order, halves, starts, *learned, events.indptr)
 
     def learned(self, plain: Bools) -> tuple[Timeline, Timeline]:
         """Return the line with dispersions learned from plain ratings, and that of these alone.
@@ -89,9 +95,8 @@ class Timeline(NamedTuple):
 
         For many choices among these alone, which are then made sooner.
         """
-        order, users, halves = (each[which] for each in (self.order, self.users, self.halves))
-        starts = self.starts_of(which)
-        return self._replace(order=order, users=users, halves=halves, starts=starts)
+        order, halves, starts = self.order[which], self.halves[which], self.starts_of(which)
+        return self._replace(order=order, halves=halves, starts=starts)
 
     def starts_of(self, which: Bools) -> Int32s:
         """Return where each item begins among some of the ratings, int32 (items + 1,)."""
@@ -138,6 +143,13 @@ class Chosen(NamedTuple):
         places, rest = np.flatnonzero(which).astype(np.int32), ~which if others is None else others
         own, other = ((line.starts_of(each), line.halves[each]) for each in (which, rest))
         return cls(places, *own, *other)
+
+    @classmethod
+    def all_of(cls, line: Timeline) -> Chosen:
+        """Choose all ratings."""
+        none = np.zeros(0, np.int32)
+        places = np.arange(len(line.order), dtype=np.int32)
+        return cls(places, line.starts, line.halves, np.zeros_like(line.starts), none)
 
 
 class Bursts(NamedTuple):
@@ -210,11 +222,11 @@ def find_bursts(
     for days, more in zip(WINDOWS, line.dispersions, strict=True):
         if days > longest:
             continue
-        windows = tested_windows(chosen, line, days, least)
-        dispersion = windows.dispersion + more
-        score = score_of(windows.n, windows.expected, dispersion)
-        windows = windows._replace(dispersion=dispersion, score=score)
-        found.append(windows.take(score >= lowest) if lowest > 0 else windows)
+        for windows in _on_grids(chosen, line, days, least):
+            dispersion = windows.dispersion + more
+            score = score_of(windows.n, windows.expected, dispersion)
+            windows = windows._replace(dispersion=dispersion, score=score)
+            found.append(windows.take(score >= lowest) if lowest > 0 else windows)
     return Bursts.join(found)
 
 
@@ -238,7 +250,13 @@ def tested_windows(chosen: Chosen, line: Timeline, days: int, least: int) -> Bur
     from: by the relative variance ``1 / (C - c + 1/2)``, in the second case with ``1 / (p + 1/2) +
     1 / (P - p + 1/2)`` more.
     """
-    return Bursts.join([_on_grid(chosen, line, 2 * days, shift, least) for shift in (0, days)])
+    return Bursts.join([*_on_grids(chosen, line, days, least)])
+
+
+def _on_grids(chosen: Chosen, line: Timeline, days: int, least: int) -> Iterator[Bursts]:
+    """Yield `tested_windows`, one grid at a time: together they take much memory."""
+    for shift in (0, days):
+        yield _on_grid(chosen, line, 2 * days, shift, least)
 
 
 def _on_grid(chosen: Chosen, line: Timeline, length: int, shift: int, least: int) -> Bursts:

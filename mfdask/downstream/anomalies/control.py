@@ -30,7 +30,7 @@ def scores_of(bursts: Bursts, chosen: Chosen, line: Timeline) -> Scores:
     found = Scores(np.zeros(line.n_items), np.zeros(line.n_users))
     np.maximum.at(found.items, strong.item, strong.score)
     burst, member = strong.members()
-    np.maximum.at(found.users, line.users[chosen.places[member]], strong.score[burst])
+    np.maximum.at(found.users, line.users(chosen.places[member]), strong.score[burst])
     return found
 
 

@@ -93,7 +93,7 @@ def attacker_scores(
     if agreed is not None:
         kept = agreed.common[strong[burst], agreed.values[places]]
         burst, places = burst[kept], places[kept]
-    users = line.users[places]
+    users = line.users(places)
     start, stop = _core(bursts, chosen, line)
     kept = lives.share(users, start[burst], stop[burst]) >= OWN_LIFE
     np.maximum.at(found.users, users[kept], bursts.score[burst[kept]])
@@ -136,7 +136,7 @@ def scores_of_all_ratings(line: Timeline, sameness: Sameness, lives: Lives) -> S
     Nothing that happens in the window makes a burst more likely here, so a release has one too:
     the score is the smaller one of that of the burst and of `Sameness`.
     """
-    chosen = Chosen.of(line, np.ones(len(line.order), bool))
+    chosen = Chosen.all_of(line)
     bursts = find_bursts(chosen, line, LEAST + 1, lowest=LEAST_SCORE, longest=LONGEST)
     sure, common = sameness.of(bursts)
     bursts = bursts._replace(score=np.minimum(bursts.score, sure))
