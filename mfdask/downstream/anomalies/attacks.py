@@ -132,11 +132,29 @@ class _Side(NamedTuple):
         return cls("push", no, 0, bursts, none, Scores(none, none), alarms, alarms)
 
 
+class BurstEvidence(NamedTuple):
+    """What bursts of ratings say of all items and users: the first half of a search for attacks.
+
+    Attributes
+    ----------
+    surprise : Surprise
+    sides : list
+        Bursts of extreme ratings, by direction.
+    scores : list of Scores
+        Of bursts of extreme ratings, and of all; empty without times.
+    """
+
+    surprise: Surprise
+    sides: list[_Side]
+    scores: list[Scores]
+
+
 def suspected_attacks(
     events: Events,
     n_items: int,
     rule: AttackLimits | None = None,
     vectors: Float64s | None = None,
+    bursts: BurstEvidence | None = None,
 ) -> Attacks:
     """Find what honest users would not do to items, and who did it.
 
@@ -149,6 +167,8 @@ def suspected_attacks(
     rule : AttackLimits, optional
     vectors : float64 (items, size), optional
         `choice_vectors` of the events, where they are known already.
+    bursts : BurstEvidence, optional
+        `burst_evidence` of the events and the rule, where it is known already.
 
     Returns
     -------
@@ -160,13 +180,11 @@ def suspected_attacks(
         If all ratings are alike.
     """
     rule = rule or AttackLimits()
-    _ends(events.ratings)
-    surprise = Surprise(events, n_items)
-    sides, scores = _bursts(events, n_items, surprise, rule.seed)
+    surprise, sides, scores = bursts or burst_evidence(events, n_items, rule)
     suspicion = suspicion_of(events, n_items, surprise.above, scores, vectors)
-    bursts, members = _suspected(sides, events, suspicion, rule)
-    items = bursts.drop_duplicates(["item", "direction"], ignore_index=True)
-    users = _members(bursts, members, scores, rule)
+    suspected, members = _suspected(sides, events, suspicion, rule)
+    items = suspected.drop_duplicates(["item", "direction"], ignore_index=True)
+    users = _members(suspected, members, scores, rule)
     users = add_profiles(users, events, n_items)
     n_bursts = len(items)
     items = with_other_items(items, _chosen_items(suspicion, rule), suspicion)
@@ -214,15 +232,20 @@ def _public(lines: pd.DataFrame) -> pd.DataFrame:
     return lines.drop(columns=inner, errors="ignore").reset_index(drop=True)
 
 
-def _bursts(
-    events: Events, n_items: int, surprise: Surprise, seed: int
-) -> tuple[list[_Side], list[Scores]]:
+def burst_evidence(events: Events, n_items: int, rule: AttackLimits) -> BurstEvidence:
     """Look for bursts of extreme ratings and of all; without times there are none.
 
     What tells of the windows takes much memory, which is free again at the end.
+
+    Raises
+    ------
+    InputError
+        If all ratings are alike.
     """
+    _ends(events.ratings)
+    surprise = Surprise(events, n_items)
     if np.ptp(events.timestamps) == 0:
-        return [_Side.empty()], []
+        return BurstEvidence(surprise, [_Side.empty()], [])
     line = Timeline.of(events, n_items)
     ratings = events.ratings[line.order]
     extreme = extreme_ratings(ratings)
@@ -230,11 +253,12 @@ def _bursts(
     lives, sameness = Lives(events), Sameness(ratings, line)
     del ratings
     line, calm = line.learned(plain)
-    sides = _sides(line, calm, extreme, plain, (surprise, sameness, lives), seed)
+    sides = _sides(line, calm, extreme, plain, (surprise, sameness, lives), rule.seed)
     del calm, extreme, plain
     both = zip(*(side.scores for side in sides), strict=True)
     burst = Scores(*(np.maximum(*two) for two in both))
-    return sides, [burst, scores_of_all_ratings(line, sameness, lives)]
+    scores = [burst, scores_of_all_ratings(line, sameness, lives)]
+    return BurstEvidence(surprise, sides, scores)
 
 
 def _sides(

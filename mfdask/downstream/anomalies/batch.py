@@ -14,12 +14,18 @@ import pandas as pd
 from distributed import Client
 
 from mfdask.downstream.anomalies import cleaning
-from mfdask.downstream.anomalies.attacks import AttackLimits, Attacks, suspected_attacks
+from mfdask.downstream.anomalies.attacks import (
+    AttackLimits,
+    Attacks,
+    BurstEvidence,
+    burst_evidence,
+    suspected_attacks,
+)
 from mfdask.downstream.anomalies.drift import drifting_items
 from mfdask.downstream.anomalies.groups import groups_of
 from mfdask.downstream.anomalies.residuals import residuals_to_come
 from mfdask.downstream.anomalies.sessions import choice_vectors
-from mfdask.downstream.anomalies.sharing import suspected_sharing
+from mfdask.downstream.anomalies.sharing import residual_support, suspected_sharing
 from mfdask.downstream.anomalies.tables import attack_scores, attack_table, group_table
 from mfdask.downstream.events import Events, all_events, require_timestamps
 from mfdask.errors import InputError, require
@@ -159,21 +165,24 @@ def _parts(
     """Yield each part's name, tables and summary; what one part alone needs is gone by the next."""
     events, attacked = all_events(data), pd.Series(dtype="int64")
     vectors = None if options.parts == ("drift",) else choice_vectors(events, data.n_items)
-    with ExitStack() as refits:
-        if options.parts != ("attacks",):  # a cluster learns models while attacks are looked for
-            to_come = residuals_to_come(model, data, options.folds, client, progress)
-            found = refits.enter_context(to_come)
-        if "attacks" in options.parts:
-            attacked, tables, said = _attacks(model, data, events, vectors, options, client)
+    attacks = "attacks" in options.parts
+    bursts = burst_evidence(events, data.n_items, options.rule) if attacks else None
+    with ExitStack() as meanwhile:  # a cluster learns; beside the search for bursts memory is short
+        if options.parts != ("attacks",):
+            refits = residuals_to_come(model, data, options.folds, client, progress)
+            found = meanwhile.enter_context(refits)
+        if bursts:
+            attacked, tables, said = _attacks(model, data, events, vectors, bursts, options, client)
             yield "attacks", tables, said
+            del bursts
         if options.parts == ("attacks",):
             return
+        if "sharing" in options.parts:
+            shared = suspected_sharing(events, data.n_items, flagged_alone=True, vectors=vectors)
         residuals = found(events)
     if "sharing" in options.parts:
-        judged = suspected_sharing(
-            events, data.n_items, residuals, flagged_alone=True, vectors=vectors
-        )
-        yield "sharing", *_flagged(judged, "user", data.users()[["user_id"]], "sharing")
+        shared["residual_support"] = residual_support(residuals, data.n_users)[shared["user"]]
+        yield "sharing", *_flagged(shared, "user", data.users()[["user_id"]], "sharing")
     del events
     if "drift" in options.parts:
         judged = drifting_items(residuals, data.n_items)
@@ -203,11 +212,12 @@ def _attacks(
     data: Dataset,
     events: Events,
     vectors: Float64s | None,
+    bursts: BurstEvidence,
     options: Options,
     client: Client | None,
 ) -> tuple[pd.Series, dict[str, pd.DataFrame], dict[str, Any]]:
     """Look for attacks, and for what goes away without the attackers; items come first."""
-    found = suspected_attacks(events, data.n_items, options.rule, vectors)
+    found = suspected_attacks(events, data.n_items, options.rule, vectors, bursts)
     suspects = np.unique(found.users["user"].to_numpy(np.int32))
     items = np.unique(found.items["item"].to_numpy(np.int32))
     groups = groups_of(events, suspects, data.n_items)

@@ -32,7 +32,6 @@ _WIDEST, _NODES = 2.0, 15
 def suspected_sharing(
     events: Events,
     n_items: int,
-    residuals: Residuals | None = None,
     *,
     max_q: float = 0.05,
     min_days: int = 2,
@@ -52,8 +51,6 @@ def suspected_sharing(
     events : Events
         Of all users, from `all_events`.
     n_items : int
-    residuals : Residuals, optional
-        Of the same events; only `residual_support` needs them.
     max_q : float
         The share of false ones among the flagged accounts that is put up with, in (0, 1).
     min_days : int
@@ -74,11 +71,11 @@ def suspected_sharing(
         choices are, among accounts of like length), `handover_evidence` (log, for a second person
         from some day on), `handover` (UTC date, the likeliest), `handover_p` (of as much evidence
         if the sessions came in any order), `n_sessions`, `active_days`, `n_ratings`,
-        `residual_support` (error of the rating model on this account over that on all; NaN without
-        residuals), `p` (that an account of one person scores as high, see `_chance`), `q`
-        (Benjamini-Hochberg), `expected_false_per_1000` (``1000 p``), `second_sessions` (of flagged
-        accounts: when the sessions begin that are rather the second person's, who has rated less;
-        UTC), `second_share` (of the ratings; NaN if not flagged), `reason`.
+        `residual_support` (NaN: the function of that name tells it), `p` (that an account of one
+        person scores as high, see `_chance`), `q` (Benjamini-Hochberg), `expected_false_per_1000`
+        (``1000 p``), `second_sessions` (of flagged accounts: when the sessions begin that are
+        rather the second person's, who has rated less; UTC), `second_share` (of the ratings; NaN if
+        not flagged), `reason`.
 
     Raises
     ------
@@ -94,7 +91,7 @@ def suspected_sharing(
     kernel.usual_strangeness(sessions.indptr, people.precision, people.variance, usual)
     table = _table(events, sessions, found)
     table["score"] = _standardised(found, usual)
-    table["residual_support"] = np.nan if residuals is None else _misfit(residuals, len(table))
+    table["residual_support"] = np.nan
     table = table[(table["active_days"] >= min_days) & (table["n_sessions"] > 1)].copy()
     drawn = _drawn(sessions, people, usual, table["user"].to_numpy() - events.start, seed)
     table["p"] = _chance(table["score"].to_numpy(), drawn, table["n_sessions"].to_numpy())
@@ -221,8 +218,11 @@ def _second_person(
     return pd.DataFrame(lines, index=table.index, columns=["second_sessions", "second_share"])
 
 
-def _misfit(residuals: Residuals, n_users: int) -> Float64s:
-    """Return the root mean square error of each account over that of all."""
+def residual_support(residuals: Residuals, n_users: int) -> Float64s:
+    """Return the rating model's root mean square error of each account over that of all.
+
+    float64 (users,).
+    """
     n, square = np.zeros(n_users, np.int64), np.zeros(n_users)
     for run in runs_of(len(residuals.users)):
         n += np.bincount(residuals.users[run], minlength=n_users)
