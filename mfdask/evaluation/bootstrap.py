@@ -48,7 +48,7 @@ def resampled_ratios(top: Floats, bottom: Floats, resamples: int, seed: int) -> 
         raise InputError(f"{resamples} resamples: give at least 1; 1000 is usual")
     parts = [
         ratios(weights @ top, weights @ bottom).swapaxes(0, 1)
-        for weights in _weights(bottom.shape[0], resamples, seed)
+        for weights in resampled_weights(bottom.shape[0], resamples, seed)
     ]
     return np.concatenate(parts)
 
@@ -59,7 +59,7 @@ def ratios(top: Floats, bottom: Floats) -> Floats:
     return np.divide(top, bottom, where=bottom > 0, out=np.full(top.shape, np.nan))
 
 
-def _weights(n_users: int, resamples: int, seed: int) -> Iterator[Floats]:
+def resampled_weights(n_users: int, resamples: int, seed: int) -> Iterator[Floats]:
     """Yield how often each user is drawn, a few resamples at a time: (resamples, users)."""
     random = np.random.default_rng(seed)
     size = max(1, _CELLS // n_users)

@@ -1,7 +1,7 @@
 """Metrics of predictions for weighted users, as a bootstrap needs them.
 
-Each function prepares one cut-off's predictions and returns one that takes weights: sorting is done
-once, and a resample costs a few sums.
+Each function prepares one cut-off's predictions and returns one that takes the weights of many
+resamples: sorting is done once, and a resample costs a few sums.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
+from mfdask.kernels import curves as kernel
 from mfdask.kernels.types import Float64s
 
-#: Takes a weight for each prediction, returns the metrics; NaN where one is not defined.
+#: Takes weights, float64 (resamples, predictions), returns the metrics, float64 (resamples,
+#: metrics); NaN where one is not defined.
 Measure = Callable[[Float64s], Float64s]
 
 CHURN_METRICS = ("roc_auc", "pr_auc", "top_decile_lift", "brier")
@@ -22,6 +24,8 @@ VALUE_METRICS = ("gini", "rmse", "mae", "ratio")
 
 #: Probabilities are kept this far from 0 and 1 before their logarithms are taken.
 EDGE = 1e-6
+#: Share of the users whose lift is told.
+_TOP = 0.1
 #: Of the line that probabilities are recalibrated by, around none.
 PRIOR_DEVIATION = 0.5
 
@@ -33,14 +37,13 @@ class _Ranked:
         self._order = np.argsort(-score, kind="stable")
         ordered = score[self._order]
         self._ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-        self._label = label[self._order]
+        self._label = label
 
-    def curve(self, weight: Float64s) -> tuple[Float64s, Float64s]:
-        """Return weights and weighted labels so far, at the end of each step, from (0, 0)."""
-        ordered = weight[self._order]
-        sums = (ordered, ordered * self._label)
-        total, hits = (np.append(0.0, np.cumsum(each)[self._ends]) for each in sums)
-        return total, hits
+    def walk(self, weights: Float64s) -> Float64s:
+        """Return what `walk_curves` tells of each resample, float64 (resamples, columns)."""
+        found = np.empty((len(weights), kernel.COLUMNS))
+        kernel.walk_curves(self._order, self._ends, self._label, weights, _TOP, found)
+        return found
 
 
 def churn_measure(label: Float64s, score: Float64s) -> Measure:
@@ -52,17 +55,13 @@ def churn_measure(label: Float64s, score: Float64s) -> Measure:
     ranked = _Ranked(label, score)
     squared = (label - score) ** 2
 
-    def measure(weight: Float64s) -> Float64s:
-        total, hits = ranked.curve(weight)
-        n, positives = total[-1], hits[-1]
-        if not 0 < positives < n:
-            return np.full(len(CHURN_METRICS), np.nan)
-        misses = total - hits
-        auc = np.trapezoid(hits, misses) / (positives * (n - positives))
-        precision = hits[1:] / np.maximum(total[1:], EDGE)
-        average = np.sum(np.diff(hits) * precision) / positives
-        lift = np.interp(n / 10, total, hits) / (positives / 10)
-        return np.array([auc, average, lift, squared @ weight / n])
+    def measure(weights: Float64s) -> Float64s:
+        n, hits, area, precision, top = ranked.walk(weights).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            auc = (area - hits**2 / 2) / (hits * (n - hits))
+            found = [auc, precision / hits, top / (_TOP * hits), weights @ squared / n]
+        both = (hits > 0) & (hits < n)
+        return np.where(both[:, None], np.column_stack(found), np.nan)
 
     return measure
 
@@ -77,18 +76,17 @@ def value_measure(label: Float64s, score: Float64s) -> Measure:
     ranked, ideal = _Ranked(label, score), _Ranked(label, label)
     error = score - label
 
-    def gini(curve: tuple[Float64s, Float64s]) -> float:
-        total, amount = curve
-        return float(np.trapezoid(amount / amount[-1], total / total[-1]) - 0.5)
-
-    def measure(weight: Float64s) -> Float64s:
-        n, amount = weight.sum(), label @ weight
-        rmse, mae = np.sqrt(error**2 @ weight / n), np.abs(error) @ weight / n
-        if not amount > 0:
-            return np.array([np.nan, rmse, mae, np.nan])
-        best = gini(ideal.curve(weight))
-        order = gini(ranked.curve(weight)) / best if best > 0 else np.nan
-        return np.array([order, rmse, mae, score @ weight / amount])
+    def measure(weights: Float64s) -> Float64s:
+        n, amount, area = ranked.walk(weights).T[: kernel.AREA + 1]
+        best = ideal.walk(weights)[:, kernel.AREA]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gini, most = (each / (amount * n) - 0.5 for each in (area, best))
+            order = np.where(most > 0, gini / most, np.nan)
+            ratio = weights @ score / amount
+        errors = np.sqrt(weights @ error**2 / n), weights @ np.abs(error) / n
+        found = np.column_stack([order, *errors, ratio])
+        found[~(amount > 0), :: len(VALUE_METRICS) - 1] = np.nan
+        return found
 
     return measure
 

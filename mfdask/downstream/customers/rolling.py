@@ -13,7 +13,7 @@ from mfdask.downstream.customers.learners import Learner, Predictor
 from mfdask.downstream.customers.metrics import Measure, Recalibration, calibrate
 from mfdask.downstream.customers.origins import Origins, day_of
 from mfdask.errors import InputError
-from mfdask.evaluation.bootstrap import intervals
+from mfdask.evaluation.bootstrap import intervals, resampled_weights
 from mfdask.kernels.types import Float64s
 from mfdask.progress import Progress, silent
 
@@ -217,16 +217,17 @@ def evaluate_candidates(
     codes, everybody = pd.factorize(users[0].append(users[1:]))
     cuts = np.split(codes, np.cumsum([len(each) for each in users])[:-1])
 
-    def overall(weight: Float64s) -> Float64s:
-        pairs = zip(measures, cuts, strict=True)
-        each = np.array([[own(weight[cut]) for own in line] for line, cut in pairs])
-        return _mean(each)
+    def overall(weights: Float64s) -> Float64s:
+        """Return the mean metrics, float64 (resamples, candidates, metrics)."""
+        found = []
+        for line, cut in zip(measures, cuts, strict=True):
+            there = np.ascontiguousarray(weights[:, cut])
+            found.append([own(there) for own in line])
+        return _mean(np.array(found)).swapaxes(0, 1)
 
-    value = overall(np.ones(len(everybody)))
-    random = np.random.default_rng(seed)
     n = len(everybody)
-    draws = (random.integers(n, size=n) for _ in range(RESAMPLES))
-    samples = np.array([overall(np.bincount(own, minlength=n).astype(float)) for own in draws])
+    value = overall(np.ones((1, n)))[0]
+    samples = np.concatenate([*map(overall, resampled_weights(n, RESAMPLES, seed))])
     return _lines(candidates, metrics, value, samples)
 
 
