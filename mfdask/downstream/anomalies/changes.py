@@ -199,8 +199,8 @@ def _spread(edges: Int64s, values: Float64s, weights: Float64s) -> _Found:
     logs += _SMALL
     np.log(logs, out=logs)
     scale = 1.0 / max(float(logs.var()), np.finfo(np.float64).tiny) if len(logs) else 1.0
-    total = _Runs.of(edges, logs, logs).weight  # all count alike: no weights are held
-    found = _step(_Runs(scale * (edges - edges[:, :1]), scale * total))
+    total = scale * _Runs.of(edges, logs, logs).weight  # all count alike: no weights are held
+    found = _step(_Runs(np.asarray(scale * (edges - edges[:, :1]), np.float64), total))
     at = np.column_stack([edges[:, 0], edges[np.arange(len(edges)), found.first], edges[:, -1]])
     squares = np.diff(_Runs.of(at, values, values).total, axis=1)
     before, behind = np.sqrt(squares / np.maximum(np.diff(at, axis=1), 1)).T
