@@ -60,8 +60,9 @@ class Events(NamedTuple):
 
     def only(self, mask: Mask) -> Events:
         """Return some of the events, of the same users; one may end with none."""
-        rest: list[Any] = [array[mask] for array in self[2:]]
-        return Events(self.start, starts_of_kept(self.indptr, mask), *rest)
+        places = np.flatnonzero(mask)
+        rest: list[Any] = [array[places] for array in self[2:]]
+        return Events(self.start, starts_of_kept(self.indptr, places), *rest)
 
 
 def parts_of(data: Dataset) -> list[str]:

@@ -269,7 +269,7 @@ def first_rows(
     Factors of users who like nothing, and of items that nobody likes, begin at 0: no step may move
     them.
     """
-    liked = ratings.ratings >= least_liked(estimator.liked)
+    liked = np.flatnonzero(ratings.ratings >= least_liked(estimator.liked))
     likes = {
         "users": np.diff(starts_of_kept(ratings.indptr, liked)),
         "items": np.bincount(ratings.indices[liked], minlength=data.n_items),

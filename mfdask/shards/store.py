@@ -107,18 +107,21 @@ class Shard:
         mask : bool (n_ratings,)
             Which ratings stay.
         """
+        places = np.flatnonzero(mask)  # several arrays are taken sooner by these
         return replace(
             self,
-            indptr=starts_of_kept(self.indptr, mask),
-            indices=self.indices[mask],
-            ratings=self.ratings[mask],
-            roots=None if self.roots is None else self.roots[mask],
+            indptr=starts_of_kept(self.indptr, places),
+            indices=self.indices[places],
+            ratings=self.ratings[places],
+            roots=None if self.roots is None else self.roots[places],
         )
 
 
-def starts_of_kept(indptr: npt.NDArray[np.int64], mask: Mask) -> npt.NDArray[np.int64]:
-    """Return where each row begins, int64 (n_rows + 1,), once only some of the entries stay."""
-    return np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])[indptr]
+def starts_of_kept(
+    indptr: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return where each row begins, int64 (n_rows + 1,), once only the entries at places stay."""
+    return np.searchsorted(places, indptr)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class DatasetWriter:
             parts = {part: shard.only(masks[part]).arrays for part in self.parts}
             for name, values in data.beside(block).items():
                 for part, arrays in parts.items():
-                    arrays[name] = values[masks[part]]
+                    arrays[name] = values[np.flatnonzero(masks[part])]
             users.append(self.write_users(block, parts))
         tables = {"users": data.users(), "items": data.items()}
         return self.write_rest(LocalExecutor(), "masked", users, tables, data.manifest)

@@ -59,4 +59,4 @@ def residuals_of(events, n_items, config=CONFIG):
     in_matrix_order = np.lexsort((events.items, events.users))
     predicted[in_matrix_order] = cross_fitted_predictions(Dataset.from_csr(matrix), config.fit, 5)
     error = events.ratings - predicted
-    return Residuals(events.users, events.items, events.ratings, events.timestamps, error)
+    return Residuals(events.users, events.items, events.timestamps, error)

@@ -92,7 +92,7 @@ def _residuals(error, n_items, seed=0):
     error = error.astype(np.float32)
     times = np.repeat(np.arange(n, dtype=np.int64) * 86_400, n_items)
     order = np.lexsort((times, users))
-    columns = (users, items, error + 3, times, error)
+    columns = (users, items, times, error)
     return Residuals(*(column[order] for column in columns))
 
 

@@ -293,7 +293,7 @@ def test_columns_say_what_they_should(honest):
     events, n_items = honest
     users = events.users
     error = np.where(users == 3, 2.0, 1.0).astype(np.float32)
-    residuals = Residuals(users, events.items, events.ratings, events.timestamps, error)
+    residuals = Residuals(users, events.items, events.timestamps, error)
     found = suspected_sharing(events, n_items)
     support = residual_support(residuals, len(events.indptr) - 1)
     assert found["score"].is_monotonic_decreasing

@@ -95,8 +95,8 @@ class Timeline(NamedTuple):
 
         For many choices among these alone, which are then made sooner.
         """
-        order, halves, starts = self.order[which], self.halves[which], self.starts_of(which)
-        return self._replace(order=order, halves=halves, starts=starts)
+        places, starts = np.flatnonzero(which), self.starts_of(which)
+        return self._replace(order=self.order[places], halves=self.halves[places], starts=starts)
 
     def starts_of(self, which: Bools) -> Int32s:
         """Return where each item begins among some of the ratings, int32 (items + 1,)."""
@@ -140,9 +140,10 @@ class Chosen(NamedTuple):
 
         bool (ratings of the line,).
         """
-        places, rest = np.flatnonzero(which).astype(np.int32), ~which if others is None else others
-        own, other = ((line.starts_of(each), line.halves[each]) for each in (which, rest))
-        return cls(places, *own, *other)
+        places, rest = np.flatnonzero(which), ~which if others is None else others
+        own = line.starts_of(which), line.halves[places]
+        other = line.starts_of(rest), line.halves[np.flatnonzero(rest)]
+        return cls(places.astype(np.int32), *own, *other)
 
     @classmethod
     def all_of(cls, line: Timeline) -> Chosen:
@@ -184,7 +185,8 @@ class Bursts(NamedTuple):
 
     def take(self, which: Bools | Int64s) -> Bursts:
         """Return some of the bursts."""
-        arrays: list[Any] = [array[which] for array in self]
+        places = np.flatnonzero(which) if which.dtype == np.bool_ else which
+        arrays: list[Any] = [array[places] for array in self]
         return Bursts(*arrays)
 
     @classmethod

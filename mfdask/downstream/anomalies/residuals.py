@@ -15,7 +15,7 @@ from mfdask.downstream.events import Events, all_events, require_timestamps, use
 from mfdask.downstream.ordering import order_by
 from mfdask.errors import InputError, require
 from mfdask.kernels.profiles import others_mean
-from mfdask.kernels.types import Float32s, Float64s, Int32s, Int64s
+from mfdask.kernels.types import Float64s, Int32s, Int64s
 from mfdask.models import Model
 from mfdask.models.design import Array
 from mfdask.progress import Progress, silent
@@ -39,7 +39,6 @@ class Residuals(NamedTuple):
     ----------
     users, items : int32 (ratings,)
         Rows of the data set.
-    ratings : float32 (ratings,)
     timestamps : int64 (ratings,)
         Seconds since 1970.
     error : float32 (ratings,)
@@ -48,7 +47,6 @@ class Residuals(NamedTuple):
 
     users: Int32s
     items: Int32s
-    ratings: Float32s
     timestamps: Int64s
     error: Array
 
@@ -127,7 +125,7 @@ def _residuals(model: Model, refitted: Array, events: Events) -> Residuals:
         predicted[places] = refitted[done : done + len(places)]
         done += len(places)
     error = np.subtract(events.ratings, predicted, out=predicted)
-    return Residuals(users, events.items, events.ratings, events.timestamps, error)
+    return Residuals(users, events.items, events.timestamps, error)
 
 
 def cross_fitted_predictions(
@@ -165,7 +163,8 @@ def _fold_predictions(data: Dataset, refit: Refitter, fold: Fold) -> Array:
     for block in range(data.n_blocks("users")):
         shard, times = data.shard("users", block), data.timestamps(block)
         own = fold.of(shard)
-        found.append(aligned.predict(shard.only(own), None if times is None else times[own]))
+        own_times = None if times is None else times[np.flatnonzero(own)]
+        found.append(aligned.predict(shard.only(own), own_times))
     return np.concatenate(found)
 
 
@@ -175,7 +174,8 @@ def _merged(data: Dataset, parts: list[Array]) -> Array:
     blocks = [data.shard("users", block) for block in range(data.n_blocks("users"))]
     for k, part in enumerate(parts):
         fold = Fold(k, len(parts))
-        predicted[np.concatenate([fold.of(shard) for shard in blocks])] = part
+        own = np.concatenate([fold.of(shard) for shard in blocks])
+        predicted[np.flatnonzero(own)] = part
     return predicted
 
 
