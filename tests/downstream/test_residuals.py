@@ -117,7 +117,7 @@ def test_held_out_ratings_are_held_against_the_model(residuals, model, data):
 
 def test_residuals_are_in_the_order_of_events(residuals, data):
     events = all_events(data)
-    for name in ("users", "items", "ratings", "timestamps"):
+    for name in ("users", "items", "timestamps"):
         assert np.array_equal(getattr(residuals, name), getattr(events, name))
 
 
