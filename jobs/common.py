@@ -23,7 +23,6 @@ from rich.logging import RichHandler
 
 from mfdask.cluster import ClusterConfig, dashboard_link, open_cluster
 from mfdask.errors import InputError, without_secrets
-from mfdask.ingestion.reading import FEW_ROWS
 from mfdask.kernels.cache import is_compiled
 from mfdask.kernels.clock import CLOCK, compile_seconds
 from mfdask.memory import PeakMemory, require_address_space
@@ -214,11 +213,8 @@ def compiling_row(seconds: float) -> dict[str, str]:
 
 
 def worth_starting(cluster: ClusterConfig, n_ratings: int) -> ClusterConfig | None:
-    """Return a cluster, or None if the job is done in this process before one has started.
-
-    Whoever asks for anything of the cluster gets it.
-    """
-    return None if cluster == ClusterConfig() and n_ratings <= FEW_ROWS else cluster
+    """Return a cluster, or None if the job is done in this process before one has started."""
+    return cluster if cluster.pays_for(n_ratings) else None
 
 
 class Running:

@@ -19,7 +19,6 @@ from mfdask.cluster import ClusterConfig
 from mfdask.errors import InputError
 from mfdask.ingestion.build import IngestOptions, check_target, ingest
 from mfdask.ingestion.extend import columns_of, extend, ids_of
-from mfdask.ingestion.reading import are_few
 from mfdask.ratings.dialect import Dialect
 from mfdask.ratings.formats import open_source
 from mfdask.ratings.partitions import load_dask
@@ -128,7 +127,7 @@ def main(
         if before is None:
             check_target(out, overwrite)  # before a cluster is started for nothing
         sources = [opened] if held_out is None else [opened, held_out]
-        if cluster != ClusterConfig() or not are_few(sources):  # else it would not pay
+        if cluster.pays_for(sum(source.n_rows for source in sources)):
             load_dask()
             run.start(cluster)
         where: dict[str, Any] = {"client": run.client, "progress": run.progress}

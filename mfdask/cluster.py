@@ -36,6 +36,9 @@ SOLVER = "solver"
 #: logging begins when Dask is imported.
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical", "PYTHONWARNINGS": "ignore"}
 
+#: Ratings that are worked on in one process before the workers of a cluster are there.
+FEW_RATINGS = 2_000_000
+
 #: How long a remote scheduler may take to answer.
 TIMEOUT = "10s"
 
@@ -93,6 +96,13 @@ class ClusterConfig(Parametrised):
         super().__post_init__()
         if self.memory_limit != "auto":
             _check_memory(self.memory_limit)
+
+    def pays_for(self, n_ratings: int) -> bool:
+        """Tell whether it is worth its start for so many ratings.
+
+        Whoever asks for anything of a cluster gets it.
+        """
+        return self != ClusterConfig() or n_ratings > FEW_RATINGS
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mfdask.cluster import FEW_RATINGS
 from mfdask.execution import Executor, Handle
 from mfdask.ingestion.parts import PartFacts, clean_partition, read_batch
 from mfdask.ratings.partitions import Batch, parts_frame
@@ -20,8 +21,6 @@ from mfdask.ratings.source import Parsed, Part, Source
 if TYPE_CHECKING:
     from dask.delayed import Delayed
 
-#: Rows that threads of one process take in before the workers of a cluster are there.
-FEW_ROWS = 2_000_000
 #: Rows, and parts, that are read by one task: less would not be worth it.
 _BATCH_ROWS = 300_000
 _BATCH_PARTS = 256
@@ -29,7 +28,7 @@ _BATCH_PARTS = 256
 
 def are_few(sources: Sequence[Source]) -> bool:
     """Tell whether sources are taken in sooner without a cluster than one has started."""
-    return sum(source.n_rows for source in sources) <= FEW_ROWS
+    return sum(source.n_rows for source in sources) <= FEW_RATINGS
 
 
 @dataclass(frozen=True)

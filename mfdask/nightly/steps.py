@@ -66,7 +66,7 @@ class Night:
         return "; ".join(self.state.facts.get("reasons", []))
 
     def client(self) -> Client:
-        """Return the cluster, started when the first step asks for it."""
+        """Return the cluster, started when a step asks for it."""
         if self.given_client is not None:
             return self.given_client
         if self.opened_client is None:
@@ -74,6 +74,11 @@ class Night:
             if link := dashboard_link(self.opened_client):
                 self.progress("dashboard", 1, 1, link)
         return self.opened_client
+
+    def client_for(self, data: Dataset) -> Client | None:
+        """Return the cluster if it is there already, or worth its start for a data set."""
+        there = self.given_client or self.opened_client
+        return self.client() if there or self.config.cluster.pays_for(data.n_train) else None
 
     def release_cluster(self) -> None:
         """End the cluster that was started here."""
@@ -128,7 +133,7 @@ def _train(night: Night) -> None:
         return
     data = Dataset.open(night.home.work / "data")
     for training in night.config.trainings.values():
-        check_data(training.estimator(), data)  # before the cluster is started
+        check_data(training.estimator(), data)  # before a cluster is started
     learned = {name: _learn(night, name, data) for name in night.config.trainings}
     night.state.facts |= {**learned["model"], "ranking": learned.get("ranking")}
 
@@ -145,7 +150,7 @@ def _learn(night: Night, name: str, data: Dataset) -> dict[str, Any]:
     start = before if can_start else None
     checkpoint = work / f"checkpoint-{name}"
     options: dict[str, Any] = {
-        "client": night.client(),
+        "client": night.client_for(data),
         "start": start,
         "checkpoint": checkpoint,
         "checkpoint_every": 0 if estimator.begins_afresh else training.checkpoint_every,

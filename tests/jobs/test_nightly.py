@@ -8,11 +8,13 @@ import subprocess
 import time
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from mfdask.job_registry import job_command
 from mfdask.jobs.status import next_start_after
+from mfdask.models import load_model
 from mfdask.nightly.paths import NightlyPaths
 from mfdask.nightly.state import State
 from mfdask.ratings.formats import open_source
@@ -26,9 +28,6 @@ at = "02:30"
 settle_seconds = 0
 [training]
 factors = 3
-[cluster]
-threads = 1
-dashboard_address = "127.0.0.1:0"
 """
 
 
@@ -86,6 +85,23 @@ def test_two_nights_and_the_way_back(mfdask, result_of, home, ratings):
     assert result_of("models", "prune", "--keep", 1) == {"removed": []}
     assert mfdask("nightly").exit_code == 0  # nothing new
     assert "nothing" in mfdask("status").stdout
+
+
+def test_it_learns_the_same_in_its_own_process_and_on_a_cluster(mfdask, home, ratings):
+    published = []
+    for place, options in (("own", []), ("cluster", ["--set", "cluster.workers=2"])):
+        folder = home.root.parent / place
+        (folder / "inbox").mkdir(parents=True)
+        ratings.to_csv(folder / "inbox" / "new.csv", index=False)
+        address = ["--set", "cluster.dashboard_address=127.0.0.1:0"] if options else []
+        done = mfdask("nightly", "--set", f"home={place}", *options, *address)
+        assert done.exit_code == 0, done.output
+        assert ("dashboard" in done.stderr) == bool(options)
+        (release,) = NightlyPaths(folder).models.glob("0*/model")
+        published.append(load_model(release))
+    one, other = published
+    np.testing.assert_array_equal(one.user_rows, other.user_rows)
+    np.testing.assert_array_equal(one.item_rows, other.item_rows)
 
 
 def test_status_tells_what_waits_and_how_old_everything_is(mfdask, result_of, home, ratings):

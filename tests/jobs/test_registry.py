@@ -47,9 +47,6 @@ settle_seconds = 0
 [training]
 factors = 2
 sweeps = 2
-[cluster]
-threads = 1
-dashboard_address = "127.0.0.1:0"
 [[downstream]]
 job = "count"
 arguments = ["{model}", "--out", "{tables}/n"]

@@ -61,7 +61,7 @@ def test_a_data_set_holds_the_latest_good_ratings(client: Client, data, frame, b
     frame.loc[0, "rating"] = 1.0  # one good row at least
     cuts = data.draw(st.lists(st.integers(0, len(frame)), max_size=3))
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "FEW_ROWS", few)  # more than these wait on disk
+        patch.setattr(reading, "FEW_RATINGS", few)  # more than these wait on disk
         choices = IngestOptions(Split("none"), blocks=blocks, max_rejected=1.0)
         source = memory_source(frame, cuts)
         made = ingest(source, Path(folder) / "d", client=client, choices=choices)
@@ -109,7 +109,7 @@ def test_files_do_not_depend_on_where_ratings_wait(client, tmp_path, split, monk
     choices = IngestOptions(Split.parse(split), blocks=3)
     made = open_synthetic("synthetic:users=80,items=60,ratings=2000", 1, part_ratings=150)
     ingest(made, tmp_path / "memory", client=client, choices=choices)
-    monkeypatch.setattr(reading, "FEW_ROWS", 0)
+    monkeypatch.setattr(reading, "FEW_RATINGS", 0)
     monkeypatch.setattr(reading, "_BATCH_ROWS", 300)
     written = []
     monkeypatch.setattr(parts, "spill", lambda *a: written.append(spill(*a)) or written[-1])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mfdask.ingestion.reading import FEW_ROWS, are_few
+from mfdask.cluster import FEW_RATINGS
+from mfdask.ingestion.reading import are_few
 from mfdask.ratings.formats import open_source
 from tests.shards.growth import random_frame
 
@@ -12,7 +13,7 @@ from tests.shards.growth import random_frame
 def test_what_is_few():
     assert are_few([])
     assert not are_few([open_source("synthetic:32m")])
-    half = open_source(f"synthetic:users=9000,items=1000,ratings={FEW_ROWS // 2}")
+    half = open_source(f"synthetic:users=9000,items=1000,ratings={FEW_RATINGS // 2}")
     assert are_few([half, half])
     assert not are_few([half, half, open_source("synthetic:small")])
 
