@@ -72,7 +72,7 @@ def _in_folder(folder: Path, name: str, origin: str, options: ReadOptions) -> Fi
 
 def _movielens(path: Path, options: ReadOptions) -> Path | None:
     """Find MovieLens in a folder, unless it is to be read in another way."""
-    return None if options.columns or options.event_values else movielens.find_ratings(path)
+    return None if options.columns or options.event_values else movielens.find_movielens(path)
 
 
 def _plain(paths: Sequence[Path], options: ReadOptions) -> list[SourceFile]:

@@ -53,7 +53,7 @@ FORMS = (
 )
 
 
-def find_ratings(path: Path) -> Path | None:
+def find_movielens(path: Path) -> Path | None:
     """Return the file of MovieLens ratings that `path` means, None if there is none.
 
     `path` may be that file or one of a published fold, the folder that holds it, or the folder
@@ -88,7 +88,7 @@ def movielens_files(ratings: Path, name: str, origin: str, options: ReadOptions)
     Parameters
     ----------
     ratings : Path
-        A file that `find_ratings` found.
+        A file that `find_movielens` found.
     name, origin : str
         See `Source`.
     options : ReadOptions
