@@ -42,7 +42,8 @@ def logistic(features: pd.DataFrame, label: Float64s, weight: Float64s) -> Predi
     if np.ptp(label) == 0:
         return partial(_constant, value=label[0])
     estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    estimator.fit(_straightened(features), label, logisticregression__sample_weight=weight)
+    fit = partial(estimator.fit, logisticregression__sample_weight=weight)
+    _alone(fit, _straightened(features), label)
     return lambda later: estimator.predict_proba(_straightened(later))[:, 1]
 
 
@@ -90,8 +91,8 @@ def as_told(features: pd.DataFrame, label: Float64s, weight: Float64s) -> Predic
 
 
 def _alone(call: Callable[..., Any], *args: Any) -> Any:
-    """Call in one thread: trees this small keep several waiting for each other."""
-    with threadpool_limits(1, "openmp"):
+    """Call in one thread: for trees, and products, this small several wait for each other."""
+    with threadpool_limits(1):
         return call(*args)
 
 
