@@ -7,6 +7,7 @@ Each is an entry point of the group ``mfdask.models``: its name is the kind's, i
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -87,10 +88,7 @@ class Kind:
 
 def kinds() -> dict[str, Kind]:
     """Return all kinds by name, our own first."""
-    first: dict[str, EntryPoint] = {}
-    for entry in _entries():  # once: that reads what is told of every installed package
-        first.setdefault(entry.name, entry)
-    return {name: _load(entry) for name, entry in first.items()}
+    return {name: _load(entry) for name, entry in _entries(tuple(sys.path)).items()}
 
 
 def kind_of(name: str) -> Kind:
@@ -101,7 +99,7 @@ def kind_of(name: str) -> Kind:
     InputError
         If there is none of that name.
     """
-    for entry in _entries(name=name):
+    if entry := _entries(tuple(sys.path)).get(name):
         return _load(entry)
     raise InputError(
         f"no kind of model is called {name!r}; there are {', '.join(kinds())}, or install the "
@@ -161,10 +159,17 @@ def check_data(estimator: Estimator, data: Dataset) -> None:
     )
 
 
-def _entries(name: str | None = None) -> list[EntryPoint]:
-    """Return the entry points of all kinds, or of one: ours first, which nobody replaces."""
-    found = [entry for entry in entry_points(group=GROUP) if name in (None, entry.name)]
-    return sorted(found, key=lambda entry: not entry.value.startswith("mfdask."))
+@cache
+def _entries(places: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Return the entry points of all kinds by name: ours first, which nobody replaces.
+
+    Once for where this process imports from: it reads what is told of every package there.
+    """
+    found = sorted(entry_points(group=GROUP), key=lambda own: not own.value.startswith("mfdask."))
+    first: dict[str, EntryPoint] = {}
+    for entry in found:
+        first.setdefault(entry.name, entry)
+    return first
 
 
 def _load(entry: EntryPoint) -> Kind:
