@@ -8,7 +8,7 @@ it are passes over the shards of one side, with its transpose over those of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,9 +50,6 @@ class RatedFeatures:
         What each rating of a row counts: one over the root of their number.
     scale : float32 (n, 1)
         What multiplies each row's prior; 0 for rows without ratings, which say nothing.
-    rounded : bool
-        Products gather values of 16 bits, some .2 % from the right ones: where the gathered rows
-        are more than a core's cache holds, they are what a pass waits for.
     """
 
     own: Sequence[Shard]
@@ -60,7 +57,6 @@ class RatedFeatures:
     dense: Float32s
     root: Float32s
     scale: Float32s
-    rounded: bool = False
 
     @classmethod
     def of(
@@ -98,18 +94,18 @@ class RatedFeatures:
         return np.concatenate([dense, _sum_over(self.other, weight)], dtype=np.float32)
 
     def times(self, weights: Float32s) -> Float32s:
-        """Return the features times weights (features, columns), float32 (n, columns)."""
-        sums = _sum_over(self.own, weights[self.n_dense :], self.rounded)
+        """Return the features times `rounded` weights (features, columns), float32 (n, columns)."""
+        sums = _sum_over(self.own, weights[self.n_dense :])
         sums *= self.root
         sums += self.dense @ weights[: self.n_dense]
         return sums
 
     def transposed(self, values: Float32s) -> Float32s:
-        """Return ``F' S V`` of values (n, columns), float32 (features, columns)."""
+        """Return ``F' S V`` of values (n, columns) nearly, float32 (features, columns)."""
         values = self.scale * values
         dense = self.dense.T @ values
         values *= self.root
-        return np.concatenate([dense, _sum_over(self.other, values, self.rounded)])
+        return np.concatenate([dense, _sum_over(self.other, values)])
 
 
 @dataclass(frozen=True)
@@ -169,8 +165,7 @@ class RatedRegression:
         """Draw weights around their mean, of the precision ``F'F + strength`` and ``root root'``.
 
         The search for the mean goes on with noise on the right (Simm et al. 2017): the covariance
-        of the right-hand side is the matrix itself. Rows count once each here. Products are rounded
-        but for the means at the end, which are those of the weights that were drawn.
+        of the right-hand side is the matrix itself. Rows count once each here.
         """
         spread = np.linalg.inv(root).astype(np.float32)
         shift = strength[:, None].astype(np.float32)
@@ -178,10 +173,8 @@ class RatedRegression:
         away += self.rows - mean.means
         noise = random.standard_normal((self.n_features, len(spread)), np.float32) @ spread
         noise *= np.sqrt(shift)
-        near = replace(self, features=replace(self.features, rounded=True))
-        drawn = near._solve(shift, mean, away, DRAW_TOLERANCE, DRAW_STEPS, noise)
-        solved = mean.solved and drawn.solved
-        return RowFit(drawn.weights, self.features.times(drawn.weights), solved)
+        drawn = self._solve(shift, mean, away, DRAW_TOLERANCE, DRAW_STEPS, noise)
+        return drawn._replace(solved=mean.solved and drawn.solved)
 
     def pull(self, fit: RowFit, precision: Float64s) -> tuple[float, float]:
         """Return ``tr(P M' S Y)`` and ``tr(P M' S M)`` of a precision `P` (D, D).
@@ -248,11 +241,15 @@ def _padded(values: npt.NDArray[Any], fill: float = 0.0) -> Float32s:
     return padded
 
 
-def _sum_over(shards: Sequence[Shard], values: Float32s, rounded: bool = False) -> Float32s:
-    """Return the sums of the other side's values over what each row has rated."""
+def _sum_over(shards: Sequence[Shard], values: Float32s) -> Float32s:
+    """Return the sums of the other side's `rounded` values over what each row has rated.
+
+    The gathered rows are more than a core's cache holds, and what a pass waits for: they have 16
+    bits.
+    """
     columns = values.shape[1]
     values = np.ascontiguousarray(_padded(values) if columns % LANES else values)
-    gathered = read_only(upper_halves(values) if rounded else values)
+    gathered = read_only(upper_halves(values))
     out = np.empty((sum(shard.n_rows for shard in shards), values.shape[1]), np.float32)
     begin = 0
     for shard in shards:

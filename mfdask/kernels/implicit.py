@@ -23,7 +23,7 @@ _TILE = 64
 NEAR = 2**20
 #: Ratings that a row has at least, in the mean, among the values that are near: to come back to a
 #: row costs as much as gathering some.
-_WORTH = 32
+_WORTH = 1024
 
 
 @inner
@@ -99,14 +99,19 @@ def _sum_together(
         _sum_alone(bounds[c], bounds[c + 1], limit, begins, ends, indices, values, out)
 
 
-def upper_halves(values: Float32s) -> UInt16s:
-    """Return the upper 16 bits of values, rounded (bfloat16): half as many bytes to gather.
-
-    A value keeps 8 binary digits; what is added up is float32 all the same.
-    """
+def rounded(values: Float32s) -> Float32s:
+    """Return values of 8 binary digits (bfloat16), as float32: `sum_rated` loses none of these."""
     bits = values.view(np.uint32) + np.uint32(0x8000)
-    bits >>= np.uint32(16)
-    return bits.astype(np.uint16)
+    bits &= np.uint32(0xFFFF0000)
+    return bits.view(np.float32)
+
+
+def upper_halves(values: Float32s) -> UInt16s:
+    """Return the upper 16 bits of values, `rounded`: half as many bytes to gather.
+
+    What is added up is float32 all the same.
+    """
+    return (rounded(values).view(np.uint32) >> np.uint32(16)).astype(np.uint16)
 
 
 def sum_rated(indptr: Int64s, indices: Int32s, values: Values, out: Float32s) -> None:

@@ -57,7 +57,7 @@ _FIRST_BIAS_PRECISION, _FIRST_FACTOR_PRECISION = 30.0, 300.0
 #: Precisions of the sweeps that solve, with a noise precision of 1.
 _START_BIAS_PRECISION, _START_FACTOR_PRECISION = 4.0, 12.0
 #: Of the way that a chain goes: one of another number does not go on from its checkpoint.
-_SAMPLER = 2
+_SAMPLER = 3
 #: Kept samples of both sides' factors take so many bytes at most, where their number is not given.
 _SAMPLE_BYTES = 256 * 2**20
 
@@ -250,8 +250,8 @@ class Bayes(MatrixFactorization):
         """Draw a side's prior, given its rows as they are; at the start it is that of als.
 
         Weights of what is rated, and the rows' precision with them, are drawn in every second
-        sweep, the sides in turn: whatever a sampler leaves as it is, its draws stay right. In every
-        second turn they are the last ones mirrored.
+        sweep, the sides in turn: whatever a sampler leaves as it is, its draws stay right. In three
+        turns of four they are the last ones mirrored.
         """
         if sweep <= self.solved_sweeps:
             precision = ridge(self.n_factors, _START_BIAS_PRECISION, _START_FACTOR_PRECISION)
@@ -263,7 +263,7 @@ class Bayes(MatrixFactorization):
         turn, out_of_turn = divmod(sweep + SIDES.index(side), 2)
         if sums.before and out_of_turn:
             return replace(before, fidelity=fidelity)
-        mirrored = before.precision if sums.before and turn % 2 else None
+        mirrored = before.precision if sums.before and turn % 4 else None
         rows = np.random.Generator(np.random.Philox([self.seed, sweep, SIDES.index(side)]))
         precision, drawn = draw_row_prior(sums, rows, before.rated_precision, mirrored)
         if isinstance(sums, RatedRegression):

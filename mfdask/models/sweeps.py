@@ -324,7 +324,7 @@ def _learn_rated_prior(
 
 def _rated_preconditioner(reg_scaling: float, *sources: list[Any]) -> Preconditioner:
     with one_blas_thread():
-        return Preconditioner.of(replace(RatedFeatures.of(reg_scaling, *sources), rounded=True))
+        return Preconditioner.of(RatedFeatures.of(reg_scaling, *sources))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from scipy.stats import chi2, kstest
 from mfdask.errors import InputError
 from mfdask.features.equations import Preconditioner, RowFit
 from mfdask.features.rated import RatedFeatures, RatedRegression
+from mfdask.kernels.implicit import rounded
 from mfdask.models import ALS, Bayes, load_model, save_model
 from mfdask.models.bayes import draw_rated_precision, draw_row_prior, draw_stretch
 from mfdask.recommendation import History, fold_in
@@ -60,8 +61,11 @@ def test_weights_are_those_of_a_direct_solution(side, reg_scaling, ratings):
     found = fit.weights
     for k, own in enumerate(np.diag(precision)):
         wanted = regress(features, rows[:, k], scale, np.full(features.shape[1], 0.3 / own))
-        np.testing.assert_allclose(found[:, k], wanted, atol=1e-3 * np.abs(wanted).max())
-    np.testing.assert_allclose(sums.features.times(found), features @ found, atol=1e-5)
+        # Gradients are of products of 16 bits.
+        np.testing.assert_allclose(found[:, k], wanted, atol=4e-3 * np.abs(wanted).max())
+    gathered = rounded(found)
+    np.testing.assert_allclose(gathered, found, rtol=1 / 256)
+    np.testing.assert_allclose(sums.features.times(gathered), features @ gathered, atol=1e-5)
     np.testing.assert_allclose(fit.means, features @ found, atol=1e-5)
     away = rows - features @ found
     np.testing.assert_allclose(sums.scatter(fit), (away.T * scale) @ away, rtol=1e-4, atol=1e-4)
@@ -77,7 +81,7 @@ def test_dense_features_join_what_is_rated(ratings, monkeypatch):
     sums = regression(ratings, "items", rows, dense=genres)
     mean = sums.mean(strength)
     wanted = regress(features, rows.astype(float), scale, strength)
-    np.testing.assert_allclose(mean.weights, wanted, atol=1e-3 * np.abs(wanted).max())
+    np.testing.assert_allclose(mean.weights, wanted, atol=4e-3 * np.abs(wanted).max())
     np.testing.assert_allclose(mean.means, features @ mean.weights, atol=1e-5)
 
 
