@@ -26,8 +26,8 @@ from mfdask.kernels.simd import LANES
 from mfdask.kernels.types import Float32s, Float64s, read_only
 from mfdask.shards import Shard
 
-#: Share of a gradient's length that a search for the mean of drawn weights ends with, and one for
-#: the draw itself, which goes on from that mean. Weights that are mirrored in the mean are twice as
+#: Share of its error that a search for the mean of drawn weights ends with, and one for the draw
+#: itself, which goes on from that mean. Weights that are mirrored in the mean are twice as
 #: far off as it is.
 MEAN_TOLERANCE, DRAW_TOLERANCE = 0.05, 0.1
 #: Steps of a draw's searches at most: far more than are taken where features are scaled alike.
