@@ -27,9 +27,8 @@ from mfdask.kernels.types import Float32s, Float64s, read_only
 from mfdask.shards import Shard
 
 #: Share of its error that a search for the mean of drawn weights ends with, and one for the draw
-#: itself, which goes on from that mean. Weights that are mirrored in the mean are twice as
-#: far off as it is.
-MEAN_TOLERANCE, DRAW_TOLERANCE = 0.05, 0.1
+#: itself, which goes on from that mean. Weights that are mirrored in the mean are twice as far off.
+MEAN_TOLERANCE = DRAW_TOLERANCE = 0.1
 #: Steps of a draw's searches at most: far more than are taken where features are scaled alike.
 DRAW_STEPS = 200
 #: Steps of a search for weights that go on from those of the sweep before.
