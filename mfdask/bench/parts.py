@@ -32,7 +32,7 @@ from mfdask.kernels.rows import (  # private, since Python cannot call them: com
     _work,
     row_width,
 )
-from mfdask.kernels.simd import LANES
+from mfdask.kernels.simd import SYSTEMS
 from mfdask.kernels.types import Float32s, read_only
 from mfdask.models import ALS, IALS
 from mfdask.progress import Progress, silent
@@ -70,9 +70,8 @@ def _run_parts(
     flat, before, after = fixed.reshape(-1), current.reshape(-1), out.reshape(-1)
     work = _work(d, width)
     work.tile[:] = np.float32(1.0)
-    for group in range(0, len(out), LANES):
-        rows = min(LANES, len(out) - group)
-        work.failed[:] = False
+    for group in range(0, len(out), SYSTEMS):
+        rows = min(SYSTEMS, len(out) - group)
         for lane in range(rows):
             if last == _PRODUCTS:
                 _multiply(block, group + lane, width, d, work, lane)
@@ -86,7 +85,7 @@ def _run_parts(
                 pull = _own(prior.pull, group + lane)
                 _assemble_right(prior, pull, width, d, work, lane)
         if last >= _SOLVING:
-            factorise(work.system, d, work.inverse, work.failed)
+            factorise(work.system, d, work.inverse)
             substitute(work.system, d, work.inverse)
         if last >= _ACCOUNTING:
             _turn_solutions(d, width, work)

@@ -19,6 +19,8 @@ from mfdask.kernels.simd import (
     full,
     load,
     mul,
+    pairs_6x24,
+    pairs_8x16,
     prefetch,
     splat,
     store,
@@ -232,7 +234,7 @@ def gather_and_add(
     width = np.int64(24)
     for t in range(min(n, _ROWS_BEFORE)):
         _copy_24(fixed, indices, ratings, start + t, mean, tile, t * width)
-    first, second, third = zeros_8x8(), zeros_8x16(), zeros_6x24()
+    first, second, third = zeros_8x8(), pairs_8x16(), pairs_6x24()
     for t in range(n):
         later = t + _ROWS_BEFORE
         if later < n:

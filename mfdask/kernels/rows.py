@@ -37,13 +37,16 @@ from mfdask.kernels.gram import (
 from mfdask.kernels.random import normal, stream
 from mfdask.kernels.simd import (
     LANES,
+    SYSTEMS,
     add,
     add_double,
     fma,
     full,
+    full_wide,
     load,
+    load_wide,
     mul,
-    splat,
+    splat_wide,
     store,
     sub,
     transpose,
@@ -114,27 +117,26 @@ def chunk_bounds(indptr: Int64s, chunks: int, d: int) -> Int64s:
 
 
 class _Work(NamedTuple):
-    """Work arrays of one thread; eight rows share them, one a lane."""
+    """Work arrays of one thread; as many rows share them as a wide vector has lanes."""
 
     tile: Any  # float32, gathered design rows
-    grams: Any  # float32 (8 * width * width,), each row's Gram matrix
-    turned: Any  # float32 (width * 8,), one row of the eight matrices, or their solutions
-    system: Any  # float32 ((D**2 + D + width) * 8,), eight systems, see `kernels.cholesky`
-    inverse: Any  # float32 (D * 8,), reciprocal diagonals of their factors
-    scales: Any  # float32 (8,), what multiplies each row's prior
-    failed: Any  # bool (8,)
+    grams: Any  # float32 (SYSTEMS * width * width,), each row's Gram matrix
+    turned: Any  # float32 (width * SYSTEMS,), one row of the matrices, or their solutions
+    system: Any  # float32 ((D**2 + D + width) * SYSTEMS,), see `kernels.cholesky`
+    inverse: Any  # float32 (D * SYSTEMS,), reciprocal diagonals of their factors
+    scales: Any  # float32 (SYSTEMS,), what multiplies each row's prior
     v: Any  # float32 (width,), zero from D + 1 on
     sums: Any  # float64 (4 * 8,), statistics, eight sums of each
 
 
 @inner
 def _work(d: int, width: int) -> _Work:
-    grams = np.empty(LANES * width * width, np.float32)
+    grams = np.empty(SYSTEMS * width * width, np.float32)
     grams[:] = np.float32(0.0)
     # Behind the last row lie zeros, up to the width of a design row.
-    system = np.empty((d * (d + 1) + width) * LANES, np.float32)
+    system = np.empty((d * (d + 1) + width) * SYSTEMS, np.float32)
     system[:] = np.float32(0.0)
-    scales = np.empty(LANES, np.float32)
+    scales = np.empty(SYSTEMS, np.float32)
     scales[:] = np.float32(0.0)
     v = np.empty(width, np.float32)
     v[:] = np.float32(0.0)  # as what pads a row
@@ -143,11 +145,10 @@ def _work(d: int, width: int) -> _Work:
     return _Work(
         np.empty(max(TILE_FLOATS // width, LANES) * width, np.float32),
         grams,
-        np.empty(width * LANES, np.float32),
+        np.empty(width * SYSTEMS, np.float32),
         system,
-        np.empty(d * LANES, np.float32),
+        np.empty(d * SYSTEMS, np.float32),
         scales,
-        np.empty(LANES, np.bool_),
         v,
         sums,
     )
@@ -193,17 +194,20 @@ def _accumulate(
 
 @inner
 def _assemble(prior: Prior, width: int, d: int, work: _Work) -> None:
-    """Write the matrices of the eight systems: data and prior."""
+    """Write the matrices of the systems: data and prior."""
     precision = prior.precision.reshape(-1)
-    scales = load(work.scales, 0)
-    fidelity = full(np.float32(prior.fidelity))
+    scales = load_wide(work.scales, 0)
+    fidelity = full_wide(np.float32(prior.fidelity))
+    size = width * width
     for i in range(d):
         for j in range(0, i + 2, LANES):
-            transpose(work.grams, (i + 1) * width + j, width * width, work.turned, j * LANES)
+            for lane in range(0, SYSTEMS, LANES):
+                source = lane * size + (i + 1) * width + j
+                transpose(work.grams, source, size, work.turned, j * SYSTEMS + lane, SYSTEMS)
         for j in range(i + 1):
-            data = mul(fidelity, load(work.turned, (j + 1) * LANES))
-            own = mul(scales, splat(precision, i * width + j))
-            store(work.system, (i * (d + 1) + j) * LANES, add(data, own))
+            data = mul(fidelity, load_wide(work.turned, (j + 1) * SYSTEMS))
+            own = mul(scales, splat_wide(precision, i * width + j))
+            store(work.system, (i * (d + 1) + j) * SYSTEMS, add(data, own))
 
 
 @inner
@@ -214,22 +218,22 @@ def _assemble_right(
     base = lane * width * width
     for i in range(d):
         value = prior.fidelity * work.grams[base + (i + 1) * width] + work.scales[lane] * pull[i]
-        work.system[(d * (d + 1) + i) * LANES + lane] = value
+        work.system[(d * (d + 1) + i) * SYSTEMS + lane] = value
 
 
 @inner
 def _fix_bias(system: Float32s, d: int, lane: int, row: Float32s) -> None:
     """Solve for the bias given the current factors, and leave a system for the factors alone."""
     top = d * (d + 1)
-    rest = system[top * LANES + lane]
+    rest = system[top * SYSTEMS + lane]
     for k in range(1, d):
-        rest -= system[k * (d + 1) * LANES + lane] * row[k + 1]
+        rest -= system[k * (d + 1) * SYSTEMS + lane] * row[k + 1]
     bias = rest / system[lane]
     for k in range(1, d):
-        system[(top + k) * LANES + lane] -= system[k * (d + 1) * LANES + lane] * bias
-        system[k * (d + 1) * LANES + lane] = np.float32(0.0)
+        system[(top + k) * SYSTEMS + lane] -= system[k * (d + 1) * SYSTEMS + lane] * bias
+        system[k * (d + 1) * SYSTEMS + lane] = np.float32(0.0)
     system[lane] = np.float32(1.0)
-    system[top * LANES + lane] = bias
+    system[top * SYSTEMS + lane] = bias
 
 
 @inner
@@ -238,35 +242,35 @@ def _disturb(system: Float32s, d: int, lane: int, key: np.uint64) -> None:
 
     ``L^-T (L^-1 b + e)`` has mean ``A^-1 b`` and covariance ``A^-1`` for ``A = L L'``.
     """
-    forward = d * (d + 1) * LANES + lane
+    forward = d * (d + 1) * SYSTEMS + lane
     for k in range(d):
-        system[forward + k * LANES] += np.float32(normal(key, k))
+        system[forward + k * SYSTEMS] += np.float32(normal(key, k))
 
 
 @inner
 def _turn_solutions(d: int, width: int, work: _Work) -> None:
-    """Lay the eight solutions out as design rows: eight floats of each, then the next eight."""
-    answer = d * (d + 1) * LANES
-    store(work.system, answer - LANES, load(work.system, answer))  # biases
-    store(work.system, answer, full(np.float32(1.0)))
-    store(work.system, answer + d * LANES, zero())
+    """Lay the solutions out as design rows: eight floats of each, then the next eight."""
+    system, answer = work.system, d * (d + 1) * SYSTEMS
+    store(system, answer - SYSTEMS, load_wide(system, answer))  # biases
+    store(system, answer, full_wide(np.float32(1.0)))
+    store(system, answer + d * SYSTEMS, full_wide(np.float32(0.0)))
     for place in range(0, width, LANES):
-        transpose(work.system, answer + (place - 1) * LANES, LANES, work.turned, place * LANES)
+        for lane in range(0, SYSTEMS, LANES):
+            source = answer + (place - 1) * SYSTEMS + lane
+            target = (place // LANES * SYSTEMS + lane) * LANES
+            transpose(system, source, SYSTEMS, work.turned, target, LANES)
 
 
 @inner
 def _move(
     damping: float, current: Float32s, out: Float32s, start: int, width: int, work: _Work, lane: int
 ) -> None:
-    """Move one row to its solution, and leave ``[1, -bias, -factors..., 0...]`` in `v`.
-
-    A row whose system could not be solved is no longer a number.
-    """
-    share = full(np.float32(np.nan if work.failed[lane] else damping))
+    """Move one row to its solution, and leave ``[1, -bias, -factors..., 0...]`` in `v`."""
+    share = full(np.float32(damping))
     moved, norm = zero(), zero()
     for place in range(0, width, LANES):
         old = load(current, start + place)
-        way = sub(load(work.turned, (place + lane) * LANES), old)
+        way = sub(load(work.turned, place * SYSTEMS + lane * LANES), old)
         new = add(old, mul(share, way))
         change = sub(new, old)
         moved, norm = fma(change, change, moved), fma(new, new, norm)
@@ -328,14 +332,13 @@ def _solve_chunk(
     out: Float32s,
     stats: Float64s,
 ) -> int:
-    """Solve rows ``first`` to ``stop``, eight at a time; return the first bad row, or -1."""
+    """Solve rows ``first`` to ``stop``, some at a time; return the first bad row, or -1."""
     d = len(prior.precision)
     width = out.shape[1]
     flat, before, after = fixed.reshape(-1), current.reshape(-1), out.reshape(-1)
     work = _work(d, width)
-    for group in range(first, stop, LANES):
-        rows = min(LANES, stop - group)
-        work.failed[:] = False
+    for group in range(first, stop, SYSTEMS):
+        rows = min(SYSTEMS, stop - group)
         for lane in range(rows):
             row = group + lane
             _accumulate(block, row, flat, prior.unrated, width, d, step, work, lane)
@@ -346,7 +349,7 @@ def _solve_chunk(
             _assemble_right(prior, _own(prior.pull, row), width, d, work, lane)
             if step.alternating:
                 _fix_bias(work.system, d, lane, current[row])
-        factorise(work.system, d, work.inverse, work.failed)
+        factorise(work.system, d, work.inverse)
         if step.noisy:
             for lane in range(rows):
                 key = stream(step.key, step.first_row + group + lane)

@@ -26,6 +26,8 @@ from numba.extending import intrinsic, models, register_model
 LANES = 8
 #: Whether a register of this machine holds sixteen lanes. No result depends on it.
 HAS_WIDE = "+avx512f" in get_host_cpu_features().split(",")
+#: Systems that are solved at once, one a lane of a *wide* vector: of a whole register.
+SYSTEMS = 16 if HAS_WIDE else LANES
 
 _FLOAT = ir.FloatType()
 _INT32 = ir.IntType(32)
@@ -42,7 +44,7 @@ class FloatVector(types.Type):
         super().__init__(name=f"float32x{lanes}")
 
 
-float32x8 = FloatVector(LANES)
+float32x8, wide = FloatVector(LANES), FloatVector(SYSTEMS)
 
 
 @register_model(FloatVector)
@@ -193,36 +195,66 @@ def _zero(typing: Any) -> Any:
     return float32x8(), generate
 
 
-@intrinsic
-def _load(typing: Any, array: Any, offset: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = _address(context, builder, signature.args[0], *args)
-        if signature.args[0].dtype != types.uint16:
-            return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
-        halves = builder.load(builder.bitcast(place, _HALVES.as_pointer()), align=2)
-        whole = builder.shl(builder.zext(halves, _WORDS), ir.Constant(_WORDS, [16] * LANES))
-        return builder.bitcast(whole, _VECTOR)
+def _loads(vector: FloatVector) -> Any:
+    """Return the function that loads such vectors."""
 
-    return float32x8(array, types.intp), generate
+    @intrinsic
+    def load(typing: Any, array: Any, offset: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            place = _address(context, builder, signature.args[0], *args)
+            if signature.args[0].dtype != types.uint16:
+                pointer = ir.VectorType(_FLOAT, vector.lanes).as_pointer()
+                return builder.load(builder.bitcast(place, pointer), align=4)
+            halves = builder.load(builder.bitcast(place, _HALVES.as_pointer()), align=2)
+            whole = builder.shl(builder.zext(halves, _WORDS), ir.Constant(_WORDS, [16] * LANES))
+            return builder.bitcast(whole, _VECTOR)
+
+        return vector(array, types.intp), generate
+
+    def plain(array: Any, offset: int) -> Any:
+        own = array[offset : offset + vector.lanes]
+        if own.dtype == np.uint16:
+            return (own.astype(np.uint32) << 16).view(np.float32)
+        return own.copy()
+
+    return _choose(load, plain)
 
 
-@intrinsic
-def _splat(typing: Any, array: Any, offset: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = builder.load(_address(context, builder, signature.args[0], *args))
-        return _broadcast(builder, value, LANES)
+def _splats(vector: FloatVector) -> Any:
+    """Return the function that fills such vectors with a value of an array."""
 
-    return float32x8(array, types.intp), generate
+    @intrinsic
+    def splat(typing: Any, array: Any, offset: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            value = builder.load(_address(context, builder, signature.args[0], *args))
+            return _broadcast(builder, value, vector.lanes)
+
+        return vector(array, types.intp), generate
+
+    return _choose(splat, lambda array, offset: np.full(vector.lanes, array[offset], np.float32))
+
+
+def _fulls(vector: FloatVector) -> Any:
+    """Return the function that fills such vectors with a number."""
+
+    @intrinsic
+    def full(typing: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return _broadcast(builder, args[0], vector.lanes)
+
+        return vector(types.float32), generate
+
+    return _choose(full, lambda value: np.full(vector.lanes, value, np.float32))
 
 
 @intrinsic
 def _store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place = _address(context, builder, signature.args[0], *args[:2])
-        builder.store(args[2], builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+        builder.store(args[2], builder.bitcast(place, args[2].type.as_pointer()), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, float32x8), generate
+    return types.void(array, types.intp, vector), generate
 
 
 @intrinsic
@@ -240,7 +272,7 @@ def _fnma(typing: Any, a: Any, b: Any, total: Any) -> Any:
         a, b, total = args
         return builder.fsub(total, builder.fmul(a, b, flags=_FUSE), flags=_FUSE)
 
-    return float32x8(float32x8, float32x8, float32x8), generate
+    return total(a, b, total), generate
 
 
 @intrinsic
@@ -248,7 +280,7 @@ def _add(typing: Any, a: Any, b: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fadd(*args)
 
-    return float32x8(float32x8, float32x8), generate
+    return a(a, b), generate
 
 
 @intrinsic
@@ -256,15 +288,19 @@ def _sub(typing: Any, a: Any, b: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fsub(*args)
 
-    return float32x8(float32x8, float32x8), generate
+    return a(a, b), generate
 
 
 @intrinsic
-def _full(typing: Any, value: Any) -> Any:
+def _inverse_root(typing: Any, vector: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _broadcast(builder, args[0], LANES)
+        kind = ir.VectorType(_FLOAT, signature.args[0].lanes)
+        name = f"llvm.sqrt.v{kind.count}f32"
+        root = builder.module.declare_intrinsic(name, (), ir.FunctionType(kind, [kind]))
+        ones = ir.Constant(kind, [1.0] * kind.count)
+        return builder.fdiv(ones, builder.call(root, args))
 
-    return float32x8(types.float32), generate
+    return vector(vector), generate
 
 
 @intrinsic
@@ -281,21 +317,26 @@ def _add_double(typing: Any, sums: Any, offset: Any, vector: Any) -> Any:
 
 
 @intrinsic
-def _transpose(typing: Any, array: Any, offset: Any, stride: Any, out: Any, place: Any) -> Any:
+def _transpose(
+    typing: Any, array: Any, offset: Any, stride: Any, out: Any, place: Any, step: Any
+) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array, offset, stride, out, place = args
+        array, offset, stride, out, place, step = args
         source = _address(context, builder, signature.args[0], array, offset)
         target = _address(context, builder, signature.args[3], out, place)
         pointer = _VECTOR.as_pointer()
-        steps = [builder.mul(stride, stride.type(row)) for row in range(LANES)]
-        places = [builder.bitcast(builder.gep(source, [step]), pointer) for step in steps]
-        rows = [builder.load(place, align=4) for place in places]
+
+        def line(start: Any, apart: Any, row: int) -> Any:
+            return builder.bitcast(
+                builder.gep(start, [builder.mul(apart, apart.type(row))]), pointer
+            )
+
+        rows = [builder.load(line(source, stride, row), align=4) for row in range(LANES)]
         for row, vector in enumerate(_transposed(builder, rows)):
-            place = builder.bitcast(builder.gep(target, [_INT32(row * LANES)]), pointer)
-            builder.store(vector, place, align=4)
+            builder.store(vector, line(target, step, row), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, out, types.intp), generate
+    return types.void(array, types.intp, types.intp, out, types.intp, types.intp), generate
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
@@ -316,7 +357,7 @@ def _mul(typing: Any, a: Any, b: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fmul(*args)
 
-    return float32x8(float32x8, float32x8), generate
+    return a(a, b), generate
 
 
 @intrinsic
@@ -332,25 +373,25 @@ def _prefetch(typing: Any, array: Any, offset: Any) -> Any:
     return types.void(array, types.intp), generate
 
 
-def _plain_load(array: Any, offset: int) -> Any:
-    own = array[offset : offset + LANES]
-    if own.dtype == np.uint16:
-        return (own.astype(np.uint32) << 16).view(np.float32)
-    return own.copy()
-
-
 def _plain_store(array: Any, offset: int, vector: Any) -> None:
-    array[offset : offset + LANES] = vector
+    array[offset : offset + len(vector)] = vector
+
+
+def _plain_inverse_root(vector: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.float32(1.0) / np.sqrt(vector)
 
 
 def _plain_add_double(sums: Any, offset: int, vector: Any) -> None:
     sums[offset : offset + LANES] += vector
 
 
-def _plain_transpose(array: Any, offset: int, stride: int, out: Any, place: int) -> None:
+def _plain_transpose(
+    array: Any, offset: int, stride: int, out: Any, place: int, step: int
+) -> None:
     for lane in range(LANES):
         start = offset + lane * stride
-        out[place + lane : place + LANES * LANES : LANES] = array[start : start + LANES]
+        out[place + lane : place + lane + LANES * step : step] = array[start : start + LANES]
 
 
 def _plain_add_outer(array: Any, left: int, right: int, sums: Any) -> Any:
@@ -367,11 +408,13 @@ def _plain_add_rows(array: Any, offset: int, stride: int, sums: Any) -> None:
 #: ``zero()``: eight zeros.
 zero = _choose(_zero, lambda: np.zeros(LANES, np.float32))
 #: ``load(array, offset)``: the eight values from `offset` on; of uint16, the upper halves of such.
-load = _choose(_load, _plain_load)
+load = _loads(float32x8)
 #: ``store(array, offset, vector)``: put them there.
 store = _choose(_store, _plain_store)
 #: ``splat(array, offset)``: one value, eight times.
-splat = _choose(_splat, lambda array, offset: np.full(LANES, array[offset], np.float32))
+splat = _splats(float32x8)
+#: The same for wide vectors, as `full_wide` below. What takes vectors takes either.
+load_wide, splat_wide = _loads(wide), _splats(wide)
 #: ``fma(a, b, total)``: ``a * b + total``.
 fma = _choose(_fma, lambda a, b, total: a * b + total)
 #: ``fnma(a, b, total)``: ``total - a * b``.
@@ -383,11 +426,14 @@ add = _choose(_add, lambda a, b: a + b)
 #: ``sub(a, b)``: ``a - b``.
 sub = _choose(_sub, lambda a, b: a - b)
 #: ``full(value)``: one float32, eight times.
-full = _choose(_full, lambda value: np.full(LANES, value, np.float32))
+full, full_wide = _fulls(float32x8), _fulls(wide)
+#: ``inverse_root(vector)``: ``1 / sqrt(vector)``; not finite where that is not above zero.
+inverse_root = _choose(_inverse_root, _plain_inverse_root)
 #: ``add_double(sums, offset, vector)``: add it to the eight float64 there.
 add_double = _choose(_add_double, _plain_add_double)
-#: ``transpose(array, offset, stride, out, place)``: of eight values each, `stride` apart, from
-#: `offset` on, put the first ones to `out` from `place` on, then the second ones, and so on.
+#: ``transpose(array, offset, stride, out, place, step)``: of eight values each, `stride` apart, from
+#: `offset` on, put the first ones to `out` from `place` on, the second ones `step` behind it, and
+#: so on.
 transpose = _choose(_transpose, _plain_transpose)
 #: ``prefetch(array, offset)``: ask for that cache line, wait for nothing.
 prefetch = _choose(_prefetch, lambda array, offset: None)
@@ -398,6 +444,8 @@ zeros_4x24 = _zeros(4, 16, 8) if HAS_WIDE else _zeros(4, 8, 8, 8)
 zeros_6x8, zeros_6x24 = _zeros(6, 8), _zeros(6, 16, 8)
 zeros_8x8, zeros_8x16 = _zeros(8, 8), _zeros(8, 16)
 zeros_8x24, zeros_8x32 = _zeros(8, 16, 8), _zeros(8, 16, 16)
+#: The same values as those of `zeros_8x16` and `zeros_6x24`, in fewer loads and more shuffles.
+pairs_8x16, pairs_6x24 = _zeros(8, 8, 8), _zeros(6, 8, 8, 8)
 #: ``add_outer(array, left, right, sums)``: the block `sums`, and to each of its rows, which are
 #: whole vectors, one of the values from `left` on times all those from `right` on.
 add_outer = _choose(_add_outer, _plain_add_outer)
