@@ -51,7 +51,8 @@ def _multiply(block: Block, row: int, width: int, d: int, work: _Work, lane: int
     start, stop = block.indptr[row], block.indptr[row + 1]
     while start < stop:
         n = min(len(work.tile) // width, stop - start)
-        add_gram(work.tile, n, width, d + 1, work.grams, lane * width * width)
+        base = lane * width * width
+        add_gram(work.tile, n, width, d + 1, work.grams, base, base)
         start += n
 
 
@@ -68,7 +69,7 @@ def _run_parts(
     """Do the parts up to `last` for every row of a block, with the kernels of `solve_rows`."""
     d, width = len(prior.precision), out.shape[1]
     flat, before, after = fixed.reshape(-1), current.reshape(-1), out.reshape(-1)
-    work = _work(d, width)
+    work = _work(d, width, prior.unrated)
     work.tile[:] = np.float32(1.0)
     for group in range(0, len(out), SYSTEMS):
         rows = min(SYSTEMS, len(out) - group)
@@ -76,8 +77,8 @@ def _run_parts(
             if last == _PRODUCTS:
                 _multiply(block, group + lane, width, d, work, lane)
             else:
-                unrated, row = prior.unrated, group + lane
-                _accumulate(block, row, flat, unrated, width, d, step, work, lane)
+                row = group + lane
+                _accumulate(block, row, flat, width, d, step, work, lane)
                 work.scales[lane] = _scale(block, row, prior)
         if last >= _ASSEMBLING:
             _assemble(prior, width, d, work)

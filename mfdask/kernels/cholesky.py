@@ -69,11 +69,20 @@ def _reduce_4(a: Float32s, i: int, line: int) -> None:
     at = i * SYSTEMS
     pp = load_wide(a, p + at)
     qp, qq = load_wide(a, q + at), load_wide(a, q + at + SYSTEMS)
-    rp, rq, rr = load_wide(a, r + at), load_wide(a, r + at + SYSTEMS), load_wide(a, r + at + 2 * SYSTEMS)
+    rp, rq, rr = (
+        load_wide(a, r + at),
+        load_wide(a, r + at + SYSTEMS),
+        load_wide(a, r + at + 2 * SYSTEMS),
+    )
     sp, sq = load_wide(a, s + at), load_wide(a, s + at + SYSTEMS)
     sr, ss = load_wide(a, s + at + 2 * SYSTEMS), load_wide(a, s + at + 3 * SYSTEMS)
     for k in range(0, at, SYSTEMS):
-        x, y, z, w = load_wide(a, p + k), load_wide(a, q + k), load_wide(a, r + k), load_wide(a, s + k)
+        x, y, z, w = (
+            load_wide(a, p + k),
+            load_wide(a, q + k),
+            load_wide(a, r + k),
+            load_wide(a, s + k),
+        )
         pp = fnma(x, x, pp)
         qp, qq = fnma(y, x, qp), fnma(y, y, qq)
         rp, rq, rr = fnma(z, x, rp), fnma(z, y, rq), fnma(z, z, rr)

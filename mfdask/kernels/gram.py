@@ -113,7 +113,15 @@ def gather_weighted(
 
 @inner
 def _add_block(
-    tile: Float32s, n: int, width: int, i: int, j: int, gram: Float32s, base: int, sums: Any
+    tile: Float32s,
+    n: int,
+    width: int,
+    i: int,
+    j: int,
+    gram: Float32s,
+    begin: int,
+    base: int,
+    sums: Any,
 ) -> None:
     """Add ``tile[:, i:i+r]' tile[:, j:j+c]`` to the same block of `gram`; `sums`, r x c zeros.
 
@@ -121,68 +129,77 @@ def _add_block(
     """
     for t in range(n):
         sums = add_outer(tile, t * width + i, t * width + j, sums)
-    add_rows(gram, base + i * width + j, width, sums)
+    place = i * width + j
+    add_rows(gram, begin + place, base + place, width, sums)
 
 
 @inner
-def _add_rows_4(tile: Float32s, n: int, width: int, i: int, gram: Float32s, base: int) -> None:
+def _add_rows_4(
+    tile: Float32s, n: int, width: int, i: int, gram: Float32s, begin: int, base: int
+) -> None:
     """Add four rows of ``tile' tile``, from `i` on, up to the diagonal."""
     j = np.int64(0)  # as it is later on, or `_add_block` would be compiled for a constant, too
     while i + 4 - j > 16:
-        _add_block(tile, n, width, i, j, gram, base, zeros_4x24())
+        _add_block(tile, n, width, i, j, gram, begin, base, zeros_4x24())
         j += 24
     if i + 4 - j > 8:
-        _add_block(tile, n, width, i, j, gram, base, zeros_4x16())
+        _add_block(tile, n, width, i, j, gram, begin, base, zeros_4x16())
     elif i + 4 > j:
-        _add_block(tile, n, width, i, j, gram, base, zeros_4x8())
+        _add_block(tile, n, width, i, j, gram, begin, base, zeros_4x8())
 
 
 @inner
-def _add_rows_6(tile: Float32s, n: int, width: int, i: int, gram: Float32s, base: int) -> None:
+def _add_rows_6(
+    tile: Float32s, n: int, width: int, i: int, gram: Float32s, begin: int, base: int
+) -> None:
     """Add six rows of ``tile' tile``, from `i` on, up to the diagonal: a multiple of 8."""
     j = np.int64(0)
     while i + 8 - j > 16:
-        _add_block(tile, n, width, i, j, gram, base, zeros_6x24())
+        _add_block(tile, n, width, i, j, gram, begin, base, zeros_6x24())
         j += 24
     while i + 8 > j:
-        _add_block(tile, n, width, i, j, gram, base, zeros_6x8())
+        _add_block(tile, n, width, i, j, gram, begin, base, zeros_6x8())
         j += 8
 
 
 @inner
-def _add_rows_8(tile: Float32s, n: int, width: int, i: int, gram: Float32s, base: int) -> None:
+def _add_rows_8(
+    tile: Float32s, n: int, width: int, i: int, gram: Float32s, begin: int, base: int
+) -> None:
     """Add eight rows of ``tile' tile``, from `i` on, up to the diagonal: a multiple of 8."""
     j = np.int64(0)
     while i + 8 - j > 24 and i + 8 - j != 40:  # 24 and 16 are faster than 32 and 8
-        _add_block(tile, n, width, i, j, gram, base, zeros_8x32())
+        _add_block(tile, n, width, i, j, gram, begin, base, zeros_8x32())
         j += 32
     if i + 8 - j > 16:
-        _add_block(tile, n, width, i, j, gram, base, zeros_8x24())
+        _add_block(tile, n, width, i, j, gram, begin, base, zeros_8x24())
         j += 24
     if i + 8 > j:
-        _add_block(tile, n, width, i, j, gram, base, zeros_8x16())
+        _add_block(tile, n, width, i, j, gram, begin, base, zeros_8x16())
 
 
 @njit(nogil=True, cache=True)
-def add_gram(tile: Float32s, n: int, width: int, order: int, gram: Float32s, base: int) -> None:
-    """Add ``tile' tile`` to `gram`: its rows below `order`, each up to the diagonal at least.
+def add_gram(
+    tile: Float32s, n: int, width: int, order: int, gram: Float32s, begin: int, base: int
+) -> None:
+    """Add ``tile' tile`` to a matrix: its rows below `order`, each up to the diagonal at least.
 
-    `tile` holds `n` rows of `width` floats, a multiple of 8; `gram`, from `base` on, `width` x
-    `width` floats. Blocks of 8 x 8 that the diagonal cuts are computed whole. Every sum is of one
+    `tile` holds `n` rows of `width` floats, a multiple of 8. The matrix, `width` x `width` floats,
+    is read from `begin` on in `gram`, and written from `base` on, which may be the same. Blocks of 8 x 8 that the diagonal cuts are computed whole. Every sum is of one
     lane, in the order of the rows: the blocks' sizes change no bit of it.
     """
-    _add_block(tile, n, width, np.int64(0), np.int64(0), gram, base, zeros_8x8())
+    _add_block(tile, n, width, np.int64(0), np.int64(0), gram, begin, base, zeros_8x8())
     i = np.int64(8)
     while i < order:
         # Registers of sixteen lanes are as many again: eight rows read each value half as often.
         if HAS_WIDE and order - i > 6:
-            _add_rows_8(tile, n, width, i, gram, base)
+            _add_rows_8(tile, n, width, i, gram, begin, base)
             i += 8
         elif HAS_WIDE and order - i > 4:
-            _add_rows_6(tile, n, width, i, gram, base)
+            _add_rows_6(tile, n, width, i, gram, begin, base)
             i += 6
         else:
-            _add_rows_4(tile, n, width, i, gram, base)
+            _add_rows_4(tile, n, width, i, gram, begin, base)
             i += 4
 
 
@@ -224,6 +241,7 @@ def gather_and_add(
     mean: float,
     tile: Float32s,
     gram: Float32s,
+    begin: int,
     base: int,
 ) -> None:
     """Do as `gather` and `add_gram` for rows of 24 floats, of which 22 are in use at most.
@@ -243,9 +261,9 @@ def gather_and_add(
         first = add_outer(tile, at, at, first)
         second = add_outer(tile, at + 8, at, second)
         third = add_outer(tile, at + 16, at, third)
-    add_rows(gram, base, width, first)
-    add_rows(gram, base + 8 * width, width, second)
-    add_rows(gram, base + 16 * width, width, third)
+    add_rows(gram, begin, base, width, first)
+    add_rows(gram, begin + 8 * width, base + 8 * width, width, second)
+    add_rows(gram, begin + 16 * width, base + 16 * width, width, third)
 
 
 @njit(nogil=True, cache=True)

@@ -39,5 +39,5 @@ def row_grams(block: Block, fixed: Float32s, d: int, out: Float32s) -> None:
         while start < stop:
             n = min(step, stop - start)
             gather(flat, width, block.indices, block.ratings, start, n, np.float32(0.0), tile)
-            add_gram(tile, n, width, d + 1, gram, 0)
+            add_gram(tile, n, width, d + 1, gram, 0, 0)
             start += n

@@ -120,7 +120,7 @@ class _Work(NamedTuple):
     """Work arrays of one thread; as many rows share them as a wide vector has lanes."""
 
     tile: Any  # float32, gathered design rows
-    grams: Any  # float32 (SYSTEMS * width * width,), each row's Gram matrix
+    grams: Any  # float32 ((SYSTEMS + 1) * width * width,), each row's Gram matrix, and `unrated`
     turned: Any  # float32 (width * SYSTEMS,), one row of the matrices, or their solutions
     system: Any  # float32 ((D**2 + D + width) * SYSTEMS,), see `kernels.cholesky`
     inverse: Any  # float32 (D * SYSTEMS,), reciprocal diagonals of their factors
@@ -130,9 +130,11 @@ class _Work(NamedTuple):
 
 
 @inner
-def _work(d: int, width: int) -> _Work:
-    grams = np.empty(SYSTEMS * width * width, np.float32)
-    grams[:] = np.float32(0.0)
+def _work(d: int, width: int, unrated: Float32s) -> _Work:
+    size = width * width
+    grams = np.empty((SYSTEMS + 1) * size, np.float32)
+    grams[: SYSTEMS * size] = np.float32(0.0)
+    grams[SYSTEMS * size :] = unrated
     # Behind the last row lie zeros, up to the width of a design row.
     system = np.empty((d * (d + 1) + width) * SYSTEMS, np.float32)
     system[:] = np.float32(0.0)
@@ -159,7 +161,6 @@ def _accumulate(
     block: Block,
     row: int,
     fixed: Float32s,
-    unrated: Float32s,
     width: int,
     d: int,
     step: Step,
@@ -168,19 +169,17 @@ def _accumulate(
 ) -> None:
     """Fill one row's augmented Gram matrix ``[y, x]' [y, x]``, a tile of ratings at a time."""
     base = lane * width * width
-    for i in range(d + 1):
-        for v in range(i * width, i * width + i + 1, LANES):  # up to the diagonal
-            store(work.grams, base + v, load(unrated, v))
+    begin = SYSTEMS * width * width  # what was not rated; then what the tiles before have made
     start = block.indptr[row]
     stop = block.indptr[row + 1]
     most = len(work.tile) // width
     weighted = step.implicit or len(block.roots) > 0
     mean = step.mean_rating
-    while start < stop:
+    while True:
         n = min(most, stop - start)
         given = block.indices, block.ratings, start, n, mean, work.tile
         if not weighted and _in_one_pass(d + 1):
-            gather_and_add(fixed, *given, work.grams, base)
+            gather_and_add(fixed, *given, work.grams, begin, base)
         else:
             if step.implicit:
                 gather_weighted(fixed, width, block.indices, block.roots, start, n, work.tile)
@@ -188,8 +187,11 @@ def _accumulate(
                 gather(fixed, width, *given)
                 if weighted:
                     weigh(work.tile, width, block.roots, start, n)
-            add_gram(work.tile, n, width, d + 1, work.grams, base)
+            add_gram(work.tile, n, width, d + 1, work.grams, begin, base)
         start += n
+        begin = base
+        if start == stop:
+            break
 
 
 @inner
@@ -336,12 +338,12 @@ def _solve_chunk(
     d = len(prior.precision)
     width = out.shape[1]
     flat, before, after = fixed.reshape(-1), current.reshape(-1), out.reshape(-1)
-    work = _work(d, width)
+    work = _work(d, width, prior.unrated)
     for group in range(first, stop, SYSTEMS):
         rows = min(SYSTEMS, stop - group)
         for lane in range(rows):
             row = group + lane
-            _accumulate(block, row, flat, prior.unrated, width, d, step, work, lane)
+            _accumulate(block, row, flat, width, d, step, work, lane)
             work.scales[lane] = _scale(block, row, prior)
         _assemble(prior, width, d, work)
         for lane in range(rows):

@@ -169,22 +169,24 @@ def _add_outer(typing: Any, array: Any, left: Any, right: Any, sums: Any) -> Any
 
 
 @intrinsic
-def _add_rows(typing: Any, array: Any, offset: Any, stride: Any, sums: Any) -> Any:
+def _add_rows(typing: Any, array: Any, source: Any, target: Any, stride: Any, sums: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array, offset, stride, sums = args
-        start = _address(context, builder, signature.args[0], array, offset)
-        for number, piece in enumerate(signature.args[3].pieces()):
+        array, source, target, stride, sums = args
+        starts = [_address(context, builder, signature.args[0], array, p) for p in (source, target)]
+        for number, piece in enumerate(signature.args[4].pieces()):
             values = builder.extract_value(sums, number)
             pointer = ir.VectorType(_FLOAT, piece.width).as_pointer()
             for row in range(piece.height):
                 step = builder.mul(stride, stride.type(piece.row + row))
                 step = builder.add(step, stride.type(piece.first))
-                place = builder.bitcast(builder.gep(start, [step]), pointer)
+                before, after = (
+                    builder.bitcast(builder.gep(start, [step]), pointer) for start in starts
+                )
                 own = piece.part(builder, values, row)
-                builder.store(builder.fadd(builder.load(place, align=4), own), place, align=4)
+                builder.store(builder.fadd(builder.load(before, align=4), own), after, align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, sums), generate
+    return types.void(array, types.intp, types.intp, types.intp, sums), generate
 
 
 @intrinsic
@@ -386,9 +388,7 @@ def _plain_add_double(sums: Any, offset: int, vector: Any) -> None:
     sums[offset : offset + LANES] += vector
 
 
-def _plain_transpose(
-    array: Any, offset: int, stride: int, out: Any, place: int, step: int
-) -> None:
+def _plain_transpose(array: Any, offset: int, stride: int, out: Any, place: int, step: int) -> None:
     for lane in range(LANES):
         start = offset + lane * stride
         out[place + lane : place + lane + LANES * step : step] = array[start : start + LANES]
@@ -399,10 +399,13 @@ def _plain_add_outer(array: Any, left: int, right: int, sums: Any) -> Any:
     return sums + array[left : left + rows, None] * array[right : right + columns]
 
 
-def _plain_add_rows(array: Any, offset: int, stride: int, sums: Any) -> None:
+def _plain_add_rows(array: Any, source: int, target: int, stride: int, sums: Any) -> None:
     for row, values in enumerate(sums):
-        start = offset + row * stride
-        array[start : start + len(values)] += values
+        before, after = (
+            slice(place + row * stride, place + row * stride + len(values))
+            for place in (source, target)
+        )
+        array[after] = array[before] + values
 
 
 #: ``zero()``: eight zeros.
@@ -449,5 +452,6 @@ pairs_8x16, pairs_6x24 = _zeros(8, 8, 8), _zeros(6, 8, 8, 8)
 #: ``add_outer(array, left, right, sums)``: the block `sums`, and to each of its rows, which are
 #: whole vectors, one of the values from `left` on times all those from `right` on.
 add_outer = _choose(_add_outer, _plain_add_outer)
-#: ``add_rows(array, offset, stride, sums)``: add a block's rows to what is there, `stride` apart.
+#: ``add_rows(array, source, target, stride, sums)``: put what lies at `source`, and a block's rows
+#: added to it, to `target`; rows are `stride` apart in either.
 add_rows = _choose(_add_rows, _plain_add_rows)
