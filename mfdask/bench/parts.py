@@ -83,7 +83,7 @@ def _run_parts(
         if last >= _ASSEMBLING:
             _assemble(prior, width, d, work)
             for lane in range(rows):
-                pull = _own(prior.pull, group + lane)
+                pull = prior.pull[_own(prior.pull, group + lane)]
                 _assemble_right(prior, pull, width, d, work, lane)
         if last >= _SOLVING:
             factorise(work.system, d, work.inverse)
@@ -93,7 +93,7 @@ def _run_parts(
             for lane in range(rows):
                 row, scale = group + lane, work.scales[lane]
                 _move(step.damping, before, after, row * width, width, work, lane)
-                _account(prior, scale, _own(prior.mean, row), width, work, lane)
+                _account(prior, scale, prior.mean[_own(prior.mean, row)], width, work, lane)
 
 
 def _run_sweep(bare: BareKernel, last: int) -> None:

@@ -12,12 +12,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from mfdask.kernels.compiling import inner
+from mfdask.kernels.compiling import borrowing
 from mfdask.kernels.simd import SYSTEMS, fnma, inverse_root, load_wide, mul, store
 from mfdask.kernels.types import Float32s
 
 
-@inner
+@borrowing
 def _finish_4x2(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> None:
     """Turn elements ``(i..i+3, j..j+1)`` into those of the factor, given all columns before `j`."""
     p = i * line
@@ -59,7 +59,7 @@ def _finish_4x2(a: Float32s, i: int, j: int, line: int, inverse: Float32s) -> No
     store(a, p + 3 * line + at + SYSTEMS, mul(fnma(s3, y, t3), scale))
 
 
-@inner
+@borrowing
 def _reduce_4(a: Float32s, i: int, line: int) -> None:
     """Take all columns before `i` off the triangle of four rows from ``(i, i)`` on."""
     p = i * line
@@ -99,7 +99,7 @@ def _reduce_4(a: Float32s, i: int, line: int) -> None:
     store(a, s + at + 3 * SYSTEMS, ss)
 
 
-@inner
+@borrowing
 def _finish_1(a: Float32s, i: int, j: int, line: int, first: int, inverse: Float32s) -> None:
     """As `_finish_4x2`, for one element, less what columns before `first` take off."""
     p = i * line
@@ -110,7 +110,7 @@ def _finish_1(a: Float32s, i: int, j: int, line: int, first: int, inverse: Float
     store(a, p + j * SYSTEMS, mul(s, load_wide(inverse, j * SYSTEMS)))
 
 
-@inner
+@borrowing
 def _finish_diagonal(a: Float32s, j: int, line: int, first: int, inverse: Float32s) -> None:
     """Compute the reciprocal of diagonal element `j`."""
     d = j * line + j * SYSTEMS
@@ -122,7 +122,7 @@ def _finish_diagonal(a: Float32s, j: int, line: int, first: int, inverse: Float3
     store(inverse, j * SYSTEMS, inverse_root(s))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def factorise(a: Float32s, order: int, inverse: Float32s) -> None:
     """Replace augmented systems by their Cholesky factors.
 
@@ -158,7 +158,7 @@ def factorise(a: Float32s, order: int, inverse: Float32s) -> None:
         i += rows
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def substitute(a: Float32s, order: int, inverse: Float32s) -> None:
     """Solve the backward half in place: row `order` of each system becomes its solution."""
     line = (order + 1) * SYSTEMS

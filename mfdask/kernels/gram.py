@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from mfdask.kernels.compiling import inner
+from mfdask.kernels.compiling import borrowing
 from mfdask.kernels.simd import (
     HAS_WIDE,
     LANES,
@@ -45,7 +45,7 @@ AHEAD = 32
 _ROWS_BEFORE = 12
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def gather(
     fixed: Float32s,
     width: int,
@@ -73,7 +73,7 @@ def gather(
         tile[target] = ratings[start + t] - mean - tile[target]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def weigh(tile: Float32s, width: int, roots: Float32s, start: int, n: int) -> None:
     """Multiply the copies of `n` ratings by the roots of their weights."""
     for t in range(n):
@@ -82,7 +82,7 @@ def weigh(tile: Float32s, width: int, roots: Float32s, start: int, n: int) -> No
             store(tile, v, mul(root, load(tile, v)))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def gather_weighted(
     fixed: Float32s,
     width: int,
@@ -111,7 +111,7 @@ def gather_weighted(
         tile[target + 1] = np.float32(0.0)
 
 
-@inner
+@borrowing
 def _add_block(
     tile: Float32s,
     n: int,
@@ -133,7 +133,7 @@ def _add_block(
     add_rows(gram, begin + place, base + place, width, sums)
 
 
-@inner
+@borrowing
 def _add_rows_4(
     tile: Float32s, n: int, width: int, i: int, gram: Float32s, begin: int, base: int
 ) -> None:
@@ -148,7 +148,7 @@ def _add_rows_4(
         _add_block(tile, n, width, i, j, gram, begin, base, zeros_4x8())
 
 
-@inner
+@borrowing
 def _add_rows_6(
     tile: Float32s, n: int, width: int, i: int, gram: Float32s, begin: int, base: int
 ) -> None:
@@ -162,7 +162,7 @@ def _add_rows_6(
         j += 8
 
 
-@inner
+@borrowing
 def _add_rows_8(
     tile: Float32s, n: int, width: int, i: int, gram: Float32s, begin: int, base: int
 ) -> None:
@@ -178,7 +178,7 @@ def _add_rows_8(
         _add_block(tile, n, width, i, j, gram, begin, base, zeros_8x16())
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def add_gram(
     tile: Float32s, n: int, width: int, order: int, gram: Float32s, begin: int, base: int
 ) -> None:
@@ -203,13 +203,13 @@ def add_gram(
             i += 4
 
 
-@inner
+@borrowing
 def _in_one_pass(order: int) -> bool:
     """Return whether all blocks of so many rows fit into registers: see `gather_and_add`."""
     return HAS_WIDE and 16 < order <= 22
 
 
-@inner
+@borrowing
 def _copy_24(
     fixed: Float32s,
     indices: Int32s,
@@ -231,7 +231,7 @@ def _copy_24(
     tile[target] = ratings[rating] - mean - fixed[source]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def gather_and_add(
     fixed: Float32s,
     indices: Int32s,
@@ -266,7 +266,7 @@ def gather_and_add(
     add_rows(gram, begin + 16 * width, base + 16 * width, width, third)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def add_quadratic(
     matrix: Float32s,
     base: int,

@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit, prange
 
 from mfdask.kernels.cholesky import factorise, substitute
-from mfdask.kernels.compiling import inner
+from mfdask.kernels.compiling import borrowing, inner
 from mfdask.kernels.gram import (
     TILE_FLOATS,
     _in_one_pass,
@@ -156,7 +156,7 @@ def _work(d: int, width: int, unrated: Float32s) -> _Work:
     )
 
 
-@inner
+@borrowing
 def _accumulate(
     block: Block,
     row: int,
@@ -194,7 +194,7 @@ def _accumulate(
             break
 
 
-@inner
+@borrowing
 def _assemble(prior: Prior, width: int, d: int, work: _Work) -> None:
     """Write the matrices of the systems: data and prior."""
     precision = prior.precision.reshape(-1)
@@ -212,7 +212,7 @@ def _assemble(prior: Prior, width: int, d: int, work: _Work) -> None:
             store(work.system, (i * (d + 1) + j) * SYSTEMS, add(data, own))
 
 
-@inner
+@borrowing
 def _assemble_right(
     prior: Prior, pull: Float32s, width: int, d: int, work: _Work, lane: int
 ) -> None:
@@ -223,7 +223,7 @@ def _assemble_right(
         work.system[(d * (d + 1) + i) * SYSTEMS + lane] = value
 
 
-@inner
+@borrowing
 def _fix_bias(system: Float32s, d: int, lane: int, row: Float32s) -> None:
     """Solve for the bias given the current factors, and leave a system for the factors alone."""
     top = d * (d + 1)
@@ -238,7 +238,7 @@ def _fix_bias(system: Float32s, d: int, lane: int, row: Float32s) -> None:
     system[top * SYSTEMS + lane] = bias
 
 
-@inner
+@borrowing
 def _disturb(system: Float32s, d: int, lane: int, key: np.uint64) -> None:
     """Add normal noise to the forward solution ``L^-1 b``, so that the backward half draws.
 
@@ -249,7 +249,7 @@ def _disturb(system: Float32s, d: int, lane: int, key: np.uint64) -> None:
         system[forward + k * SYSTEMS] += np.float32(normal(key, k))
 
 
-@inner
+@borrowing
 def _turn_solutions(d: int, width: int, work: _Work) -> None:
     """Lay the solutions out as design rows: eight floats of each, then the next eight."""
     system, answer = work.system, d * (d + 1) * SYSTEMS
@@ -263,7 +263,7 @@ def _turn_solutions(d: int, width: int, work: _Work) -> None:
             transpose(system, source, SYSTEMS, work.turned, target, LANES)
 
 
-@inner
+@borrowing
 def _move(
     damping: float, current: Float32s, out: Float32s, start: int, width: int, work: _Work, lane: int
 ) -> None:
@@ -284,7 +284,7 @@ def _move(
     add_double(work.sums, NORM * LANES, norm)
 
 
-@inner
+@borrowing
 def _account(prior: Prior, scale: float, m: Float32s, width: int, work: _Work, lane: int) -> None:
     """Add a row's squared errors and its penalty to the sums, given its ``[1, -row]``."""
     d = len(prior.precision)
@@ -299,7 +299,7 @@ def _account(prior: Prior, scale: float, m: Float32s, width: int, work: _Work, l
     add_quadratic(precision, begin, width, v, d, scale, sums, PENALTY * LANES)
 
 
-@inner
+@borrowing
 def _first_bad(first: int, stop: int, out: Float32s) -> int:
     """Return the first row that is not finite, or -1."""
     for row in range(first, stop):
@@ -309,17 +309,58 @@ def _first_bad(first: int, stop: int, out: Float32s) -> int:
     return -1
 
 
-@inner
+@borrowing
 def _scale(block: Block, row: int, prior: Prior) -> float:
     """Return what multiplies a row's prior."""
     n = block.indptr[row + 1] - block.indptr[row] + prior.n_unrated
     return np.float32(max(n, 1.0) ** prior.scaling)  # type: ignore[return-value]
 
 
-@inner
-def _own(shared: Float32s, row: int) -> Float32s:
-    """Return a row's own prior mean, or the one that all rows share."""
-    return shared[row if len(shared) > 1 else 0]
+@borrowing
+def _own(shared: Float32s, row: int) -> int:
+    """Return where a row's own prior mean is, or the one that all rows share."""
+    return row if len(shared) > 1 else 0
+
+
+@borrowing
+def _solve_groups(
+    first: int,
+    stop: int,
+    block: Block,
+    fixed: Float32s,
+    prior: Prior,
+    step: Step,
+    current: Float32s,
+    out: Float32s,
+    work: _Work,
+) -> None:
+    """Solve rows ``first`` to ``stop``, as many at a time as there are systems."""
+    d = len(prior.precision)
+    width = out.shape[1]
+    flat, before, after = fixed.reshape(-1), current.reshape(-1), out.reshape(-1)
+    for group in range(first, stop, SYSTEMS):
+        rows = min(SYSTEMS, stop - group)
+        for lane in range(rows):
+            row = group + lane
+            _accumulate(block, row, flat, width, d, step, work, lane)
+            work.scales[lane] = _scale(block, row, prior)
+        _assemble(prior, width, d, work)
+        for lane in range(rows):
+            row = group + lane
+            _assemble_right(prior, prior.pull[_own(prior.pull, row)], width, d, work, lane)
+            if step.alternating:
+                _fix_bias(work.system, d, lane, current[row])
+        factorise(work.system, d, work.inverse)
+        if step.noisy:
+            for lane in range(rows):
+                key = stream(step.key, step.first_row + group + lane)
+                _disturb(work.system, d, lane, key)
+        substitute(work.system, d, work.inverse)
+        _turn_solutions(d, width, work)
+        for lane in range(rows):
+            row, scale = group + lane, work.scales[lane]
+            _move(step.damping, before, after, row * width, width, work, lane)
+            _account(prior, scale, prior.mean[_own(prior.mean, row)], width, work, lane)
 
 
 @njit(nogil=True, cache=True)
@@ -334,34 +375,10 @@ def _solve_chunk(
     out: Float32s,
     stats: Float64s,
 ) -> int:
-    """Solve rows ``first`` to ``stop``, some at a time; return the first bad row, or -1."""
+    """Solve rows ``first`` to ``stop``; return the first bad row, or -1."""
     d = len(prior.precision)
-    width = out.shape[1]
-    flat, before, after = fixed.reshape(-1), current.reshape(-1), out.reshape(-1)
-    work = _work(d, width, prior.unrated)
-    for group in range(first, stop, SYSTEMS):
-        rows = min(SYSTEMS, stop - group)
-        for lane in range(rows):
-            row = group + lane
-            _accumulate(block, row, flat, width, d, step, work, lane)
-            work.scales[lane] = _scale(block, row, prior)
-        _assemble(prior, width, d, work)
-        for lane in range(rows):
-            row = group + lane
-            _assemble_right(prior, _own(prior.pull, row), width, d, work, lane)
-            if step.alternating:
-                _fix_bias(work.system, d, lane, current[row])
-        factorise(work.system, d, work.inverse)
-        if step.noisy:
-            for lane in range(rows):
-                key = stream(step.key, step.first_row + group + lane)
-                _disturb(work.system, d, lane, key)
-        substitute(work.system, d, work.inverse)
-        _turn_solutions(d, width, work)
-        for lane in range(rows):
-            row, scale = group + lane, work.scales[lane]
-            _move(step.damping, before, after, row * width, width, work, lane)
-            _account(prior, scale, _own(prior.mean, row), width, work, lane)
+    work = _work(d, out.shape[1], prior.unrated)
+    _solve_groups(first, stop, block, fixed, prior, step, current, out, work)
     for kind in range(NORM + 1):
         for lane in range(kind * LANES, (kind + 1) * LANES):
             stats[kind] += work.sums[lane]
