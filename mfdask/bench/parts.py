@@ -14,7 +14,7 @@ from mfdask.bench.kernel import BareKernel, numba_threads, sweep_bytes, sweep_fl
 from mfdask.bench.machine import copy_rate, gemm_gflops, gemm_seconds
 from mfdask.bench.rounds import processor_seconds_of, take_in_turn
 from mfdask.kernels.cholesky import factorise, substitute
-from mfdask.kernels.compiling import inner
+from mfdask.kernels.compiling import borrowing
 from mfdask.kernels.gram import add_gram
 from mfdask.kernels.rows import (  # private, since Python cannot call them: compiled loops can
     Block,
@@ -45,7 +45,7 @@ PARTS = ("products", "gathering", "assembling", "solving", "accounting")
 _PRODUCTS, _, _ASSEMBLING, _SOLVING, _ACCOUNTING = range(len(PARTS))
 
 
-@inner
+@borrowing
 def _multiply(block: Block, row: int, width: int, d: int, work: _Work, lane: int) -> None:
     """Do the products of `_accumulate` alone, on whatever lies in the tile."""
     start, stop = block.indptr[row], block.indptr[row + 1]
@@ -67,10 +67,24 @@ def _run_parts(
     out: Float32s,
 ) -> None:
     """Do the parts up to `last` for every row of a block, with the kernels of `solve_rows`."""
+    work = _work(len(prior.precision), out.shape[1], prior.unrated)
+    work.tile[:] = np.float32(1.0)
+    _run_groups(last, block, fixed, prior, step, current, out, work)
+
+
+@borrowing
+def _run_groups(
+    last: int,
+    block: Block,
+    fixed: Float32s,
+    prior: Prior,
+    step: Step,
+    current: Float32s,
+    out: Float32s,
+    work: _Work,
+) -> None:
     d, width = len(prior.precision), out.shape[1]
     flat, before, after = fixed.reshape(-1), current.reshape(-1), out.reshape(-1)
-    work = _work(d, width, prior.unrated)
-    work.tile[:] = np.float32(1.0)
     for group in range(0, len(out), SYSTEMS):
         rows = min(SYSTEMS, len(out) - group)
         for lane in range(rows):

@@ -3,8 +3,8 @@
 One small Cholesky factorisation is a chain of short loops that no compiler vectorises; some of the
 same size are one such chain of whole vectors. A system of order `order` is stored with its right-
 hand side as one more row: element ``(i, j)``, ``j <= i <= order``, of lane `l` lies at
-``((i * (order + 1)) + j) * SYSTEMS + l``. Factorising the augmented matrix solves the forward half on the
-way.
+``((i * (order + 1)) + j) * SYSTEMS + l``. Factorising the augmented matrix solves the forward half
+on the way.
 """
 
 from __future__ import annotations

@@ -15,9 +15,7 @@ inner = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=T
 
 #: The same, for what makes no array. Counting who holds an array is an atomic operation on memory
 #: that all threads share: for a row's dozen of functions it took as long as its system.
-borrowing = njit(
-    nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False
-)
+borrowing = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 
 
 class _Listener(event.Listener):

@@ -185,8 +185,10 @@ def add_gram(
     """Add ``tile' tile`` to a matrix: its rows below `order`, each up to the diagonal at least.
 
     `tile` holds `n` rows of `width` floats, a multiple of 8. The matrix, `width` x `width` floats,
-    is read from `begin` on in `gram`, and written from `base` on, which may be the same. Blocks of 8 x 8 that the diagonal cuts are computed whole. Every sum is of one
-    lane, in the order of the rows: the blocks' sizes change no bit of it.
+    is read from `begin` on in `gram`, and written from `base` on, which may be the same: a row's
+    matrix need not be filled before its first tile. Blocks of 8 x 8 that the diagonal cuts are
+    computed whole. Every sum is of one lane, in the order of the rows: the blocks' sizes change no
+    bit of it.
     """
     _add_block(tile, n, width, np.int64(0), np.int64(0), gram, begin, base, zeros_8x8())
     i = np.int64(8)

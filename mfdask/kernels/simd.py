@@ -434,9 +434,9 @@ full, full_wide = _fulls(float32x8), _fulls(wide)
 inverse_root = _choose(_inverse_root, _plain_inverse_root)
 #: ``add_double(sums, offset, vector)``: add it to the eight float64 there.
 add_double = _choose(_add_double, _plain_add_double)
-#: ``transpose(array, offset, stride, out, place, step)``: of eight values each, `stride` apart, from
-#: `offset` on, put the first ones to `out` from `place` on, the second ones `step` behind it, and
-#: so on.
+#: ``transpose(array, offset, stride, out, place, step)``: of eight values each, `stride` apart,
+#: from `offset` on, put the first ones to `out` from `place` on, the second ones `step` behind it,
+#: and so on.
 transpose = _choose(_transpose, _plain_transpose)
 #: ``prefetch(array, offset)``: ask for that cache line, wait for nothing.
 prefetch = _choose(_prefetch, lambda array, offset: None)
