@@ -379,11 +379,6 @@ def _plain_store(array: Any, offset: int, vector: Any) -> None:
     array[offset : offset + len(vector)] = vector
 
 
-def _plain_inverse_root(vector: Any) -> Any:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.float32(1.0) / np.sqrt(vector)
-
-
 def _plain_add_double(sums: Any, offset: int, vector: Any) -> None:
     sums[offset : offset + LANES] += vector
 
@@ -408,6 +403,9 @@ def _plain_add_rows(array: Any, source: int, target: int, stride: int, sums: Any
         array[after] = array[before] + values
 
 
+#: Lanes whose system has no solution, or is nobody's, hold no numbers: no reason for a warning.
+_silent = np.errstate(divide="ignore", invalid="ignore")
+
 #: ``zero()``: eight zeros.
 zero = _choose(_zero, lambda: np.zeros(LANES, np.float32))
 #: ``load(array, offset)``: the eight values from `offset` on; of uint16, the upper halves of such.
@@ -421,9 +419,9 @@ load_wide, splat_wide = _loads(wide), _splats(wide)
 #: ``fma(a, b, total)``: ``a * b + total``.
 fma = _choose(_fma, lambda a, b, total: a * b + total)
 #: ``fnma(a, b, total)``: ``total - a * b``.
-fnma = _choose(_fnma, lambda a, b, total: total - a * b)
+fnma = _choose(_fnma, _silent(lambda a, b, total: total - a * b))
 #: ``mul(a, b)``: ``a * b``.
-mul = _choose(_mul, lambda a, b: a * b)
+mul = _choose(_mul, _silent(lambda a, b: a * b))
 #: ``add(a, b)``: ``a + b``.
 add = _choose(_add, lambda a, b: a + b)
 #: ``sub(a, b)``: ``a - b``.
@@ -431,7 +429,7 @@ sub = _choose(_sub, lambda a, b: a - b)
 #: ``full(value)``: one float32, eight times.
 full, full_wide = _fulls(float32x8), _fulls(wide)
 #: ``inverse_root(vector)``: ``1 / sqrt(vector)``; not finite where that is not above zero.
-inverse_root = _choose(_inverse_root, _plain_inverse_root)
+inverse_root = _choose(_inverse_root, _silent(lambda vector: np.float32(1.0) / np.sqrt(vector)))
 #: ``add_double(sums, offset, vector)``: add it to the eight float64 there.
 add_double = _choose(_add_double, _plain_add_double)
 #: ``transpose(array, offset, stride, out, place, step)``: of eight values each, `stride` apart,

@@ -119,7 +119,6 @@ def test_systems_are_solved_side_by_side(order, seed):
 
 @pytest.mark.parametrize("spoiler", [0.0, -1.0, np.nan])
 @pytest.mark.parametrize("pivot", [0, 1])
-@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # interpreted
 def test_a_pivot_that_is_not_positive_leaves_no_number_in_its_lane_alone(spoiler, pivot):
     system = np.zeros((3, 3, SYSTEMS), np.float32)
     system[0, 0] = system[1, 1] = system[2, :2] = 1.0
