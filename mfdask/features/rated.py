@@ -7,6 +7,7 @@ it are passes over the shards of one side, with its transpose over those of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -230,6 +231,44 @@ class RatedRegression:
         solved = conjugate_gradients(*equations, found, tolerance, most_steps, own)
         means = begin.means + (away - found.away[:, :d])
         return RowFit(found.weights[:, :d], means, solved or tolerance == 0)
+
+
+def draw_rated_precision(
+    weights: npt.NDArray[np.floating], precision: Float64s, random: np.random.Generator
+) -> float:
+    """Draw what the weights' precision is as a share of the rows': Simm et al. (2017).
+
+    From ``Gamma(1/2 + F D/2, rate 1/2 + tr(W P W')/2)``, of weights `W` (F, D).
+    """
+    own = float(np.sum(precision * products(weights, weights)))
+    return float(random.gamma((1 + weights.size) / 2) / ((1 + own) / 2))
+
+
+def draw_stretch(
+    along: float, own: float, rated_precision: float, random: np.random.Generator
+) -> float:
+    """Draw what the weights of what is rated are to be multiplied by, given the rows.
+
+    Their precision goes with them, divided by its square: given the weights alone it would hardly
+    move, since there are so many of them (Yu and Meng 2011). The rows ask for a normal number, of
+    the mean ``along / own`` and the variance ``1 / own``; the rest, the precision's prior, is taken
+    as Metropolis and Hastings say.
+
+    Parameters
+    ----------
+    along, own : float
+        From `RatedRegression.pull`.
+    rated_precision : float
+        What the weights were drawn with.
+    random : numpy.random.Generator
+    """
+    if own <= 0:
+        return 1.0
+    drawn = random.normal(along / own, 1 / math.sqrt(own))
+    if drawn <= 0:
+        return 1.0
+    likelier = rated_precision / 2 * (1 - drawn**-2) - 2 * math.log(drawn)
+    return drawn if random.exponential() > -likelier else 1.0
 
 
 def _padded(values: npt.NDArray[Any], fill: float = 0.0) -> Float32s:

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from mfdask.convergence import LEAST_DRAWS, Chain, ChainMonitor
 from mfdask.errors import require
 from mfdask.features.encoder import FeatureScale
-from mfdask.features.equations import RowFit, products
 from mfdask.features.file import FeaturesOf
 from mfdask.features.kept import learned_features
 from mfdask.features.noise import (
@@ -35,12 +34,12 @@ from mfdask.features.offsets import (
     TimeOffsets,
     draw_offset_precision,
 )
-from mfdask.features.rated import RatedRegression
+from mfdask.features.rated import RatedRegression, draw_rated_precision, draw_stretch
 from mfdask.features.weights import RatingWeights
 from mfdask.kernels.types import Float32s, Float64s, Int64s
 from mfdask.models.als import ALS
 from mfdask.models.base import Ability, Estimator, Sweep
-from mfdask.models.design import Regression, RowPrior, empty_rows, ridge
+from mfdask.models.design import Regression, RowPrior, draw_row_prior, empty_rows, ridge
 from mfdask.models.fit import FitResult, MatrixFactorization
 from mfdask.models.half_step import UpdateConfig
 from mfdask.models.posterior import BayesianModel, Samples, pack_draws
@@ -49,8 +48,6 @@ from mfdask.models.updates import MAX_FACTORS, ItemPrior, NoiseOf, Time, UserPri
 from mfdask.parameters import parameter
 from mfdask.shards import SIDES, Dataset
 
-#: Of the weights of the features, as a share of the rows' own precision: the prior's beta_0.
-_WEIGHT_PRECISION = 2.0
 #: Precisions of the first sweep, when there are no rows yet to learn them from. Rows that start
 #: close together spread as far as the ratings ask; rows that start far apart take long to return.
 _FIRST_BIAS_PRECISION, _FIRST_FACTOR_PRECISION = 30.0, 300.0
@@ -537,90 +534,6 @@ class DrawCollector:
         rows[:, 0] = self._arrays[f"{name}-biases"][:, :n].mean(axis=1)
         rows[:, 2 : 2 + n * self._k] /= np.float32(math.sqrt(n))
         return rows
-
-
-def draw_row_prior(
-    sums: Regression,
-    random: np.random.Generator,
-    rated_precision: float = _WEIGHT_PRECISION,
-    mirrored: Float64s | None = None,
-) -> tuple[Float64s, RowFit]:
-    """Draw the precision (D, D) and the feature weights (features, D) of a side from its rows.
-
-    With the one feature 1 this is the Normal-Wishart posterior of Bishop (2006), eq. 2.234 on, with
-    ``beta_0 = 2``, ``nu_0 = D``, ``W_0 = I`` and ``m_0 = 0``; with more it is that of a regression
-    of the rows on the features, whose weights have the precision ``beta_0`` times the rows'; those
-    of what is rated have one of their own in its place.
-
-    With `mirrored`, float64 (D, D), the precision that the weights before were drawn with, the new
-    ones are those mirrored in their mean, scaled as the precisions say. What such weights differ
-    from their mean by, in units of their spread, is normal whatever rows and precisions are, and
-    with its sign turned as likely: so this is a step that leaves their distribution as it is (Adler
-    1981), for the search for the mean alone.
-    """
-    strength = np.full(sums.n_features, _WEIGHT_PRECISION)
-    strength[sums.n_dense :] = rated_precision
-    mean = sums.mean(strength)
-    d = mean.weights.shape[1]
-    scatter = (
-        np.eye(d) + sums.scatter(mean) + products(mean.weights, strength[:, None] * mean.weights)
-    )
-    precision = _draw_wishart(d + sums.n, (scatter + scatter.T) / 2, random)
-    root = np.linalg.cholesky(precision).astype(np.float64)
-    if sums.before and mirrored is not None:
-        by = np.linalg.solve(root.T, np.linalg.cholesky(mirrored).T).T
-        return precision, mean.mirrored(sums.before, by)
-    return precision, sums.draw(mean, strength, root, random)
-
-
-def draw_rated_precision(
-    weights: npt.NDArray[np.floating], precision: Float64s, random: np.random.Generator
-) -> float:
-    """Draw what the weights' precision is as a share of the rows': Simm et al. (2017).
-
-    From ``Gamma(1/2 + F D/2, rate 1/2 + tr(W P W')/2)``, of weights `W` (F, D).
-    """
-    own = float(np.sum(precision * products(weights, weights)))
-    return float(random.gamma((1 + weights.size) / 2) / ((1 + own) / 2))
-
-
-def draw_stretch(
-    along: float, own: float, rated_precision: float, random: np.random.Generator
-) -> float:
-    """Draw what the weights of what is rated are to be multiplied by, given the rows.
-
-    Their precision goes with them, divided by its square: given the weights alone it would hardly
-    move, since there are so many of them (Yu and Meng 2011). The rows ask for a normal number, of
-    the mean ``along / own`` and the variance ``1 / own``; the rest, the precision's prior, is taken
-    as Metropolis and Hastings say.
-
-    Parameters
-    ----------
-    along, own : float
-        From `RatedRegression.pull`.
-    rated_precision : float
-        What the weights were drawn with.
-    random : numpy.random.Generator
-    """
-    if own <= 0:
-        return 1.0
-    drawn = random.normal(along / own, 1 / math.sqrt(own))
-    if drawn <= 0:
-        return 1.0
-    likelier = rated_precision / 2 * (1 - drawn**-2) - 2 * math.log(drawn)
-    return drawn if random.exponential() > -likelier else 1.0
-
-
-def _draw_wishart(
-    degrees: int, inverse_scale: Float64s, random: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    """Draw a precision matrix of mean ``degrees * inverse_scale^-1``, by Bartlett's way."""
-    d = len(inverse_scale)
-    bartlett = np.tril(random.standard_normal((d, d)), -1)
-    np.fill_diagonal(bartlett, np.sqrt(random.chisquare(degrees - np.arange(d))))
-    # With inverse_scale = C C', C^-T is a root of the scale matrix.
-    root = np.linalg.solve(np.linalg.cholesky(inverse_scale).T, bartlett)
-    return root @ root.T
 
 
 BAYES = Kind("bayes", Bayes, "a sampler, with a standard deviation for each prediction")

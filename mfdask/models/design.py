@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mfdask.cores import one_blas_thread
-from mfdask.features.equations import RowFit
+from mfdask.features.equations import RowFit, products
 from mfdask.kernels import rows as kernel
 from mfdask.kernels.rows import row_width
 from mfdask.kernels.types import Float64s
 
 Array = npt.NDArray[np.float32]
 
+#: Of the weights of the features, as a share of the rows' own precision: the prior's beta_0.
+_WEIGHT_PRECISION = 2.0
 #: Cache lines are 64 bytes: rows that start on one touch the fewest.
 _LINE = 16
 #: Rows whose Gram matrix is one product: some MiB of them in float64.
@@ -408,6 +410,52 @@ def fit_weights(sums: FeatureSums, precision: Float64s, weight_reg: float) -> Fl
             strength * sums.gram + eta, strength * sums.cross[:, alike]
         )
     return weights
+
+
+def draw_row_prior(
+    sums: Regression,
+    random: np.random.Generator,
+    rated_precision: float = _WEIGHT_PRECISION,
+    mirrored: Float64s | None = None,
+) -> tuple[Float64s, RowFit]:
+    """Draw the precision (D, D) and the feature weights (features, D) of a side from its rows.
+
+    With the one feature 1 this is the Normal-Wishart posterior of Bishop (2006), eq. 2.234 on, with
+    ``beta_0 = 2``, ``nu_0 = D``, ``W_0 = I`` and ``m_0 = 0``; with more it is that of a regression
+    of the rows on the features, whose weights have the precision ``beta_0`` times the rows'; those
+    of what is rated have one of their own in its place.
+
+    With `mirrored`, float64 (D, D), the precision that the weights before were drawn with, the new
+    ones are those mirrored in their mean, scaled as the precisions say. What such weights differ
+    from their mean by, in units of their spread, is normal whatever rows and precisions are, and
+    with its sign turned as likely: so this is a step that leaves their distribution as it is (Adler
+    1981), for the search for the mean alone.
+    """
+    strength = np.full(sums.n_features, _WEIGHT_PRECISION)
+    strength[sums.n_dense :] = rated_precision
+    mean = sums.mean(strength)
+    d = mean.weights.shape[1]
+    scatter = (
+        np.eye(d) + sums.scatter(mean) + products(mean.weights, strength[:, None] * mean.weights)
+    )
+    precision = _draw_wishart(d + sums.n, (scatter + scatter.T) / 2, random)
+    root = np.linalg.cholesky(precision).astype(np.float64)
+    if sums.before and mirrored is not None:
+        by = np.linalg.solve(root.T, np.linalg.cholesky(mirrored).T).T
+        return precision, mean.mirrored(sums.before, by)
+    return precision, sums.draw(mean, strength, root, random)
+
+
+def _draw_wishart(
+    degrees: int, inverse_scale: Float64s, random: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Draw a precision matrix of mean ``degrees * inverse_scale^-1``, by Bartlett's way."""
+    d = len(inverse_scale)
+    bartlett = np.tril(random.standard_normal((d, d)), -1)
+    np.fill_diagonal(bartlett, np.sqrt(random.chisquare(degrees - np.arange(d))))
+    # With inverse_scale = C C', C^-T is a root of the scale matrix.
+    root = np.linalg.solve(np.linalg.cholesky(inverse_scale).T, bartlett)
+    return root @ root.T
 
 
 def unknowns(rows: Array, d: int) -> Array:

@@ -12,8 +12,14 @@ from mfdask.errors import InputError
 from mfdask.evaluation import evaluate, measure_calibration
 from mfdask.features.noise import draw_noise_precision
 from mfdask.models import ALS, Ability, Bayes, load_model, save_model
-from mfdask.models.bayes import draw_row_prior
-from mfdask.models.design import RowPrior, feature_gram, feature_sums, pack, unknowns
+from mfdask.models.design import (
+    RowPrior,
+    draw_row_prior,
+    feature_gram,
+    feature_sums,
+    pack,
+    unknowns,
+)
 from mfdask.models.half_step import half_step
 from mfdask.shards import Dataset, Shard
 from tests.naive import NaiveGibbs

@@ -10,10 +10,10 @@ from scipy.stats import chi2, kstest
 
 from mfdask.errors import InputError
 from mfdask.features.equations import Preconditioner, RowFit
-from mfdask.features.rated import RatedFeatures, RatedRegression
+from mfdask.features.rated import RatedFeatures, RatedRegression, draw_rated_precision, draw_stretch
 from mfdask.kernels.implicit import rounded
 from mfdask.models import ALS, Bayes, load_model, save_model
-from mfdask.models.bayes import draw_rated_precision, draw_row_prior, draw_stretch
+from mfdask.models.design import draw_row_prior
 from mfdask.recommendation import History, fold_in
 from mfdask.shards import Dataset
 from tests.models.test_bayes import simulate
